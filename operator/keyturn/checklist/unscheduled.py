@@ -14,7 +14,7 @@ __all__ = ["unscheduled"]
 
 def unscheduled(desired: Desired) -> frozenset[str]:
     """Return the generated values that no schedule rotates; an immutable Secret is written once."""
-    if desired.shape.immutable:
+    if desired.target_policy.immutable:
         return frozenset()
     turned = desired.rotates if desired.cadence else frozenset[str]()
     made = ((item.name, generator_for(item.recipe)) for item in desired.items if item.recipe)

@@ -131,7 +131,7 @@ def target_body(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, fo
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata,
-        "type": found["type"] if found and desired.shape.any_type else desired.type.value,
+        "type": found["type"] if found and desired.target_policy.any_type else desired.type.value,
         "data": _data(key, desired, state, stamp, found),
     }
     if _is_to_be_immutable(desired, stamp) or (found and found.get("immutable")):  # it cannot be unset
@@ -141,7 +141,7 @@ def target_body(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, fo
 
 def _is_to_be_immutable(desired: Desired, stamp: Stamp) -> bool:
     """Whether the values are final: those of an overlap are still to be removed."""
-    return desired.shape.immutable and not stamp.overlapping
+    return desired.target_policy.immutable and not stamp.overlapping
 
 
 def _owner(body: Body, key: ObjectKey) -> str | None:
@@ -178,7 +178,7 @@ def target_facts(
     number = number_of(annotations.get(REVISION_ANNOTATION))
     published = plausible(time_of(annotations.get(PUBLISHED_ANNOTATION)), now)
     overlapping = OVERLAP_ANNOTATION in annotations
-    binder = uid if desired and desired.shape.deletes else ""
+    binder = uid if desired and desired.target_policy.deletes else ""
     stamp = Stamp(number or 0, published, overlapping, binder) if published else None
     facts = TargetFacts(
         owner=_owner(body, key),
@@ -207,7 +207,7 @@ def _with_others(
         foreign_owner=None if mine else foreign_owner(body["metadata"], uid),
         filled_by=None if mine else filled_by(body.get("type", "")),
         other_type=None if mine or _is_of_type(body, desired) else body["type"],
-        taken=_conflicting_keys(body, key, desired, state) if desired.shape.merges else frozenset(),
+        taken=_conflicting_keys(body, key, desired, state) if desired.target_policy.merges else frozenset(),
     )
 
 
@@ -253,7 +253,7 @@ def _of_template(desired: Desired) -> set[str]:
 def _annotations(desired: Desired, stamp: Stamp) -> dict[str, str]:
     passing = {
         OVERLAP_ANNOTATION: "true" if stamp.overlapping else "",
-        CREATION_POLICY: _MERGE if desired.shape.merges else "",
+        CREATION_POLICY: _MERGE if desired.target_policy.merges else "",
         TEMPLATE: ",".join(sorted(_of_template(desired))),
     }
     return {
@@ -287,7 +287,7 @@ def _has_metadata(body: Body, key: ObjectKey, desired: Desired, stamp: Stamp) ->
 def _data(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: Body | None) -> dict[str, str]:
     written = state.current.published_data(overlapping=stamp.overlapping)
     ours = {name: value.to_base64() for name, value in written.items()}
-    if found is None or not desired.shape.merges:
+    if found is None or not desired.target_policy.merges:
         return ours
     carried = _carried_keys(found, key, state)
     others = {name: text for name, text in (found.get("data") or {}).items() if name not in carried}
@@ -314,7 +314,7 @@ def _differing(
         return frozenset()
     written = _carried(body, state).published_data(overlapping=bool(stamp and stamp.overlapping))
     actual = values_of(body)
-    if desired and desired.shape.merges:
+    if desired and desired.target_policy.merges:
         actual = {name: value for name, value in actual.items() if name in written}
     return changed_keys(written, actual)
 
@@ -322,14 +322,14 @@ def _differing(
 def _holds_keys_of_others(body: Body, desired: Desired, state: State | None) -> bool:
     """Whether it was merged into a foreign Secret, whose keys a whole write would remove."""
     annotations = body["metadata"].get("annotations") or {}
-    if desired.shape.merges or annotations.get(CREATION_POLICY) != _MERGE:
+    if desired.target_policy.merges or annotations.get(CREATION_POLICY) != _MERGE:
         return False
     ours = _carried(body, state).published_data(overlapping=True) if state else {}
     return not values_of(body).keys() <= ours.keys()
 
 
 def _is_of_type(body: Body, desired: Desired) -> bool:
-    return desired.shape.any_type or body.get("type") == desired.type.value
+    return desired.target_policy.any_type or body.get("type") == desired.type.value
 
 
 def _conflicting_keys(body: Body, key: ObjectKey, desired: Desired, state: State | None) -> frozenset[str]:
@@ -342,7 +342,9 @@ def _conflicting_keys(body: Body, key: ObjectKey, desired: Desired, state: State
         return frozenset()  # it is own, and only its record is lost
     carried = _carried_keys(body, key, state) if state else frozenset[str]()
     adopted = (
-        [revision.data() for revision in state.revisions.values()] if state and desired.shape.adopts else []
+        [revision.data() for revision in state.revisions.values()]
+        if state and desired.target_policy.adopts
+        else []
     )
     brought = state.current.data().keys() if state else frozenset[str]()  # may come from dataFrom
     return frozenset(

@@ -320,7 +320,7 @@ def test_a_key_that_we_have_not_written_is_taken_unless_it_was_adopted(
     is_recorded: bool,  # noqa: FBT001
     adopt: Adopt,
 ) -> None:
-    desired = replace(MERGED, shape=replace(MERGED.shape, adopt=adopt))
+    desired = replace(MERGED, target_policy=replace(MERGED.target_policy, adopt=adopt))
 
     facts = target_facts(existing({"password": text}), KEY, "uid", desired, STATE, WHEN)
 

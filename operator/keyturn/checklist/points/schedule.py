@@ -216,7 +216,7 @@ def _rotates(desired: Desired | None) -> str:
             return f"every {format_duration(interval)}{asked}"
         case Cron(expression, zone):
             return f"at {expression} ({zone}){asked}"
-    if desired.shape.immutable:
+    if desired.target_policy.immutable:
         return "once"
     ends = any(generator_for(item.recipe).ends for item in desired.items if item.recipe)
     return "before it ends" if ends and not unscheduled(desired) else _NEVER

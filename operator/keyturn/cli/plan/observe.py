@@ -281,7 +281,7 @@ def _target_of_meta(body: Body, observed: Observed) -> TargetFacts:
         has_metadata_of_spec=True,
         overlapping=meta.overlapping,
         foreign_owner=None if meta.owner == observed.name else foreign_owner(body["metadata"], observed.uid),
-        immutable=observed.desired is not None and observed.desired.shape.immutable,
+        immutable=observed.desired is not None and observed.desired.target_policy.immutable,
         account_manager=manager_of(body["metadata"].get("labels") or {}),
     )
 
@@ -369,7 +369,7 @@ def _target_of_status(observed: Observed, state: StateFacts | None) -> TargetFac
         published=_published(observed),
         differs=frozenset(),
         has_metadata_of_spec=True,
-        immutable=observed.desired is not None and observed.desired.shape.immutable,
+        immutable=observed.desired is not None and observed.desired.target_policy.immutable,
     )
 
 

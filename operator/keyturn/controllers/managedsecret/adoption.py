@@ -51,10 +51,10 @@ def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemV
         item.name: ItemValues(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
         for item, outputs in _complete_items(desired, data)
     }
-    if desired.shape.merges:
+    if desired.target_policy.merges:
         return kept
     stray = _stray(data, kept)
-    if desired.shape.adopts:  # they may be the values with which it was adopted
+    if desired.target_policy.adopts:  # they may be the values with which it was adopted
         return {found_under(key): one for key, one in stray.items()} | kept
     return {name: one for name, one in stray.items() if name not in kept} | kept
 
@@ -70,7 +70,7 @@ def adopted_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, Ite
         if _stays(item, outputs):
             recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
             kept[item.name] = ItemValues(recipe, outputs, item.keys, _life_of(item, outputs))
-    if desired.shape.merges:
+    if desired.target_policy.merges:
         return kept
     return kept | {found_under(key): one for key, one in _stray(data, kept).items()}
 
@@ -93,7 +93,7 @@ def _stray(data: Mapping[str, Value], kept: Mapping[str, ItemValues]) -> dict[st
 
 def adopted_without_item(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
     """Return the adopted values whose keys no item writes now."""
-    if not desired.shape.keeps_others:
+    if not desired.target_policy.keeps_others:
         return {}
     found = {name: kept.behind(desired.every_key) for name, kept in before.items() if is_found(name)}
     return {name: kept for name, kept in found.items() if kept.outputs}
@@ -127,7 +127,7 @@ def found_login(desired: Desired, values: Mapping[str, ItemValues]) -> str | Non
     if desired.database is None:
         return None
     kept, logins = values.get(USERNAME), desired.database.every_login
-    if kept is None and desired.shape.adopts:
+    if kept is None and desired.target_policy.adopts:
         return desired.database.username
     named = kept.outputs[VALUE] if kept else None
     login = next((login for login in logins if Value.of_text(login) == named), None)

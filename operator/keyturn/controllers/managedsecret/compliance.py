@@ -181,7 +181,7 @@ def _violations(
         older=memory.evaluation(key).older,
         pulled=memory.evaluation(key).lengths,
         twins=_twins(key, observed, memory, cache) if asks else frozenset(),
-        immutable=desired.shape.immutable,
+        immutable=desired.target_policy.immutable,
     )
     return violations_of(observed.secret_class, evidence)
 

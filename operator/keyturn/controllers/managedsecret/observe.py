@@ -153,7 +153,7 @@ def _with_exposure(key: ObjectKey, observed: Observed, cache: InformerCache) -> 
 async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, context: Context) -> Observed:
     secrets, secret = memory.secrets, secret_of(observed.managed)
     state_meta = await secrets.meta(key, state_name(key.name))
-    if observed.desired and (observed.desired.shape.merges or observed.desired.shape.adopts):
+    if observed.desired and (observed.desired.target_policy.merges or observed.desired.target_policy.adopts):
         secrets.read_always(key, secret)
     target_meta = await secrets.meta(key, secret)
     if state_meta and state_meta.owner != key.name:
@@ -223,7 +223,7 @@ def _left(key: ObjectKey, observed: Observed, cache: InformerCache) -> tuple[Lef
 async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state: State | None) -> TargetFacts:
     desired = observed.desired
     facts = target_facts(target, key, observed.uid, desired, state, observed.now)
-    if desired is None or facts.owner or not desired.shape.adopts:
+    if desired is None or facts.owner or not desired.target_policy.adopts:
         return facts
     found = await threadpools.for_tenant(key.namespace, adopted_values, desired, values_of(target))
     adopted = [kept.data() for kept in found.values()]
@@ -243,7 +243,7 @@ def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
         differs=frozenset(),
         has_metadata_of_spec=True,
         overlapping=meta.overlapping,
-        immutable=desired is not None and desired.shape.immutable and not meta.overlapping,
+        immutable=desired is not None and desired.target_policy.immutable and not meta.overlapping,
     )
 
 

@@ -207,7 +207,12 @@ class SecretReads:
 def is_left_immutable(observed: Observed) -> bool:
     """Whether the target stays immutable although the spec asks for it no more: only a read of it shows that."""
     target, desired = observed.target, observed.desired
-    return target is not None and target.immutable and desired is not None and not desired.shape.immutable
+    return (
+        target is not None
+        and target.immutable
+        and desired is not None
+        and not desired.target_policy.immutable
+    )
 
 
 def versions_of(observed: Observed, *metas: SecretMeta | None) -> Versions:

@@ -123,7 +123,7 @@ async def _body(
     desired, facts = require_desired(observed), state.facts.current
     found = await secrets.target(key, desired.secret) if observed.target else None
     stamp = Stamp(
-        facts.number, published, facts.keeps_previous, observed.uid if desired.shape.deletes else ""
+        facts.number, published, facts.keeps_previous, observed.uid if desired.target_policy.deletes else ""
     )
     body = target_body(key, desired, state, stamp, found)
     if size_of(body) > LARGEST:

@@ -166,7 +166,7 @@ def _is_stated(lease: StoreLease, observed: Observed) -> bool:
 
 def are_kept_for(observed: Observed, desired: Desired | None) -> bool:
     """Whether leases are revoked when the ManagedSecret is deleted: only if its Secret is deleted too."""
-    return bool(observed.state and observed.state.leases and desired and desired.shape.deletes)
+    return bool(observed.state and observed.state.leases and desired and desired.target_policy.deletes)
 
 
 def next_lease_revocation_time(observed: Observed, desired: Desired) -> datetime | None:

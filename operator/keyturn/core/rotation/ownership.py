@@ -34,9 +34,9 @@ def check_ownership(observed: Observed, desired: Desired) -> None:
         Wait: The Secret to merge into does not exist.
         Stalled: The Secret, or a key to merge, is foreign.
     """
-    target, shape = observed.target, desired.shape
+    target, policy = observed.target, desired.target_policy
     if target is None:
-        if shape.merges:
+        if policy.merges:
             raise _absent(desired.secret)
         return
     if target.owner != observed.name:
@@ -63,7 +63,9 @@ def refuse_managed_account(observed: Observed, desired: Desired) -> None:
 def adopts_first(observed: Observed, desired: Desired) -> bool:
     """Whether the values of a Secret without owner must be recorded before the first write."""
     target = observed.target
-    return target is not None and target.owner is None and desired.shape.adopts and not target.recorded
+    return (
+        target is not None and target.owner is None and desired.target_policy.adopts and not target.recorded
+    )
 
 
 def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
@@ -84,7 +86,7 @@ def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
 
 def is_created_again(desired: Desired) -> bool:
     """Whether an immutable Secret that is deleted is created again as one that may change."""
-    return not desired.shape.immutable and not desired.shape.merges
+    return not desired.target_policy.immutable and not desired.target_policy.merges
 
 
 def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
@@ -96,21 +98,21 @@ def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
 
 
 def _check_foreign(target: TargetFacts, desired: Desired) -> None:
-    shape = desired.shape
-    if target.owner or not (shape.merges or shape.adopts):
+    policy = desired.target_policy
+    if target.owner or not (policy.merges or policy.adopts):
         raise not_owned(desired.secret, target.owner, _REMEDY if target.owner else _ADOPT)
     if target.filled_by:
         raise Stalled(
             ErrorReason.SECRET_NOT_OWNED,
             f"the Secret {desired.secret!r} is filled by {target.filled_by} and is not touched; write another name",
         )
-    if target.foreign_owner and not shape.merges:
+    if target.foreign_owner and not policy.merges:
         raise Stalled(
             ErrorReason.SECRET_NOT_OWNED,
             f"the Secret {desired.secret!r} belongs to {target.foreign_owner} and is not touched;"
             " write another name, remove that label or annotation, or delete that Secret",
         )
-    if target.immutable and not shape.immutable:
+    if target.immutable and not policy.immutable:
         raise Stalled(
             ErrorReason.IMMUTABLE,
             f"the Secret {desired.secret!r} is immutable and accepts no new keys; write another name,"
@@ -134,7 +136,11 @@ def _absent(secret: str) -> Wait:
 
 
 def _key_conflict(desired: Desired, target: TargetFacts) -> Stalled:
-    hint = ", or remove them from it" if desired.shape.adopts else ", or write adopt: IfUnowned to keep them"
+    hint = (
+        ", or remove them from it"
+        if desired.target_policy.adopts
+        else ", or write adopt: IfUnowned to keep them"
+    )
     keys = few(target.taken)
     return Stalled(
         ErrorReason.KEY_CONFLICT,

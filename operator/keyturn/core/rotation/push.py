@@ -89,7 +89,7 @@ def binder_of(observed: Observed, desired: Desired, state: StateFacts) -> str:
     """
     closes = desired.database is not None and desired.database.deletes and bool(state.open_credentials)
     is_needed = closes or bool(state.leases) or any(record.deletes for record in state.pushed)
-    return observed.uid if desired.shape.deletes and not (observed.is_finalized and is_needed) else ""
+    return observed.uid if desired.target_policy.deletes and not (observed.is_finalized and is_needed) else ""
 
 
 def push_problem(observed: Observed) -> Wait | Stalled | None:

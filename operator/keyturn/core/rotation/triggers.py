@@ -153,7 +153,7 @@ def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
     Adopted values stay until an item writes their key.
     """
     gone = state.names - desired.names
-    if not desired.shape.keeps_others:
+    if not desired.target_policy.keeps_others:
         return gone
     written = desired.every_key
     return frozenset(
@@ -411,7 +411,7 @@ def overdue_time(observed: Observed) -> datetime | None:
 
 def rotates_nothing(desired: Desired) -> bool:
     """Whether no rotation can change a value, because all are literal or pulled."""
-    return not desired.shape.immutable and not any(item.recipe for item in desired.items)
+    return not desired.target_policy.immutable and not any(item.recipe for item in desired.items)
 
 
 def _renewal_of(life: Validity, desired: Desired, now: datetime) -> datetime:

@@ -40,7 +40,7 @@ __all__ = [
     "VALUE",
     "Desired",
     "Item",
-    "Shape",
+    "TargetPolicy",
     "history_limit_of",
     "is_spread",
     "items_of",
@@ -70,7 +70,7 @@ _SPREAD = "dataFrom["
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TargetPolicy:
     """Ownership and lifecycle of the target Secret."""
 
     creation: CreationPolicy = CreationPolicy.CREATE
@@ -130,7 +130,7 @@ class Desired:
     """Whether the overlap is set, by the spec or by its class; else it is the default."""
     max_overlap: timedelta | None = None
     """Time after a publication at which its previous values end although pods hold them; None without a limit."""
-    shape: Shape = Shape()
+    target_policy: TargetPolicy = TargetPolicy()
     refresh_interval: timedelta | None = None
     """Interval at which pulled values are read again; None without pulled values or if the Secret is immutable."""
     pushes: tuple[Destination, ...] = ()
@@ -207,8 +207,8 @@ def resolve_spec(
 
 
 def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tuple[Item, ...]) -> Desired:
-    spec, rollout, shape = managed.spec, managed.spec.rollout, _shape(managed)
-    cadences = _cadences(managed, secret_class, shape)
+    spec, rollout, policy = managed.spec, managed.spec.rollout, _target_policy(managed)
+    cadences = _cadences(managed, secret_class, policy)
     template = spec.target.template.metadata
     return Desired(
         secret=secret_of(managed),
@@ -220,7 +220,7 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         windows=schedule.windows_of(*cadences),
         overlap=schedule.overlap_of(cadences),
         history_limit=history_limit_of(managed),
-        rotates=frozenset() if shape.immutable else _rotates(managed, items),
+        rotates=frozenset() if policy.immutable else _rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
         targets=tuple(_waves(managed)),
         debounce=_DEFAULT_DEBOUNCE if rollout.debounce is None else rollout.debounce,
@@ -232,8 +232,8 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         crashes=_crashes(rollout.fail_fast),
         has_overlap=schedule.sets_overlap(cadences),
         max_overlap=schedule.max_overlap_of(cadences),
-        shape=shape,
-        refresh_interval=_refresh_interval(managed, items, shape),
+        target_policy=policy,
+        refresh_interval=_refresh_interval(managed, items, policy),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
         # A class that says otherwise is about values that no server checks.
@@ -243,24 +243,23 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
 
 
 def _cadences(
-    managed: ManagedSecret, secret_class: SecretClass | None, shape: Shape
+    managed: ManagedSecret, secret_class: SecretClass | None, policy: TargetPolicy
 ) -> tuple[Cadence | None, Cadence | None]:
     """Return the cadences of spec and class, in this order; of the class None if the Secret is immutable."""
-    of_class = secret_class.spec.rotation if secret_class and not shape.immutable else None
+    of_class = secret_class.spec.rotation if secret_class and not policy.immutable else None
     return managed.spec.rotation, of_class
 
 
 def _waves(managed: ManagedSecret) -> dict[WorkloadKey, int]:
     """Return the workloads of rollout.targets in their order, each with its wave."""
-    namespace = managed.metadata.namespace
-    return {
-        WorkloadKey(namespace, ref.kind, ref.name): ref.wave or 0
-        for ref in managed.spec.rollout.targets or ()
-    }
+    namespace, targets = managed.metadata.namespace, managed.spec.rollout.targets or ()
+    return {WorkloadKey(namespace, ref.kind, ref.name): ref.wave or 0 for ref in targets}
 
 
-def _refresh_interval(managed: ManagedSecret, items: tuple[Item, ...], shape: Shape) -> timedelta | None:
-    if shape.immutable or not any(item.source for item in items):
+def _refresh_interval(
+    managed: ManagedSecret, items: tuple[Item, ...], policy: TargetPolicy
+) -> timedelta | None:
+    if policy.immutable or not any(item.source for item in items):
         return None
     return managed.spec.refresh_interval or _DEFAULT_REFRESH
 
@@ -282,9 +281,9 @@ def _check_pushes(desired: Desired) -> None:
             )
 
 
-def _shape(managed: ManagedSecret) -> Shape:
+def _target_policy(managed: ManagedSecret) -> TargetPolicy:
     target = managed.spec.target
-    return Shape(
+    return TargetPolicy(
         creation=target.creation_policy or CreationPolicy.CREATE,
         adopt=target.adopt or Adopt.NEVER,
         others=target.other_keys or OtherKeys.KEEP,
@@ -300,7 +299,7 @@ def _check_type(desired: Desired) -> None:
     Raises:
         Stalled: A key is missing.
     """
-    if desired.shape.merges or any(item.spreads for item in desired.items):
+    if desired.target_policy.merges or any(item.spreads for item in desired.items):
         return  # foreign keys or those of dataFrom may be the missing ones
     one_of, all_of = _ONE_OF_TYPE.get(desired.type, ()), _ALL_OF_TYPE.get(desired.type, ())
     missing = " and ".join(key for key in all_of if key not in desired.every_key)

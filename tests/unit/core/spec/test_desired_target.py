@@ -9,7 +9,7 @@ import pytest
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.triggers import reason_to_renew
-from keyturn.core.spec.desired import Shape, resolve_spec
+from keyturn.core.spec.desired import TargetPolicy, resolve_spec
 from keyturn.core.spec.schedule import Every
 from tests.unit.core.builders import USERNAME, desired, managed, observed, secret_class, state
 
@@ -25,9 +25,9 @@ def of_type(type_: str, *items: dict[str, Any], **target: Any) -> dict[str, Any]
 
 
 def test_by_default_the_secret_is_ours_and_stays() -> None:
-    shape = resolve_spec(managed(), None).shape
+    shape = resolve_spec(managed(), None).target_policy
 
-    assert shape == Shape()
+    assert shape == TargetPolicy()
     assert (shape.merges, shape.adopts, shape.deletes) == (False, False, False)
 
 
@@ -38,15 +38,15 @@ def test_what_an_adopted_secret_holds_beside_the_items_stays_unless_asked(
 ) -> None:
     target = {"otherKeys": written} if written else {}
 
-    assert resolve_spec(managed({"target": target}), None).shape.keeps_others is keeps
+    assert resolve_spec(managed({"target": target}), None).target_policy.keeps_others is keeps
 
 
 def test_what_is_written_of_its_life_counts() -> None:
     target = {"adopt": "IfUnowned", "deletionPolicy": "Delete", "immutable": True}
 
-    shape = resolve_spec(managed({"target": target}), None).shape
+    shape = resolve_spec(managed({"target": target}), None).target_policy
 
-    assert shape == Shape(adopt=Adopt.IF_UNOWNED, deletion=DeletionPolicy.DELETE, immutable=True)
+    assert shape == TargetPolicy(adopt=Adopt.IF_UNOWNED, deletion=DeletionPolicy.DELETE, immutable=True)
     assert (shape.adopts, shape.deletes) == (True, True)
 
 
@@ -54,7 +54,7 @@ def test_what_is_written_of_its_life_counts() -> None:
 def test_the_type_of_a_secret_of_others_is_theirs(type_: str | None, any_type: bool) -> None:  # noqa: FBT001
     target = {"creationPolicy": "Merge"} | ({"type": type_} if type_ else {})
 
-    shape = resolve_spec(managed({"target": target}), None).shape
+    shape = resolve_spec(managed({"target": target}), None).target_policy
 
     assert (shape.creation, shape.merges, shape.any_type) == (CreationPolicy.MERGE, True, any_type)
 
