@@ -41,7 +41,7 @@ from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts
 from .rollout_obstacles import pod_to_delete
-from .triggers import due_on_request, overdue_time, reason_to_renew, rotates_nothing, start_time
+from .triggers import due_on_request, overdue_time, reason_for_revision, rotates_nothing, start_time
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -80,7 +80,7 @@ def next_step(observed: Observed) -> steps.Step:
         return first
     if step := next_candidate(observed, desired) or next_left_over(observed, desired):
         return step
-    reason = None if is_pending(observed, desired) else reason_to_renew(observed, desired)
+    reason = None if is_pending(observed, desired) else reason_for_revision(observed, desired)
     _check_curable_rules(observed, reason)
     problem = observed.pulled.problem
     if reason and _may_renew(observed, reason):
@@ -185,7 +185,7 @@ def _may_renew(observed: Observed, reason: Reason) -> bool:
         return True  # the server accepts no credential that could be published
     if not observed.is_published:
         return False
-    return not reason.by_itself or not any_failed(observed)
+    return not reason.is_automatic or not any_failed(observed)
 
 
 def _allowed(observed: Observed) -> Desired:

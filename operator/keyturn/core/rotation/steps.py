@@ -97,7 +97,7 @@ class Reason:
     """It counts as a rotation: the interval restarts."""
 
     @property
-    def by_itself(self) -> bool:
+    def is_automatic(self) -> bool:
         """Whether it is due by time, without a request."""
         return self.name in {RevisionReason.ROTATION_DUE, RevisionReason.ENDING}
 

@@ -43,7 +43,7 @@ __all__ = [
     "is_paused",
     "next_time",
     "overdue_time",
-    "reason_to_renew",
+    "reason_for_revision",
     "removed_items",
     "resume_time",
     "rotates_nothing",
@@ -236,7 +236,7 @@ def store_change_waits(changed: frozenset[str], observed: Observed, desired: Des
     return bool(changed) and not is_open(desired.windows, observed.now)
 
 
-RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | None], ...] = (
+REVISION_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | None], ...] = (
     secret_is_new,
     values_were_lost,
     emergency_was_declared,
@@ -254,7 +254,7 @@ RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | No
 )
 
 
-def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
+def reason_for_revision(observed: Observed, desired: Desired) -> Reason | None:
     """Return all reasons that apply, joined under the name of the first, so one revision serves them all.
 
     A new password of a database account waits until the previous one is closed; all else does not. While the login
@@ -301,7 +301,7 @@ def _applying_reasons(observed: Observed, desired: Desired) -> list[Reason]:
         and not emergency_was_declared(observed, desired, observed.state)
     ):
         return []
-    return [reason for check in RENEW_CHECKS if (reason := check(observed, desired, observed.state))]
+    return [reason for check in REVISION_CHECKS if (reason := check(observed, desired, observed.state))]
 
 
 def due_time(observed: Observed) -> datetime | None:

@@ -16,7 +16,7 @@ from keyturn.core.observation.store_reads import Pulled, being_made
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Begin, Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage
-from keyturn.core.rotation.triggers import reason_to_renew
+from keyturn.core.rotation.triggers import reason_for_revision
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.revision import ItemValues
@@ -69,7 +69,7 @@ def look_at(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) 
 
 def reason_of(look: Observed) -> Reason | None:
     assert look.desired
-    return reason_to_renew(look, look.desired)
+    return reason_for_revision(look, look.desired)
 
 
 def reason(name: str, message: str, *fresh: str, rotates: bool = False) -> Reason:

@@ -42,7 +42,7 @@ from keyturn.core.rotation.steps import (
     TakeOver,
     rotation_id,
 )
-from keyturn.core.rotation.triggers import reason_to_renew, start_time
+from keyturn.core.rotation.triggers import reason_for_revision, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import found_under
@@ -97,7 +97,7 @@ def look(
 
 def reason_of(found: Observed) -> Reason | None:
     assert found.desired
-    return reason_to_renew(found, found.desired)
+    return reason_for_revision(found, found.desired)
 
 
 def asked(*fresh: str, name: str = "inc-1") -> Reason:

@@ -14,7 +14,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.schedule_dates import applied_schedule, natural_due, spread_due, spread_since
-from keyturn.core.rotation.triggers import due_on_request, is_overdue, reason_to_renew, start_time
+from keyturn.core.rotation.triggers import due_on_request, is_overdue, reason_for_revision, start_time
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import MADE, NOW, UID, observed, secret_class, state
 
@@ -58,7 +58,7 @@ def test_nothing_starts_before_its_date_and_nothing_is_overdue() -> None:
     assert changed.desired
 
     assert (is_overdue(changed), start_time(changed)) == (False, due)
-    assert reason_to_renew(changed, changed.desired) is None
+    assert reason_for_revision(changed, changed.desired) is None
     assert next_step(changed) == steps.Rest(due)
 
     then = later(changed, due - NOW)

@@ -17,7 +17,7 @@ from keyturn.core.rotation.triggers import (
     due_time,
     is_overdue,
     is_paused,
-    reason_to_renew,
+    reason_for_revision,
     resume_time,
     start_time,
     waits_until,
@@ -48,7 +48,7 @@ HOURLY: dict[str, Any] = {"rotation": {"every": "1h", "jitter": "0%"}}
 
 def reason_of(look: Observed) -> Reason | None:
     assert look.desired
-    return reason_to_renew(look, look.desired)
+    return reason_for_revision(look, look.desired)
 
 
 def reason(name: str, message: str, *fresh: str, rotates: bool) -> Reason:

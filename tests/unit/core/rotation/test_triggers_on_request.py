@@ -19,7 +19,7 @@ from keyturn.core.rotation.triggers import (
     is_due_on_request,
     is_overdue,
     next_time,
-    reason_to_renew,
+    reason_for_revision,
     start_time,
 )
 from keyturn.core.state.revision import Validity
@@ -35,7 +35,7 @@ def waiting(**facts: Any) -> Any:
 
 
 def begun(look: Any) -> str | None:
-    reason = reason_to_renew(look, look.desired)
+    reason = reason_for_revision(look, look.desired)
     return reason.name if reason else None
 
 

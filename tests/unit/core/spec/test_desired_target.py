@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy
 from keyturn.core.errors import Stalled
-from keyturn.core.rotation.triggers import reason_to_renew
+from keyturn.core.rotation.triggers import reason_for_revision
 from keyturn.core.spec.desired import TargetPolicy, resolve_spec
 from keyturn.core.spec.schedule import Every
 from tests.unit.core.builders import USERNAME, desired, managed, observed, secret_class, state
@@ -137,7 +137,7 @@ def test_a_key_that_the_type_needs_is_missing(spec: dict[str, Any], type_: str, 
     ],
 )
 def test_another_shape_is_a_revision_without_new_values(spec: dict[str, Any], message: str) -> None:
-    reason = reason_to_renew(observed(spec, state=state(names=["username"])), desired(spec))
+    reason = reason_for_revision(observed(spec, state=state(names=["username"])), desired(spec))
 
     assert reason
     assert (reason.name, reason.message, reason.fresh, reason.rotates) == (
