@@ -152,7 +152,7 @@ async def set_finalizer(step: steps.Finalize, key: ObjectKey, observed: Observed
             context.drop_managed(key)
 
 
-class _Outcome(NamedTuple):
+class _PushResult(NamedTuple):
     """Result of a push."""
 
     kept: bool
@@ -161,23 +161,23 @@ class _Outcome(NamedTuple):
     """Whether the content is that of a push."""
 
 
-async def _write(step: steps.Push, state: State, key: ObjectKey, context: Context) -> _Outcome:
+async def _write(step: steps.Push, state: State, key: ObjectKey, context: Context) -> _PushResult:
     """Write the current revision; find out who wrote the content that the policy keeps, if that is not recorded."""
     destination, record = step.destination, state.facts.pushed_to(step.destination.id)
     policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
     content = _content(destination, state.current, step.number)
     written = await context.stores.write(destination.ref, key.namespace, destination.key, content, policy)
     if written.outcome is not WriteResult.KEPT:
-        return _Outcome(kept=False, ours=True)
+        return _PushResult(kept=False, ours=True)
     if record is None or record.ours:
-        return _Outcome(kept=True, ours=True)
+        return _PushResult(kept=True, ours=True)
     # The answer to the write of an earlier revision may have been lost.
     try:
         found = await context.stores.inspect(destination.ref, key.namespace, destination.key)
     except NotFound:
-        return _Outcome(kept=True, ours=False)
+        return _PushResult(kept=True, ours=False)
     ours = await threadpools.for_tenant(key.namespace, _is_of_a_push, found.content, record, state)
-    return _Outcome(kept=True, ours=ours)
+    return _PushResult(kept=True, ours=ours)
 
 
 def _content(destination: Destination, revision: Revision, number: int) -> Content:

@@ -52,7 +52,7 @@ __all__ = ["account_of", "answer", "change_account", "server_of"]
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""
 
-Outcome: TypeAlias = Effect | Wait | Stalled | Fenced
+_StepResult: TypeAlias = Effect | Wait | Stalled | Fenced
 
 
 async def change_account(
@@ -154,7 +154,7 @@ async def _run(
     live: tuple[Credential, ...],
     fence: Fence,
     context: Context,
-) -> Outcome:
+) -> _StepResult:
     """Execute a step within its time; every failure is a result, without the frames that hold values."""
     where = _place_of(key, desired)
     if other := context.databases.taken_by(key):
@@ -195,7 +195,7 @@ def _fence(step: steps.DatabaseStep, key: ObjectKey, version: str | None, contex
 
 
 def _end(
-    job: BackgroundJob[Outcome],
+    job: BackgroundJob[_StepResult],
     step: steps.DatabaseStep,
     key: ObjectKey,
     desired: DatabaseDesired,
