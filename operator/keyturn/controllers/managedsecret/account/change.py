@@ -26,10 +26,10 @@ from .operation import Effect, Operation
 from .problems import (
     candidate_refused,
     is_answer,
-    may_be_left,
     problem_of,
     taken_by,
     waits_for_server,
+    with_retain_hint,
 )
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def _end(
             answer(server, memory, context)
             return outcome
         case failure:
-            problem = may_be_left(failure) if isinstance(step, steps.Retire) else failure
+            problem = with_retain_hint(failure) if isinstance(step, steps.Retire) else failure
             if is_answer(problem):
                 answer(server, memory, context)
             elif problem.reason == ErrorReason.DATABASE_UNREACHABLE:

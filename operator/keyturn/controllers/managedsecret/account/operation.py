@@ -18,17 +18,17 @@ from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
 from .problems import (
-    left_open,
+    account_of_another_problem,
+    cannot_close_problem,
     lost_mark,
     lost_password,
     no_proof,
-    not_closed,
     not_replaced,
-    of_another,
     published_refused,
     refused_after_repair,
     refused_elsewhere,
     still_accepted,
+    unmarked_account_problem,
     wrong_password,
 )
 
@@ -391,15 +391,15 @@ class Operation:
         """Return why the engine did not close a login."""
         endpoint = self.engine.settings.endpoint
         if found.mark:
-            return of_another(self.where, login, endpoint, found.mark)
-        return not_closed(self.where, login, endpoint, self.engine.closing(login))
+            return account_of_another_problem(self.where, login, endpoint, found.mark)
+        return unmarked_account_problem(self.where, login, endpoint, self.engine.closing(login))
 
     def _still_accepted(
         self, login: str, endpoint: Endpoint, verdict: Verdict, cause: DatabaseError | None
     ) -> Wait:
         if cause is None or endpoint != self.engine.settings.endpoint:
             return still_accepted(self.where, login, endpoint, verdict.message)
-        return left_open(self.where, login, endpoint, cause.message, self.engine.closing(login))
+        return cannot_close_problem(self.where, login, endpoint, cause.message, self.engine.closing(login))
 
     def _unknown(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
         """Return why a login proves nothing, such as that the endpoint refuses the published one too."""

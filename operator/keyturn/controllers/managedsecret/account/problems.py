@@ -28,22 +28,21 @@ if TYPE_CHECKING:
 __all__ = [
     "SilentElsewhere",
     "candidate_refused",
+    "cannot_close_problem",
     "is_answer",
-    "left_open",
     "lost_mark",
     "lost_password",
-    "may_be_left",
     "no_proof",
-    "not_closed",
     "not_replaced",
-    "of_another",
     "problem_of",
     "published_refused",
     "refused_after_repair",
     "refused_elsewhere",
     "still_accepted",
     "taken_by",
+    "unmarked_account_problem",
     "waits_for_server",
+    "with_retain_hint",
     "wrong_password",
 ]
 
@@ -169,7 +168,7 @@ def still_accepted(where: str, login: str, endpoint: Endpoint, detail: str = "")
     )
 
 
-def left_open(where: str, login: str, endpoint: Endpoint, cause: str, statement: str) -> Wait:
+def cannot_close_problem(where: str, login: str, endpoint: Endpoint, cause: str, statement: str) -> Wait:
     """Return the problem of a login that is to be closed and accepted, in an account that Keyturn must not change."""
     return Wait(
         ErrorReason.STILL_ACCEPTED,
@@ -179,7 +178,7 @@ def left_open(where: str, login: str, endpoint: Endpoint, cause: str, statement:
     )
 
 
-def not_closed(where: str, login: str, endpoint: Endpoint, statement: str) -> Wait:
+def unmarked_account_problem(where: str, login: str, endpoint: Endpoint, statement: str) -> Wait:
     """Return the problem of a deletion whose login is open, in an account without the mark of the ManagedSecret."""
     return Wait(
         ErrorReason.STILL_ACCEPTED,
@@ -189,7 +188,7 @@ def not_closed(where: str, login: str, endpoint: Endpoint, statement: str) -> Wa
     )
 
 
-def of_another(where: str, login: str, endpoint: Endpoint, mark: str) -> Wait:
+def account_of_another_problem(where: str, login: str, endpoint: Endpoint, mark: str) -> Wait:
     """Return the problem of a deletion whose password is valid, in an account that another ManagedSecret has now."""
     return Wait(
         ErrorReason.STILL_ACCEPTED,
@@ -199,7 +198,7 @@ def of_another(where: str, login: str, endpoint: Endpoint, mark: str) -> Wait:
     )
 
 
-def may_be_left(problem: Wait | Stalled) -> Wait | Stalled:
+def with_retain_hint(problem: Wait | Stalled) -> Wait | Stalled:
     """Return a problem that a deletion waits for, with what ends the deletion without the server."""
     message = (
         f"{problem.message}; or write database.deletionPolicy: Retain, which leaves the account as it is"
