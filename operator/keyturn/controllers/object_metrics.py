@@ -76,8 +76,8 @@ def facts(cache: InformerCache, evidence: ClusterEvidence, clock: Callable[[], d
         yield StoreFacts(at.kind, at.namespace, at.name, store.spec.provider.kind, is_ready)
     for at, target, is_ready in _checked(cache.targets, DATABASE_TARGET, CLUSTER_DATABASE_TARGET):
         yield DatabaseFacts(at.kind, at.namespace, at.name, _word(target.status.engine or ""), is_ready)
-    for alarm in cache.emergencies.known():
-        yield from _of_emergency(alarm, cache)
+    for declared in cache.emergencies.known():
+        yield from _of_emergency(declared, cache)
     yield from _of_checklist(tally.all, evidence)
 
 

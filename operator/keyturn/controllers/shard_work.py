@@ -94,9 +94,9 @@ class Shards:
         self._report()
         await self._queue.end(lambda key: self.of(key) == shard, grace)
         await self._memory.end(self._managed_in(shard))
-        for alarm in self._context.cache.emergencies.known():
-            if self.of(alarm) == shard:
-                self._memory.emergencies.drop_alarm(alarm)
+        for key in self._context.cache.emergencies.known():
+            if self.of(key) == shard:
+                self._memory.emergencies.drop_record(key)
         self._memory.budget.drop(lambda workload: shard_of(workload.namespace, self.count) == shard)
         if self.count > 1:
             _log.info("shard closed", shard=shard)

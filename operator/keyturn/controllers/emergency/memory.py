@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
 
-__all__ = ["Alarm", "EmergencyMemory"]
+__all__ = ["EmergencyMemory", "EmergencyRecord"]
 
 
 @dataclass(slots=True)
-class Alarm:
+class EmergencyRecord:
     """One EmergencyRotation."""
 
-    looked: datetime | None = None
+    observed_at: datetime | None = None
     reported: datetime | None = None
     report: str | None = None
     """Document that the ConfigMap holds."""
@@ -41,17 +41,17 @@ class EmergencyMemory:
     """EmergencyRotations, and the progress of ManagedSecrets in each."""
 
     def __init__(self) -> None:
-        self._alarms: dict[EmergencyKey, Alarm] = {}
+        self._records: dict[EmergencyKey, EmergencyRecord] = {}
         self._progress: dict[ObjectKey, Mapping[str, Affected]] = {}
         self._waiting: defaultdict[ObjectKey, set[ObjectKey]] = defaultdict(set)
         """ManagedSecrets that wait for the progress of another one, by that."""
 
-    def alarm(self, key: EmergencyKey) -> Alarm:
-        return self._alarms.setdefault(key, Alarm())
+    def record(self, key: EmergencyKey) -> EmergencyRecord:
+        return self._records.setdefault(key, EmergencyRecord())
 
-    def drop_alarm(self, key: EmergencyKey) -> None:
+    def drop_record(self, key: EmergencyKey) -> None:
         """Drop the record of a deleted EmergencyRotation."""
-        self._alarms.pop(key, None)
+        self._records.pop(key, None)
 
     def progress(self, key: ObjectKey, uid: str) -> Affected | None:
         """Return the progress of a ManagedSecret in an emergency; None before its first reconcile."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import EmergencyKey
     from keyturn.kube.cache.emergencies import Declared
 
-    from .memory import Alarm, EmergencyMemory
+    from .memory import EmergencyMemory, EmergencyRecord
 
 __all__ = ["reconcile_emergency"]
 
@@ -52,23 +52,23 @@ async def reconcile_emergency(
     """
     declared = context.cache.emergencies.declared(key)
     if declared is None:
-        memory.drop_alarm(key)
+        memory.drop_record(key)
         if flaw := context.cache.emergencies.flaw(key):
             _log.warning("emergency not readable", emergency=str(key), reason=flaw.message)
         return None
-    emergency, alarm, now = declared.emergency, memory.alarm(key), context.now()
+    emergency, record, now = declared.emergency, memory.record(key), context.now()
     if declared.is_closed:
         return None
-    if alarm.looked and now - alarm.looked < _MIN_UPDATE_INTERVAL:
-        return alarm.looked + _MIN_UPDATE_INTERVAL
+    if record.observed_at and now - record.observed_at < _MIN_UPDATE_INTERVAL:
+        return record.observed_at + _MIN_UPDATE_INTERVAL
     refused = context.cache.emergencies.refusal(key)
     known = {} if refused else _known(declared, memory, context)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
-    found = EmergencyFacts(now, emergency, declared.by, rows, alarm.trouble, refused, context.contacts)
+    found = EmergencyFacts(now, emergency, declared.by, rows, record.trouble, refused, context.contacts)
     status = status_of(found)
     write = _close if is_done(status) else _follow
     try:
-        again = await write(key, found, status, known, alarm, context)
+        again = await write(key, found, status, known, record, context)
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
         return now + _CONFLICT_DELAY  # a conflict: the watch brings the newer object
     times = [time for time in (wake_up(found, status), again) if time]
@@ -80,15 +80,15 @@ async def _follow(
     found: EmergencyFacts,
     status: EmergencyRotationStatus,
     known: Mapping[str, Affected | None],
-    alarm: Alarm,
+    record: EmergencyRecord,
     context: Context,
 ) -> datetime | None:
     """Write a status with open stages, then the document, which delays no status; return when to try again."""
     await _write(key, found.emergency, status, context)
-    alarm.looked = found.now
+    record.observed_at = found.now
     if not context.cache.emergencies.is_followed(key):
         return None
-    return (await update_report(key, found, status, known, alarm, context)).again
+    return (await update_report(key, found, status, known, record, context)).again
 
 
 async def _close(
@@ -96,20 +96,20 @@ async def _close(
     found: EmergencyFacts,
     status: EmergencyRotationStatus,
     known: Mapping[str, Affected | None],
-    alarm: Alarm,
+    record: EmergencyRecord,
     context: Context,
 ) -> datetime | None:
     """Write the document, then the status without open stages; return when to try again.
 
     No pass follows a status with the name of the document, whatever becomes of this process.
     """
-    alarm.looked = found.now
+    record.observed_at = found.now
     try:
-        report = await update_report(key, found, status, known, alarm, context)
+        report = await update_report(key, found, status, known, record, context)
     except errors.ApiError:
         await _write(key, found.emergency, status_of(replace(found, lacks_document=True)), context)
         raise
-    found = replace(found, trouble=alarm.trouble, lacks_document=not report.is_complete)
+    found = replace(found, trouble=record.trouble, lacks_document=not report.is_complete)
     await _write(key, found.emergency, status_of(found), context)
     return report.again
 

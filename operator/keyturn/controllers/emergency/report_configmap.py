@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import EmergencyKey
     from keyturn.kube.client import Body
 
-    from .memory import Alarm
+    from .memory import EmergencyRecord
 
 __all__ = ["FILE", "update_report"]
 
@@ -59,7 +59,7 @@ async def update_report(
     found: EmergencyFacts,
     status: EmergencyRotationStatus,
     known: Mapping[str, Affected | None],
-    alarm: Alarm,
+    record: EmergencyRecord,
     context: Context,
 ) -> DocumentProgress:
     """Write the document if it has changed.
@@ -68,33 +68,35 @@ async def update_report(
         ApiError: The write failed for now, such as Conflict: another writer changed the ConfigMap meanwhile.
     """
     now = found.now
-    if waits := _waits_until(known, alarm, now):
+    if waits := _waits_until(known, record, now):
         return DocumentProgress(is_complete=False, again=waits)
     emergency = found.emergency.model_copy(update={"status": status})
     stages = frozenset(open_stages(emergency))
-    if alarm.reported and stages == alarm.stages and now - alarm.reported < _MIN_UPDATE_INTERVAL:
-        return DocumentProgress(is_complete=False, again=alarm.reported + _MIN_UPDATE_INTERVAL)
+    if record.reported and stages == record.stages and now - record.reported < _MIN_UPDATE_INTERVAL:
+        return DocumentProgress(is_complete=False, again=record.reported + _MIN_UPDATE_INTERVAL)
     readers = _readers(key, emergency, known, context)
     later = now + _READERS_INTERVAL if readers is not None and "AccessAudited" in stages else None
     text = document(emergency, found.declared_by, found.rows, known, readers)
-    if text == alarm.report:
+    if text == record.report:
         return DocumentProgress(is_complete=True, again=later)
-    before, alarm.trouble = alarm.trouble, await _write(key, emergency, text, context)
-    alarm.reported, alarm.stages = now, stages
-    if alarm.trouble:
-        again = now if _differ(before, alarm.trouble) else now + _RETRY_DELAY
+    before, record.trouble = record.trouble, await _write(key, emergency, text, context)
+    record.reported, record.stages = now, stages
+    if record.trouble:
+        again = now if _differ(before, record.trouble) else now + _RETRY_DELAY
         return DocumentProgress(is_complete=False, again=again)
-    alarm.report = text
+    record.report = text
     return DocumentProgress(is_complete=True, again=now if before else later)
 
 
-def _waits_until(known: Mapping[str, Affected | None], alarm: Alarm, now: datetime) -> datetime | None:
+def _waits_until(
+    known: Mapping[str, Affected | None], record: EmergencyRecord, now: datetime
+) -> datetime | None:
     """Return until when the document waits for the progress of ManagedSecrets, each of which wakes the emergency."""
     if None not in known.values():
-        alarm.unread = None
+        record.unread = None
         return None
-    alarm.unread = alarm.unread or now
-    ends = alarm.unread + _READ_TIMEOUT
+    record.unread = record.unread or now
+    ends = record.unread + _READ_TIMEOUT
     return ends if now < ends else None
 
 
