@@ -13,7 +13,7 @@ from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names
 from keyturn.cli.text import NOTHING, clock, length, room, table, until
 from keyturn.controllers.emergency.report_configmap import FILE
-from keyturn.core.emergency.deadlines import report_name, who_acknowledges
+from keyturn.core.emergency.facts import report_name, who_acknowledges
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.kube import errors, paths

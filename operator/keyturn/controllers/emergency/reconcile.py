@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from keyturn.core.emergency.deadlines import EmergencyFacts
+from keyturn.core.emergency.facts import EmergencyFacts
 from keyturn.core.emergency.status import is_done, rows_of, status_of, wake_up
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import EventReason, TimelineReason

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import API_VERSION
-from keyturn.core.emergency.deadlines import report_name
+from keyturn.core.emergency.facts import report_name
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus
     from keyturn.controllers.context import Context
-    from keyturn.core.emergency.deadlines import EmergencyFacts
+    from keyturn.core.emergency.facts import EmergencyFacts
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
     from keyturn.core.keys import EmergencyKey

@@ -4,7 +4,8 @@ Modules
     status      `status_of`: conditions and the list of secrets
     progress    progress of one secret in an emergency
     logins      database logins with exposed passwords, and when the server was proven to refuse each
-    deadlines   deadlines of an incident and who acknowledged them
+    facts       facts of a declared emergency, and who acknowledged a stage
+    deadlines   deadlines of the stages of an incident
     timeline    entries of the timeline
     readers     who has read a secret, as the audit webhook reports it
 

@@ -12,7 +12,8 @@ from keyturn.core.status.verdict import ConditionVerdict, stamp_all
 from keyturn.core.texts import and_more
 from keyturn.core.times import to_second
 
-from .deadlines import NEAR, deadlines_of, report_name, who_acknowledges
+from .deadlines import NEAR, deadlines_of
+from .facts import report_name, who_acknowledges
 from .logins import kept_logins
 from .timeline import added
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.emergency import EmergencyRotation
 
-    from .deadlines import EmergencyFacts
+    from .facts import EmergencyFacts
     from .progress import Affected
 
 __all__ = [

@@ -11,7 +11,8 @@ from keyturn.core.reasons import TimelineReason
 from keyturn.core.texts import first_of
 from keyturn.core.times import to_second
 
-from .deadlines import NEAR, who_acknowledges
+from .deadlines import NEAR
+from .facts import who_acknowledges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.emergency import AffectedSecret
 
-    from .deadlines import EmergencyFacts
+    from .facts import EmergencyFacts
 
 __all__ = ["OPERATOR", "added"]
 

@@ -17,7 +17,8 @@ from keyturn.api.emergency import (
     EmergencyRotationStatus,
     TimelineEntry,
 )
-from keyturn.core.emergency.deadlines import NEAR, EmergencyFacts, who_acknowledges
+from keyturn.core.emergency.deadlines import NEAR
+from keyturn.core.emergency.facts import EmergencyFacts, who_acknowledges
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.emergency.status import KEPT_ROWS, is_done, open_stages, rows_of, status_of, wake_up
 from keyturn.core.errors import Stalled
