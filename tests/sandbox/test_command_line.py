@@ -8,11 +8,17 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 import sandbox
 from sandbox import runtime
 from sandbox.harness import Kubectl, eventually
 from tests.sandbox.helpers import commands_of, processes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(sandbox.__file__).parents[1]
 
@@ -62,17 +68,25 @@ def _frozen(folder: Path, program: str) -> int:
     return found[0]
 
 
-def test_up_that_is_interrupted_leaves_nothing_behind() -> None:
-    folder = runtime.folder_of("interrupted")
-    with subprocess.Popen(command("up", "--name=interrupted"), cwd=ROOT, stdout=subprocess.PIPE) as process:
-        api_server = _frozen(folder, "kube-apiserver")
+@pytest.fixture
+def interrupted() -> Iterator[Path]:
+    """Return the folder of a plane that no other test has, and end what a failed test leaves of it."""
+    folder = runtime.folder_of(f"interrupted-{os.getpid()}")
+    yield folder
+    run("down", f"--name={folder.name}")
+
+
+def test_up_that_is_interrupted_leaves_nothing_behind(interrupted: Path) -> None:
+    up = command("up", f"--name={interrupted.name}")
+    with subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        api_server = _frozen(interrupted, "kube-apiserver")
         process.send_signal(signal.SIGINT)
         with suppress(ProcessLookupError):
             os.kill(api_server, signal.SIGCONT)
         said, _ = process.communicate(timeout=120)
     assert (process.returncode, said) == (130, b"")
-    assert not folder.exists()
-    assert not processes_of(folder)
+    assert not interrupted.exists()
+    assert not processes_of(interrupted)
 
 
 def test_a_real_node_of_an_older_release_is_refused_before_anything_starts() -> None:

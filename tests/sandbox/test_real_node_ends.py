@@ -122,13 +122,18 @@ def test_cgroups_of_a_plane_whose_folder_is_gone_are_swept_away() -> None:
 
 
 def test_up_that_is_interrupted_while_the_node_starts_leaves_nothing_behind() -> None:
-    folder = runtime.folder_of("interrupted-with-node")
-    command = [sys.executable, "-m", "sandbox", "up", f"--name={folder.name}", "--node=real"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        eventually((folder / "node.sock").exists, "the start of the node")
-        process.send_signal(signal.SIGINT)
-    assert process.returncode == 130
-    assert nothing_is_left(folder)
+    folder = runtime.folder_of(f"interrupted-with-node-{os.getpid()}")
+    sandbox, name = (sys.executable, "-m", "sandbox"), f"--name={folder.name}"
+    try:
+        with subprocess.Popen(
+            [*sandbox, "up", name, "--node=real"], cwd=ROOT, stdout=subprocess.PIPE
+        ) as process:
+            eventually((folder / "node.sock").exists, "the start of the node")
+            process.send_signal(signal.SIGINT)
+        assert process.returncode == 130
+        assert nothing_is_left(folder)
+    finally:
+        subprocess.run([*sandbox, "down", name], cwd=ROOT, check=False, timeout=120)
 
 
 def test_a_node_that_cannot_start_is_named_with_its_log_and_leaves_its_plane_as_it_was(
