@@ -12,8 +12,9 @@ from cryptography import x509
 from keyturn.api.emergency import AffectedState
 from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import EmergencyKey, ObjectKey
-from keyturn.core.labels import ROTATE
+from keyturn.core.labels import OWNER_LABEL, ROTATE
 from keyturn.kube import paths
+from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, TARGET, Cluster, Died
 
 if TYPE_CHECKING:
@@ -218,6 +219,42 @@ async def test_a_ca_in_an_immutable_secret_is_waited_for_a_minute() -> None:
     await cluster.run()
     assert cluster.certificate(TARGET) != before
     assert (cluster.progress().state, cluster.progress().message) == (AffectedState.PENDING, EXPOSED)
+
+
+@pytest.mark.parametrize("change", ["deleted", "unlabelled", "of another"])
+async def test_a_certificate_waits_for_a_ca_whose_secret_is_missing_or_has_another_label(change: str) -> None:
+    cluster = await signed(KEY, CA)
+    exposed = cluster.certificate(CA_TARGET)
+    cluster.suspend(suspended=True)
+    await cluster.declare("ca", "db")
+    await cluster.run()
+    early = cluster.certificate(TARGET)
+
+    body = cluster.objects[CA_TARGET]
+    if change == "deleted":
+        del cluster.objects[CA_TARGET]
+        cluster.context.cache.drop_secret(CA)
+    elif change == "unlabelled":
+        body["metadata"]["labels"] = {}
+        cluster.context.cache.drop_secret(CA)
+    else:
+        body["metadata"]["labels"] = {OWNER_LABEL: "unknown"}
+        cluster.context.cache.put_secret(meta_of(cluster._stamp(body)))
+    await cluster.run()
+    assert (cluster.progress().state, cluster.progress().message) == (AffectedState.PENDING, EXPOSED)
+
+    if change != "deleted":
+        del cluster.objects[CA_TARGET]
+        cluster.context.cache.drop_secret(CA)
+    cluster.suspend(suspended=False)
+    for _ in range(2):
+        cluster.now += timedelta(minutes=5)
+        await cluster.run()
+
+    assert cluster.certificate(CA_TARGET) != exposed
+    assert cluster.certificate(TARGET) != early
+    assert cluster.is_signed()
+    assert cluster.progress().state is AffectedState.ROLLED_OUT
 
 
 def with_client_of(name: str, issuer: str) -> dict[str, Any]:

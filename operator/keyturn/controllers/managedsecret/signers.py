@@ -13,7 +13,7 @@ from keyturn.core.observation.observed import with_facts
 from keyturn.generators import generator_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from keyturn.controllers.emergency.memory import EmergencyMemory
@@ -65,11 +65,17 @@ def _signed_items(
     items: dict[ObjectKey, frozenset[str]] = {}
     for item in desired.items:
         name = generator_for(item.recipe).issuer_secret if item.recipe else None
-        meta = cache.secret(key.namespace, name) if name else None
-        signer = ObjectKey(key.namespace, meta.owner) if meta else key
-        if signer != key and cache.has_managed(signer):
-            items[signer] = items.get(signer, frozenset()) | {item.name}
+        for signer in _signers(key.namespace, name, cache) if name else ():
+            if signer != key:
+                items[signer] = items.get(signer, frozenset()) | {item.name}
     return items
+
+
+def _signers(namespace: str, name: str, cache: InformerCache) -> Collection[ObjectKey]:
+    """Return the ManagedSecret in the label of a Secret; without that, those that would write it."""
+    meta = cache.secret(namespace, name)
+    owner = ObjectKey(namespace, meta.owner) if meta else None
+    return [owner] if owner and cache.has_managed(owner) else cache.managed_with_target(namespace, name)
 
 
 def _recorded(signer: ObjectKey, emergency: Emergency, cache: InformerCache) -> datetime | None:

@@ -143,6 +143,10 @@ class InformerCache:
         """Return the ManagedSecrets of one namespace."""
         return self._managed.names(namespace)
 
+    def managed_with_target(self, namespace: str, name: str) -> list[ObjectKey]:
+        """Return the ManagedSecrets of a namespace whose target Secret has a name, whether it exists or not."""
+        return [key for key in self.managed_in(namespace) if name in self._managed.targets(key)]
+
     def managed_namespaces(self) -> Collection[str]:
         """Return the namespaces with ManagedSecrets."""
         return self._managed.namespaces()

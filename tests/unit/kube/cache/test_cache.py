@@ -211,6 +211,18 @@ def test_metadata_that_is_large_is_not_kept(part: str) -> None:
     assert cache.managed_in("shop") == [DB]
 
 
+def test_managed_secrets_are_found_by_the_name_of_a_secret_that_is_missing() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed())
+    cache.put_managed(managed(2, "cache", target={"name": "db"}))
+    cache.put_managed(managed(3, "other", target={"name": "third"}) | {"status": {"secretName": "former"}})
+
+    assert set(cache.managed_with_target("shop", "db")) == {DB, CACHE}
+    for name in ("third", "former"):
+        assert cache.managed_with_target("shop", name) == [ObjectKey("shop", "other")]
+    assert cache.managed_with_target("shop", "other") == cache.managed_with_target("bank", "db") == []
+
+
 def test_beyond_64_mebibytes_of_all_only_the_smallest_are_kept_whole() -> None:
     cache = InformerCache()
     for number in range(5000):
