@@ -12,7 +12,7 @@ from cryptography import x509
 from keyturn.api.emergency import AffectedState
 from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import EmergencyKey, ObjectKey
-from keyturn.core.labels import OWNER_LABEL, ROTATE
+from keyturn.core.labels import OWNER_LABEL, ROLLBACK, ROTATE
 from keyturn.kube import paths
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, TARGET, Cluster, Died
@@ -40,7 +40,7 @@ class Signing(Cluster):
     def __init__(self, looks: Iterable[ObjectKey] = (KEY, CA)) -> None:
         super().__init__(spec_of(SIGNED))
         self.looks = looks
-        self.declared: str | None = None
+        self.declared: dict[str, str] = {}
         self.authorities: list[str] = []
         self.add(CA, spec_of(AUTHORITY))
 
@@ -65,9 +65,16 @@ class Signing(Cluster):
         self._stamp(body)
 
     def rotate_ca(self, path: str = CA_MANAGED) -> None:
+        self.annotate(path, ROTATE, str(self.now))
+
+    def annotate(self, path: str, name: str, value: str) -> None:
         body = self.objects[path]
-        body["metadata"]["annotations"] = {ROTATE: str(self.now)}
+        body["metadata"]["annotations"] = {name: value}
         self._stamp(body)
+
+    @property
+    def password(self) -> str:
+        return str(self.objects[TARGET]["data"]["password"])
 
     def certificate(self, path: str, key: str = "tls.crt") -> x509.Certificate:
         return self.certificates(path, key)[0]
@@ -100,15 +107,16 @@ class Signing(Cluster):
                 self.now += SECOND
                 await reconcile(key, self.memory, self.context)
 
-    async def declare(self, *names: str, **given: Any) -> None:
-        self.declared = self.declared or self.now.replace(microsecond=0).isoformat()
-        created = self.declared
-        metadata = {"name": "leak", "namespace": "shop", "uid": "uid-of-leak", "creationTimestamp": created}
+    async def declare(self, *names: str, name: str = "leak", **given: Any) -> None:
+        """Declare an emergency, or declare the same one with other names."""
+        created = self.declared.setdefault(name, self.now.replace(microsecond=0).isoformat())
+        metadata = {"name": name, "namespace": "shop", "uid": f"uid-of-{name}", "creationTimestamp": created}
         spec = {"reason": "the key of the CA leaked", "names": list(names), **given}
-        self.context.cache.emergencies.put(LEAK, {"metadata": metadata, "spec": spec, "status": {}})
+        body = {"metadata": metadata, "spec": spec, "status": {}}
+        self.context.cache.emergencies.put(EmergencyKey("shop", name), body)
 
-    def progress(self, key: ObjectKey = KEY) -> Affected:
-        found = self.memory.emergencies.progress(key, "uid-of-leak")
+    def progress(self, key: ObjectKey = KEY, name: str = "leak") -> Affected:
+        found = self.memory.emergencies.progress(key, f"uid-of-{name}")
         assert found is not None
         return found
 
@@ -255,6 +263,37 @@ async def test_a_certificate_waits_for_a_ca_whose_secret_is_missing_or_has_anoth
     assert cluster.certificate(TARGET) != early
     assert cluster.is_signed()
     assert cluster.progress().state is AffectedState.ROLLED_OUT
+
+
+async def test_a_suspended_ca_does_not_delay_a_later_emergency_or_values_after_a_rollback() -> None:
+    cluster = Signing((KEY, CA))
+    cluster.respec(MANAGED, {"data": [*spec_of(SIGNED)["data"], PASSWORD]})
+    await cluster.run()
+    cluster.now += timedelta(days=1)
+    cluster.suspend(suspended=True)
+    exposed = {cluster.password}
+    await cluster.declare("ca", "db")
+    await cluster.run()
+    assert cluster.password not in exposed
+
+    exposed.add(cluster.password)
+    cluster.now += timedelta(hours=1)
+    await cluster.declare("db", name="second")
+    await cluster.run()
+    assert cluster.password not in exposed
+    assert cluster.progress(name="second").message == EXPOSED
+
+    for number in (2, 1):
+        cluster.annotate(MANAGED, ROLLBACK, f"{number}/even-exposed")
+        await cluster.run()
+        assert cluster.password in exposed
+    cluster.now += timedelta(minutes=6)
+    cluster.suspend(suspended=False)
+    await cluster.run()
+
+    assert cluster.password not in exposed
+    assert cluster.is_signed()
+    assert cluster.progress().state is cluster.progress(name="second").state is AffectedState.ROLLED_OUT
 
 
 def with_client_of(name: str, issuer: str) -> dict[str, Any]:

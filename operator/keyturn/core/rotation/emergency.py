@@ -52,17 +52,22 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     """Return the first emergency that requires new values, and from when on.
 
     Certificates wait for the rotation of the CA that signs them, if an emergency affects that, too. Where that cannot
-    be rotated soon, all values are new before it, and the certificates once more after it.
+    be rotated soon, all values are new before it, and the certificates once more after it. An emergency that waits
+    does not delay another one.
     """
     asking = (
         emergency
         for emergency in observed.emergencies
         if emergency.is_open and _asks(emergency, observed, desired)
     )
-    first = min(asking, key=lambda emergency: (emergency.started, emergency.name), default=None)
+    first = min(
+        asking,
+        key=lambda one: (_waits_for_signer(one, observed, desired), one.started, one.name),
+        default=None,
+    )
     if first is None or observed.state is None:
         return None
-    if first.signer and (not first.goes_first or is_rotated_before(first, observed, desired)):
+    if _waits_for_signer(first, observed, desired):
         return first, observed.now + _SIGNER_INTERVAL
     made = [
         revision.made
@@ -74,10 +79,25 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
 
 
 def asked_items(emergency: Emergency, observed: Observed, desired: Desired) -> frozenset[str]:
-    """Return the items that an emergency requires new values of: each generated one, or certificates once more."""
-    if is_rotated_before(emergency, observed, desired):
+    """Return the items that an emergency requires new values of: each generated one, or certificates once more.
+
+    A rollback can have brought back values from before an emergency; then certificates alone are not enough.
+    """
+    current = observed.current
+    is_new = current is not None and all(
+        has_only_new_values(current, one.started, observed, desired)
+        for one in observed.emergencies
+        if one.is_open
+    )
+    if is_new and is_rotated_before(emergency, observed, desired):
         return emergency.signed
     return frozenset(item.name for item in desired.items if item.recipe)
+
+
+def _waits_for_signer(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
+    if emergency.signer is None:
+        return False
+    return not emergency.goes_first or is_rotated_before(emergency, observed, desired)
 
 
 def is_rotated_before(emergency: Emergency, observed: Observed, desired: Desired) -> bool:

@@ -312,6 +312,7 @@ SIGNED_FROM = STARTED + seconds(20)
 AWAITING = replace(INCIDENT, signer="ca", signed=frozenset({"password"}))
 STUCK = replace(AWAITING, goes_first=True)
 SIGNED = replace(INCIDENT, signed=frozenset({"password"}), signed_from=SIGNED_FROM)
+SIGNED_TOKEN = replace(SIGNED, signed=frozenset({"token"}))
 
 
 def test_nothing_is_rotated_before_the_ca_that_signs_it() -> None:
@@ -375,7 +376,7 @@ def test_values_are_rotated_before_a_ca_that_is_stuck_which_is_not_enough() -> N
 
 
 def test_only_certificates_are_rotated_again_when_the_ca_is() -> None:
-    emergency = replace(SIGNED, signed=frozenset({"token"}))
+    emergency = SIGNED_TOKEN
     spec = {"data": [PASSWORD, TOKEN]}
     items = ("password", "token")
     before = revision(2, RevisionReason.EMERGENCY, made=SIGNED_FROM - seconds(1), fresh=frozenset(items))
@@ -394,6 +395,42 @@ def test_only_certificates_are_rotated_again_when_the_ca_is() -> None:
     done = look(spec, state=known, target=target(3, published=NOW), emergencies=(emergency,))
     assert reason_of(replace(done, now=NOW + COOL_DOWN)) is None
     assert far(done, emergency=emergency).state is AffectedState.ROLLED_OUT
+
+
+@pytest.mark.parametrize(
+    "emergencies",
+    [
+        pytest.param((SIGNED_TOKEN,), id="from before the emergency"),
+        pytest.param((replace(SIGNED_TOKEN, signed_from=NOW), LATER), id="from before a later one"),
+    ],
+)
+def test_all_values_are_rotated_with_the_certificates_after_a_rollback(
+    emergencies: tuple[Emergency, ...],
+) -> None:
+    items = ("password", "token")
+    rotations = [
+        revision(number, RevisionReason.EMERGENCY, made=time, fresh=frozenset(items))
+        for number, time in ((3, LATER.started), (2, STARTED))[2 - len(emergencies) :]
+    ]
+    known = state(*rotations, revision(1), names=items, current=len(emergencies))
+    found = look(
+        {"data": [PASSWORD, TOKEN]},
+        state=known,
+        target=target(len(emergencies), published=STARTED if emergencies[1:] else MADE),
+        emergencies=emergencies,
+    )
+
+    assert reason_of(replace(found, now=NOW + COOL_DOWN)) == asked(*items)
+
+
+def test_an_emergency_that_waits_for_a_ca_does_not_delay_a_later_one() -> None:
+    found = look(state=rotated(STARTED), target=target(2, published=STARTED), emergencies=(STUCK, LATER))
+
+    assert start_time(found) == STARTED + COOL_DOWN
+    assert far(found, emergency=LATER).message == (
+        "another emergency rotated it a moment ago; it is rotated again at 12:04:00 UTC"
+    )
+    assert reason_of(replace(found, now=STARTED + COOL_DOWN)) == asked("password", name="inc-2")
 
 
 # The CA of a Secret, which others wait for
