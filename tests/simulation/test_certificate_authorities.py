@@ -228,6 +228,11 @@ async def test_a_ca_in_an_immutable_secret_is_waited_for_a_minute() -> None:
     assert cluster.certificate(TARGET) != before
     assert (cluster.progress().state, cluster.progress().message) == (AffectedState.PENDING, EXPOSED)
 
+    written = cluster.writes
+    cluster.now += timedelta(minutes=1)
+    await cluster.run()
+    assert cluster.writes == written, "to wait needs no new status"
+
 
 @pytest.mark.parametrize("change", ["deleted", "unlabelled", "of another"])
 async def test_a_certificate_waits_for_a_ca_whose_secret_is_missing_or_has_another_label(change: str) -> None:

@@ -191,12 +191,12 @@ def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str 
         )
     if emergency.signer and not emergency.goes_first:
         return f"the ManagedSecret {emergency.signer!r}, whose CA signs its certificate, is rotated first"
-    asked = asked_at(observed, desired)
-    if asked is None or asked[1] <= observed.now or asked[0].name != emergency.name:
+    asking, when = asked_at(observed, desired) or (None, None)
+    if asking is None or asking.name != emergency.name or when is None or when <= observed.now:
         return None
     if is_rotated:
-        return f"its certificate may still be signed by an exposed CA; it is rotated again at {asked[1]:%H:%M:%S} UTC"
-    return f"another emergency rotated it a moment ago; it is rotated again at {asked[1]:%H:%M:%S} UTC"
+        return f"its certificate may still be signed by an exposed CA; it is rotated again at {when:%H:%M:%S} UTC"
+    return f"another emergency rotated it a moment ago; it is rotated again at {when:%H:%M:%S} UTC"
 
 
 def _awaited_read(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> str | None:

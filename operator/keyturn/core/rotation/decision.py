@@ -32,7 +32,7 @@ from .credentials import (
     revocation_limit,
 )
 from .drift import contest_problem, is_contested, next_repair_time, was_sent
-from .emergency import is_taken_over, published_from, revokes_at_once
+from .emergency import is_taken_over, published_from, revokes_at_once, waits_for_signer
 from .holders import pod_to_evict
 from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
 from .ownership import adopts_first, check_ownership, not_owned, refuse_change, refuse_managed_account
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 
 __all__ = ["hinted", "next_number", "next_step"]
 
+
+_SIGNER_INTERVAL = timedelta(minutes=1)
+"""Interval of checks whether a CA is rotated, besides those that its rotation causes."""
 
 _FORMER_USES_INTERVAL = timedelta(minutes=1)
 """Interval of checks whether a workload still uses a Secret under an earlier name, of which no watch reports."""
@@ -363,6 +366,8 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
         times.append(due)
     if observed.former_uses:
         times.append(observed.now + _FORMER_USES_INTERVAL)
+    if waits_for_signer(observed, desired):
+        times.append(observed.now + _SIGNER_INTERVAL)
     overdue = overdue_time(observed) if observed.rollback_pause else None
     others = (
         overdue if overdue and overdue > observed.now else None,

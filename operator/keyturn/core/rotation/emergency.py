@@ -34,22 +34,21 @@ __all__ = [
     "published_from",
     "renewed_by",
     "revokes_at_once",
+    "waits_for_signer",
     "without_delays",
     "without_signers",
 ]
 
 COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
-_SIGNER_INTERVAL = timedelta(minutes=1)
-"""Interval of checks whether a CA is rotated, besides those that its rotation causes."""
 _UNLIMITED = 1_000_000
 _MIN_OVERLAP = timedelta(seconds=1)
 _WITHOUT_PROOF = frozenset({RevisionReason.SPEC_CHANGED, RevisionReason.REFRESHED})
 """Reasons of revisions whose changed keys do not prove that their values were generated."""
 
 
-def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime] | None:
-    """Return the first emergency that requires new values, and from when on.
+def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime | None] | None:
+    """Return the first emergency that requires new values, and from when on; no time while it waits for a CA.
 
     Certificates wait for the rotation of the CA that signs them, if an emergency affects that, too. Where that cannot
     be rotated soon, all values are new before it, and the certificates once more after it. An emergency that waits
@@ -68,7 +67,7 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     if first is None or observed.state is None:
         return None
     if _waits_for_signer(first, observed, desired):
-        return first, observed.now + _SIGNER_INTERVAL
+        return first, None
     made = [
         revision.made
         for revision in observed.state.revisions
@@ -76,6 +75,12 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     ]
     signed = [first.signed_from] if first.signed_from else []
     return first, max([first.started, *signed, *(time + COOL_DOWN for time in made)])
+
+
+def waits_for_signer(observed: Observed, desired: Desired) -> bool:
+    """Whether the emergencies that require new values all wait for a CA."""
+    asked = asked_at(observed, desired)
+    return asked is not None and asked[1] is None
 
 
 def asked_items(emergency: Emergency, observed: Observed, desired: Desired) -> frozenset[str]:

@@ -85,7 +85,9 @@ def values_were_lost(observed: Observed, desired: Desired, state: StateFacts | N
 def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts | None) -> Reason | None:
     """Rotate every generated value, regardless of windows and schedule."""
     asked = asked_at(observed, desired)
-    if asked is None or observed.now < asked[1] or _was_refused_for(asked[0], observed.state):
+    if asked is None or asked[1] is None or observed.now < asked[1]:
+        return None
+    if _was_refused_for(asked[0], observed.state):
         return None
     fresh = asked_items(asked[0], observed, desired)
     return Reason(RevisionReason.EMERGENCY, f"the emergency {asked[0].name} asks for it", fresh, rotates=True)
@@ -378,7 +380,7 @@ def start_time(observed: Observed) -> datetime | None:
     is_waiting = observed.is_requested or observed.pulled.waiting
     if is_waiting and not is_open(windows, observed.now):
         times.append(opening(windows, observed.now))
-    if asked:
+    if asked and asked[1]:
         times.append(asked[1])
     return min(times, default=None)
 
