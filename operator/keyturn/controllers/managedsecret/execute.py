@@ -102,7 +102,7 @@ async def _state_after(
         return await adopt(step, key, observed, require_desired(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
         last, generated = memory.stores.pulls.last(key), memory.generated
-        generated.forget_exposed(key, observed)
+        generated.forget_exposed(key, observed, step.reason.name)
         return await generate_revision(
             step, key, observed, require_desired(observed), before, last, generated, context
         )

@@ -288,6 +288,8 @@ class GeneratedValues:
         self._generations: dict[ObjectKey, _Generation] = {}
         self._seen: dict[ObjectKey, frozenset[tuple[str, datetime]]] = {}
         """Emergencies for which earlier values were dropped, each with the time before which values are exposed."""
+        self._reasons: dict[ObjectKey, str] = {}
+        """Reason of the revision that values are generated for."""
 
     def job(self, key: ObjectKey, item: str) -> BackgroundJob[ItemValues] | None:
         generation = self._generations.get(key)
@@ -311,11 +313,15 @@ class GeneratedValues:
         if not generation.jobs:
             del self._generations[key]
 
-    def forget_exposed(self, key: ObjectKey, observed: Observed) -> None:
+    def forget_exposed(self, key: ObjectKey, observed: Observed, reason: str) -> None:
         """Drop values from before an open emergency, or from before the CA that signs them was rotated for it.
 
-        Values that are started afterwards stay, also if the clock is behind that of the declaration.
+        Values that are started afterwards stay, also if the clock is behind that of the declaration; but not for the
+        revision of an emergency if they were started for another one, because a CA of those trusts the exposed one.
         """
+        if reason == RevisionReason.EMERGENCY and self._reasons.get(key, reason) != reason:
+            self.forget(key)
+        self._reasons[key] = reason
         began = self.since(key)
         bounds = frozenset(
             (one.uid, max(one.started + CREATION_PRECISION, one.signed_from or one.started))
@@ -331,6 +337,7 @@ class GeneratedValues:
         """Cancel and drop all values: a revision records them, or the spec no longer asks for them."""
         generation = self._generations.pop(key, None)
         self._seen.pop(key, None)
+        self._reasons.pop(key, None)
         for job in generation.jobs.values() if generation else ():
             job.task.cancel()
 

@@ -186,7 +186,7 @@ async def test_what_was_made_before_an_emergency_is_generated_again(
     await in_the_end(maker)
     found = replace(observed({}), emergencies=(Emergency("inc-1", "uid-1", **emergency),))
 
-    maker.memory.generated.forget_exposed(KEY, found)
+    maker.memory.generated.forget_exposed(KEY, found, "Emergency")
 
     await in_the_end(maker)
     assert slow.made == made
@@ -197,19 +197,44 @@ async def test_a_clock_behind_that_of_the_declaration_costs_no_second_large_key(
     slow.open.set()
     late = Emergency("inc-1", "uid-1", NOW + timedelta(minutes=1))
     found = replace(observed({}), emergencies=(late,))
-    maker.memory.generated.forget_exposed(KEY, found)
+    maker.memory.generated.forget_exposed(KEY, found, "Emergency")
     await in_the_end(maker)
 
-    maker.memory.generated.forget_exposed(KEY, found)
+    maker.memory.generated.forget_exposed(KEY, found, "Emergency")
 
     await in_the_end(maker)
     assert slow.made == 1
 
     signed = replace(found, emergencies=(replace(late, signed_from=NOW + timedelta(minutes=2)),))
-    maker.memory.generated.forget_exposed(KEY, signed)
+    maker.memory.generated.forget_exposed(KEY, signed, "Emergency")
 
     await in_the_end(maker)
     assert slow.made == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "made"),
+    [
+        ("Triggered", "Emergency", 2),
+        ("Emergency", "Emergency", 1),
+        ("Emergency", "SpecChanged", 1),
+        ("Triggered", "Triggered", 1),
+    ],
+)
+async def test_what_was_begun_for_another_reason_is_generated_again_once_in_an_emergency(
+    slow: Slow, first: str, then: str, made: int
+) -> None:
+    """A CA that is renewed otherwise trusts the exposed one; a clock may be behind that of the declaration."""
+    maker = Maker(slow)
+    slow.open.set()
+    late = Emergency("inc-1", "uid-1", NOW + timedelta(minutes=1))
+    found = replace(observed({}), emergencies=(late,))
+
+    for reason in (first, then, then):
+        maker.memory.generated.forget_exposed(KEY, found, reason)
+        await in_the_end(maker)
+
+    assert slow.made == made
 
 
 async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None:
