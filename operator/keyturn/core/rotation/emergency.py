@@ -84,9 +84,10 @@ def waits_for_signer(observed: Observed, desired: Desired) -> bool:
 
 
 def asked_items(emergency: Emergency, observed: Observed, desired: Desired) -> frozenset[str]:
-    """Return the items that an emergency requires new values of: each generated one, or certificates once more.
+    """Return the items that an emergency requires new values of: each generated one, or the rest after its rotation.
 
-    A rollback can have brought back values from before an emergency; then certificates alone are not enough.
+    The rest are certificates from before the rotation of their CA, and items that a change of the spec added. A
+    rollback can have brought back values from before an emergency; then the rest alone is not enough.
     """
     current = observed.current
     is_new = current is not None and all(
@@ -94,9 +95,11 @@ def asked_items(emergency: Emergency, observed: Observed, desired: Desired) -> f
         for one in observed.emergencies
         if one.is_open
     )
-    if is_new and is_rotated_before(emergency, observed, desired):
-        return emergency.signed
-    return frozenset(item.name for item in desired.items if item.recipe)
+    generated = frozenset(item.name for item in desired.items if item.recipe)
+    if not is_new:
+        return generated
+    _, stale = _renewal(replace(emergency, signer=None, own_only=True), observed, desired)
+    return generated.intersection(stale)
 
 
 def _waits_for_signer(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
@@ -198,12 +201,20 @@ def renewed_by(
     certificate from before the rotation of the CA that signs it does not. Of `only` some items the others do not
     matter.
     """
+    renewed, _ = _renewal(emergency, observed, desired, only)
+    return renewed
+
+
+def _renewal(
+    emergency: Emergency, observed: Observed, desired: Desired, only: Collection[str] = ()
+) -> tuple[RevisionFacts | None, Collection[str]]:
+    """Return that revision, and the items that are not later than the declaration."""
     if observed.state is None:
-        return None
+        return None, ()
     generated = _generated_keys(observed.state, desired)
     stale = {name: keys for name, keys in generated.items() if name in only} or generated
     if emergency.signer and not emergency.signed.isdisjoint(stale):
-        return None
+        return None, stale
     for revision in reversed(observed.state.revisions):
         if not _may_renew(revision, emergency, observed):
             continue
@@ -211,8 +222,8 @@ def renewed_by(
         exposed = {name: stale[name] for name in stale.keys() & emergency.signed if is_signed_before}
         stale = _without_fresh(stale, revision) | exposed
         if not stale or (not exposed and _changed_all(revision, emergency.started, observed)):
-            return revision
-    return None
+            return revision, stale
+    return None, stale
 
 
 def _may_renew(one: RevisionFacts, emergency: Emergency, observed: Observed) -> bool:

@@ -306,6 +306,22 @@ def test_it_starts_at_once_where_a_hold_keeps_all_else() -> None:
     assert start_time(look(state=held, emergencies=())) is None
 
 
+@pytest.mark.parametrize("emergency", [INCIDENT, replace(INCIDENT, own_only=True)])
+def test_an_item_that_is_generated_since_its_rotation_rotates_no_other_again(emergency: Emergency) -> None:
+    rotation = revision(2, RevisionReason.EMERGENCY, made=STARTED, fresh=frozenset({"password"}))
+    known = state(rotation, revision(1), names=("password", "token"))
+    spec, published = {"data": [PASSWORD, TOKEN]}, target(2, published=NOW)
+    found = look(spec, state=known, target=published, emergencies=(emergency,))
+
+    assert reason_of(replace(found, now=NOW + COOL_DOWN)) == asked("token")
+
+    added = revision(3, RevisionReason.EMERGENCY, made=NOW, base=2, fresh=frozenset({"token"}))
+    known = state(added, rotation, revision(1), names=("password", "token"))
+    done = look(spec, state=known, target=target(3, published=NOW), emergencies=(emergency,))
+    assert reason_of(replace(done, now=NOW + COOL_DOWN)) is None
+    assert far(done, emergency=emergency).state is AffectedState.ROLLED_OUT
+
+
 # Certificates, and the CA that signs them
 
 SIGNED_FROM = STARTED + seconds(20)
