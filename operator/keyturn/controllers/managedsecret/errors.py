@@ -77,22 +77,16 @@ def concerns_one(error: Wait | Stalled) -> bool:
 def error_of_observation(error: errors.ApiError) -> Wait:
     """Return the error of a failed observation."""
     asked = f"{_answered(error, paths.resource(error.path))}, so the state of the Secret is unknown"
-    if isinstance(error, errors.Forbidden | errors.Unauthorized):
-        return Wait(ErrorReason.FORBIDDEN, f"{asked}; restore the operator's rights", _RETRY_DELAY)
-    return Wait(ErrorReason.REFUSED, asked, _RETRY_DELAY)
+    return _unread(error, asked)
 
 
 def error_of_list(error: errors.ApiError) -> Wait:
     """Return the error of a list of pods that failed."""
     asked = _answered(error, paths.resource(error.path))
-    match error:
-        case errors.Forbidden() | errors.Unauthorized():
-            return Wait(ErrorReason.FORBIDDEN, f"{asked}; restore the operator's rights", _RETRY_DELAY)
-        case errors.Throttled() | errors.Unavailable():
-            answer = asked if error.status else "the API server does not answer"
-            return Wait(ErrorReason.API_SERVER_UNAVAILABLE, answer, _RETRY_DELAY)
-        case _:
-            return Wait(ErrorReason.REFUSED, asked, _RETRY_DELAY)
+    if isinstance(error, errors.Throttled | errors.Unavailable):
+        answer = asked if error.status else "the API server does not answer"
+        return Wait(ErrorReason.API_SERVER_UNAVAILABLE, answer, _RETRY_DELAY)
+    return _unread(error, asked)
 
 
 def unexpected_error() -> Wait:
@@ -121,6 +115,13 @@ def invalid_spec() -> Stalled:
 def state_conflict(key: ObjectKey, reason: str) -> errors.Conflict:
     """Return the error of a step whose state Secret is not as it was observed; the pass observes it again."""
     return errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, reason)
+
+
+def _unread(error: errors.ApiError, asked: str) -> Wait:
+    """Return the error of a read that was rejected."""
+    if isinstance(error, errors.Forbidden | errors.Unauthorized):
+        return Wait(ErrorReason.FORBIDDEN, f"{asked}; restore the operator's rights", _RETRY_DELAY)
+    return Wait(ErrorReason.REFUSED, asked, _RETRY_DELAY)
 
 
 def _answered(error: errors.ApiError, what: str) -> str:
