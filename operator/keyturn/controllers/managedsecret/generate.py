@@ -272,13 +272,18 @@ def _rendered_anew(revision: Revision, before: Revision | None) -> frozenset[str
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Generation:
-    """Values of one revision that are being generated, or were."""
+    """Values of one ManagedSecret that are being generated, or were."""
 
-    since: datetime
     jobs: dict[str, BackgroundJob[ItemValues]] = field(default_factory=dict)
     """By item name."""
+    since: datetime | None = None
+    """When the first of the kept values was started."""
+    reason: str = ""
+    """Reason of the revision that they are generated for."""
+    seen: frozenset[tuple[str, datetime]] = frozenset()
+    """Emergencies for which earlier values were dropped, each with the time before which values are exposed."""
 
 
 class GeneratedValues:
@@ -286,10 +291,6 @@ class GeneratedValues:
 
     def __init__(self) -> None:
         self._generations: dict[ObjectKey, _Generation] = {}
-        self._seen: dict[ObjectKey, frozenset[tuple[str, datetime]]] = {}
-        """Emergencies for which earlier values were dropped, each with the time before which values are exposed."""
-        self._reasons: dict[ObjectKey, str] = {}
-        """Reason of the revision that values are generated for."""
 
     def job(self, key: ObjectKey, item: str) -> BackgroundJob[ItemValues] | None:
         generation = self._generations.get(key)
@@ -301,17 +302,16 @@ class GeneratedValues:
         return generation.since if generation else None
 
     def keep(self, key: ObjectKey, item: str, job: BackgroundJob[ItemValues], began: datetime) -> None:
-        generation = self._generations.get(key)
-        if generation is None:
-            generation = self._generations[key] = _Generation(began)
+        generation = self._generations.setdefault(key, _Generation())
         generation.jobs[item] = job
+        generation.since = generation.since or began
 
     def drop(self, key: ObjectKey, item: str) -> None:
         """Drop the value of an item, whose generation failed."""
         generation = self._generations[key]
         del generation.jobs[item]
         if not generation.jobs:
-            del self._generations[key]
+            generation.since = None
 
     def forget_exposed(self, key: ObjectKey, observed: Observed, reason: str) -> None:
         """Drop values from before an open emergency, or from before the CA that signs them was rotated for it.
@@ -319,25 +319,24 @@ class GeneratedValues:
         Values that are started afterwards stay, also if the clock is behind that of the declaration; but not for the
         revision of an emergency if they were started for another one, because a CA of those trusts the exposed one.
         """
-        if reason == RevisionReason.EMERGENCY and self._reasons.get(key, reason) != reason:
-            self.forget(key)
-        self._reasons[key] = reason
-        began = self.since(key)
+        known = self._generations.get(key) or _Generation()
         bounds = frozenset(
             (one.uid, max(one.started + CREATION_PRECISION, one.signed_from or one.started))
             for one in observed.emergencies
             if one.is_open
         )
-        if began and any(began < bound for _, bound in bounds - self._seen.get(key, frozenset())):
+        is_exposed = known.since and any(known.since < bound for _, bound in bounds - known.seen)
+        is_for_another = reason == RevisionReason.EMERGENCY and known.reason not in {"", reason}
+        if is_exposed or is_for_another:
             self.forget(key)
-        if bounds:
-            self._seen[key] = bounds
+            known = _Generation()
+        known.reason = reason
+        known.seen = bounds or known.seen
+        self._generations[key] = known
 
     def forget(self, key: ObjectKey) -> None:
         """Cancel and drop all values: a revision records them, or the spec no longer asks for them."""
         generation = self._generations.pop(key, None)
-        self._seen.pop(key, None)
-        self._reasons.pop(key, None)
         for job in generation.jobs.values() if generation else ():
             job.task.cancel()
 
