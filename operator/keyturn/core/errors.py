@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-__all__ = ["Stalled", "Wait"]
+__all__ = ["Stalled", "Wait", "copied"]
+
+_Error = TypeVar("_Error", bound=Exception)
 
 
 class Wait(Exception):  # noqa: N818 - it says what happens next, not what went wrong
@@ -31,3 +33,15 @@ class Stalled(Exception):  # noqa: N818
         super().__init__(self.reason, message)
         self.message = message
         self.again = again
+
+
+def copied(error: _Error) -> _Error:
+    """Copy an error that is kept, to raise it.
+
+    Each raise of one object adds the frames of the caller to its traceback, so they stay in memory with all that they
+    refer to.
+    """
+    kind = type(error)
+    copy = kind.__new__(kind, *error.args)  # without __init__, whose parameters differ
+    vars(copy).update(vars(error))
+    return copy

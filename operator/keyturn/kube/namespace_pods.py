@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api.status import Via
+from keyturn.core.errors import copied
 from keyturn.core.observation.holders import Controller, HoldingPod
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC, uses_of
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
@@ -111,7 +112,7 @@ class NamespacePods:
             entry.waiting.append(wake)
             raise ListPaused(_LONGEST_WAIT)
         if (pause := entry.rests_until - self._ticks()) > 0:
-            raise entry.error.with_traceback(None) if entry.error else ListPaused(pause)
+            raise copied(entry.error) if entry.error else ListPaused(pause)
         return await self._begin(namespace, entry)
 
     async def _begin(self, namespace: str, entry: _Namespace) -> PodList:
@@ -122,7 +123,7 @@ class NamespacePods:
         try:
             entry.last = found = await self._list(namespace, began)
         except errors.ApiError as error:
-            entry.error = error
+            entry.error = copied(error)
             raise
         finally:
             ended = self._ticks()

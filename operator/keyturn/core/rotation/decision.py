@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.store_reads import being_read
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.policy.rules import denies
@@ -92,7 +92,7 @@ def next_step(observed: Observed) -> steps.Step:
         if problem is None:
             return _begin_or_stage(observed, reason)
         if observed.state is None:
-            raise problem
+            raise copied(problem)
     return (
         _end_overlap(observed, desired)
         or _write(observed, desired)
@@ -193,7 +193,7 @@ def _may_renew(observed: Observed, reason: Reason) -> bool:
 
 def _allowed(observed: Observed) -> Desired:
     if observed.spec_error:
-        raise observed.spec_error
+        raise copied(observed.spec_error)
     if observed.desired is None:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
     if not all(violation.curable for violation in observed.violations) and denies(observed.secret_class):

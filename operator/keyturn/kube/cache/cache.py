@@ -9,7 +9,7 @@ import pydantic
 
 from keyturn.api.base import validation_sentence
 from keyturn.api.secretclass import SecretClass
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Stalled, copied
 from keyturn.core.keys import EmergencyKey, ObjectKey, StoreKey, TargetKey, WorkloadKey
 from keyturn.core.labels import DEFAULT_CLASS, ENVIRONMENT
 from keyturn.core.reasons import ErrorReason
@@ -188,7 +188,7 @@ class InformerCache:
         """
         class_ = self._classes.get(name)
         if isinstance(class_, Stalled):
-            raise class_
+            raise copied(class_)
         return class_
 
     def class_of(self, key: ObjectKey) -> SecretClass | None:

@@ -16,7 +16,7 @@ from keyturn.api.base import validation_sentence
 from keyturn.api.database import Strategy
 from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Stalled, copied
 from keyturn.core.keys import (
     CLUSTER_DATABASE_TARGET,
     CLUSTER_SECRET_STORE,
@@ -84,7 +84,7 @@ class ExternalCache(Generic[Key, Model]):
         """
         found = self._objects.get(key)
         if isinstance(found, Stalled):
-            raise found.with_traceback(None)
+            raise copied(found)
         return found
 
     def identity(self, key: Key) -> str | None:

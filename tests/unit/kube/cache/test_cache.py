@@ -453,6 +453,10 @@ def test_a_class_that_cannot_be_read_stalls_who_asks_for_it() -> None:
         cache.secret_class("strict")
     assert caught.value.reason == "SecretClassInvalid"
     assert (CANARY in caught.value.message) is False
+    with pytest.raises(Stalled) as again:
+        cache.secret_class("strict")
+    assert again.value is not caught.value  # each raise of one object would keep further frames in memory
+    assert again.value.message == caught.value.message
     assert cache.put_class(secret_class(2, minLength=40))
     found = cache.secret_class("strict")
     assert found

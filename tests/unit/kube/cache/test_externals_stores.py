@@ -92,6 +92,12 @@ def test_a_store_that_cannot_be_read_is_said_to_be_without_a_word_of_it() -> Non
     assert caught.value.message == (
         "SecretStore shop/vault: spec.provider: write exactly one provider under provider, such as kubernetes: {}"
     )
+    with pytest.raises(Stalled) as again:
+        cache.get(OURS)
+    assert (
+        again.value is not caught.value
+    )  # the next raise of one object would change the error of this caller
+    assert again.value.message == caught.value.message
     assert cache.identity(OURS) is None
 
 
