@@ -339,7 +339,7 @@ def _text(text: object) -> str:
 
 
 def _word(text: object) -> str:
-    """Parse a reason; reasons become metric labels, whose number must stay small."""
+    """Parse a reason, which may be one of a newer version."""
     if not _REASON.fullmatch(_text(text)):
         raise ValueError("no word")
     return _text(text)

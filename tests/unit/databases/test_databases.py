@@ -488,6 +488,22 @@ async def test_a_changed_target_is_checked_at_once(fake: FakeTargets) -> None:
     assert FakeEngine.last.database == "other"
 
 
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
+@in_no_time
+async def test_checks_continue_after_an_error_of_the_process(fake: FakeTargets, error: Exception) -> None:
+    assert (await health(fake)).is_ready
+    FakeEngine.problem = error  # type: ignore[assignment]  # of a file or thread that the check needs
+    await asyncio.sleep(600)
+    assert (await health(fake)).is_ready  # it says nothing about the server
+    seen = FakeEngine.checks
+
+    FakeEngine.problem = Unreachable("NoAnswer", "no answer")
+    await asyncio.sleep(300)
+
+    assert FakeEngine.checks > seen
+    assert (await health(fake)).reason == "Unreachable"
+
+
 @in_no_time
 async def test_a_target_that_is_gone_is_not_checked(fake: FakeTargets) -> None:
     await health(fake)

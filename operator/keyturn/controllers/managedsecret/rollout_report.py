@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["count_failed", "report_ends", "report_failed_workloads"]
 
-_RESULTS = {WorkloadState.CURRENT: RevisionResult.SUCCEEDED, WorkloadState.FAILED: "Failed"}
+_FAILED: Final = "Failed"
+_RESULTS = {WorkloadState.CURRENT: RevisionResult.SUCCEEDED, WorkloadState.FAILED: _FAILED}
+_REASONS: Final = frozenset(RevisionReason)
 
 _log = structlog.get_logger()
 
@@ -99,7 +101,7 @@ def _report_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context
     )
     if entry.reason == RevisionReason.ROLLED_BACK:
         return  # the rotation that it replaced is an entry of its own
-    metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
+    _count_rotation(entry.reason, entry.result)
     if entry.result != RevisionResult.SUCCEEDED:
         return
     if entry.reason == RevisionReason.REFRESHED:
@@ -112,6 +114,11 @@ def _report_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context
         EventReason.ROTATED,
         _success_note(entry),
     )
+
+
+def _count_rotation(reason: str, result: str) -> None:
+    """Count the end of a rotation; an edited state Secret may have any reason, and each counter stays in memory."""
+    metrics.ROTATIONS.labels(reason if reason in _REASONS else "Unknown", result).inc()
 
 
 def report_failed_workloads(
@@ -148,7 +155,7 @@ def _report_failed_rollout(
     if not failed or observed.current is None:
         return
     report_failed_workloads(key, observed, context, _failed_in(before))
-    metrics.ROTATIONS.labels(observed.current.reason, "Failed").inc()
+    _count_rotation(observed.current.reason, _FAILED)
     names = ", ".join(sorted(failed))
     context.events.record(
         observed.managed,
