@@ -7,8 +7,11 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from keyturn.core.backoff import backoff
 from keyturn.core.observation.health import reported
+from keyturn.runtime import logs
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
@@ -37,6 +40,8 @@ _MAX_OUTAGE_INTERVAL: Final = 45.0
 _MAX_CREDENTIAL_INTERVAL: Final = 15.0
 """Seconds between two reads of a credential that is refused or missing; not each read is followed by a login."""
 _TIMEOUT: Final = 30.0
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,9 @@ class TargetCheck:
         while True:
             async with self._turns.hold(self._key.namespace):
                 health = await self._check()
-            failures = 0 if health.is_ready else failures + 1
-            self._record(health)
+            failures = 0 if health and health.is_ready else failures + 1
+            if health:
+                self._record(health)
             await self._pause(failures)
 
     async def _pause(self, failures: int) -> None:
@@ -115,7 +121,8 @@ class TargetCheck:
             return _MAX_CREDENTIAL_INTERVAL
         return _MAX_OUTAGE_INTERVAL if self.health is not None and self.health.passes else _MAX_INTERVAL
 
-    async def _check(self) -> Health:
+    async def _check(self) -> Health | None:
+        """Return the health; None after an error of this process, which says nothing about the server."""
         self._client.doubt()  # each check reads the Secrets, so that a new credential is found
         try:
             async with asyncio.timeout(_TIMEOUT):
@@ -124,6 +131,9 @@ class TargetCheck:
             return health_of(Unreachable("Timeout", "the server did not answer in time"))
         except DatabaseError as error:
             return health_of(error.with_traceback(None))
+        except Exception as error:  # noqa: BLE001  # such as too many open files; the next check may succeed
+            _log.error("target not checked", target=str(self._key), **logs.describe(error))
+            return None
 
     async def _ask(self) -> Health:
         engine = await self._client.engine()

@@ -488,12 +488,14 @@ async def test_a_changed_target_is_checked_at_once(fake: FakeTargets) -> None:
     assert FakeEngine.last.database == "other"
 
 
-@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")]
+)
 @in_no_time
 async def test_checks_continue_after_an_error_of_the_process(fake: FakeTargets, error: Exception) -> None:
     assert (await health(fake)).is_ready
     FakeEngine.problem = error  # type: ignore[assignment]  # of a file or thread that the check needs
-    await asyncio.sleep(600)
+    await asyncio.sleep(700)
     assert (await health(fake)).is_ready  # it says nothing about the server
     seen = FakeEngine.checks
 
