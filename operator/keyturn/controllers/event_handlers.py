@@ -141,11 +141,13 @@ class EventHandlers:
             return
         self._queue.add(key)
         if cache.stores.identity(key) != before:  # not an echo of the operator's own status update
+            self._context.stores.forget(key)
             self._try_again(cache.stores.users_of(key))
 
     def drop_store(self, key: StoreKey) -> None:
         self._context.cache.drop_external(key)
-        self._queue.add_last(key)  # a reconcile closes the connections of the store
+        self._context.stores.forget(key)
+        self._queue.add_last(key)
         self._add_all(self._context.cache.stores.users_of(key))
 
     def put_target(self, kind: str, body: dict[str, Any]) -> None:
@@ -155,11 +157,13 @@ class EventHandlers:
             return
         self._queue.add(key)
         if cache.targets.identity(key) != before:  # not an echo of the operator's own status update
+            self._context.databases.forget(key)
             self._add_all(cache.targets.users_of(key))
 
     def drop_target(self, key: TargetKey) -> None:
         self._context.cache.drop_external(key)
-        self._queue.add_last(key)  # a reconcile closes the engine of the target
+        self._context.databases.forget(key)
+        self._queue.add_last(key)
         self._add_all(self._context.cache.targets.users_of(key))
 
     def put_emergency(self, body: dict[str, Any]) -> None:

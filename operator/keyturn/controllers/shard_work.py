@@ -98,8 +98,20 @@ class Shards:
             if self.of(key) == shard:
                 self._memory.emergencies.drop_record(key)
         self._memory.budget.drop(lambda workload: shard_of(workload.namespace, self.count) == shard)
+        self._close_clients(shard)
         if self.count > 1:
             _log.info("shard closed", shard=shard)
+
+    def _close_clients(self, shard: int) -> None:
+        """Close the stores and targets of a lost shard, whose checks never end; without any shard all of them.
+
+        ManagedSecrets of every shard use the stores of the cluster. Operations at a target need no open client.
+        """
+        is_idle = not self._open
+        self._context.stores.forget_each(
+            lambda key: is_idle or (self.of(key) == shard and not key.is_for_all)
+        )
+        self._context.databases.forget_each(lambda key: is_idle or self.of(key) == shard)
 
     def close(self) -> None:
         """Report that the process leads no more: all work has ended."""

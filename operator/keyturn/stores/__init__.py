@@ -41,7 +41,7 @@ from .settings import plan_of
 from .single_flight import closed
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
     from keyturn.api.source import StoreRef
@@ -259,6 +259,11 @@ class Stores:
         """Close a deleted store."""
         if shared := self._shared.pop(key, None):
             self._pasts[key] = shared.close()
+
+    def forget_each(self, concerns: Callable[[StoreKey], bool]) -> None:
+        """Close the stores that another process uses from now on."""
+        for key in [*filter(concerns, self._shared)]:
+            self.forget(key)
 
     async def run(self) -> None:
         """Close idle stores, until cancelled."""
