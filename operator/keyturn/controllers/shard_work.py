@@ -50,6 +50,7 @@ class Shards:
         self._open: set[int] = set()
         self._news = asyncio.Event()
         self._has_lost = False
+        self._reads: StartReads | None = None
         self.begun = asyncio.Event()
         """Set when the first shard is open."""
 
@@ -92,6 +93,8 @@ class Shards:
         self._open.discard(shard)
         self._has_lost |= not grace
         self._report()
+        if self._reads is not None:
+            self._reads.drop(lambda key: self.of(key) == shard)
         await self._queue.end(lambda key: self.of(key) == shard, grace)
         await self._memory.end(self._managed_in(shard))
         for key in self._context.cache.emergencies.known():
@@ -159,7 +162,7 @@ class Shards:
                 if self.of(key) in shards:
                     self._queue.add(key, Priority.BACKLOG)
         await self._leave_at_rest()
-        reads = StartReads(self._context, self._memory, self._queue, self._handlers.namespaces)
+        self._reads = reads = StartReads(self._context, self._memory, self._queue, self._handlers.namespaces)
         reads.hold()
         self.begun.set()
         return reads

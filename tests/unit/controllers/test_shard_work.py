@@ -16,6 +16,7 @@ from keyturn.controllers.managedsecret.restart_budget import RestartLimits
 from keyturn.controllers.shard_work import Shards
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.shards import shard_of
 from keyturn.core.state.state import state_name
 from keyturn.kube.client import Page
@@ -36,11 +37,14 @@ _NO_GRACE = timedelta()
 
 
 class Lists:
-    """API server without Secrets; a list can take until it is ended, which takes until `may_end` is set."""
+    """API server, without Secrets at first; a list can take until it is ended, which takes until `may_end` is set."""
 
     def __init__(self) -> None:
         self.hangs = False
         self.may_end = asyncio.Event()
+        self.may_begin = asyncio.Event()
+        self.may_begin.set()
+        self.items: list[dict[str, Any]] = []
 
     async def pages(self, *_: Any) -> AsyncIterator[Page]:
         if self.hangs:
@@ -48,7 +52,10 @@ class Lists:
                 await asyncio.Event().wait()
             finally:
                 await self.may_end.wait()
-        yield Page([], "1", first=True)
+        await self.may_begin.wait()
+        for number, item in enumerate(self.items):  # a page each
+            yield Page([item], "1", first=not number)
+        yield Page([], "1", first=not self.items)
 
 
 class Watching:
@@ -91,6 +98,8 @@ class Process:
 
     async def reconcile(self, key: Key) -> None:
         self.passes[key] += 1
+        if isinstance(key, ObjectKey):
+            self.memory.secrets.forget_values(key)  # as at the end of a pass
         if key.namespace in self.hang:
             try:
                 await asyncio.Event().wait()
@@ -128,6 +137,17 @@ def body(name: str, namespace: str = "") -> dict[str, Any]:
         **({"namespace": namespace} if namespace else {}),
     }
     return {"metadata": metadata, "spec": {}}
+
+
+def secret_of(namespace: str, name: str) -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "uid": "u",
+        "resourceVersion": "1",
+        "labels": {OWNER_LABEL: "db"},
+    }
+    return {"metadata": metadata, "data": {}}
 
 
 def managed(namespace: str) -> ObjectKey:
@@ -248,6 +268,31 @@ async def test_all_objects_are_listed_for_a_shard_that_is_lost_and_gained_while_
 
         assert process.listed[0] == "objects"
         assert process.passes.keys() == {*map(managed, (*ZERO, *ONE)), CLASS}
+
+
+async def test_objects_of_a_shard_wait_for_no_secret_of_one_that_is_lost_during_the_reads() -> None:
+    process = Process()
+    name = state_name("db")
+    secrets = [secret_of(namespace, name) for namespace in (ONE[0], ZERO[0])]
+    process.api.items = secrets
+    process.api.may_begin.clear()
+    for one in secrets:
+        process.context.cache.put_secret(
+            SecretMeta(one["metadata"]["namespace"], name, "1", "u", "db", 1, None)
+        )
+    async with process.running():
+        process.shards.gain(0)
+        process.shards.gain(1)
+        await process.settle()
+        assert managed(ZERO[0]) not in process.passes
+
+        await process.shards.lose(1, _NO_GRACE)
+        process.api.may_begin.set()
+        await process.settle()
+
+        assert managed(ZERO[0]) in process.passes
+        async with asyncio.timeout(1):
+            await process.memory.secrets.listed.wait_until_empty()
 
 
 async def test_after_a_handover_the_cache_is_trusted() -> None:
