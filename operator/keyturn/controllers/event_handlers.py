@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -212,8 +213,13 @@ class EventHandlers:
         self._add_all(self._context.cache.drop_workload(key))
 
     def put_secret(self, meta: SecretMeta) -> None:
-        key = ObjectKey(meta.namespace, meta.owner)
-        if self._context.cache.put_secret(meta) and not self._memory.writes.note_if_writing(key, meta):
+        cache, key = self._context.cache, ObjectKey(meta.namespace, meta.owner)
+        before = cache.secret(meta.namespace, meta.name)
+        if not cache.put_secret(meta):
+            return
+        if before and before.owner != meta.owner:
+            self._add(replace(key, name=before.owner))  # it does not have its Secret now
+        if not self._memory.writes.note_if_writing(key, meta):
             self._add(key)
 
     def drop_secret(self, namespace: str, name: str, version: int | None = None) -> None:

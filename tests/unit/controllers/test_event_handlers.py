@@ -223,6 +223,25 @@ def test_a_secret_enqueues_its_object_when_it_changes_and_when_it_is_gone(observ
     assert observed.enqueued() == {AUTH}
 
 
+@pytest.mark.parametrize(
+    ("owner", "enqueued"),
+    [
+        pytest.param("younger", {AUTH, ObjectKey("shop", "younger")}, id="another one"),
+        pytest.param("absent", {AUTH}, id="one that does not exist"),
+    ],
+)
+def test_a_changed_label_of_a_secret_concerns_the_former_owner(
+    observed: Seen, owner: str, enqueued: set[ObjectKey]
+) -> None:
+    observed.user(ObjectKey("shop", "younger"), SECRET_STORE)
+    observed.handlers.put_secret(secret_of("auth"))
+    observed.enqueued()
+
+    observed.handlers.put_secret(replace(secret_of("auth"), owner=owner))
+
+    assert observed.enqueued() == enqueued
+
+
 class Lists:
     """API server whose lists are empty, at a resource version."""
 

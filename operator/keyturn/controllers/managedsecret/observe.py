@@ -213,10 +213,11 @@ def _is_unbound(observed: Observed, state: StateFacts | None, meta: SecretMeta |
 
 
 def _left(key: ObjectKey, observed: Observed, cache: InformerCache) -> tuple[LeftSecret, ...]:
-    if observed.desired is None:
-        return ()
-    names = sorted(cache.written_by(key) - {observed.desired.secret})
-    metas = (cache.secret(key.namespace, name) for name in names)
+    """Return the Secrets under names that the spec no longer has, without those whose label was changed."""
+    names = cache.written_by(key) - {observed.desired.secret} if observed.desired else set()
+    if names:
+        names -= cache.secrets_of_others(key)
+    metas = (cache.secret(key.namespace, name) for name in sorted(names))
     return tuple(LeftSecret(meta.name, meta.uid, meta.revision or 0) for meta in metas if meta)
 
 

@@ -147,6 +147,12 @@ class InformerCache:
         """Return the ManagedSecrets of a namespace whose target Secret has a name, whether it exists or not."""
         return [key for key in self.managed_in(namespace) if name in self._managed.targets(key)]
 
+    def secrets_of_others(self, key: ObjectKey) -> set[str]:
+        """Return the names of the Secrets that the other ManagedSecrets of a namespace have, by their statuses."""
+        others = (one for one in self.managed_in(key.namespace) if one != key)
+        found = ((one, self._managed.secret_in_status(one)) for one in others)
+        return {name for one, secret in found if secret for name in (state_name(one.name), secret)}
+
     def managed_namespaces(self) -> Collection[str]:
         """Return the namespaces with ManagedSecrets."""
         return self._managed.namespaces()

@@ -100,6 +100,11 @@ class ManagedSecretCache:
         )
         return {name for name in (asked or key.name, in_status) if isinstance(name, str) and name.strip(".")}
 
+    def secret_in_status(self, key: ObjectKey) -> str | None:
+        """Return the name of the target Secret that an object has, or has had last."""
+        name = ((self.get(key) or {}).get("status") or {}).get("secretName")
+        return name if isinstance(name, str) else None
+
     def labels(self, key: ObjectKey) -> Mapping[str, str]:
         written = self._labels.get(key.namespace, {}).get(key)
         return orjson.loads(written) if written else {}

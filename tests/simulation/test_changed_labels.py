@@ -1,0 +1,76 @@
+"""The owner label of a Secret is changed: its owner reports that, and the named one leaves the Secret as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from keyturn.controllers.managedsecret.reconcile import reconcile
+from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import OWNER_LABEL
+from keyturn.kube import paths
+from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
+
+if TYPE_CHECKING:
+    from typing import Any
+
+OTHER: Final = ObjectKey("shop", "other")
+MANAGED_OTHER: Final = paths.managed_secret(OTHER.namespace, OTHER.name)
+
+
+def spec(**more: Any) -> dict[str, Any]:
+    return {"data": [{"name": "password", "generate": {"password": {}}}], **more}
+
+
+@pytest.fixture
+async def cluster() -> Cluster:
+    """Return a cluster with two ManagedSecrets at rest."""
+    cluster = Cluster(spec())
+    await cluster.settle()
+    metadata = {"name": "other", "namespace": "shop", "uid": "uid-other", "generation": 1, "annotations": {}}
+    cluster.put(MANAGED_OTHER, {"metadata": metadata, "spec": spec()})
+    await reconcile_other(cluster)
+    return cluster
+
+
+async def reconcile_other(cluster: Cluster) -> None:
+    for _ in range(5):
+        cluster.tell()
+        cluster.context.cache.put_managed(cluster.objects[MANAGED_OTHER])
+        await reconcile(OTHER, cluster.memory, cluster.context)
+
+
+def set_owner(cluster: Cluster, path: str, owner: str) -> None:
+    body = cluster.objects[path]
+    body["metadata"]["labels"][OWNER_LABEL] = owner
+    cluster._stamp(body)
+
+
+@pytest.mark.parametrize("path", [TARGET, STATE])
+async def test_a_secret_of_another_one_is_left_as_it_is(cluster: Cluster, path: str) -> None:
+    set_owner(cluster, path, "other")
+    metadata = dict(cluster.objects[path]["metadata"])
+
+    await reconcile_other(cluster)
+
+    assert cluster.objects[path]["metadata"] == metadata
+    cluster.tell()
+    await cluster.look()
+    ready = next(one for one in cluster.objects[MANAGED]["status"]["conditions"] if one["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "SecretNotOwned")
+
+
+async def test_a_secret_under_an_earlier_name_is_released_although_another_one_is_to_have_it(
+    cluster: Cluster,
+) -> None:
+    cluster.change_managed()["target"] = {"name": "renamed"}
+    other = cluster.objects[MANAGED_OTHER]
+    other["spec"] = spec(target={"name": "db"})
+    other["metadata"]["generation"] += 1
+    cluster._stamp(other)
+    await reconcile_other(cluster)
+
+    await cluster.settle()
+
+    assert OWNER_LABEL not in cluster.objects[TARGET]["metadata"]["labels"]
