@@ -115,12 +115,16 @@ async def _close(
 
 
 def _known(declared: Declared, memory: EmergencyMemory, context: Context) -> Mapping[str, Affected | None]:
-    """Return the progress of each affected ManagedSecret; None for one that was not reconciled yet."""
+    """Return the progress of each affected ManagedSecret; None for one that was not reconciled yet.
+
+    Large labels are not in the cache, so only its reconcile knows whether the selector matches.
+    """
     metadata = declared.emergency.metadata
     known: dict[str, Affected | None] = {}
     for key in context.cache.managed_in(metadata.namespace):
-        if declared.scope.concerns(key.name, context.cache.managed_labels(key)):
-            known[key.name] = memory.progress(key, metadata.uid)
+        progress = memory.progress(key, metadata.uid)
+        if progress or declared.scope.concerns(key.name, context.cache.managed_labels(key)):
+            known[key.name] = progress
     return known
 
 

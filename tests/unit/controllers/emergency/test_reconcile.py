@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -263,3 +264,20 @@ async def test_secrets_whose_row_has_changed_are_reconciled() -> None:
     await reconcile_emergency(KEY, EmergencyMemory(), context)
 
     assert woken == [ObjectKey("shop", "db")]
+
+
+async def test_a_secret_whose_labels_are_too_large_to_be_kept_is_listed_once_it_was_reconciled() -> None:
+    server = EmergencyServer()
+    server.body["spec"] = {"reason": "stolen", "selector": {"matchLabels": {"team": "auth"}}}
+    context, memory = context_of(server), EmergencyMemory()
+    labels = {"team": "auth"} | {f"pad-{number}.example.com/{'x' * 50}": "y" * 60 for number in range(140)}
+    metadata: dict[str, Any] = {"name": "db", "namespace": "shop", "uid": "u-db", "resourceVersion": "1"}
+    body = {"metadata": metadata | {"labels": labels}, "spec": {"data": [make.PASSWORD]}}
+    context.cache.put_managed(body)
+    assert not context.cache.managed_labels(SECRET)
+    emergencies = context.cache.emergencies.of(SECRET, labels)
+    memory.note(SECRET, replace(make.observed(), emergencies=emergencies), None)
+
+    await reconcile_emergency(KEY, memory, context)
+
+    assert [row["name"] for row in server.body["status"]["secrets"]] == ["db"]
