@@ -302,8 +302,11 @@ class WorkQueue(Generic[K]):
         return pause
 
     async def _pause(self) -> None:
+        longest = min(self._due.seconds_left(self._now()), _MAX_SLEEP)
+        if self._waiting and self._sharing.is_on():  # its end makes idle workers available
+            longest = min(longest, self._sharing.seconds_left())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(self._due.seconds_left(self._now()), _MAX_SLEEP)):
+            async with asyncio.timeout(longest):
                 await self._wake.wait()
 
     async def _drain(self, grace: timedelta) -> None:
@@ -336,7 +339,10 @@ class _Sharing:
         self._last = owner
 
     def is_on(self) -> bool:
-        return loop_time() < self._until
+        return self.seconds_left() > 0
+
+    def seconds_left(self) -> float:
+        return self._until - loop_time()
 
 
 class _DueTimes(Generic[K]):

@@ -682,6 +682,18 @@ def test_an_owner_has_a_quarter_of_the_workers_while_others_have_work_and_five_s
     assert [time for time, key in bench.begun if key.startswith("other/")] == [2, 4, 6]
 
 
+def test_an_owner_gets_idle_workers_once_others_had_no_work_for_five_seconds() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.queue.add("other/1")
+        for number in range(20):
+            bench.lasts[f"bulk/{number}"] = 25
+            bench.queue.add(f"bulk/{number}")
+        await asyncio.sleep(10)
+
+    bench = play(scenario, workers=32)
+    assert [time for time, key in bench.begun if key.startswith("bulk/")] == [0] * 8 + [5] * 12
+
+
 def test_work_of_nobody_leaves_an_owner_its_workers() -> None:
     async def scenario(bench: Bench) -> None:
         for key in ("nobodys", *(f"bulk/{number}" for number in range(100)), "nobodys-too"):
