@@ -193,7 +193,7 @@ class EventHandlers:
             self._enqueue_environment(name)
         if cache.namespace_labels(name) != before:
             self._try_again(user for user in cache.stores.selected_users() if user.namespace == name)
-            self._add_all(user for user in cache.targets.selected_users() if user.namespace == name)
+            self._change_again(user for user in cache.targets.selected_users() if user.namespace == name)
 
     def drop_namespace(self, key: ObjectKey) -> None:
         self._context.cache.drop_namespace(key)
@@ -231,6 +231,12 @@ class EventHandlers:
         """Make failed store operations of `users` due now and enqueue them."""
         for user in users:
             self._memory.stores.retry(user, self._context.now())
+            self._queue.add(user)
+
+    def _change_again(self, users: Iterable[ObjectKey]) -> None:
+        """Make failed changes of the database accounts of `users` due now and enqueue them."""
+        for user in users:
+            self._memory.accounts.resume(user, self._context.now())
             self._queue.add(user)
 
     def _users_of_class(self, name: str) -> set[ObjectKey]:

@@ -16,7 +16,7 @@ from keyturn.controllers.event_handlers import EventHandlers, HistoryLost, Key
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.push import set_finalizer
 from keyturn.controllers.workqueue import WorkQueue
-from keyturn.core.errors import Wait
+from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import (
     CLUSTER_DATABASE_TARGET,
     CLUSTER_SECRET_STORE,
@@ -487,9 +487,14 @@ def test_labels_of_a_namespace_concern_the_users_of_a_target_that_selects() -> N
     seen.handlers.put_target(key.kind, body)
     seen.enqueued()
 
+    seen.memory.accounts.fail(OTHER, Stalled("NotPermitted", ""), datetime.now(UTC))
+
     seen.handlers.put_namespace({"metadata": metadata("office", labels={"team": "auth"})})
 
     assert seen.enqueued() == {OTHER}
+    again = seen.memory.accounts.facts(OTHER, datetime.now(UTC)).again
+    assert again is not None
+    assert again <= datetime.now(UTC), "the account is tried at once"
 
 
 class OlderCluster:

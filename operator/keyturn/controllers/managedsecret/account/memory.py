@@ -51,6 +51,10 @@ class _Account:
     effect: Effect | None = None
     target: str | None = None
     """Identity of the target at the last observation."""
+    spec: DatabaseDesired | None = None
+    """The account in the spec at the last observation."""
+    rival: ObjectKey | None = None
+    """The other ManagedSecret that had the account at the last observation after a failure."""
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
     is_locked: bool = False
     """Whether the last answer was that the login is closed, locked or dropped."""
@@ -192,6 +196,12 @@ class AccountMemory:
         account = self._account(key)
         before, account.target = account.target, identity
         return before is not None and before != identity
+
+    def replace_claim(self, key: ObjectKey, spec: DatabaseDesired, rival: ObjectKey | None) -> bool:
+        """Replace the account in the spec, and who else has it; return whether a failed operation may succeed now."""
+        account = self._account(key)
+        before, account.spec, account.rival = (account.spec, account.rival), spec, rival
+        return (before[0] is not None and before[0] != spec) or (before[1] is not None and before[1] != rival)
 
     def note_repair(self, key: ObjectKey, now: datetime) -> None:
         """Record that the recorded credentials were set again."""

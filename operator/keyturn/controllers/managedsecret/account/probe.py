@@ -61,6 +61,9 @@ def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, cont
     if memory.replace_target(key, context.databases.identity(desired.target, key.namespace)):
         answer(server_of(key, desired), memory, context)
         memory.resume(key, observed.now)
+    rival = context.databases.taken_by(key) if memory.problem(key) else None
+    if memory.replace_claim(key, desired, rival):
+        memory.resume(key, observed.now)
     _plan_probe(key, observed, desired, memory, context)
     return with_facts(observed, account=memory.facts(key, observed.now))
 

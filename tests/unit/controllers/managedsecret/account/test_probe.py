@@ -512,3 +512,38 @@ async def test_a_target_that_was_changed_ends_the_back_off(prober: Prober) -> No
 
     assert found
     assert found.verdict is ProbeVerdict.ACCEPTED
+
+
+def fail(prober: Prober) -> datetime | None:
+    """Let an operation fail for the fifth time in a row; return when the next one is due."""
+    for _ in range(5):
+        prober.memory.fail(KEY, Stalled("AccountTaken", "another one has it"), prober.now)
+    return prober.memory.facts(KEY, prober.now).again
+
+
+async def test_an_account_that_another_one_has_no_longer_ends_the_back_off(prober: Prober) -> None:
+    prober.databases.owner = ObjectKey("office", "db")
+    again = fail(prober)
+    for _ in range(2):
+        found = await prober.look()
+        assert found
+        assert found.again == again
+    prober.databases.owner = KEY
+
+    found = await prober.look()
+
+    assert found
+    assert found.again == prober.now
+
+
+async def test_a_corrected_account_ends_the_back_off(prober: Prober) -> None:
+    await prober.look()
+    again = fail(prober)
+    found = await prober.look()
+    assert found
+    assert found.again == again
+
+    found = await prober.look({"database": {"targetRef": {"name": "orders"}, "username": "app2"}})
+
+    assert found
+    assert found.again == prober.now
