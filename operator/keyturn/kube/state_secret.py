@@ -56,6 +56,7 @@ _OPTIONAL = frozenset(
     {"credential", "supersedes", "abandoned", "overlap_from", "unpublished", "rotated_before", "fresh"}
 )
 """Facts of a revision that are absent if they are empty."""
+_LATEST_YEAR = 9000
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _ITEM = re.compile(r"[-._a-zA-Z0-9]{0,253}")
 """Empty in a record of an earlier version, as the target is."""
@@ -186,7 +187,7 @@ def _state_from(document: dict[str, Any]) -> State:
     facts = StateFacts(
         uid=_text(document["uid"]),
         rotated=_time(document["rotated"]),
-        triggers=Triggers(**{name: text and _text(text) for name, text in document["triggers"].items()}),
+        triggers=Triggers(**{name: _text_or_none(text) for name, text in document["triggers"].items()}),
         revisions=_every_facts(document),
         restorable=frozenset(revisions),
         current_number=_number(document["current"]),
@@ -258,7 +259,7 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
         base=_number_or_none(document["base"]),
         fallback=_number_or_none(document["fallback"]),
         previous=_names(document["previous"]),
-        valid_until=_time_or_none(document["valid_until"]),
+        valid_until=_end_of_overlap(document["valid_until"]),
         overlap_from=_number_or_none(document.get("overlap_from")),
         ended=bool(document["ended"]),
         credential=_number_or_none(document.get("credential")),
@@ -338,6 +339,10 @@ def _text(text: object) -> str:
     return text
 
 
+def _text_or_none(text: object) -> str | None:
+    return None if text is None else _text(text)
+
+
 def _word(text: object) -> str:
     """Parse a reason, which may be one of a newer version."""
     if not _REASON.fullmatch(_text(text)):
@@ -402,6 +407,14 @@ def _time(text: str) -> datetime:
 
 def _time_or_none(text: str | None) -> datetime | None:
     return _time(text) if text else None
+
+
+def _end_of_overlap(text: str | None) -> datetime | None:
+    """Parse a time to which a period can be added: no overlap lasts for thousands of years."""
+    time = _time_or_none(text)
+    if time and time.year > _LATEST_YEAR:
+        raise ValueError("no end of an overlap")
+    return time
 
 
 def fitted(key: ObjectKey, state: State, version: str | None, binder: str) -> tuple[State, Body]:

@@ -11,6 +11,7 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import KEYTURN, MARKER, RELOAD, RESTART
 from keyturn.core.observation.workload import Workload, uses_of
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, progress_condition, type_of
+from keyturn.core.times import time_of
 
 from . import errors, paths
 from .client import Patch
@@ -176,8 +177,7 @@ def _progressing(status: Mapping[str, Any]) -> datetime | None:
 
 
 def _time_in(condition: Mapping[str, Any], field: str) -> datetime | None:
-    time = condition.get(field)
-    return datetime.fromisoformat(time) if time else None
+    return time_of(condition.get(field))
 
 
 def _within(path: tuple[str, ...], content: Any) -> Body:
@@ -218,7 +218,7 @@ def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
         for entry in metadata.get("managedFields") or ()
         if entry.get("manager") == KEYTURN and entry.get("operation") == "Apply"
     )
-    return next((datetime.fromisoformat(time) for time in times if time), None)
+    return next((time for time in map(time_of, times) if time), None)
 
 
 def _templates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:

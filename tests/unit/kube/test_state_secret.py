@@ -67,6 +67,8 @@ STATE = make.record(
     ),
 )
 
+NO_TEXTS: tuple[Any, ...] = (0, False, [], {})
+
 times = st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1))  # noqa: DTZ001
 texts = st.text(max_size=20)
 names = st.from_regex(r"[-._a-zA-Z0-9]{1,20}", fullmatch=True)
@@ -79,7 +81,7 @@ facts = st.builds(
     base=st.none() | st.integers(1, 10**9),
     fallback=st.none() | st.integers(1, 10**9),
     previous=st.frozensets(names, max_size=3),
-    valid_until=st.none() | times,
+    valid_until=st.none() | times.filter(lambda time: time.year <= 9000),
     ended=st.booleans(),
     credential=st.none() | st.integers(1, 10**9),
     supersedes=st.none() | st.integers(0, 10**9),
@@ -410,6 +412,17 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         ),
         pytest.param(
             edited(lambda read: read["triggers"].update(last=[CANARY])), id="a trigger that is no text"
+        ),
+        *(
+            pytest.param(
+                edited(lambda read, trigger=trigger: read["triggers"].update(last=trigger)),  # type: ignore[misc]
+                id=f"the trigger {trigger!r}",
+            )
+            for trigger in NO_TEXTS
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0].update(valid_until="9999-12-31T23:59:59+00:00")),
+            id="an overlap of thousands of years",
         ),
         pytest.param(
             edited(lambda read: read["revisions"][0].update(values=[CANARY])), id="values in a list"

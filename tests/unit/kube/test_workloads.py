@@ -212,6 +212,13 @@ def test_a_workload_was_restarted_when_its_marker_was_applied(
     assert (workload_of("Deployment", found).restarted is not None) is is_restart
 
 
+def test_a_time_that_is_none_is_no_restart() -> None:
+    found = body()
+    entry = {"manager": "keyturn", "operation": "Apply", "time": "0000-01-01T00:00:00Z"}
+    found["metadata"]["managedFields"] = [entry]
+    assert workload_of("Deployment", found).restarted is None
+
+
 class Recreated:
     """API server with another workload of the same name."""
 
