@@ -27,9 +27,17 @@ class BackgroundJob(Generic[T]):
 
 
 async def begin(name: str, work: Coroutine[Any, Any, T], wake: Callable[[], None]) -> BackgroundJob[T]:
-    """Start a job and wait up to 0.1 s for it; a job that takes longer calls `wake` when it ends."""
+    """Start a job and wait up to 0.1 s for it; a job that takes longer calls `wake` when it ends.
+
+    A worker that is cancelled meanwhile ends the job, which nothing else knows yet.
+    """
     job = BackgroundJob(name, asyncio.create_task(work))
-    await asyncio.wait([job.task], timeout=_WORKER_WAIT)
+    try:
+        await asyncio.wait([job.task], timeout=_WORKER_WAIT)
+    except asyncio.CancelledError:
+        job.task.cancel()
+        await asyncio.wait([job.task])
+        raise
     if not job.task.done():
         job.task.add_done_callback(lambda _: wake())
     return job
