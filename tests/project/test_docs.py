@@ -109,3 +109,14 @@ def bodies(text: str) -> list[dict[str, Any]]:
 
 def named(body: dict[str, Any]) -> str:
     return f"{body['kind']}/{body['metadata']['name']}"
+
+
+def test_the_quota_of_a_namespace_has_each_kind_that_its_tenant_creates() -> None:
+    quota = next(block for block in _YAML.findall(_OPERATIONS) if "kind: ResourceQuota" in block)
+    crds = [yaml.safe_load(path.read_text()) for path in (_ROOT / "crds").glob("keyturn.dev_*.yaml")]
+    kinds = {crd["metadata"]["name"] for crd in crds if crd["spec"]["scope"] == "Namespaced"}
+
+    assert set(yaml.safe_load(quota)["spec"]["hard"]) == {
+        "count/secrets",
+        *(f"count/{kind}" for kind in kinds),
+    }
