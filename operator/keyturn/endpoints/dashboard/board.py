@@ -141,7 +141,7 @@ def _row(key: ObjectKey, cache: InformerCache, now: datetime) -> BoardRow | None
 
 
 def clocks_of(cache: InformerCache, namespaces: Iterable[str], now: datetime) -> list[Clock]:
-    """Return the emergencies of some namespaces: open ones first, then the newest."""
+    """Return the emergencies of some namespaces: open ones first, then the newest; runs in a thread."""
     keys = [key for namespace in namespaces for key in cache.emergencies.of_namespace(namespace)]
     declared = [one for key in keys if (one := cache.emergencies.declared(key))]
     clocks = [clock_of(one.emergency, now) for one in declared]

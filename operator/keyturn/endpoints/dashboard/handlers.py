@@ -122,11 +122,10 @@ class Ui:
         shown = {chosen} & scope.namespaces if chosen else scope.namespaces
         async with self._overviews:
             rows = await self._board.rows()
-            clocks = clocks_of(self._served.cache, sorted(scope.emergencies & shown), now)
             text = await asyncio.to_thread(
                 lambda: pages.overview(
                     rows.of(scope.secrets & shown),
-                    clocks,
+                    clocks_of(self._served.cache, sorted(scope.emergencies & shown), now),
                     namespaces=scope.namespaces,
                     chosen=chosen,
                     session=session,

@@ -148,8 +148,9 @@ class EmergencyCache:
         return None
 
     def of_namespace(self, namespace: str) -> list[EmergencyKey]:
-        """Return all keys of a namespace, sorted, handled or not."""
-        return [EmergencyKey(namespace, name) for name in sorted(self._of_namespace.get(namespace, ()))]
+        """Return all keys of a namespace, sorted, handled or not; the Web UI calls this from another thread."""
+        names = list(self._of_namespace.get(namespace, ()))
+        return [EmergencyKey(namespace, name) for name in sorted(names)]
 
     def followed(self, namespace: str) -> list[EmergencyKey]:
         """Return the keys of a namespace that are handled, sorted."""

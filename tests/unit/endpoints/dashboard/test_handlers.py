@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -207,6 +208,22 @@ async def test_two_first_pages_are_rendered_at_a_time(monkeypatch: pytest.Monkey
     await asyncio.gather(*(viewer.overview() for _ in range(12)))
 
     assert most == 2
+
+
+async def test_the_clocks_of_emergencies_are_computed_outside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def seen(*_: object) -> list[object]:
+        threads.append(threading.current_thread())
+        return []
+
+    monkeypatch.setattr("keyturn.endpoints.dashboard.handlers.clocks_of", seen)
+    await Viewer().overview()
+
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 async def test_what_is_known_of_a_viewer_takes_no_task_for_each_namespace() -> None:
