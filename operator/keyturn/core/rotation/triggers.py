@@ -15,6 +15,7 @@ from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
 from keyturn.core.texts import first_of
 
+from .awaited_reads import entries_to_read
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
 from .emergency import asked_at, asked_items
 from .schedule_dates import last_known_time, recorded_time, spread_due, stays_overdue
@@ -140,13 +141,11 @@ def items_were_added(_: Observed, desired: Desired, state: StateFacts | None) ->
     return Reason(RevisionReason.SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
 
 
-def items_were_removed(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    removed = removed_items(desired, state) if state else frozenset()
-    if not removed:
+def items_were_removed(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    if state is None or not (removed := removed_items(desired, state)):
         return None
-    return Reason(
-        RevisionReason.SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False
-    )
+    fresh = entries_to_read(observed, desired, state)
+    return Reason(RevisionReason.SPEC_CHANGED, f"data no longer has: {_list(removed)}", fresh, rotates=False)
 
 
 def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
@@ -163,21 +162,23 @@ def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
     )
 
 
-def keys_were_renamed(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+def keys_were_renamed(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is None:
         return None
     renamed = {name for name in desired.keys.keys() & state.keys if desired.keys[name] != state.keys[name]}
     if not renamed:
         return None
+    fresh = entries_to_read(observed, desired, state)
     return Reason(
-        RevisionReason.SPEC_CHANGED, f"keys of data changed: {_list(renamed)}", frozenset(), rotates=False
+        RevisionReason.SPEC_CHANGED, f"keys of data changed: {_list(renamed)}", fresh, rotates=False
     )
 
 
-def templates_were_changed(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+def templates_were_changed(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is None or state.templates == desired.templates:
         return None
-    return Reason(RevisionReason.SPEC_CHANGED, "target.template.data changed", frozenset(), rotates=False)
+    fresh = entries_to_read(observed, desired, state)
+    return Reason(RevisionReason.SPEC_CHANGED, "target.template.data changed", fresh, rotates=False)
 
 
 def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:

@@ -1,0 +1,31 @@
+"""Reads of stores that a change of the spec waits for, so that no key is lost until they answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.core.spec.desired import is_spread
+from keyturn.core.state.revision import is_found
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.state import StateFacts
+
+__all__ = ["entries_to_read"]
+
+
+def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> frozenset[str]:
+    """Return the entries of dataFrom whose recorded values are not those of the changed spec.
+
+    Their names have their places, so that an entry may have the values of another one. Keys of `data` take precedence
+    over those of dataFrom, so a key that `data` no longer has may be one of any entry.
+    """
+    known = frozenset(item.name for item in desired.items if item.spreads and item.name in state.names)
+    before = {
+        key
+        for name, keys in state.keys.items()
+        if not (is_spread(name) or is_found(name))
+        for key in keys.values()
+    }
+    return known if before - desired.item_keys else known & observed.unfit

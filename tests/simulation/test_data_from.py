@@ -1,0 +1,128 @@
+"""Entries of dataFrom that a change of the spec moves: no key is lost while their stores are slow, away, or wait."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from keyturn.stores.providers.errors import Unreachable
+from tests.simulation.simulated_cluster import KEY
+from tests.simulation.simulated_stores import APP, StoreCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VAULT = {"kind": "SecretStore", "name": "vault"}
+FIRST, SECOND = "prod/a", "prod/b"
+ON_SATURDAYS = {"windows": [{"cron": "0 2 * * 6", "duration": "3h"}]}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
+    yield
+    structlog.reset_defaults()
+
+
+def every(key: str) -> dict[str, Any]:
+    return {"storeRef": VAULT, "remoteRef": {"key": key}}
+
+
+def plain(cluster: StoreCluster) -> dict[str, str]:
+    return {key: base64.b64decode(value).decode() for key, value in cluster.data().items()}
+
+
+async def begun(spec: dict[str, Any], **holds: dict[str, str]) -> StoreCluster:
+    """Return a cluster at rest with a workload that runs revision 1."""
+    cluster = StoreCluster({**spec, "rotation": {"overlap": "0s", **spec.get("rotation", {})}})
+    for name, properties in holds.items():
+        cluster.outside.keep(f"prod/{name}", properties)
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    return cluster
+
+
+async def with_two_entries() -> StoreCluster:
+    return await begun({"dataFrom": [every(FIRST), every(SECOND)]}, a={"a": "1"}, b={"b": "2"})
+
+
+def restarts(cluster: StoreCluster) -> list[int]:
+    return cluster.pods["api"].restarted_for
+
+
+async def test_the_first_entry_that_is_removed_takes_no_other_with_it_while_the_store_is_away() -> None:
+    cluster = await with_two_entries()
+    cluster.outside.fails[SECOND] = Unreachable("Timeout")
+    cluster.change_managed()["dataFrom"] = [every(SECOND)]
+    await cluster.settle()
+    assert (plain(cluster), restarts(cluster)) == ({"a": "1", "b": "2"}, [])
+
+    cluster.outside.fails.clear()
+    cluster.memory.stores.retry(KEY, cluster.now)
+    await cluster.settle()
+
+    assert (plain(cluster), restarts(cluster)) == ({"b": "2"}, [2])
+
+
+async def test_the_first_entry_that_is_removed_takes_no_other_with_it_while_the_store_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = await with_two_entries()
+    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 0.01)
+    answer = cluster.outside.hang(SECOND)
+    cluster.change_managed()["dataFrom"] = [every(SECOND)]
+    for _ in range(8):
+        cluster.tell()
+        await cluster.look()
+        cluster.finish_rollouts()
+        assert plain(cluster) == {"a": "1", "b": "2"}
+    answer.set()
+    await asyncio.sleep(0.01)
+    await cluster.settle()
+
+    assert (plain(cluster), restarts(cluster)) == ({"b": "2"}, [2])
+
+
+OURS = {"name": "user", "literal": "ours"}
+NOTE = {"name": "note", "literal": "x"}
+
+
+async def with_a_key_of_data() -> StoreCluster:
+    spec = {"data": [NOTE, OURS], "dataFrom": [every(APP)], "rotation": ON_SATURDAYS}
+    return await begun(spec, app={"user": "of-the-store", "zone": "a"})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param([NOTE], id="removed"),
+        pytest.param([NOTE, {**OURS, "keys": {"value": "other"}}], id="under another key"),
+    ],
+)
+async def test_a_key_that_data_no_longer_has_comes_from_the_store_outside_of_a_window(
+    data: list[dict[str, Any]],
+) -> None:
+    cluster = await with_a_key_of_data()
+    assert plain(cluster)["user"] == "ours"
+    cluster.change_managed()["data"] = data
+    began = cluster.now
+    await cluster.settle()
+
+    assert (plain(cluster)["user"], restarts(cluster)) == ("of-the-store", [2])
+    assert cluster.now - began < timedelta(minutes=1)
+
+
+async def test_a_key_that_data_no_longer_has_stays_until_the_store_is_read() -> None:
+    cluster = await with_a_key_of_data()
+    cluster.outside.fails[APP] = Unreachable("Timeout")
+    cluster.change_managed()["data"] = [NOTE]
+    await cluster.settle()
+
+    assert (plain(cluster)["user"], restarts(cluster)) == ("ours", [])
