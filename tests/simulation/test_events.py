@@ -190,6 +190,24 @@ async def test_a_refresh_that_finds_nothing_new_is_reported_as_well() -> None:
     ]
 
 
+async def test_a_refresh_that_finds_a_value_which_waits_for_a_window_says_so() -> None:
+    windows = [{"cron": "0 2 * * 6", "duration": "3h"}]
+    cluster = StoreCluster({"data": [PULLED], "rotation": {"windows": windows}})
+    posted = await settled(cluster)
+
+    cluster.outside.keep(API, "second")
+    ask(cluster, REFRESH)
+    await cluster.settle()
+
+    assert posted.notes == [
+        (
+            "ManagedSecret",
+            "Refreshed",
+            "the stores were read as requested; api-key changed and will be written when a window opens",
+        )
+    ]
+
+
 async def test_what_is_pushed_and_taken_back_is_reported() -> None:
     push = {"storeRef": VAULT, "remoteRef": {"key": PLACE}, "deletionPolicy": "Delete"}
     cluster = StoreCluster({"data": [PASSWORD], "pushTo": [push]})

@@ -211,12 +211,17 @@ def _report_store_step(
         case steps.Withdraw(destination=destination, deletes=True):
             context.events.record(observed.managed, EventReason.WITHDRAWN, f"{destination} is deleted")
         case steps.Refresh():
-            context.events.record(
-                observed.managed,
-                EventReason.REFRESHED,
-                "the stores were read as requested; no value has changed",
-            )
+            found = f"the stores were read as requested; {_found_change(observed)}"
+            context.events.record(observed.managed, EventReason.REFRESHED, found)
     _log.info("step done", step=name, secret=str(key))
+
+
+def _found_change(observed: Observed) -> str:
+    """Return what a read has found that no revision is written for now."""
+    if not observed.pulled.changed:
+        return "no value has changed"
+    when = "when a window opens" if observed.pulled.waiting else "by a later revision"
+    return f"{', '.join(sorted(observed.pulled.changed))} changed and will be written {when}"
 
 
 def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
