@@ -219,6 +219,20 @@ async def test_what_is_pushed_and_taken_back_is_reported() -> None:
     assert posted.reasons == ["Withdrawn"]
 
 
+async def test_a_pushed_key_with_content_of_another_writer_is_reported_as_kept() -> None:
+    push = {"storeRef": VAULT, "remoteRef": {"key": PLACE}, "deletionPolicy": "Delete"}
+    cluster = StoreCluster({"data": [PASSWORD], "pushTo": [push]})
+    posted = await settled(cluster)
+
+    cluster.outside.keep(PLACE, {"password": "of another"})
+    del cluster.change_managed()["pushTo"]
+    await cluster.settle()
+
+    assert PLACE in cluster.outside.holds
+    assert posted.reasons == ["NotWithdrawn"]
+    assert "stays" in posted.notes[0][-1]
+
+
 # What is counted
 
 

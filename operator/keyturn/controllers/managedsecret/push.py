@@ -51,6 +51,7 @@ class PushMemory:
         self._jobs: dict[ObjectKey, dict[str, BackgroundJob[Any]]] = {}
         self._problems: dict[ObjectKey, dict[str, PushProblem]] = {}
         self._attempts: dict[ObjectKey, dict[str, int]] = {}
+        self._left: dict[ObjectKey, set[str]] = {}
 
     def problems(self, key: ObjectKey) -> Mapping[str, PushProblem]:
         """Return the last failure of each push, or that it is in progress."""
@@ -89,6 +90,20 @@ class PushMemory:
         for place in self._problems.get(key, {}):
             self.resume(key, place, now)
 
+    def end_withdrawal(self, key: ObjectKey, place: str, *, is_left: bool) -> None:
+        """Record whether a key that was to be deleted is left at its store, until that is reported."""
+        left = self._left.setdefault(key, set())
+        if is_left:
+            left.add(place)
+        else:
+            left.discard(place)
+
+    def take_left(self, key: ObjectKey, place: str) -> bool:
+        """Return whether a key that was to be deleted is left at its store, and drop that."""
+        is_left = place in self._left.get(key, set())
+        self._left.get(key, set()).discard(place)
+        return is_left
+
     def forget_place(self, key: ObjectKey, place: str) -> None:
         """Drop the failed attempts to push to a destination."""
         self._problems.get(key, {}).pop(place, None)
@@ -100,6 +115,7 @@ class PushMemory:
             job.task.cancel()
         self._problems.pop(key, None)
         self._attempts.pop(key, None)
+        self._left.pop(key, None)
 
 
 async def push(
@@ -125,11 +141,12 @@ async def delete_pushed_key(
     destination = step.destination
     if step.deletes:
         name = f"delete {destination.id}"
-        done = await _run_job(
+        is_gone = await _run_job(
             name, destination, lambda: _delete(destination, state, key, context), key, memory, context
         )
-        if done is None:
+        if is_gone is None:
             return None
+        memory.end_withdrawal(key, destination.id, is_left=not is_gone)
     memory.forget_place(key, destination.id)
     return state.with_facts(state.facts.without_pushed(step.destination.id))
 
@@ -199,7 +216,7 @@ def _content(destination: Destination, revision: Revision, number: int) -> Conte
 async def _delete(
     destination: Destination, state: State, key: ObjectKey, context: Context
 ) -> bool | Wait | Stalled:
-    """Delete a pushed key, unless another writer has changed it."""
+    """Delete a pushed key, unless another writer has changed it; return whether it is gone."""
     record = state.facts.pushed_to(destination.id)
     try:
         found = await context.stores.inspect(destination.ref, key.namespace, destination.key)
@@ -215,7 +232,7 @@ async def _delete(
     except StoreError as error:
         return trouble_of(error, f"pushTo: {destination} is to be deleted (or write deletionPolicy: Retain)")
     _log.warning("push withdrawal skipped", secret=str(key), place=destination.id)
-    return True
+    return False
 
 
 def _unreadable(destination: Destination, error: UnusableError) -> Stalled:

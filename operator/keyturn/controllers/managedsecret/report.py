@@ -208,12 +208,22 @@ def _report_store_step(
             context.events.record(
                 observed.managed, EventReason.PUSHED, f"{destination} has revision {number}"
             )
-        case steps.Withdraw(destination=destination, deletes=True):
-            context.events.record(observed.managed, EventReason.WITHDRAWN, f"{destination} is deleted")
+        case steps.Withdraw(deletes=True):
+            _report_withdrawal(step, key, observed, stores, context)
         case steps.Refresh():
             found = f"the stores were read as requested; {_found_change(observed)}"
             context.events.record(observed.managed, EventReason.REFRESHED, found)
     _log.info("step done", step=name, secret=str(key))
+
+
+def _report_withdrawal(
+    step: steps.Withdraw, key: ObjectKey, observed: Observed, stores: StoreMemory, context: Context
+) -> None:
+    if stores.pushes.take_left(key, step.destination.id):
+        note = f"{step.destination} stays, because no recorded revision has its content; delete it if it is unused"
+        context.events.record(observed.managed, EventReason.NOT_WITHDRAWN, note, EventType.WARNING)
+    else:
+        context.events.record(observed.managed, EventReason.WITHDRAWN, f"{step.destination} is deleted")
 
 
 def _found_change(observed: Observed) -> str:

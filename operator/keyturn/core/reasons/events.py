@@ -127,6 +127,12 @@ class EventReason(Code):
     RELEASED = "Released", "ManagedSecret", "Normal", "a Secret under an earlier name is no longer managed"
     PUSHED = "Pushed", "ManagedSecret", "Normal", "a key in a store has the current revision"
     WITHDRAWN = "Withdrawn", "ManagedSecret", "Normal", "a pushed key is deleted"
+    NOT_WITHDRAWN = (
+        "NotWithdrawn",
+        "ManagedSecret",
+        "Warning",
+        "a pushed key is to be deleted and stays, because no recorded revision has its content",
+    )
     GIVEN_BACK = "GivenBack", "ManagedSecret", "Normal", "an earlier lease of a store is revoked"
     LEASE_NOT_REVOKED = (
         "LeaseNotRevoked",

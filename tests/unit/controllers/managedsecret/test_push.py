@@ -378,6 +378,15 @@ async def test_what_another_writer_has_put_there_meanwhile_stays(
     pusher.remote.keep("shop/db", there)
     assert await pusher.withdraw(recorded(FIRST)) == WITHOUT_PUSH
     assert pusher.there() == there
+    assert [pusher.memory.take_left(KEY, PLACE.id) for _ in range(2)] == [True, False]
+
+
+async def test_a_key_that_is_gone_after_all_is_not_left(pusher: Pusher) -> None:
+    pusher.remote.keep("shop/db", "else")
+    await pusher.withdraw(recorded(FIRST))
+    del pusher.remote.holds["shop/db"]
+    await pusher.withdraw(recorded(FIRST))
+    assert not pusher.memory.take_left(KEY, PLACE.id)
 
 
 async def test_a_first_revision_that_its_policy_keeps_is_deleted(pusher: Pusher) -> None:
