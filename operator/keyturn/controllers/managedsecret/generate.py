@@ -17,7 +17,7 @@ from keyturn.core.rotation import transitions
 from keyturn.core.rotation.credential_slots import staged_login
 from keyturn.core.spec.database import LOGIN
 from keyturn.core.spec.desired import VALUE
-from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys
+from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys, is_found
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext, generator_for
@@ -63,13 +63,44 @@ async def generate_revision(
         Stalled: A value or a template cannot be generated.
     """
     begun, before, last = generated.since(key) or context.now(), _carried(state), _unexposed(last, observed)
-    fresh = transitions.with_dependents(step.reason.fresh, _every_need(desired))
     recorded = state.facts if state else None
-    login = staged_login(fresh, recorded, desired)
+    values, made_now = await _collect_values(step, key, observed, desired, before, last, generated, context)
+    values |= _kept_until_read(step.reason, desired, before)
+    rendered = await _render(key.namespace, step.reason, desired, values, state, now := context.now())
+    revision = Revision(values | adopted_without_item(desired, before), rendered)
+    generated.forget(key)
+    content = replace(_content_of(revision, state), fresh=made_now, begun=begun)
+    facts = transitions.stage(step, recorded, observed, desired, content, now)
+    return State.newer(facts.with_leases(last.leases if last else ()), revision, state)
+
+
+async def _collect_values(
+    step: steps.Stage,
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    before: Mapping[str, ItemValues],
+    last: Reading | None,
+    generated: GeneratedValues,
+    context: Context,
+) -> tuple[dict[str, ItemValues], frozenset[str]]:
+    """Return the values of the items, and which of them were generated.
+
+    Raises:
+        Wait, Stalled: A value that is to be replaced is now made from one that cannot be read.
+    """
+    needs = _every_need(desired)
+    fresh = transitions.with_dependents(step.reason.fresh, needs)
+    absent = transitions.with_dependents(step.reason.awaited - before.keys(), needs)
+    if observed.pulled.problem and absent & fresh & before.keys():
+        raise observed.pulled.problem
+    login = staged_login(fresh, observed.state, desired)
     values: dict[str, ItemValues] = {}
     made_now: set[str] = set()
     for item in making_order(desired):
         found = before.get(item.name)
+        if found is None and item.name in absent:
+            continue
         if found is None and (existing := _existing(item, before, step, last)):
             values[item.name] = existing
         elif found is None or item.name in fresh:
@@ -80,12 +111,25 @@ async def generate_revision(
             made_now |= {item.name} if item.recipe else set()
         else:
             values[item.name] = _kept(item, found, desired)
-    rendered = await _render(key.namespace, desired, values, state, now := context.now())
-    revision = Revision(values | adopted_without_item(desired, before), rendered)
-    generated.forget(key)
-    content = replace(_content_of(revision, state), fresh=frozenset(made_now), begun=begun)
-    facts = transitions.stage(step, recorded, observed, desired, content, now)
-    return State.newer(facts.with_leases(last.leases if last else ()), revision, state)
+    return values, frozenset(made_now)
+
+
+def _kept_until_read(
+    reason: steps.Reason, desired: Desired, before: Mapping[str, ItemValues]
+) -> dict[str, ItemValues]:
+    """Return the values of removed items that stay, because stores may have their keys, and cannot be read.
+
+    In an emergency generated ones do not stay, because they are exposed.
+    """
+    if not reason.awaited:
+        return {}
+    kept = {
+        name: one.settled().behind(desired.every_key)
+        for name, one in before.items()
+        if name not in desired.names and not is_found(name)
+        if one.is_read or one.recipe == LITERAL or reason.name != RevisionReason.EMERGENCY
+    }
+    return {name: one for name, one in kept.items() if one.outputs}
 
 
 def making_order(desired: Desired) -> tuple[Item, ...]:
@@ -238,13 +282,30 @@ async def _issuer(generator: Generator[Any], key: ObjectKey, context: Context) -
 
 
 async def _render(
-    namespace: str, desired: Desired, values: Mapping[str, ItemValues], state: State | None, now: datetime
+    namespace: str,
+    reason: steps.Reason,
+    desired: Desired,
+    values: Mapping[str, ItemValues],
+    state: State | None,
+    now: datetime,
 ) -> Mapping[str, Rendered]:
-    """Render in a thread: a template is code of a tenant."""
-    if not desired.templates:
-        return {}
+    """Render in a thread: a template is code of a tenant.
+
+    Templates that read what is awaited from stores follow with it; until then the recorded ones are rendered.
+    """
     before = state.current if state else None
-    return await threadpools.for_tenant(namespace, templates.rendered, desired.templates, values, before, now)
+
+    async def render(texts: Mapping[str, str]) -> Mapping[str, Rendered]:
+        if not texts:
+            return {}
+        return await threadpools.for_tenant(namespace, templates.rendered, texts, values, before, now)
+
+    try:
+        return await render(desired.templates)
+    except templates.TemplateFailed:
+        if state is None or not reason.awaited:
+            raise
+    return await render(state.facts.templates)
 
 
 def _content_of(revision: Revision, state: State | None) -> transitions.Content:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.spec.desired import is_spread
 from keyturn.core.state.revision import is_found
 
@@ -12,7 +14,12 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["entries_to_read"]
+    from .steps import Reason
+
+__all__ = ["entries_to_read", "without_awaited"]
+
+_PRESSING = frozenset({RevisionReason.EMERGENCY, RevisionReason.ENDING})
+"""Reasons that do not wait for a store that cannot be read: the present values are exposed, or expire."""
 
 
 def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> frozenset[str]:
@@ -29,3 +36,18 @@ def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> 
         for key in keys.values()
     }
     return known if before - desired.item_keys else known & observed.unfit
+
+
+def without_awaited(reasons: list[Reason], observed: Observed, desired: Desired) -> list[Reason]:
+    """Return the pressing reasons alone if the others wait for stores that cannot be read.
+
+    The rest of the change, such as an added item, follows when they are read. A first read, which is in progress, is
+    awaited.
+    """
+    problem = observed.pulled.problem
+    if observed.state is None or problem is None or problem.reason == ErrorReason.READING_STORES:
+        return reasons
+    pulled = frozenset(item.name for item in desired.pulled)
+    awaited = frozenset(name for reason in reasons for name in reason.fresh & pulled)
+    pressing = [replace(reason, awaited=awaited) for reason in reasons if reason.name in _PRESSING]
+    return pressing if awaited and pressing else reasons

@@ -95,6 +95,8 @@ class Reason:
     fresh: frozenset[str]
     rotates: bool
     """It counts as a rotation: the interval restarts."""
+    awaited: frozenset[str] = frozenset()
+    """Items that a later revision brings, because their stores cannot be read now and this one does not wait."""
 
     @property
     def is_automatic(self) -> bool:
@@ -102,7 +104,8 @@ class Reason:
         return self.name in {RevisionReason.ROTATION_DUE, RevisionReason.ENDING}
 
     def joined(self, other: Reason) -> Reason:
-        return Reason(self.name, self.message, self.fresh | other.fresh, self.rotates or other.rotates)
+        fresh, awaited = self.fresh | other.fresh, self.awaited | other.awaited
+        return Reason(self.name, self.message, fresh, self.rotates or other.rotates, awaited)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
 from keyturn.core.texts import first_of
 
-from .awaited_reads import entries_to_read
+from .awaited_reads import entries_to_read, without_awaited
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
 from .emergency import asked_at, asked_items
 from .schedule_dates import last_known_time, recorded_time, spread_due, stays_overdue
@@ -275,7 +275,7 @@ def reason_for_revision(observed: Observed, desired: Desired) -> Reason | None:
         ]
     if not reasons:
         return None
-    first, *others = reasons
+    first, *others = without_awaited(reasons, observed, desired)
     for other in others:
         first = first.joined(other)
     return first

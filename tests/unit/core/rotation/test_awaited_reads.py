@@ -7,14 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Begin, Rest
+from keyturn.core.rotation.steps import Begin, Reason, Rest
 from keyturn.core.rotation.triggers import reason_for_revision
-from tests.unit.core.builders import NOW, PASSWORD, USERNAME, observed, seconds, state
-from tests.unit.core.rotation.test_decision_pulled import AWAY, NO_ANSWER, READ
+from keyturn.core.state.revision import Validity
+from tests.unit.core.builders import (
+    API_KEY,
+    NOW,
+    PASSWORD,
+    UID,
+    USERNAME,
+    minutes,
+    observed,
+    revision,
+    seconds,
+    state,
+)
+from tests.unit.core.rotation.test_decision_pulled import AWAY, GONE, NO_ANSWER, READ
 
 if TYPE_CHECKING:
+    from keyturn.core.errors import Stalled, Wait
     from keyturn.core.observation.observed import Observed
 
 ENTRY = {"storeRef": {"kind": "SecretStore", "name": "vault"}, "remoteRef": {"key": "prod/app"}}
@@ -74,3 +88,52 @@ def test_such_a_change_waits_for_the_store() -> None:
 def test_a_change_that_needs_no_read_does_not_wait() -> None:
     assert isinstance(next_step(look_at(ENTRIES, pulled=NO_ANSWER)), Begin)
     assert isinstance(next_step(look_at(ENTRIES, pulled=Pulled())), Begin)
+
+
+# What does not wait
+
+LEAK = Emergency("leak", UID, NOW - minutes(1))
+WITH_ADDED: dict[str, Any] = {"data": [PASSWORD, API_KEY]}
+OLD = state(revision(made=NOW - minutes(60)))
+ENDING = replace(state(), lives={"password": Validity(NOW - minutes(1), NOW + minutes(1))})
+ASKED = Reason(
+    "Emergency",
+    "the emergency leak asks for it",
+    frozenset({"password"}),
+    rotates=True,
+    awaited=frozenset({"api-key"}),
+)
+
+
+@pytest.mark.parametrize("problem", [AWAY, GONE], ids=["wait", "stalled"])
+def test_an_emergency_does_not_wait_for_an_added_value_that_cannot_be_read(problem: Wait | Stalled) -> None:
+    look = observed(WITH_ADDED, state=OLD, emergencies=(LEAK,), pulled=Pulled(problem=problem))
+    assert next_step(look) == Begin(f"{UID}/2", 2, ASKED)
+
+
+def test_an_emergency_waits_for_a_first_read_which_is_in_progress() -> None:
+    for pulled in (Pulled(problem=being_read()), Pulled()):
+        step = next_step(observed(WITH_ADDED, state=OLD, emergencies=(LEAK,), pulled=pulled))
+        assert isinstance(step, Rest)
+        assert step.problem
+        assert step.problem.reason == "ReadingStores"
+
+
+def test_an_emergency_and_a_value_that_expires_are_one_revision_without_the_added_value() -> None:
+    look = observed(WITH_ADDED, state=ENDING, emergencies=(LEAK,), pulled=NO_ANSWER)
+    step = next_step(look)
+    assert isinstance(step, Begin)
+    assert (step.reason.fresh, step.reason.awaited) == (ASKED.fresh, ASKED.awaited)
+
+
+def test_a_value_that_expires_does_not_wait_for_an_added_one() -> None:
+    step = next_step(observed(WITH_ADDED, state=ENDING, pulled=NO_ANSWER))
+    assert isinstance(step, Begin)
+    assert (step.reason.name, step.reason.awaited) == ("Ending", ASKED.awaited)
+
+
+def test_an_emergency_without_an_added_value_awaits_nothing() -> None:
+    look = observed(WITH_ADDED, state=state(names=("password", "api-key")), emergencies=(LEAK,))
+    step = next_step(replace(look, pulled=NO_ANSWER))
+    assert isinstance(step, Begin)
+    assert not step.reason.awaited

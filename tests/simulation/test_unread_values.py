@@ -1,0 +1,243 @@
+"""What cannot be read from a store keeps neither an emergency nor the renewal of a certificate from happening."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from keyturn.core.keys import EmergencyKey
+from keyturn.stores.providers.errors import Unreachable
+from tests.simulation.simulated_cluster import KEY, MANAGED
+from tests.simulation.simulated_stores import API, StoreCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOUR = timedelta(hours=1)
+VAULT = {"kind": "SecretStore", "name": "vault"}
+PASSWORD = {"name": "password", "generate": {"password": {}}}
+CERTIFICATE = {
+    "name": "tls",
+    "generate": {"certificate": {"commonName": "a", "dnsNames": ["a"], "duration": "30d"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
+    yield
+    structlog.reset_defaults()
+
+
+def every(key: str) -> dict[str, Any]:
+    return {"storeRef": VAULT, "remoteRef": {"key": key}}
+
+
+def pulled(name: str, key: str) -> dict[str, Any]:
+    return {"name": name, "from": every(key)}
+
+
+def registry(password: str) -> dict[str, Any]:
+    of_password = {"registry": "r.example", "username": "u", "passwordFrom": {"name": password}}
+    return {"name": "docker", "generate": {"dockerConfig": of_password}}
+
+
+TYPO = pulled("api", "typo")
+
+
+def plain(cluster: StoreCluster) -> dict[str, str]:
+    return {key: base64.b64decode(value).decode() for key, value in cluster.data().items()}
+
+
+async def begun(*data: dict[str, Any], **spec: Any) -> StoreCluster:
+    cluster = StoreCluster({"data": list(data), "rotation": {"overlap": "0s"}, **spec})
+    await cluster.settle()
+    return cluster
+
+
+def declare(cluster: StoreCluster) -> None:
+    metadata = {
+        "name": "leak",
+        "namespace": KEY.namespace,
+        "uid": "uid-of-leak",
+        "resourceVersion": "1",
+        "creationTimestamp": cluster.now.replace(microsecond=0).isoformat(),
+    }
+    declared = {"metadata": metadata, "spec": {"reason": "stolen", "names": [KEY.name]}, "status": {}}
+    cluster.context.cache.put_emergency(EmergencyKey(KEY.namespace, "leak"), declared)
+
+
+async def hours_pass(cluster: StoreCluster, hours: int = 2) -> None:
+    for _ in range(hours):
+        cluster.now += HOUR
+        await cluster.settle()
+
+
+def mend(cluster: StoreCluster) -> None:
+    cluster.outside.keep("typo", "there")
+    cluster.outside.fails.clear()
+    cluster.memory.stores.retry(KEY, cluster.now)
+
+
+def problems(cluster: StoreCluster) -> dict[str, str]:
+    every_one = cluster.objects[MANAGED]["status"]["conditions"]
+    return {one["type"]: one["message"] for one in every_one}
+
+
+async def test_an_added_value_that_cannot_be_read_comes_after_the_rotation_of_an_emergency() -> None:
+    cluster = await begun(PASSWORD)
+    before = plain(cluster)
+    cluster.change_managed()["data"] = [PASSWORD, TYPO]
+    await cluster.settle()
+    declare(cluster)
+    await hours_pass(cluster)
+    rotated = plain(cluster)
+    assert rotated.keys() == {"password"}
+    assert rotated != before
+    assert cluster.state().facts.newest.number == 2
+    assert "typo" in problems(cluster)["Stalled"]
+
+    mend(cluster)
+    await cluster.settle()
+
+    assert plain(cluster) == {**rotated, "api": "there"}
+    assert cluster.state().facts.newest.number == 3
+
+
+async def test_an_added_value_that_cannot_be_read_comes_after_the_renewal_of_a_certificate() -> None:
+    cluster = await begun(CERTIFICATE)
+    before = plain(cluster)
+    cluster.change_managed()["data"] = [CERTIFICATE, TYPO]
+    await cluster.settle()
+    cluster.now += timedelta(days=25)
+    await hours_pass(cluster)
+    renewed = plain(cluster)
+    assert renewed.keys() == before.keys()
+    assert renewed["tls.crt"] != before["tls.crt"]
+
+    mend(cluster)
+    await cluster.settle()
+
+    assert plain(cluster) == {**renewed, "api": "there"}
+
+
+async def test_an_added_value_that_is_read_in_time_is_in_the_revision_of_the_emergency() -> None:
+    cluster = await begun(PASSWORD)
+    cluster.outside.keep("typo", "there")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("keyturn.controllers.background._WORKER_WAIT", 0.01)
+        answer = cluster.outside.hang("typo")
+        cluster.change_managed()["data"] = [PASSWORD, TYPO]
+        declare(cluster)
+        for _ in range(4):
+            cluster.tell()
+            await cluster.look()
+        answer.set()
+        await asyncio.sleep(0.01)
+        await cluster.settle()
+    assert plain(cluster)["api"] == "there"
+    assert cluster.state().facts.newest.number == 2
+
+
+async def test_a_template_that_reads_the_added_value_stays_as_it_was() -> None:
+    old, new = {"url": "x:{{ password }}"}, {"url": "{{ api }}:{{ password }}"}
+    cluster = await begun(PASSWORD, target={"template": {"data": old}})
+    spec = cluster.change_managed()
+    spec["data"] = [PASSWORD, TYPO]
+    spec["target"] = {"template": {"data": new}}
+    before = plain(cluster)
+    declare(cluster)
+    await hours_pass(cluster)
+    rotated = plain(cluster)
+    assert rotated["password"] != before["password"]
+    assert rotated["url"] == f"x:{rotated['password']}"
+
+    mend(cluster)
+    await cluster.settle()
+
+    assert cluster.state().facts.newest.number == 3
+    assert plain(cluster)["url"] == f"there:{rotated['password']}"
+
+
+async def test_removed_values_of_stores_stay_until_those_that_take_their_places_are_read() -> None:
+    cluster = StoreCluster({"data": [PASSWORD]})
+    cluster.outside.keep("prod/a", {"a": "1"})
+    cluster.outside.keep("prod/b", {"b": "2"})
+    spec = {"dataFrom": [every("prod/a"), every("prod/b")], "rotation": {"overlap": "0s"}}
+    cluster.change_managed().update(spec)
+    await cluster.settle()
+    before = plain(cluster)
+    cluster.outside.fails["prod/b"] = Unreachable("Timeout")
+    cluster.change_managed()["dataFrom"] = [every("prod/b")]
+    declare(cluster)
+    await hours_pass(cluster)
+    rotated = plain(cluster)
+    assert rotated["password"] != before["password"]
+    assert rotated == {**before, "password": rotated["password"]}
+
+    mend(cluster)
+    await cluster.settle()
+
+    assert plain(cluster) == {"password": rotated["password"], "b": "2"}
+
+
+async def test_a_generated_value_that_is_removed_does_not_stay_in_an_emergency() -> None:
+    cluster = await begun(
+        PASSWORD, {"name": "token", "generate": {"bytes": {}}}, {"name": "x", "literal": "y"}
+    )
+    cluster.change_managed()["data"] = [PASSWORD, TYPO]
+    declare(cluster)
+    await hours_pass(cluster)
+    assert plain(cluster).keys() == {"password", "x"}
+
+    mend(cluster)
+    await cluster.settle()
+
+    assert plain(cluster).keys() == {"password", "api"}
+
+
+async def test_an_added_value_that_is_made_from_it_comes_with_it() -> None:
+    cluster = await begun(PASSWORD)
+    before = plain(cluster)
+    cluster.change_managed()["data"] = [PASSWORD, registry("api"), TYPO]
+    declare(cluster)
+    await hours_pass(cluster)
+    rotated = plain(cluster)
+    assert rotated.keys() == {"password"}
+    assert rotated != before
+
+    mend(cluster)
+    await cluster.settle()
+
+    assert plain(cluster).keys() == {"password", "api", ".dockerconfigjson"}
+
+
+async def test_a_value_that_is_now_made_from_it_waits_with_the_rotation_and_names_the_store() -> None:
+    cluster = await begun(PASSWORD, registry("password"))
+    before = plain(cluster)
+    cluster.change_managed()["data"] = [PASSWORD, registry("api"), TYPO]
+    declare(cluster)
+    await hours_pass(cluster)
+    assert plain(cluster) == before
+    assert "typo" in problems(cluster)["Stalled"]
+
+    mend(cluster)
+    await cluster.settle()
+
+    assert plain(cluster)["password"] != before["password"]
+
+
+async def test_a_value_that_is_read_again_stays_in_the_rotation_of_an_emergency() -> None:
+    cluster = await begun(PASSWORD, pulled("api", API))
+    before = plain(cluster)
+    cluster.outside.fails[API] = Unreachable("Timeout")
+    declare(cluster)
+    await hours_pass(cluster)
+    assert plain(cluster)["api"] == before["api"]
+    assert plain(cluster)["password"] != before["password"]
