@@ -152,6 +152,8 @@ def _with_exposure(key: ObjectKey, observed: Observed, cache: InformerCache) -> 
 
 async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, context: Context) -> Observed:
     secrets, secret = memory.secrets, secret_of(observed.managed)
+    if observed.managed.metadata.deletion_timestamp and observed.is_finalized:
+        secrets.read_always(key, state_name(key.name))  # without its label it is no deleted one
     state_meta = await secrets.meta(key, state_name(key.name))
     if observed.desired and (observed.desired.target_policy.merges or observed.desired.target_policy.adopts):
         secrets.read_always(key, secret)
@@ -172,7 +174,7 @@ async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, cont
         if state and plausible(state.facts.rotated, observed.now) is None:
             raise unreadable(state_name(key.name))
     except Stalled as stalled:
-        return with_facts(observed, spec_error=observed.spec_error or stalled)
+        return with_facts(observed, spec_error=observed.spec_error or stalled, state_problem=stalled)
     target = await secrets.target(key, secret) if target_meta else None
     if observed.desired:
         await note_values(key, observed.desired, state, memory.compliance, context.cache)

@@ -193,6 +193,8 @@ class Observed:
     """What the process knows of the database account; None without `spec.database`."""
     dropped_status_fields: tuple[str, ...] = ()
     """Status fields that the installed CRD lacks, so the API server drops them."""
+    state_problem: Stalled | None = None
+    """Why the state Secret, which exists and is our own, could not be read."""
 
     @cached_property
     def results(self) -> dict[Callable[[Observed], Any], Any]:
@@ -358,7 +360,7 @@ if TYPE_CHECKING:
 else:
 
     def with_facts(observed: Observed, **facts: object) -> Observed:
-        """Return a copy with other facts, as `dataclasses.replace` does, which sets each of the 32 fields."""
+        """Return a copy with other facts, as `dataclasses.replace` does, which sets one field after another."""
         copy = object.__new__(Observed)
         fields = vars(copy)
         fields.update(vars(observed), **facts)

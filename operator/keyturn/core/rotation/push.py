@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.state import Pushed
+from keyturn.core.state.state import Pushed, state_name
 
 from . import steps
 from .credentials import closes_account, is_publishable, last_closing
@@ -61,9 +62,14 @@ def next_push(observed: Observed, desired: Desired) -> PushStep | None:
 
 
 def last_pushes(observed: Observed) -> PushStep | None:
-    """Return the next step for a deleted ManagedSecret."""
+    """Return the next step for a deleted ManagedSecret.
+
+    Raises:
+        Stalled: The state Secret exists, but could not be read, or the spec has another database account.
+    """
     if not observed.is_finalized:
         return None
+    _refuse_unread_state(observed)
     records = observed.state.pushed if observed.state else ()
     left = [record for record in records if record.deletes]
     retained = (
@@ -79,6 +85,28 @@ def last_pushes(observed: Observed) -> PushStep | None:
     if observed.state and closes_account(observed):
         return last_closing(observed, observed.state)
     return None if left else steps.Finalize(present=False)
+
+
+def _refuse_unread_state(observed: Observed) -> None:
+    """Check that what is to be deleted, revoked or closed is known; without a state Secret nothing is.
+
+    Raises:
+        Stalled: The state Secret was not read.
+    """
+    name = state_name(observed.name)
+    if observed.state_is_foreign:
+        reason = ErrorReason.SECRET_NOT_OWNED
+        what = f"the Secret {name!r} is not the state Secret of this ManagedSecret"
+    elif observed.state_problem:
+        reason = ErrorReason.STATE_UNREADABLE
+        what = f"the state Secret {name!r} was edited or is of a newer version"
+    else:
+        return
+    raise Stalled(
+        reason,
+        f"{what}, so it is unknown which pushed keys, leases and database logins the deletion ends; restore it,"
+        " or delete it to let the ManagedSecret go and leave all of them",
+    )
 
 
 def binder_of(observed: Observed, desired: Desired, state: StateFacts) -> str:

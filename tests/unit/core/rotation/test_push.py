@@ -278,6 +278,29 @@ def test_of_two_that_failed_the_first_is_reported_and_the_sooner_awaited() -> No
 
 # A ManagedSecret that is deleted
 
+UNREAD = replace(
+    observed(DELETES, state=None, deleted=True, finalized=True),
+    state_problem=Stalled("StateUnreadable", "it was edited"),
+)
+FOREIGN = observed(DELETES, state=None, state_is_foreign=True, deleted=True, finalized=True)
+
+
+@pytest.mark.parametrize(
+    ("look", "reason"),
+    [
+        pytest.param(UNREAD, "StateUnreadable", id="it was edited"),
+        pytest.param(FOREIGN, "SecretNotOwned", id="it is foreign"),
+    ],
+)
+def test_a_record_that_was_not_read_holds_only_what_may_have_something_outside(
+    look: Observed, reason: str
+) -> None:
+    with pytest.raises(Stalled, match="delete it to let the ManagedSecret go") as caught:
+        next_step(look)
+    assert caught.value.reason == reason
+    free = observed(PUSHES, deleted=True).managed
+    assert next_step(replace(look, managed=free)) == Rest(None)
+
 
 @pytest.mark.parametrize(
     ("look", "step"),
