@@ -11,7 +11,9 @@ import pytest
 import structlog
 
 from keyturn.api.managedsecret import ManagedSecret
+from keyturn.core.errors import Stalled
 from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.reasons import ErrorReason
 from tests.simulation.simulated_cluster import MANAGED, STATE
 from tests.simulation.simulated_stores import PLACE, StoreCluster
 from tests.simulation.test_leases import VAULT, LeaseCluster
@@ -137,3 +139,50 @@ async def test_nothing_holds_a_managed_secret_without_anything_outside_of_the_cl
     await cluster.settle()
     conditions = ManagedSecret.model_validate(cluster.objects[MANAGED]).status.conditions
     assert [one.status for one in conditions if one.type == "Stalled"] == []
+
+
+# The spec and its class
+
+
+def lose_class(cluster: StoreCluster) -> None:
+    cluster.change_managed()["className"] = "gone"
+
+
+def invalidate(cluster: StoreCluster) -> None:
+    """Let two items write one key, which no schema knows."""
+    cluster.change_managed()["data"] = [
+        {"name": name, "literal": "x", "keys": {"value": "key"}} for name in "ab"
+    ]
+
+
+LOSSES = pytest.mark.parametrize("lose", [lose_class, invalidate])
+
+
+@LOSSES
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+async def test_leases_end_by_the_policy_of_a_spec_that_is_invalid(lose: Any, policy: str) -> None:
+    cluster = LeaseCluster(target={"deletionPolicy": policy})
+    await cluster.settle()
+    lose(cluster)
+    await cluster.settle()
+
+    cluster.delete_managed()
+    await cluster.settle()
+
+    assert MANAGED not in cluster.objects
+    assert bool(cluster.lender.alive()) == (policy == "Retain")
+
+
+@LOSSES
+async def test_retain_in_an_invalid_spec_ends_the_wait_of_a_deletion(lose: Any) -> None:
+    cluster = pushing()
+    await cluster.settle()
+    lose(cluster)
+    cluster.outside.fails[PLACE] = Stalled(ErrorReason.STORE_NOT_FOUND, "there is no SecretStore 'vault'")
+    cluster.delete_managed()
+    await cluster.settle()
+    assert MANAGED in cluster.objects
+
+    cluster.change_managed()["pushTo"] = [PUSH | {"deletionPolicy": "Retain"}]
+    await cluster.settle()
+    assert (MANAGED in cluster.objects, PLACE in cluster.outside.holds) == (False, True)

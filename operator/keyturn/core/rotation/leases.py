@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import UnrevokedLeases
+from keyturn.api.target import DeletionPolicy
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.observed import once
 from keyturn.core.texts import and_more
@@ -164,9 +165,13 @@ def _is_stated(lease: StoreLease, observed: Observed) -> bool:
     return bool(stated and since and to_second(since) <= stated)
 
 
-def are_kept_for(observed: Observed, desired: Desired | None) -> bool:
-    """Whether leases are revoked when the ManagedSecret is deleted: only if its Secret is deleted too."""
-    return bool(observed.state and observed.state.leases and desired and desired.target_policy.deletes)
+def are_kept_for(observed: Observed) -> bool:
+    """Whether leases are revoked when the ManagedSecret is deleted: only if its Secret is deleted too.
+
+    No class changes that policy, so it counts also if the class is gone or another part of the spec is invalid.
+    """
+    deletes = observed.managed.spec.target.deletion_policy is DeletionPolicy.DELETE
+    return deletes and bool(observed.state and observed.state.leases)
 
 
 def next_lease_revocation_time(observed: Observed, desired: Desired) -> datetime | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.store_refs import Destination, destination_of
 from keyturn.core.state.state import Pushed, state_name
 
 from . import steps
@@ -72,15 +72,14 @@ def last_pushes(observed: Observed) -> PushStep | None:
     _refuse_unread_state(observed)
     records = observed.state.pushed if observed.state else ()
     left = [record for record in records if record.deletes]
-    retained = (
-        {push.id for push in observed.desired.pushes if not push.deletes} if observed.desired else frozenset()
-    )
+    pushes = (destination_of(push) for push in observed.managed.spec.push_to or ())
+    retained = {push.id for push in pushes if not push.deletes}
     if stays := [record for record in left if record.is_foreign or record.place in retained]:
         return steps.Intend(replace(stays[0], deletes=False))
     ready = [record for record in left if not _waits(record.place, observed)]
     if ready:
         return steps.Withdraw(Destination.at(ready[0].place), deletes=True)
-    if are_kept_for(observed, observed.desired):
+    if are_kept_for(observed):
         return last_lease_revocation(observed)
     if observed.state and closes_account(observed):
         return last_closing(observed, observed.state)
@@ -224,7 +223,7 @@ def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> boo
     """Whether the deletion of the ManagedSecret has to delete pushes, revoke leases or close logins."""
     recorded = {record.place for record in state.pushed if record.deletes}
     is_pushed = any(push.deletes or push.id in recorded for push in desired.pushes)
-    return is_pushed or are_kept_for(observed, desired) or closes_account(observed)
+    return is_pushed or are_kept_for(observed) or closes_account(observed)
 
 
 def _unfinalized(observed: Observed, desired: Desired, state: StateFacts) -> steps.Finalize | None:
