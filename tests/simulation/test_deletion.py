@@ -155,7 +155,12 @@ def invalidate(cluster: StoreCluster) -> None:
     ]
 
 
-LOSSES = pytest.mark.parametrize("lose", [lose_class, invalidate])
+def write_unknown_value(cluster: StoreCluster) -> None:
+    """Write what only a newer version knows, so that the spec cannot be parsed."""
+    cluster.change_managed()["rollout"] = {"restart": "Newer"}
+
+
+LOSSES = pytest.mark.parametrize("lose", [lose_class, invalidate, write_unknown_value])
 
 
 @LOSSES

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 import pydantic
 
 from keyturn.api.base import validation_sentence
 from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
+from keyturn.api.source import PushTo
+from keyturn.api.target import Target
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import PREFIX
 from keyturn.core.reasons import ErrorReason
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
 
 __all__ = ["LARGEST", "WHOLE", "ManagedSecretCache", "light", "readable", "slim"]
+
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 LARGEST: Final = 16 * 1024
 """Size in bytes of JSON up to which an object is kept whole."""
@@ -187,7 +191,9 @@ def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
     try:
         return parse(ManagedSecret, body), None
     except pydantic.ValidationError as error:
-        return _without_spec(body), Stalled(ErrorReason.INVALID_SPEC, validation_sentence(error))
+        return _with_policies(_without_spec(body), body["spec"]), Stalled(
+            ErrorReason.INVALID_SPEC, validation_sentence(error)
+        )
 
 
 def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:
@@ -202,3 +208,21 @@ def _without_spec(body: dict[str, Any]) -> ManagedSecret:
     empty = ManagedSecretSpec.model_construct(data=[])
     readable = parse(ManagedSecret, {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}})
     return readable.model_copy(update={"spec": empty})
+
+
+def _with_policies(managed: ManagedSecret, spec: Mapping[str, Any]) -> ManagedSecret:
+    """Add what a deletion acts by, as far as it is valid: the deletionPolicy of the target, and the pushes."""
+    target, pushes = spec.get("target"), spec.get("pushTo")
+    policy = _valid(
+        Target, {"deletionPolicy": target.get("deletionPolicy")} if isinstance(target, dict) else {}
+    )
+    parsed = [_valid(PushTo, push) for push in pushes] if isinstance(pushes, list) else []
+    kept = {"target": policy or Target(), "push_to": [push for push in parsed if push]}
+    return managed.model_copy(update={"spec": managed.spec.model_copy(update=kept)})
+
+
+def _valid(model: type[_Model], part: Any) -> _Model | None:
+    try:
+        return model.model_validate(part)
+    except pydantic.ValidationError:
+        return None
