@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from keyturn.kube import errors
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import SimulatedStore, StoreCluster
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from keyturn.api.source import StoreRef
+    from keyturn.kube.client import Body
     from keyturn.stores.providers import RemoteValue
     from keyturn.stores.providers.base import ProviderLease
     from keyturn.stores.providers.errors import StoreError
@@ -211,3 +213,62 @@ async def test_a_lease_in_use_outlasts_the_values_of_its_revision(limit: int) ->
     await cluster.settle()
 
     assert cluster.lender.alive() == {"creds/orders/1", "creds/billing/2", "creds/shipping/3"}
+
+
+class LostAnswer(LeaseCluster):
+    """The API server stores the second revision and is then away, so that its answer is lost."""
+
+    loses_answer = False
+    is_away = False
+
+    async def replace(self, path: str, body: Body) -> Body:
+        if self.is_away:
+            raise errors.Unavailable("update", path, 0, "")
+        done = await super().replace(path, body)
+        if path == STATE and self.loses_answer and self.state().facts.newest.number == 2:
+            self.loses_answer, self.is_away = False, True
+            raise errors.Unavailable("update", path, 0, "")
+        return done
+
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
+        if self.is_away:
+            raise errors.Unavailable("get", path, 0, "")
+        return await super().get(path, metadata_only=metadata_only)
+
+
+async def with_lost_answer(**spec: Any) -> LostAnswer:
+    """Return a cluster whose second revision is recorded, which the operator does not know."""
+    cluster = LostAnswer(**spec)
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    grow_old(cluster)
+    cluster.loses_answer = True
+    cluster.tell()
+    await cluster.look()
+    await cluster.look()
+    assert set(cluster.state().facts.leases_by_item.values()) == {"creds/orders/2"}
+    return cluster
+
+
+async def test_the_loss_of_a_shard_revokes_no_lease_that_a_revision_may_have() -> None:
+    cluster = await with_lost_answer()
+
+    await cluster.memory.end([KEY])  # the Lease could not be renewed at that API server either
+    assert cluster.lender.alive() == {"creds/orders/1", "creds/orders/2"}
+
+    cluster.is_away, cluster.lender.longer = False, HOUR
+    cluster._start()
+    cluster.tell()
+    await cluster.settle()
+    assert cluster.published() == cluster.lender.alive() == {"creds/orders/2"}
+
+
+async def test_a_deletion_revokes_no_lease_that_the_state_it_leaves_may_have() -> None:
+    cluster = await with_lost_answer()
+
+    cluster.is_away = False
+    del cluster.objects[MANAGED]
+    cluster.context.cache.drop_managed(KEY)
+    cluster.memory.forget(KEY)
+    assert cluster.lender.alive() == {"creds/orders/1", "creds/orders/2"}

@@ -84,6 +84,8 @@ class UnrecordedLeases:
     requests: dict[str, _Request] = field(default_factory=dict)
     """Shared by all waiting reads."""
     acquired: dict[str, _Acquired] = field(default_factory=dict, repr=False)
+    sent: set[str] = field(default_factory=set)
+    """Leases of states that were sent to the API server, which may have stored them without an answer."""
 
     def keep(self, places: Collection[str], state: StateFacts | None, key: ObjectKey, stores: Stores) -> None:
         """Drop credentials that the current revision has, and revoke those that the spec no longer asks for.
@@ -102,9 +104,10 @@ class UnrecordedLeases:
             _drop_request(place, self.requests.pop(place), key, stores)
 
     def revoke(self, key: ObjectKey, stores: Stores) -> None:
-        """Revoke all of a deleted object, and those that are being requested once they are issued."""
+        """Revoke those that no state can have, and those that are being requested once they are issued."""
         for one in self.acquired.values():
-            _revoke_unrecorded(one.lease, key, stores)
+            if one.lease.id not in self.sent:
+                _revoke_unrecorded(one.lease, key, stores)
         for place, request in self.requests.items():
             _drop_request(place, request, key, stores)
 
@@ -125,6 +128,12 @@ class LeaseMemory:
         """Revoke the unrecorded leases of keys that are not among `places`, which the spec asks for."""
         if unrecorded := self._unrecorded.get(key):
             unrecorded.keep(places, state, key, self._context.stores)
+
+    def note_sent(self, key: ObjectKey, state: StateFacts) -> None:
+        """Note that a state is sent: whatever the answer, a later process may publish its leases."""
+        if unrecorded := self._unrecorded.get(key):
+            unrecorded.sent |= {lease.id for lease in state.leases}
+            unrecorded.sent &= {one.lease.id for one in unrecorded.acquired.values()}
 
     def take_revocation(self, key: ObjectKey, lease: str) -> BackgroundJob[Failure | None] | None:
         """Remove and return the revocation of a lease that was started."""
@@ -181,7 +190,7 @@ class LeaseMemory:
         self._postponed.setdefault(key, {})[lease] = problem
 
     def forget(self, key: ObjectKey) -> None:
-        """Cancel revocations of a deleted object, and revoke the leases that no revision records."""
+        """Cancel revocations of an object that is deleted or of another process, and revoke unrecorded leases."""
         self._postponed.pop(key, None)
         for job in self._revoking.pop(key, {}).values():
             job.task.cancel()

@@ -73,6 +73,7 @@ async def write_state(
     there = context.cache.secret(key.namespace, name)
     binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
     state, body = fitted(key, state, there.resource_version if there else None, binder)
+    memory.stores.leases.note_sent(key, state.facts)
     written = await _write_secret(key, body, memory, context)
     meta = meta_of(written)
     if written.get("data") != body["data"]:
