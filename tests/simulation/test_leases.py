@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import SimulatedStore, StoreCluster
@@ -272,3 +273,58 @@ async def test_a_deletion_revokes_no_lease_that_the_state_it_leaves_may_have() -
     cluster.context.cache.drop_managed(KEY)
     cluster.memory.forget(KEY)
     assert cluster.lender.alive() == {"creds/orders/1", "creds/orders/2"}
+
+
+# A target that may not be written
+
+
+def take_label(cluster: LeaseCluster) -> None:
+    del cluster.objects[TARGET]["metadata"]["labels"][OWNER_LABEL]
+    cluster._stamp(cluster.objects[TARGET])
+
+
+def give_label_back(cluster: LeaseCluster) -> None:
+    cluster.objects[TARGET]["metadata"]["labels"][OWNER_LABEL] = KEY.name
+    cluster._stamp(cluster.objects[TARGET])
+
+
+def foreign_target() -> Body:
+    labels = {"app.kubernetes.io/managed-by": "Helm"}
+    metadata = {"name": KEY.name, "namespace": KEY.namespace, "uid": "uid-of-foreign", "labels": labels}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": "Opaque",
+        "data": {"other": "eA=="},
+    }
+
+
+async def test_no_credentials_are_requested_for_a_foreign_secret() -> None:
+    cluster = LeaseCluster(target={"adopt": "IfUnowned"})
+    cluster.put(TARGET, foreign_target())
+    for _ in range(3):
+        await cluster.settle()
+        cluster.restart()
+    assert cluster.lender.lent == 0
+
+    cluster.objects[TARGET]["metadata"]["labels"].clear()
+    cluster._stamp(cluster.objects[TARGET])
+    await cluster.settle()
+    assert cluster.published() == cluster.lender.alive() == {"creds/orders/1"}
+
+
+async def test_no_other_credentials_are_requested_while_the_secret_is_foreign() -> None:
+    cluster = LeaseCluster()
+    await cluster.settle()
+    take_label(cluster)
+    await cluster.settle()
+    cluster.lender.longer = None
+    for _ in range(6):
+        cluster.now += timedelta(minutes=20)
+        await cluster.settle()
+    assert cluster.lender.lent == 1
+
+    give_label_back(cluster)
+    await cluster.settle()
+    assert cluster.published() == cluster.lender.alive() == {"creds/orders/2"}

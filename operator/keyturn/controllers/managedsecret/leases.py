@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from keyturn.controllers.background import BackgroundJob
     from keyturn.controllers.context import Context
+    from keyturn.core.errors import Wait
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation import steps
@@ -219,10 +220,12 @@ class LeaseManager:
         now: Callable[[], datetime],
         *,
         reissue: bool,
+        refusal: Wait | Stalled | None = None,
     ) -> None:
-        """With `reissue`, recorded leases are not reused."""
+        """With `reissue`, recorded leases are not reused; with `refusal`, no others are requested."""
         self._key, self._desired, self._state = key, desired, state
         self._unrecorded, self._stores, self._now, self._reissue = unrecorded, stores, now, reissue
+        self._refusal = refusal
         self._asked: dict[str, asyncio.Task[LeasedValue | Failure]] = {}
 
     @property
@@ -321,6 +324,8 @@ class LeaseManager:
         place, requests = source.place, self._unrecorded.requests
         was_asked_before = place in requests
         if not was_asked_before:
+            if self._refusal:
+                raise Stalled(self._refusal.reason, self._refusal.message)
             task = self._stores.lease(source.ref, self._key.namespace, source.key)
             requests[place] = _Request(self._now(), task)
         request = requests[place]

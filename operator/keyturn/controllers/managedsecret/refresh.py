@@ -10,6 +10,7 @@ from keyturn.controllers.background import begin
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.reasons import ConditionReason, RevisionReason
+from keyturn.core.rotation.decision import refusal
 from keyturn.core.rotation.triggers import is_paused, store_change_waits
 from keyturn.core.spec.desired import is_spread
 from keyturn.core.spec.schedule import is_open
@@ -64,7 +65,7 @@ class StoreMemory:
 
     def keep(self, key: ObjectKey, observed: Observed, desired: Desired) -> None:
         """End reads and revoke unrecorded leases that the spec no longer asks for."""
-        if not reads_stores(observed, desired):
+        if not _reads(observed, desired):
             self.pulls.stop(key)
         places = {item.source.place for item in desired.pulled if item.source}
         self.leases.keep(key, places, observed.state)
@@ -117,6 +118,14 @@ def _has_stores(observed: Observed) -> bool:
     return is_asked or (state is not None and bool(state.leases or state.pushed))
 
 
+def _reads(observed: Observed, desired: Desired) -> bool:
+    """Whether values are read from stores: the first ones only for a target that may be written.
+
+    Without a state, a dynamic credential could not be recorded, and each process would request another one.
+    """
+    return reads_stores(observed, desired) and not (observed.state is None and refusal(observed))
+
+
 async def _pull(
     key: ObjectKey, observed: Observed, memory: StoreMemory, context: Context, load: Load
 ) -> Pulled:
@@ -128,7 +137,7 @@ async def _pull(
         memory.retry(key, observed.now)
         if desired.refresh_interval:  # without an interval, values are not read again
             record.due = observed.now
-    if observed.is_inactive or not reads_stores(observed, desired):
+    if observed.is_inactive or not _reads(observed, desired):
         return Pulled()
     unrecorded = memory.leases.unrecorded(key)
     pulled = await _pull_if_due(_Pull(key, observed, desired, record, unrecorded, context, load))
@@ -280,6 +289,7 @@ def _read_name(pull: _Pull) -> str:
         observed.requested.refresh,
         observed.rereads_for,
         observed.state is None,
+        refusal(observed) is None,
     )
     return repr((*asked, sorted(pull.record.stores.items())))
 
@@ -316,7 +326,9 @@ async def _prepare_read(pull: _Pull) -> Coroutine[Any, Any, Reading]:
     state = await pull.load() if observed.state and observed.state.leases else None
     reissue = bool(observed.rereads_for)
     now = pull.context.now
-    leases = LeaseManager(pull.key, desired, state, pull.unrecorded, stores, now, reissue=reissue)
+    leases = LeaseManager(
+        pull.key, desired, state, pull.unrecorded, stores, now, reissue=reissue, refusal=refusal(observed)
+    )
     return read_all(pull.key, observed, desired, stores, leases, fresh=fresh)
 
 

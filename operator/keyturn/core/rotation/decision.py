@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from .push import PushStep
     from .steps import Reason
 
-__all__ = ["hinted", "next_number", "next_step"]
+__all__ = ["hinted", "next_number", "next_step", "refusal"]
 
 
 _SIGNER_INTERVAL = timedelta(minutes=1)
@@ -189,6 +189,15 @@ def _may_renew(observed: Observed, reason: Reason) -> bool:
     if not observed.is_published:
         return False
     return not reason.is_automatic or not any_failed(observed)
+
+
+def refusal(observed: Observed) -> Wait | Stalled | None:
+    """Return why the target may not be written, or None."""
+    try:
+        _allowed(observed)
+    except (Wait, Stalled) as error:
+        return error.with_traceback(None)
+    return None
 
 
 def _allowed(observed: Observed) -> Desired:

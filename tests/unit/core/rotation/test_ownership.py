@@ -11,6 +11,7 @@ import pytest
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account_manager import manager_of
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Adopt, Bind, Claim, Leave, Publish, Release, Rest, Stage
 from keyturn.core.state.credential import Phase
@@ -273,3 +274,10 @@ def test_when_all_is_written_the_record_is_bound_and_old_names_are_let_go() -> N
     assert next_step(replace(recorded, unreleased_secrets=(first, second))) == Release("a")
     assert next_step(replace(recorded, unreleased_secrets=(second,))) == Leave(second)
     assert next_step(replace(rest, unreleased_secrets=(first,), target=target(None))) == Publish(1)
+
+
+def test_nothing_is_read_for_a_secret_that_may_not_be_written() -> None:
+    refused = decision.refusal(observed(target=FOREIGN, **NEW))
+    assert refused
+    assert refused.reason == "SecretNotOwned"
+    assert decision.refusal(observed(ADOPT, target=FOREIGN, **NEW)) is None
