@@ -328,3 +328,18 @@ async def test_no_other_credentials_are_requested_while_the_secret_is_foreign() 
     give_label_back(cluster)
     await cluster.settle()
     assert cluster.published() == cluster.lender.alive() == {"creds/orders/2"}
+
+
+async def test_renewals_are_recorded_while_the_secret_is_foreign() -> None:
+    cluster = LeaseCluster(target={"deletionPolicy": "Delete"})
+    await cluster.settle()
+    take_label(cluster)
+    for _ in range(8):
+        cluster.now += timedelta(minutes=10)
+        await cluster.settle()
+    (lease,) = cluster.state().facts.leases
+    assert lease.ends == cluster.lender.ends[lease.id]
+
+    cluster.delete_managed()
+    await cluster.settle()
+    assert (MANAGED in cluster.objects, cluster.lender.alive()) == (False, set())

@@ -78,11 +78,11 @@ def next_step(observed: Observed) -> steps.Step:
         return last_pushes(observed) or _rest_before_deletion(observed)
     if observed.managed.spec.suspend:
         return steps.Rest(_reported_while_suspended(observed), observed.unread)
+    if lent := next_leases(observed):  # leases are renewed also while the target may not be written
+        return lent
     desired = _allowed(observed)
-    if first := _claim(observed, desired) or next_leases(observed) or _asked(observed, desired):
+    if first := _first(observed, desired):
         return first
-    if step := next_candidate(observed, desired) or next_left_over(observed, desired):
-        return step
     reason = None if is_pending(observed, desired) else reason_for_revision(observed, desired)
     _check_curable_rules(observed, reason)
     problem = observed.pulled.problem
@@ -147,6 +147,12 @@ def _outside(observed: Observed, desired: Desired) -> PushStep | steps.Refresh |
     if observed.pulled.read and observed.asks_to_refresh:
         return steps.Refresh()
     return next_push(observed, desired)
+
+
+def _first(observed: Observed, desired: Desired) -> steps.Step | None:
+    """Return what precedes a new revision: the claim of what exists, requests, and the candidate in progress."""
+    recorded = _claim(observed, desired) or _asked(observed, desired)
+    return recorded or next_candidate(observed, desired) or next_left_over(observed, desired)
 
 
 def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | None:

@@ -52,8 +52,8 @@ _MAX_AHEAD = timedelta(minutes=5)
 
 def next_leases(observed: Observed) -> steps.Borrow | None:
     """Return the step that records new or renewed leases, before anything else uses them."""
-    if observed.state is None:
-        return None  # the first revision records them
+    if observed.state is None or observed.state.uid != observed.uid:
+        return None  # the first revision records them, or the state is claimed first
     new = tuple(lease for lease in observed.pulled.leases if lease not in observed.state.leases)
     return steps.Borrow(new) if new else None
 

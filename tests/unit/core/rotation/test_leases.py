@@ -16,7 +16,7 @@ from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled, RevocationProblem
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.leases import next_lease_revocation, next_lease_revocation_time
-from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, GoBack, Publish, Rest
+from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, GoBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.lease import StoreLease
 from tests.unit.core import builders as make
@@ -159,6 +159,11 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
             Rest(NOW + minutes(5)),
             id="it is refused in an emergency: soon again",
         ),
+        pytest.param(
+            at_rest(pulled=pulled(NEW), target=replace(target(2), owner="other")),
+            Borrow((NEW,)),
+            id="the Secret is foreign by now: the lease is recorded nevertheless",
+        ),
         # The ManagedSecret goes
         pytest.param(
             at_rest(NEW, spec=BOUND), Finalize(present=True), id="its Secret goes with it: it is kept"
@@ -199,6 +204,11 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
 )
 def test_what_is_lent_is_recorded_first_and_given_back_last(look: Observed, step: Step) -> None:
     assert next_step(look) == step
+
+
+def test_a_recreated_object_claims_the_record_before_it_records_leases() -> None:
+    look = at_rest(pulled=pulled(NEW), uid="uid-of-another")
+    assert next_step(look) == Claim(2)
 
 
 FAILED = {"old": RevocationProblem(NOW + minutes(20), since=NOW)}
