@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
@@ -17,6 +18,7 @@ from tests.simulation.simulated_stores import SimulatedStore, StoreCluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from keyturn.api.meta import Condition
     from keyturn.api.source import StoreRef
     from keyturn.kube.client import Body
     from keyturn.stores.providers import RemoteValue
@@ -343,3 +345,32 @@ async def test_renewals_are_recorded_while_the_secret_is_foreign() -> None:
     cluster.delete_managed()
     await cluster.settle()
     assert (MANAGED in cluster.objects, cluster.lender.alive()) == (False, set())
+
+
+async def test_an_immutable_secret_gets_no_dynamic_credentials() -> None:
+    cluster = LeaseCluster(target={"immutable": True}, rotation=None)
+    await cluster.settle()
+    (stalled,) = (one for one in conditions(cluster) if one.type == "Stalled")
+    assert stalled.reason == "InvalidSource"
+    assert "write immutable: false" in stalled.message
+    assert (TARGET in cluster.objects, cluster.lender.lent) == (False, 0)
+
+    cluster.change_managed()["target"] = {}
+    await cluster.settle()
+    assert cluster.published() == cluster.lender.alive() == {"creds/orders/1"}
+
+
+async def test_a_secret_that_becomes_immutable_keeps_its_dynamic_credentials() -> None:
+    cluster = LeaseCluster(rotation=None)
+    await cluster.settle()
+    cluster.change_managed()["target"] = {"immutable": True}
+    await cluster.settle()
+    cluster.restart()
+    await cluster.settle()
+    (stalled,) = (one for one in conditions(cluster) if one.type == "Stalled")
+    assert stalled.reason == "InvalidSource"
+    assert cluster.published() == cluster.lender.alive() == {"creds/orders/1"}
+
+
+def conditions(cluster: LeaseCluster) -> list[Condition]:
+    return ManagedSecret.model_validate(cluster.objects[MANAGED]).status.conditions

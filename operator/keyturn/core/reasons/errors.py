@@ -174,8 +174,11 @@ class ErrorReason(Code):
     )
     INVALID_SOURCE = (
         "InvalidSource",
-        "the pulled Secret is the one that the same ManagedSecret writes, or includes it through `dataFrom`",
-        "set another key, or read single keys with `from`",
+        (
+            "the pulled Secret is the one that the same ManagedSecret writes, or includes it through `dataFrom`; or"
+            " an immutable Secret would get dynamic credentials"
+        ),
+        "set another key, read single keys with `from`, or write `immutable: false`",
     )
     INVALID_SPEC = (
         "InvalidSpec",
