@@ -45,6 +45,10 @@ class NoBackup(Exception):  # noqa: N818  # it says what to do, not what went wr
     """Why a backup or restore is not possible."""
 
 
+class _UnreadableStateError(Exception):
+    """A state in a backup cannot be parsed; the argument is its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backup:
     """The state Secrets of one namespace at one time."""
@@ -53,21 +57,21 @@ class Backup:
     taken: datetime | str
     states: dict[str, str]
     """Content of each Secret by name, in base64: all values, and the handled triggers."""
+    left_out: tuple[str, ...] = ()
+    """Names of Secrets that no version could restore from it: they were edited, or are of a newer version."""
 
     @classmethod
     def of(cls, namespace: str, taken: datetime, bodies: Iterable[Body]) -> Backup:
-        """Build a backup from state Secrets.
-
-        Raises:
-            NoBackup: One has no state.
-        """
-        states = {body["metadata"]["name"]: (body.get("data") or {}).get(_STATE_KEY, "") for body in bodies}
-        if empty := [name for name, state in states.items() if not state]:
-            raise NoBackup(
-                f"the Secret {empty[0]} of type {STATE_TYPE} in namespace {namespace} has no state: it was edited, or"
-                " is not Keyturn's; delete it, and try again"
-            )
-        return cls(namespace, taken, states)
+        """Build a backup from state Secrets, without those that cannot be read."""
+        states: dict[str, str] = {}
+        left_out: list[str] = []
+        for body in bodies:
+            name = body["metadata"]["name"]
+            if _is_restorable(body):
+                states[name] = body["data"][_STATE_KEY]
+            else:
+                left_out.append(name)
+        return cls(namespace, taken, states, tuple(left_out))
 
     def body(self, name: str, namespace: str) -> Body:
         """Return a Secret for another namespace, without an owner until its ManagedSecret exists."""
@@ -110,8 +114,11 @@ def decrypt(content: bytes, identities: Sequence[Any]) -> Backup:
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         reason = "it is an age file, but not one that keyturn backup has written"
-    except Stalled:
-        reason = "a state in it was edited or is of a newer version; restore it with that version"
+    except _UnreadableStateError as unreadable:
+        reason = (
+            f"the state {unreadable} in it was edited or is of a newer version; restore the backup with the version"
+            " of Keyturn that wrote it"
+        )
     # Outside the except block, so that no library's message about the content is the context.
     raise NoBackup(reason)
 
@@ -160,6 +167,18 @@ def identities_in(content: bytes) -> list[Any]:
     raise NoBackup(reason)
 
 
+def _is_restorable(body: Body) -> bool:
+    try:
+        state_of(body)
+    except Stalled:
+        return False
+    return _is_name_of_state(body["metadata"]["name"])
+
+
+def _is_name_of_state(name: str) -> bool:
+    return name.endswith(_SUFFIX) and len(name) > len(_SUFFIX)
+
+
 def _age() -> Any:
     """Import the age library, on first use."""
     try:
@@ -176,10 +195,13 @@ def _backup(document: dict[str, Any]) -> Backup:
         raise ValueError("format")
     backup = Backup(_name(namespace), str(document["taken"])[:40], {})
     for name, text in states.items():
-        if not _name(name).endswith(_SUFFIX) or len(name) == len(_SUFFIX):
+        if not _is_name_of_state(_name(name)):
             raise ValueError("name")
         backup.states[name] = _base64(text)
-        backup.state(name)
+        try:
+            backup.state(name)
+        except Stalled:
+            raise _UnreadableStateError(name) from None
     return backup
 
 

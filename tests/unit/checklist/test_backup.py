@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pyrage
 import pytest
 
-from keyturn.checklist.backup import Backup, NoBackup, decrypt, identities_in, recipients_of
+from keyturn.checklist.backup import Backup, NoBackup, decrypt, encrypt, identities_in, recipients_of
+from keyturn.core.keys import ObjectKey
+from keyturn.core.state.revision import Revision
+from keyturn.kube.state_secret import state_body
+from tests.unit.core import builders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,17 +90,40 @@ def test_an_identity_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> No
         assert len(identities_in(b"\xef\xbb\xbf" + content)) == 1
 
 
-@pytest.mark.parametrize("data", [{}, {"data": None}, {"data": {"other": "eA=="}}], ids=str)
-def test_a_state_secret_without_a_state_is_named(data: dict[str, Any]) -> None:
+def readable() -> str:
+    """Return a state as the operator writes it."""
+    return str(
+        state_body(ObjectKey("shop", "auth"), builders.record((builders.revision(), Revision({}))), None, "")[
+            "data"
+        ]["state"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("odd-keyturn", {}),
+        ("odd-keyturn", {"data": None}),
+        ("odd-keyturn", {"data": {"other": "eA=="}}),
+        ("odd-keyturn", {"data": {"state": base64.b64encode(b"garbage").decode()}}),
+        ("odd", {"data": {"state": readable()}}),
+        ("-keyturn", {"data": {"state": readable()}}),
+    ],
+    ids=str,
+)
+def test_a_backup_names_what_it_could_not_restore(name: str, data: dict[str, Any], keeper: Recipient) -> None:
     bodies = [
-        {"metadata": {"name": "auth-keyturn"}, "data": {"state": "eA=="}},
-        {"metadata": {"name": "odd"}} | data,
+        {"metadata": {"name": "auth-keyturn"}, "data": {"state": readable()}},
+        {"metadata": {"name": name}} | data,
     ]
 
-    with pytest.raises(
-        NoBackup, match=r"the Secret odd of type keyturn.dev/state in namespace shop has no state"
-    ):
-        Backup.of("shop", datetime.now(UTC), bodies)
+    taken = Backup.of("shop", datetime.now(UTC), bodies)
+
+    assert taken.left_out == (name,)
+    restored = decrypt(
+        encrypt(taken, recipients_of([keeper.recipient])), identities_in(keeper.identity.read_bytes())
+    )
+    assert restored.states == {"auth-keyturn": readable()}
 
 
 @pytest.mark.parametrize(

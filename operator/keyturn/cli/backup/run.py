@@ -12,6 +12,7 @@ from keyturn.checklist.backup import NoBackup, decrypt, encrypt, identities_in, 
 from keyturn.checklist.restoring import put_back, take
 from keyturn.cli.cluster import run
 from keyturn.cli.printing import print_lines
+from keyturn.core.texts import few
 from keyturn.offline.dotenv import files
 from keyturn.offline.dotenv.errors import Refused
 
@@ -29,7 +30,7 @@ _LARGEST: Final = 1024 * 1024 * 1024
 
 
 def backup(where: Where, written: Sequence[str], output: Path) -> None:
-    """Write a backup to a new file."""
+    """Write a backup to a new file, of every state that can be read."""
     if os.path.lexists(output):
         raise click.ClickException(f"{output} already exists; name a new file")
     try:
@@ -42,10 +43,16 @@ def backup(where: Where, written: Sequence[str], output: Path) -> None:
         files.write(output, encrypt(taken, recipients), instead_of=None)
     except (NoBackup, Refused) as problem:
         raise click.ClickException(str(problem)) from None
+    some = "recipient" if len(recipients) == 1 else "recipients"
     print_lines(
         f"{output}: the values of {len(taken.states)} ManagedSecrets of namespace {taken.namespace},"
-        f" for {len(recipients)} recipients"
+        f" for {len(recipients)} {some}"
     )
+    if taken.left_out:
+        raise click.ClickException(
+            f"{output} lacks {few(taken.left_out)} of namespace {taken.namespace}: such a state Secret was"
+            " edited, or a newer version wrote it; restore or delete it, and make another backup"
+        )
 
 
 def restore(where: Where, file: Path, identity: Path) -> None:
