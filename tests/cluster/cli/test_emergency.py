@@ -205,12 +205,12 @@ def test_status_ends_with_3_where_a_person_must_act(space: Space, console: Conso
 
 
 def test_where_nothing_is_declared_that_is_said(space: Space, console: Console) -> None:
-    del space
+    where = f"in namespace {space.namespace}; use -A for all namespaces"
 
-    assert console("emergency", "status") == "no emergency is declared\n"
+    assert console("emergency", "status") == f"no emergency is declared {where}\n"
     for command in ("status", "report"):
         assert refused(console, "emergency", command, "INC-8") == (
-            "Error: no emergency 'INC-8' is declared in this namespace; use -A for all namespaces"
+            f"Error: no emergency 'INC-8' is declared {where}"
         )
 
 

@@ -46,7 +46,7 @@ async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Out
     elif output.is_document:
         print_data({"items": [_document(one, now) for one in found]}, output)
     elif not found:
-        print_lines("no emergency is declared")
+        print_lines(f"no emergency is declared{_where(cluster, scope)}")
     else:
         print_lines(_table(found, now, output))
         if incident:
@@ -140,10 +140,15 @@ async def _one(cluster: Cluster, namespace: str, name: str) -> EmergencyRotation
 async def _find_declared(cluster: Cluster, incident: str, scope: Scope) -> list[EmergencyRotation]:
     found = await _find(cluster, incident, scope)
     if not found:
-        raise click.ClickException(
-            f"no emergency {incident!r} is declared in this namespace; use -A for all namespaces"
-        )
+        raise click.ClickException(f"no emergency {incident!r} is declared{_where(cluster, scope)}")
     return found
+
+
+def _where(cluster: Cluster, scope: Scope) -> str:
+    """Return where was searched, and how to search everywhere."""
+    if scope is None:
+        return ""
+    return f" in namespace {', '.join(scope or (cluster.namespace,))}; use -A for all namespaces"
 
 
 async def _find(cluster: Cluster, incident: str | None, scope: Scope) -> list[EmergencyRotation]:
