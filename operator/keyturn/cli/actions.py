@@ -118,8 +118,10 @@ async def resume(cluster: Cluster, found: FoundManagedSecret) -> Asked:
 
 
 def _hold_to_what_turns(found: FoundManagedSecret) -> None:
-    """Reject a rotation of values that all come from stores or literals."""
+    """Reject a rotation of values that all come from stores or literals, and of an immutable Secret."""
     spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
+    if spec.target.immutable and found.managed.status.revision:
+        raise NotApplicable(f"the Secret of {name} is immutable; write another target.name for new values")
     if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
         return
     instead = f"read the stores with `keyturn refresh {name}`" if pulls else "change the literals of its spec"
@@ -150,6 +152,8 @@ def _revision_before(found: FoundManagedSecret) -> int:
         for one in status.history
         if one.result != RevisionResult.ROLLED_BACK and one.revision < current
     ]
+    if not good and current <= 1:
+        raise click.ClickException(f"{found.key.name} has no earlier revision")
     if not good:
         raise click.ClickException(
             f"the history of {found.key.name} names no revision before {current}; name one with --to"

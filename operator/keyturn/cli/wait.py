@@ -92,14 +92,22 @@ async def follow(
                 if taken_up and _is_through(now.status):
                     tell(f"{seconds:6.1f} s  {waiting.label}done: {_outcome(now)}")
                     return found
+    except asyncio.CancelledError:  # Ctrl-C
+        tell(f"{waiting.label}the operator continues, see `keyturn status {name}`")
+        raise
     except TimeoutError:
         pass
-    raise click.ClickException(_timed_out(last, waiting, cluster.now(), is_taken_up=taken_up))
+    start = None if taken_up else _start(asked.managed.status, last.managed.status)
+    raise click.ClickException(_timed_out(last, waiting, cluster.now(), start, is_taken_up=taken_up))
 
 
-def _timed_out(last: FoundManagedSecret, waiting: Waiting, now: datetime, *, is_taken_up: bool) -> str:
+def _timed_out(
+    last: FoundManagedSecret, waiting: Waiting, now: datetime, start: str | None, *, is_taken_up: bool
+) -> str:
     """Return the message of a timeout with the progress: the operator continues."""
     name, summary, after = last.key.name, summary_of(last, now), length(waiting.patience or timedelta())
+    if start:
+        return f"timed out after {after} waiting for {name}: {start}"
     if not is_taken_up and last.managed.status.rotation is None:
         return (
             f"timed out after {after} waiting for {name}: the operator has not started the request"
@@ -123,8 +131,8 @@ def changes_between(before: ManagedSecretStatus, after: ManagedSecretStatus) -> 
         yield f"revision {after.rotation.id.rpartition('/')[2]} is in progress ({after.rotation.reason})"
     if after.revision != before.revision:
         yield f"revision {after.revision} is in the Secret {after.secret_name}"
-    elif after.rotation is None and _comes_sooner(before, after) and after.next_rotation_time:
-        yield f"it starts when its window opens, at {clock(after.next_rotation_time)}"
+    elif start := _start(before, after):
+        yield start
     states = {(one.kind, one.name): (one.state, one.message) for one in before.workloads}
     for one in after.workloads:
         if states.get((one.kind, one.name)) != (one.state, one.message):
@@ -145,15 +153,19 @@ def _awaited_pods(status: ManagedSecretStatus) -> str | None:
     return f"{', '.join(owners[:_MAX_NAMED])}{more}" if owners else None
 
 
-def _comes_sooner(before: ManagedSecretStatus, after: ManagedSecretStatus) -> bool:
+def _start(before: ManagedSecretStatus, after: ManagedSecretStatus) -> str | None:
+    """Return when a requested rotation starts, if the next date is sooner than before the request."""
     then, now = before.next_rotation_time, after.next_rotation_time
-    return now is not None and (then is None or now < then)
+    if after.rotation is not None or now is None or (then is not None and now >= then):
+        return None
+    return f"it starts when its window opens, at {clock(now)}"
 
 
 def trouble_of(found: ManagedSecret) -> str | None:
     """Return what prevents a ManagedSecret from continuing without manual action."""
     if found.spec.suspend:
-        return "spec.suspend is true, so nothing is written; see `keyturn resume`"
+        name = found.metadata.name
+        return f"spec.suspend is true, so nothing is written; a request starts after `keyturn resume {name}`"
     stalled = condition(found, "Stalled")
     if stalled and stalled.status == "True":
         return f"stalled by {stalled.reason}: {stalled.message}"

@@ -246,6 +246,14 @@ def test_what_has_nothing_to_rotate_is_skipped_among_others_and_refused_by_name(
     assert named.stderr.startswith("managedsecret/user failed: user has nothing to rotate")
 
 
+def test_an_immutable_secret_is_skipped_among_others(api: FakeApi, console: Console) -> None:
+    api.put(managed("user", revision=1, spec={"target": {"immutable": True}}))
+
+    among = console("rotate", "--all")
+
+    assert "managedsecret/user skipped: the Secret of user is immutable; write another target.name" in among
+
+
 def test_each_that_is_waited_for_fails_separately(console: Console) -> None:
     done = console.run("rotate", "auth", "queue", "--wait", "--timeout=1s")
 
@@ -314,6 +322,13 @@ def test_a_revision_that_is_not_kept_is_refused_and_nothing_is_written(
     assert console.refusal("rollback", "auth", f"--to={to}") == (
         f"revision {to} of auth is not available for rollback; {available} (see `keyturn history auth`)"
     )
+    assert api.patched == []
+
+
+def test_a_first_revision_has_none_before_it(api: FakeApi, console: Console) -> None:
+    api.put(managed("auth", revision=1))
+
+    assert console.refusal("rollback", "auth") == "auth has no earlier revision"
     assert api.patched == []
 
 

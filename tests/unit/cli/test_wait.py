@@ -40,15 +40,17 @@ def found(reason: str = "", **more: Any) -> FoundManagedSecret:
     return found_in(body)
 
 
-async def followed(monkeypatch: pytest.MonkeyPatch, *versions: FoundManagedSecret) -> FoundManagedSecret:
-    """Follow an object through its versions; the last one shows that the operator took up the request."""
+async def followed(
+    monkeypatch: pytest.MonkeyPatch, *versions: FoundManagedSecret, takes_up: bool = True
+) -> FoundManagedSecret:
+    """Follow an object through its versions; the last one shows whether the operator took up the request."""
 
     async def seen(*_: object) -> AsyncIterator[FoundManagedSecret]:
         for one in versions:
             yield one
 
     def is_taken_up(one: ManagedSecret) -> bool:
-        return one is versions[-1].managed
+        return takes_up and one is versions[-1].managed
 
     monkeypatch.setattr(wait, "_versions", seen)
     began = asyncio.get_running_loop().time() - _LATER
@@ -71,7 +73,9 @@ async def test_a_problem_that_the_request_ends_is_waited_for(
         pytest.param((found("InvalidSpec"), found()), "stalled by InvalidSpec", id="another problem"),
         pytest.param((found("RolledBack"), found("RolledBack")), "stalled by RolledBack", id="taken up"),
         pytest.param(
-            (found("RolledBack", spec={"suspend": True}), found()), "spec.suspend is true", id="suspended"
+            (found("RolledBack", spec={"suspend": True}), found()),
+            "a request starts after `keyturn resume auth`",
+            id="suspended",
         ),
     ],
 )
@@ -80,6 +84,31 @@ async def test_a_problem_that_stays_ends_the_wait(
 ) -> None:
     with pytest.raises(click.ClickException, match=message):
         await followed(monkeypatch, *versions)
+
+
+async def test_a_wait_that_ends_before_the_window_opens_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = found(nextRotationTime="2026-12-05T01:00:00Z")
+
+    with pytest.raises(click.ClickException) as timeout:
+        await followed(monkeypatch, found(nextRotationTime="2027-02-01T01:00:00Z"), later, takes_up=False)
+
+    assert timeout.value.message == (
+        "timed out after 15m waiting for auth: it starts when its window opens, at 2026-12-05 01:00:00 UTC"
+    )
+
+
+async def test_an_interrupted_wait_says_that_the_operator_continues(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    async def seen(*_: object) -> AsyncIterator[FoundManagedSecret]:
+        yield found()
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(wait, "_versions", seen)
+    with pytest.raises(asyncio.CancelledError):
+        await follow(CLUSTER, found(), lambda _: False, Waiting(timedelta(minutes=1)), told.append)
+
+    assert told == ["the operator continues, see `keyturn status auth`"]
 
 
 async def test_one_whose_turn_comes_after_the_timeout_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
