@@ -26,6 +26,11 @@ __all__ = ["Cluster", "beside", "pause_after", "run", "sentence"]
 _REQUEST_TIMEOUT = 10.0
 """Request timeout in seconds, for interactive use."""
 _LONGEST_PAUSE = 30.0
+_CAUSES = {
+    "ClientConnectorDNSError": "its name cannot be resolved",
+    "ClientConnectorError": "it accepts no connection",
+}
+"""Causes of a failed request by the class of its error."""
 """Seconds that an overloaded API server may ask a command to wait."""
 _READS = frozenset({"get", "list", "watch"})
 
@@ -98,9 +103,15 @@ def _end(error: errors.ApiError, server: str) -> NoReturn:
 def sentence(error: errors.ApiError, server: str) -> str:
     """Return a message with a remedy for an error of the API server."""
     match error:
-        case errors.Unavailable(status=0):
+        case errors.Unavailable(status=0, reason="ClientConnectorCertificateError"):
             return (
-                f"no answer from the API server at {server} ({error.reason});"
+                f"the certificate of the API server at {server} is not trusted; check certificate-authority-data of"
+                " the kubeconfig, and whether this is the cluster that you mean: see --context and --kubeconfig"
+            )
+        case errors.Unavailable(status=0):
+            cause = _CAUSES.get(error.reason, error.reason)
+            return (
+                f"no answer from the API server at {server} ({cause});"
                 " is it up, and is this the cluster that you mean? See --context and --kubeconfig"
             )
         case errors.Unavailable(status=404):

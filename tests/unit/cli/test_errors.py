@@ -65,7 +65,7 @@ def at(server: str, folder: Path) -> Console:
 @pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command[0])
 def test_a_server_that_does_not_answer(command: tuple[str, ...], tmp_path: Path) -> None:
     assert at("http://127.0.0.1:1", tmp_path).refusal(*command) == (
-        "no answer from the API server at http://127.0.0.1:1 (ClientConnectorError);"
+        "no answer from the API server at http://127.0.0.1:1 (it accepts no connection);"
         " is it up, and is this the cluster that you mean? See --context and --kubeconfig"
     )
 

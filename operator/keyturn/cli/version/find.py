@@ -10,7 +10,7 @@ from keyturn.cli.printing import print_data, print_lines
 from keyturn.cli.text import NOTHING
 from keyturn.installation.checks import api_server as server
 from keyturn.installation.checks import deployment, election
-from keyturn.kube import errors
+from keyturn.kube import errors, paths
 from keyturn.runtime import build
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class ServerVersion:
     leader: Holder | None
     image: str | None
     """Image of the operator's Deployment; None if it is missing or may not be read."""
+    unread: str = ""
+    """What may not be read of it, if anything."""
 
 
 async def find_versions(cluster: Cluster, namespace: str) -> ServerVersion:
@@ -37,14 +39,15 @@ async def find_versions(cluster: Cluster, namespace: str) -> ServerVersion:
     api = cluster.api
     version = await server.version_of(api)
     leader = image = None
+    unread = ""
     try:
         elected = await election.look(api, namespace)
         leader = elected.holder if elected else None
         deployed = await deployment.find(api, namespace)
         image = deployed.image if deployed else None
-    except errors.Forbidden:
-        pass  # an unknown version is printed as such
-    return ServerVersion(version, namespace, leader, image)
+    except errors.Forbidden as error:
+        unread = f"you may not {error.verb} {paths.described(error.path)}"
+    return ServerVersion(version, namespace, leader, image, unread)
 
 
 def show(there: ServerVersion | None, output: Output | None) -> None:
@@ -61,7 +64,8 @@ def show(there: ServerVersion | None, output: Output | None) -> None:
 def _operator(there: ServerVersion) -> str:
     leader, image = there.leader, f", image {there.image}" if there.image else ""
     if leader is None:
-        return f"unknown: no replica leads in namespace {there.namespace}{image}"
+        cause = there.unread or f"no replica leads in namespace {there.namespace}"
+        return f"unknown: {cause}{image}"
     version = leader.version or "of unknown version, older than this"
     commit = f" ({leader.commit})" if leader.commit else ""
     return f"{version}{commit}, led by {leader.identity or NOTHING} in namespace {there.namespace}{image}"

@@ -20,7 +20,8 @@ _NAME: Final = "version"
 def point_of(elected: Election | None) -> Point:
     holder = elected.holder if elected else None
     if holder is None:
-        said = f"unknown: no replica leads; this command line is {build.version()}"
+        cause = "no replica leads" if elected else "the Lease was not read"
+        said = f"unknown: {cause}; this command line is {build.version()}"
         return Point.warn(_NAME, said, "see the point lease")
     if not holder.version:
         said = f"the leader reports no version: it is older than this command line, {build.version()}"

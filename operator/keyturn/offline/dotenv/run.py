@@ -38,7 +38,7 @@ def values_in(path: Path, surroundings: Mapping[str, str]) -> dict[str, str]:
     """
     content = files.read(path)
     if content is None:
-        raise Refused(f"there is no {path}; keyturn init makes it, or name another with -f")
+        raise Refused(f"there is no {path}; name another with -f, or make .env by keyturn init")
     document = Document.read(path.name, content)
     return complete(document, needed_by(path.parent, document), surroundings)
 

@@ -115,7 +115,7 @@ def test_a_broken_pipe_ends_the_program_as_in_a_shell(folder: Folder) -> None:
         (None, "API_KEY=\nPORT=\n", "has no value of API_KEY"),
         (None, "A=${LOST}\n", "line 1: A reads by ${…} what is not set above it"),
         (None, "B=${A}\nA=1\n", "line 1: B reads A by ${…}, which is not set above it"),
-        (None, None, "keyturn init makes it, or name another with -f"),
+        (None, None, "name another with -f, or make .env by keyturn init"),
         (None, "A='open\n", "line 1, is not NAME=value"),
         (None, "A=\0\n", "is no text in UTF-8 without NUL"),
         ("# keyturn: \nA=\n", "A=1\n", "the hint names no source"),
