@@ -12,7 +12,9 @@ from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import MARKER, OWNER_LABEL, ROLLBACK, ROTATE
 from keyturn.kube import paths
 from keyturn.kube.state_secret import state_of
+from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, STATE, TARGET, Cluster
+from tests.simulation.simulated_stores import API, StoreCluster
 from tests.simulation.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
@@ -50,6 +52,12 @@ async def running(**spec: Any) -> Cluster:
 
 
 async def declare(cluster: Cluster, name: str = "leak") -> None:
+    put_emergency(cluster, name)
+    cluster.now += 5 * SECOND
+    await cluster.settle()
+
+
+def put_emergency(cluster: Cluster, name: str) -> None:
     metadata = {
         "name": name,
         "namespace": "shop",
@@ -58,8 +66,6 @@ async def declare(cluster: Cluster, name: str = "leak") -> None:
     }
     body = {"metadata": metadata, "spec": {"reason": "a laptop was stolen", "names": ["db"]}, "status": {}}
     cluster.context.cache.emergencies.put(EmergencyKey("shop", name), body)
-    cluster.now += 5 * SECOND
-    await cluster.settle()
 
 
 async def rename(cluster: Cluster, **target: Any) -> None:
@@ -105,6 +111,61 @@ async def test_a_workload_that_uses_the_secret_under_its_earlier_name_is_waited_
 
     await let_use(cluster, "db2")
     assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_an_emergency_that_waits_to_rotate_again_does_not_end_the_wait_of_an_earlier_one() -> None:
+    cluster = await running()
+    await rename(cluster)
+    await declare(cluster)
+    assert progress(cluster).message == IN_USE
+
+    cluster.now = state_of(cluster.objects[STATE]).facts.newest.made + timedelta(minutes=1)
+    put_emergency(cluster, "second")
+    cluster.tell()
+    await cluster.look()
+    assert (progress(cluster).state, progress(cluster).message) == (
+        AffectedState.ROTATED,
+        "the Secrets under its earlier names are looked at after the rotation for the emergency second",
+    )
+    assert progress(cluster, "second").state is AffectedState.PENDING
+
+    await cluster.settle()
+    messages = [progress(cluster, name).message for name in ("leak", "second")]
+    assert messages == [IN_USE, IN_USE]
+
+    await let_use(cluster, "db2")
+    states = [progress(cluster, name).state for name in ("leak", "second")]
+    assert states == [AffectedState.ROLLED_OUT, AffectedState.ROLLED_OUT]
+
+
+async def test_a_store_that_is_away_in_a_second_emergency_does_not_end_the_wait_of_an_earlier_one() -> None:
+    source = {"storeRef": {"kind": "SecretStore", "name": "vault"}, "remoteRef": {"key": API}}
+    data = [*PASSWORD, {"name": "api", "from": source}]
+    cluster = StoreCluster({"data": data, "rotation": {"overlap": "0s"}})
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    cluster.now += timedelta(days=1)
+    await rename(cluster)
+    await declare(cluster)
+    assert progress(cluster).message == IN_USE
+
+    cluster.now += timedelta(hours=1)
+    cluster.outside.fails[API] = Unreachable("Timeout")
+    await declare(cluster, "second")
+    assert (progress(cluster).state, progress(cluster).message) == (
+        AffectedState.ROTATED,
+        "the Secrets under its earlier names are looked at after its stores are read for the emergency second",
+    )
+    assert (progress(cluster, "second").message or "").startswith(
+        "its stores are read again: api: key 'prod/api'"
+    )
+
+    cluster.outside.fails.clear()
+    await cluster.settle()
+    await let_use(cluster, "db2")
+    states = [progress(cluster, name).state for name in ("leak", "second")]
+    assert states == [AffectedState.ROLLED_OUT, AffectedState.ROLLED_OUT]
 
 
 def created_again(secret: Body) -> None:

@@ -18,7 +18,7 @@ from keyturn.core.rotation.emergency import (
     is_target_immutable,
     renewed_by,
 )
-from keyturn.core.rotation.former import has_exposed
+from keyturn.core.rotation.former import awaited_look, has_exposed
 from keyturn.core.rotation.holders import are_unread, owners_behind, waiting_message
 from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
 from keyturn.core.rotation.ownership import is_created_again
@@ -270,8 +270,13 @@ def _open_points(
         yield AffectedState.STALLED, f"login {open_[0].login}: {open_[0].message}"
     if progress.unpushed:
         yield _waiting_for_push(progress.unpushed)
-    if waits := _awaited_read(emergency, observed, error):
+    if waits := _awaited_read(emergency, observed, error) or _awaited_look(emergency, observed):
         yield _kept_from(waits, AffectedState.ROTATED, observed, error)
+
+
+def _awaited_look(emergency: Emergency, observed: Observed) -> str | None:
+    """Return that Secrets under earlier names are to be looked at, which another emergency delays."""
+    return awaited_look(observed) if emergency.is_unfinished_here else None
 
 
 def _still_used(observed: Observed, desired: Desired) -> str | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Use
     from keyturn.core.state.state import LeftSecret
 
-__all__ = ["followed_secrets", "has_exposed", "revision_held"]
+__all__ = ["awaited_look", "followed_secrets", "has_exposed", "revision_held"]
 
 
 @once
@@ -29,14 +29,31 @@ def followed_secrets(observed: Observed) -> tuple[LeftSecret, ...]:
 
     There are none before the values are rotated and read again, which must not depend on a look at pods.
     """
+    return () if _looks_after(observed) else _left_secrets(observed)
+
+
+def awaited_look(observed: Observed) -> str | None:
+    """Return that Secrets under earlier names are to be looked at, and after what; None if none is, or all were."""
+    after = _looks_after(observed)
+    if after is None or not _left_secrets(observed):
+        return None
+    return f"the Secrets under its earlier names are looked at after {after}"
+
+
+def _left_secrets(observed: Observed) -> tuple[LeftSecret, ...]:
     state, desired = observed.state, observed.desired
     if state is None or desired is None or not any(one.is_open for one in observed.emergencies):
         return ()
     known = {one.name: one for one in (*state.left, *observed.unreleased_secrets)}
-    left = tuple(one for name, one in known.items() if name != desired.secret)
-    if not left or observed.rereads_for or asked_at(observed, desired) is not None:
-        return ()
-    return left
+    return tuple(one for name, one in known.items() if name != desired.secret)
+
+
+def _looks_after(observed: Observed) -> str | None:
+    """Return what precedes a look at Secrets under earlier names; None if nothing does."""
+    if observed.rereads_for:
+        return f"its stores are read for the emergency {observed.rereads_for[0]}"
+    asked = asked_at(observed, observed.desired) if observed.desired else None
+    return f"the rotation for the emergency {asked[0].name}" if asked else None
 
 
 def revision_held(

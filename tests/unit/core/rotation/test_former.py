@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.api.emergency import AffectedState
+from keyturn.core.emergency.progress import affected
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.rotation.former import followed_secrets, has_exposed, revision_held
+from keyturn.core.rotation.former import awaited_look, followed_secrets, has_exposed, revision_held
 from keyturn.core.state.state import LeftSecret, Publication
 from tests.unit.core import builders as make
 from tests.unit.core.builders import BEFORE, NOW, PUBLISHED, minutes
@@ -22,6 +24,10 @@ LEAK = Emergency("leak", make.UID, PUBLISHED - minutes(20))
 OLD, NEW = LeftSecret("db-old", "uid-1", 1), LeftSecret("db-2", "uid-2", 2)
 AGAIN = LeftSecret("db", "uid-3", 1)
 LONG_AGO = BEFORE - minutes(60)
+SECOND = Emergency("second", "uid-of-second", NOW - minutes(1))
+AFTER_ROTATION = (
+    "the Secrets under its earlier names are looked at after the rotation for the emergency second"
+)
 
 
 def rotated(*left: LeftSecret, **facts: Any) -> Observed:
@@ -47,6 +53,30 @@ def test_none_is_followed_before_the_values_are_rotated() -> None:
     later = replace(LEAK, started=NOW - minutes(1))
 
     assert followed_secrets(rotated(OLD, emergencies=(later,))) == ()
+
+
+def test_a_look_waits_for_the_rotation_and_the_reads_of_another_emergency() -> None:
+    waiting = rotated(OLD, emergencies=(LEAK, SECOND))
+    pulling = make.observed({"data": [make.PASSWORD, make.API_KEY]}).desired
+    reading = replace(rotated(OLD, emergencies=(SECOND,)), desired=pulling)
+
+    assert awaited_look(waiting) == AFTER_ROTATION
+    assert awaited_look(reading) == (
+        "the Secrets under its earlier names are looked at after its stores are read for the emergency second"
+    )
+    assert awaited_look(rotated(emergencies=(LEAK, SECOND))) is None, "there is no such Secret"
+    assert awaited_look(rotated(OLD, emergencies=(LEAK,))) is None, "nothing precedes it"
+    assert awaited_look(replace(waiting, desired=None)) is None
+
+
+def test_an_emergency_is_not_done_before_that_look_unless_it_was_done_before() -> None:
+    complete = replace(LEAK, is_complete=True)
+    waiting = rotated(OLD, emergencies=(LEAK, SECOND))
+    found = affected(LEAK, waiting, None)
+
+    assert (found.state, found.message) == (AffectedState.ROTATED, AFTER_ROTATION)
+    assert affected(complete, waiting, None).state is AffectedState.ROLLED_OUT
+    assert affected(LEAK, rotated(emergencies=(LEAK, SECOND)), None).state is AffectedState.ROLLED_OUT
 
 
 @pytest.mark.parametrize(
