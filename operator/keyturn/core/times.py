@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import timedelta
 
-__all__ = ["NOTHING", "clock", "length", "may_precede", "since", "time_of", "to_second", "until"]
+__all__ = ["NOTHING", "clock", "length", "may_precede", "pause_end", "since", "time_of", "to_second", "until"]
 
 NOTHING = "-"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -33,6 +33,11 @@ def to_second(time: datetime) -> datetime:
 def may_precede(time: datetime, change: datetime) -> bool:
     """Whether something may have happened before a change: in whole seconds, also in the second of the change."""
     return time <= change
+
+
+def pause_end(last: datetime | None, pause: timedelta, now: datetime) -> datetime | None:
+    """Return when the pause since the last time ends; None if it is over, or if the clock was set back since."""
+    return last + pause if last is not None and last <= now < last + pause else None
 
 
 def length(time: timedelta) -> str:

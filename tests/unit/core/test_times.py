@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.core.times import NOTHING, clock, since, time_of, to_second, until
+from keyturn.core.times import NOTHING, clock, pause_end, since, time_of, to_second, until
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -36,3 +36,19 @@ def test_a_time_is_written_by_its_distance(time: datetime | None, ago: str, to_c
 
 def test_a_point_in_time_is_written_as_logs_have_it() -> None:
     assert clock(NOON) == "2026-05-01 12:00:30 UTC"
+
+
+@pytest.mark.parametrize(
+    ("passed", "ends"),
+    [
+        pytest.param(timedelta(0), True, id="at once"),
+        pytest.param(timedelta(milliseconds=999), True, id="within the pause"),
+        pytest.param(timedelta(seconds=1), False, id="after the pause"),
+        pytest.param(-timedelta(hours=1), False, id="after the clock was set back"),
+    ],
+)
+def test_a_pause_ends_soon_whatever_happens_to_the_clock(passed: timedelta, ends: bool) -> None:  # noqa: FBT001
+    last, pause = datetime(2026, 11, 24, 12, tzinfo=UTC), timedelta(seconds=1)
+
+    assert pause_end(last, pause, last + passed) == (last + pause if ends else None)
+    assert pause_end(None, pause, last) is None

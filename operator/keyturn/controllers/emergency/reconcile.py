@@ -13,6 +13,7 @@ from keyturn.core.emergency.facts import EmergencyFacts
 from keyturn.core.emergency.status import is_done, rows_of, status_of, wake_up
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import EventReason, TimelineReason
+from keyturn.core.times import pause_end
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
@@ -59,8 +60,8 @@ async def reconcile_emergency(
     emergency, record, now = declared.emergency, memory.record(key), context.now()
     if declared.is_closed:
         return None
-    if record.observed_at and now - record.observed_at < _MIN_UPDATE_INTERVAL:
-        return record.observed_at + _MIN_UPDATE_INTERVAL
+    if later := pause_end(record.observed_at, _MIN_UPDATE_INTERVAL, now):
+        return later
     refused = context.cache.emergencies.refusal(key)
     known = {} if refused else _known(declared, memory, context)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)

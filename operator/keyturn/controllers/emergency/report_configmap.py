@@ -13,6 +13,7 @@ from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.times import pause_end
 from keyturn.kube import errors, paths
 from keyturn.runtime import failpoints
 
@@ -72,8 +73,9 @@ async def update_report(
         return DocumentProgress(is_complete=False, again=waits)
     emergency = found.emergency.model_copy(update={"status": status})
     stages = frozenset(open_stages(emergency))
-    if record.reported and stages == record.stages and now - record.reported < _MIN_UPDATE_INTERVAL:
-        return DocumentProgress(is_complete=False, again=record.reported + _MIN_UPDATE_INTERVAL)
+    pause = pause_end(record.reported, _MIN_UPDATE_INTERVAL, now)
+    if pause and stages == record.stages:
+        return DocumentProgress(is_complete=False, again=pause)
     readers = _readers(key, emergency, known, context)
     later = now + _READERS_INTERVAL if readers is not None and "AccessAudited" in stages else None
     text = document(emergency, found.declared_by, found.rows, known, readers)
@@ -95,7 +97,7 @@ def _waits_until(
     if None not in known.values():
         record.unread = None
         return None
-    record.unread = record.unread or now
+    record.unread = min(record.unread or now, now)  # a clock may be set back
     ends = record.unread + _READ_TIMEOUT
     return ends if now < ends else None
 

@@ -97,6 +97,9 @@ class EmergencyServer:
 class Incident:
     """An emergency and the operator's process, which may end and begin again."""
 
+    PAUSE = timedelta(seconds=11)
+    """Time before each pass."""
+
     def __init__(self) -> None:
         self.server = EmergencyServer()
         self.now = make.NOW + timedelta(minutes=1)
@@ -123,10 +126,15 @@ class Incident:
 
     async def look(self, *, is_read: bool) -> datetime | None:
         """Run a pass some time later; `is_read` is whether the ManagedSecret was reconciled."""
-        self.now += timedelta(seconds=11)
         if is_read and self.context.cache.emergencies.of(SECRET, {}):
-            rolled_out = Affected(AffectedState.ROLLED_OUT, 2, make.NOW)
-            self.memory._progress[SECRET] = {"u": rolled_out}
+            return await self.progress(AffectedState.ROLLED_OUT)
+        self.now += self.PAUSE
+        return await reconcile_emergency(KEY, self.memory, self.context)
+
+    async def progress(self, state: AffectedState) -> datetime | None:
+        """Run a pass some time later, after the ManagedSecret has reached a state."""
+        self.now += self.PAUSE
+        self.memory._progress[SECRET] = {"u": Affected(state, 2, make.NOW)}
         return await reconcile_emergency(KEY, self.memory, self.context)
 
     async def acknowledge(self) -> None:
@@ -249,6 +257,48 @@ async def test_it_is_closed_at_last_with_the_name_of_a_secret_that_cannot_be_rea
 
     assert incident.is_closed
     assert "- [ ] Check `db`, which Keyturn could not read" in incident.server.report
+
+
+# A clock that is set back
+
+
+HOUR = timedelta(hours=1)
+
+
+async def test_status_and_document_go_on_after_a_clock_that_was_ahead_is_set_right() -> None:
+    incident = Incident()
+    incident.now += HOUR
+    await incident.progress(AffectedState.ROTATED)
+
+    incident.now -= HOUR
+    await incident.progress(AffectedState.FAILED)
+
+    assert incident.server.body["status"]["secrets"][0]["state"] == "Failed"
+    assert "| `db` | Failed |" in incident.server.report
+
+
+async def test_two_passes_within_a_second_write_one_status() -> None:
+    incident = Incident()
+    await incident.progress(AffectedState.ROTATED)
+    written = incident.now
+
+    incident.now += timedelta(milliseconds=500) - Incident.PAUSE
+    assert await incident.progress(AffectedState.FAILED) == written + timedelta(seconds=1)
+    assert incident.server.body["status"]["secrets"][0]["state"] == "Rotated"
+
+
+async def test_a_document_waits_no_longer_for_a_secret_after_the_clock_is_set_right() -> None:
+    incident = Incident()
+    incident.now += HOUR
+    await incident.look(is_read=False)
+
+    incident.now -= HOUR
+    again = await incident.look(is_read=False)
+    assert (again, incident.server.document) == (incident.now + timedelta(minutes=5), None)
+
+    incident.now += timedelta(minutes=5)
+    await incident.look(is_read=False)
+    assert "Keyturn could not read `db` before it wrote this." in incident.server.report
 
 
 # Secrets
