@@ -2,6 +2,7 @@
 
 Modules
     status      `status_of`: conditions and the list of secrets
+    size        messages are cut if the status is too large for etcd
     progress    progress of one secret in an emergency
     logins      database logins with exposed passwords, and when the server was proven to refuse each
     facts       facts of a declared emergency, and who acknowledged a stage

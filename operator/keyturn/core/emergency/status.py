@@ -15,6 +15,7 @@ from keyturn.core.times import to_second
 from .deadlines import NEAR, deadlines_of
 from .facts import report_name, who_acknowledges
 from .logins import kept_logins
+from .size import within_limit
 from .timeline import added
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
     deadlines = deadlines_of(found.started)
     made_here = [row for row in found.rows if not _is_elsewhere(row)]
     is_open = [stage for stage, stamp in stamps.items() if stamp is None]
-    return EmergencyRotationStatus(
+    status = EmergencyRotationStatus(
         observed_generation=emergency.metadata.generation,
         started_at=found.started,
         deadlines=Deadlines(
@@ -134,6 +135,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
             _verdicts(found, stamps), before.conditions, found.now, emergency.metadata.generation
         ),
     )
+    return within_limit(status)
 
 
 def is_done(status: EmergencyRotationStatus) -> bool:
