@@ -46,7 +46,7 @@ run: $(READY) ## run the operator of this checkout against the current context (
 test: sandbox ## run every gate and every test; a skipped test fails it
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check programs
 	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= $(ARGS)
-	@$(COVERED)
+	$(if $(ARGS),,@$(COVERED))
 
 programs: sandbox ## build the programs that tests need, or fetch them, into the cache
 	@$(BIN)/python -m tests.support.programs

@@ -55,3 +55,20 @@ def test_every_target_is_explained() -> None:
 
     explained = {line.split()[0] for line in helped.stdout.splitlines() if line.startswith("  ")}
     assert explained == set(phony.split()[1:])
+
+
+@pytest.mark.parametrize("target", ["test", "unit"])
+def test_coverage_is_judged_in_full_runs_only(target: str) -> None:
+    full, selected = (
+        subprocess.run(
+            ["make", "--dry-run", target, f"ARGS={chosen}"],
+            cwd=_ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        ).stdout
+        for chosen in ("", "tests/faults -x")
+    )
+
+    assert ("--fail-under" in full, "--fail-under" in selected) == (True, False)
