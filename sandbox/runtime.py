@@ -1,4 +1,4 @@
-"""Folders of running planes, below a folder that only this user can enter."""
+"""Folders of running planes, below a folder that only this user can enter, and of programs of another user."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PORTS = range(20_000, 30_000)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A new folder and its lock: the plane runs, and its name is taken, as long as a process holds the lock."""
+    """A new folder and its lock: it is in use, and its name is taken, as long as a process holds the lock."""
 
     folder: Path
     lock: IO[bytes]
@@ -71,6 +71,20 @@ def claim(name: str) -> Claim:
         lock = (folder / _ALIVE).open("wb")
         fcntl.flock(lock, fcntl.LOCK_EX)
         return Claim(folder, lock)
+
+
+def claim_temporary(prefix: str) -> Claim:
+    """Make a folder that another user can be let into, sweeping away those whose process was killed."""
+    for older in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        # One without a lock is just being made.
+        if os.access(older / _ALIVE, os.R_OK) and not is_alive(older):
+            shutil.rmtree(older, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    unseen = folder / ".lock"
+    lock = unseen.open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    unseen.rename(folder / _ALIVE)
+    return Claim(folder, lock)
 
 
 def sweep() -> None:

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -39,6 +38,7 @@ _SETTINGS: Final = {
     "listen_addresses": HOST,
     "fsync": "off",  # the data dies with the server
     "shared_buffers": "16MB",
+    "dynamic_shared_memory_type": "mmap",  # in the data folder; what is in /dev/shm outlives a killed server
     "max_connections": "100",
     "lc_messages": "C",
     "log_line_prefix": "%m [%p] %a %u ",
@@ -75,7 +75,8 @@ class PostgresServer:
         self.password = secrets.token_urlsafe(24)
         self._authority = authority or Authority.new("PostgreSQL")
         self._program: subprocess.Popen[bytes] | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="keyturn-postgresql-"))
+        self._claim = runtime.claim_temporary("keyturn-postgresql-")
+        self.folder = self._claim.folder
         self.log = self.folder / "server.log"
         self.data = self.folder / "data"
         try:
@@ -167,6 +168,7 @@ class PostgresServer:
         """End it, and remove its folder."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._claim.lock.close()
 
     def connect(self, database: str = ADMIN, **more: Any) -> psycopg.Connection:
         """Connect as the superuser, or as `more` says, with TLS; each statement is a transaction."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +92,22 @@ def test_a_server_ends_with_its_owner(owner: subprocess.Popen[str], end: signal.
     owner.wait(timeout=60)
 
     eventually(lambda: not Path(f"/proc/{pid}").exists(), "the end of the server")
-    is_left = Path(folder).exists()
-    shutil.rmtree(folder, ignore_errors=True)
-    assert is_left == (end is signal.SIGKILL)
+    if end is signal.SIGKILL:
+        PostgresServer().remove()  # the next one removes what it left
+    assert not Path(folder).exists()
+
+
+def test_a_server_keeps_its_shared_memory_in_its_folder() -> None:
+    with PostgresServer() as server:
+        maps = Path(f"/proc/{server.pid}/maps").read_text()
+
+    assert "/dev/shm/" not in maps  # noqa: S108  # that is the point
+    assert "/pg_dynshmem/" in maps
+
+
+def test_a_new_server_leaves_the_folder_of_another_alone() -> None:
+    with PostgresServer() as server:
+        PostgresServer().remove()
+
+        assert server.execute("SELECT 1") == [(1,)]
+        assert server.log.exists()
