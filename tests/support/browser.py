@@ -21,9 +21,10 @@ from tests.support.chromium import chromium
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Page", "browser"]
+__all__ = ["Page", "browser", "end"]
 
 _PATIENCE: Final = 30.0
+_BOUND: Final = ("setpriv", "--pdeathsig=KILL", "--")
 _OPTIONS: Final = (
     "--headless",
     # As root, as in most containers, Chromium has no sandbox of its own; it sees pages of our own only.
@@ -142,11 +143,17 @@ class Page:
 
 @contextmanager
 def browser() -> Iterator[Page]:
-    """Start one with nothing in it, and end it."""
+    """Start one with nothing in it, and end it; the kernel ends it with the thread that started it."""
     found = chromium()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         home = Path(name)
-        command = [str(found.program), *_OPTIONS, f"--user-data-dir={home / 'profile'}", "about:blank"]
+        command = [
+            *_BOUND,
+            str(found.program),
+            *_OPTIONS,
+            f"--user-data-dir={home / 'profile'}",
+            "about:blank",
+        ]
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(
                 command, env=found.environment(home), stdout=log, stderr=log, start_new_session=True
@@ -155,8 +162,17 @@ def browser() -> Iterator[Page]:
             with _page(home) as page:
                 yield page
         finally:
-            process.terminate()
-            process.wait(_PATIENCE)
+            end(process)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """End a process in order, or kill it if it does not end."""
+    process.terminate()
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
