@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from keyturn.core.keys import ObjectKey
 from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
 from tests.simulation.simulated_stores import API, StoreCluster
@@ -68,6 +70,7 @@ async def test_one_that_is_gone_when_its_turn_comes_gives_it_back() -> None:
     assert not cluster.memory.large.has_turn(KEY)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_one_whose_stores_are_slow_holds_its_turn_until_they_have_answered() -> None:
     vault = {"kind": "SecretStore", "name": "vault"}
     pulled = {"name": "api-key", "from": {"storeRef": vault, "remoteRef": {"key": API}}}

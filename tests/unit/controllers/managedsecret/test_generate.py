@@ -97,6 +97,7 @@ def slow() -> Iterator[Slow]:
     slow.open.set()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_no_worker_waits_for_a_large_key_and_its_end_wakes_the_object(slow: Slow) -> None:
     maker = Maker(slow)
     await maker.waits()
@@ -106,6 +107,7 @@ async def test_no_worker_waits_for_a_large_key_and_its_end_wakes_the_object(slow
     assert (await maker.kept()).outputs == {"value": Value(b"1")}
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_was_made_stays_until_all_of_its_revision_is_made(slow: Slow) -> None:
     maker = Maker(slow)
     await maker.waits()
@@ -115,6 +117,7 @@ async def test_what_was_made_stays_until_all_of_its_revision_is_made(slow: Slow)
     assert slow.made == 1
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_another_recipe_asked_for_is_of_no_use(slow: Slow) -> None:
     maker = Maker(slow)
     await maker.waits()
@@ -237,6 +240,7 @@ async def test_what_was_begun_for_another_reason_is_generated_again_once_in_an_e
     assert slow.made == made
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None:
     """Values of stores last as long as a pass, so they are read again when the key is made."""
     maker = Maker(slow)

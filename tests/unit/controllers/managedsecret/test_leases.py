@@ -117,6 +117,7 @@ async def test_what_no_revision_holds_yet_is_not_taken_twice(reader: LeaseReader
     assert reader.remote.asked == [f"borrow {ORDERS}"]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_reading_that_is_broken_off_loses_nothing(reader: LeaseReader) -> None:
     answered = reader.remote.hang(ORDERS)
     reading = asyncio.ensure_future(reader.read())
@@ -160,6 +161,7 @@ async def test_after_half_of_its_time_it_is_renewed(reader: LeaseReader) -> None
     assert [loan.ends for loan in reading.leases] == [reader.now + HOUR]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_renewed_lease_counts_from_the_request(reader: LeaseReader) -> None:
     await reader.take_in()
     reader.remote.longer = HOUR
@@ -232,6 +234,7 @@ async def test_one_that_is_given_back_is_replaced(reader: LeaseReader) -> None:
     assert user(await reader.read()) == "user-2"
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_lay_there_for_long_is_not_handed_out_without_a_look(reader: LeaseReader) -> None:
     answered = reader.remote.hang(ORDERS)
     reading = asyncio.ensure_future(reader.read())
@@ -270,6 +273,7 @@ async def test_of_a_store_that_names_another_server_another_is_taken_at_once(rea
     assert [lease.issuer for lease in reading.leases] == ["second"]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_was_asked_of_the_server_of_before_is_not_used(reader: LeaseReader) -> None:
     reader.remote.issuer = "first"
     answered = reader.remote.hang(ORDERS)
@@ -333,6 +337,7 @@ async def test_what_the_spec_no_longer_asks_for_is_given_back(reader: LeaseReade
     assert reader.unrecorded.acquired == {}
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_the_spec_no_longer_asks_for_is_given_back_once_it_is_lent(reader: LeaseReader) -> None:
     answered = reader.remote.hang(ORDERS)
     reading = asyncio.ensure_future(reader.read())
@@ -370,6 +375,7 @@ async def test_what_is_in_use_is_not_given_back_when_its_successor_fails(reader:
     assert reader.remote.out == ["creds/orders/1", "creds/orders/2"]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_was_taken_for_an_object_that_is_gone_is_given_back(reader: LeaseReader) -> None:
     reader.spec = {"data": [item("username"), item("password", "creds/slow")]}
     answered = reader.remote.hang("creds/slow")
@@ -456,6 +462,7 @@ async def test_what_is_not_taken_back_stays_recorded_until_it_ends(
     assert not waits(give_back)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_was_not_taken_back_is_given_back_once_its_store_permits_it(
     reader: LeaseReader, give_back: Revocation
 ) -> None:
@@ -545,6 +552,7 @@ def waits(give_back: Revocation) -> bool:
     return give_back.again is not None and give_back.again > give_back.reader.now
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_store_that_takes_its_time_blocks_no_other(
     reader: LeaseReader, give_back: Revocation
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from keyturn.controllers.background import begin
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
@@ -32,6 +34,7 @@ async def endless() -> BackgroundJob[Any]:
     return await begin("job", asyncio.sleep(60), lambda: None)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_the_jobs_of_a_deleted_object_are_cancelled() -> None:
     memory, _ = new_memory()
     jobs = generation, reading, write, revocation = [await endless() for _ in range(4)]

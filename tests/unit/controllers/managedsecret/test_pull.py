@@ -183,6 +183,7 @@ async def test_of_two_that_will_come_back_the_first_is_named(remote: InMemorySto
     assert found.message.endswith("; and 1 more could not be read")
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_all_are_asked_at_the_same_time(remote: InMemoryStores) -> None:
     events = [remote.hang("prod/api"), remote.hang("prod/token")]
     reading = asyncio.ensure_future(read(remote, {"data": [API_KEY, TOKEN]}))
@@ -192,6 +193,7 @@ async def test_all_are_asked_at_the_same_time(remote: InMemoryStores) -> None:
     assert (await reading).problem
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_who_is_cancelled_asks_no_longer(remote: InMemoryStores) -> None:
     remote.keep("prod/api", "a")
     remote.hang("prod/api")

@@ -266,6 +266,7 @@ async def test_a_defect_of_ours_is_no_trouble_of_a_store(pusher: Pusher) -> None
 # What takes long
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_is_done(pusher: Pusher) -> None:
     event = pusher.remote.hang("shop/db")
     async with asyncio.timeout(1):
@@ -283,6 +284,7 @@ async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_is_done(pusher
     assert pusher.problem is None
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_no_second_write_begins_before_the_first_has_ended(pusher: Pusher) -> None:
     event = pusher.remote.hang("shop/db")
     await pusher.push(recorded(FIRST))
@@ -296,6 +298,7 @@ async def test_no_second_write_begins_before_the_first_has_ended(pusher: Pusher)
     assert after.facts.pushed == (builders.pushed(PLACE, 2),)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_write_that_ends_in_failure_is_reported_at_its_end(pusher: Pusher) -> None:
     event = pusher.remote.hang("shop/db")
     await pusher.push(recorded(FIRST))
@@ -306,6 +309,7 @@ async def test_a_write_that_ends_in_failure_is_reported_at_its_end(pusher: Pushe
     assert pusher.problem.error.reason == "ProviderError"
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(pusher: Pusher) -> None:
     pusher.remote.hang("shop/db")
     await pusher.push(recorded(FIRST))
@@ -504,6 +508,7 @@ async def test_a_deletion_that_fails_is_remembered(pusher: Pusher) -> None:
     assert pusher.problem.again == NOW + timedelta(seconds=5)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_deletion_waits_for_the_write_before_it(pusher: Pusher) -> None:
     event = pusher.remote.hang("shop/db")
     await pusher.push(recorded(FIRST))

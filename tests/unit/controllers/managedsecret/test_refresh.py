@@ -556,6 +556,7 @@ async def test_after_a_defect_of_ours_it_is_read_again(watch: Watch) -> None:
 # What takes long
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_has_answered(watch: Watch) -> None:
     event = watch.remote.hang("prod/api")
     async with asyncio.timeout(1):
@@ -568,6 +569,7 @@ async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_has_answered(w
     assert watch.asked == 1
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("state", "others"),
     [
@@ -586,6 +588,7 @@ async def test_that_a_value_is_awaited_is_reported(
     assert (pulled.problem.reason, pulled.again) == ("ReadingStores", None)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None:
     watch.state = None
     event = watch.remote.hang("prod/api")
@@ -608,6 +611,7 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
     assert watch.woken > before  # whoever waits for the old one looks once more
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_is_read_for_an_object_that_is_gone_is_cancelled(watch: Watch) -> None:
     watch.remote.hang("prod/api")
     await watch.later()
@@ -644,6 +648,7 @@ async def test_it_is_not_read_again_once_there_is_a_record(watch: Watch) -> None
 # Dynamic credentials
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_without_any_store_in_the_spec_what_is_requested_is_revoked() -> None:
     watch = Watch(InMemoryStores(lasts=timedelta(hours=1)), state=None, spec={"data": [API_KEY]})
     answered = watch.remote.hang("prod/api")

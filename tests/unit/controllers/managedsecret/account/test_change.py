@@ -224,6 +224,7 @@ async def test_nothing_is_changed_while_the_api_server_does_not_answer(changer: 
     assert changer.facts.problem.reason == "ApiServerUnavailable"
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_slow_server_blocks_no_worker_and_wakes_the_object(changer: Changer) -> None:
     changer.server.open.clear()
     assert await changer.take(Apply(2)) is None
@@ -238,6 +239,7 @@ async def test_a_slow_server_blocks_no_worker_and_wakes_the_object(changer: Chan
     assert changer.facts.problem is None
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_step_that_waits_for_others_of_its_server_has_its_whole_time_afterwards(
     changer: Changer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +270,7 @@ async def test_steps_of_one_namespace_keep_no_other_waiting_at_a_shared_server(c
         task.cancel()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_the_result_of_a_step_on_another_record_is_not_used(changer: Changer) -> None:
     changer.server.open.clear()
     await changer.take(Apply(2))
@@ -280,6 +283,7 @@ async def test_the_result_of_a_step_on_another_record_is_not_used(changer: Chang
     assert changer.server.calls.count("bring") == 2
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_second_step_waits_for_the_first_one(changer: Changer) -> None:
     changer.server.open.clear()
     await changer.take(Apply(2))

@@ -320,6 +320,7 @@ async def test_nothing_is_read_or_probed_before_the_next_probe(prober: Prober) -
     assert (prober.api.count, prober.server.calls) == (1, ["prove app_a"])
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_slow_probe_is_followed_by_none_before_its_end(prober: Prober) -> None:
     prober.server.open.clear()
     for _ in range(3):
@@ -475,6 +476,7 @@ async def test_a_server_that_is_down_is_not_probed_for_every_object(prober: Prob
     assert (prober.server.calls, prober.due) == ([], NOW + minutes(2))
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_probe_that_outlasts_a_rotation_says_nothing_about_the_new_credential(
     prober: Prober,
 ) -> None:
