@@ -59,9 +59,8 @@ def archived(into: Path | None = None) -> Path:
 
 def _key() -> str:
     """Name the folder by all that decides what is made."""
-    sources = sorted(
-        [*ROOT.glob("operator/**/*.py"), *ROOT.glob("release/*.py"), *ROOT.glob("requirements*.txt")]
-    )
+    ours = (path for path in ROOT.glob("operator/**/*") if path.is_file() and path.suffix != ".pyc")
+    sources = sorted([*ours, *ROOT.glob("release/*.py"), *ROOT.glob("requirements*.txt")])
     contents = b"".join(path.read_bytes() for path in sources)
     return hashlib.sha256(sys.version.encode() + contents).hexdigest()[:16]
 

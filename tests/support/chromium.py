@@ -62,11 +62,7 @@ def chromium() -> Chromium:
     assert machine == ("Linux", "x86_64"), (
         f"the browser for tests is there for Linux on x86_64, not {machine}"
     )
-    folder = cache.root() / f"chromium-{_PACKAGE.version}-{_key()}"
-    with cache.only_builder(folder, "Chromium"):
-        if not folder.exists():
-            _install(folder)
-    return Chromium(folder)
+    return Chromium(cache.filled(f"chromium-{_PACKAGE.version}-{_key()}", "Chromium", _install))
 
 
 def _key() -> str:
@@ -75,19 +71,16 @@ def _key() -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _install(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+def _install(into: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=into) as name:
         scratch = Path(name)
         node = npm.node(scratch)
-        package, made = scratch / "package", scratch / "made"
-        made.mkdir()
         with tarfile.open(npm.fetch(_PACKAGE, scratch)) as archive:
             archive.extractall(scratch, filter="data")
         for part in _PARTS:
-            _unpack(node, package / "bin" / f"{part}.br", made / part)
-        (made / "fonts.conf").write_text(_FONTS)
-        (made / "chromium").chmod(0o755)
-        made.rename(folder)
+            _unpack(node, scratch / "package" / "bin" / f"{part}.br", into / part)
+    (into / "fonts.conf").write_text(_FONTS)
+    (into / "chromium").chmod(0o755)
 
 
 def _unpack(node: Path, packed: Path, into: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import subprocess
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox import cache, golang, parts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["built", "folder_of"]
 
@@ -21,35 +24,28 @@ def folder_of(
     module: Path, name: str, seconds: float, *, packages: tuple[str, ...], flags: tuple[str, ...] = ()
 ) -> Path:
     """Return the folder, named after `name`, that holds the program of each package under the name that Go gives."""
-    folder = cache.root() / f"{name}-{_key(module)}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
-        with cache.only_builder(folder, name):
-            if not folder.exists():
-                _compile(folder, module, seconds, *flags, *packages)
-    return folder
+    what = (*parts.FLAGS, *flags, *packages)
+    return cache.filled(
+        f"{name}-{_key(module, what)}", name, lambda into: _compile(module, into, seconds, what)
+    )
 
 
-def _key(module: Path) -> str:
+def _key(module: Path, what: tuple[str, ...]) -> str:
     """Name the folder by all that decides what is built."""
+    told = repr((what, platform.system(), platform.machine())).encode()
     sources = sorted(module.iterdir())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    return hashlib.sha256(told + b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
-def _compile(folder: Path, module: Path, seconds: float, *what: str) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
-        flags = [*parts.FLAGS, "-ldflags=-s -w", "-o", f"{made}/"]
-        go = golang.find_go(folder.parent, parts.go_needed([module]))
-        done = subprocess.run(
-            [str(go), "build", *flags, *what],
-            cwd=module,
-            env=golang.environment(),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        made.rename(folder)
+def _compile(module: Path, into: Path, seconds: float, what: tuple[str, ...]) -> None:
+    go = golang.find_go(cache.root(), parts.go_needed([module]))
+    done = subprocess.run(
+        [str(go), "build", "-ldflags=-s -w", "-o", f"{into}/", *what],
+        cwd=module,
+        env=golang.environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
