@@ -24,7 +24,10 @@ _EXAMPLES = 50
 
 
 def profile() -> None:
-    """Let Hypothesis draw the same examples in each run of `make test`, and new and more ones in `make soak`.
+    """Let Hypothesis draw by a fixed seed in `make test`, and new and more examples in `make soak`.
+
+    It also draws constants of the modules that are imported by then, so a test alone may have other examples than in
+    the whole run. A failing one is printed with the decorator that repeats it.
 
     There is no deadline: a draw that takes long says that the machine is busy, not that the code is wrong.
     """
@@ -34,7 +37,7 @@ def profile() -> None:
         max_examples=_EXAMPLES * TIMES,
         deadline=None,
         derandomize=is_short,
-        print_blob=not is_short,
+        print_blob=True,
         database=None,
     )
     hypothesis.settings.load_profile("keyturn")
