@@ -122,8 +122,9 @@ generate: $(READY) ## regenerate the CRDs, the API and command reference, and th
 	$(BIN)/python .ci/reason-tables
 
 format: $(READY) ## format the code and apply fixes of ruff
-	$(BIN)/ruff check --fix
+	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+	$(BIN)/ruff check
 
 lock: $(READY) ## recompile the lock files; pins stay where pyproject.toml permits
 	$(LOCK) pyproject.toml --output-file requirements-operator.txt
