@@ -76,7 +76,8 @@ class ControlPlane:
         except BaseException:
             if supervisor is not None:
                 _reap(supervisor)
-            runtime.remove(claim.folder)
+            claim.lock.close()
+            runtime.remove_dead(claim.folder)
             raise
         finally:
             claim.lock.close()  # the supervisor holds it from here on
@@ -88,7 +89,10 @@ class ControlPlane:
         folder = runtime.folder_of(name)
         if not runtime.is_alive(folder):
             raise SandboxError(f"no control plane {name!r} is up")
-        facts = json.loads((folder / _FACTS).read_text())
+        try:
+            facts = json.loads((folder / _FACTS).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            raise SandboxError(f"the control plane {name!r} is being started") from None
         layout = Layout(folder, facts["port"], facts["etcd_port"])
         plane = cls(layout, build.Programs(Path(facts["programs"])), facts["apiserver_flags"])
         plane._node = RealNode.attach(plane._layout, plane._api(plane._layout), plane._control)
@@ -156,7 +160,7 @@ class ControlPlane:
         finally:
             if self._supervisor is not None:
                 _reap(self._supervisor)
-            runtime.remove(self.folder)
+            runtime.remove_dead(self.folder)
 
     def detach(self) -> None:
         """Let the plane outlive this process."""

@@ -99,6 +99,13 @@ def remove(folder: Path) -> None:
     machine.remove_cgroups_of(folder)
 
 
+def remove_dead(folder: Path) -> None:
+    """Remove what a plane that has ended left, unless another has taken its name since."""
+    with _alone():
+        if not is_alive(folder):
+            remove(folder)
+
+
 def is_alive(folder: Path) -> bool:
     """Return whether a process holds the lock of `folder`."""
     try:

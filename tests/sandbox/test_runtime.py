@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import SandboxError, runtime
+from sandbox import ControlPlane, SandboxError, build, runtime
+from sandbox.control import Control
+from sandbox.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +73,39 @@ def test_a_claim_sweeps_away_the_dead_and_keeps_the_living() -> None:
     assert not dead.folder.exists()
     assert living.folder.exists()
     living.lock.close()
+
+
+def test_what_is_left_of_a_plane_is_removed_unless_another_has_its_name() -> None:
+    claim = runtime.claim("mine")
+    runtime.remove_dead(claim.folder)
+    assert claim.folder.exists()
+    claim.lock.close()
+    runtime.remove_dead(claim.folder)
+    assert not claim.folder.exists()
+
+
+def test_a_plane_that_has_ended_removes_no_other_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = runtime.claim("mine")
+    plane = ControlPlane(Layout(first.folder, 1, 2), build.Programs(Path()), ())
+    others: list[runtime.Claim] = []
+
+    def end(_: Control) -> None:
+        runtime.remove(first.folder)
+        first.lock.close()
+        others.append(runtime.claim("mine"))
+
+    monkeypatch.setattr(Control, "end", end)
+    plane.stop()
+
+    assert first.folder.exists()
+    others[0].lock.close()
+
+
+def test_a_plane_that_another_process_starts_cannot_be_attached_yet() -> None:
+    claim = runtime.claim("early")
+    with pytest.raises(SandboxError, match="'early' is being started"):
+        ControlPlane.attach("early")
+    claim.lock.close()
 
 
 def test_a_port_is_given_once_and_a_server_listens_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
