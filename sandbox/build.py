@@ -93,7 +93,7 @@ def _compile(version: str, parts: Sequence[Part], scratch: Path) -> Path:
         file=sys.stderr,
         flush=True,
     )
-    go = golang.find_go(scratch.parent, go_needed(part.module_folder for part in parts))
+    go = golang.find_go(go_needed(part.module_folder for part in parts))
     compile_parts(go, parts, scratch)
     return go
 

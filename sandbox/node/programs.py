@@ -97,7 +97,7 @@ def _fill(scratch: Path) -> None:
         flush=True,
     )
     debian.unpack(PACKAGES, scratch / "debian")
-    go = golang.find_go(scratch.parent, go_needed(MODULES / module for module in _modules()))
+    go = golang.find_go(go_needed(MODULES / module for module in _modules()))
     compile_parts(go, PARTS, scratch)
     _compile_runc(go, scratch)
     _write_nft(scratch)

