@@ -16,22 +16,14 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from sandbox.harness import HarnessError, installation
+from sandbox.harness.installation import NAMESPACE
 from sandbox.pki import write_private
 
 from .cluster import Refused
 from .screen import Screen
 from .terminal import Terminal
 
-_NAMESPACE: Final = "keyturn-system"
 _OVERLAY: Final = "manifests/overlays/checkout"
-_KINDS: Final = (
-    "managedsecrets",
-    "secretclasses",
-    "secretstores",
-    "clustersecretstores",
-    "emergencyrotations",
-)
-_CRDS: Final = " ".join(f"crd/{kind}.keyturn.dev" for kind in _KINDS)
 _INTERRUPTED: Final = 130
 _CHECK_TIMEOUT: Final = 60.0
 ADMIN: Final = "KEYTURN_ADMIN_KUBECONFIG"
@@ -56,7 +48,7 @@ def _become(kubeconfig: Path, others: list[str]) -> NoReturn:
     """Be the operator from here on."""
     if not any(one.startswith(("-n", "--namespace", "--all-namespaces")) for one in others):
         others = ["--all-namespaces", *others]
-    command = ["-m", "keyturn", "run", f"--lease-namespace={_NAMESPACE}", *others]
+    command = ["-m", "keyturn", "run", f"--lease-namespace={NAMESPACE}", *others]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), ADMIN: os.environ.get("KUBECONFIG", "")}
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606 - its own program
@@ -85,22 +77,22 @@ def _prepared(screen: Screen, *, ask: bool) -> Path:
     context, cluster = config["current-context"], config["clusters"][0]
     screen.say(f"context {context} at {cluster['cluster']['server']}")
     _refuse_another(terminal)
-    screen.say(f"{_OVERLAY} is applied there: CRDs, namespace {_NAMESPACE}, ServiceAccount and rights.")
+    screen.say(f"{_OVERLAY} is applied there: CRDs, namespace {NAMESPACE}, ServiceAccount and rights.")
     if ask and not screen.question("Continue?"):
         raise Refused("nothing was done; YES=1 continues without a question")
     terminal.show(f"apply -k {_OVERLAY}")
-    terminal.show(f"wait --for=condition=Established {_CRDS} --timeout=30s")
+    terminal.show("wait --for=condition=Established --filename=crds --timeout=30s")
     return _kubeconfig(context, cluster)
 
 
 def _refuse_another(terminal: Terminal) -> None:
     replicas = terminal.quiet(
-        f"get deployment keyturn -n {_NAMESPACE} --ignore-not-found -o jsonpath={{.spec.replicas}}"
+        f"get deployment keyturn -n {NAMESPACE} --ignore-not-found -o jsonpath={{.spec.replicas}}"
     )
     if replicas not in {"", "0"}:
         raise Refused(
-            f"the Deployment keyturn in {_NAMESPACE} has {replicas} replicas, of which one leads; stop them first:"
-            f" kubectl scale deployment keyturn -n {_NAMESPACE} --replicas=0"
+            f"the Deployment keyturn in {NAMESPACE} has {replicas} replicas, of which one leads; stop them first:"
+            f" kubectl scale deployment keyturn -n {NAMESPACE} --replicas=0"
         )
     lease = next(one for one in _points() if one["point"] == "lease")
     if lease["result"] != "failed":
@@ -109,7 +101,7 @@ def _refuse_another(terminal: Terminal) -> None:
 
 def _points() -> list[dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, "-m", "keyturn", "check", "--namespace", _NAMESPACE, "-o", "json"],
+        [sys.executable, "-m", "keyturn", "check", "--namespace", NAMESPACE, "-o", "json"],
         check=False,
         capture_output=True,
         text=True,
@@ -130,7 +122,7 @@ def _kubeconfig(context: str, cluster: dict[str, Any]) -> Path:
         "env": [{"name": "PYTHONPATH", "value": str(Path(__file__).parents[1])}],
         "interactiveMode": "Never",
     }
-    chosen = {"cluster": cluster["name"], "user": "keyturn", "namespace": _NAMESPACE}
+    chosen = {"cluster": cluster["name"], "user": "keyturn", "namespace": NAMESPACE}
     path = Path(sys.prefix) / f"checkout-{hashlib.sha256(context.encode()).hexdigest()[:8]}.kubeconfig"
     config = {
         "apiVersion": "v1",
