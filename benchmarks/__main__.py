@@ -7,6 +7,7 @@ import asyncio
 import signal
 import sys
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -29,7 +30,7 @@ from .rotation import rotation
 from .shipped import HERE, Interpreter, interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from .cluster import Planes
 
@@ -108,8 +109,8 @@ async def _access(events: int, _: Planes) -> Figures:
     return {"access": await access(events)}
 
 
-async def _compare(created: int, _: Planes, commit: str) -> Figures:
-    return {"compare": await compare(commit, created, created // 5)}
+async def _compare(created: int, _: Planes, commit: str, turns: Iterator[bool]) -> Figures:
+    return {"compare": await compare(commit, created, created // 5, ours_first=next(turns))}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,7 +149,7 @@ def _measure(options: argparse.Namespace) -> None:
         "databases": (_databases, 100, 5),
         "probes": (_probes, 500, 2),
         "access": (_access, 100_000, 3),
-        "compare": (partial(_compare, commit=options.against), 1000, 5),
+        "compare": (partial(_compare, commit=options.against, turns=cycle((False, True))), 1000, 5),
     }
     for name, (benchmark, objects, runs) in benchmarks.items():
         # A comparison needs the commit to be in the clone, and its figures are none of this code alone.

@@ -21,6 +21,7 @@ from sandbox.supervisor import COLLECT_LATER
 __all__ = ["compare"]
 
 _ROOT = Path(__file__).parents[1]
+_CODE = ("operator", "sandbox", "benchmarks")
 _PATIENCE = 900.0
 _TO_END = 30.0
 _PROGRAM = """
@@ -42,8 +43,10 @@ _FIGURES = (
 )
 
 
-async def compare(commit: str, created: int, rotated: int) -> dict[str, float]:
+async def compare(commit: str, created: int, rotated: int, *, ours_first: bool) -> dict[str, float]:
     """Create and rotate objects with the code of `commit` and with ours; return our figures in parts of its.
+
+    If every second one has ours first, a machine that grows slower or faster all the time does the same to both.
 
     Raises:
         RuntimeError: There is no such commit, or one of the two could not be measured.
@@ -51,12 +54,18 @@ async def compare(commit: str, created: int, rotated: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="keyturn-compare-") as folder:
         with tarfile.open(fileobj=io.BytesIO(await _run("git", "archive", commit, at=_ROOT))) as tar:
             tar.extractall(folder, filter="data")
-        theirs = await _measured(Path(folder), created, rotated)
-    ours = await _measured(_ROOT, created, rotated)
+        their = Path(folder)
+        measured = {
+            tree: await _measured(tree, created, rotated)
+            for tree in ((_ROOT, their) if ours_first else (their, _ROOT))
+        }
+    ours, theirs = measured[_ROOT], measured[their]
     return {f"{part}_{key}": ours[part][key] / theirs[part][key] for part, key in _FIGURES}
 
 
 async def _measured(tree: Path, created: int, rotated: int) -> dict[str, dict[str, float]]:
+    # A tree that was just unpacked has no bytecode, and would compile all that it imports while it is measured.
+    await _run(sys.executable, "-m", "compileall", "-q", *_CODE, at=tree)
     out = await _run(sys.executable, "-c", _PROGRAM, str(created), str(rotated), at=tree)
     measured: dict[str, dict[str, float]] = orjson.loads(out)
     return measured

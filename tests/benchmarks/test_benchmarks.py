@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
+from benchmarks import compare as comparison
 from benchmarks import results
 from benchmarks.access import access
 from benchmarks.awslike import awslike
@@ -131,7 +133,32 @@ def test_a_readme_without_the_marks_is_left_alone(tmp_path: Path) -> None:
 
 async def test_a_comparison_with_a_commit_that_is_not_there_says_so() -> None:
     with pytest.raises(RuntimeError, match="git archive failed"):
-        await compare("no-such-commit", 1, 1)
+        await compare("no-such-commit", 1, 1, ours_first=False)
+
+
+def is_compiled(tree: Path) -> bool:
+    return any(tree.glob("operator/keyturn/core/__pycache__/*.pyc"))
+
+
+@pytest.mark.parametrize("ours_first", [False, True])
+async def test_a_comparison_measures_compiled_code_in_the_order_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, *, ours_first: bool
+) -> None:
+    run, trees = comparison._run, []
+
+    async def measured(*command: str, at: Path) -> bytes:
+        if "-c" not in command:
+            return await run(*command, at=at)
+        trees.append(at)
+        assert is_compiled(at)
+        figures = dict.fromkeys(("per_second", "cpu_ms_per_object", "seconds_until_patched"), len(trees))
+        return orjson.dumps({"creation": figures, "rotation": figures})
+
+    monkeypatch.setattr(comparison, "_run", measured)
+    found = await compare("HEAD", 1, 1, ours_first=ours_first)
+
+    assert trees[0 if ours_first else 1] == ROOT
+    assert set(found.values()) == {0.5 if ours_first else 2.0}
 
 
 @pytest.mark.timeout(600)
