@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ __all__ = ["counted_sessions", "sessions_of"]
 
 _PAUSE = 0.05
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'keyturn%'"
-_END_TIMEOUT = 30.0
 
 
 @contextmanager
@@ -31,13 +31,13 @@ def counted_sessions(server: PostgresServer) -> Iterator[list[int]]:
             while not over.wait(_PAUSE):
                 counts.append(_count(session))
 
-    thread = threading.Thread(target=count)
-    thread.start()
-    try:
-        yield counts
-    finally:
-        over.set()
-        thread.join(_END_TIMEOUT)
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(count)
+        try:
+            yield counts
+        finally:
+            over.set()
+    counting.result()  # raises what ended it early
 
 
 def sessions_of(server: PostgresServer) -> int:

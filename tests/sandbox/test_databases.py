@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from sandbox.databases import RELEASES, PostgresServer
+from sandbox.databases import RELEASES, PostgresServer, counted_sessions
 from sandbox.errors import SandboxError
 from sandbox.harness import eventually
 from tests.conftest import ROOT
@@ -111,3 +111,10 @@ def test_a_new_server_leaves_the_folder_of_another_alone() -> None:
 
         assert server.execute("SELECT 1") == [(1,)]
         assert server.log.exists()
+
+
+def test_a_count_of_sessions_that_ends_early_is_an_error() -> None:
+    with PostgresServer() as server:
+        server.stop()
+        with pytest.raises(psycopg.OperationalError), counted_sessions(server):
+            pass
