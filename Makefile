@@ -59,8 +59,8 @@ unit: $(READY) ## run the tests that need no cluster: minutes; ARGS="-k name" fo
 test-matrix: sandbox ## run the tests that depend on the API server on each older Kubernetes; RELEASES=1.34 for one
 	@$(BIN)/python -m tests.matrix -n $(PROCESSES) $(RELEASES)
 
-soak: sandbox ## run the sweeps longer and with other draws than make test does; TIMES=10, SEED=… for the same again
-	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header -n $(PROCESSES) --dist loadfile \
+soak: sandbox programs ## run the sweeps longer and with other draws than make test does; TIMES=10, SEED=… for the same again
+	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile \
 		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/simulation tests/unit/offline/convert \
 		tests/unit/core tests/unit/api tests/unit/kube/test_state_secret.py tests/unit/controllers/test_workqueue.py \
 		tests/faults/test_random_kills.py tests/faults/test_kill_sweep.py tests/faults/test_kill_again.py \
