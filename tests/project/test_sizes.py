@@ -43,7 +43,7 @@ def test_a_function_has_40_lines_at_most(
 @pytest.mark.parametrize(
     ("lines", "answer"), [(500, (0, "")), (501, (1, "one.py has 501 lines; split it\n"))]
 )
-def test_a_module_has_400_lines_at_most(lines: int, answer: tuple[int, str], tmp_path: Path) -> None:
+def test_a_module_has_500_lines_at_most(lines: int, answer: tuple[int, str], tmp_path: Path) -> None:
     folder = tmp_path / "keyturn"
     folder.mkdir()
     (folder / "one.py").write_text("pass\n" * lines)
