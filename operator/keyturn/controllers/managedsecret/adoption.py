@@ -91,11 +91,14 @@ def _stray(data: Mapping[str, Value], kept: Mapping[str, ItemValues]) -> dict[st
     }
 
 
-def adopted_without_item(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
-    """Return the adopted values whose keys no item writes now."""
+def adopted_without_item(
+    desired: Desired, before: Mapping[str, ItemValues], values: Mapping[str, ItemValues]
+) -> dict[str, ItemValues]:
+    """Return the adopted values whose keys no item writes now; those of dataFrom are known by its `values` only."""
     if not desired.target_policy.keeps_others:
         return {}
-    found = {name: kept.behind(desired.every_key) for name, kept in before.items() if is_found(name)}
+    written = desired.every_key.union(*(kept.keys.values() for kept in values.values()))
+    found = {name: kept.behind(written) for name, kept in before.items() if is_found(name)}
     return {name: kept for name, kept in found.items() if kept.outputs}
 
 

@@ -67,7 +67,7 @@ async def generate_revision(
     values, made_now = await _collect_values(step, key, observed, desired, before, last, generated, context)
     values |= _kept_until_read(step.reason, desired, before)
     rendered = await _render(key.namespace, step.reason, desired, values, state, now := context.now())
-    revision = Revision(values | adopted_without_item(desired, before), rendered)
+    revision = Revision(values | adopted_without_item(desired, before, values), rendered)
     generated.forget(key)
     content = replace(_content_of(revision, state), fresh=made_now, begun=begun)
     facts = transitions.stage(step, recorded, observed, desired, content, now)

@@ -157,6 +157,8 @@ def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
     if not desired.target_policy.keeps_others:
         return gone
     written = desired.every_key
+    if not desired.target_policy.immutable:  # earlier versions kept them beside the same keys of dataFrom
+        written = written.union(*(state.keys[name].values() for name in desired.names & state.names))
     return frozenset(
         name for name in gone if not is_found(name) or not written.isdisjoint(state.keys[name].values())
     )

@@ -201,9 +201,12 @@ class Revision:
     def data(self) -> dict[str, Value]:
         """Return the content of the Secret without overlap.
 
-        A template takes precedence over an item of the same key.
+        A template takes precedence over an item of the same key, and so does an adopted value: earlier versions
+        recorded and published it in place of the value of dataFrom.
         """
-        items = {key: value for kept in self.values.values() for key, value in kept.data().items()}
+        items: dict[str, Value] = {}
+        for name in sorted(self.values, key=is_found):
+            items |= self.values[name].data()
         return items | {key: rendered.value for key, rendered in self.rendered.items()}
 
     def made_here(self) -> dict[str, Value]:

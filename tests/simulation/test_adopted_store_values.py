@@ -1,0 +1,155 @@
+"""A store stays the source of a Secret that was adopted, or whose state was lost."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from keyturn.core.state.revision import ItemValues, Revision, found_under
+from keyturn.core.value import Value
+from keyturn.kube.state_secret import state_body
+from keyturn.stores.providers.errors import Unreachable
+from tests.simulation.simulated_cluster import KEY, STATE, TARGET
+from tests.simulation.simulated_stores import APP, StoreCluster
+
+HOUR = timedelta(hours=1)
+VAULT = {"kind": "SecretStore", "name": "vault"}
+EVERYTHING = {"storeRef": VAULT, "remoteRef": {"key": APP}}
+ADOPTING: dict[str, Any] = {
+    "dataFrom": [EVERYTHING],
+    "target": {"adopt": "IfUnowned"},
+    "rotation": {"overlap": "0s"},
+}
+KEYS = pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("user", id="a key that sorts after dataFrom"),
+        pytest.param("API_KEY", id="a key that sorts before dataFrom"),
+    ],
+)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The store answers at once; a busy machine must not make it look slow.
+    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
+
+
+def cluster_of(spec: dict[str, Any], stored: dict[str, str], **found: str) -> StoreCluster:
+    """Return a cluster with a store, and with the Secret of another tool if it has values."""
+    cluster = StoreCluster(spec)
+    cluster.outside.keep(APP, stored)
+    if found:
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "db", "namespace": "shop", "uid": "uid-of-another-tool"},
+            "type": "Opaque",
+            "data": {key: Value.of_text(text).to_base64() for key, text in found.items()},
+        }
+        cluster.put(TARGET, body)
+    return cluster
+
+
+async def adopted(stored: dict[str, str], **found: str) -> StoreCluster:
+    cluster = cluster_of(ADOPTING, stored, **found)
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    return cluster
+
+
+async def store(cluster: StoreCluster, content: dict[str, str]) -> None:
+    """Let the store have other values, and the refresh interval pass."""
+    cluster.outside.keep(APP, content)
+    cluster.now += 2 * HOUR
+    await cluster.settle()
+
+
+def plain(cluster: StoreCluster) -> dict[str, str]:
+    return {key: base64.b64decode(data).decode() for key, data in cluster.data().items()}
+
+
+def record_beside(cluster: StoreCluster, key: str, adopted_text: str, read_text: str) -> None:
+    """Record the value of dataFrom and the adopted one of the same key, as earlier versions did."""
+    state, number = cluster.state(), cluster.state().facts.current_number
+    spread = state.current.values["dataFrom[0]"]
+    output = next(output for output, name in spread.keys.items() if name == key)
+    values = {
+        "dataFrom[0]": replace(spread, outputs={**spread.outputs, output: Value.of_text(read_text)}),
+        found_under(key): ItemValues("", {"value": Value.of_text(adopted_text)}, {"value": key}),
+    }
+    recorded = replace(state, revisions={**state.revisions, number: Revision(values)})
+    cluster.put(STATE, {**cluster.objects[STATE], "data": state_body(KEY, recorded, None, "")["data"]})
+
+
+@KEYS
+async def test_a_changed_value_of_the_store_replaces_the_adopted_one(key: str) -> None:
+    cluster = await adopted({key: "old"}, **{key: "old", "theirs": "kept"})
+    assert plain(cluster) == {key: "old", "theirs": "kept"}
+    assert cluster.pods["api"].restarted_for == []
+
+    await store(cluster, {key: "new"})
+
+    assert plain(cluster) == {key: "new", "theirs": "kept"}
+    assert len(cluster.pods["api"].restarted_for) == 1
+    assert cluster.pods["api"].read == cluster.data()
+
+
+@KEYS
+async def test_a_value_that_differs_from_the_adopted_one_is_rolled_out(key: str) -> None:
+    cluster = cluster_of(ADOPTING, {key: "of-the-store"}, **{key: "of-another-tool"})
+    cluster.add_workload("api", None)
+    await cluster.settle()
+
+    assert plain(cluster) == {key: "of-the-store"}
+    assert cluster.pods["api"].read == cluster.data()
+
+
+@KEYS
+@pytest.mark.parametrize(
+    "published", [pytest.param("old", id="adopted"), pytest.param("new", id="of the store")]
+)
+async def test_a_record_with_both_values_ends_with_a_restart(key: str, published: str) -> None:
+    cluster = await adopted({key: "old"}, **{key: "old"})
+    record_beside(cluster, key, adopted_text="old", read_text="new")
+    cluster.edit_target(key, Value.of_text(published).to_base64())
+    cluster.outside.keep(APP, {key: "new"})
+
+    cluster.restart()
+    await cluster.settle()
+
+    assert plain(cluster) == {key: "new"}
+    assert list(cluster.state().current.values) == ["dataFrom[0]"]
+    assert len(cluster.pods["api"].restarted_for) == 1
+    assert cluster.pods["api"].read == cluster.data()
+
+
+@KEYS
+async def test_a_changed_value_of_the_store_arrives_after_a_loss_of_the_state(key: str) -> None:
+    cluster = await adopted({key: "old"})
+    await store(cluster, {key: "second"})
+    del cluster.objects[STATE]
+    await cluster.settle()
+    assert plain(cluster) == {key: "second"}
+
+    await store(cluster, {key: "third"})
+
+    assert plain(cluster) == {key: "third"}
+    assert cluster.pods["api"].read == cluster.data()
+
+
+async def test_while_the_store_is_away_a_lost_state_empties_nothing() -> None:
+    cluster = await adopted({"user": "old"})
+    cluster.outside.fails[APP] = Unreachable("Timeout")
+    del cluster.objects[STATE]
+    cluster.restart()
+    cluster.now += HOUR
+
+    await cluster.settle()
+
+    assert plain(cluster) == {"user": "old"}
