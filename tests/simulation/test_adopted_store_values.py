@@ -153,3 +153,14 @@ async def test_while_the_store_is_away_a_lost_state_empties_nothing() -> None:
     await cluster.settle()
 
     assert plain(cluster) == {"user": "old"}
+
+
+async def test_adopted_keys_beside_a_store_cause_no_reads() -> None:
+    cluster = await adopted({"user": "shop"}, theirs="kept")
+    before = len(cluster.outside.asked)
+
+    for _ in range(10):
+        cluster.tell()
+        await cluster.look()
+
+    assert len(cluster.outside.asked) == before

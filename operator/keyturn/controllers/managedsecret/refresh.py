@@ -15,6 +15,7 @@ from keyturn.core.rotation.triggers import is_paused, store_change_waits
 from keyturn.core.spec.desired import is_spread
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh
+from keyturn.core.state.revision import is_found
 
 from .leases import LeaseManager, LeaseMemory
 from .pull import PullMemory, empty, read_all, reads_stores
@@ -266,7 +267,7 @@ def _asks_for_others(observed: Observed, state: StateFacts, desired: Desired) ->
     if any(item.name not in state.names or item.name in observed.unfit for item in desired.pulled):
         return True
     # Keys of data take precedence over those of dataFrom, so a change of one may change the other.
-    then = {name: keys for name, keys in state.keys.items() if not is_spread(name)}
+    then = {name: keys for name, keys in state.keys.items() if not (is_spread(name) or is_found(name))}
     return desired.keys != then and any(item.spreads for item in desired.pulled)
 
 
