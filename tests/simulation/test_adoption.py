@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from keyturn.core.labels import ROTATE
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import state_of
@@ -74,3 +76,101 @@ async def test_workloads_do_not_restart_with_a_value_that_is_adopted_again() -> 
     await cluster.settle()
 
     assert cluster.pods["api"].restarted_for == []
+
+
+DAY = timedelta(days=1)
+KEEPING: dict[str, Any] = {
+    "data": [{"name": "password", "generate": {"password": {}}, "keepPrevious": True}],
+    "target": {"adopt": "IfUnowned"},
+    "rotation": {"overlap": "1h"},
+}
+BOTH = ["password", "password.previous"]
+
+
+async def rotate(cluster: Cluster, trigger: str = "now") -> None:
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = trigger
+    cluster.touch_managed()
+    await cluster.settle()
+
+
+async def overlapping(**target: str) -> Cluster:
+    """Return a cluster with a Secret in the overlap of its second revision."""
+    cluster = Cluster({**KEEPING, "target": target})
+    if target.get("creationPolicy") == "Merge":
+        found(cluster, "of-another-tool")
+        cluster.objects[TARGET]["data"] = {"theirs": Value.of_text("kept").to_base64()}
+    await cluster.settle()
+    await rotate(cluster)
+    assert set(BOTH) <= cluster.data().keys()
+    return cluster
+
+
+def strip(cluster: Cluster) -> None:
+    """Let another tool replace the Secret without its labels and annotations."""
+    body = cluster.objects[TARGET]
+    metadata = {name: body["metadata"][name] for name in ("name", "namespace", "uid")}
+    cluster.put(TARGET, {**body, "metadata": metadata})
+
+
+async def test_the_overlap_of_a_secret_without_labels_goes_its_way() -> None:
+    cluster = await overlapping(adopt="IfUnowned")
+    before = cluster.data()
+
+    strip(cluster)
+    await cluster.settle()
+    assert cluster.data() == before
+
+    cluster.now += DAY
+    await cluster.settle()
+    assert cluster.data() == {"password": before["password"]}
+
+
+async def test_the_overlap_of_a_secret_that_is_adopted_with_another_value_ends() -> None:
+    cluster = await overlapping(adopt="IfUnowned")
+    before = cluster.data()
+
+    strip(cluster)
+    cluster.edit_target("password", Value.of_text("of-another-tool").to_base64())
+    await cluster.settle()
+    assert cluster.data() == {**before, "password": Value.of_text("of-another-tool").to_base64()}
+
+    cluster.now += DAY
+    await cluster.settle()
+    assert list(cluster.data()) == ["password"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param({"adopt": "IfUnowned"}, id="adopted"),
+        pytest.param({}, id="created"),
+        pytest.param({"creationPolicy": "Merge"}, id="merged"),
+    ],
+)
+async def test_the_overlap_of_a_secret_whose_state_is_lost_ends(target: dict[str, str]) -> None:
+    cluster = await overlapping(**target)
+    before = cluster.data()
+
+    del cluster.objects[STATE]
+    await cluster.settle()
+    assert cluster.data() == before
+
+    cluster.now += DAY
+    await cluster.settle()
+    assert cluster.data() == {key: data for key, data in before.items() if key != "password.previous"}
+
+
+async def test_an_adopted_value_under_the_key_of_a_previous_one_goes_with_the_next_overlap() -> None:
+    cluster = Cluster(KEEPING)
+    found(cluster, "hunter2")
+    cluster.edit_target("password.previous", Value.of_text("hunter1").to_base64())
+    before = cluster.data()
+    await cluster.settle()
+    assert cluster.data() == before
+
+    await rotate(cluster)
+    assert cluster.data()["password.previous"] == before["password"]
+
+    cluster.now += DAY
+    await cluster.settle()
+    assert list(cluster.data()) == ["password"]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.database import USERNAME
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import OVERLAP_ANNOTATION
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
 from keyturn.core.spec.database import LOGIN
-from keyturn.core.spec.desired import VALUE
+from keyturn.core.spec.desired import VALUE, previous_key
 from keyturn.core.state.revision import LITERAL, ItemValues, Revision, changed_keys, found_under, is_found
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.state.revision import Validity
     from keyturn.generators import Outputs
+    from keyturn.kube.client import Body
 
     from .secret_reads import SecretReads
 
@@ -41,14 +43,15 @@ __all__ = [
 ]
 
 
-def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
+def found_values(desired: Desired, body: Body) -> dict[str, ItemValues]:
     """Return the data of an own Secret, whose state is lost, by the items that write it.
 
     A plain value stays until the next rotation, whatever its generator, because it may have been adopted. A key of no
     item is kept under its own name, unless the spec leaves it to other writers.
     """
+    data, previous = values_of(body), _previous_data(body, None)
     kept = {
-        item.name: ItemValues(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
+        item.name: _found(item, _recipe_of(item, outputs), outputs, previous)
         for item, outputs in _complete_items(desired, data)
     }
     if desired.target_policy.merges:
@@ -59,17 +62,18 @@ def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemV
     return {name: one for name, one in stray.items() if name not in kept} | kept
 
 
-def adopted_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
+def adopted_values(desired: Desired, body: Body, state: State | None) -> dict[str, ItemValues]:
     """Return the data of an unmanaged Secret by the items that will write it.
 
     A plain value stays until the next rotation, whatever its generator. A value with several outputs stays if the
     generator accepts it. Keys of no item are kept for a rollback, unless the spec leaves them to other writers.
     """
+    data, previous = values_of(body), _previous_data(body, state)
     kept = {}
     for item, outputs in _complete_items(desired, data):
         if _stays(item, outputs):
             recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
-            kept[item.name] = ItemValues(recipe, outputs, item.keys, _life_of(item, outputs))
+            kept[item.name] = _found(item, recipe, outputs, previous)
     if desired.target_policy.merges:
         return kept
     return kept | {found_under(key): one for key, one in _stray(data, kept).items()}
@@ -83,9 +87,25 @@ def _complete_items(desired: Desired, data: Mapping[str, Value]) -> Iterator[tup
             yield item, outputs
 
 
+def _previous_data(body: Body, state: State | None) -> dict[str, Value]:
+    """Return the data that may be previous values of an overlap, by the Secret's annotation or by the record."""
+    data = values_of(body)
+    if OVERLAP_ANNOTATION in (body["metadata"].get("annotations") or {}):
+        return data
+    recorded = [one.overlap_data() for one in state.revisions.values()] if state else []
+    return {key: value for one in recorded for key, value in one.items() if data.get(key) == value}
+
+
+def _found(item: Item, recipe: str, outputs: Outputs, before: Mapping[str, Value]) -> ItemValues:
+    """Return the values of an item that are in an existing Secret; `before` may have their previous ones."""
+    keys = {output: previous_key(key) for output, key in item.keys.items() if item.keep_previous}
+    previous = {output: before[key] for output, key in keys.items() if key in before}
+    return ItemValues(recipe, outputs, item.keys, _life_of(item, outputs), previous=previous)
+
+
 def _stray(data: Mapping[str, Value], kept: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
     """Return the values of no item, by key."""
-    known = {key for one in kept.values() for key in one.keys.values()}
+    known = {key for one in kept.values() for key in (*one.keys.values(), *one.overlap_data())}
     return {
         key: ItemValues("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known
     }
@@ -94,10 +114,12 @@ def _stray(data: Mapping[str, Value], kept: Mapping[str, ItemValues]) -> dict[st
 def adopted_without_item(
     desired: Desired, before: Mapping[str, ItemValues], values: Mapping[str, ItemValues]
 ) -> dict[str, ItemValues]:
-    """Return the adopted values whose keys no item writes now; those of dataFrom are known by its `values` only."""
+    """Return the adopted values whose keys no item writes now: of dataFrom, and of an overlap, `values` has them."""
     if not desired.target_policy.keeps_others:
         return {}
-    written = desired.every_key.union(*(kept.keys.values() for kept in values.values()))
+    written = desired.every_key.union(
+        *((*kept.keys.values(), *kept.overlap_data()) for kept in values.values())
+    )
     found = {name: kept.behind(written) for name, kept in before.items() if is_found(name)}
     return {name: kept for name, kept in found.items() if kept.outputs}
 
@@ -176,9 +198,7 @@ async def claim(
     if state is not None:
         return state.with_facts(transitions.take_over(state.facts, observed))
     body = await secrets.target(key, desired.secret)
-    found = await threadpools.for_tenant(
-        key.namespace, found_values, desired, values_of(body) if body else {}
-    )
+    found = await threadpools.for_tenant(key.namespace, found_values, desired, body) if body else {}
     created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else observed.now
     facts = transitions.claim(step, observed, _content_of(found, desired), created, context.now())
     return State.newer(facts, Revision(found), None)
@@ -198,12 +218,10 @@ async def adopt(
     Workloads that read the Secret already run it, except for values that differ from those of an earlier revision.
     """
     body = await secrets.target(key, desired.secret)
-    found = await threadpools.for_tenant(
-        key.namespace, adopted_values, desired, values_of(body) if body else {}
-    )
+    found = await threadpools.for_tenant(key.namespace, adopted_values, desired, body, state) if body else {}
     # A key that is missing here is no reason to generate a new value.
-    kept = {name: one for name, one in state.current.values.items() if name in desired.names} if state else {}
-    kept |= found
+    recorded = state.current.values if state else {}
+    kept = {name: one.settled() for name, one in recorded.items() if name in desired.names} | found
     revision, content = Revision(kept), _content_of(kept, desired)
     if state:
         content = replace(
@@ -217,4 +235,5 @@ async def adopt(
 def _content_of(values: Mapping[str, ItemValues], desired: Desired) -> transitions.Content:
     keys = {name: kept.keys for name, kept in values.items()}
     login = found_login(desired, values)
-    return transitions.Content(keys, {}, changed=frozenset(), previous=frozenset(), login=login)
+    previous = frozenset(Revision(values).overlap_data())
+    return transitions.Content(keys, {}, changed=frozenset(), previous=previous, login=login)

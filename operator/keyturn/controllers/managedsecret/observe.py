@@ -21,7 +21,7 @@ from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.state_secret import unreadable
-from keyturn.kube.target_secret import plausible, target_facts, values_of
+from keyturn.kube.target_secret import plausible, target_facts
 from keyturn.runtime import threadpools
 
 from .adoption import adopted_values
@@ -228,7 +228,7 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
     facts = target_facts(target, key, observed.uid, desired, state, observed.now)
     if desired is None or facts.owner or not desired.target_policy.adopts:
         return facts
-    found = await threadpools.for_tenant(key.namespace, adopted_values, desired, values_of(target))
+    found = await threadpools.for_tenant(key.namespace, adopted_values, desired, target, state)
     adopted = [kept.data() for kept in found.values()]
     known = [one.data() for one in state.revisions.values()] if state else []
     recorded = all(

@@ -182,7 +182,7 @@ def claim(
     changed = _keys_in(content.keys) if step.number > 1 else frozenset[str]()
     database = observed.desired.database if observed.desired else None
     credentials = _found_credentials(step.number, database, content, now)
-    facts = RevisionFacts(step.number, RevisionReason.CLAIMED, now, changed)
+    facts = RevisionFacts(step.number, RevisionReason.CLAIMED, now, changed, previous=content.previous)
     if database:
         others = _lost_credentials(credentials[0].login, database, now)
         supersedes = UNKNOWN_REVISION if others else None
@@ -214,6 +214,7 @@ def adopt(
         content.changed,
         base=base,
         fallback=_fallback(observed, desired) if content.changed else step.number,
+        previous=content.previous,
         credential=step.number if credentials else None,
     )
     if state is None:

@@ -242,7 +242,7 @@ def test_a_claimed_revision_has_changed_for_workloads_unless_it_is(
 
     after = transitions.claim(steps.Claim(number), observed, CONTENT, MADE, NOW)
 
-    assert after.revisions == (RevisionFacts(number, "Claimed", NOW, changed),)
+    assert after.revisions == (RevisionFacts(number, "Claimed", NOW, changed, previous=CONTENT.previous),)
     assert (after.uid, after.current_number, after.restorable, after.used) == (
         UID,
         number,
@@ -271,7 +271,9 @@ def test_the_age_of_adopted_values_counts_from_their_adoption() -> None:
 
     after = transitions.adopt(steps.Adopt(1), None, observed, make.desired(), UNCHANGED, NOW)
 
-    assert after.revisions == (RevisionFacts(1, "Claimed", NOW, frozenset(), fallback=1),)
+    assert after.revisions == (
+        RevisionFacts(1, "Claimed", NOW, frozenset(), fallback=1, previous=CONTENT.previous),
+    )
     assert (after.rotated, after.triggers.annotation, after.publications) == (NOW, "leaver", ())
 
 
@@ -280,7 +282,9 @@ def test_a_secret_is_adopted_over_a_recorded_revision() -> None:
 
     after = transitions.adopt(steps.Adopt(2), state(1), observed, make.desired(), UNCHANGED, NOW)
 
-    assert after.newest == RevisionFacts(2, "Claimed", NOW, frozenset(), base=1, fallback=2)
+    assert after.newest == RevisionFacts(
+        2, "Claimed", NOW, frozenset(), base=1, fallback=2, previous=CONTENT.previous
+    )
     assert (after.rotated, after.publications) == (MADE, (Publication(1, PUBLISHED),))
     assert (after.current_number, after.restorable, after.keys) == (2, frozenset({1, 2}), CONTENT.keys)
 
@@ -288,7 +292,9 @@ def test_a_secret_is_adopted_over_a_recorded_revision() -> None:
 def test_adopted_values_that_differ_from_the_recorded_ones_are_rolled_out() -> None:
     after = transitions.adopt(steps.Adopt(2), state(1), make.observed(), make.desired(), CONTENT, NOW)
 
-    assert after.newest == RevisionFacts(2, "Claimed", NOW, CONTENT.changed, base=1, fallback=1)
+    assert after.newest == RevisionFacts(
+        2, "Claimed", NOW, CONTENT.changed, base=1, fallback=1, previous=CONTENT.previous
+    )
 
 
 def staged(
