@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.core.labels import ROTATE
 from keyturn.core.state.revision import ItemValues, Revision, found_under
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import state_body
 from keyturn.stores.providers.errors import Unreachable
-from tests.simulation.simulated_cluster import KEY, STATE, TARGET
+from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import APP, StoreCluster
+
+if TYPE_CHECKING:
+    from keyturn.kube.client import Body
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -39,9 +44,14 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
 
 
-def cluster_of(spec: dict[str, Any], stored: dict[str, str], **found: str) -> StoreCluster:
+def cluster_of(
+    spec: dict[str, Any],
+    stored: dict[str, str],
+    found: dict[str, str],
+    type_: type[StoreCluster] = StoreCluster,
+) -> StoreCluster:
     """Return a cluster with a store, and with the Secret of another tool if it has values."""
-    cluster = StoreCluster(spec)
+    cluster = type_(spec)
     cluster.outside.keep(APP, stored)
     if found:
         body = {
@@ -56,7 +66,7 @@ def cluster_of(spec: dict[str, Any], stored: dict[str, str], **found: str) -> St
 
 
 async def adopted(stored: dict[str, str], **found: str) -> StoreCluster:
-    cluster = cluster_of(ADOPTING, stored, **found)
+    cluster = cluster_of(ADOPTING, stored, found)
     await cluster.settle()
     cluster.add_workload("api", None)
     await cluster.settle()
@@ -102,7 +112,7 @@ async def test_a_changed_value_of_the_store_replaces_the_adopted_one(key: str) -
 
 @KEYS
 async def test_a_value_that_differs_from_the_adopted_one_is_rolled_out(key: str) -> None:
-    cluster = cluster_of(ADOPTING, {key: "of-the-store"}, **{key: "of-another-tool"})
+    cluster = cluster_of(ADOPTING, {key: "of-the-store"}, {key: "of-another-tool"})
     cluster.add_workload("api", None)
     await cluster.settle()
 
@@ -164,3 +174,90 @@ async def test_adopted_keys_beside_a_store_cause_no_reads() -> None:
         await cluster.look()
 
     assert len(cluster.outside.asked) == before
+
+
+MERGING: dict[str, Any] = {
+    "data": [{"name": "password", "generate": {"password": {}}}],
+    "dataFrom": [EVERYTHING],
+    "target": {"creationPolicy": "Merge"},
+    "rotation": {"overlap": "0s"},
+}
+
+
+class Merged(StoreCluster):
+    """A cluster whose Secret has a key of another writer, too."""
+
+    def _hold_target(self, body: Body) -> None:
+        ours = {key: data for key, data in body["data"].items() if key in self.state().current.data()}
+        assert all(self.data()[key] == data for key, data in body["data"].items() if key not in ours)
+        assert "theirs" in body["data"]
+        super()._hold_target({**body, "data": ours})
+
+
+def conditions(cluster: StoreCluster) -> dict[str, str]:
+    status = ManagedSecret.model_validate(cluster.objects[MANAGED]).status
+    return {one.type: str(one.reason) for one in status.conditions}
+
+
+async def merged(**target: Any) -> StoreCluster:
+    """Return a cluster whose Secret of another writer got a generated key and those of a store."""
+    spec = {**MERGING, "target": {"creationPolicy": "Merge", **target}}
+    cluster = cluster_of(spec, {"user": "shop"}, {"theirs": "kept"}, Merged)
+    await cluster.settle()
+    assert plain(cluster)["user"] == "shop"
+    return cluster
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param({}, id="without a template"),
+        pytest.param({"template": {"data": {"url": "db://{{ user }}"}}}, id="with a template"),
+    ],
+)
+async def test_the_keys_of_a_merged_secret_are_known_after_a_loss_of_the_state(
+    target: dict[str, Any],
+) -> None:
+    cluster = await merged(**target)
+    before = plain(cluster)
+
+    del cluster.objects[STATE]
+    await cluster.settle()
+    assert plain(cluster) == before
+    assert "Stalled" not in conditions(cluster)
+
+    await store(cluster, {"user": "another"})
+    assert plain(cluster) == {key: text.replace("shop", "another") for key, text in before.items()}
+
+
+async def test_a_merged_secret_keeps_its_values_until_the_store_can_be_read() -> None:
+    cluster = await merged(template={"data": {"url": "db://{{ user | default: '' }}"}})
+    before = plain(cluster)
+    cluster.outside.fails[APP] = Unreachable("Timeout")
+    del cluster.objects[STATE]
+    cluster.restart()
+    await cluster.settle()
+    assert plain(cluster) == before
+
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = "now"
+    cluster.touch_managed()
+    await cluster.settle()
+    assert plain(cluster).keys() == before.keys()
+    assert {**plain(cluster), "password": ""} == {**before, "password": ""}
+
+    cluster.outside.fails.clear()
+    await store(cluster, {"user": "another"})
+    assert plain(cluster)["user"] == "another"
+    assert plain(cluster)["url"] == "db://another"
+    assert "Stalled" not in conditions(cluster)
+
+
+async def test_a_key_of_another_writer_stays_foreign_after_a_loss_of_the_state() -> None:
+    cluster = await merged()
+    del cluster.objects[STATE]
+    await cluster.settle()
+
+    await store(cluster, {"user": "another", "theirs": "of-the-store"})
+
+    assert plain(cluster)["theirs"] == "kept"
+    assert conditions(cluster)["Stalled"] == "KeyConflict"

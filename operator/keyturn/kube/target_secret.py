@@ -29,6 +29,7 @@ from keyturn.core.labels import (
 )
 from keyturn.core.observation.account_manager import manager_of
 from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
 from keyturn.core.state.revision import changed_keys
 from keyturn.core.times import time_of
 from keyturn.core.value import Value
@@ -295,10 +296,16 @@ def _data(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: B
 
 
 def _carried_keys(body: Body, key: ObjectKey, state: State) -> frozenset[str]:
-    """Return the keys of a Secret that Keyturn has written."""
+    """Return the keys of a Secret that Keyturn has written.
+
+    Those of dataFrom that it had before a loss of the state are known after the next read.
+    """
     if _owner(body, key) != key.name:
         return frozenset()
-    return frozenset(_carried(body, state).published_data(overlapping=True))
+    carried, current = _carried(body, state), state.current.values
+    lost = (name for name, kept in carried.values.items() if kept.recipe == UNKNOWN_SOURCE)
+    read = (current[name].keys.values() for name in lost if name in current)
+    return frozenset(carried.published_data(overlapping=True)).union(*read)
 
 
 def _carried(body: Body, state: State) -> Revision:

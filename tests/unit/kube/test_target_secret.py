@@ -15,6 +15,7 @@ from keyturn.api.target import Adopt
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.spec.desired import resolve_spec
+from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
@@ -337,6 +338,24 @@ def test_a_literal_is_taken_whether_it_is_the_same_or_not() -> None:
     )
 
     assert [facts.taken for facts in guessed] == [{"password"}, {"password"}]
+
+
+def test_keys_of_data_from_are_not_taken_after_a_loss_of_the_record_until_they_are_written() -> None:
+    lost = Revision({"dataFrom[0]": ItemValues(UNKNOWN_SOURCE, {}, {})})
+    read = Revision(
+        {
+            "dataFrom[0]": ItemValues("read", {"user": Value(b"u")}, {"user": "user"}),
+            "token": ItemValues("", {"value": Value(b"t")}, {"value": "token"}),
+        }
+    )
+    found = existing({"user": "u", "token": "theirs"}, **OURS)
+
+    def taken(before: Revision, current: Revision) -> frozenset[str]:
+        state = State.of(STATE.facts, {1: before, 2: current})
+        return target_facts(found, KEY, "uid", MERGED, state, WHEN).taken
+
+    assert taken(lost, read) == {"token"}
+    assert taken(Revision({}), read) == {"token", "user"}
 
 
 def test_of_our_own_merged_secret_without_its_record_nothing_is_taken() -> None:

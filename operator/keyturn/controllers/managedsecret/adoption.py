@@ -13,7 +13,16 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
 from keyturn.core.spec.database import LOGIN
 from keyturn.core.spec.desired import VALUE, previous_key
-from keyturn.core.state.revision import LITERAL, ItemValues, Revision, changed_keys, found_under, is_found
+from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
+from keyturn.core.state.revision import (
+    LITERAL,
+    ItemValues,
+    Rendered,
+    Revision,
+    changed_keys,
+    found_under,
+    is_found,
+)
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.generators import generator_for
@@ -47,7 +56,7 @@ def found_values(desired: Desired, body: Body) -> dict[str, ItemValues]:
     """Return the data of an own Secret, whose state is lost, by the items that write it.
 
     A plain value stays until the next rotation, whatever its generator, because it may have been adopted. A key of no
-    item is kept under its own name, unless the spec leaves it to other writers.
+    item is kept under its own name, unless the spec leaves it to other writers; those of dataFrom are then unknown.
     """
     data, previous = values_of(body), _previous_data(body, None)
     kept = {
@@ -55,11 +64,23 @@ def found_values(desired: Desired, body: Body) -> dict[str, ItemValues]:
         for item, outputs in _complete_items(desired, data)
     }
     if desired.target_policy.merges:
-        return kept
+        return kept | {
+            item.name: ItemValues(UNKNOWN_SOURCE, {}, {}) for item in desired.items if item.spreads
+        }
     stray = _stray(data, kept)
     if desired.target_policy.adopts:  # they may be the values with which it was adopted
         return {found_under(key): one for key, one in stray.items()} | kept
     return {name: one for name, one in stray.items() if name not in kept} | kept
+
+
+def _found_templates(desired: Desired, body: Body) -> dict[str, Rendered]:
+    """Return the templates of an own Secret, whose state is lost, if other keys are left to other writers.
+
+    They count as rendered from the text of the spec, and stay until a value changes that they read: those of dataFrom
+    are unknown.
+    """
+    data = values_of(body) if desired.target_policy.merges else {}
+    return {key: Rendered(text, data[key]) for key, text in desired.templates.items() if key in data}
 
 
 def adopted_values(desired: Desired, body: Body, state: State | None) -> dict[str, ItemValues]:
@@ -199,9 +220,10 @@ async def claim(
         return state.with_facts(transitions.take_over(state.facts, observed))
     body = await secrets.target(key, desired.secret)
     found = await threadpools.for_tenant(key.namespace, found_values, desired, body) if body else {}
+    revision = Revision(found, _found_templates(desired, body) if body else {})
     created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else observed.now
-    facts = transitions.claim(step, observed, _content_of(found, desired), created, context.now())
-    return State.newer(facts, Revision(found), None)
+    facts = transitions.claim(step, observed, _content_of(revision, desired), created, context.now())
+    return State.newer(facts, revision, None)
 
 
 async def adopt(
@@ -222,7 +244,8 @@ async def adopt(
     # A key that is missing here is no reason to generate a new value.
     recorded = state.current.values if state else {}
     kept = {name: one.settled() for name, one in recorded.items() if name in desired.names} | found
-    revision, content = Revision(kept), _content_of(kept, desired)
+    revision = Revision(kept)
+    content = _content_of(revision, desired)
     if state:
         content = replace(
             content, changed=changed_keys(Revision(state.current.values).data(), revision.data())
@@ -232,8 +255,11 @@ async def adopt(
     return State.newer(facts, revision, state)
 
 
-def _content_of(values: Mapping[str, ItemValues], desired: Desired) -> transitions.Content:
-    keys = {name: kept.keys for name, kept in values.items()}
-    login = found_login(desired, values)
-    previous = frozenset(Revision(values).overlap_data())
-    return transitions.Content(keys, {}, changed=frozenset(), previous=previous, login=login)
+def _content_of(revision: Revision, desired: Desired) -> transitions.Content:
+    return transitions.Content(
+        keys={name: kept.keys for name, kept in revision.values.items()},
+        templates={key: rendered.template for key, rendered in revision.rendered.items()},
+        changed=frozenset(),
+        previous=frozenset(revision.overlap_data()),
+        login=found_login(desired, revision.values),
+    )

@@ -19,9 +19,20 @@ if TYPE_CHECKING:
 
     from keyturn.api.source import DataFrom, From, PushTo
 
-__all__ = ["Destination", "Source", "destination_of", "is_source", "next_refresh", "source_of", "spread_of"]
+__all__ = [
+    "UNKNOWN_SOURCE",
+    "Destination",
+    "Source",
+    "destination_of",
+    "is_source",
+    "next_refresh",
+    "source_of",
+    "spread_of",
+]
 
 _FROM = "from"
+UNKNOWN_SOURCE = json.dumps({_FROM: None}, separators=(",", ":"))
+"""Text of the source of dataFrom whose record was lost, so that its keys are known after the next read only."""
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _MAX_ID_LENGTH = 16_384
 _CACHE_SIZE = 256

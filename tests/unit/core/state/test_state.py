@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.core.spec.store_refs import Source
+from keyturn.core.spec.store_refs import UNKNOWN_SOURCE, Source
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity, changed_keys, found_under
 from keyturn.core.state.state import LeftSecret, Publication, RollbackPause, State, Triggers
@@ -234,6 +234,11 @@ READ = ItemValues(
     [
         pytest.param({}, {"TOKEN", "a", "b"}, id="all, where no store gives anything"),
         pytest.param({"b": READ}, {"TOKEN", "a"}, id="neither a value of a store nor a template beside one"),
+        pytest.param(
+            {"dataFrom[0]": ItemValues(UNKNOWN_SOURCE, {}, {})},
+            {"TOKEN", "a"},
+            id="nor a template beside one whose record was lost",
+        ),
         pytest.param(
             {found_under("other"): ItemValues("", {"value": Value(b"theirs")}, {"value": "other"})},
             {"TOKEN", "a", "b"},
