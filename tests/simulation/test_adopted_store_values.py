@@ -16,7 +16,7 @@ from keyturn.core.value import Value
 from keyturn.kube.state_secret import state_body
 from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
-from tests.simulation.simulated_stores import APP, StoreCluster
+from tests.simulation.simulated_stores import APP, PLACE, StoreCluster
 
 if TYPE_CHECKING:
     from keyturn.kube.client import Body
@@ -163,6 +163,27 @@ async def test_while_the_store_is_away_a_lost_state_empties_nothing() -> None:
     await cluster.settle()
 
     assert plain(cluster) == {"user": "old"}
+
+
+async def test_values_of_a_store_are_not_pushed_elsewhere_after_a_loss_of_the_state() -> None:
+    push = {"storeRef": VAULT, "remoteRef": {"key": PLACE}}
+    spec = {
+        "data": [{"name": "password", "generate": {"password": {}}}],
+        "dataFrom": [EVERYTHING],
+        "pushTo": [push],
+    }
+    cluster = cluster_of(spec, {"user": "shop"}, {})
+    await cluster.settle()
+    assert set(cluster.outside.holds[PLACE]) == {"password"}
+    cluster.outside.fails[APP] = Unreachable("Timeout")
+    del cluster.objects[STATE], cluster.outside.holds[PLACE]
+    cluster.restart()
+    cluster.now += HOUR
+
+    await cluster.settle()
+
+    assert set(plain(cluster)) == {"password", "user"}
+    assert "user" not in cluster.outside.holds.get(PLACE, {})
 
 
 async def test_adopted_keys_beside_a_store_cause_no_reads() -> None:

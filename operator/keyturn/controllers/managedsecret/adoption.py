@@ -57,6 +57,7 @@ def found_values(desired: Desired, body: Body) -> dict[str, ItemValues]:
 
     A plain value stays until the next rotation, whatever its generator, because it may have been adopted. A key of no
     item is kept under its own name, unless the spec leaves it to other writers; those of dataFrom are then unknown.
+    With dataFrom it counts as read from a store, because such values are not pushed.
     """
     data, previous = values_of(body), _previous_data(body, None)
     kept = {
@@ -70,7 +71,8 @@ def found_values(desired: Desired, body: Body) -> dict[str, ItemValues]:
     stray = _stray(data, kept)
     if desired.target_policy.adopts:  # they may be the values with which it was adopted
         return {found_under(key): one for key, one in stray.items()} | kept
-    return {name: one for name, one in stray.items() if name not in kept} | kept
+    recipe = UNKNOWN_SOURCE if any(item.spreads for item in desired.items) else ""
+    return {name: replace(one, recipe=recipe) for name, one in stray.items() if name not in kept} | kept
 
 
 def _found_templates(desired: Desired, body: Body) -> dict[str, Rendered]:
