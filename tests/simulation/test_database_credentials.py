@@ -94,6 +94,19 @@ def test_a_rotation_after_a_rollback_alternates() -> None:
     assert (made.revision, made.server) == (3, {"app_b": 3})
 
 
+def test_a_rollback_supersedes_a_rotation_that_waits_for_the_end_of_the_overlap() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Overlap")
+    made.rotate("waits")
+    made.roll_back(1)
+    made.settle()
+    assert (made.revision, made.server) == (1, {"app_a": 1})
+    made.rotate("later")
+    made.settle()
+    assert made.revision == 3
+
+
 def test_a_refused_candidate_is_replaced() -> None:
     made = account()
     made.refuses = 1

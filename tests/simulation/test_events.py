@@ -135,6 +135,22 @@ async def test_a_rollout_that_fails_is_reported_with_the_return() -> None:
     ]
 
 
+async def test_a_rollback_reports_the_requested_rotation_that_it_supersedes() -> None:
+    cluster = rotating()
+    posted = await settled(cluster, "api")
+    ask(cluster)
+    await cluster.settle()
+    annotations = cluster.objects[MANAGED]["metadata"]["annotations"]
+    annotations |= {ROTATE: "waits", ROLLBACK: "1"}
+    cluster.touch_managed()
+    await cluster.settle()
+
+    (note,) = [note for _, reason, note in posted.notes if reason == "RolledBack"]
+    assert note == (
+        "rolled back from revision 2 to 1: requested; the rotation that was requested before is superseded"
+    )
+
+
 async def test_a_request_to_return_to_the_current_revision_is_no_rollback() -> None:
     cluster = rotating()
     posted = await settled(cluster, "api")

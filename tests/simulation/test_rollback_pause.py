@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
 
 _QUARTER = timedelta(days=90)
+_NOON = {"cron": "0 12 * * *", "duration": "1h"}
 
 
 async def rotated() -> Cluster:
@@ -146,6 +147,47 @@ async def test_a_scheduled_rotation_that_failed_is_still_due_after_a_change_of_t
     cluster.change_managed()["owner"] = "team-shop"
     await cluster.settle()
     assert facts_of(cluster) == (4, "Idle")
+
+
+@pytest.mark.parametrize("text", ["1", "1/hold"])
+async def test_a_rollback_supersedes_a_rotation_that_waits_for_its_window(text: str) -> None:
+    cluster = await waiting_for_window()
+    await ask(cluster, ROLLBACK, text)
+    assert facts_of(cluster) == (1, "Held")
+    assert status_of(cluster).last_trigger == "leaver", "the rotation that was superseded was not done"
+
+    cluster.now += timedelta(hours=22, minutes=1)
+    await cluster.settle()
+    assert facts_of(cluster) == (1, "Held")
+
+    await ask(cluster, ROTATE, "later")
+    assert facts_of(cluster) == (3, "Idle")
+
+
+async def test_a_request_for_the_current_revision_supersedes_a_rotation_that_would_end_the_pause() -> None:
+    cluster = await rotated()
+    await ask(cluster, ROLLBACK, "1")
+    cluster.change_managed()["rotation"]["windows"] = [_NOON]
+    await cluster.settle()
+    cluster.now += timedelta(hours=2)
+    await ask(cluster, ROLLBACK, "2")
+    await ask(cluster, ROTATE, "waits")
+    assert facts_of(cluster) == (2, "WaitsForWindow")
+
+    await ask(cluster, ROLLBACK, "2/hold")
+    cluster.now += timedelta(hours=22, minutes=1)
+    await cluster.settle()
+    assert facts_of(cluster) == (2, "Held")
+
+
+async def waiting_for_window() -> Cluster:
+    """Return a cluster at revision 2 in which a requested rotation waits for a window."""
+    cluster = await rotated()
+    cluster.change_managed()["rotation"]["windows"] = [_NOON]
+    cluster.now += timedelta(hours=2)
+    await ask(cluster, ROTATE, "waits")
+    assert facts_of(cluster) == (2, "WaitsForWindow")
+    return cluster
 
 
 async def returned_in_vain(windows: list[dict[str, str]]) -> Cluster:

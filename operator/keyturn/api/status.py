@@ -233,7 +233,7 @@ class ManagedSecretStatus(Schema):
     overdue: bool | None = None
     """Whether a rotation is due and not done."""
     last_trigger: str | None = None
-    """The last handled value of rotation.trigger."""
+    """The last handled value of rotation.trigger; without one that a rollback has superseded."""
     last_refresh_time: datetime | None = None
     """When pulled values last changed, or were read on request; a read that finds the same values writes nothing."""
     last_refresh: str | None = None

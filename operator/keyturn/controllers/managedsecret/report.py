@@ -242,7 +242,9 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
     if step.failed:
         count_failed(observed)
         report_failed_workloads(key, observed, context)
-    why = f"workloads did not become ready; {failures(observed)}" if step.failed else "requested"
+    superseded = "; the rotation that was requested before is superseded" if observed.is_requested else ""
+    asked = f"requested{superseded}"
+    why = f"workloads did not become ready; {failures(observed)}" if step.failed else asked
     note = f"rolled back from revision {step.rolled_back} to {step.number}: {why}"
     context.events.record(
         observed.managed,

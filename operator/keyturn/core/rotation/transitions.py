@@ -403,7 +403,7 @@ def _closed(numbers: Collection[int], state: StateFacts, now: datetime) -> State
 
 def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     """Make an earlier revision the current one, and pause rotations if it is another one."""
-    triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
+    triggers = _triggers_after(step, state, observed)
     if step.number == step.rolled_back:
         # The request can still prolong or shorten the pause.
         pause = (
@@ -426,6 +426,18 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
             lasts=step.lasts,
         ),
     )
+
+
+def _triggers_after(step: steps.GoBack, state: StateFacts, observed: Observed) -> Triggers:
+    """Return the handled requests: one for a rollback supersedes a rotation that has not begun.
+
+    `last` stays, since that rotation was not done.
+    """
+    pause, generation = state.rollback_pause, observed.managed.metadata.generation
+    pauses = step.number != step.rolled_back or (pause is not None and pause.generation == generation)
+    if not step.failed and pauses:
+        return replace(state.triggers.with_handled(observed.requested), last=state.triggers.last)
+    return replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
 
 
 def _rotated_before(step: steps.GoBack, state: StateFacts) -> datetime:

@@ -12,7 +12,7 @@ from keyturn.api.source import StoreKind
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.pods import Trouble
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.rotation.steps import Reason
+from keyturn.core.rotation.steps import GoBack, Reason
 from keyturn.core.rotation.transitions import record
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
@@ -75,7 +75,7 @@ def test_a_rollback_makes_an_earlier_revision_current_and_holds_the_other() -> N
         annotations=ROLLBACK, state=make.state(make.revision(2), make.revision(1)), target=make.target(2)
     )
 
-    after = record(steps.GoBack(1, rolled_back=2, failed=True), state(2, 1), observed, NOW)
+    after = record(GoBack(1, rolled_back=2, failed=True), state(2, 1), observed, NOW)
 
     assert after.current_number == 1
     assert after.rollback_pause == RollbackPause(2, 1, NOW, failed=True)
@@ -103,9 +103,7 @@ def test_a_rotation_whose_rollout_failed_is_still_due(
     revisions = (make.revision(3, base=2), make.revision(2, base=1), make.revision(1))
     known = make.state(*(replace(one, rotated_before=times.get(one.number)) for one in revisions))
 
-    assert (
-        record(steps.GoBack(1, rolled_back=3, failed=failed), known, make.observed(), NOW).rotated == rotated
-    )
+    assert record(GoBack(1, rolled_back=3, failed=failed), known, make.observed(), NOW).rotated == rotated
 
 
 def test_a_rollback_after_a_failure_records_the_failed_workloads_and_pods() -> None:
@@ -115,10 +113,8 @@ def test_a_rollback_after_a_failure_records_the_failed_workloads_and_pods() -> N
         None, api, state=make.state(make.revision(2), make.revision(1)), target=make.target(2)
     )
 
-    failed = record(steps.GoBack(1, rolled_back=2, failed=True), state(2, 1), observed, NOW).rollback_pause
-    requested = record(
-        steps.GoBack(1, rolled_back=2, failed=False), state(2, 1), observed, NOW
-    ).rollback_pause
+    failed = record(GoBack(1, rolled_back=2, failed=True), state(2, 1), observed, NOW).rollback_pause
+    requested = record(GoBack(1, rolled_back=2, failed=False), state(2, 1), observed, NOW).rollback_pause
 
     assert failed is not None
     assert requested is not None
@@ -129,9 +125,7 @@ def test_a_rollback_after_a_failure_records_the_failed_workloads_and_pods() -> N
 def test_a_rollback_to_the_current_revision_only_handles_the_request() -> None:
     before = state(2, 1)
 
-    after = record(
-        steps.GoBack(2, rolled_back=2, failed=False), before, make.observed(annotations=ROLLBACK), NOW
-    )
+    after = record(GoBack(2, rolled_back=2, failed=False), before, make.observed(annotations=ROLLBACK), NOW)
 
     assert after == replace(before, triggers=Triggers(rollback="2026-11"))
 
@@ -139,15 +133,38 @@ def test_a_rollback_to_the_current_revision_only_handles_the_request() -> None:
 @pytest.mark.parametrize("lasts", [True, False])
 def test_a_request_for_the_current_revision_changes_how_long_the_pause_lasts(lasts: bool) -> None:  # noqa: FBT001
     held = RollbackPause(2, 1, NOW, failed=False, lasts=not lasts)
-    step = steps.GoBack(1, rolled_back=1, failed=False, lasts=lasts)
+    step = GoBack(1, rolled_back=1, failed=False, lasts=lasts)
     after = record(step, replace(state(2, 1), rollback_pause=held), make.observed(annotations=ROLLBACK), NOW)
     failed = record(step, replace(state(2, 1), rollback_pause=HELD), make.observed(annotations=ROLLBACK), NOW)
 
     assert (after.rollback_pause, failed.rollback_pause) == (replace(held, lasts=lasts), HELD)
 
 
+@pytest.mark.parametrize(
+    ("step", "pause", "handled"),
+    [
+        pytest.param(GoBack(1, 2, failed=False), None, "leaver", id="on request"),
+        pytest.param(GoBack(1, 2, failed=True), None, "before", id="after a failure"),
+        pytest.param(GoBack(2, 2, failed=False), None, "before", id="to the current revision, no pause"),
+        pytest.param(GoBack(2, 2, failed=False), 1, "leaver", id="to the current revision, paused"),
+        pytest.param(GoBack(2, 2, failed=False), 0, "before", id="to the current revision, pause over"),
+    ],
+)
+def test_a_rollback_on_request_supersedes_a_rotation_that_has_not_begun(
+    step: GoBack, pause: int | None, handled: str
+) -> None:
+    paused = None if pause is None else RollbackPause(3, pause, NOW, failed=False)
+    before = replace(
+        state(2, 1), triggers=Triggers(annotation="before", last="before"), rollback_pause=paused
+    )
+
+    after = record(step, before, make.observed(annotations=ROTATE | ROLLBACK), NOW).triggers
+
+    assert after == Triggers(annotation=handled, last="before", rollback="2026-11")
+
+
 def test_a_rollback_on_request_records_how_long_the_pause_lasts() -> None:
-    step = steps.GoBack(1, rolled_back=2, failed=False, lasts=False)
+    step = GoBack(1, rolled_back=2, failed=False, lasts=False)
 
     after = record(step, state(2, 1), make.observed(annotations=ROLLBACK), NOW)
 
@@ -157,7 +174,7 @@ def test_a_rollback_on_request_records_how_long_the_pause_lasts() -> None:
 def test_a_rollback_without_a_request_keeps_the_last_request() -> None:
     before = replace(state(2, 1), triggers=Triggers(rollback="before"))
 
-    after = record(steps.GoBack(1, rolled_back=2, failed=True), before, make.observed(), NOW)
+    after = record(GoBack(1, rolled_back=2, failed=True), before, make.observed(), NOW)
 
     assert after.triggers.rollback == "before"
 
