@@ -101,6 +101,9 @@ def _plan_probe(
     if due is None:
         due = _first_probe(observed, desired)
         memory.plan_probe(key, number, due)
+    elif due > observed.now + desired.probe_interval:  # the interval was longer when it was planned
+        due = next_probe(desired.probe_interval, observed.now, least=0.0)
+        memory.plan_probe(key, number, due)
     memory.admit_probes(key, desired)
     context.probe_at(key, due)
 

@@ -193,6 +193,28 @@ async def test_the_next_probe_needs_no_observation_and_wakes_nobody_without_news
     assert prober.woken == 1
 
 
+async def test_a_shorter_interval_counts_at_once_and_a_longer_one_after_the_next_probe(
+    prober: Prober,
+) -> None:
+    await prober.look(probed_every("10m"))
+    await prober.look(probed_every("2m"))
+    sooner = prober.due
+    assert sooner
+    assert sooner <= NOW + minutes(2)
+
+    await prober.look(probed_every("24h"))
+    assert prober.due == sooner
+
+    prober.now = sooner
+    await prober.work()
+    assert prober.server.calls == ["prove app_a"] * 2
+    assert prober.due > NOW + minutes(60)
+
+
+def probed_every(interval: str) -> dict[str, Any]:
+    return {"database": SPEC["database"] | {"probe": {"every": interval}}}
+
+
 async def test_a_probe_logs_in_with_the_password_that_is_recorded_now(prober: Prober) -> None:
     await prober.look()
     prober.api.found = recorded(PROVEN, password="another")  # noqa: S106
