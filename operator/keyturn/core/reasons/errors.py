@@ -324,7 +324,7 @@ class ErrorReason(Code):
     SECRET_NOT_OWNED = (
         "SecretNotOwned",
         "a Secret of that name exists and is foreign; it is not touched",
-        "set another `target.name`, use [`adopt`](shape.md), or delete that Secret",
+        "set another `target.name`, use [`adopt`](shape.md), or delete that Secret if no ManagedSecret writes it",
     )
     SOURCE_NOT_FOUND = (
         "SourceNotFound",

@@ -23,8 +23,9 @@ __all__ = [
 ]
 
 _RETRY_DELAY = timedelta(seconds=5)
-_REMEDY = "write another name, or delete that Secret"
-_ADOPT = "write another name, adopt: IfUnowned, or delete that Secret"
+_RENAME = "write another name"
+_RENAME_ONE = "set another target.name in one of the two"
+_ADOPT = f"{_RENAME}, adopt: IfUnowned"
 
 
 def check_ownership(observed: Observed, desired: Desired) -> None:
@@ -89,18 +90,23 @@ def is_created_again(desired: Desired) -> bool:
     return not desired.target_policy.immutable and not desired.target_policy.merges
 
 
-def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
-    """Return the error for a Secret that belongs to another ManagedSecret, or has no known owner."""
+def not_owned(secret: str, owner: str | None, remedy: str = _RENAME) -> Stalled:
+    """Return the error for a Secret that belongs to another ManagedSecret, or has no known owner.
+
+    An owner that exists creates its Secret again when it is deleted.
+    """
     whose = f"belongs to the ManagedSecret {owner!r}" if owner else "is foreign"
+    if_gone = f" if {owner!r} no longer exists" if owner else ""
     return Stalled(
-        ErrorReason.SECRET_NOT_OWNED, f"the Secret {secret!r} {whose} and is not touched; {remedy}"
+        ErrorReason.SECRET_NOT_OWNED,
+        f"the Secret {secret!r} {whose} and is not touched; {remedy}, or delete that Secret{if_gone}",
     )
 
 
 def _check_foreign(target: TargetFacts, desired: Desired) -> None:
     policy = desired.target_policy
     if target.owner or not (policy.merges or policy.adopts):
-        raise not_owned(desired.secret, target.owner, _REMEDY if target.owner else _ADOPT)
+        raise not_owned(desired.secret, target.owner, _RENAME_ONE if target.owner else _ADOPT)
     if target.filled_by:
         raise Stalled(
             ErrorReason.SECRET_NOT_OWNED,

@@ -76,7 +76,10 @@ def test_the_secret_of_another_managed_secret_is_not_touched(space: Space) -> No
     space.manage(bytes_(), name="second", target={"name": "shared"})
 
     message = space.stalled("SecretNotOwned", "second")
-    assert message == SENTENCE.format("shared", "belongs to the ManagedSecret 'first' and is not touched")
+    assert message == (
+        "the Secret 'shared' belongs to the ManagedSecret 'first' and is not touched;"
+        " set another target.name in one of the two, or delete that Secret if 'first' no longer exists"
+    )
     assert space.version("Secret", "shared") == before
     assert space.values("shared") == values
 

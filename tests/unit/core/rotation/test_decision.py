@@ -197,11 +197,10 @@ def test_the_step_that_a_situation_asks_for(look: Observed, step: Step) -> None:
     assert next_step(look) == step
 
 
-def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
-    return (
-        "SecretNotOwned",
-        f"the Secret {secret!r} {whose} and is not touched; write another name,{remedy} or delete that Secret",
-    )
+def not_owned(
+    secret: str, whose: str, remedy: str = "write another name, or delete that Secret"
+) -> tuple[str, str]:
+    return "SecretNotOwned", f"the Secret {secret!r} {whose} and is not touched; {remedy}"
 
 
 @pytest.mark.parametrize(
@@ -234,12 +233,16 @@ def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
         ),
         pytest.param(
             observed(state=None, target=target(None, owner=None), status={}),
-            not_owned("db", "is foreign", " adopt: IfUnowned,"),
+            not_owned("db", "is foreign", "write another name, adopt: IfUnowned, or delete that Secret"),
             id="a Secret without our label",
         ),
         pytest.param(
             observed(target=target(owner="other")),
-            not_owned("db", "belongs to the ManagedSecret 'other'"),
+            not_owned(
+                "db",
+                "belongs to the ManagedSecret 'other'",
+                "set another target.name in one of the two, or delete that Secret if 'other' no longer exists",
+            ),
             id="a Secret of another ManagedSecret",
         ),
         pytest.param(
@@ -249,7 +252,11 @@ def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
         ),
         pytest.param(
             observed(state=None, target=None, state_is_foreign=True, state_owner="other"),
-            not_owned("db-keyturn", "belongs to the ManagedSecret 'other'"),
+            not_owned(
+                "db-keyturn",
+                "belongs to the ManagedSecret 'other'",
+                "write another name, or delete that Secret if 'other' no longer exists",
+            ),
             id="the state's name is taken by another ManagedSecret",
         ),
     ],

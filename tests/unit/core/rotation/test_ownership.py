@@ -88,7 +88,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
         "SecretNotOwned",
         (
             "the Secret 'db' belongs to the ManagedSecret 'other' and is not touched;"
-            " write another name, or delete that Secret"
+            " set another target.name in one of the two, or delete that Secret if 'other' no longer exists"
         ),
     ),
     "one that somebody owns": (
