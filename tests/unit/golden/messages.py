@@ -129,6 +129,7 @@ def sentences() -> Iterator[str]:
                 kind("update", "/api/v1/namespaces/shop/secrets/db", status, "x"), step, observed()
             )
             yield f"{type(step).__name__} {status} {found.reason}: {found.message}"
+    yield from _of_first_writes()
     for kind, status in _ANSWERS:
         found = error_of_observation(kind("get", "/api/v1/namespaces/shop/secrets/db", status, "x"))
         yield f"look {status} {found.reason}: {found.message}"
@@ -138,6 +139,16 @@ def sentences() -> Iterator[str]:
     yield from (f"{one.rule}: {one.message}" for evidence in _evidence() for one in violations_of(*evidence))
     yield from (f"{one.rule}: {one.message}" for one in findings_of(_SIGNS))
     yield from _of_workloads()
+
+
+def _of_first_writes() -> Iterator[str]:
+    refused = errors.Invalid("create", "/api/v1/namespaces/shop/secrets", 422, "x")
+    for namespace in ("shop", "kube-system"):
+        look = observed(state=None, target=None, status={})
+        metadata = look.managed.metadata.model_copy(update={"namespace": namespace})
+        look = replace(look, managed=look.managed.model_copy(update={"metadata": metadata}))
+        found = error_of_step(refused, Stage(1, _ASKED), look)
+        yield f"Stage 422 {found.reason}: {found.message}"
 
 
 def _evidence() -> Iterator[tuple[Any, Evidence]]:

@@ -139,7 +139,7 @@ async def _write(
     except errors.ApiError as error:
         if isinstance(error, errors.Forbidden):
             return Stalled(
-                ErrorReason.REPORT_FORBIDDEN, f"the API server forbids to write the ConfigMap {name!r}"
+                ErrorReason.REPORT_FORBIDDEN, f"the API server forbids writes of the ConfigMap {name!r}"
             )
         if isinstance(error, errors.Invalid) or error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return Stalled(

@@ -35,20 +35,23 @@ _RETRY_DELAY = timedelta(seconds=2)
 _OVERLOAD_DELAY = timedelta(seconds=15)
 _NOT_FOUND_DELAY = timedelta(seconds=5)
 
+_SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+"""Namespaces in which the admission policy keyturn-own-secrets permits no Secret of Keyturn."""
+
 
 def error_of_step(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait | Stalled:
     """Return the error of a step with our own message; a message of the API server may quote a value."""
     what = _what(step, observed)
     match error:
         case errors.Invalid():
-            advice = _against_invalid(step, observed)
+            advice = _against_invalid(error, step, observed)
             return Stalled(
                 ErrorReason.REFUSED, f"the API server refused to {error.verb} {what} as invalid; {advice}"
             )
         case errors.Forbidden():
             return Wait(
                 ErrorReason.FORBIDDEN,
-                f"the API server forbids to {error.verb} {what}; {_against_forbidden(step)}",
+                f"the API server forbids the request to {error.verb} {what}; {_against_forbidden(step)}",
                 _RETRY_DELAY,
             )
         case errors.NotFound():
@@ -147,7 +150,7 @@ def _command(step: steps.DeletePod) -> str:
     return delete_command(step.consumer.workload.key.namespace, step.pod.name)
 
 
-def _against_invalid(step: steps.Step, observed: Observed) -> str:
+def _against_invalid(error: errors.ApiError, step: steps.Step, observed: Observed) -> str:
     match step:
         case steps.Publish() | steps.Repair() | steps.Settle() | steps.Release():
             return (
@@ -163,8 +166,19 @@ def _against_invalid(step: steps.Step, observed: Observed) -> str:
         case steps.Begin() | steps.Finalize() | steps.Rest():
             return "check the admission policies, and apply the CRDs of this version"
         case _:
-            state = state_name(observed.name)
-            return f"check the admission policies; do not delete {state!r}, which has the values"
+            return _against_invalid_state(error, observed)
+
+
+def _against_invalid_state(error: errors.ApiError, observed: Observed) -> str:
+    namespace, state = observed.managed.metadata.namespace, state_name(observed.name)
+    if namespace in _SYSTEM_NAMESPACES:
+        return (
+            f"Keyturn writes no Secrets in {namespace} (admission policy keyturn-own-secrets);"
+            " use another namespace"
+        )
+    if error.verb == "create":
+        return "check the admission policies"
+    return f"check the admission policies; do not delete {state!r}, which has the values"
 
 
 def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object

@@ -39,7 +39,9 @@ def test_a_refused_revocation_is_reported_until_it_is_done(
     assert status["previous"]["revision"] == 1
     assert status["previous"]["validUntil"]
     assert status["rotation"]["step"] == "Settle"
-    assert status["rotation"]["message"].startswith("the API server forbids to update the Secret 'auth'")
+    assert status["rotation"]["message"].startswith(
+        "the API server forbids the request to update the Secret 'auth'"
+    )
     labels = f'{{namespace="{space.namespace}",name="auth"}}'
     assert f"keyturn_previous_valid_until_timestamp_seconds{labels}" in operator.get("/metrics")[1]
     policy.lift()
@@ -89,7 +91,7 @@ def test_a_webhook_that_answers_with_conflict_is_reported(space: Space, hook: We
         space.settled(revision=1)
 
 
-def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it(
+def test_a_policy_that_refuses_the_first_record_leaves_nothing_to_delete(
     space: Space, policy: Policy
 ) -> None:
     policy.refuse("secrets", unless="false")
@@ -97,7 +99,20 @@ def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it
     space.manage()
 
     assert space.stalled("Refused") == (
-        "the API server refused to create the Secret 'auth-keyturn' as invalid; check the admission policies;"
+        "the API server refused to create the Secret 'auth-keyturn' as invalid; check the admission policies"
+    )
+
+
+def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it(
+    space: Space, policy: Policy
+) -> None:
+    space.managed()
+    policy.refuse("secrets", unless="false")
+
+    space.rotate()
+
+    assert space.stalled("Refused") == (
+        "the API server refused to update the Secret 'auth-keyturn' as invalid; check the admission policies;"
         " do not delete 'auth-keyturn', which has the values"
     )
 
@@ -108,8 +123,9 @@ def test_a_namespace_of_kubernetes_itself_is_not_served(objects: Objects) -> Non
     space = Space(objects, "kube-system")
     space.manage(name="refused")
     try:
-        assert space.stalled("Refused", "refused").startswith(
-            "the API server refused to create the Secret 'refused-keyturn' as invalid; check the admission policies"
+        assert space.stalled("Refused", "refused") == (
+            "the API server refused to create the Secret 'refused-keyturn' as invalid; Keyturn writes no Secrets in"
+            " kube-system (admission policy keyturn-own-secrets); use another namespace"
         )
     finally:
         space.delete("ManagedSecret", "refused")
@@ -145,7 +161,7 @@ def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
 
     space.stalled("RolloutFailed")
     found = space.until_workload("api", state="Failed")
-    assert found["message"].startswith("the API server forbids to patch Deployment/api")
+    assert found["message"].startswith("the API server forbids the request to patch Deployment/api")
     policy.lift()
 
     def is_restarted() -> bool:
@@ -166,7 +182,7 @@ def test_a_write_that_is_refused_beside_a_whole_secret_is_reported(space: Space,
     condition = space.condition("Ready")
     assert condition
     assert condition["message"].startswith(
-        "Secret unchanged: the API server forbids to update the Secret 'auth-keyturn'"
+        "Secret unchanged: the API server forbids the request to update the Secret 'auth-keyturn'"
     )
     assert space.condition("Reconciling") is None
     policy.lift()

@@ -168,7 +168,7 @@ def test_a_quota_without_room_is_waited_for_and_shown(space: Space) -> None:
     condition = space.condition("Reconciling")
     assert condition
     assert condition["message"] == (
-        "the API server forbids to create"
+        "the API server forbids the request to create"
         " the Secret 'auth-keyturn'; check the namespace's quota, its admission policies"
         " and the operator's rights"
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.observed import Consumer, Observed
 
-NO = "the API server forbids to patch Deployment/api"
+NO = "the API server forbids the request to patch Deployment/api"
 ERROR = Wait("Forbidden", NO, seconds(15))
 API = workload("api").key
 PENDING, FAILED = WorkloadState.PENDING, WorkloadState.FAILED
