@@ -69,6 +69,8 @@ _CAUSES: Final = MappingProxyType(
 )
 """Messages for codes of connection errors of libraries."""
 _NO_ANSWER: Final = "no answer from {host}"
+_REJECTIONS: Final = ("Status", "AADSTS")
+"""Prefixes of codes of a server: HTTP, and Entra ID."""
 _MAX_RETRY_AFTER: Final = 86400.0
 _ANSWERS: Final = frozenset(
     {
@@ -91,6 +93,11 @@ class StoreError(Exception):
         self.hint = hint
         self.retry_after = retry_after
         self.host = host
+
+    @property
+    def is_of_server(self) -> bool:
+        """Whether a server rejected the request; a refusal of ours has a hint and no code of a server."""
+        return isinstance(self, Denied) or not self.hint or self.code.startswith(_REJECTIONS)
 
 
 class NotFound(StoreError):

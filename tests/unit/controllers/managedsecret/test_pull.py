@@ -240,11 +240,29 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
         ),
         pytest.param(
             Refused("InvalidKey", "write a key such as prod/payments"),
+            Stalled("ProviderError", f"{WHERE}: write a key such as prod/payments (InvalidKey)"),
+            id="never so",
+        ),
+        pytest.param(
+            Unauthorized("LoginNotFound", "there is no Secret 'login'"),
+            Stalled("ProviderError", f"{WHERE}: there is no Secret 'login' (LoginNotFound)"),
+            id="no login to show",
+        ),
+        pytest.param(
+            Denied("AccessDenied", "allow ssm:DescribeParameters"),
             Stalled(
                 "ProviderError",
-                f"{WHERE}: the store rejects the request (InvalidKey: write a key such as prod/payments)",
+                f"{WHERE}: the store rejects the request (AccessDenied: allow ssm:DescribeParameters)",
             ),
-            id="never so",
+            id="no right, with a hint",
+        ),
+        pytest.param(
+            Unauthorized("AADSTS7000215", "the client secret is wrong"),
+            Stalled(
+                "ProviderError",
+                f"{WHERE}: the store rejects the request (AADSTS7000215: the client secret is wrong)",
+            ),
+            id="no login, with a code of Entra ID",
         ),
         pytest.param(
             Throttled("Status429", retry_after=90),
