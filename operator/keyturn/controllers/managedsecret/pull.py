@@ -277,7 +277,9 @@ def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
     if isinstance(error, Throttled | Unreachable | Conflict):
         after = timedelta(seconds=max(error.retry_after or 0, _RETRY_DELAY.total_seconds()))
         return Wait(ErrorReason.PROVIDER_ERROR, f"{where}: request failed ({detail}); retrying", after)
-    said = f"the store rejects the request ({detail})" if error.is_of_server else f"{error.hint} ({error.code})"
+    said = (
+        f"the store rejects the request ({detail})" if error.is_of_server else f"{error.hint} ({error.code})"
+    )
     return Stalled(ErrorReason.PROVIDER_ERROR, f"{where}: {said}")
 
 

@@ -50,8 +50,17 @@ __all__ = [
     "write_status",
 ]
 
-_EXPECTED_WAITS = frozenset({ErrorReason.MAKING_VALUES, ErrorReason.READING_STORES, ErrorReason.PUSHING})
-"""Reasons of a pass that waits for a store or a generator; they are no trouble."""
+_EXPECTED_WAITS = frozenset(
+    {
+        ErrorReason.CHANGING_CREDENTIAL,
+        ErrorReason.MAKING_VALUES,
+        ErrorReason.PUSHING,
+        ErrorReason.READING_STORES,
+    }
+)
+"""Reasons of a pass that waits for a store, a database server or a generator; they are no trouble."""
+_WITHOUT_EVENT = frozenset({ErrorReason.API_SERVER_UNAVAILABLE, ErrorReason.ROLLED_BACK})
+"""Reasons without an Event of their own: it would be lost as well, or the rollback has posted one."""
 
 _log = structlog.get_logger()
 
@@ -353,7 +362,7 @@ def _report_trouble(
         return
     if was_told is None and _is_in_status(managed.status, error):
         return
-    if error.reason != ErrorReason.API_SERVER_UNAVAILABLE:  # an Event would be lost as well
+    if error.reason not in _WITHOUT_EVENT:
         context.events.record(managed, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("reconcile stalled", secret=str(key), reason=error.reason, message=error.message)

@@ -10,12 +10,14 @@ import pytest
 from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.refresh import StoreMemory
-from keyturn.controllers.managedsecret.report import report_step, write_status
+from keyturn.controllers.managedsecret.report import ReportedErrors, report, report_step, write_status
+from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.rotation.steps import GiveBack
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
+from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
 from tests.unit.core import builders as make
 
@@ -75,6 +77,40 @@ class PostedEvents:
         del about
         self.reasons.append(reason)
         self.notes.append(note)
+
+
+class ObedientServer:
+    """API server that takes every status."""
+
+    async def replace(self, _: str, written: Body) -> Body:
+        return written
+
+
+@pytest.mark.parametrize(
+    ("error", "reasons"),
+    [
+        pytest.param(
+            Wait("DatabaseUnreachable", "no answer", make.minutes(1)), ["DatabaseUnreachable"], id="a failure"
+        ),
+        pytest.param(
+            Wait("ChangingCredential", "the server is being changed", make.minutes(1)), [], id="in progress"
+        ),
+        pytest.param(
+            Stalled("RolledBack", "fix the cause"), [], id="the end of a rollback, which has an Event"
+        ),
+    ],
+)
+async def test_an_error_of_a_pass_has_a_warning_unless_it_is_expected(
+    error: Wait | Stalled, reasons: list[str]
+) -> None:
+    events: Any = PostedEvents()
+    api: Any = ObedientServer()
+    context = Context(api=api, events=events, now=lambda: make.NOW)
+    context.cache.put_managed(body("100"))
+
+    await report(KEY, make.observed(), Outcome(None, error), ReportedErrors(), context, None)
+
+    assert [reason for reason in events.reasons if reason != "Rotated"] == reasons
 
 
 LEASE = StoreLease(
