@@ -60,6 +60,7 @@ _CHECKS: Final = 32
 _CHECKS_PER_TENANT: Final = 8
 _FIRST_CHECKS: Final = 64
 """Namespaces that may exceed the total limit by one check each."""
+_ASK_ADMINISTRATOR: Final = "its condition Ready has the cause; ask the administrator of the cluster"
 _RETRY_AFTER: Final = timedelta(minutes=1)
 """A target that becomes ready wakes its users earlier."""
 
@@ -130,7 +131,7 @@ class Databases:
         if failure.code == API_SERVER_UNAVAILABLE:
             raise Wait(ErrorReason.API_SERVER_UNAVAILABLE, failure.message, _RETRY_AFTER)
         # The Secrets of a target for several namespaces are of the operator's namespace.
-        why = "see its condition Ready" if key.is_for_all else failure.message
+        why = _ASK_ADMINISTRATOR if key.is_for_all else failure.message
         raise Wait(ErrorReason.TARGET_NOT_READY, f"{key} is not ready: {why}", _RETRY_AFTER)
 
     def doubt(self, ref: TargetRef, namespace: str) -> None:

@@ -257,7 +257,8 @@ async def test_users_of_a_cluster_target_learn_nothing_of_the_operators_namespac
     fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop"]})
 
     assert (await waits(fake, SHARED)).message == (
-        "ClusterDatabaseTarget orders is not ready: see its condition Ready"
+        "ClusterDatabaseTarget orders is not ready: its condition Ready has the cause; ask the administrator of the"
+        " cluster"
     )
 
 
