@@ -371,7 +371,9 @@ async def test_a_workload_that_fails_does_not_hold_up_later_waves() -> None:
     templates = [cluster.objects[cluster.path_of(name)]["spec"]["template"] for name in ("api", "web")]
     assert [one["metadata"]["annotations"][MARKER] for one in templates] == ["db=2", "db=2"]
     assert progress(cluster).state is AffectedState.FAILED
-    assert (progress(cluster).message or "").startswith("Deployment/api is failed and 1 more")
+    message = progress(cluster).message or ""
+    assert message.startswith("Deployment/api is failed: ")
+    assert message.endswith("; 1 more is behind")
 
 
 # Values from before the declaration under another key

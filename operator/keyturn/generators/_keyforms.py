@@ -28,7 +28,8 @@ _CURVE_LENGTHS: dict[Curve, int] = {"P-256": 200, "P-384": 260, "P-521": 340}
 _ED25519_LENGTH = 100
 
 _TOO_FEW = (
-    f"an RSA key needs {LEAST_RSA_BITS} bits to be as strong as {LEAST_BITS} bits of entropy; write so many"
+    f"an RSA key needs {LEAST_RSA_BITS} bits to be as strong as {LEAST_BITS} bits of entropy; write bits:"
+    f" {LEAST_RSA_BITS} or more"
 )
 _EVEN_SIZE = "an RSA key has an even number of bits; write one, such as 4096"
 

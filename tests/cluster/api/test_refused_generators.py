@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SHORT = "a password needs at least 32 characters; write length: 32 or more"
 _NO_CHARACTERS = "a password needs characters; leave at least one of lower, upper, digits and symbols on"
 _NO_PUNCTUATION = "symbolCharacters takes ASCII punctuation only, such as -_.~; write symbols: false for none"
-_SMALL_RSA = "an RSA key needs 3072 bits to be as strong as 128 bits of entropy; write so many"
+_SMALL_RSA = "an RSA key needs 3072 bits to be as strong as 128 bits of entropy; write bits: 3072 or more"
 _USERNAME = (
     "a user name has printable ASCII characters without blanks and colons, and does not begin with #;"
     " write such a name"

@@ -114,8 +114,8 @@ def _findings(signs: Signs) -> Iterator[Violation]:
         # The message leaves out the cause: a short or a default value would be a hint for an attacker.
         yield Violation(
             "weakValue",
-            f"{few(signs.weak)} looks weak: estimated below 32 characters or 128 bits; replace it at its source,"
-            " preferably by a generated value",
+            f"{few(signs.weak)} {_verb(signs.weak, 'looks', 'look')} weak: estimated below 32 characters or 128 bits;"
+            " replace it at its source, preferably by a generated value",
         )
     for name in sorted(signs.shared):
         yield Violation(
@@ -127,7 +127,8 @@ def _findings(signs: Signs) -> Iterator[Violation]:
     if signs.unscheduled:
         yield Violation(
             "noSchedule",
-            f"{few(signs.unscheduled)} has no rotation schedule; write rotation.every, or use a class that has one",
+            f"{few(signs.unscheduled)} {_verb(signs.unscheduled, 'has', 'have')} no rotation schedule; write"
+            " rotation.every, or use a class that has one",
         )
     if signs.is_overdue:
         yield Violation(OVERDUE, "a rotation is due and has not begun; keyturn status shows why")
@@ -137,6 +138,10 @@ def _findings(signs: Signs) -> Iterator[Violation]:
             "the previous values are still in the Secret; their overlap ended at"
             f" {signs.kept_since:%Y-%m-%d %H:%M} UTC; keyturn status shows why",
         )
+
+
+def _verb(names: frozenset[str], one: str, several: str) -> str:
+    return one if len(names) == 1 else several
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
-from keyturn.core.texts import and_more
 from keyturn.core.times import may_precede
 
 from .completed_rollouts import was_complete, was_overdue_at_first, was_reported_complete
@@ -110,7 +109,8 @@ class WorkloadProgress:
     def described(self, others: int = 0) -> str:
         """Return its state and message, and the number of the others that are behind."""
         detail = f": {self.message}" if self.message else ""
-        return f"{self.consumer.workload.key} is {self.state.lower()}{and_more(others)}{detail}"
+        more = f"; {others} more {'is' if others == 1 else 'are'} behind" if others > 0 else ""
+        return f"{self.consumer.workload.key} is {self.state.lower()}{detail}{more}"
 
     @property
     def under_way(self) -> bool:

@@ -195,10 +195,10 @@ def _flaws(cadence: Every | Cron | None, windows: tuple[Window, ...]) -> Iterato
         case Every() if cadence.interval < _MIN_INTERVAL:
             yield "rotation.every is too short; write 10s or longer"
         case Cron():
-            yield from _flaws_of_cron(cadence, "schedule")
+            yield from _flaws_of_cron(cadence, "rotation.schedule")
     for place, window in enumerate(windows):
-        yield from _flaws_of_cron(window.opens, f"windows[{place}]")
-        yield from _flaws_of_duration(window, f"windows[{place}]")
+        yield from _flaws_of_cron(window.opens, f"rotation.windows[{place}]")
+        yield from _flaws_of_duration(window, f"rotation.windows[{place}]")
 
 
 def _flaws_of_cron(cron: Cron, field: str) -> Iterator[str]:

@@ -22,18 +22,18 @@ EXCLUDED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     [
         pytest.param(
             {"schedule": {"cron": "61 * * * *"}},
-            "schedule.cron '61 * * * *' is no cron expression;"
+            "rotation.schedule.cron '61 * * * *' is no cron expression;"
             ' write minute, hour, day of month, month and day of week, such as "0 3 1 */3 *"',
             id="no cron expression",
         ),
         pytest.param(
             {"schedule": {"cron": "0 3 * * *", "timeZone": "Europe/Berlln"}},
-            "schedule.timeZone 'Europe/Berlln' is unknown; write an IANA name such as Europe/Berlin",
+            "rotation.schedule.timeZone 'Europe/Berlln' is unknown; write an IANA name such as Europe/Berlin",
             id="unknown time zone",
         ),
         pytest.param(
             {"schedule": {"cron": "0 3 * * *", "timeZone": "../../etc/passwd"}},
-            "schedule.timeZone '../../etc/passwd' is unknown; write an IANA name such as Europe/Berlin",
+            "rotation.schedule.timeZone '../../etc/passwd' is unknown; write an IANA name such as Europe/Berlin",
             id="a path for a time zone",
         ),
         pytest.param({"every": "9s"}, "rotation.every is too short; write 10s or longer", id="too often"),

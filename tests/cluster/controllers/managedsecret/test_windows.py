@@ -207,17 +207,17 @@ def test_a_change_of_the_spec_waits_for_no_window_and_the_trigger_still_does(spa
     [
         pytest.param(
             {"cron": "0 2 30 2 *", "duration": "3h"},
-            "windows[0].cron '0 2 30 2 *' never comes; write a date that exists",
+            "rotation.windows[0].cron '0 2 30 2 *' never comes; write a date that exists",
             id="never",
         ),
         pytest.param(
             {"cron": "0 2 * * *", "duration": "1d"},
-            "windows[0] opens again before it has closed and is always open; write a shorter duration",
+            "rotation.windows[0] opens again before it has closed and is always open; write a shorter duration",
             id="always",
         ),
         pytest.param(
             {"cron": "0 2 * * *", "duration": "1h", "timeZone": "Europe/Berlim"},
-            "windows[0].timeZone 'Europe/Berlim' is unknown; write an IANA name such as Europe/Berlin",
+            "rotation.windows[0].timeZone 'Europe/Berlim' is unknown; write an IANA name such as Europe/Berlin",
             id="nowhere",
         ),
     ],

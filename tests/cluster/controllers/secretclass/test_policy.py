@@ -457,13 +457,13 @@ def test_a_class_that_keeps_its_own_rules_is_ready(class_: Class) -> None:
         pytest.param(
             {"rotation": {"windows": [{"cron": "0 2 30 2 *", "duration": "3h"}]}},
             "InvalidSchedule",
-            "windows[0].cron '0 2 30 2 *' never comes; write a date that exists",
+            "rotation.windows[0].cron '0 2 30 2 *' never comes; write a date that exists",
             id="a window that never opens",
         ),
         pytest.param(
             {"rotation": {"windows": [{"cron": "0 2 * * *", "duration": "24h"}]}},
             "InvalidSchedule",
-            "windows[0] opens again before it has closed and is always open; write a shorter duration",
+            "rotation.windows[0] opens again before it has closed and is always open; write a shorter duration",
             id="a window that never closes",
         ),
         pytest.param(

@@ -50,6 +50,17 @@ def test_without_signs_nothing_is_broken() -> None:
     assert findings_of(Signs()) == ()
 
 
+def test_a_finding_about_several_items_is_a_sentence_as_one_about_one() -> None:
+    one, both = frozenset({"pin"}), frozenset({"pin", "token"})
+    alone, several = (findings_of(Signs(weak=names, unscheduled=names)) for names in (one, both))
+    assert [found.message.partition(":")[0].partition(";")[0] for found in (*alone, *several)] == [
+        "pin looks weak",
+        "pin has no rotation schedule",
+        "pin, token look weak",
+        "pin, token have no rotation schedule",
+    ]
+
+
 def test_of_thousands_of_weak_keys_some_are_named() -> None:
     (found,) = findings_of(Signs(weak=frozenset(f"key-{number:04}" for number in range(3000))))
 

@@ -893,7 +893,7 @@ def test_workloads_that_are_not_through_are_reported() -> None:
     told = far(found)
 
     assert (told.state, told.revision) == (AffectedState.ROTATED, 2)
-    assert told.message == "Deployment/api is rolling and 1 more"
+    assert told.message == "Deployment/api is rolling; 1 more is behind"
 
 
 def test_a_workload_that_refuses_restarts_is_not_through() -> None:

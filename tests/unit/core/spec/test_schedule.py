@@ -273,22 +273,25 @@ CRON_HINT = (
     ("cadence", "sentence"),
     [
         (Every(timedelta(seconds=9), 0), "rotation.every is too short; write 10s or longer"),
-        (Cron("61 * * * *", "UTC"), f"schedule.cron '61 * * * *'{CRON_HINT}"),
-        (Cron("0 0 * * * *", "UTC"), f"schedule.cron '0 0 * * * *'{CRON_HINT}"),
-        (Cron("0 0 30 2 *", "UTC"), "schedule.cron '0 0 30 2 *' never comes; write a date that exists"),
+        (Cron("61 * * * *", "UTC"), f"rotation.schedule.cron '61 * * * *'{CRON_HINT}"),
+        (Cron("0 0 * * * *", "UTC"), f"rotation.schedule.cron '0 0 * * * *'{CRON_HINT}"),
+        (
+            Cron("0 0 30 2 *", "UTC"),
+            "rotation.schedule.cron '0 0 30 2 *' never comes; write a date that exists",
+        ),
         (
             Cron("0 0 31 4,6 *", "UTC"),
-            "schedule.cron '0 0 31 4,6 *' never comes; write a date that exists",
+            "rotation.schedule.cron '0 0 31 4,6 *' never comes; write a date that exists",
         ),
-        (Cron("@daily", "UTC"), f"schedule.cron '@daily'{CRON_HINT}"),
+        (Cron("@daily", "UTC"), f"rotation.schedule.cron '@daily'{CRON_HINT}"),
         (
             Cron("0 0 */29 2 1#5", "UTC"),
-            "schedule.cron '0 0 */29 2 1#5' never comes; write a date that exists",
+            "rotation.schedule.cron '0 0 */29 2 1#5' never comes; write a date that exists",
         ),
         *(
             (
                 Cron("0 3 * * *", zone),
-                f"schedule.timeZone {zone!r} is unknown; write an IANA name such as Europe/Berlin",
+                f"rotation.schedule.timeZone {zone!r} is unknown; write an IANA name such as Europe/Berlin",
             )
             for zone in ("Europe/Berlim", "Europe", "CEST+2", "../../etc/passwd", "/etc/passwd", "a\0b", "ü")
         ),
@@ -332,7 +335,10 @@ def test_a_cadence_that_can_be_followed_passes(cadence: Every | Cron | None) -> 
 def test_a_window_that_cannot_be_kept_to_is_refused(flawed: Window, sentence: str) -> None:
     with pytest.raises(Stalled) as caught:
         schedule.check(None, (SATURDAY, flawed))
-    assert (caught.value.reason, caught.value.message) == ("InvalidSchedule", f"windows[1].{sentence}")
+    assert (caught.value.reason, caught.value.message) == (
+        "InvalidSchedule",
+        f"rotation.windows[1].{sentence}",
+    )
 
 
 ALWAYS_OPEN = [
@@ -352,7 +358,7 @@ def test_a_window_that_never_closes_is_refused(given_window: Window) -> None:
     with pytest.raises(Stalled) as caught:
         schedule.check(None, (given_window,))
     assert caught.value.message == (
-        "windows[0] opens again before it has closed and is always open; write a shorter duration"
+        "rotation.windows[0] opens again before it has closed and is always open; write a shorter duration"
     )
 
 

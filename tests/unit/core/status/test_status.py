@@ -115,7 +115,7 @@ def test_what_is_only_recorded_has_rotated_nothing() -> None:
 def test_of_a_rotation_that_rolls_out() -> None:
     rolling = consumer("api", marker="db=2", settled=False)
     look = observed(None, rolling, consumer("web"), status={"revision": 1, "history": [ENTRY_1]}, **ROTATED)
-    message = "Deployment/api is rolling and 1 more"
+    message = "Deployment/api is rolling; 1 more is behind"
     assert written(look) == {
         "observedGeneration": 1,
         "state": "Rotating",
