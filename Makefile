@@ -45,7 +45,7 @@ run: $(READY) ## run the operator of this checkout against the current context (
 
 test: sandbox ## run every gate and every test; a skipped test fails it
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check programs
-	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest --no-header $(if $(ARGS),,-p tests.support.complete) -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= $(ARGS)
 	$(if $(ARGS),,@$(COVERED))
 
 programs: sandbox ## build the programs that tests need, or fetch them, into the cache
@@ -60,7 +60,7 @@ test-matrix: sandbox ## run the tests that depend on the API server on each olde
 	@$(BIN)/python -m tests.matrix -n $(PROCESSES) $(RELEASES)
 
 soak: sandbox programs ## run the sweeps longer and with other draws than make test does; TIMES=10, SEED=… for the same again
-	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile \
+	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header $(if $(ARGS),,-p tests.support.complete) -n $(PROCESSES) --dist loadfile \
 		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/simulation tests/unit/offline/convert \
 		tests/unit/core tests/unit/api tests/unit/kube/test_state_secret.py tests/unit/controllers/test_workqueue.py \
 		tests/faults/test_random_kills.py tests/faults/test_kill_sweep.py tests/faults/test_kill_again.py \

@@ -45,7 +45,7 @@ def count(folder: Path) -> int:
     found = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            found += str(folder) in (process / "cmdline").read_text()
+            found += os.fsencode(folder) in (process / "cmdline").read_bytes()
         except OSError:  # it ended
             continue
     return found

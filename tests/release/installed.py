@@ -59,7 +59,7 @@ def archived(into: Path | None = None) -> Path:
 
 def _key() -> str:
     """Name the folder by all that decides what is made."""
-    ours = (path for path in ROOT.glob("operator/**/*") if path.is_file() and path.suffix != ".pyc")
+    ours = (path for path in ROOT.glob("operator/**/*") if "__pycache__" not in path.parts and path.is_file())
     sources = sorted([*ours, *ROOT.glob("release/*.py"), *ROOT.glob("requirements*.txt")])
     contents = b"".join(path.read_bytes() for path in sources)
     return hashlib.sha256(sys.version.encode() + contents).hexdigest()[:16]

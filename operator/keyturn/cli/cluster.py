@@ -26,12 +26,12 @@ __all__ = ["Cluster", "beside", "pause_after", "run", "sentence"]
 _REQUEST_TIMEOUT = 10.0
 """Request timeout in seconds, for interactive use."""
 _LONGEST_PAUSE = 30.0
+"""Seconds that an overloaded API server may ask a command to wait."""
 _CAUSES = {
     "ClientConnectorDNSError": "its name cannot be resolved",
     "ClientConnectorError": "it accepts no connection",
 }
 """Causes of a failed request by the class of its error."""
-"""Seconds that an overloaded API server may ask a command to wait."""
 _READS = frozenset({"get", "list", "watch"})
 
 _Answer = TypeVar("_Answer")

@@ -156,9 +156,10 @@ def _awaited_pods(status: ManagedSecretStatus) -> str | None:
 def _start(before: ManagedSecretStatus, after: ManagedSecretStatus) -> str | None:
     """Return when a requested rotation starts, if the next date is sooner than before the request."""
     then, now = before.next_rotation_time, after.next_rotation_time
-    if after.rotation is not None or now is None or (then is not None and now >= then):
+    is_sooner = now is not None and (then is None or now < then)
+    if now is None or not is_sooner or after.rotation or after.revision != before.revision:
         return None
-    return f"it starts when its window opens, at {clock(now)}"
+    return f"it starts at {clock(now)}"
 
 
 def trouble_of(found: ManagedSecret) -> str | None:

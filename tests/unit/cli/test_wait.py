@@ -93,7 +93,7 @@ async def test_a_wait_that_ends_before_the_window_opens_names_it(monkeypatch: py
         await followed(monkeypatch, found(nextRotationTime="2027-02-01T01:00:00Z"), later, takes_up=False)
 
     assert timeout.value.message == (
-        "timed out after 15m waiting for auth: it starts when its window opens, at 2026-12-05 01:00:00 UTC"
+        "timed out after 15m waiting for auth: it starts at 2026-12-05 01:00:00 UTC"
     )
 
 

@@ -20,7 +20,7 @@ _NAME: Final = "version"
 def point_of(elected: Election | None) -> Point:
     holder = elected.holder if elected else None
     if holder is None:
-        cause = "no replica leads" if elected else "the Lease was not read"
+        cause = "no replica leads" if elected else "no Lease was read"
         said = f"unknown: {cause}; this command line is {build.version()}"
         return Point.warn(_NAME, said, "see the point lease")
     if not holder.version:

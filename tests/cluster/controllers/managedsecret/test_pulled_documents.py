@@ -163,9 +163,17 @@ def test_two_documents_that_bring_the_same_key_are_distinguished(space: Space, f
         ('{"a b": "x"}', "InvalidKeys", "whose name makes no key of a Secret, number 1 of 1 there"),
         ('{"a": "x", "a.previous": "x"}', "InvalidKeys", "makes no key of a Secret, number 2 of 2 there"),
         ("{}", "EmptyValue", "is empty"),
-        ("plain", "ProviderError", "NotJson: the value is no JSON object; read it by data"),
+        (
+            "plain",
+            "ProviderError",
+            "the value is no JSON object; read it by data instead of dataFrom (NotJson)",
+        ),
         ('["x"]', "ProviderError", "NoProperties"),
-        ('{"b": "x", "a": null}', "ProviderError", "NoValue: the property 'a' is null"),
+        (
+            '{"b": "x", "a": null}',
+            "ProviderError",
+            "the property 'a' is null; give it a value at the store (NoValue)",
+        ),
     ],
     ids=["a blank", "an old name", "no property", "no JSON", "a list", "null"],
 )
