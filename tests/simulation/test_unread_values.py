@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import traceback
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -231,6 +232,17 @@ async def test_a_value_that_is_now_made_from_it_waits_with_the_rotation_and_name
     await cluster.settle()
 
     assert plain(cluster)["password"] != before["password"]
+
+
+async def test_the_kept_problem_of_a_read_refers_to_no_frame_with_values() -> None:
+    cluster = await begun(PASSWORD, registry("password"))
+    cluster.change_managed()["data"] = [PASSWORD, registry("api"), TYPO]
+    declare(cluster)
+    await hours_pass(cluster)
+    problem = cluster.memory.stores.pulls.record(KEY).problem
+    assert problem
+    frames = {frame.f_code.co_name for frame, _ in traceback.walk_tb(problem.__traceback__)}
+    assert "generate_revision" not in frames
 
 
 async def test_a_value_that_is_read_again_stays_in_the_rotation_of_an_emergency() -> None:

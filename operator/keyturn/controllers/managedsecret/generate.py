@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn import templates
 from keyturn.controllers.background import begin
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.emergency import CREATION_PRECISION
 from keyturn.core.observation.store_reads import being_made
 from keyturn.core.reasons import ErrorReason, RevisionReason
@@ -93,7 +93,7 @@ async def _collect_values(
     fresh = transitions.with_dependents(step.reason.fresh, needs)
     absent = transitions.with_dependents(step.reason.awaited - before.keys(), needs)
     if observed.pulled.problem and absent & fresh & before.keys():
-        raise observed.pulled.problem
+        raise copied(observed.pulled.problem)
     login = staged_login(fresh, observed.state, desired)
     values: dict[str, ItemValues] = {}
     made_now: set[str] = set()
