@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from keyturn.core.labels import ROTATE
 from keyturn.stores.providers.errors import Unreachable
-from tests.simulation.simulated_cluster import KEY
+from tests.simulation.simulated_cluster import KEY, MANAGED
 from tests.simulation.simulated_stores import APP, StoreCluster
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ async def test_the_first_entry_that_is_removed_takes_no_other_with_it_while_the_
 
 
 OURS = {"name": "user", "literal": "ours"}
+PASSWORD = {"name": "password", "generate": {"password": {}}}
 NOTE = {"name": "note", "literal": "x"}
 
 
@@ -126,3 +128,28 @@ async def test_a_key_that_data_no_longer_has_stays_until_the_store_is_read() -> 
     await cluster.settle()
 
     assert (plain(cluster)["user"], restarts(cluster)) == ("ours", [])
+
+
+@pytest.mark.parametrize("why", ["requested", "due"])
+async def test_a_rotation_does_not_wait_for_a_store_that_no_longer_has_the_key(why: str) -> None:
+    spec = {"data": [PASSWORD, OURS], "dataFrom": [every(APP)], "rotation": {"every": "30d"}}
+    cluster = await begun(spec, app={"user": "of-the-store"})
+    before = plain(cluster)
+    of_store = cluster.outside.holds.pop(APP)
+    cluster.change_managed()["data"] = [PASSWORD]
+    if why == "requested":
+        cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = "1"
+        cluster.touch_managed()
+    else:
+        cluster.now += timedelta(days=31)
+    await cluster.settle()
+    rotated = plain(cluster)
+    assert rotated["password"] != before["password"]
+    assert rotated == {**before, "password": rotated["password"]}
+    assert cluster.state().facts.newest.number == 2
+
+    cluster.outside.holds[APP] = of_store
+    cluster.memory.stores.retry(KEY, cluster.now)
+    await cluster.settle()
+
+    assert plain(cluster) == {**rotated, "user": "of-the-store"}

@@ -20,6 +20,8 @@ __all__ = ["entries_to_read", "without_awaited"]
 
 _PRESSING = frozenset({RevisionReason.EMERGENCY, RevisionReason.ENDING})
 """Reasons that do not wait for a store that cannot be read: the present values are exposed, or expire."""
+_ROTATIONS = frozenset({RevisionReason.TRIGGERED, RevisionReason.ROTATION_DUE})
+"""Reasons that do not wait either if a removed item alone makes entries of dataFrom awaited: its values stay."""
 
 
 def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> frozenset[str]:
@@ -41,13 +43,20 @@ def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> 
 def without_awaited(reasons: list[Reason], observed: Observed, desired: Desired) -> list[Reason]:
     """Return the pressing reasons alone if the others wait for stores that cannot be read.
 
-    The rest of the change, such as an added item, follows when they are read. A first read, which is in progress, is
-    awaited.
+    A rotation is pressing as well if a revision before the read keeps all that is awaited. The rest of the change,
+    such as an added item, follows when they are read. A first read, which is in progress, is awaited.
     """
     problem = observed.pulled.problem
     if observed.state is None or problem is None or problem.reason == ErrorReason.READING_STORES:
         return reasons
     pulled = frozenset(item.name for item in desired.pulled)
     awaited = frozenset(name for reason in reasons for name in reason.fresh & pulled)
-    pressing = [replace(reason, awaited=awaited) for reason in reasons if reason.name in _PRESSING]
+    names = _PRESSING | _ROTATIONS if _are_kept(awaited, observed, desired, observed.state) else _PRESSING
+    pressing = [replace(reason, awaited=awaited) for reason in reasons if reason.name in names]
     return pressing if awaited and pressing else reasons
+
+
+def _are_kept(awaited: frozenset[str], observed: Observed, desired: Desired, state: StateFacts) -> bool:
+    """Whether a revision before the read keeps every awaited key: none is of an added item, or of a renamed one."""
+    is_renamed = any(desired.keys.get(name, keys) != keys for name, keys in state.keys.items())
+    return not is_renamed and awaited <= entries_to_read(observed, desired, state)

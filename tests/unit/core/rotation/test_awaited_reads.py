@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.labels import ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Begin, Reason, Rest
 from keyturn.core.rotation.triggers import reason_for_revision
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.revision import Validity
 from tests.unit.core.builders import (
     API_KEY,
@@ -19,6 +22,7 @@ from tests.unit.core.builders import (
     PASSWORD,
     UID,
     USERNAME,
+    managed,
     minutes,
     observed,
     revision,
@@ -130,6 +134,48 @@ def test_a_value_that_expires_does_not_wait_for_an_added_one() -> None:
     step = next_step(observed(WITH_ADDED, state=ENDING, pulled=NO_ANSWER))
     assert isinstance(step, Begin)
     assert (step.reason.name, step.reason.awaited) == ("Ending", ASKED.awaited)
+
+
+A_KEY_WAS_REMOVED = look_at({"dataFrom[0]": {"a": "a"}, **OURS}, pulled=Pulled(problem=GONE))
+A_KEY_WAS_RENAMED = look_at(
+    {"dataFrom[0]": {"a": "a"}, "username": {"value": "login"}},
+    {"data": [PASSWORD, USERNAME]},
+    pulled=Pulled(problem=GONE),
+)
+A_KEY_WAS_MOVED = look_at(
+    {"dataFrom[0]": {"a": "a"}, **OURS}, {"data": [PASSWORD, API_KEY]}, pulled=Pulled(problem=GONE)
+)
+
+
+def with_request(look: Observed) -> Observed:
+    metadata = look.managed.metadata
+    asking = metadata.model_copy(update={"annotations": {ROTATE: "a"}})
+    return replace(look, managed=look.managed.model_copy(update={"metadata": asking}))
+
+
+def test_a_requested_rotation_does_not_wait_for_the_keys_of_a_removed_item() -> None:
+    step = next_step(with_request(A_KEY_WAS_REMOVED))
+    assert isinstance(step, Begin)
+    assert (step.reason.name, step.reason.fresh, step.reason.awaited) == (
+        "Triggered",
+        frozenset({"password"}),
+        frozenset({"dataFrom[0]"}),
+    )
+
+
+def test_a_due_rotation_does_not_wait_for_the_keys_of_a_removed_item() -> None:
+    spec = {**ONE_ENTRY, "rotation": {"every": "1h"}}
+    desired = resolve_spec(managed(spec), None)
+    step = next_step(replace(A_KEY_WAS_REMOVED, desired=desired, now=NOW + timedelta(days=9)))
+    assert isinstance(step, Begin)
+    assert (step.reason.name, step.reason.awaited) == ("RotationDue", frozenset({"dataFrom[0]"}))
+
+
+@pytest.mark.parametrize("look", [A_KEY_WAS_RENAMED, A_KEY_WAS_MOVED], ids=["renamed", "added"])
+def test_a_requested_rotation_waits_with_what_it_would_not_keep(look: Observed) -> None:
+    step = next_step(with_request(look))
+    assert isinstance(step, Rest)
+    assert step.problem == GONE
 
 
 def test_an_emergency_without_an_added_value_awaits_nothing() -> None:
