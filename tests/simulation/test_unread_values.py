@@ -166,6 +166,26 @@ async def test_a_template_that_reads_the_added_value_stays_as_it_was() -> None:
     assert plain(cluster)["url"] == f"there:{rotated['password']}"
 
 
+async def test_a_template_that_reads_a_removed_value_stays_as_it_was() -> None:
+    old, new = {"url": "{{ token }}:{{ password }}"}, {"url": "{{ api }}:{{ password }}"}
+    token = {"name": "token", "generate": {"password": {}}}
+    cluster = await begun(PASSWORD, token, target={"template": {"data": old}})
+    spec = cluster.change_managed()
+    spec["data"] = [PASSWORD, TYPO]
+    spec["target"] = {"template": {"data": new}}
+    before = plain(cluster)
+    declare(cluster)
+    await hours_pass(cluster)
+    rotated = plain(cluster)
+    assert rotated["password"] != before["password"]
+    assert rotated == {"password": rotated["password"], "url": f"{before['token']}:{rotated['password']}"}
+
+    mend(cluster)
+    await cluster.settle()
+
+    assert plain(cluster)["url"] == f"there:{rotated['password']}"
+
+
 async def test_removed_values_of_stores_stay_until_those_that_take_their_places_are_read() -> None:
     cluster = StoreCluster({"data": [PASSWORD]})
     cluster.outside.keep("prod/a", {"a": "1"})

@@ -292,20 +292,26 @@ async def _render(
     """Render in a thread: a template is code of a tenant.
 
     Templates that read what is awaited from stores follow with it; until then the recorded ones are rendered.
+    These read removed values as well, which are not in the revision.
     """
     before = state.current if state else None
 
-    async def render(texts: Mapping[str, str]) -> Mapping[str, Rendered]:
+    async def render(texts: Mapping[str, str], inputs: Mapping[str, ItemValues]) -> Mapping[str, Rendered]:
         if not texts:
             return {}
-        return await threadpools.for_tenant(namespace, templates.rendered, texts, values, before, now)
+        return await threadpools.for_tenant(namespace, templates.rendered, texts, inputs, before, now)
 
     try:
-        return await render(desired.templates)
+        return await render(desired.templates, values)
     except templates.TemplateFailed:
         if state is None or not reason.awaited:
             raise
-    return await render(state.facts.templates)
+    removed = {
+        name: one.settled()
+        for name, one in state.current.values.items()
+        if name not in values and not is_found(name)
+    }
+    return await render(state.facts.templates, {**removed, **values})
 
 
 def _content_of(revision: Revision, state: State | None) -> transitions.Content:
