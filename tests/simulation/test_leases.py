@@ -299,6 +299,17 @@ def foreign_target() -> Body:
     }
 
 
+async def test_a_key_that_data_no_longer_has_comes_with_another_lease() -> None:
+    note = {"name": "note", "literal": "x"}
+    every = {"storeRef": VAULT, "remoteRef": {"key": "creds/orders"}}
+    cluster = LeaseCluster(data=[note, {"name": "username", "literal": "ours"}], dataFrom=[every])
+    await cluster.settle()
+    assert base64.b64decode(cluster.data()["username"]) == b"ours"
+    cluster.change_managed()["data"] = [note]
+    await cluster.settle()
+    assert cluster.published() == cluster.lender.alive() == {"creds/orders/2"}
+
+
 async def test_no_credentials_are_requested_for_a_foreign_secret() -> None:
     cluster = LeaseCluster(target={"adopt": "IfUnowned"})
     cluster.put(TARGET, foreign_target())

@@ -19,6 +19,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.reasons import EventReason
+from keyturn.core.rotation.awaited_reads import freed_keys
 from keyturn.core.rotation.leases import refusal_of
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.times import clock
@@ -56,6 +57,7 @@ _RETRY_DELAY: Final = timedelta(seconds=30)
 _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _REFUSED_DELAY: Final = timedelta(minutes=5)
 _MAX_REFUSED_DELAY: Final = timedelta(hours=1)
+_MIN_DURATION: Final = timedelta(seconds=1)
 
 
 @dataclass(slots=True, eq=False)
@@ -296,7 +298,7 @@ class LeaseManager:
         return LeasedValue(held.lease, held.found) if held else None
 
     def _current(self, source: Source) -> LeasedValue | None:
-        """Return the recorded lease, if all items that read the key have their value from it."""
+        """Return the recorded lease, if all items that read the key have all of their values from it."""
         if self._state is None or self._reissue:
             return None
         kept = [
@@ -305,6 +307,8 @@ class LeaseManager:
             if item.source and item.source.place == source.place
         ]
         if not all(one and item.source and one.recipe == item.source.text for item, one in kept):
+            return None
+        if any(item.spreads for item, _ in kept) and freed_keys(self._desired, self._state.facts):
             return None
         names = {one.lease for _, one in kept if one}
         lease = next((lease for lease in self._state.facts.leases if {lease.id} == names), None)
@@ -360,9 +364,6 @@ class LeaseManager:
     @property
     def _recorded(self) -> Iterator[str]:
         return (lease.id for lease in self._state.facts.leases) if self._state else iter(())
-
-
-_MIN_DURATION: Final = timedelta(seconds=1)
 
 
 def _lease_of(place: str, lease: ProviderLease, asked: datetime) -> StoreLease:

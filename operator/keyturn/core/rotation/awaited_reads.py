@@ -16,12 +16,23 @@ if TYPE_CHECKING:
 
     from .steps import Reason
 
-__all__ = ["entries_to_read", "without_awaited"]
+__all__ = ["entries_to_read", "freed_keys", "without_awaited"]
 
 _PRESSING = frozenset({RevisionReason.EMERGENCY, RevisionReason.ENDING})
 """Reasons that do not wait for a store that cannot be read: the present values are exposed, or expire."""
 _ROTATIONS = frozenset({RevisionReason.TRIGGERED, RevisionReason.ROTATION_DUE})
 """Reasons that do not wait either if a removed item alone makes entries of dataFrom awaited: its values stay."""
+
+
+def freed_keys(desired: Desired, state: StateFacts) -> frozenset[str]:
+    """Return the keys of recorded items of `data` that no item of the spec has; entries of dataFrom may have them."""
+    before = {
+        key
+        for name, keys in state.keys.items()
+        if not (is_spread(name) or is_found(name))
+        for key in keys.values()
+    }
+    return frozenset(before - desired.item_keys)
 
 
 def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> frozenset[str]:
@@ -31,13 +42,7 @@ def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> 
     over those of dataFrom, so a key that `data` no longer has may be one of any entry.
     """
     known = frozenset(item.name for item in desired.items if item.spreads and item.name in state.names)
-    before = {
-        key
-        for name, keys in state.keys.items()
-        if not (is_spread(name) or is_found(name))
-        for key in keys.values()
-    }
-    return known if before - desired.item_keys else known & observed.unfit
+    return known if freed_keys(desired, state) else known & observed.unfit
 
 
 def without_awaited(reasons: list[Reason], observed: Observed, desired: Desired) -> list[Reason]:

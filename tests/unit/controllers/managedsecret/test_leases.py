@@ -21,7 +21,8 @@ from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import GiveBack
-from keyturn.core.state.revision import Revision
+from keyturn.core.state.revision import LITERAL, ItemValues, Revision
+from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
 from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores, texts
@@ -225,6 +226,20 @@ async def test_what_was_never_asked_for_is_of_another_loan(reader: LeaseReader, 
     await reader.take_in()
     reader.spec = spec
     assert user(await reader.read()) == "user-2"
+
+
+async def test_of_a_key_that_data_no_longer_has_another_is_taken_once(reader: LeaseReader) -> None:
+    note, hidden = {"name": "note", "literal": "x"}, {"name": "username", "literal": "ours"}
+    reader.spec = {**ALL, "data": [note, hidden]}
+    reading = await reader.read()
+    recorded = {"username": ItemValues(LITERAL, {"value": Value.of_text("ours")}, {"value": "username"})}
+    kept = Revision({**reading.values, **recorded})
+    keys = {name: one.keys for name, one in kept.values.items()}
+    reader.state = builders.record((builders.revision(), kept), leases=reading.leases, keys=keys)
+    reader.restart()
+    assert (await reader.read()).values == reading.values
+    reader.spec = {**ALL, "data": [note]}
+    assert user(await reader.read()) == user(await reader.read()) == "user-2"
 
 
 async def test_one_that_is_given_back_is_replaced(reader: LeaseReader) -> None:
