@@ -149,9 +149,8 @@ class InformerCache:
 
     def secrets_of_others(self, key: ObjectKey) -> set[str]:
         """Return the names of the Secrets that the other ManagedSecrets of a namespace have, by their statuses."""
-        others = (one for one in self.managed_in(key.namespace) if one != key)
-        found = ((one, self._managed.secret_in_status(one)) for one in others)
-        return {name for one, secret in found if secret for name in (state_name(one.name), secret)}
+        found = self._managed.in_statuses(key.namespace).items()
+        return {name for one, secret in found if one != key.name for name in (state_name(one), secret)}
 
     def managed_namespaces(self) -> Collection[str]:
         """Return the namespaces with ManagedSecrets."""

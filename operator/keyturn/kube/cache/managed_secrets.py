@@ -62,6 +62,8 @@ class ManagedSecretCache:
         self._large: set[ObjectKey] = set()
         self._labels: defaultdict[str, dict[ObjectKey, bytes]] = defaultdict(dict)
         """Labels of the ManagedSecrets by namespace."""
+        self._in_status: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        """By namespace and name the target Secret in the status: those of a whole namespace are compared."""
         self._size = 0
 
     def put(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
@@ -75,11 +77,13 @@ class ManagedSecretCache:
         self._kept[key] = kept
         self._labels[key.namespace][key] = b"{}" if self._is_large(len(labels)) else labels
         self._size += self._size_of(key)
+        self._note_secret(key, body.get("status"))
 
     def drop(self, key: ObjectKey) -> None:
         self._size -= self._size_of(key)
         self._kept.pop(key, None)
         self._large.discard(key)
+        self._note_secret(key, None)
         if labels := self._labels.get(key.namespace):
             labels.pop(key, None)
             if not labels:
@@ -104,10 +108,9 @@ class ManagedSecretCache:
         )
         return {name for name in (asked or key.name, in_status) if isinstance(name, str) and name.strip(".")}
 
-    def secret_in_status(self, key: ObjectKey) -> str | None:
-        """Return the name of the target Secret that an object has, or has had last."""
-        name = ((self.get(key) or {}).get("status") or {}).get("secretName")
-        return name if isinstance(name, str) else None
+    def in_statuses(self, namespace: str) -> Mapping[str, str]:
+        """Return by name the target Secret that each object of a namespace has, or has had last."""
+        return self._in_status.get(namespace, {})
 
     def labels(self, key: ObjectKey) -> Mapping[str, str]:
         written = self._labels.get(key.namespace, {}).get(key)
@@ -124,6 +127,14 @@ class ManagedSecretCache:
 
     def __contains__(self, key: ObjectKey) -> bool:
         return key in self._kept
+
+    def _note_secret(self, key: ObjectKey, status: Any) -> None:
+        known = self._in_status[key.namespace]
+        known.pop(key.name, None)
+        if isinstance(status, dict) and isinstance(secret := status.get("secretName"), str):
+            known[key.name] = secret
+        if not known:
+            del self._in_status[key.namespace]
 
     def _size_of(self, key: ObjectKey) -> int:
         labels = self._labels.get(key.namespace, {}).get(key, b"")

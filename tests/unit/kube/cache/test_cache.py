@@ -20,7 +20,7 @@ from keyturn.core.keys import (
     WorkloadKey,
 )
 from keyturn.kube.cache.cache import InformerCache, namespace_key
-from keyturn.kube.cache.managed_secrets import WHOLE
+from keyturn.kube.cache.managed_secrets import WHOLE, ManagedSecretCache
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core.builders import use, workload
 
@@ -614,6 +614,24 @@ def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:
 
     cache.drop_secret(ObjectKey("shop", "two"))
     assert cache.written_by(DB) == set()
+
+
+def test_secrets_of_others_are_known_without_a_parsed_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked for at each observation of an object with a Secret under an earlier name."""
+    cache = InformerCache()
+    others = {"cache": "sessions", "mail": 7, "queue": "queue", "gone": "gone"}
+    for version, (name, has) in enumerate({"db": "db", **others}.items(), start=1):
+        cache.put_managed(managed(version, name) | {"status": {"secretName": has}})
+    cache.put_managed(managed(9, "queue") | {"status": {"secretName": "jobs"}})
+    cache.drop_managed(ObjectKey("shop", "gone"))
+    parsed: list[ObjectKey] = []
+    monkeypatch.setattr(ManagedSecretCache, "get", lambda _, key: parsed.append(key))
+
+    found = cache.secrets_of_others(DB)
+
+    assert parsed == []
+    assert found == {"cache-keyturn", "sessions", "queue-keyturn", "jobs"}
+    assert cache.secrets_of_others(ObjectKey("bank", "db")) == set()
 
 
 # Workloads
