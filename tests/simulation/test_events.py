@@ -134,20 +134,35 @@ async def test_a_rollout_that_fails_is_reported_with_the_return() -> None:
     ]
 
 
-async def test_a_rollback_reports_the_requested_rotation_that_it_supersedes() -> None:
+@pytest.mark.parametrize(
+    ("windows", "why"),
+    [
+        pytest.param(
+            [{"cron": "0 3 * * *", "duration": "1h"}],
+            "requested; the rotation that was requested before is superseded",
+            id="waits for its window",
+        ),
+        pytest.param([], "requested", id="starts after the rollback"),
+    ],
+)
+async def test_a_rollback_reports_the_requested_rotation_that_it_supersedes(
+    windows: list[dict[str, str]], why: str
+) -> None:
     cluster = rotating()
     posted = await settled(cluster, "api")
     ask(cluster)
     await cluster.settle()
     annotations = cluster.objects[MANAGED]["metadata"]["annotations"]
+    if windows:
+        cluster.change_managed().setdefault("rotation", {})["windows"] = windows
+        annotations |= {ROTATE: "waits"}
+        await cluster.settle()
     annotations |= {ROTATE: "waits", ROLLBACK: "1"}
     cluster.touch_managed()
     await cluster.settle()
 
     (note,) = [note for _, reason, note in posted.notes if reason == "RolledBack"]
-    assert note == (
-        "rolled back from revision 2 to 1: requested; the rotation that was requested before is superseded"
-    )
+    assert note == f"rolled back from revision 2 to 1: {why}"
 
 
 async def test_a_request_to_return_to_the_current_revision_is_no_rollback() -> None:

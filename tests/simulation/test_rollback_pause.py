@@ -180,6 +180,20 @@ async def test_a_request_for_the_current_revision_supersedes_a_rotation_that_wou
     assert facts_of(cluster) == (2, "Held")
 
 
+async def test_a_rotation_that_was_requested_after_a_rollback_starts_although_both_are_seen_together() -> (
+    None
+):
+    """No operator has looked between the two requests, such as while another replica takes over."""
+    cluster = await rotated()
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROLLBACK] = "1"
+    cluster.now += timedelta(seconds=5)
+    await ask(cluster, ROTATE, "after")
+
+    assert cluster.pods["api"].restarted_for[-1] == 3
+    assert facts_of(cluster) == (3, "Idle")
+    assert status_of(cluster).last_trigger == "after"
+
+
 async def waiting_for_window() -> Cluster:
     """Return a cluster at revision 2 in which a requested rotation waits for a window."""
     cluster = await rotated()

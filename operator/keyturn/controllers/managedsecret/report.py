@@ -14,7 +14,7 @@ from keyturn.core.policy.rules import denies, joined_messages
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.durations import duration_of
-from keyturn.core.rotation.rollback import failures
+from keyturn.core.rotation.rollback import failures, supersedes_request
 from keyturn.core.rotation.rollout import goes_back
 from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
@@ -251,8 +251,8 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
     if step.failed:
         count_failed(observed)
         report_failed_workloads(key, observed, context)
-    superseded = "; the rotation that was requested before is superseded" if observed.is_requested else ""
-    asked = f"requested{superseded}"
+    superseded = "; the rotation that was requested before is superseded"
+    asked = f"requested{superseded if supersedes_request(step, observed) else ''}"
     why = f"workloads did not become ready; {failures(observed)}" if step.failed else asked
     note = f"rolled back from revision {step.rolled_back} to {step.number}: {why}"
     context.events.record(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
-from keyturn.core.reasons import ErrorReason
+from keyturn.core.reasons import ConditionReason, ErrorReason
 
 from . import steps
 from .credential_slots import may_open, previous_still_open
@@ -17,6 +17,7 @@ from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
 from .rollout import next_changes, progress_of_workloads
 from .rollout_obstacles import denied_until, stuck_pod_message
+from .triggers import waits_for_previous, waits_until
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
@@ -36,6 +37,7 @@ __all__ = [
     "refuse_unknown_return",
     "requested_return",
     "return_after_failure",
+    "supersedes_request",
 ]
 
 # A suffix makes the same request new: "3" was handled, "3/again" was not. Two words of it are
@@ -59,6 +61,27 @@ def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | Non
         return None
     refuse_change(observed, desired, f"{ROLLBACK} asks for revision {asked}")
     return steps.GoBack(asked, state.current_number, failed=False, lasts=HOLD in options)
+
+
+def supersedes_request(step: steps.GoBack, observed: Observed) -> bool:
+    """Whether a requested rollback supersedes a rotation that was requested before it and has not begun.
+
+    One that an earlier pass has not seen to wait may have been requested later: it starts after the rollback.
+    """
+    pause = observed.state.rollback_pause if observed.state else None
+    generation = observed.managed.metadata.generation
+    pauses = step.number != step.rolled_back or (pause is not None and pause.generation == generation)
+    return not step.failed and pauses and observed.is_requested and _has_waited(observed)
+
+
+def _has_waited(observed: Observed) -> bool:
+    """Whether a requested rotation waited at the last status: for a window, or behind a rotation in progress."""
+    status, desired = observed.managed.status, observed.desired
+    waits = ("Rotating", ConditionReason.WAITS_FOR_WINDOW)
+    if waits in ((one.type, one.reason) for one in status.conditions):
+        return True
+    still_waits = waits_until(observed) or (desired and waits_for_previous(observed, desired))
+    return status.rotation is not None and bool(still_waits)
 
 
 def refuse_unknown_return(observed: Observed, desired: Desired) -> None:

@@ -26,7 +26,7 @@ from .credential_slots import (
 )
 from .decision import next_number
 from .publication import is_current_published, publication_of
-from .rollback import failures
+from .rollback import failures, supersedes_request
 from .rollout import is_under_way
 
 if TYPE_CHECKING:
@@ -429,13 +429,8 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
 
 
 def _triggers_after(step: steps.GoBack, state: StateFacts, observed: Observed) -> Triggers:
-    """Return the handled requests: one for a rollback supersedes a rotation that has not begun.
-
-    `last` stays, since that rotation was not done.
-    """
-    pause, generation = state.rollback_pause, observed.managed.metadata.generation
-    pauses = step.number != step.rolled_back or (pause is not None and pause.generation == generation)
-    if not step.failed and pauses:
+    """Return the handled requests; `last` is not one that is superseded, since that rotation was not done."""
+    if supersedes_request(step, observed):
         return replace(state.triggers.with_handled(observed.requested), last=state.triggers.last)
     return replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
 

@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 ROLLBACK = {"keyturn.dev/rollback": "2026-11"}
 ROTATE = {"keyturn.dev/rotate": "leaver"}
+WAITS = {
+    "type": "Rotating",
+    "status": "False",
+    "reason": "WaitsForWindow",
+    "message": "",
+    "lastTransitionTime": NOW,
+}
+RUNNING = {"id": "r", "reason": "Due", "step": "RollOut", "startedAt": NOW}
+SHUT = {"cron": f"{(NOW - minutes(60)).minute} {(NOW - minutes(120)).hour} * * *", "duration": "1m"}
 
 
 def state(*numbers: int) -> StateFacts:
@@ -150,17 +159,44 @@ def test_a_request_for_the_current_revision_changes_how_long_the_pause_lasts(las
         pytest.param(GoBack(2, 2, failed=False), 0, "before", id="to the current revision, pause over"),
     ],
 )
-def test_a_rollback_on_request_supersedes_a_rotation_that_has_not_begun(
+def test_a_rollback_on_request_supersedes_a_rotation_that_has_waited(
     step: GoBack, pause: int | None, handled: str
 ) -> None:
     paused = None if pause is None else RollbackPause(3, pause, NOW, failed=False)
-    before = replace(
-        state(2, 1), triggers=Triggers(annotation="before", last="before"), rollback_pause=paused
+    before = replace(asked_before(), rollback_pause=paused)
+    observed = make.observed(annotations=ROTATE | ROLLBACK, state=before, status={"conditions": [WAITS]})
+
+    assert record(step, before, observed, NOW).triggers == asked_before(handled, rollback="2026-11").triggers
+
+
+@pytest.mark.parametrize(
+    ("status", "windows", "handled"),
+    [
+        pytest.param({}, [], "before", id="it was not seen before"),
+        pytest.param({}, [SHUT], "before", id="it was not seen before, and the window is shut"),
+        pytest.param({"rotation": RUNNING}, [SHUT], "leaver", id="it waits behind a rotation for a window"),
+        pytest.param({"rotation": RUNNING}, [], "before", id="it supersedes the rotation in progress"),
+    ],
+)
+def test_a_rotation_that_may_have_been_requested_after_a_rollback_is_not_superseded(
+    status: dict[str, Any], windows: list[dict[str, str]], handled: str
+) -> None:
+    before = asked_before()
+    observed = make.observed(
+        {"rotation": {"every": "90d", "windows": windows}},
+        annotations=ROTATE | ROLLBACK,
+        state=before,
+        status=status,
     )
 
-    after = record(step, before, make.observed(annotations=ROTATE | ROLLBACK), NOW).triggers
+    after = record(GoBack(1, 2, failed=False), before, observed, NOW)
 
-    assert after == Triggers(annotation=handled, last="before", rollback="2026-11")
+    assert after.triggers == asked_before(handled, rollback="2026-11").triggers
+
+
+def asked_before(annotation: str = "before", rollback: str | None = None) -> StateFacts:
+    triggers = Triggers(annotation=annotation, last="before", rollback=rollback)
+    return replace(state(2, 1), triggers=triggers)
 
 
 def test_a_rollback_on_request_records_how_long_the_pause_lasts() -> None:
