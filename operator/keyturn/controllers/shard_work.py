@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from datetime import timedelta
 
+    from keyturn.core.keys import StoreKey
+
     from .context import Context
     from .event_handlers import EventHandlers, Key
     from .managedsecret.memory import Memory
@@ -71,6 +73,7 @@ class Shards:
         self._context, self._memory, self._handlers, self._queue = context, memory, handlers, queue
         self._list_objects, self._list_secrets = lists
         self._leave_at_rest = leave_at_rest
+        context.stores.is_used = self._uses
         self._report()
 
     def of(self, key: Key) -> int:
@@ -110,11 +113,13 @@ class Shards:
 
         ManagedSecrets of every shard use the stores of the cluster. Operations at a target need no open client.
         """
+        self._context.stores.forget_each(lambda key: not self._uses(key))
         is_idle = not self._open
-        self._context.stores.forget_each(
-            lambda key: is_idle or (self.of(key) == shard and not key.is_for_all)
-        )
         self._context.databases.forget_each(lambda key: is_idle or self.of(key) == shard)
+
+    def _uses(self, key: StoreKey) -> bool:
+        """Whether an object of an open shard may use a store."""
+        return bool(self._open) and (key.is_for_all or self.of(key) in self._open)
 
     def close(self) -> None:
         """Report that the process leads no more: all work has ended."""

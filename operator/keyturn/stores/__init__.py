@@ -17,6 +17,7 @@ Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -89,6 +90,10 @@ class Stores:
         self._shared: dict[StoreKey, StoreClient] = {}
         self._pasts: dict[StoreKey, Past] = {}
         """By name, so that a store that hangs is not new after each change of its spec."""
+        self._at_leases: Counter[StoreKey] = Counter()
+        """Requests for leases in the background."""
+        self.is_used: Callable[[StoreKey], bool] = lambda _: True
+        """Whether this process keeps a store open; for one of a lost shard leases only are still revoked."""
         self._is_closed = False
 
     def identity(self, ref: StoreRef, namespace: str) -> str | None:
@@ -202,7 +207,8 @@ class Stores:
 
     def lease(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[RemoteValue | Failure]:
         """Acquire a credential, even if the caller is cancelled; a failure is a result of the task."""
-        return self._tasks.start(_outcome(self._acquire(ref, namespace, key)))
+        store = StoreKey.of(ref, namespace)
+        return self._tasks.start(self._in_background(store, self._acquire(ref, namespace, key)))
 
     async def renew_lease(
         self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
@@ -230,7 +236,20 @@ class Stores:
         self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
     ) -> asyncio.Task[Failure | None]:
         """Revoke a lease that no state records; if that fails, the lease expires."""
-        return self._tasks.start(_outcome(self.revoke_lease(ref, namespace, key, lease)))
+        store = StoreKey.of(ref, namespace)
+        return self._tasks.start(self._in_background(store, self.revoke_lease(ref, namespace, key, lease)))
+
+    async def _in_background(self, store: StoreKey, asking: Coroutine[Any, Any, T]) -> T | Failure:
+        """Send a request for a lease; the last one closes a store that this process does not use."""
+        self._at_leases[store] += 1
+        try:
+            return await _outcome(asking)
+        finally:
+            self._at_leases[store] -= 1
+            if not self._at_leases[store]:
+                del self._at_leases[store]
+                if not self.is_used(store):
+                    self.forget(store)
 
     async def _acquire(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
         shared, path = self._place(ref, namespace, key)

@@ -19,6 +19,7 @@ from keyturn.core.shards import shard_of
 from keyturn.databases import settings as target_settings
 from keyturn.stores import settings as store_settings
 from keyturn.stores.providers import provider_of
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import StoreError, Unreachable
 from tests.unit.databases.fake_targets import KEY, FakeEngine, FakeTargets
 from tests.unit.stores.fake_stores import FakeProvider, FakeStores, cluster_ref, ref
@@ -75,6 +76,10 @@ class Process:
 
 
 async def nothing() -> None: ...
+
+
+def lease(name: str) -> ProviderLease:
+    return ProviderLease(name, "", timedelta(hours=1))
 
 
 async def logins_of_an_hour() -> int:
@@ -146,6 +151,59 @@ async def test_a_store_of_the_cluster_is_asked_as_long_as_any_shard_is_held(stor
 
     await process.lose(1 - OF_CLUSTER)
     assert await requests_of_an_hour(stores) == 0
+
+
+@in_no_time
+async def test_a_lease_that_is_revoked_after_a_loss_leaves_no_store_that_is_asked(stores: FakeStores) -> None:
+    """A lease that no state records is revoked in the background, while the shard is closed."""
+    stores.store()
+    process = Process(stores, SHOP)
+    await process.lose(SHOP)
+    stores.server.mood = lambda _: Unreachable("NoAnswer")
+
+    assert isinstance(await stores.stores.drop_lease(ref(), "shop", "a", lease("one")), Unreachable)
+
+    assert await requests_of_an_hour(stores) == 0
+
+
+@in_no_time
+async def test_leases_of_a_lost_shard_are_all_revoked(stores: FakeStores) -> None:
+    stores.store()
+    process = Process(stores, SHOP)
+    await process.lose(SHOP)
+    stores.server.delay = 1.0
+
+    revoked = [stores.stores.drop_lease(ref(), "shop", "a", lease(name)) for name in ("one", "two")]
+    await asyncio.sleep(0.5)
+    revoked.append(stores.stores.drop_lease(ref(), "shop", "a", lease("three")))
+
+    assert await asyncio.gather(*revoked) == [None, None, None]
+    assert stores.server.closed == stores.server.opened == 1
+
+
+@in_no_time
+async def test_a_lease_that_is_acquired_after_a_loss_leaves_no_store_that_is_asked(
+    stores: FakeStores,
+) -> None:
+    stores.store()
+    process = Process(stores, SHOP)
+    await process.lose(SHOP)
+    stores.server.mood = lambda _: Unreachable("NoAnswer")
+
+    assert isinstance(await stores.stores.lease(ref(), "shop", "a"), Unreachable)
+
+    assert await requests_of_an_hour(stores) == 0
+
+
+@in_no_time
+async def test_a_store_of_a_held_shard_stays_open_after_a_revocation(stores: FakeStores) -> None:
+    stores.store()
+    Process(stores, SHOP)
+    await open_and_fail(stores, ref())
+
+    assert isinstance(await stores.stores.drop_lease(ref(), "shop", "a", lease("one")), Unreachable)
+
+    assert await requests_of_an_hour(stores) > 100
 
 
 # Events of an object of another process
