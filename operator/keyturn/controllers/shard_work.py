@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from datetime import timedelta
 
-    from keyturn.core.keys import StoreKey
+    from keyturn.core.keys import StoreKey, TargetKey
 
     from .context import Context
     from .event_handlers import EventHandlers, Key
@@ -104,21 +104,21 @@ class Shards:
             if self.of(key) == shard:
                 self._memory.emergencies.drop_record(key)
         self._memory.budget.drop(lambda workload: shard_of(workload.namespace, self.count) == shard)
-        self._close_clients(shard)
+        self._close_clients()
         if self.count > 1:
             _log.info("shard closed", shard=shard)
 
-    def _close_clients(self, shard: int) -> None:
-        """Close the stores and targets of a lost shard, whose checks never end; without any shard all of them.
+    def _close_clients(self) -> None:
+        """Close the stores and targets that no open shard uses, whose checks never end.
 
-        ManagedSecrets of every shard use the stores of the cluster. Operations at a target need no open client.
+        Operations at a target need no open client.
         """
         self._context.stores.forget_each(lambda key: not self._uses(key))
-        is_idle = not self._open
-        self._context.databases.forget_each(lambda key: is_idle or self.of(key) == shard)
+        self._context.databases.forget_each(lambda key: not self._uses(key))
+        self._context.databases.pause_checks(lambda key: self.of(key) not in self._open)
 
-    def _uses(self, key: StoreKey) -> bool:
-        """Whether an object of an open shard may use a store."""
+    def _uses(self, key: StoreKey | TargetKey) -> bool:
+        """Whether ManagedSecrets of an open shard may use it; those of any shard may use what is of the cluster."""
         return bool(self._open) and (key.is_for_all or self.of(key) in self._open)
 
     def close(self) -> None:

@@ -167,9 +167,14 @@ class Databases:
             self._tasks.start(client.close())
 
     def forget_each(self, concerns: Callable[[TargetKey], bool]) -> None:
-        """Close the targets that another process checks from now on."""
+        """Close the targets that another process uses from now on."""
         for key in [*filter(concerns, self._clients)]:
             self.forget(key)
+
+    def pause_checks(self, concerns: Callable[[TargetKey], bool]) -> None:
+        """End the checks of targets that another process checks from now on; accounts still use them."""
+        for key in filter(concerns, self._checks):
+            self._checks[key].pause()
 
     async def aclose(self) -> None:
         await self.close()

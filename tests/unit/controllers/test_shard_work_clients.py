@@ -16,12 +16,13 @@ from keyturn.controllers.managedsecret.restart_budget import RestartLimits
 from keyturn.controllers.shard_work import Shards
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.shards import shard_of
+from keyturn.databases import errors
 from keyturn.databases import settings as target_settings
 from keyturn.stores import settings as store_settings
 from keyturn.stores.providers import provider_of
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import StoreError, Unreachable
-from tests.unit.databases.fake_targets import KEY, FakeEngine, FakeTargets
+from tests.unit.databases.fake_targets import CLUSTER_KEY, KEY, OPERATOR, SHARED, FakeEngine, FakeTargets
 from tests.unit.stores.fake_stores import FakeProvider, FakeStores, cluster_ref, ref
 from tests.unit.stores.fast_clock import in_no_time
 
@@ -127,6 +128,34 @@ async def test_a_target_of_another_shard_is_checked_after_a_loss(targets: FakeTa
     await process.lose(1 - SHOP)
 
     assert await logins_of_an_hour() > 1
+
+
+@in_no_time
+async def test_accounts_of_a_held_shard_still_use_a_target_of_the_cluster(targets: FakeTargets) -> None:
+    """Its identity, by which the back-offs of accounts end, does not change with the loss of its checks."""
+    targets.target(CLUSTER_KEY)
+    targets.secret(namespace=OPERATOR, username="keyturn", password="canary")  # noqa: S106
+    process = Process(targets, 0, 1)
+    targets.databases.health(CLUSTER_KEY)
+    await asyncio.sleep(1)
+    FakeEngine.problem = errors.Unreachable("NoAnswer", "the server does not answer")
+    await asyncio.sleep(HOUR)
+    FakeEngine.problem = None
+    await asyncio.sleep(HOUR)
+    assert targets.recovered == [CLUSTER_KEY]
+    before = targets.databases.identity(SHARED, "shop")
+
+    await process.lose(OF_CLUSTER)
+    assert await logins_of_an_hour() == 0
+    assert targets.databases.identity(SHARED, "shop") == before
+    assert FakeEngine.closed == 0
+
+    assert targets.databases.health(CLUSTER_KEY) is None, "what was found before the loss may be outdated"
+    assert await logins_of_an_hour() > 1
+
+    await process.lose(1 - OF_CLUSTER)
+    assert await logins_of_an_hour() == 0
+    assert FakeEngine.closed == 1
 
 
 @in_no_time
