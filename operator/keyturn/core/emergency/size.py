@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,9 @@ _MOST_LOGINS: Final = (2, 1, 0)
 """Logins of a row that are kept, if with more of them such a message has no room."""
 _STEP: Final = 32
 """Messages are cut to multiples of this size, so that a change of one seldom cuts all others elsewhere."""
+_MESSAGES: Final[dict[str, Any]] = {
+    "secrets": {"__all__": {"message": True, "logins": {"__all__": {"message"}}}}
+}
 _CUT: Final = "..."
 _FIELD: Final = len('"message":,')
 _LONGEST_ESCAPE: Final = 6
@@ -35,24 +38,32 @@ def within_limit(status: EmergencyRotationStatus, most: int = MOST_BYTES) -> Eme
 
     Each row keeps its state, revision and times. Open logins stay before those that are refused.
     """
-    size = _size_of(status)
-    if size <= most:
+    shorter, limit = status, _limit(status, most)
+    if limit == sys.maxsize:
         return status
-    shorter, limit = status, _limit(status, most - size)
     for number in _MOST_LOGINS:
         if limit >= _SHORTEST:
             break
         shorter = _with_rows(shorter, (_with_logins(row, number) for row in shorter.secrets))
-        limit = _limit(shorter, most - _size_of(shorter))
+        limit = _limit(shorter, most)
     return _with_rows(shorter, (_with_messages(row, limit) for row in shorter.secrets))
 
 
-def _limit(status: EmergencyRotationStatus, rest: int) -> int:
-    """Return the size to which messages are cut, so that the status grows by at most `rest`, or shrinks by it."""
-    messages = (one.message for row in status.secrets for one in (row, *(row.logins or ())))
-    sizes = sorted(_size(message) for message in messages if message is not None)
-    rest += sum(sizes)
-    for place, size in enumerate(sizes):
+def _limit(status: EmergencyRotationStatus, most: int) -> int:
+    """Return the size to which messages are cut, so that the status has at most `most` bytes.
+
+    What has no room in any case is not encoded: that would block the event loop for a second.
+    """
+    every = [one.message for row in status.secrets for one in (row, *(row.logins or ()))]
+    messages = [message for message in every if message is not None]
+    rest = most - _size_without_messages(status)
+    longest = _share([len(message) for message in messages], rest) + _STEP
+    return _share([_size(message[:longest]) for message in messages], rest)
+
+
+def _share(sizes: list[int], rest: int) -> int:
+    """Return the size to which the largest are cut, so that all have room in `rest`."""
+    for place, size in enumerate(sorted(sizes)):
         share = rest // (len(sizes) - place)
         if size > share:
             return max(0, share // _STEP * _STEP)
@@ -84,7 +95,7 @@ def _with_message(login: AffectedLogin, limit: int) -> AffectedLogin:
 
 
 def _cut(message: str | None, limit: int) -> str | None:
-    if message is None or _size(message) <= limit:
+    if message is None or (len(message) <= limit and _size(message) <= limit):
         return message
     kept = message[: max(0, limit - _size(_CUT))]
     while kept and (excess := _size(kept + _CUT) - limit) > 0:
@@ -97,8 +108,10 @@ def _size(message: str) -> int:
     return _FIELD + _stored(_JSON.encode(message))
 
 
-def _size_of(status: EmergencyRotationStatus) -> int:
-    return _stored(status.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True))
+def _size_without_messages(status: EmergencyRotationStatus) -> int:
+    return _stored(
+        status.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True, exclude=_MESSAGES)
+    )
 
 
 def _stored(document: str) -> int:

@@ -18,6 +18,7 @@ from keyturn.api.emergency import (
     EmergencyRotationStatus,
     TimelineEntry,
 )
+from keyturn.core.emergency import size
 from keyturn.core.emergency.facts import EmergencyFacts
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.emergency.size import within_limit
@@ -124,6 +125,26 @@ def test_logins_that_may_be_accepted_stay_before_those_that_are_refused() -> Non
         return [one.revision for one in found.logins or ()]
 
     assert [kept(most) for most in (10_000, 400, 200, 0)] == [[*range(1, 9)], [3, 5], [5], []]
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "<"], ids=ascii)
+def test_text_that_has_no_room_is_not_encoded(character: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would block the event loop for a second at each status."""
+    text = character * LONGEST
+    logins = [login(number, text) for number in range(8)]
+    row = AffectedSecret(name="db", state=AffectedState.STALLED, message=text, logins=logins)
+    encoded: list[int] = []
+    original = size._stored
+
+    def stored_size(document: str) -> int:
+        encoded.append(len(document))
+        return original(document)
+
+    monkeypatch.setattr(size, "_stored", stored_size)
+
+    within_limit(EmergencyRotationStatus(secrets=[row] * KEPT_ROWS))
+
+    assert sum(encoded) < 20 * size.MOST_BYTES
 
 
 @given(
