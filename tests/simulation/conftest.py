@@ -1,23 +1,5 @@
-"""What tests wait for answers at once: however busy the machine is, nothing of it looks slow."""
+"""Workers wait for background jobs, however busy the machine is."""
 
-from __future__ import annotations
+from tests.support.worker_wait import impatient, patient
 
-from typing import TYPE_CHECKING
-
-import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _patient() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("keyturn.controllers.background._WORKER_WAIT", 10.0)
-        yield
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for what hangs as long as the operator does."""
-    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 0.1)
+__all__ = ["impatient", "patient"]

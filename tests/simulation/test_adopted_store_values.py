@@ -38,12 +38,6 @@ KEYS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The store answers at once; a busy machine must not make it look slow.
-    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
-
-
 def cluster_of(
     spec: dict[str, Any],
     stored: dict[str, str],

@@ -5,30 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import structlog
 
 from keyturn.core.labels import ROTATE
 from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED
 from tests.simulation.simulated_stores import APP, StoreCluster
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 VAULT = {"kind": "SecretStore", "name": "vault"}
 FIRST, SECOND = "prod/a", "prod/b"
 ON_SATURDAYS = {"windows": [{"cron": "0 2 * * 6", "duration": "3h"}]}
-
-
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
-    yield
-    structlog.reset_defaults()
 
 
 def every(key: str) -> dict[str, Any]:

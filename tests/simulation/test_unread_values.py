@@ -6,18 +6,14 @@ import asyncio
 import base64
 import traceback
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import structlog
 
 from keyturn.core.keys import EmergencyKey
 from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED
 from tests.simulation.simulated_stores import API, StoreCluster
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -26,14 +22,6 @@ CERTIFICATE = {
     "name": "tls",
     "generate": {"certificate": {"commonName": "a", "dnsNames": ["a"], "duration": "30d"}},
 }
-
-
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
-    yield
-    structlog.reset_defaults()
 
 
 def every(key: str) -> dict[str, Any]:

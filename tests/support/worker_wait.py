@@ -1,0 +1,25 @@
+"""How long a worker waits for a background job: in tests for long, so that a busy machine makes no job look slow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["impatient", "patient"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def patient() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("keyturn.controllers.background._WORKER_WAIT", 10.0)
+        yield
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for what hangs as long as the operator does."""
+    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 0.1)
