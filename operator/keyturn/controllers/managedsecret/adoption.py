@@ -59,7 +59,8 @@ def found_values(desired: Desired, body: Body) -> dict[str, ItemValues]:
     item is kept under its own name, unless the spec leaves it to other writers; those of dataFrom are then unknown.
     With dataFrom it counts as read from a store, because such values are not pushed.
     """
-    data, previous = values_of(body), _previous_data(body, None)
+    data = values_of(body)
+    previous = _previous_data(body, data, None)
     kept = {
         item.name: _found(item, _recipe_of(item, outputs), outputs, previous)
         for item, outputs in _complete_items(desired, data)
@@ -91,7 +92,8 @@ def adopted_values(desired: Desired, body: Body, state: State | None) -> dict[st
     A plain value stays until the next rotation, whatever its generator. A value with several outputs stays if the
     generator accepts it. Keys of no item are kept for a rollback, unless the spec leaves them to other writers.
     """
-    data, previous = values_of(body), _previous_data(body, state)
+    data = values_of(body)
+    previous = _previous_data(body, data, state)
     kept = {}
     for item, outputs in _complete_items(desired, data):
         if _stays(item, outputs):
@@ -110,9 +112,8 @@ def _complete_items(desired: Desired, data: Mapping[str, Value]) -> Iterator[tup
             yield item, outputs
 
 
-def _previous_data(body: Body, state: State | None) -> dict[str, Value]:
+def _previous_data(body: Body, data: Mapping[str, Value], state: State | None) -> Mapping[str, Value]:
     """Return the data that may be previous values of an overlap, by the Secret's annotation or by the record."""
-    data = values_of(body)
     if OVERLAP_ANNOTATION in (body["metadata"].get("annotations") or {}):
         return data
     recorded = [one.overlap_data() for one in state.revisions.values()] if state else []
