@@ -272,13 +272,13 @@ async def told(tale: Tale) -> Story:
             await rest(story)
     await rest(story)
     come_back(story)
-    mend(story)
+    let_stores_answer(story)
     await rest(story)
     all_has_arrived(story)
     return story
 
 
-def mend(story: Story) -> None:
+def let_stores_answer(story: Story) -> None:
     """Have the store hold everything."""
     outside = story.cluster.outside
     api, app = outside.holds.get(API), outside.holds.get(APP)

@@ -68,7 +68,7 @@ async def hours_pass(cluster: StoreCluster, hours: int = 2) -> None:
         await cluster.settle()
 
 
-def mend(cluster: StoreCluster) -> None:
+def let_stores_answer(cluster: StoreCluster) -> None:
     cluster.outside.keep("typo", "there")
     cluster.outside.fails.clear()
     cluster.memory.stores.retry(KEY, cluster.now)
@@ -92,7 +92,7 @@ async def test_an_added_value_that_cannot_be_read_comes_after_the_rotation_of_an
     assert cluster.state().facts.newest.number == 2
     assert "typo" in problems(cluster)["Stalled"]
 
-    mend(cluster)
+    let_stores_answer(cluster)
     await cluster.settle()
 
     assert plain(cluster) == {**rotated, "api": "there"}
@@ -110,7 +110,7 @@ async def test_an_added_value_that_cannot_be_read_comes_after_the_renewal_of_a_c
     assert renewed.keys() == before.keys()
     assert renewed["tls.crt"] != before["tls.crt"]
 
-    mend(cluster)
+    let_stores_answer(cluster)
     await cluster.settle()
 
     assert plain(cluster) == {**renewed, "api": "there"}
@@ -134,20 +134,25 @@ async def test_an_added_value_that_is_read_in_time_is_in_the_revision_of_the_eme
     assert cluster.state().facts.newest.number == 2
 
 
+async def rotated_with(templates: dict[str, str], cluster: StoreCluster) -> dict[str, str]:
+    """Return the values after an emergency, with other templates and an added value that cannot be read."""
+    spec = cluster.change_managed()
+    spec["data"] = [PASSWORD, TYPO]
+    spec["target"] = {"template": {"data": templates}}
+    declare(cluster)
+    await hours_pass(cluster)
+    return plain(cluster)
+
+
 async def test_a_template_that_reads_the_added_value_stays_as_it_was() -> None:
     old, new = {"url": "x:{{ password }}"}, {"url": "{{ api }}:{{ password }}"}
     cluster = await begun(PASSWORD, target={"template": {"data": old}})
-    spec = cluster.change_managed()
-    spec["data"] = [PASSWORD, TYPO]
-    spec["target"] = {"template": {"data": new}}
     before = plain(cluster)
-    declare(cluster)
-    await hours_pass(cluster)
-    rotated = plain(cluster)
+    rotated = await rotated_with(new, cluster)
     assert rotated["password"] != before["password"]
     assert rotated["url"] == f"x:{rotated['password']}"
 
-    mend(cluster)
+    let_stores_answer(cluster)
     await cluster.settle()
 
     assert cluster.state().facts.newest.number == 3
@@ -158,17 +163,12 @@ async def test_a_template_that_reads_a_removed_value_stays_as_it_was() -> None:
     old, new = {"url": "{{ token }}:{{ password }}"}, {"url": "{{ api }}:{{ password }}"}
     token = {"name": "token", "generate": {"password": {}}}
     cluster = await begun(PASSWORD, token, target={"template": {"data": old}})
-    spec = cluster.change_managed()
-    spec["data"] = [PASSWORD, TYPO]
-    spec["target"] = {"template": {"data": new}}
     before = plain(cluster)
-    declare(cluster)
-    await hours_pass(cluster)
-    rotated = plain(cluster)
+    rotated = await rotated_with(new, cluster)
     assert rotated["password"] != before["password"]
     assert rotated == {"password": rotated["password"], "url": f"{before['token']}:{rotated['password']}"}
 
-    mend(cluster)
+    let_stores_answer(cluster)
     await cluster.settle()
 
     assert plain(cluster)["url"] == f"there:{rotated['password']}"
@@ -190,7 +190,7 @@ async def test_removed_values_of_stores_stay_until_those_that_take_their_places_
     assert rotated["password"] != before["password"]
     assert rotated == {**before, "password": rotated["password"]}
 
-    mend(cluster)
+    let_stores_answer(cluster)
     await cluster.settle()
 
     assert plain(cluster) == {"password": rotated["password"], "b": "2"}
@@ -205,7 +205,7 @@ async def test_a_generated_value_that_is_removed_does_not_stay_in_an_emergency()
     await hours_pass(cluster)
     assert plain(cluster).keys() == {"password", "x"}
 
-    mend(cluster)
+    let_stores_answer(cluster)
     await cluster.settle()
 
     assert plain(cluster).keys() == {"password", "api"}
@@ -221,7 +221,7 @@ async def test_an_added_value_that_is_made_from_it_comes_with_it() -> None:
     assert rotated.keys() == {"password"}
     assert rotated != before
 
-    mend(cluster)
+    let_stores_answer(cluster)
     await cluster.settle()
 
     assert plain(cluster).keys() == {"password", "api", ".dockerconfigjson"}
@@ -236,7 +236,7 @@ async def test_a_value_that_is_now_made_from_it_waits_with_the_rotation_and_name
     assert plain(cluster) == before
     assert "typo" in problems(cluster)["Stalled"]
 
-    mend(cluster)
+    let_stores_answer(cluster)
     await cluster.settle()
 
     assert plain(cluster)["password"] != before["password"]
