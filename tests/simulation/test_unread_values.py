@@ -227,6 +227,26 @@ async def test_an_added_value_that_is_made_from_it_comes_with_it() -> None:
     assert plain(cluster).keys() == {"password", "api", ".dockerconfigjson"}
 
 
+@pytest.mark.parametrize("is_emergency", [True, False], ids=["in an emergency", "at rest"])
+async def test_a_key_pair_that_a_store_is_to_have_keeps_its_keys_until_it_is_read(
+    *, is_emergency: bool
+) -> None:
+    cluster = await begun(PASSWORD, {"name": "api", "generate": {"ed25519Key": {}}})
+    before = plain(cluster)
+    cluster.change_managed()["data"] = [PASSWORD, TYPO]
+    if is_emergency:
+        declare(cluster)
+    await hours_pass(cluster)
+    now = plain(cluster)
+    assert now == {**before, "password": now["password"]}
+    assert (now != before) is is_emergency
+
+    let_stores_answer(cluster)
+    await cluster.settle()
+
+    assert plain(cluster) == {"password": now["password"], "api": "there"}
+
+
 async def test_a_value_that_is_now_made_from_it_waits_with_the_rotation_and_names_the_store() -> None:
     cluster = await begun(PASSWORD, registry("password"))
     before = plain(cluster)

@@ -200,8 +200,13 @@ def _existing(
 
 
 def _kept(item: Item, found: ItemValues, desired: Desired) -> ItemValues:
-    """Return a value under the keys of today's spec; keys of `data` take precedence over those of `dataFrom`."""
-    return found.behind(desired.item_keys) if item.spreads else replace(found, keys=item.keys)
+    """Return a value under the keys of today's spec; keys of `data` take precedence over those of `dataFrom`.
+
+    One with other outputs, which is replaced when a store is read, keeps its keys.
+    """
+    if item.spreads or found.outputs.keys() != item.keys.keys():
+        return found.behind(desired.item_keys)
+    return replace(found, keys=item.keys)
 
 
 async def _generate_items(

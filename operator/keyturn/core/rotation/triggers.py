@@ -167,7 +167,13 @@ def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
 def keys_were_renamed(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is None:
         return None
-    renamed = {name for name in desired.keys.keys() & state.keys if desired.keys[name] != state.keys[name]}
+    unread = _unread(observed, desired)
+    renamed = {
+        name
+        for name in desired.keys.keys() & state.keys
+        if desired.keys[name] != state.keys[name]
+        and (name not in unread or desired.keys[name].keys() == state.keys[name].keys())
+    }
     if not renamed:
         return None
     fresh = entries_to_read(observed, desired, state)
@@ -184,14 +190,17 @@ def templates_were_changed(observed: Observed, desired: Desired, state: StateFac
 
 
 def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    # Values that cannot be read now stay, and block nothing else.
-    unread = frozenset(item.name for item in desired.pulled) if observed.pulled.problem else frozenset[str]()
-    unfit = observed.unfit - unread
+    unfit = observed.unfit - _unread(observed, desired)
     if state is None or not unfit:
         return None
     return Reason(
         RevisionReason.SPEC_CHANGED, f"the spec asks for other values: {_list(unfit)}", unfit, rotates=False
     )
+
+
+def _unread(observed: Observed, desired: Desired) -> frozenset[str]:
+    """Return the items that cannot be read now: their values stay, and block nothing else."""
+    return frozenset(item.name for item in desired.pulled) if observed.pulled.problem else frozenset()
 
 
 def renewal_was_requested(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:

@@ -81,6 +81,7 @@ TRIGGERED = reason("Triggered", "a new trigger asks for it", "password", rotates
 OTHERS_WANTED = reason("SpecChanged", "the spec asks for other values: api-key", "api-key")
 ADDED = reason("SpecChanged", "data has new items: api-key", "api-key")
 ALL = reason("Created", "the Secret is written for the first time", *NAMES, rotates=True)
+KEY_PAIR = replace(THERE, keys={**THERE.keys, "api-key": {"privateKey": "id", "publicKey": "id.pub"}})
 
 
 # Another value is a revision
@@ -110,6 +111,16 @@ ALL = reason("Created", "the Secret is written for the first time", *NAMES, rota
             look_at(unfit=["api-key", "password"], pulled=NOT_THERE),
             reason("SpecChanged", "the spec asks for other values: password", "password"),
             id="another source that fails, and another recipe",
+        ),
+        pytest.param(
+            look_at(state=KEY_PAIR, unfit=["api-key"], pulled=NOT_THERE),
+            None,
+            id="another source of one value that fails, before of two",
+        ),
+        pytest.param(
+            look_at(state=KEY_PAIR, unfit=["api-key"]),
+            reason("SpecChanged", "keys of data changed: api-key", "api-key").joined(OTHERS_WANTED),
+            id="another source of one value, before of two",
         ),
     ],
 )
