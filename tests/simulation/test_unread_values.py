@@ -13,7 +13,7 @@ import pytest
 from keyturn.core.keys import EmergencyKey
 from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED
-from tests.simulation.simulated_stores import API, StoreCluster
+from tests.simulation.simulated_stores import API, APP, StoreCluster
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -38,6 +38,8 @@ def registry(password: str) -> dict[str, Any]:
 
 
 TYPO = pulled("api", "typo")
+OURS = {"name": "user", "literal": "ours"}
+OURS_ELSEWHERE = {**OURS, "keys": {"value": "other"}}
 
 
 def plain(cluster: StoreCluster) -> dict[str, str]:
@@ -225,6 +227,41 @@ async def test_an_added_value_that_is_made_from_it_comes_with_it() -> None:
     await cluster.settle()
 
     assert plain(cluster).keys() == {"password", "api", ".dockerconfigjson"}
+
+
+@pytest.mark.parametrize(
+    ("data", "after"),
+    [
+        pytest.param([OURS_ELSEWHERE], {"user": "of-the-store", "other": "ours", "zone": "a"}, id="renamed"),
+        pytest.param(
+            [{**OURS_ELSEWHERE, "keys": {"value": "zone"}}],
+            {"user": "of-the-store", "zone": "ours"},
+            id="renamed to another key of the entry",
+        ),
+        pytest.param([OURS, pulled("zone", API)], {"user": "ours", "zone": "first"}, id="added before it"),
+    ],
+)
+async def test_no_key_of_an_entry_of_data_from_is_lost_before_it_is_read(
+    data: list[dict[str, Any]], after: dict[str, str]
+) -> None:
+    cluster = StoreCluster(
+        {"data": [PASSWORD, OURS], "dataFrom": [every(APP)], "rotation": {"overlap": "0s"}}
+    )
+    cluster.outside.keep(APP, {"user": "of-the-store", "zone": "a"})
+    await cluster.settle()
+    before = plain(cluster)
+    cluster.outside.fails[APP] = Unreachable("Timeout")
+    cluster.change_managed()["data"] = [PASSWORD, *data]
+    declare(cluster)
+    await hours_pass(cluster)
+    rotated = plain(cluster)
+    assert rotated["password"] != before["password"]
+    assert rotated == {**before, "password": rotated["password"]}
+
+    let_stores_answer(cluster)
+    await cluster.settle()
+
+    assert plain(cluster) == {"password": rotated["password"], **after}
 
 
 @pytest.mark.parametrize("is_emergency", [True, False], ids=["in an emergency", "at rest"])

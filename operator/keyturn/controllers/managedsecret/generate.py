@@ -65,7 +65,6 @@ async def generate_revision(
     begun, before, last = generated.since(key) or context.now(), _carried(state), _unexposed(last, observed)
     recorded = state.facts if state else None
     values, made_now = await _collect_values(step, key, observed, desired, before, last, generated, context)
-    values |= _kept_until_read(step.reason, desired, before)
     rendered = await _render(key.namespace, step.reason, desired, values, state, now := context.now())
     revision = Revision(values | adopted_without_item(desired, before, values), rendered)
     generated.forget(key)
@@ -84,7 +83,7 @@ async def _collect_values(
     generated: GeneratedValues,
     context: Context,
 ) -> tuple[dict[str, ItemValues], frozenset[str]]:
-    """Return the values of the items, and which of them were generated.
+    """Return the values of the revision, and which of them were generated.
 
     Raises:
         Wait, Stalled: A value that is to be replaced is now made from one that cannot be read.
@@ -95,12 +94,11 @@ async def _collect_values(
     if observed.pulled.problem and absent & fresh & before.keys():
         raise copied(observed.pulled.problem)
     login = staged_login(fresh, observed.state, desired)
+    desired = _present(step.reason, absent - before.keys(), desired, before)
     values: dict[str, ItemValues] = {}
     made_now: set[str] = set()
-    for item in making_order(desired):
+    for item in desired.items:
         found = before.get(item.name)
-        if found is None and item.name in absent:
-            continue
         if found is None and (existing := _existing(item, before, step, last)):
             values[item.name] = existing
         elif found is None or item.name in fresh:
@@ -111,7 +109,26 @@ async def _collect_values(
             made_now |= {item.name} if item.recipe else set()
         else:
             values[item.name] = _kept(item, found, desired)
-    return values, frozenset(made_now)
+    return values | _kept_until_read(step.reason, desired, before), frozenset(made_now)
+
+
+def _present(
+    reason: steps.Reason, absent: frozenset[str], desired: Desired, before: Mapping[str, ItemValues]
+) -> Desired:
+    """Return the spec with the items that the revision has, each after those that it depends on.
+
+    Before an awaited read, no key is renamed: an entry of dataFrom may have the earlier one.
+    """
+    items = tuple(item for item in making_order(desired) if item.name not in absent)
+    recorded = tuple(_under_recorded_keys(item, before.get(item.name)) for item in items)
+    keys = [key for item in recorded for key in item.keys.values()]
+    is_kept = bool(reason.awaited) and len(set(keys)) == len(keys)
+    return replace(desired, items=recorded if is_kept else items)
+
+
+def _under_recorded_keys(item: Item, found: ItemValues | None) -> Item:
+    has_same_outputs = found is not None and found.keys.keys() == item.keys.keys()
+    return replace(item, keys=found.keys) if found and has_same_outputs else item
 
 
 def _kept_until_read(
