@@ -79,6 +79,25 @@ async def test_the_first_entry_that_is_removed_takes_no_other_with_it_while_the_
     assert (plain(cluster), restarts(cluster)) == ({"b": "2"}, [2])
 
 
+async def test_a_property_that_is_gone_at_its_store_stays_when_its_entry_moves() -> None:
+    cluster = await begun(
+        {"dataFrom": [every(FIRST), every(SECOND)]}, a={"a": "1", "gone": "x"}, b={"b": "2"}
+    )
+    cluster.outside.keep(FIRST, {"a": "1"})
+    cluster.now += timedelta(hours=2)
+    await cluster.settle()
+    before = plain(cluster)
+    assert before["gone"] == "x"
+
+    cluster.change_managed()["dataFrom"] = [every(SECOND), every(FIRST)]
+    await cluster.settle()
+    assert plain(cluster) == before
+
+    cluster.change_managed()["dataFrom"] = [every(FIRST)]
+    await cluster.settle()
+    assert plain(cluster) == {"a": "1", "gone": "x"}
+
+
 OURS = {"name": "user", "literal": "ours"}
 PASSWORD = {"name": "password", "generate": {"password": {}}}
 NOTE = {"name": "note", "literal": "x"}

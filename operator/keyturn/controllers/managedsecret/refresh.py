@@ -337,16 +337,20 @@ async def _prepare_read(pull: _Pull) -> Coroutine[Any, Any, Reading]:
 
 
 def _retained(reading: Reading, state: State | None, desired: Desired) -> Reading:
-    """Add the kept properties that are gone at the store to the values that were read."""
-    recorded = state.current.values if state else {}
+    """Add the kept properties that are gone at the store to the values that were read.
+
+    An entry may have moved, so that its values are recorded under the name of another place.
+    """
+    recorded = {kept.recipe: kept for kept in state.current.values.values()} if state else {}
     taken = {key for kept in reading.values.values() for key in kept.keys.values()} | desired.item_keys
     completed = {
         item.name: found
         for item in desired.pulled
-        if item.spreads
+        if item.source
+        and item.spreads
         and not item.deletes
-        and item.name in recorded
-        and (found := reading.values[item.name].with_gone(recorded[item.name], taken))
+        and item.source.text in recorded
+        and (found := reading.values[item.name].with_gone(recorded[item.source.text], taken))
     }
     if not completed:
         return reading

@@ -98,12 +98,7 @@ class ItemValues:
         return replace(self, outputs={output: self.outputs[output] for output in keys}, keys=keys)
 
     def with_gone(self, before: ItemValues, taken: Collection[str]) -> ItemValues | None:
-        """Return it with the outputs of `before` that it lacks, except for `taken` keys; None if there are none.
-
-        Values of another source are not kept.
-        """
-        if before.recipe != self.recipe:
-            return None
+        """Return it with the outputs of `before` that it lacks, except for `taken` keys; None if there are none."""
         gone = {output: key for output, key in before.keys.items() if key not in taken}
         outputs = {output: before.outputs[output] for output in gone}
         return (

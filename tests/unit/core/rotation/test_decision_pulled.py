@@ -618,7 +618,6 @@ def test_what_is_gone_from_a_store_stays_beside_what_is_found_there() -> None:
         "r", {"a": Value(b"1"), "b": Value(b"3")}, {"a": "A", "b": "B"}
     )
     assert found.with_gone(before, taken={"A", "B"}) is None
-    assert found.with_gone(ItemValues("other", before.outputs, before.keys), taken=()) is None
 
 
 # The length that a class asks for
