@@ -299,15 +299,54 @@ def foreign_target() -> Body:
     }
 
 
+NOTE = {"name": "note", "literal": "x"}
+ORDERS = {"storeRef": VAULT, "remoteRef": {"key": "creds/orders"}}
+BILLING = {"storeRef": VAULT, "remoteRef": {"key": "creds/billing"}, "prefix": "B_"}
+
+
 async def test_a_key_that_data_no_longer_has_comes_with_another_lease() -> None:
-    note = {"name": "note", "literal": "x"}
-    every = {"storeRef": VAULT, "remoteRef": {"key": "creds/orders"}}
-    cluster = LeaseCluster(data=[note, {"name": "username", "literal": "ours"}], dataFrom=[every])
+    cluster = LeaseCluster(data=[NOTE, {"name": "username", "literal": "ours"}], dataFrom=[ORDERS])
     await cluster.settle()
     assert base64.b64decode(cluster.data()["username"]) == b"ours"
-    cluster.change_managed()["data"] = [note]
+    cluster.change_managed()["data"] = [NOTE]
     await cluster.settle()
     assert cluster.published() == cluster.lender.alive() == {"creds/orders/2"}
+
+
+@pytest.mark.parametrize(
+    ("data", "entries"),
+    [
+        pytest.param([NOTE], [ORDERS, BILLING], id="before the other"),
+        pytest.param([NOTE], [ORDERS], id="without the other"),
+        pytest.param(
+            [NOTE, {"name": "username", "literal": "ours"}], [ORDERS], id="and behind a key of data"
+        ),
+    ],
+)
+async def test_an_entry_of_data_from_keeps_its_lease_in_another_place(
+    data: list[dict[str, Any]], entries: list[dict[str, Any]]
+) -> None:
+    cluster = LeaseCluster(data=[NOTE], dataFrom=[BILLING, ORDERS])
+    await cluster.settle()
+    before = cluster.data()
+    cluster.change_managed().update(data=data, dataFrom=entries)
+    await cluster.settle()
+    after = cluster.data()
+    assert after["password"] == before["password"]
+    assert (after["username"] == before["username"]) == (data == [NOTE])
+    assert ("B_username" in after) == (BILLING in entries)
+    assert cluster.lender.lent == 2
+
+
+async def test_a_value_keeps_its_lease_under_another_name() -> None:
+    cluster = LeaseCluster()
+    await cluster.settle()
+    before = cluster.data()
+    username, password = items("orders")
+    cluster.change_managed()["data"] = [username, {**password, "name": "pass"}]
+    await cluster.settle()
+    assert cluster.data() == {"username": before["username"], "pass": before["password"]}
+    assert (cluster.lender.lent, cluster.lender.alive()) == (1, {"creds/orders/1"})
 
 
 async def test_no_credentials_are_requested_for_a_foreign_secret() -> None:

@@ -108,7 +108,7 @@ async def _collect_values(
             values[item.name] = _with_earlier(made, item, found, desired)
             made_now |= {item.name} if item.recipe else set()
         else:
-            values[item.name] = _kept(item, found, desired)
+            values[item.name] = found.under_keys_of(item, desired.item_keys)
     return values | _kept_until_read(step.reason, desired, before), frozenset(made_now)
 
 
@@ -214,16 +214,6 @@ def _existing(
     if not step.reason.rotates and (adopted := adopted_value_of(item, before)):
         return adopted
     return last.found.get(item.name) if last else None
-
-
-def _kept(item: Item, found: ItemValues, desired: Desired) -> ItemValues:
-    """Return a value under the keys of today's spec; keys of `data` take precedence over those of `dataFrom`.
-
-    One with other outputs, which is replaced when a store is read, keeps its keys.
-    """
-    if item.spreads or found.outputs.keys() != item.keys.keys():
-        return found.behind(desired.item_keys)
-    return replace(found, keys=item.keys)
 
 
 async def _generate_items(

@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
@@ -207,6 +208,8 @@ class LeasedValue(NamedTuple):
     lease: StoreLease | None
     found: RemoteValue | None
     """None if the current revision has its values."""
+    kept: Mapping[str, ItemValues] = MappingProxyType({})
+    """Those values, by the text of their source."""
 
 
 class LeaseManager:
@@ -254,12 +257,6 @@ class LeaseManager:
             raise Stalled(outcome.reason, outcome.message)
         return outcome
 
-    def recorded(self, name: str) -> ItemValues:
-        """Return the values of an item in the current revision, whose lease continues."""
-        if self._state is None:
-            raise LookupError(name)
-        return self._state.current.values[name]
-
     def close(self) -> None:
         for task in self._asked.values():
             task.cancel()
@@ -298,21 +295,23 @@ class LeaseManager:
         return LeasedValue(held.lease, held.found) if held else None
 
     def _current(self, source: Source) -> LeasedValue | None:
-        """Return the recorded lease, if all items that read the key have all of their values from it."""
+        """Return the recorded lease, if all items that read the key have all of their values from it.
+
+        Such an item may have had another name, as entries of dataFrom have that of their place.
+        """
         if self._state is None or self._reissue:
             return None
-        kept = [
-            (item, self._state.current.values.get(item.name))
-            for item in self._desired.pulled
-            if item.source and item.source.place == source.place
-        ]
-        if not all(one and item.source and one.recipe == item.source.text for item, one in kept):
+        sources = [item.source for item in self._desired.pulled if item.source]
+        readers = [one for one in sources if one.place == source.place]
+        texts = {one.text for one in readers}
+        kept = {one.recipe: one for one in self._state.current.values.values() if one.recipe in texts}
+        if kept.keys() != texts:
             return None
-        if any(item.spreads for item, _ in kept) and freed_keys(self._desired, self._state.facts):
+        if any(one.spreads for one in readers) and freed_keys(self._desired, self._state.facts):
             return None
-        names = {one.lease for _, one in kept if one}
+        names = {one.lease for one in kept.values()}
         lease = next((lease for lease in self._state.facts.leases if {lease.id} == names), None)
-        return LeasedValue(lease, None) if lease else None
+        return LeasedValue(lease, None, kept) if lease else None
 
     async def _renew(self, source: Source, lease: StoreLease) -> StoreLease | None:
         """Renew a lease; None if the rest of its duration is not extended beyond its half."""

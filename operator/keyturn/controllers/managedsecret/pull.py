@@ -202,9 +202,9 @@ async def _item(
     try:
         if stores.issues_leases(source.ref, key.namespace):
             _check_mutable(item.name, source, desired)
-            lease, taken = await manager.lease(source)
+            lease, taken, kept = await manager.lease(source)
             if taken is None:
-                return manager.recorded(item.name)
+                return kept[source.text].under_keys_of(item, desired.item_keys)
             found = taken
         else:
             lease = None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
+    from keyturn.core.spec.desired import Item
     from keyturn.core.value import Value
 
 __all__ = [
@@ -96,6 +97,16 @@ class ItemValues:
         """Return it without the outputs whose keys are in `others`."""
         keys = {output: key for output, key in self.keys.items() if key not in others}
         return replace(self, outputs={output: self.outputs[output] for output in keys}, keys=keys)
+
+    def under_keys_of(self, item: Item, of_data: Collection[str]) -> ItemValues:
+        """Return it under the keys of an item.
+
+        An entry of dataFrom keeps its keys but those of `data`, and so do other outputs than those of the item, which
+        are replaced when a store is read.
+        """
+        if item.spreads or self.outputs.keys() != item.keys.keys():
+            return self.behind(of_data)
+        return replace(self, keys=item.keys)
 
     def with_gone(self, before: ItemValues, taken: Collection[str]) -> ItemValues | None:
         """Return it with the outputs of `before` that it lacks, except for `taken` keys; None if there are none."""

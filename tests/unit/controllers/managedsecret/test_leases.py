@@ -218,7 +218,7 @@ async def test_in_an_emergency_another_is_taken_once(reader: LeaseReader) -> Non
 @pytest.mark.parametrize(
     "spec",
     [
-        pytest.param({"data": [*BOTH["data"], item("username") | {"name": "more"}]}, id="one more item"),
+        pytest.param({**BOTH, "dataFrom": ALL["dataFrom"]}, id="one more item"),
         pytest.param({"data": [item("username", "creds/billing")]}, id="another key"),
     ],
 )
@@ -226,6 +226,13 @@ async def test_what_was_never_asked_for_is_of_another_loan(reader: LeaseReader, 
     await reader.take_in()
     reader.spec = spec
     assert user(await reader.read()) == "user-2"
+
+
+async def test_what_was_asked_for_under_another_name_is_of_the_same_loan(reader: LeaseReader) -> None:
+    await reader.take_in()
+    reader.spec = {"data": [*BOTH["data"], item("username") | {"name": "more"}]}
+    assert texts((await reader.read()).values["more"].data()) == {"more": "user-1"}
+    assert reader.remote.asked == [f"borrow {ORDERS}"]
 
 
 async def test_of_a_key_that_data_no_longer_has_another_is_taken_once(reader: LeaseReader) -> None:

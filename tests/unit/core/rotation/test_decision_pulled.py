@@ -620,6 +620,15 @@ def test_what_is_gone_from_a_store_stays_beside_what_is_found_there() -> None:
     assert found.with_gone(before, taken={"A", "B"}) is None
 
 
+def test_a_recorded_value_has_the_keys_of_its_item_as_far_as_it_has_the_same_outputs() -> None:
+    api, spread = resolve_spec(managed({"data": [API_KEY], "dataFrom": [EVERYTHING]}), None).items
+    value = ItemValues("r", {"value": Value(b"1")}, {"value": "before"})
+    pair = ItemValues("r", {"a": Value(b"1"), "b": Value(b"2")}, {"a": "A", "b": "B"})
+    without_a = ItemValues("r", {"b": Value(b"2")}, {"b": "B"})
+    assert value.under_keys_of(api, {"before"}).keys == {"value": "api-key"}
+    assert pair.under_keys_of(api, {"A"}) == pair.under_keys_of(spread, {"A"}) == without_a
+
+
 # The length that a class asks for
 
 
