@@ -244,6 +244,17 @@ async def test_a_change_of_the_spec_does_not_end_a_rollback_that_is_not_ready() 
     assert 1 not in cluster.pods["api"].restarted_for
 
 
+async def test_a_rotation_that_fails_returns_to_the_restored_revision_that_it_was_requested_for() -> None:
+    """Every workload ran revision 2 before, although none is ready with it since it was restored."""
+    cluster = await returned_in_vain([])
+    await ask(cluster, ROTATE, "thrice")
+    cluster.now += timedelta(minutes=1)
+    await cluster.settle()
+
+    assert (facts_of(cluster)[0], state_of(cluster.objects[STATE]).facts.newest.number) == (2, 4)
+    assert 1 not in cluster.pods["api"].restarted_for
+
+
 async def test_a_request_that_waits_for_its_window_does_not_end_a_rollback_that_is_not_ready() -> None:
     cluster = await returned_in_vain([{"cron": "0 12 * * *", "duration": "1h"}])
     cluster.now += timedelta(hours=2)

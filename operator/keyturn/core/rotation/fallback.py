@@ -39,10 +39,22 @@ def fallback_of(observed: Observed, desired: Desired) -> int | None:
 
     A revision that a rollback restored is left on request only, also after the pause of that rollback has ended.
     """
-    good = observed.current.fallback if observed.current else None
+    good = _last_good(observed)
     if observed.state is None or good is None or not may_return_to(good, observed.state, desired):
         return None
     if is_exposed(good, observed):
         return None
     returns = desired.on_failure is OnFailure.ROLLBACK and observed.state.rollback_pause is None
     return good if returns else None
+
+
+def _last_good(observed: Observed) -> int | None:
+    """Return the last revision on which every workload ran.
+
+    Of a restored revision a later one records that, although its rollout may have been in progress at the next.
+    """
+    current, state = observed.current, observed.state
+    if current is None or state is None:
+        return None
+    was_good = any(one.fallback == current.base for one in state.revisions)
+    return current.base if was_good else current.fallback

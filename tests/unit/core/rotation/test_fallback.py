@@ -33,3 +33,17 @@ def test_a_restored_revision_is_not_left_automatically(generation: int, *, faile
 
     held = replace(before, rollback_pause=RollbackPause(3, generation, make.NOW, failed=failed))
     assert fallback_of(make.observed(state=held), make.desired()) is None
+
+
+def test_a_restored_revision_that_every_workload_ran_before_is_the_last_good_one() -> None:
+    """Revision 3 was rolled back to 2, whose rollout was in progress when revision 4 was requested."""
+    third, second = make.revision(3, "Triggered"), make.revision(2, "Triggered")
+    fourth = replace(make.revision(4, "Triggered"), base=2, fallback=1)
+    before = make.state(fourth, third, second, make.revision(1))
+    assert third.fallback == 2
+    assert fallback_of(make.observed(state=before), make.desired()) == 2
+
+    third = replace(third, fallback=1)
+    before = make.state(fourth, third, second, make.revision(1))
+    assert fallback_of(make.observed(state=before), make.desired()) == 1
+    assert fallback_of(make.observed(state=None), make.desired()) is None
