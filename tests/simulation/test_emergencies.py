@@ -57,14 +57,17 @@ async def declare(cluster: Cluster, name: str = "leak") -> None:
     await cluster.settle()
 
 
-def put_emergency(cluster: Cluster, name: str) -> None:
+def put_emergency(
+    cluster: Cluster, name: str, status: Body | None = None, age: timedelta = 0 * SECOND
+) -> None:
     metadata = {
         "name": name,
         "namespace": "shop",
         "uid": f"uid-of-{name}",
-        "creationTimestamp": cluster.now.replace(microsecond=0).isoformat(),
+        "creationTimestamp": (cluster.now - age).replace(microsecond=0).isoformat(),
     }
-    body = {"metadata": metadata, "spec": {"reason": "a laptop was stolen", "names": ["db"]}, "status": {}}
+    spec = {"reason": "a laptop was stolen", "names": ["db"]}
+    body = {"metadata": metadata, "spec": spec, "status": status or {}}
     cluster.context.cache.emergencies.put(EmergencyKey("shop", name), body)
 
 
@@ -264,15 +267,21 @@ async def test_a_secret_whose_values_are_no_longer_recorded_is_waited_for() -> N
     assert progress(cluster).message == IN_USE
 
 
-async def test_a_deleted_secret_is_waited_for_until_the_pods_that_have_read_it_end() -> None:
+async def test_a_deleted_secret_is_waited_for_once_until_the_pods_that_have_read_it_end() -> None:
     cluster = await running()
     await rename(cluster)
     del cluster.objects[TARGET]
+    declared = cluster.now
     await declare(cluster)
     assert progress(cluster).message == IN_USE
 
     await replace_pods(cluster)
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
 
+    cluster.restart()
+    done = {"secrets": [{"name": "db", "state": "RolledOut"}]}
+    put_emergency(cluster, "leak", done, cluster.now - declared)
+    await cluster.settle()
     assert progress(cluster).state is AffectedState.ROLLED_OUT
 
 
