@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parsed", "ParsedSpecs", "resolved", "template_flaw"]
 
+_CERTIFICATE: Final = "tls.crt"
+"""The key of a Secret that has the certificate of a CA."""
 _PREVIOUS: Final = "previous"
 _READS_PREVIOUS: Final = re.compile(r"\{[{%][^}]*\bprevious\s*[.\[]")
 
@@ -71,6 +73,7 @@ def resolved(
         desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
         _check_schedule(managed, desired)
         making_order(desired)
+        _check_issuers(desired)
     except Stalled as stalled:
         return secret_class, None, stalled
     specs.resolved[key] = Resolved(of, secret_class, desired)
@@ -91,6 +94,24 @@ def _reader_of_previous(desired: Desired) -> str | None:
     if not desired.reads_previous or _PREVIOUS in desired.names:
         return None
     return next((key for key, text in desired.templates.items() if _READS_PREVIOUS.search(text)), None)
+
+
+def _check_issuers(desired: Desired) -> None:
+    """Check that no certificate is signed by its own Secret, whose CA would be replaced in the same revision.
+
+    A CA of another writer, to which a certificate is added by Merge, has keys that no item writes.
+
+    Raises:
+        Stalled: One is.
+    """
+    for item in desired.items:
+        signer = generator_for(item.recipe).issuer_secret if item.recipe else None
+        if signer == desired.secret and _CERTIFICATE in desired.every_key:
+            raise Stalled(
+                ErrorReason.INVALID_GENERATOR,
+                f"data item {item.name!r}: issuer.secretRef names the Secret {signer!r} that this ManagedSecret"
+                " writes; generate the CA in another ManagedSecret",
+            )
 
 
 async def template_flaw(namespace: str, desired: Desired) -> Stalled | None:

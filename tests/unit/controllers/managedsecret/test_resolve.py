@@ -79,3 +79,27 @@ def test_a_template_reads_previous_values_for_a_whole_overlap(
         found is not None and found.message.startswith("template 'KEYS' reads previous values")
     ) is is_refused
     assert is_refused or found is None
+
+
+CA = {"name": "ca", "generate": {"certificate": {"isCA": True, "commonName": "CA"}}}
+KEYS = {"tls.crt": "leaf.crt", "tls.key": "leaf.key", "ca.crt": "leaf-ca.crt"}
+
+
+def signed_by(secret: str) -> dict[str, Any]:
+    signed = {"dnsNames": ["orders"], "issuer": {"secretRef": {"name": secret}}}
+    return {"name": "leaf", "generate": {"certificate": signed}, "keys": KEYS}
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_refused"),
+    [
+        pytest.param({"data": [CA, signed_by("db")]}, True, id="its own"),
+        pytest.param({"data": [CA, signed_by("db")], "target": {"name": "other"}}, False, id="another"),
+        pytest.param(
+            {"data": [signed_by("db")], "target": {"creationPolicy": "Merge"}}, False, id="of another writer"
+        ),
+    ],
+)
+def test_a_certificate_is_signed_by_another_secret(spec: dict[str, Any], *, is_refused: bool) -> None:
+    found = refusal(spec)
+    assert (found is not None and found.reason == "InvalidGenerator") is is_refused
