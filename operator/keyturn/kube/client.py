@@ -309,7 +309,7 @@ def _open(
     return session.request(
         wire.METHODS[call.verb],
         call.url,
-        data=call.data and FencedBody(call.data, until),
+        data=call.data and FencedBody(call.data, lambda: until),
         headers=call.headers,
         allow_redirects=False,
         timeout=timeout,
@@ -349,14 +349,14 @@ def _page(call: Call, answer: Body, *, first: bool) -> tuple[Page, str]:
 
 
 class FencedBody(aiohttp.BytesPayload):
-    """Request body that is not sent after a given loop time."""
+    """Request body that is not sent after the loop time that `until` returns by then."""
 
-    def __init__(self, data: bytes, until: float) -> None:
+    def __init__(self, data: bytes, until: Callable[[], float]) -> None:
         super().__init__(data)
         self._until = until
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         # There is no await between this check and the socket; a request without its body is not executed.
-        if loop_time() >= self._until:
+        if loop_time() >= self._until():
             raise TimeoutError
         await super().write_with_length(writer, content_length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
@@ -17,6 +18,7 @@ from keyturn.runtime.clock import loop_time
 from . import properties
 from ._lease import Keep, ProviderLease
 from .errors import Conflict, Denied, NotFound, Refused, Unreachable, UnusableError
+from .guard import PERMIT
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -332,7 +334,9 @@ async def _while_permitted(change: Coroutine[Any, Any, T], permit: Permit) -> T:
     Raises:
         Conflict: Another replica leads; how far the change came is unknown.
     """
-    task = asyncio.ensure_future(change)
+    context = copy_context()
+    context.run(PERMIT.set, permit)
+    task = asyncio.create_task(change, context=context)
     try:
         while (left := permit() - loop_time()) > 0:
             done, _ = await asyncio.wait([task], timeout=min(left, _PERMIT_INTERVAL))

@@ -12,14 +12,17 @@ import ipaddress
 import re
 import socket
 from collections import defaultdict
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
 
+from keyturn.kube.client import FencedBody
 from keyturn.runtime import build, tls
 from keyturn.runtime.dns import Admitting, Lookups, asking_for, has_no_host, plain
 from keyturn.runtime.networks import is_private, is_public, unwrapped
@@ -38,7 +41,10 @@ if TYPE_CHECKING:
     from keyturn.runtime.networks import Address, Network
     from keyturn.runtime.reach import AllowedHost
 
-__all__ = ["Answer", "Guard", "Limits"]
+__all__ = ["PERMIT", "Answer", "Guard", "Limits"]
+
+PERMIT: Final[ContextVar[Callable[[], float]]] = ContextVar("permit", default=lambda: inf)
+"""Returns the loop time until which the change in progress may send the body of a request."""
 
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
@@ -227,8 +233,9 @@ class Guard:
         body: bytes | None,
         trust: ssl.SSLContext | None,
     ) -> Answer:
+        data = body and FencedBody(body, PERMIT.get())
         async with self._session.request(
-            method, url, headers=headers, data=body, ssl=trust or self._trust, allow_redirects=False
+            method, url, headers=headers, data=data, ssl=trust or self._trust, allow_redirects=False
         ) as response:
             if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
                 raise Refused("Redirected", "the server redirects; write the URL of its final target")

@@ -20,8 +20,8 @@ from keyturn.runtime import threadpools as threads
 from keyturn.runtime.networks import FORBIDDEN, Network
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers.errors import Refused, StoreError, Unreachable, detail_of
-from keyturn.stores.providers.guard import Guard, Limits
-from tests.support.api_servers import serving
+from keyturn.stores.providers.guard import PERMIT, Guard, Limits
+from tests.support.api_servers import Scripted, answer, serving
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 
@@ -376,6 +376,23 @@ async def test_a_slow_drip_ends_in_time() -> None:
     async with serving(handle) as server, guarding(LOOPBACK, limits=QUICK) as guard:
         refused = await failing(guard.ask("GET", server))
     assert (type(refused), refused.code) == (Unreachable, "Timeout")
+
+
+# A process that leads no more
+
+
+@pytest.mark.parametrize("seconds", [30.0, -0.001], ids=["in time", "too late"])
+async def test_the_body_of_a_change_is_sent_until_its_permit_ends(seconds: float) -> None:
+    """A process that was frozen between two requests of a change sends the second one before any timer runs."""
+    script = Scripted(answer())
+    ends = asyncio.get_running_loop().time() + seconds
+    PERMIT.set(lambda: ends)
+    async with serving(script.handle) as server, guarding(LOOPBACK) as guard:
+        if seconds > 0:
+            await guard.ask("POST", server, body=b"{}")
+        else:
+            assert (await failing(guard.ask("POST", server, body=b"{}"))).code == "Timeout"
+    assert len(script.asked) == (seconds > 0)
 
 
 @asynccontextmanager
