@@ -62,6 +62,7 @@ class Pods:
     """What each process has besides its login."""
     _known: set[str] = field(default_factory=set)
     _running: dict[str, _Process] = field(default_factory=dict)
+    _gone: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _threads: list[threading.Thread] = field(default_factory=list)
     _turns: Iterator[int] = field(default_factory=count)
@@ -126,20 +127,22 @@ class Pods:
 
     def _start(self, name: str) -> None:
         variables = self._variables()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "demo.database.application"],
-            env={
-                **os.environ,
-                **self.environment,
-                **variables,
-            },
-            stdin=subprocess.PIPE,  # its end, with the demo's, ends the process
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
         with self._lock:
+            if name in self._gone:  # it was deleted while its login was read
+                return
+            process = subprocess.Popen(
+                [sys.executable, "-m", "demo.database.application"],
+                env={
+                    **os.environ,
+                    **self.environment,
+                    **variables,
+                },
+                stdin=subprocess.PIPE,  # its end, with the demo's, ends the process
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
             self._running[name] = _Process(process)
         line = process.stdout.readline() if process.stdout else ""
         with self._lock:
@@ -160,6 +163,7 @@ class Pods:
     def _end_in_order(self, name: str) -> None:
         """End a process once another one serves: a terminating pod still answers until its Service has moved on."""
         with self._lock:
+            self._gone.add(name)
             if (running := self._running.get(name)) is None or running.is_ending:
                 return
             running.is_ending = True
