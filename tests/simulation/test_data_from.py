@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from datetime import timedelta
 from typing import Any
@@ -72,8 +71,11 @@ async def test_the_first_entry_that_is_removed_takes_no_other_with_it_while_the_
         await cluster.look()
         cluster.finish_rollouts()
         assert plain(cluster) == {"a": "1", "b": "2"}
+    monkeypatch.undo()
+    reading = cluster.memory.stores.pulls.record(KEY).reading
+    assert reading
     answer.set()
-    await asyncio.sleep(0.01)
+    await reading.task
     await cluster.settle()
 
     assert (plain(cluster), restarts(cluster)) == ({"b": "2"}, [2])

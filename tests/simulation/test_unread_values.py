@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import traceback
 from datetime import timedelta
@@ -129,9 +128,11 @@ async def test_an_added_value_that_is_read_in_time_is_in_the_revision_of_the_eme
         for _ in range(4):
             cluster.tell()
             await cluster.look()
-        answer.set()
-        await asyncio.sleep(0.01)
-        await cluster.settle()
+    reading = cluster.memory.stores.pulls.record(KEY).reading
+    assert reading
+    answer.set()
+    await reading.task
+    await cluster.settle()
     assert plain(cluster)["api"] == "there"
     assert cluster.state().facts.newest.number == 2
 

@@ -19,7 +19,8 @@ async def test_a_cancelled_worker_ends_its_job_first() -> None:
 
     worker = asyncio.create_task(begin("Apply", job(), lambda: None))
     worker.add_done_callback(lambda _: ends.append("worker"))
-    await asyncio.sleep(0.01)
+    for _ in range(5):
+        await asyncio.sleep(0)  # the job begins
     worker.cancel()
     await asyncio.wait([worker])
 

@@ -104,7 +104,7 @@ class Started:
             self.reads.hold()
         work = asyncio.create_task(self.queue.run(self._pass, workers=16))
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await self.reads.run()
                 for _ in range(50):
                     await asyncio.sleep(0)  # a pass of these tests waits for nothing

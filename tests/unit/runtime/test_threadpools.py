@@ -60,7 +60,7 @@ async def test_work_of_one_owner_is_done_one_by_one(gate: Gate) -> None:
 async def test_another_tenant_is_served_while_one_keeps_us_busy(gate: Gate) -> None:
     waiting = [asyncio.ensure_future(threads.for_tenant("a", gate.pass_through)) for _ in range(20)]
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await threads.for_tenant("b", int, "7") == 7
 
     gate.open()
@@ -73,7 +73,7 @@ async def test_our_own_work_waits_for_no_tenant(gate: Gate) -> None:
         for number in range(20)
     ]
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await threads.for_us(int, "7") == 7
 
     gate.open()
@@ -81,14 +81,15 @@ async def test_our_own_work_waits_for_no_tenant(gate: Gate) -> None:
 
 
 async def test_work_without_a_waiter_keeps_its_turn(gate: Gate) -> None:
-    for _ in range(5):
+    await left_alone(gate, "a")
+    for _ in range(4):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
                 await threads.for_tenant("a", gate.pass_through)
     assert gate.most == 1
 
     gate.open()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await threads.for_tenant("a", int, "7") == 7
 
 
@@ -140,7 +141,7 @@ async def test_a_large_key_keeps_nobody_from_the_threads_of_small_works(gate: Ga
         for number in range(20)
     ]
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await threads.for_tenant("b", int, "7") == 7
     assert gate.most <= 2
 
@@ -151,7 +152,7 @@ async def test_a_large_key_keeps_nobody_from_the_threads_of_small_works(gate: Ga
 async def test_a_large_key_holds_up_no_small_work_of_its_own_owner(gate: Gate) -> None:
     waiting = [asyncio.ensure_future(threads.for_tenant_at_length("a", gate.pass_through)) for _ in range(20)]
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await threads.for_tenant("a", int, "7") == 7
     assert gate.most <= 1
 
@@ -260,7 +261,7 @@ async def test_work_that_outlasts_its_limit_leaves_its_place_to_others(gate: Gat
         await outlasted(gate, owner)
     assert gate.most == 4
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await threads.for_tenant("e", int, "7") == 7
 
 

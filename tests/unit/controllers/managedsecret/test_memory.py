@@ -46,7 +46,7 @@ async def test_the_jobs_of_a_deleted_object_are_cancelled() -> None:
     memory.stores.leases.keep_revocation(KEY, revocation)
 
     memory.forget(KEY)
-    await asyncio.wait([job.task for job in jobs], timeout=5)
+    await asyncio.wait([job.task for job in jobs], timeout=60)
 
     assert all(job.task.cancelled() for job in jobs)
     assert memory.generated.since(KEY) is None

@@ -63,4 +63,4 @@ async def test_a_cleared_page_is_drained(listed: ListedSecrets) -> None:
 async def test_an_empty_page_is_drained_at_once() -> None:
     listed = ListedSecrets()
     listed.clear()
-    await asyncio.wait_for(listed.wait_until_empty(), 1)
+    await asyncio.wait_for(listed.wait_until_empty(), 60)

@@ -39,6 +39,7 @@ from keyturn.stores.providers.errors import (
     UnusableError,
 )
 from keyturn.stores.providers.guard import Guard
+from sandbox.harness import until
 from tests.support.api_servers import Scripted, answer
 from tests.unit.stores.providers.gcp.fake_google_cloud import (
     EMAIL,
@@ -660,11 +661,7 @@ async def test_a_closed_store_leaves_no_connection(google: Google, guard: GuardT
     await failing(opened.read("absent"))
     assert connections(google.port) == 1
     await opened.close()
-    for _ in range(100):
-        if not connections(google.port):
-            return
-        await asyncio.sleep(0.02)
-    assert connections(google.port) == 0
+    await until(lambda: not connections(google.port))
 
 
 def connections(port: int) -> int:

@@ -21,7 +21,7 @@ def secret(kind: str = "Opaque", **data: bytes) -> dict[str, Any]:
 
 async def read(*answers: Any, key: str = "a", namespace: str = "shop") -> Any:
     script = Scripted(*answers)
-    async with scripted(script, timeout=1) as api:
+    async with scripted(script) as api:
         return await opened("kubernetes", {}, api=api, namespace=namespace).read(key), script.asked
 
 
