@@ -220,7 +220,7 @@ async def test_watches_leave_the_connections_of_calls_alone(
 ) -> None:
     monkeypatch.setattr("keyturn.kube.client._MAX_CALLS", 1)
     api = Api(session, connection.server)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         version = await version_of(api, paths.secrets(namespace))
         watches = [group.create_task(changes_of(api, paths.secrets(namespace), version)) for _ in range(3)]
         await api.create(paths.secrets(namespace), secret("a"))

@@ -24,7 +24,7 @@ async def test_what_is_there_is_reported_before_it_is_synced(api: Api, namespace
     made = await api.create(paths.secrets(namespace), secret("a", owner="b", x=CANARY))
     await api.create(paths.secrets(namespace), secret("foreign"))
     async with watching(api, [namespace]) as (context, watch):
-        await asyncio.wait_for(watch.synced.wait(), 5)
+        await asyncio.wait_for(watch.synced.wait(), 60)
         told = dict(context.there)
     metadata = made["metadata"]
     assert told == {
@@ -48,7 +48,7 @@ async def test_what_we_noted_on_a_secret_is_reported(api: Api, namespace: str) -
 
 async def test_an_empty_namespace_is_synced(api: Api, namespace: str) -> None:
     async with watching(api, [namespace]) as (context, watch):
-        await asyncio.wait_for(watch.synced.wait(), 5)
+        await asyncio.wait_for(watch.synced.wait(), 60)
     assert context.puts == 0
 
 

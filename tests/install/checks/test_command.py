@@ -292,7 +292,13 @@ def test_the_table_has_a_line_for_each_point_and_one_for_what_to_do(admin_consol
 # Versions
 
 
-@pytest.mark.usefixtures("held")
+@pytest.fixture
+def one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give new processes the commit of this one: the checkout may have another by now."""
+    monkeypatch.setenv(build.VARIABLE, build.commit())
+
+
+@pytest.mark.usefixtures("held", "one_commit")
 def test_the_versions_of_client_operator_and_api_server(admin_console: Console) -> None:
     said = admin_console.json("version")
 
@@ -311,6 +317,7 @@ def test_the_versions_of_client_operator_and_api_server(admin_console: Console) 
     ]
 
 
+@pytest.mark.usefixtures("one_commit")
 def test_the_version_of_the_client_needs_no_cluster(tmp_path: Path) -> None:
     nowhere = Console(None, OWN, {"HOME": str(tmp_path)})
 

@@ -131,10 +131,11 @@ def with_the_right(space: Space, kubectl: Kubectl) -> None:
 @pytest.mark.usefixtures("with_the_right")
 @pytest.mark.parametrize("given_up", [2, 3], ids=["the first rotation", "a later one"])
 def test_such_a_pod_is_deleted_where_the_operator_may_and_no_other_is(given_up: int, space: Space) -> None:
-    space.managed(rollout={"progressDeadline": "2s"})
+    space.managed()
     space.run(never_ready(f"auth={given_up}", replicas=2))
     for _ in range(2, given_up):
         space.rotated()
+    space.respec(lambda spec: spec["rollout"].update(progressDeadline="2s"))
     pods = uids(space)
     marker = space.marker("web", "StatefulSet")
 

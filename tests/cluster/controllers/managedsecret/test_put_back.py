@@ -83,9 +83,10 @@ def test_the_first_rotation_that_fails_costs_no_healthy_pod(kind: str, spec: Bod
 
 @pytest.mark.parametrize(("kind", "spec"), KINDS)
 def test_nor_does_a_later_one(kind: str, spec: Body, space: Space) -> None:
-    space.managed(rollout=QUICKLY)
+    space.managed()
     space.run(failing("auth=3", kind, **spec))
     space.rotated()
+    space.respec(lambda spec: spec["rollout"].update(QUICKLY))
 
     space.rotate()
     eventually(lambda: "auth=3" in pods(space).values(), "a pod that fails")
