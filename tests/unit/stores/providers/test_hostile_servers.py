@@ -38,7 +38,7 @@ CANARY = "canary-text-of-a-hostile-server"
 ROLE = "arn:aws:iam::123456789012:role/shop"
 QUICK = Limits(size=128 * 1024, seconds=1.0)
 DAY = 86400
-LONGEST = 25.0
+LONGEST = 60.0
 """Seconds for all that is asked of all of them."""
 
 
