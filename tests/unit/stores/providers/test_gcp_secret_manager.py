@@ -860,7 +860,7 @@ async def test_a_read_that_is_given_up_leaves_nothing_in_the_log(
         raise Refusal(Status.PERMISSION_DENIED, (), CANARY)
 
     instead(refuse_late)
-    opened = store(guard, google.address, patience=0.1)
+    opened = store(guard, google.address, patience=0.5)
     while not has_come.is_set():  # a busy machine may not even have connected in that time
         assert (await failing(opened.read("a"))).code == "Timeout"
     is_given_up.set()
