@@ -244,7 +244,8 @@ def test_who_may_edit_declares_and_who_may_view_looks(space: Space, editor: Cons
     space.managed()
 
     assert refused(viewer, *_DECLARE, "--all") == (
-        f"  in {space.namespace}: the API server refuses it (Forbidden)"
+        f"  in {space.namespace}: forbidden: cannot create emergencyrotations in namespace {space.namespace};"
+        " ask an administrator for the ClusterRole keyturn-edit, which is part of edit"
     )
     editor(*_DECLARE, "--all", "--wait")
     editor("emergency", "acknowledge", "INC-7", "--audit", "--by", "ada")

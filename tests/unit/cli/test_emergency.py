@@ -110,3 +110,44 @@ def test_another_namespace_beside_is_refused(places: tuple[str, ...], api: FakeA
 
     assert (done.returncode, done.stdout, declared(api)) == (2, "", {})
     assert "Error: write one of --namespace, -A and --in" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("status", "INC-7"),
+        ("acknowledge", "INC-7", "--audit", "--by", "me"),
+        (*_DECLARE[1:], "--all"),
+    ],
+    ids=" ".join,
+)
+def test_a_namespace_that_does_not_exist_is_refused_beside_another(
+    command: tuple[str, ...], api: FakeApi, console: Console
+) -> None:
+    sentence = "namespace 'nope' does not exist; see `kubectl get namespaces`"
+
+    assert console.refusal("emergency", *command, "--in", "shop", "--in", "nope") == sentence
+    assert declared(api) == {}
+
+
+def test_without_emergencies_and_the_right_to_get_namespaces_none_is_shown(
+    api: FakeApi, console: Console
+) -> None:
+    api.refused["GET", "/api/v1/namespaces/"] = 403
+
+    assert console("emergency", "status") == (
+        "no emergency is declared in namespace shop; use -A for all namespaces\n"
+    )
+
+
+def test_a_forbidden_declaration_names_the_role_that_permits_it(api: FakeApi, console: Console) -> None:
+    api.refused["POST", "/namespaces/shop/emergencyrotations"] = 403
+
+    done = console.run(*_DECLARE, "--all", "--in", "shop", "--in", "post")
+
+    assert (done.returncode, set(declared(api))) == (1, {"post"})
+    assert done.stderr == (
+        "Error: inc-7 is not declared\n  in shop: forbidden: cannot create emergencyrotations in namespace shop;"
+        " ask an administrator for the ClusterRole keyturn-edit, which is part of edit\n"
+    )

@@ -11,6 +11,8 @@ import click
 
 from keyturn.api import API_VERSION
 from keyturn.api.emergency import EmergencyRotation
+from keyturn.cli import managed
+from keyturn.cli.cluster import sentence
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_lines, print_names
 from keyturn.cli.selection import confirm
@@ -134,7 +136,7 @@ async def declare(
             body = _only(wish, names).body()
             said = await _create(cluster, body, namespace) if is_real else "would be declared"
         except errors.ApiError as error:
-            failed.append(f"in {namespace}: the API server refuses it ({error.reason})")
+            failed.append(f"in {namespace}: {sentence(error, cluster.server)}")
         except click.ClickException as error:
             failed.append(f"in {namespace}: {error.message}")
         else:
@@ -188,6 +190,8 @@ async def _find_affected(cluster: Cluster, body: dict[str, Any], scope: Scope) -
                 metadata = one["metadata"]
                 if concerns(emergency, metadata["name"], metadata.get("labels") or {}):
                     found[metadata["namespace"]].append(metadata["name"])
+        if namespace and namespace not in found:
+            await managed.describe_empty(cluster.at(namespace))  # raises if it does not exist
     missing = set(emergency.spec.names or ()) - {name for names in found.values() for name in names}
     if missing:
         raise click.ClickException(f"there is no ManagedSecret {listed(missing)}; nothing is declared")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyturn.api.emergency import EmergencyRotation
+from keyturn.cli import managed
 from keyturn.cli.cluster import sentence
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names
@@ -155,8 +156,11 @@ async def _find(cluster: Cluster, incident: str | None, scope: Scope) -> list[Em
     """Return the emergencies of an incident or of all, the newest incident first."""
     found: list[EmergencyRotation] = []
     for namespace in (None,) if scope is None else scope or (cluster.namespace,):
+        known = len(found)
         async for page in cluster.api.pages(paths.emergency_rotations(namespace)):
             found += (parse(EmergencyRotation, body) for body in page.items)
+        if namespace and len(found) == known:
+            await managed.describe_empty(cluster.at(namespace))  # raises if it does not exist
     meant = [one for one in found if incident is None or _is_meant(one, incident)]
     return sorted(meant, key=lambda one: (-_age(one), one.metadata.namespace, one.metadata.name))
 
