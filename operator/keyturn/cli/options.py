@@ -22,6 +22,7 @@ __all__ = [
     "answer",
     "formats",
     "home",
+    "named_place",
     "output",
     "place",
 ]
@@ -94,6 +95,7 @@ _HOME = click.option(
 _NAMESPACE = click.option(
     "-n", "--namespace", metavar="NAME", help="The namespace. Default: that of the context."
 )
+_NAMED = click.option("-n", "--namespace", metavar="NAME", required=True, help="The namespace.")
 
 
 class Length(click.ParamType["timedelta"]):
@@ -113,6 +115,11 @@ class Length(click.ParamType["timedelta"]):
 def place(command: Callable[..., None]) -> Callable[..., None]:
     """Add kubectl's options for cluster and namespace; the command receives them as `where`."""
     return _NAMESPACE(_CONTEXT(_KUBECONFIG(_placed(command))))
+
+
+def named_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the same options for a command that requires the namespace."""
+    return _NAMED(_CONTEXT(_KUBECONFIG(_placed(command))))
 
 
 def home(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import click
 
-from keyturn.cli.options import Where, place
+from keyturn.cli.options import Where, named_place, place
 
 __all__ = ["backup_command", "identity_option", "restore_command"]
 
-identity_option = click.option(
+_identity = functools.partial(
+    click.option,
     "--identity",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="The secret key of a recipient, as age-keygen or ssh-keygen writes it, without a passphrase.",
 )
+identity_option = _identity()
 
 
 @click.command(
@@ -50,17 +53,13 @@ def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> N
 
 @click.command("restore", short_help="Restore the values of a backup into an empty namespace.")
 @click.argument("file", type=click.Path(path_type=Path))
-@identity_option
-@place
-def restore_command(file: Path, identity: Path | None, where: Where) -> None:
+@_identity(required=True)
+@named_place
+def restore_command(file: Path, identity: Path, where: Where) -> None:
     """Restore the values of FILE into a namespace without ManagedSecrets; nothing is overwritten.
 
     Apply the ManagedSecrets afterwards: they take over these values and write the Secrets as they were.
     """
     from . import run
 
-    if identity is None:
-        raise click.UsageError("name the secret key of a recipient with --identity")
-    if where.namespace is None:
-        raise click.UsageError("name the empty namespace with --namespace")
     run.restore(where, file, identity)
