@@ -309,6 +309,7 @@ def test_the_versions_of_client_operator_and_api_server(admin_console: Console) 
         "version": __version__,
         "commit": build.commit(),
         "image": None,
+        "unread": None,
     }
     assert said["apiServer"]["version"].startswith("v1.")
     assert admin_console("version").splitlines()[:2] == [

@@ -19,6 +19,7 @@ __all__ = ["FakeApi", "fake_api", "managed"]
 Body = dict[str, Any]
 _OURS = "/apis/keyturn.dev/v1alpha1/"
 _CREATED = "2026-11-01T00:00:00Z"
+_REASONS = {403: "Forbidden", 404: "NotFound"}
 
 
 def managed(
@@ -114,7 +115,7 @@ class FakeApi:
     def answer(self, method: str, path: str, query: dict[str, list[str]], given: Body) -> tuple[int, Body]:
         for (refused, part), status in self.refused.items():
             if refused == method and part in path:
-                return status, {"kind": "Status", "reason": "Forbidden" if status == 403 else "BadRequest"}
+                return status, {"kind": "Status", "reason": _REASONS.get(status, "BadRequest")}
         if not path.startswith(_OURS):
             return self._of_others(path)
         parts = path.removeprefix(_OURS).split("/")

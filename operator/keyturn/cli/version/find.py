@@ -81,5 +81,6 @@ def _document(there: ServerVersion | None) -> dict[str, Any]:
         "version": (leader.version or None) if leader else None,
         "commit": (leader.commit or None) if leader else None,
         "image": there.image,
+        "unread": there.unread or None,
     }
     return {"operator": operator, "apiServer": {"version": there.api_server}}
