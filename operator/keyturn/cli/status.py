@@ -18,7 +18,7 @@ from .text import NOTHING, clock, room, since, table, until
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from keyturn.api.status import CredentialStatus, WorkloadStatus
+    from keyturn.api.status import CredentialStatus, UnrevokedLeases, WorkloadStatus
 
     from .cluster import Cluster
     from .managed import FoundManagedSecret
@@ -163,6 +163,8 @@ def _details(row: StatusRow, output: Output) -> list[str]:
     if credentials := row.found.managed.status.credentials:
         columns = ("LOGIN", "REVISION", "STATE", "SINCE")
         lines += ["", table(columns, [_credential_cells(one) for one in credentials], room())]
+    if leases := row.found.managed.status.unrevoked_leases:
+        lines += ["", f"Note: {leases.message}"]
     return lines
 
 
@@ -206,6 +208,18 @@ def document(row: StatusRow) -> dict[str, Any]:
             }
             for one in status.credentials or ()
         ],
+        "unrevokedLeases": _leases_document(status.unrevoked_leases),
+    }
+
+
+def _leases_document(leases: UnrevokedLeases | None) -> dict[str, Any] | None:
+    if leases is None:
+        return None
+    return {
+        "count": leases.count,
+        "validUntil": leases.valid_until,
+        "since": leases.since,
+        "message": leases.message,
     }
 
 

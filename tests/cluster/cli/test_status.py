@@ -100,6 +100,7 @@ def test_programs_get_stable_names(space: Space, console: Console) -> None:
                 "className": None,
                 "owner": "team",
                 "credentials": [],
+                "unrevokedLeases": None,
             }
         ]
     }
