@@ -129,7 +129,12 @@ def test_whether_a_namespace_exists_may_be_unknown(api: FakeApi, console: Consol
 
 
 def test_a_name_shows_the_leases_that_its_store_does_not_revoke(api: FakeApi, console: Console) -> None:
-    leases = {"count": 2, "validUntil": ROTATED, "since": ROTATED, "message": "the lease could not be revoked"}
+    leases = {
+        "count": 2,
+        "validUntil": ROTATED,
+        "since": ROTATED,
+        "message": "the lease could not be revoked",
+    }
     api.put(managed("auth", unrevokedLeases=leases))
 
     assert console("status", "auth").endswith("\n\nNote: the lease could not be revoked\n")

@@ -48,7 +48,13 @@ _DEFAULT_JITTER = 10
 _DEFAULT_OVERLAP = timedelta(hours=1)
 _MIN_INTERVAL = timedelta(seconds=10)
 _MIN_WINDOW = timedelta(minutes=1)
-_FIELDS = 5
+_FIELDS = (
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of month", "1 to 31 or L"),
+    ("month", "1 to 12 or JAN to DEC"),
+    ("day of week", "0 to 7 or SUN to SAT"),
+)
 # Schedules are validated on this fixed range, so the result does not depend on the date: frequent ones by at most 400
 # times, rare ones over ten years.
 _FIRST_DAY, _LAST_DAY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
@@ -204,11 +210,8 @@ def _flaws(cadence: Every | Cron | None, windows: tuple[Window, ...]) -> Iterato
 def _flaws_of_cron(cron: Cron, field: str) -> Iterator[str]:
     if not _has_zone(cron):
         yield f"{field}.timeZone {cron.time_zone!r} is unknown; write an IANA name such as Europe/Berlin"
-    elif not _is_valid_cron(cron.expression):
-        yield (
-            f"{field}.cron {cron.expression!r} is no cron expression;"
-            ' write minute, hour, day of month, month and day of week, such as "0 3 1 */3 *"'
-        )
+    elif flaw := _flaw_of_syntax(cron.expression):
+        yield f"{field}.cron {cron.expression!r} {flaw}"
     elif not _has_times(cron):
         yield f"{field}.cron {cron.expression!r} never comes; write a date that exists"
 
@@ -228,14 +231,22 @@ def _has_zone(cron: Cron) -> bool:
     return True
 
 
-def _is_valid_cron(expression: str) -> bool:
+def _flaw_of_syntax(expression: str) -> str | None:
     """Check each field separately: CronSim reports a date that does not exist like a syntax error."""
     fields = expression.split()
-    return len(fields) == _FIELDS and all(_parses(field, place) for place, field in enumerate(fields))
+    if len(fields) != len(_FIELDS):
+        return (
+            "is no cron expression;"
+            ' write minute, hour, day of month, month and day of week, such as "0 3 1 */3 *"'
+        )
+    for place, (field, (name, limits)) in enumerate(zip(fields, _FIELDS, strict=True)):
+        if not _parses(field, place):
+            return f"has the invalid {name} {field!r}; write *, {limits}, or a range from low to high"
+    return None
 
 
 def _parses(field: str, place: int) -> bool:
-    alone = ["*"] * _FIELDS
+    alone = ["*"] * len(_FIELDS)
     alone[place] = field
     try:
         CronSim(" ".join(alone), _FIRST_DAY)

@@ -22,8 +22,8 @@ EXCLUDED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     [
         pytest.param(
             {"schedule": {"cron": "61 * * * *"}},
-            "rotation.schedule.cron '61 * * * *' is no cron expression;"
-            ' write minute, hour, day of month, month and day of week, such as "0 3 1 */3 *"',
+            "rotation.schedule.cron '61 * * * *' has the invalid minute '61';"
+            " write *, 0 to 59, or a range from low to high",
             id="no cron expression",
         ),
         pytest.param(

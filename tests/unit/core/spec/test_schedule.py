@@ -267,13 +267,26 @@ def test_before_it_opens_it_is_closed(among: tuple[Window, ...], now: datetime) 
 CRON_HINT = (
     ' is no cron expression; write minute, hour, day of month, month and day of week, such as "0 3 1 */3 *"'
 )
+CRON_RANGE = "or a range from low to high"
 
 
 @pytest.mark.parametrize(
     ("cadence", "sentence"),
     [
         (Every(timedelta(seconds=9), 0), "rotation.every is too short; write 10s or longer"),
-        (Cron("61 * * * *", "UTC"), f"rotation.schedule.cron '61 * * * *'{CRON_HINT}"),
+        *(
+            (
+                Cron(expression, "UTC"),
+                f"rotation.schedule.cron {expression!r} has the invalid {field}; write *, {limits}, {CRON_RANGE}",
+            )
+            for expression, field, limits in (
+                ("61 * * * *", "minute '61'", "0 to 59"),
+                ("0 22-2 * * *", "hour '22-2'", "0 to 23"),
+                ("0 0 0 * *", "day of month '0'", "1 to 31 or L"),
+                ("0 0 1 */0 *", "month '*/0'", "1 to 12 or JAN to DEC"),
+                ("0 0 1 * SAT-SUN", "day of week 'SAT-SUN'", "0 to 7 or SUN to SAT"),
+            )
+        ),
         (Cron("0 0 * * * *", "UTC"), f"rotation.schedule.cron '0 0 * * * *'{CRON_HINT}"),
         (
             Cron("0 0 30 2 *", "UTC"),
@@ -318,7 +331,11 @@ def test_a_cadence_that_can_be_followed_passes(cadence: Every | Cron | None) -> 
 @pytest.mark.parametrize(
     ("flawed", "sentence"),
     [
-        pytest.param(window("0 2 * * 8", 1), f"cron '0 2 * * 8'{CRON_HINT}", id="no weekday"),
+        pytest.param(
+            window("0 2 * * 8", 1),
+            f"cron '0 2 * * 8' has the invalid day of week '8'; write *, 0 to 7 or SUN to SAT, {CRON_RANGE}",
+            id="no weekday",
+        ),
         pytest.param(
             window("0 2 31 2 *", 1), "cron '0 2 31 2 *' never comes; write a date that exists", id="no date"
         ),
