@@ -313,6 +313,10 @@ def test_a_field_that_there_is_not_is_refused_with_what_to_write(
             {"spec": {"rotation": {"every": "90d", "jitter": "60%"}}},
             "spec.rotation.jitter: write jitter as 0% to 50%, such as 10%",
         ),
+        (
+            {"spec": {"rotation": {"every": 30}}},
+            "spec.rotation.every: write a duration such as 90d, 2160h or 1d12h",
+        ),
         ({"spec": {"suspend": "false"}}, "spec.suspend has to be true or false, without quotes"),
         (
             {"spec": {"data": [{"name": "a", "generate": {"password": {"length": "40"}}}]}},

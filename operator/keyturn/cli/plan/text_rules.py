@@ -36,11 +36,9 @@ def broken_rules(part: Any, schema: Mapping[str, Any], path: str) -> Iterator[st
     A field without a value is dropped by the API server.
     """
     if schema.get("type") in _TYPES and not _is_of(part, schema["type"]):
-        yield f"{path} has to be {_TYPES[schema['type']][1]}"
+        yield _wrong_type(part, schema, path)
     elif isinstance(part, str):
-        for rule in schema.get("x-kubernetes-validations", ()):
-            if is_broken(rule["rule"], part):
-                yield f"{path}: {rule['message']}"
+        yield from (f"{path}: {message}" for message in _broken_by(part, schema))
     elif isinstance(part, list):
         for number, one in enumerate(part):
             yield from broken_rules(one, schema.get("items", {}), f"{path}[{number}]")
@@ -51,6 +49,21 @@ def broken_rules(part: Any, schema: Mapping[str, Any], path: str) -> Iterator[st
                 continue
             below = known.get(name, others)
             yield from broken_rules(one, below if isinstance(below, dict) else {}, f"{path}.{name}")
+
+
+def _wrong_type(part: Any, schema: Mapping[str, Any], path: str) -> str:
+    """Return what to write instead; quotes alone do not make a number such as 30 a duration."""
+    is_number = isinstance(part, int | float) and not isinstance(part, bool)
+    if schema["type"] == "string" and is_number and (message := next(_broken_by(str(part), schema), None)):
+        return f"{path}: {message}"
+    return f"{path} has to be {_TYPES[schema['type']][1]}"
+
+
+def _broken_by(text: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the message of each rule that a text breaks."""
+    for rule in schema.get("x-kubernetes-validations", ()):
+        if is_broken(rule["rule"], text):
+            yield rule["message"]
 
 
 def _is_of(part: Any, kind: str) -> bool:

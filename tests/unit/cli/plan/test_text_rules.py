@@ -85,6 +85,15 @@ def test_a_wrong_type_is_named_with_its_place_and_without_it(
     assert list(broken_rules(part, {"type": kind}, "spec")) == expected
 
 
+def test_a_number_that_breaks_the_rule_of_a_text_is_named_by_the_rule() -> None:
+    schema = {
+        "type": "string",
+        "x-kubernetes-validations": [{"rule": "self.matches('[smhdw]')", "message": "add a unit"}],
+    }
+
+    assert list(broken_rules(30, schema, "every")) == ["every: add a unit"]
+
+
 def test_a_field_without_a_value_is_dropped_and_an_item_is_not() -> None:
     schema = {"additionalProperties": {"type": "array", "items": {"type": "string"}}}
 
