@@ -73,4 +73,4 @@ def _loaded(where: str, content: bytes) -> list[Any]:
         return load_all(content)
     except YamlError as problem:
         hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
-        raise Unreadable(f"{where}{problem.where}: this is not valid YAML{hint}") from None
+        raise Unreadable(f"{where}{problem.where}: {problem}{hint}") from None

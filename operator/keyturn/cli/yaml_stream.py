@@ -12,10 +12,10 @@ __all__ = ["YamlError", "load_all"]
 
 
 class YamlError(ValueError):
-    """A stream is not valid YAML; the parser's error would quote lines, which may have values."""
+    """A stream is refused; the parser's error would quote lines, which may have values."""
 
-    def __init__(self, line: int) -> None:
-        super().__init__("not valid YAML")
+    def __init__(self, problem: str, line: int) -> None:
+        super().__init__(problem)
         self.where = f", line {line}" if line else ""
         """The line, after the name of the file; empty if the parser does not know it."""
 
@@ -24,13 +24,15 @@ def load_all(content: bytes) -> list[Any]:
     """Return the documents of a stream.
 
     Raises:
-        YamlError: It is not valid.
+        YamlError: It is not valid, or its aliases repeat too much.
     """
-    line = 0
+    problem, line = "this is not valid YAML", 0
     try:
         return yaml_loader.load_all(content)
-    except yaml.MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else 0
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+    except yaml_loader.TooManyAliases:
+        problem = "its aliases repeat too much; write what they stand for instead of some of them"
     except (yaml.YAMLError, ValueError, RecursionError):
         pass
-    raise YamlError(line)  # outside the handlers, so that the parser's error is not the context
+    raise YamlError(problem, line)  # outside the handlers, so that the parser's error is not the context

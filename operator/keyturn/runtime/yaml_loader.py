@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import yaml
@@ -15,7 +16,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["YamlLoader", "load_all", "without_nulls"]
+__all__ = ["TooManyAliases", "YamlLoader", "load_all", "without_nulls"]
 
 _TAG: Final = "tag:yaml.org,2002:"
 _KEPT: Final = frozenset({f"{_TAG}null", f"{_TAG}merge"})
@@ -29,7 +30,13 @@ _FLOAT: Final = re.compile(
     r"(?:[-+]?(?:[.][0-9][0-9_]*|[0-9][0-9_]*(?:[.][0-9_]*)?)(?:[eE][-+]?[0-9][0-9_]*)?"
     r"|[-+]?[.](?:inf|Inf|INF)|[.](?:nan|NaN|NAN))\Z"
 )
+_MAX_REPEATED: Final = 1_000_000
+_HUGE: Final = 2**62
 _OCTAL: Final = re.compile(r"^([-+]?)0(?=[0-7])")
+
+
+class TooManyAliases(yaml.YAMLError):
+    """The aliases of a document repeat more than a million nodes and characters; kubectl has such a limit too."""
 
 
 class YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # either has the same methods
@@ -42,8 +49,38 @@ class YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore
 
     def construct_document(self, node: yaml.Node) -> Any:
         """Construct each part as a whole, so that an alias within its own anchor is an error, as for kubectl."""
+        _check_aliases(node)
         self.deep_construct = True
         return super().construct_document(node)
+
+
+def _check_aliases(root: yaml.Node) -> None:
+    """Check before construction, because what walks the document visits each part as often as aliases repeat it.
+
+    Raises:
+        TooManyAliases: They repeat too much.
+    """
+    with_repeats, once = dict[int, int](), 0
+
+    def size_of(node: yaml.Node) -> int:
+        nonlocal once
+        if id(node) not in with_repeats:
+            own = 1 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+            once += own
+            with_repeats[id(node)] = own  # for an alias within its own anchor
+            with_repeats[id(node)] = min(own + sum([size_of(one) for one in _parts(node)]), _HUGE)
+        return with_repeats[id(node)]
+
+    if size_of(root) - once > _MAX_REPEATED:
+        raise TooManyAliases
+
+
+def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
+    match node:
+        case yaml.MappingNode():
+            yield from chain.from_iterable(node.value)
+        case yaml.SequenceNode():
+            yield from node.value
 
 
 def _boolean(loader: YamlLoader, node: yaml.ScalarNode) -> bool:

@@ -73,6 +73,38 @@ def test_an_alias_within_its_own_anchor_is_refused(text: str) -> None:
         load(text)
 
 
+def bomb(first: str, repeated: str) -> str:
+    """Return a document of nine lines, each of which repeats the one before ten times."""
+    lines = [f"a0: &a0 {first}"]
+    for number in range(1, 9):
+        again = ", ".join(
+            f"k{place}: *a{number - 1}" if "{" in repeated else f"*a{number - 1}" for place in range(10)
+        )
+        lines.append(f"a{number}: &a{number} {repeated % again}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        bomb("[x]", "[%s]"),
+        bomb("{k: x}", "{%s}"),
+        f"a: &a {'x' * 1000}\nb: [{'*a, ' * 1001}]",
+        "a0: &a0 [x]\n" + "\n".join(f"a{one}: &a{one} [*a{one - 1}, *a{one - 1}]" for one in range(1, 200)),
+    ],
+    ids=["lists", "mappings", "texts", "a long chain"],
+)
+def test_aliases_that_repeat_too_much_are_refused(text: str) -> None:
+    with pytest.raises(yaml_loader.TooManyAliases):
+        load(text)
+
+
+def test_a_large_document_with_few_aliases_is_read() -> None:
+    text = "x" * 2_000_000
+
+    assert load(f"a: {text}\nb: &b [z]\nc: *b") == {"a": text, "b": ["z"], "c": ["z"]}
+
+
 def test_no_object_of_python_is_made() -> None:
     with pytest.raises(yaml.YAMLError):
         load("!!python/object/apply:os.getcwd []")
