@@ -1,4 +1,4 @@
-"""Reads the documents of the files, folders and standard input that -f names."""
+"""Reads the objects of the files, folders and standard input that -f names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .yaml_stream import YamlError, load_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Unreadable", "documents_in"]
+__all__ = ["Unreadable", "objects_in"]
 
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
@@ -25,19 +25,30 @@ class Unreadable(click.ClickException):
     exit_code = 2
 
 
-def documents_in(name: str, *, recursive: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each document, after the name of its file for messages.
+def objects_in(name: str, *, recursive: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object, also those of lists, after the name of its file for messages.
 
     Raises:
-        Unreadable: A file cannot be read, is not valid YAML, or has a document that is no object.
+        Unreadable: A file cannot be read, is not valid YAML, or has a document or an item that is no object.
     """
     for where, content in _contents(name, recursive=recursive):
         for document in _loaded(where, content):
-            if document is None:
-                continue
-            if not isinstance(document, dict):
-                raise Unreadable(f"{where} has a document that is not a Kubernetes object")
-            yield where, document
+            if document is not None:
+                yield from ((where, one) for one in _objects(where, document))
+
+
+def _objects(where: str, document: Any, what: str = "a document") -> Iterator[dict[str, Any]]:
+    """Yield an object, or the items of a list; those of a SecretList have no kind of their own."""
+    if not isinstance(document, dict):
+        raise Unreadable(f"{where} has {what} that is not a Kubernetes object")
+    items, kind = document.get("items"), str(document.get("kind", ""))
+    if not (kind.endswith("List") and isinstance(items, list)):
+        yield document
+        return
+    kind_of_list = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
+    for item in items:
+        whole = kind_of_list | item if isinstance(item, dict) else item
+        yield from _objects(where, whole, "a list with an item")
 
 
 def _contents(name: str, *, recursive: bool) -> Iterator[tuple[str, bytes]]:

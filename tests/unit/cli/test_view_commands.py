@@ -531,11 +531,34 @@ def test_a_chart_that_is_not_rendered_is_distinguished_from_a_broken_file(consol
     )
 
 
-def test_what_is_no_object_is_refused(console: Console) -> None:
-    done = console.run("plan", "-f", "-", given="just text\n")
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [("just text\n", "a document"), ("kind: List\nitems: [{kind: List, items: [5]}]", "a list with an item")],
+    ids=["a text", "an item"],
+)
+def test_what_is_no_object_is_refused(given: str, what: str, console: Console) -> None:
+    done = console.run("plan", "-f", "-", given=given)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: standard input has a document that is not a Kubernetes object\n"
+    assert done.stderr == f"Error: standard input has {what} that is not a Kubernetes object\n"
+
+
+def test_the_items_of_a_list_are_planned_also_without_a_kind_of_their_own(console: Console) -> None:
+    item = {key: part for key, part in json.loads(manifest("a")).items() if key in {"metadata", "spec"}}
+    typed = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecretList", "items": [item]}
+    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": [typed, json.loads(manifest("b"))]})
+
+    assert [one["name"] for one in console.json("plan", "-f", "-", given=given)["items"]] == ["a", "b"]
+
+
+def test_aliases_that_repeat_too_much_are_refused(console: Console) -> None:
+    again = "\n".join(f"a{one}: &a{one} [*a{one - 1}, *a{one - 1}]" for one in range(1, 30))
+    done = console.run("plan", "-f", "-", given=f"{manifest()}\n---\na0: &a0 [x]\n{again}\n")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: standard input: its aliases repeat too much; write what they stand for instead of some of them\n"
+    )
 
 
 def test_a_folder_without_manifests_is_refused(tmp_path: Path, console: Console) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from keyturn.cli.manifest_files import Unreadable, documents_in
+from keyturn.cli.manifest_files import objects_in
 from keyturn.cli.printing import print_document, print_lines
 from keyturn.cli.text import table
 from keyturn.offline.convert import Weight, convert, grouped, printable, written
 from keyturn.offline.convert.model import Conversion, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["show"]
 
@@ -22,12 +22,7 @@ _WEIGHTS = {Weight.LOST: "lost", Weight.CHANGED: "changed"}
 
 def show(files: Sequence[str], *, keeps_others: bool) -> bool:
     """Print the converted documents; return whether no meaning is lost."""
-    read = [
-        (where, body)
-        for file in files
-        for where, document in documents_in(file, recursive=True)
-        for body in _items(where, document)
-    ]
+    read = [one for file in files for one in objects_in(file, recursive=True)]
     conversion = convert([body for _, body in read], files=[where for where, _ in read])
     others = [body for body in conversion.others if body.get("kind") != "Secret"] if keeps_others else []
     kept = [Manifest(dict(body)) for body in others]
@@ -53,20 +48,3 @@ def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
         print_lines(f"Left out, as they are of other kinds: {names}; {_ALL}", err=True)
     if not conversion.manifests:
         print_lines("No object to convert: `keyturn convert --help` names the kinds", err=True)
-
-
-# Input
-
-
-def _items(name: str, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    items = document.get("items")
-    kind = str(document.get("kind", ""))
-    if kind.endswith("List") and isinstance(items, list):
-        # The items of a typed list, such as SecretList, have no kind of their own.
-        kind_of_list = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
-        for item in items:
-            if not isinstance(item, dict):
-                raise Unreadable(f"{name} has a list with an item that is not a Kubernetes object")
-            yield from _items(name, kind_of_list | item)
-    else:
-        yield document

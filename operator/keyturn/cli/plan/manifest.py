@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.managed import found_in
-from keyturn.cli.manifest_files import Unreadable, documents_in
+from keyturn.cli.manifest_files import Unreadable, objects_in
 from keyturn.core.keys import StoreKey, TargetKey
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
@@ -79,7 +79,7 @@ def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> 
     Raises:
         Unreadable: There are none, one has no name, one is declared twice, or one is of another namespace.
     """
-    every = [body for file in files for _, document in documents_in(file) for body in _with_items(document)]
+    every = [body for file in files for _, body in objects_in(file)]
     secrets = tuple(_declared(body, namespace) for body in every if is_ours(body, _SECRET))
     classes = tuple(body for body in every if is_ours(body, _CLASS))
     if not secrets and not classes:
@@ -92,13 +92,6 @@ def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> 
         raise Unreadable(f"the manifest is of namespace {other!r}; leave out --namespace {only}")
     externals = (key for body in every if (key := _external(body, namespace)))
     return Manifest(secrets, classes, frozenset(externals))
-
-
-def _with_items(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a document, and the objects in it if it is a List."""
-    items = document.get("items") if str(document.get("kind")).endswith("List") else None
-    inner = items if isinstance(items, list) else []
-    return [document, *(one for one in inner if isinstance(one, dict))]
 
 
 def read_stored(files: Iterable[str]) -> list[dict[str, Any]]:
