@@ -68,7 +68,10 @@ def plan_command(*, selection: Selection, files: tuple[str, ...], output: Output
 
     With -f it shows what applying each ManagedSecret of the manifests would do, and which existing ManagedSecrets
     each SecretClass makes due, overdue or violating. Nothing is written, and no value is read: of the caller's own
-    Secrets only metadata, where that is allowed. Ends with 3 if it would be refused, or a class has such an effect.
+    Secrets only metadata, where that is allowed.
+
+    Ends with 3 if it would be refused, by the API server or the operator, or a class has such an effect, with 2 if a
+    manifest cannot be read, and with 1 if a NAME does not exist.
     """
     from . import cluster
     from .plan import command as plan

@@ -504,7 +504,7 @@ def test_a_manifest_of_no_form_at_all_is_refused(spec: str, sentence: str, conso
     header = "apiVersion: keyturn.dev/v1alpha1, kind: ManagedSecret, metadata: {name: a}"
     done = console.run("plan", "-f", "-", given=f"{{{header}, spec: {spec}}}")
 
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert sentence in done.stderr
 
 

@@ -254,7 +254,7 @@ def test_one_manifest_that_is_refused_keeps_no_other_from_being_planned(console:
 
     done = console.run("plan", "-f", "-", given=given)
 
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stdout.startswith("ManagedSecret shop/b: ")
     assert done.stderr.startswith("Error: the manifest of ManagedSecret a would be refused: ")
 
@@ -275,7 +275,7 @@ def test_a_field_that_there_is_not_is_refused_with_what_to_write(
 ) -> None:
     done = console.run("plan", "-f", "-", given=manifest(length=40).replace(old, new))
 
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: the manifest of ManagedSecret new would be refused: ")
     assert sentence in done.stderr
 
@@ -331,7 +331,7 @@ def test_what_the_api_server_refuses_in_one_field_is_refused(
 ) -> None:
     done = console.run("plan", "-f", "-", given=json.dumps(json.loads(manifest()) | changed))
 
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: the manifest of ManagedSecret ")
     assert f"would be refused: {sentence}" in done.stderr
 
@@ -700,7 +700,7 @@ def test_a_contradictory_class_is_refused(console: Console) -> None:
 def test_an_unknown_field_of_a_class_is_refused(console: Console) -> None:
     done = console.run("plan", "-f", "-", given=json.dumps(secret_class("odd", maxIntervall="1d")))
 
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (3, "")
     assert "spec.maxIntervall" in done.stderr
 
 

@@ -19,7 +19,7 @@ from keyturn.runtime.clock import loop_time
 
 from .absent_references import find_absent
 from .class_plan import plan_classes
-from .manifest import Unreadable, read_manifest, resolve_class, resolve_declared
+from .manifest import Refused, read_manifest, resolve_class, resolve_declared
 from .model import Plan
 from .observe import look_at
 from .output import print_plans
@@ -79,7 +79,7 @@ async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output,
     for one in manifest.secrets:
         try:
             plans.append(await _of_manifest(cluster, one, classes, pods, manifest.externals))
-        except Unreadable as problem:
+        except Refused as problem:
             if not are_many:
                 raise
             failures.append(problem.message)
@@ -88,7 +88,7 @@ async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output,
         print_lines("", _UNCHECKED.format(shlex.join(part for name in files for part in ("-f", name))))
     for failure in failures:
         print_lines(f"Error: {failure}", err=True)
-    return Shown(is_refused, bool(failures))
+    return Shown(is_refused or bool(failures), has_failed=False)
 
 
 async def _of_rotation(cluster: Cluster, found: FoundManagedSecret, pods: NamespacePods) -> Plan:

@@ -27,6 +27,7 @@ __all__ = [
     "Declared",
     "DeclaredClass",
     "Manifest",
+    "Refused",
     "Unreadable",
     "read_manifest",
     "read_stored",
@@ -37,6 +38,12 @@ __all__ = [
 _LONG_AGO = "1970-01-01T00:00:00Z"
 _SECRET, _CLASS = "ManagedSecret", "SecretClass"
 _NO_NAMES = frozenset({"", ".", ".."})
+
+
+class Refused(Unreadable):
+    """The API server would refuse an object of a manifest: the exit code is that of any other refusal."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,8 @@ def read_stored(files: Iterable[str]) -> list[dict[str, Any]]:
     """Return the ManagedSecrets and SecretClasses of all files as the API server would store them.
 
     Raises:
-        Unreadable: It would refuse one, or there are none.
+        Refused: It would refuse one.
+        Unreadable: There are none.
     """
     manifest = read_manifest(files, "default", only=None)
     secrets = (_pruned(one.body, _SECRET) for one in manifest.secrets)
@@ -109,7 +117,7 @@ async def resolve_class(cluster: Cluster, body: dict[str, Any]) -> DeclaredClass
     """Return a SecretClass of a manifest as the API server would store it.
 
     Raises:
-        Unreadable: The API server would refuse it.
+        Refused: The API server would refuse it.
     """
     name = _name(body, _CLASS)
     body = _pruned(body, _CLASS)
@@ -129,7 +137,7 @@ async def resolve_declared(
     """Return a ManagedSecret as in the manifest, and as in the cluster.
 
     Raises:
-        Unreadable: The API server would refuse it.
+        Refused: The API server would refuse it.
     """
     body, name = _pruned(declared.body, _SECRET), declared.name
     metadata = {**body["metadata"], "namespace": declared.namespace}
@@ -150,7 +158,7 @@ def _read(body: dict[str, Any]) -> FoundManagedSecret:
         return found_in(body)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # the error would quote the input
-    raise Unreadable(
+    raise Refused(
         "the manifest is not a valid ManagedSecret; kubectl apply --dry-run=server -f FILE shows the errors"
     )
 
@@ -159,10 +167,10 @@ def _pruned(body: dict[str, Any], kind: str) -> dict[str, Any]:
     """Return a body without the fields that have no value.
 
     Raises:
-        Unreadable: It has a flaw.
+        Refused: It has a flaw.
     """
     if flaws := flaws_of(body, kind):
-        raise Unreadable(f"the manifest of {kind} {_name(body, kind)} would be refused: {'; '.join(flaws)}")
+        raise Refused(f"the manifest of {kind} {_name(body, kind)} would be refused: {'; '.join(flaws)}")
     pruned: dict[str, Any] = without_nulls(body)
     return pruned
 
@@ -171,7 +179,7 @@ def _declared(body: dict[str, Any], namespace: str) -> Declared:
     _name(body, _SECRET)
     given = body["metadata"].get("namespace") or namespace
     if not isinstance(given, str) or given in _NO_NAMES:
-        raise Unreadable(f"the manifest's metadata is invalid for a {_SECRET}")
+        raise Refused(f"the manifest's metadata is invalid for a {_SECRET}")
     return Declared(body, given)
 
 
@@ -191,13 +199,14 @@ def _name(body: dict[str, Any], kind: str) -> str:
     """Return the name of an object.
 
     Raises:
-        Unreadable: It has none that fits into a path.
+        Unreadable: It has none.
+        Refused: It has one that fits into no path.
     """
     metadata = body.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise Unreadable(f"the manifest has to hold a {kind} with a name; one has none")
     if metadata["name"] in _NO_NAMES:
-        raise Unreadable(f"the manifest's metadata is invalid for a {kind}")
+        raise Refused(f"the manifest's metadata is invalid for a {kind}")
     return str(metadata["name"])
 
 
