@@ -458,6 +458,47 @@ def test_without_the_right_to_list_stores_it_is_unknown_whether_they_exist(
     )
 
 
+SIGNED = {
+    "name": "tls",
+    "generate": {"certificate": {"dnsNames": ["a.test"], "issuer": {"secretRef": {"name": "ca"}}}},
+}
+NO_ISSUER = "the Secret 'ca' that signs the certificate is not there; create it"
+
+
+def test_a_certificate_whose_issuer_is_not_there_is_a_refusal(console: Console) -> None:
+    done = console.run("plan", "-f", "-", "-o", "json", given=of({"data": [SIGNED]}))
+
+    (refusal,) = json.loads(done.stdout)["refusals"]
+    assert (done.returncode, refusal["reason"]) == (3, "IssuerNotFound")
+    assert refusal["message"].startswith(NO_ISSUER)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca", "namespace": "shop"}},
+        json.loads(manifest("ca")),
+        json.loads(manifest("authority")) | {"spec": {"data": [MADE], "target": {"name": "ca"}}},
+    ],
+    ids=["a Secret", "a ManagedSecret", "another name"],
+)
+def test_an_issuer_that_the_manifests_declare_is_there(other: dict[str, Any], console: Console) -> None:
+    assert "  Refused " not in console("plan", "-f", "-", given=of({"data": [SIGNED]}, other))
+
+
+def test_without_the_right_to_get_secrets_it_is_unknown_whether_an_issuer_exists(
+    api: FakeApi, console: Console
+) -> None:
+    api.refused["GET", "/secrets/"] = 403
+
+    plan = console.json("plan", "-f", "-", given=of({"data": [SIGNED]}))
+
+    assert (plan["refusals"], plan["notes"][-1]) == (
+        [],
+        "whether the Secret 'ca' that signs a certificate exists is unknown",
+    )
+
+
 # Templates
 
 

@@ -31,10 +31,9 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.options import Output, Selection
-    from keyturn.core.keys import ExternalKey
     from keyturn.core.observation.observed import Observed
 
-    from .manifest import Declared, DeclaredClass
+    from .manifest import Declared, DeclaredClass, Manifest
 
 __all__ = ["Shown", "show", "show_manifests"]
 
@@ -78,7 +77,7 @@ async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output,
     plans, failures, pods = [], [], NamespacePods(cluster.api, loop_time)
     for one in manifest.secrets:
         try:
-            plans.append(await _of_manifest(cluster, one, classes, pods, manifest.externals))
+            plans.append(await _of_manifest(cluster, one, classes, pods, manifest))
         except Refused as problem:
             if not are_many:
                 raise
@@ -102,13 +101,13 @@ async def _of_manifest(
     declared: Declared,
     classes: Sequence[DeclaredClass],
     pods: NamespacePods,
-    externals: frozenset[ExternalKey],
+    manifest: Manifest,
 ) -> Plan:
     here = cluster.at(declared.namespace)
     found, applied = await resolve_declared(here, declared)
     look = await look_at(here, found, pods, applied, classes)
     if look.observed.desired:
-        absent, unknown = await find_absent(here.api, declared.namespace, look.observed.desired, externals)
+        absent, unknown = await find_absent(here.api, declared.namespace, look.observed.desired, manifest)
         look = replace(look, absent=absent, blind_spots=(*look.blind_spots, *unknown))
     return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 

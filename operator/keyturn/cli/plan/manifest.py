@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.managed import found_in
 from keyturn.cli.manifest_files import Unreadable, objects_in
-from keyturn.core.keys import StoreKey, TargetKey
+from keyturn.core.keys import ObjectKey, StoreKey, TargetKey
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.managed_secrets import WHOLE
@@ -78,6 +78,8 @@ class Manifest:
     classes: tuple[dict[str, Any], ...]
     externals: frozenset[ExternalKey] = frozenset()
     """Stores and database targets."""
+    targets: frozenset[ObjectKey] = frozenset()
+    """Secrets, also those that the ManagedSecrets write."""
 
 
 def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> Manifest:
@@ -97,8 +99,14 @@ def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> 
     other = next((one.namespace for one in secrets if only and one.namespace != only), None)
     if other:
         raise Unreadable(f"the manifest is of namespace {other!r}; leave out --namespace {only}")
-    externals = (key for body in every if (key := _external(body, namespace)))
-    return Manifest(secrets, classes, frozenset(externals))
+    externals = (_external(body, namespace) for body in every)
+    targets = (_target(body, namespace) for body in every)
+    return Manifest(
+        secrets,
+        classes,
+        frozenset(key for key in externals if key),
+        frozenset(key for key in targets if key),
+    )
 
 
 def read_stored(files: Iterable[str]) -> list[dict[str, Any]]:
@@ -185,14 +193,32 @@ def _declared(body: dict[str, Any], namespace: str) -> Declared:
 
 def _external(body: dict[str, Any], namespace: str) -> ExternalKey | None:
     """Return the key of a store or database target; None for another kind, or without a name."""
-    metadata = body.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    given = (metadata.get("namespace") if isinstance(metadata, dict) else None) or namespace
+    key = _key(body, namespace)
     for keys in (StoreKey, TargetKey):
         for kind in (keys.kind_of_namespace, keys.kind_for_all):
-            if is_ours(body, kind) and isinstance(name, str) and isinstance(given, str):
-                return keys.named(kind, name, given)
+            if key and is_ours(body, kind):
+                return keys.named(kind, key.name, key.namespace)
     return None
+
+
+def _target(body: dict[str, Any], namespace: str) -> ObjectKey | None:
+    """Return the key of a Secret, or of that of a ManagedSecret; None for another kind, or without a name."""
+    key = _key(body, namespace)
+    if key and is_ours(body, _SECRET):
+        spec = body.get("spec")
+        target = spec.get("target") if isinstance(spec, dict) else None
+        name = target.get("name") if isinstance(target, dict) else None
+        return replace(key, name=str(name or key.name))
+    is_secret = (body.get("apiVersion"), body.get("kind")) == ("v1", "Secret")
+    return key if is_secret else None
+
+
+def _key(body: dict[str, Any], namespace: str) -> ObjectKey | None:
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict):
+        return None
+    name, given = metadata.get("name"), metadata.get("namespace") or namespace
+    return ObjectKey(given, name) if isinstance(name, str) and isinstance(given, str) else None
 
 
 def _name(body: dict[str, Any], kind: str) -> str:

@@ -107,7 +107,7 @@ class Plan:
         return self.foresight.number is not None or self.foresight.adopts is not None
 
     def needs(self, absent: Absent) -> bool:
-        """Whether nothing is written before a store or database target exists.
+        """Whether nothing is written before a store, a database target or a signing Secret exists.
 
         Before the first revision each store is read, also one that is only pushed to: it may have the values of an
         earlier object.

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from .pull import Reading
 
-__all__ = ["GeneratedValues", "generate_revision", "generate_value", "making_order"]
+__all__ = ["GeneratedValues", "absent_issuer", "generate_revision", "generate_value", "making_order"]
 
 _ISSUER_RETRY_DELAY = timedelta(seconds=5)
 
@@ -285,12 +285,15 @@ async def _issuer(generator: Generator[Any], key: ObjectKey, context: Context) -
     try:
         return values_of(await context.api.get(paths.secret(key.namespace, name)))
     except errors.NotFound as error:
-        raise Wait(
-            ErrorReason.ISSUER_NOT_FOUND,
-            f"the Secret {name!r} that signs the certificate is not there; create it,"
-            " such as by a ManagedSecret with generate: {certificate: {isCA: true}}",
-            _ISSUER_RETRY_DELAY,
-        ) from error
+        raise Wait(ErrorReason.ISSUER_NOT_FOUND, absent_issuer(name), _ISSUER_RETRY_DELAY) from error
+
+
+def absent_issuer(name: str) -> str:
+    """Return the message about a Secret that is to sign a certificate and does not exist."""
+    return (
+        f"the Secret {name!r} that signs the certificate is not there; create it,"
+        " such as by a ManagedSecret with generate: {certificate: {isCA: true}}"
+    )
 
 
 async def _render(
