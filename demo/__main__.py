@@ -43,7 +43,7 @@ def main() -> int:
     except (ReleaseError, SandboxError) as error:
         screen.cross(str(error))
     except KeyboardInterrupt:
-        screen.cross("interrupted; what was made is removed")
+        screen.cross("interrupted; everything that the demo created is removed")
         return _INTERRUPTED
     else:
         screen.end("That was all of it.")
@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _cluster(options: argparse.Namespace, screen: Screen, folder: Path) -> Cluster:
     if options.cluster != "sandbox" and options.node:
-        raise Refused(f"NODE is of the demo's own control plane: leave NODE or CLUSTER={options.cluster} out")
+        raise Refused(
+            f"NODE selects the node of the demo's own control plane: leave NODE or CLUSTER={options.cluster} out"
+        )
     if options.cluster == "kind":
         return Kind(screen, folder)
     if options.cluster == "current":
@@ -130,7 +132,7 @@ def _last_words(operator: Operator, screen: Screen) -> Iterator[None]:
     try:
         yield
     except HarnessError:
-        screen.say("The operator's last words:")
+        screen.say("The end of the operator's log:")
         screen.output(operator.last_words())
         raise
 

@@ -132,7 +132,7 @@ class Current(Cluster):
             "Keyturn is installed there, a namespace shop is made, and both are removed at the end."
         )
         if self._ask and not self.screen.question("Continue?"):
-            raise Refused("nothing was done")
+            raise Refused("nothing was done; YES=1 continues without a question")
         self._terminal = terminal  # from here on there may be something to remove
         return kubeconfig
 
@@ -150,7 +150,7 @@ def _current_context(screen: Screen) -> dict[str, Any]:
     try:
         return installation.current_context(Terminal(screen).kubectl)
     except HarnessError as error:
-        raise Refused(f"there is no current context: {error}") from None
+        raise Refused(f"the current context cannot be read: {error}") from None
 
 
 def _refuse_what_is_there(terminal: Terminal) -> None:
@@ -158,7 +158,7 @@ def _refuse_what_is_there(terminal: Terminal) -> None:
         try:
             is_there = terminal.quiet(f"get {thing} --ignore-not-found -o name --request-timeout=15s").strip()
         except HarnessError as error:
-            raise Refused(f"the cluster cannot be asked: {error}") from None
+            raise Refused(f"the cluster does not answer: {error}") from None
         if is_there:
             raise Refused(
                 f"{thing} exists already, and the demo would remove it at its end; remove it yourself,"

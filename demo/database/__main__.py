@@ -41,7 +41,7 @@ def main() -> int:
     except (Refused, ReleaseError, SandboxError) as error:
         screen.cross(str(error))
     except KeyboardInterrupt:
-        screen.cross("interrupted; what was made is removed")
+        screen.cross("interrupted; everything that the demo created is removed")
         return _INTERRUPTED
     else:
         screen.end("That was all of it.")
@@ -73,7 +73,7 @@ def _show(scene: Scene, screen: Screen) -> None:
             application = stack.enter_context(scene.application(terminal))
             _tell(Story(terminal, screen, scene, server, application))
         except HarnessError:
-            screen.say("The operator's last words:")
+            screen.say("The end of the operator's log:")
             screen.output(operator.last_words())
             raise
 

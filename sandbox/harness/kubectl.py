@@ -59,7 +59,7 @@ class Kubectl:
         """Run a command that may fail; `given` is its standard input, as JSON.
 
         Raises:
-            HarnessError: It did not end in time.
+            HarnessError: It did not end in time, or there is no kubectl.
         """
         try:
             return subprocess.run(
@@ -75,6 +75,8 @@ class Kubectl:
             )
         except subprocess.TimeoutExpired:
             raise HarnessError(f"{_named(arguments)} did not end within {self._timeout:.0f} s") from None
+        except FileNotFoundError:
+            raise HarnessError("there is no kubectl on PATH; install it") from None
 
     def __call__(self, *arguments: str, given: object = None) -> str:
         """Run a command, and return its output.

@@ -85,6 +85,12 @@ def test_a_call_that_hangs_fails(fake: Path, tmp_path: Path) -> None:
         Kubectl(tmp_path, timeout=0.2).run("get", "pods")
 
 
+@pytest.mark.usefixtures("fake")
+def test_a_missing_program_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="there is no kubectl on PATH; install it"):
+        Kubectl(tmp_path)("get", "pods")
+
+
 def test_a_condition_that_holds_later_is_waited_for() -> None:
     answers = iter([False, False, True])
 
