@@ -89,9 +89,9 @@ def convert(bodies: Iterable[Body], files: Iterable[str] = ()) -> Conversion:
         objects = [one for _, one in made if one["kind"] == "ManagedSecret"]
         keep(report, push_secret(body, inputs, report, objects))
     for body in _left_alone(inputs):
-        report_on(body).lost("spec", "is of a kind that is not converted", "write it by the documentation")
+        report_on(body).lost("spec", "is of a kind that is not converted", "write a ManagedSecret for it")
     for body in inputs.idle_generators():
-        report_on(body).changed("spec", "is named by no document here and left out")
+        report_on(body).changed("spec", "is used by no document of the input, and is left out")
     _report_on_stores(inputs, made)
     distinct = _distinct(made, lambda one: one[1])
     _report_on_equal_names(distinct)
@@ -121,7 +121,9 @@ def _report_on_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]])
         for store_ in missing:
             if (kind_of(store_), name_of(store_)) in read:
                 report.lost(
-                    "spec.secretStoreRef", f"is the {label_of(store_)}, which is left out", "name another"
+                    "spec.secretStoreRef",
+                    f"is the {label_of(store_)}, which is left out",
+                    "name a store that is converted",
                 )
 
 

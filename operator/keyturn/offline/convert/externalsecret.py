@@ -77,7 +77,9 @@ def _managed_secret(
     shape = target(part, owner, name, short, texts.data, once=refresh.once)
     if not (found.items or found.whole):
         spec.report.lost(
-            spec.path, "brings no value that could be converted; nothing is written", "see above"
+            spec.path,
+            "has no value that could be converted, so nothing is written",
+            "see the other lines about this document",
         )
         return None
     converted: dict[str, Any] = {"target": shape}

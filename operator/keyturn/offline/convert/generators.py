@@ -36,7 +36,7 @@ def generated(ref: StrictReader, namespace: str, inputs: Inputs) -> dict[str, di
     if kind not in KINDS:
         ref.report.lost(
             ref.path,
-            f"makes a login for another system ({kind}); Keyturn makes values of its own",
+            f"generates a login for another system ({kind}), which Keyturn does not",
             "pull it from a store that has it",
         )
         return {}
@@ -78,7 +78,7 @@ def _password(spec: StrictReader) -> dict[str, dict[str, Any]]:
         if count == 0:
             settings[name] = False
         elif count is not None:
-            spec.report.changed(spec.at(name), "is random; there is at least one", "")
+            spec.report.changed(spec.at(name), "is not kept: at least one is drawn, and how many is random")
     characters = spec.text("symbolCharacters")
     if characters and settings.get("symbols") is not False:
         settings["symbolCharacters"] = characters

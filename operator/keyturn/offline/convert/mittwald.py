@@ -75,7 +75,7 @@ def secret(body: Body, report: Report) -> list[dict[str, Any]]:
         )
     if not items:
         report.lost(
-            "metadata.annotations", "ask for nothing that could be converted", "write a ManagedSecret"
+            "metadata.annotations", "request no value that could be converted", "write a ManagedSecret"
         )
         return []
     spec = {"target": {"adopt": "IfUnowned"}, "data": items}
@@ -191,7 +191,7 @@ def _tell(annotations: StrictReader, name: str, what: str) -> None:
 
 def _report_on_the_rest(annotations: StrictReader) -> None:
     annotations.changed(
-        f"{_GROUP}/regenerate", "made new values once", "write rotation.trigger to have it here"
+        f"{_GROUP}/regenerate", "requested new values once", "write rotation.trigger to request them here"
     )
     for name in annotations.names():
         group, _, setting = name.partition("/")

@@ -44,7 +44,7 @@ def push_secret(
 
 
 _WITHOUT: Final = {
-    "dataTo": "pushes keys by a rule",
+    "dataTo": "selects and renames keys by a rule",
     "template": "changes values before they are pushed",
 }
 
@@ -70,8 +70,8 @@ def _pushed(
     elif not any("from" not in item for item in found["spec"].get("data", ())):
         document.report.lost(
             "spec",
-            f"pushes the Secret {name}, all of which is pulled; Keyturn pushes what it makes",
-            "write the value at the other store once, or have it generated here",
+            f"pushes the Secret {name}, all of which is pulled; Keyturn pushes generated values only",
+            "copy the value to the other store once, or generate it here",
         )
         found = None
     return found, []
@@ -126,7 +126,9 @@ def _pushes(spec: StrictReader, store: StoreRef, keys: frozenset[str]) -> list[d
         _report_on_loss(entry)
         if key and key not in keys:
             entry.report.lost(
-                match.at("secretKey"), f"{key} is not made here and left out", "push what is made here"
+                match.at("secretKey"),
+                f"{key} is not generated here, and is left out",
+                "push a generated value",
             )
         elif name is None:
             pushes.append(_push(store, remote_key, {"secretKey": key} if key else {}, how))
@@ -145,7 +147,9 @@ def _pushes(spec: StrictReader, store: StoreRef, keys: frozenset[str]) -> list[d
 
 
 def _report_on_loss(entry: StrictReader) -> None:
-    entry.lost("metadata", "is written to the store by External Secrets only", "set it at the store")
+    entry.lost(
+        "metadata", "is written to the store by External Secrets, not by Keyturn", "set it at the store"
+    )
     entry.lost_unless("None", "conversionStrategy", "respells keys", "name the items of data as wanted")
 
 

@@ -53,7 +53,10 @@ class Texts:
 def templated(template: StrictReader, sources: Sources) -> Texts:
     """Translate target.template, as far as it has keys."""
     template.lost_unless(
-        "v2", "engineVersion", "is an engine of another language", "read the templates once more"
+        "v2",
+        "engineVersion",
+        "is the earlier template engine, whose functions differ",
+        "compare the converted templates with the original ones",
     )
     merges = template.text("mergePolicy") == "Merge"
     written = template.texts_by_name("data")

@@ -104,7 +104,7 @@ def test_a_secret_of_another_tool_that_is_not_converted_is_lost(version: str, ki
 
     assert (done.exit_code, done.stdout) == (1, "")
     assert [" ".join(line.split()) for line in done.stderr.splitlines()][1] == (
-        f"{kind} shop/web spec lost is of a kind that is not converted write it by the documentation"
+        f"{kind} shop/web spec lost is of a kind that is not converted write a ManagedSecret for it"
     )
     assert "need no conversion" not in done.stderr
 

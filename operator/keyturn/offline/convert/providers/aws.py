@@ -23,7 +23,9 @@ def aws(part: StrictReader, store: Store) -> dict[str, Any] | None:
     service = part.text("service") or "SecretsManager"
     if service not in _SERVICES:
         part.report.lost(
-            "spec", f"is of {service} at AWS, which Keyturn does not read; it is left out", "write another"
+            "spec",
+            f"is of {service} at AWS, which Keyturn does not read; it is left out",
+            "write a store of SecretsManager or ParameterStore",
         )
         return None
     settings: dict[str, Any] = {"region": needed(part, "region", "eu-central-1")}
@@ -33,17 +35,19 @@ def aws(part: StrictReader, store: Store) -> dict[str, Any] | None:
     if external and "accessKey" in settings["auth"] and role:
         settings["externalId"] = external
     elif external:
-        part.report.lost(part.at("externalID"), "is shown by access keys that take a role only", _ONE_STEP)
+        part.report.lost(part.at("externalID"), "is sent only with access keys that assume a role", _ONE_STEP)
     settings |= _deletion(part.part("secretsManager"), service)
     part.ignore("prefix")  # added to each key in its conversion
-    part.lost("additionalRoles", "takes roles one after the other", _ONE_STEP)
+    part.lost("additionalRoles", "assumes roles one after the other", _ONE_STEP)
     for name in ("sessionTags", "transitiveTagKeys", "customSessionTags"):
-        part.lost(name, "tags the session; Keyturn does not", "let the role's policy go by the role")
+        part.lost(
+            name, "tags the session, which Keyturn does not", "write policies that need no session tags"
+        )
     part.lost_unless(
         "None",
         "sessionTagsPolicy",
-        "tags the session; Keyturn does not",
-        "let the role's policy go by the role",
+        "tags the session, which Keyturn does not",
+        "write policies that need no session tags",
     )
     return {_SERVICES[service]: settings}
 
@@ -91,15 +95,19 @@ def _access_key(ref: StrictReader, store: Store) -> dict[str, str]:
             "is another Secret than that of the ID",
             f"put both keys into the Secret {one['name']}",
         )
-    ref.lost("sessionTokenSecretRef", "is of a login that ends within hours", "use webIdentity")
+    ref.lost(
+        "sessionTokenSecretRef",
+        "is the token of a login that ends within hours",
+        "write auth.webIdentity, or a permanent access key",
+    )
     return {"name": one["name"], "accessKeyIdKey": one["key"], "secretAccessKeyKey": other["key"]}
 
 
 def _deletion(part: StrictReader, service: str) -> dict[str, int]:
     part.lost(
         "forceDeleteWithoutRecovery",
-        "deletes at once; with Keyturn it can be taken back",
-        "delete it by hand",
+        "deletes at once; Keyturn deletes with a recovery window",
+        "delete it at AWS yourself where it must not be recoverable",
     )
     days = part.number("recoveryWindowInDays")
     return {"recoveryDays": days} if days and service == "SecretsManager" else {}

@@ -34,10 +34,14 @@ def azure(part: StrictReader, store: Store) -> dict[str, Any]:
         settings["authorityHost"] = _AUTHORITIES[environment]
     elif environment != "PublicCloud":
         part.report.lost(
-            part.at("environmentType"), f"{environment} is not known here", "write authorityHost"
+            part.at("environmentType"),
+            f"{environment} is not known here",
+            "write its login host as authorityHost",
         )
     part.ignore("useAzureSDK")  # selects a library of External Secrets
-    part.lost("customCloudConfig", "names other endpoints", "write authorityHost")
+    part.lost(
+        "customCloudConfig", "names the endpoints of another cloud", "write its login host as authorityHost"
+    )
     return {"azureKeyVault": {**settings, "auth": login}}
 
 
@@ -78,8 +82,8 @@ def _secret(ref: StrictReader, store: Store) -> dict[str, Any]:
     )
     ref.lost(
         "clientCertificate",
-        "logs in by a certificate; Keyturn does by a secret or a ServiceAccount",
-        "use one",
+        "logs in by a certificate; Keyturn logs in by a client secret or a ServiceAccount",
+        "write auth.clientSecret or auth.workloadIdentity",
     )
     ref.lost("tenantId", "is in a Secret; with Keyturn it stands in the spec", "write it as tenantId")
     secret = store.key_of(ref.part("clientSecret"), "client-secret")

@@ -23,10 +23,10 @@ def gcp(part: StrictReader, store: Store) -> dict[str, Any]:
     part.lost(
         "getLatestEnabledSecret",
         "skips versions that are disabled; Keyturn reads the latest",
-        "enable the latest",
+        "keep the latest version enabled, or write remoteRef.version",
     )
     part.lost_unless(
-        "LatestOrFail", "secretVersionSelectionPolicy", "chooses another version", "write version"
+        "LatestOrFail", "secretVersionSelectionPolicy", "chooses another version", "write remoteRef.version"
     )
     return {"gcpSecretManager": {**settings, "auth": _login(part, store, settings["projectId"])}}
 
@@ -59,7 +59,7 @@ def _audience(identity: StrictReader, project: str) -> str:
         identity.report.lost(
             identity.at("clusterName"),
             "and clusterLocation are not both there; External Secrets asks the machine it runs on",
-            "write the audience by docs/stores/gcp.md",
+            "write the audience as docs/stores/gcp.md describes",
         )
     where = f"projects/{owner}/locations/{location or 'unknown'}/clusters/{cluster or 'unknown'}"
     return f"identitynamespace:{owner}.svc.id.goog:https://container.googleapis.com/v1/{where}"

@@ -79,7 +79,7 @@ class Store:
         desired = f"ClusterSecretStore/{self.name}" if self.is_shared else self.name
         part.report.changed(
             part.at("name"),
-            "has to agree to the store",
+            "has to consent to the store by an annotation",
             f"annotate {name} with {CONSENT}: {desired}",
         )
         return {"name": name}

@@ -29,11 +29,15 @@ def vault(part: StrictReader, store: Store) -> dict[str, Any]:
     if namespace := part.text("namespace"):
         settings["namespace"] = namespace.strip("/")
     settings |= store.trust(part)
-    part.changed("readYourWrites", "is of no use: what was written is read again by its version")
-    part.changed("forwardInconsistent", "is of no use: what was written is read again by its version")
+    part.changed("readYourWrites", "is unnecessary: what was written is read again by its version")
+    part.changed("forwardInconsistent", "is unnecessary: what was written is read again by its version")
     part.changed("checkAndSet", "is always done in version 2")
-    part.lost("headers", "are not sent by Keyturn", "let a proxy add them")
-    part.lost("tls", "shows a client certificate; Keyturn does not", "let a proxy show it")
+    part.lost("headers", "are not sent by Keyturn", "let a proxy in front of Vault add them")
+    part.lost(
+        "tls",
+        "is a client certificate, which Keyturn does not present",
+        "let a proxy in front of Vault present it",
+    )
     return {"vault": {**settings, "auth": _login(part, store)}}
 
 
@@ -56,7 +60,9 @@ def _mount(part: StrictReader, store: Store, version: str) -> str:
 def _login(part: StrictReader, store: Store) -> dict[str, Any]:
     auth = part.part("auth")
     auth.lost(
-        "namespace", "logs in to another namespace than it reads", "let it log in to the one that it reads"
+        "namespace",
+        "logs in to another namespace than it reads",
+        "create the role in the namespace that it reads",
     )
     for name, read in _LOGINS.items():
         if name in auth:

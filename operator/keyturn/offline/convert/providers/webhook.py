@@ -22,7 +22,9 @@ def webhook(part: StrictReader, store: Store) -> dict[str, Any]:
     if (method := (part.text("method") or "GET").upper()) != "GET":
         settings["method"] = "POST"
     if method not in {"GET", "POST"}:
-        part.report.lost(part.at("method"), f"is {method}; Keyturn asks by GET or POST", "let a proxy ask so")
+        part.report.lost(
+            part.at("method"), f"is {method}; Keyturn sends GET or POST", "let a proxy translate the request"
+        )
     headers = part.part("headers")
     if written := {name: _text(headers, name, names) for name in headers.names()}:
         settings["headers"] = written
@@ -36,7 +38,11 @@ def webhook(part: StrictReader, store: Store) -> dict[str, Any]:
             "jsonPath": _text(part.part("result"), "jsonPath", names) if "{{" in path else path
         }
     part.changed("timeout", "is unnecessary: every request has a timeout")
-    part.lost("auth", "logs in by NTLM; Keyturn sends headers", "let a proxy log in")
+    part.lost(
+        "auth",
+        "logs in by NTLM; Keyturn sends headers only",
+        "log in by a header, or let a proxy log in by NTLM",
+    )
     return {"webhook": settings}
 
 
@@ -67,6 +73,6 @@ def _text(part: StrictReader, name: str, names: dict[str, str]) -> str:
         part.report.lost(
             part.at(name),
             "has a template that is not understood here",
-            "write it by docs/stores/webhook.md",
+            "write it as docs/stores/webhook.md describes",
         )
     return text
