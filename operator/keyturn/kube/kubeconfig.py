@@ -85,7 +85,9 @@ class _Kubeconfig:
         self._files = files
         self._merged = KubeConfigMerger(_with_content(files))  # type: ignore[no-untyped-call]  # only its models are typed
         if self._merged.config is None:
-            raise NotConfigured(f"there is no kubeconfig at {files}: set KUBECONFIG to one that exists")
+            raise NotConfigured(
+                f"there is no kubeconfig at {files}: name one that exists by --kubeconfig or KUBECONFIG"
+            )
         _resolve_paths(self._merged.config)
         if context:
             _check_context(context, self._merged.config, files)

@@ -18,7 +18,7 @@ _READS, _WRITES = _COMMANDS[:3], [*_COMMANDS[3:4], ("suspend", "auth"), ("rollba
 
 def test_a_kubeconfig_that_is_not_there(console: Console) -> None:
     assert console.refusal("status", "--kubeconfig=/nowhere") == (
-        "there is no kubeconfig at /nowhere: set KUBECONFIG to one that exists"
+        "there is no kubeconfig at /nowhere: name one that exists by --kubeconfig or KUBECONFIG"
     )
 
 

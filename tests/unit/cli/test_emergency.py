@@ -151,3 +151,28 @@ def test_a_forbidden_declaration_names_the_role_that_permits_it(api: FakeApi, co
         "Error: inc-7 is not declared\n  in shop: forbidden: cannot create emergencyrotations in namespace shop;"
         " ask an administrator for the ClusterRole keyturn-edit, which is part of edit\n"
     )
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--reason", ""), "spec.reason: write what has happened in one line, without control characters"),
+        (
+            ("--reason", "a\nb"),
+            "spec.reason: write what has happened in one line, without control characters",
+        ),
+        (("--reason", "a" * 1025), "spec.reason: write what has happened in one line"),
+        (("--contact", " "), "spec.contact: write whom to ask in one line, without control characters"),
+    ],
+    ids=["no reason", "two lines", "a long reason", "no contact"],
+)
+def test_a_text_that_the_api_server_would_refuse_is_refused(
+    options: tuple[str, ...], sentence: str, api: FakeApi, console: Console
+) -> None:
+    done = console.run(*_DECLARE, "--all", *options)
+
+    assert (done.returncode, done.stdout, declared(api)) == (2, "", {})
+    assert f"Error: {sentence}" in done.stderr

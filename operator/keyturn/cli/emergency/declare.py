@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+import pydantic
 
 from keyturn.api import API_VERSION
+from keyturn.api.base import validation_sentence
 from keyturn.api.emergency import EmergencyRotation
 from keyturn.cli import managed
 from keyturn.cli.cluster import sentence
@@ -181,8 +183,7 @@ def _only(wish: Wish, names: list[str]) -> Wish:
 
 async def _find_affected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:
     """Return the ManagedSecrets that an emergency would affect, by namespace."""
-    body = {**body, "metadata": {**body["metadata"], "namespace": ""}}
-    emergency = EmergencyRotation.model_validate(body)
+    emergency = _parse({**body, "metadata": {**body["metadata"], "namespace": ""}})
     found: defaultdict[str, list[str]] = defaultdict(list)
     for namespace in (None,) if scope is None else scope or (cluster.namespace,):
         async for page in cluster.api.pages(paths.managed_secrets(namespace), metadata_only=True):
@@ -196,6 +197,13 @@ async def _find_affected(cluster: Cluster, body: dict[str, Any], scope: Scope) -
     if missing:
         raise click.ClickException(f"there is no ManagedSecret {listed(missing)}; nothing is declared")
     return {namespace: sorted(names) for namespace, names in found.items()}
+
+
+def _parse(body: dict[str, Any]) -> EmergencyRotation:
+    try:
+        return EmergencyRotation.model_validate(body)
+    except pydantic.ValidationError as error:
+        raise click.UsageError(validation_sentence(error)) from None
 
 
 async def _create(cluster: Cluster, body: dict[str, Any], namespace: str) -> str:
