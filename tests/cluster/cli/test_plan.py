@@ -495,7 +495,7 @@ def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console:
     ("spec", "sentence"),
     [
         ("[1]", "would be refused: spec has to be an object with fields"),
-        ("{rollout: {targets: [{name: api}]}}", "the manifest is not a valid ManagedSecret"),
+        ("{rollout: {targets: [{name: api}]}}", "spec.rollout.targets[0].kind is missing; write it"),
         ("{rollout: 1}", "would be refused: spec.rollout has to be an object with fields"),
         ("{suspend: maybe}", "would be refused: spec.suspend has to be true or false, without quotes"),
     ],

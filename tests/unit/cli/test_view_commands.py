@@ -317,6 +317,10 @@ def test_a_field_that_there_is_not_is_refused_with_what_to_write(
             {"spec": {"rotation": {"every": 30}}},
             "spec.rotation.every: write a duration such as 90d, 2160h or 1d12h",
         ),
+        (
+            {"spec": {"rollout": {"targets": [{"name": "api"}]}}},
+            "spec.rollout.targets[0].kind is missing; write it",
+        ),
         ({"spec": {"suspend": "false"}}, "spec.suspend has to be true or false, without quotes"),
         (
             {"spec": {"data": [{"name": "a", "generate": {"password": {"length": "40"}}}]}},

@@ -31,7 +31,7 @@ _TERM: Final = re.compile(
 
 
 def broken_rules(part: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield each wrong type, and the message of each rule that a text breaks, with the place and without the text.
+    """Yield each wrong type, each missing field, and the message of each rule that a text breaks, without the text.
 
     A field without a value is dropped by the API server.
     """
@@ -43,6 +43,8 @@ def broken_rules(part: Any, schema: Mapping[str, Any], path: str) -> Iterator[st
         for number, one in enumerate(part):
             yield from broken_rules(one, schema.get("items", {}), f"{path}[{number}]")
     elif isinstance(part, dict):
+        missing = (name for name in schema.get("required", ()) if part.get(name) is None)
+        yield from (f"{path}.{name} is missing; write it" for name in missing)
         known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         for name, one in part.items():
             if one is None:
