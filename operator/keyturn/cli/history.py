@@ -31,14 +31,15 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> bool:
         _print(await managed.one(cluster, selection.name), output)
         return False
     there = await find(cluster, selection)
+    none = "" if there.found or there.failures else await describe_none(cluster, selection)
     if output.is_document:
         print_data({"items": [_named(one) for one in there.found]}, output)
     elif there.found:
         header = (*(("NAMESPACE",) if selection.everywhere else ()), "NAME", *_HEADER)
         lines = [[*_place(one, selection), *cells] for one in there.found for cells in _rows(one)]
         print_lines(table(header, lines, room()))
-    elif not there.failures:
-        print_lines(await describe_none(cluster, selection))
+    elif none:
+        print_lines(none)
     for failure in there.failures:
         print_lines(f"Error: {failure.message}", err=True)
     return bool(there.failures)

@@ -75,12 +75,13 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
         there = await find(cluster, selection)
         found, failures = list(there.found), there.failures
     rows = rows_of(found, cluster.now())
+    none = "" if rows or failures else await describe_none(cluster, selection)
     if output is Output.NAME:
         print_names(row.found.key.name for row in rows)
     elif output.is_document:
         print_data(_whole(rows, selection), output)
-    elif not rows and not failures:
-        print_lines(await describe_none(cluster, selection))
+    elif none:
+        print_lines(none)
     elif rows:
         print_lines(*_text(rows, selection, output))
     for failure in failures:

@@ -42,8 +42,10 @@ async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
         await managed.one(cluster, name)  # raises a message with suggestions
     if found:
         teller.begin(found)
-    elif not output.is_document and output is not Output.NAME:
-        print_lines(await describe_none(cluster, selection), err=True)
+    else:
+        none = await describe_none(cluster, selection)
+        if not output.is_document and output is not Output.NAME:
+            print_lines(none, err=True)
     while True:
         try:
             with suppress(errors.Gone):  # the list has what the watch missed

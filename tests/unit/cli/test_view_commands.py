@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any
 
@@ -102,18 +103,26 @@ def test_status_prints_names_for_other_commands(console: Console) -> None:
     )
 
 
-def test_a_namespace_that_does_not_exist_is_an_error(api: FakeApi, tmp_path: Path) -> None:
-    console = at(api.url, tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-m", "keyturn", "status", "-n", "nonexist"],
-        env=console.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("status",), 1),
+        (("status", "-o", "json"), 1),
+        (("status", "-w", "-o", "name"), 1),
+        (("history", "-l", "team=auth"), 1),
+        (("history", "-l", "team=auth", "-o", "yaml"), 1),
+        (("plan", "-l", "team=auth"), 1),
+        (("audit", "--only", "schedule"), 2),
+        (("audit", "schedule"), 2),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, tuple) else None,
+)
+def test_a_namespace_that_does_not_exist_is_an_error(
+    command: tuple[str, ...], code: int, console: Console
+) -> None:
+    done = replace(console, namespace="nonexist").run(*command)
 
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr == "Error: namespace 'nonexist' does not exist; see `kubectl get namespaces`\n"
 
 

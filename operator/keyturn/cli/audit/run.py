@@ -94,6 +94,7 @@ def schedule(where: Where, *, all_namespaces: bool) -> None:
     from keyturn.cli.cluster import run  # noqa: PLC0415  # the same
 
     async def work(cluster: Cluster) -> str:
+        await _require_namespace(cluster, all_namespaces=all_namespaces)
         facts = Facts(cluster.api, None if all_namespaces else cluster.namespace, cluster.now)
         await facts.list_classes()  # the document is wrong without what they set
         return document(await facts.list_declared())
@@ -143,6 +144,7 @@ def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
     committed, drill = _committed(asked.schedule), _drill(asked.drill)
 
     async def work(here: Cluster) -> tuple[list[Finding], Cluster]:
+        await _require_namespace(here, all_namespaces=asked.all_namespaces)
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
         operator = await _operator_namespace(asked, here)
         if asked.compare_context is None:
@@ -154,6 +156,14 @@ def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
             return await check(Checked(facts, other, committed, drill, _tell, operator), asked.points), here
 
     return run(asked.where, work)
+
+
+async def _require_namespace(cluster: Cluster, *, all_namespaces: bool) -> None:
+    """Refuse a namespace that does not exist, in which every point would be fine."""
+    from keyturn.cli.managed import describe_empty  # noqa: PLC0415  # only where a cluster is looked at
+
+    if not all_namespaces:
+        await describe_empty(cluster)
 
 
 def _drill(drilled: Drilled | None) -> Drill | None:
