@@ -30,6 +30,11 @@ _LONGEST_PAUSE = 30.0
 _CAUSES = {
     "ClientConnectorDNSError": "its name cannot be resolved",
     "ClientConnectorError": "it accepts no connection",
+    "ClientConnectorSSLError": "it does not speak TLS",
+    "MalformedAnswer": "what answers there is no API server",
+    "NonHttpUrlClientError": "its URL does not begin with https://",
+    "ServerDisconnectedError": "it closes the connection",
+    "Timeout": "it does not answer in time",
 }
 """Causes of a failed request by the class of its error."""
 _READS = frozenset({"get", "list", "watch"})
@@ -103,17 +108,8 @@ def _end(error: errors.ApiError, server: str) -> NoReturn:
 def sentence(error: errors.ApiError, server: str) -> str:
     """Return a message with a remedy for an error of the API server."""
     match error:
-        case errors.Unavailable(status=0, reason="ClientConnectorCertificateError"):
-            return (
-                f"the certificate of the API server at {server} is not trusted; check certificate-authority-data of"
-                " the kubeconfig, and whether this is the cluster that you mean: see --context and --kubeconfig"
-            )
         case errors.Unavailable(status=0):
-            cause = _CAUSES.get(error.reason, error.reason)
-            return (
-                f"no answer from the API server at {server} ({cause});"
-                " is it up, and is this the cluster that you mean? See --context and --kubeconfig"
-            )
+            return _no_answer(error.reason, server)
         case errors.Unavailable(status=404):
             return (
                 f"Keyturn is not installed in the cluster at {server}, which has no"
@@ -124,8 +120,23 @@ def sentence(error: errors.ApiError, server: str) -> str:
             return f"the API server at {server} rejects your credentials; log in again"
         case errors.Forbidden():
             return f"forbidden: cannot {error.verb} {paths.described(error.path)}; {_who_gives(error)}"
+        case errors.Throttled() | errors.Unavailable():
+            return f"the API server at {server} is overloaded or not ready (HTTP {error.status}); try again"
         case _:
-            return f"the API server at {server} refuses it: {error.reason} ({error.verb} {error.path})"
+            reason = f"{error.reason}, HTTP {error.status}"
+            return f"the API server at {server} refuses it: {reason} ({error.verb} {error.path})"
+
+
+def _no_answer(reason: str, server: str) -> str:
+    if reason == "ClientConnectorCertificateError":
+        return (
+            f"the certificate of the API server at {server} is not trusted; check certificate-authority-data of"
+            " the kubeconfig, and whether this is the cluster that you mean: see --context and --kubeconfig"
+        )
+    return (
+        f"no answer from the API server at {server} ({_CAUSES.get(reason, reason)});"
+        " is it up, and is this the cluster that you mean? See --context and --kubeconfig"
+    )
 
 
 def _who_gives(error: errors.Forbidden) -> str:

@@ -80,6 +80,30 @@ def test_a_cluster_that_does_not_know_our_kinds(command: tuple[str, ...], tmp_pa
         )
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "sentence"),
+    [
+        (200, "<html>", "no answer from the API server at {} (what answers there is no API server);"),
+        (503, "busy", "the API server at {} is overloaded or not ready (HTTP 503); try again"),
+        (302, "", "the API server at {} refuses it: Unknown, HTTP 302 (list /apis/keyturn.dev/v1alpha1/"),
+    ],
+    ids=["another server", "not ready", "a redirect"],
+)
+def test_an_answer_that_is_none(status: int, body: str, sentence: str, tmp_path: Path) -> None:
+    with a_server(status, body) as server:
+        assert at(server, tmp_path).refusal("status").startswith(sentence.format(server))
+
+
+def test_a_server_without_tls(tmp_path: Path) -> None:
+    with a_server(200, "") as server:
+        secure = server.replace("http:", "https:")
+        assert (
+            at(secure, tmp_path)
+            .refusal("status")
+            .startswith(f"no answer from the API server at {secure} (it does not speak TLS);")
+        )
+
+
 def test_a_login_that_has_ended(tmp_path: Path) -> None:
     with a_server(401, json.dumps({"kind": "Status", "reason": "Unauthorized"})) as server:
         assert at(server, tmp_path).refusal("status") == (
