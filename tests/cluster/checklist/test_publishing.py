@@ -74,7 +74,8 @@ def test_a_second_look_leaves_what_it_did_not_look_at(
     assert space.namespace not in kubectl("get", *WHERE, "-o", "yaml")
 
 
-def test_what_was_published_is_served(console: Console, operator: Operator) -> None:
+def test_what_was_published_is_served(console: Console, operator: Operator, space: Space) -> None:
+    space.managed()
     audited(console, "--only", "at-rest", "--only", "recovery", "--publish", "cluster")
     with operator.away():
         pass  # a process reads what is published at its start, and then each minute
@@ -92,7 +93,7 @@ def test_what_was_published_is_served(console: Console, operator: Operator) -> N
 
 @pytest.fixture
 def publisher(cluster: Cluster, space: Space, kubectl: Kubectl, tmp_path: Path) -> Iterator[Console]:
-    """Somebody with the two roles of the page, and nothing else."""
+    """An account with the two roles of the page, and no other."""
     account = f"system:serviceaccount:{space.namespace}:publisher"
     kubectl("create", "serviceaccount", "publisher", "-n", space.namespace)
     for role in _ROLES:
