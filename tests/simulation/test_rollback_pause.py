@@ -204,10 +204,10 @@ async def waiting_for_window() -> Cluster:
     return cluster
 
 
-async def returned_in_vain(windows: list[dict[str, str]]) -> Cluster:
+async def returned_in_vain(windows: list[dict[str, str]], limit: int = 3) -> Cluster:
     """Return a cluster in which revision 3 was rolled back to 2, with which no pod gets ready any more either."""
     data = [{"name": "password", "generate": {"password": {}}}]
-    rotation = {"overlap": "0s", "windows": windows}
+    rotation = {"overlap": "0s", "windows": windows, "revisionHistoryLimit": limit}
     rollout = {"progressDeadline": "30s", "debounce": "0s"}
     cluster = UnhealthyCluster({"data": data, "rotation": rotation, "rollout": rollout})
     await cluster.settle()
@@ -244,9 +244,12 @@ async def test_a_change_of_the_spec_does_not_end_a_rollback_that_is_not_ready() 
     assert 1 not in cluster.pods["api"].restarted_for
 
 
-async def test_a_rotation_that_fails_returns_to_the_restored_revision_that_it_was_requested_for() -> None:
+@pytest.mark.parametrize("limit", [0, 3])
+async def test_a_rotation_that_fails_returns_to_the_restored_revision_that_it_was_requested_for(
+    limit: int,
+) -> None:
     """Every workload ran revision 2 before, although none is ready with it since it was restored."""
-    cluster = await returned_in_vain([])
+    cluster = await returned_in_vain([], limit)
     await ask(cluster, ROTATE, "thrice")
     cluster.now += timedelta(minutes=1)
     await cluster.settle()

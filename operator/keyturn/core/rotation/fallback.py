@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.api.rollout import OnFailure
+from keyturn.core.state.revision import last_good
 
 from .emergency import is_exposed
 
@@ -39,22 +40,11 @@ def fallback_of(observed: Observed, desired: Desired) -> int | None:
 
     A revision that a rollback restored is left on request only, also after the pause of that rollback has ended.
     """
-    good = _last_good(observed)
-    if observed.state is None or good is None or not may_return_to(good, observed.state, desired):
+    state, current = observed.state, observed.current
+    good = last_good(current, state.revisions) if state and current else None
+    if state is None or good is None or not may_return_to(good, state, desired):
         return None
     if is_exposed(good, observed):
         return None
-    returns = desired.on_failure is OnFailure.ROLLBACK and observed.state.rollback_pause is None
+    returns = desired.on_failure is OnFailure.ROLLBACK and state.rollback_pause is None
     return good if returns else None
-
-
-def _last_good(observed: Observed) -> int | None:
-    """Return the last revision on which every workload ran.
-
-    Of a restored revision a later one records that, although its rollout may have been in progress at the next.
-    """
-    current, state = observed.current, observed.state
-    if current is None or state is None:
-        return None
-    was_good = any(one.fallback == current.base for one in state.revisions)
-    return current.base if was_good else current.fallback

@@ -9,7 +9,7 @@ from keyturn.core.spec.desired import previous_key
 from keyturn.core.spec.store_refs import is_source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from keyturn.core.spec.desired import Item
@@ -25,6 +25,7 @@ __all__ = [
     "changed_keys",
     "found_under",
     "is_found",
+    "last_good",
 ]
 
 
@@ -190,6 +191,15 @@ class RevisionFacts:
     def keeps_previous(self) -> bool:
         """Whether the Secret still needs values of the overlap."""
         return bool(self.previous) and not self.ended
+
+
+def last_good(one: RevisionFacts, known: Iterable[RevisionFacts]) -> int | None:
+    """Return the last revision before another one on which every workload ran.
+
+    Of a restored revision a later one records that, although its rollout may have been in progress at the next.
+    """
+    was_good = any(later.fallback == one.base for later in known)
+    return one.base if was_good else one.fallback
 
 
 @dataclass(frozen=True, slots=True)

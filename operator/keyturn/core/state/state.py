@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from .revision import last_good
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
@@ -284,9 +286,9 @@ class StateFacts:
 
     @property
     def _protected(self) -> frozenset[int | None]:
-        """Revisions whose values are always kept: the current one, its fallback, and those of open credentials."""
+        """Revisions whose values are always kept: the current one, the last good one, those of open credentials."""
         opened = {one.revision for one in self.credentials if one.is_open}
-        return frozenset({self.current_number, self.current.fallback, *opened})
+        return frozenset({self.current_number, last_good(self.current, self.revisions), *opened})
 
     def with_credential(self, credential: Credential) -> StateFacts:
         """Return the facts with a credential in place of that of the same revision; old evidence is dropped."""
@@ -352,7 +354,7 @@ class StateFacts:
         """
         recorded = [one.number for one in self.revisions if one.number in self.restorable]
         opened = {one.revision for one in self.credentials if one.is_open}
-        stay = self.restorable & {*recorded[:limit], revision.fallback, *opened}
+        stay = self.restorable & {*recorded[:limit], last_good(revision, self.revisions), *opened}
         newer = replace(
             self,
             revisions=(revision, *self.revisions),
@@ -365,7 +367,7 @@ class StateFacts:
     def with_candidate(self, revision: RevisionFacts, limit: int) -> StateFacts:
         """Return the facts with a newer revision that does not become the current one yet."""
         newer = replace(self.with_revision(revision, limit), current_number=self.current_number)
-        kept = self.restorable & {self.current_number, self.current.fallback}
+        kept = self.restorable & {self.current_number, last_good(self.current, self.revisions)}
         return replace(newer, restorable=newer.restorable | kept)
 
     @property

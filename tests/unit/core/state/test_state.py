@@ -111,6 +111,19 @@ def test_the_values_that_are_needed_least_are_dropped_first() -> None:
     assert (two_less.restorable, two_less.without_oldest()) == (frozenset({4, 3}), None)
 
 
+def test_the_values_of_a_restored_revision_are_kept_while_the_next_one_may_fail() -> None:
+    """Revision 3 was rolled back to 2, whose rollout was in progress when revision 4 was requested."""
+    fourth = builders.revision(4, base=2, fallback=1)
+    rolled_back = replace(state(3, 2, 1).facts, current_number=2)
+    assert rolled_back.with_revision(fourth, 0).restorable == {4, 2}
+    before = builders.state(fourth, *rolled_back.revisions)
+    assert before.with_candidate(builders.revision(5), 0).restorable == {5, 4, 2}
+    less = before.without_oldest()
+    least = less.without_oldest() if less else None
+    assert least
+    assert (least.restorable, least.without_oldest()) == (frozenset({4, 2}), None)
+
+
 def test_facts_of_the_oldest_revisions_are_forgotten() -> None:
     facts = builders.state(*(builders.revision(number) for number in (9, 8, 7, 6)), restorable={9, 6})
     assert [one.number for one in facts.with_older(1).revisions] == [9, 8, 6]
