@@ -265,11 +265,12 @@ async def test_no_key_of_an_entry_of_data_from_is_lost_before_it_is_read(
     assert plain(cluster) == {"password": rotated["password"], **after}
 
 
+@pytest.mark.parametrize("keys", [{}, {"keys": {"privateKey": "api", "publicKey": "api.pub"}}], ids=["", "own"])
 @pytest.mark.parametrize("is_emergency", [True, False], ids=["in an emergency", "at rest"])
 async def test_a_key_pair_that_a_store_is_to_have_keeps_its_keys_until_it_is_read(
-    *, is_emergency: bool
+    keys: dict[str, Any], *, is_emergency: bool
 ) -> None:
-    cluster = await begun(PASSWORD, {"name": "api", "generate": {"ed25519Key": {}}})
+    cluster = await begun(PASSWORD, {"name": "api", "generate": {"ed25519Key": {}}, **keys})
     before = plain(cluster)
     cluster.change_managed()["data"] = [PASSWORD, TYPO]
     if is_emergency:

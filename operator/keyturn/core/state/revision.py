@@ -102,11 +102,11 @@ class ItemValues:
     def under_keys_of(self, item: Item, of_data: Collection[str]) -> ItemValues:
         """Return it under the keys of an item.
 
-        An entry of dataFrom keeps its keys but those of `data`, and so do other outputs than those of the item, which
-        are replaced when a store is read.
+        An entry of dataFrom keeps its keys but those of `data`. Other outputs than those of the item, which are
+        replaced when a store is read, keep theirs but those of other items.
         """
         if item.spreads or self.outputs.keys() != item.keys.keys():
-            return self.behind(of_data)
+            return self.behind({*of_data} - {*item.keys.values()})
         return replace(self, keys=item.keys)
 
     def with_gone(self, before: ItemValues, taken: Collection[str]) -> ItemValues | None:
