@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from keyturn.core.keys import EmergencyKey
+from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Unreachable
-from tests.simulation.simulated_cluster import KEY, MANAGED
+from tests.simulation.simulated_cluster import KEY, MANAGED, TARGET
 from tests.simulation.simulated_stores import API, APP, StoreCluster
 
 HOUR = timedelta(hours=1)
@@ -265,7 +266,47 @@ async def test_no_key_of_an_entry_of_data_from_is_lost_before_it_is_read(
     assert plain(cluster) == {"password": rotated["password"], **after}
 
 
-@pytest.mark.parametrize("keys", [{}, {"keys": {"privateKey": "api", "publicKey": "api.pub"}}], ids=["", "own"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"data": [PASSWORD, TYPO]}, id="added"),
+        pytest.param(
+            {"data": [{**PASSWORD, "keys": {"value": "api"}}, pulled("user", "typo")]}, id="renamed"
+        ),
+        pytest.param(
+            {
+                "data": [PASSWORD, pulled("user", "typo")],
+                "target": {"template": {"data": {"api": "{{ user }}"}}},
+            },
+            id="rendered",
+        ),
+    ],
+)
+async def test_an_adopted_key_stays_until_what_is_to_have_it_is_read(spec: dict[str, Any]) -> None:
+    cluster = StoreCluster({"data": [PASSWORD], "target": {"adopt": "IfUnowned"}})
+    found = {key: Value.of_text("of-another-tool").to_base64() for key in ("password", "api")}
+    metadata = {"name": KEY.name, "namespace": KEY.namespace, "uid": "uid-of-another-tool"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": found}
+    cluster.put(TARGET, secret)
+    await cluster.settle()
+    changed = cluster.change_managed()
+    changed["data"] = spec["data"]
+    changed["target"] |= spec.get("target", {})
+    declare(cluster)
+    await hours_pass(cluster)
+    rotated = plain(cluster)
+    assert rotated == {"password": rotated["password"], "api": "of-another-tool"}
+    assert len(set(rotated.values())) == 2
+
+    let_stores_answer(cluster)
+    await cluster.settle()
+
+    assert plain(cluster)["api"] in {"there", rotated["password"]}
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"keys": {"privateKey": "api", "publicKey": "api.pub"}}], ids=["", "own"]
+)
 @pytest.mark.parametrize("is_emergency", [True, False], ids=["in an emergency", "at rest"])
 async def test_a_key_pair_that_a_store_is_to_have_keeps_its_keys_until_it_is_read(
     keys: dict[str, Any], *, is_emergency: bool

@@ -136,13 +136,16 @@ def _stray(data: Mapping[str, Value], kept: Mapping[str, ItemValues]) -> dict[st
 
 
 def adopted_without_item(
-    desired: Desired, before: Mapping[str, ItemValues], values: Mapping[str, ItemValues]
+    desired: Desired, before: Mapping[str, ItemValues], made: Revision, *, is_whole: bool
 ) -> dict[str, ItemValues]:
-    """Return the adopted values whose keys no item writes now: of dataFrom, and of an overlap, `values` has them."""
+    """Return the adopted values whose keys no item writes now: of dataFrom, and of an overlap, the revision has them.
+
+    One that is not whole lacks values that are awaited from stores; adopted ones under their keys stay until then.
+    """
     if not desired.target_policy.keeps_others:
         return {}
-    written = desired.every_key.union(
-        *((*kept.keys.values(), *kept.overlap_data()) for kept in values.values())
+    written = (desired.every_key if is_whole else frozenset(made.rendered)).union(
+        *((*kept.keys.values(), *kept.overlap_data()) for kept in made.values.values())
     )
     found = {name: kept.behind(written) for name, kept in before.items() if is_found(name)}
     return {name: kept for name, kept in found.items() if kept.outputs}

@@ -66,7 +66,9 @@ async def generate_revision(
     recorded = state.facts if state else None
     values, made_now = await _collect_values(step, key, observed, desired, before, last, generated, context)
     rendered = await _render(key.namespace, step.reason, desired, values, state, now := context.now())
-    revision = Revision(values | adopted_without_item(desired, before, values), rendered)
+    made = Revision(values, rendered)
+    adopted = adopted_without_item(desired, before, made, is_whole=not step.reason.awaited)
+    revision = replace(made, values=values | adopted)
     generated.forget(key)
     content = replace(_content_of(revision, state), fresh=made_now, begun=begun)
     facts = transitions.stage(step, recorded, observed, desired, content, now)
