@@ -266,6 +266,16 @@ async def test_no_key_of_an_entry_of_data_from_is_lost_before_it_is_read(
     assert plain(cluster) == {"password": rotated["password"], **after}
 
 
+async def test_a_key_that_another_value_takes_is_renamed_before_what_is_added_is_read() -> None:
+    cluster = await begun(PASSWORD, OURS)
+    taken = {"name": "new", "literal": "theirs", "keys": {"value": "user"}}
+    cluster.change_managed()["data"] = [PASSWORD, OURS_ELSEWHERE, taken, TYPO]
+    declare(cluster)
+    await hours_pass(cluster)
+    rotated = plain(cluster)
+    assert rotated == {"password": rotated["password"], "user": "theirs", "other": "ours"}
+
+
 @pytest.mark.parametrize(
     "spec",
     [

@@ -81,6 +81,7 @@ TRIGGERED = reason("Triggered", "a new trigger asks for it", "password", rotates
 OTHERS_WANTED = reason("SpecChanged", "the spec asks for other values: api-key", "api-key")
 ADDED = reason("SpecChanged", "data has new items: api-key", "api-key")
 ALL = reason("Created", "the Secret is written for the first time", *NAMES, rotates=True)
+ELSEWHERE = replace(THERE, keys={**THERE.keys, "api-key": {"value": "elsewhere"}})
 KEY_PAIR = replace(THERE, keys={**THERE.keys, "api-key": {"privateKey": "id", "publicKey": "id.pub"}})
 
 
@@ -116,6 +117,11 @@ KEY_PAIR = replace(THERE, keys={**THERE.keys, "api-key": {"privateKey": "id", "p
             look_at(state=KEY_PAIR, unfit=["api-key"], pulled=NOT_THERE),
             None,
             id="another source of one value that fails, before of two",
+        ),
+        pytest.param(
+            look_at(state=ELSEWHERE, unfit=["api-key"], pulled=NOT_THERE),
+            reason("SpecChanged", "keys of data changed: api-key"),
+            id="another key, and another source that fails",
         ),
         pytest.param(
             look_at(state=KEY_PAIR, unfit=["api-key"]),
