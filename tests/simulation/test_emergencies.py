@@ -285,6 +285,20 @@ async def test_a_deleted_secret_is_waited_for_once_until_the_pods_that_have_read
     assert progress(cluster).state is AffectedState.ROLLED_OUT
 
 
+async def test_a_secret_that_is_done_waits_for_a_later_user_of_it_under_its_earlier_name() -> None:
+    cluster = await published()
+    await rename(cluster)
+    declared = cluster.now
+    await declare(cluster)
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+    done = {"secrets": [{"name": "db", "state": "RolledOut"}]}
+    put_emergency(cluster, "leak", done, cluster.now - declared)
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    assert progress(cluster).message == IN_USE
+
+
 @pytest.mark.parametrize(
     "has_other_values", [False, True], ids=["with the values", "with other values since then"]
 )
