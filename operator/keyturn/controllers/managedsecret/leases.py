@@ -17,14 +17,9 @@ import structlog
 from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled
-from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.store_reads import RevocationProblem
-from keyturn.core.reasons import EventReason
 from keyturn.core.rotation.awaited_reads import freed_keys
-from keyturn.core.rotation.leases import refusal_of
 from keyturn.core.state.lease import StoreLease
-from keyturn.core.times import clock
-from keyturn.kube.events import EventType
 from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
 
@@ -36,7 +31,6 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.errors import Wait
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation import steps
     from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.store_refs import Source
@@ -48,7 +42,6 @@ __all__ = [
     "LeaseManager",
     "LeaseMemory",
     "UnrecordedLeases",
-    "report_revocation",
     "revoke_lease",
 ]
 
@@ -392,31 +385,6 @@ async def revoke_lease(
         memory.settle(key, lease.id)
     memory.take_revocation(key, lease.id)
     return state.with_facts(state.facts.without_lease(step.lease.id))
-
-
-def report_revocation(
-    step: steps.GiveBack, key: ObjectKey, observed: Observed, memory: LeaseMemory, context: Context
-) -> bool:
-    """Post the result of a revocation, whose state is written; return whether it is over."""
-    lease = step.lease
-    if step.is_stated:  # only now, as the statement counts from the failure on until the state is written
-        memory.settle(key, lease.id)
-    problem = memory.postponed(key).get(lease.id)
-    if problem:
-        is_told = refusal_of(lease, observed) or observed.managed.status.unrevoked_leases
-        if problem.refusal and lease.is_carried and not is_told:
-            note = f"the lease of {lease.where} is valid until {clock(lease.ends)}: {problem.refusal}"
-            context.events.record(observed.managed, EventReason.LEASE_NOT_REVOKED, note, EventType.WARNING)
-        return False
-    if step.is_stated:
-        note = (
-            f"the record of the lease of {lease.where} is removed: {LEASES_REVOKED} states that it is revoked"
-        )
-        context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
-    elif observed.now < lease.ends:
-        note = f"the previous lease of {lease.where} is revoked"
-        context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
-    return True
 
 
 async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> bool:

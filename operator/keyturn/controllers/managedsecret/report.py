@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.legacy_status import reported_reason
 from keyturn.core.policy.checklist import reported_violations
 from keyturn.core.policy.rules import denies, joined_messages
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.durations import duration_of
+from keyturn.core.rotation.leases import refusal_of
 from keyturn.core.rotation.rollback import failures, supersedes_request
 from keyturn.core.rotation.rollout import goes_back
 from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
+from keyturn.core.times import clock
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
-from .leases import report_revocation
 from .rollout_report import count_failed, report_ends, report_failed_workloads
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Body
     from keyturn.kube.status import Seal
 
+    from .leases import LeaseMemory
     from .refresh import StoreMemory
 
 __all__ = [
@@ -208,7 +211,7 @@ def _report_store_step(
         if problem.error.reason != ErrorReason.PUSHING:
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
-    if isinstance(step, steps.GiveBack) and not report_revocation(
+    if isinstance(step, steps.GiveBack) and not _report_revocation(
         step, key, observed, stores.leases, context
     ):
         return
@@ -223,6 +226,31 @@ def _report_store_step(
             found = f"the stores were read as requested; {_found_change(observed)}"
             context.events.record(observed.managed, EventReason.REFRESHED, found)
     _log.info("step done", step=name, secret=str(key))
+
+
+def _report_revocation(
+    step: steps.GiveBack, key: ObjectKey, observed: Observed, memory: LeaseMemory, context: Context
+) -> bool:
+    """Post the result of a revocation, whose state is written; return whether it is over."""
+    lease = step.lease
+    if step.is_stated:  # only now, as the statement counts from the failure on until the state is written
+        memory.settle(key, lease.id)
+    problem = memory.postponed(key).get(lease.id)
+    if problem:
+        is_told = refusal_of(lease, observed) or observed.managed.status.unrevoked_leases
+        if problem.refusal and lease.is_carried and not is_told:
+            note = f"the lease of {lease.where} is valid until {clock(lease.ends)}: {problem.refusal}"
+            context.events.record(observed.managed, EventReason.LEASE_NOT_REVOKED, note, EventType.WARNING)
+        return False
+    if step.is_stated:
+        note = (
+            f"the record of the lease of {lease.where} is removed: {LEASES_REVOKED} states that it is revoked"
+        )
+        context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
+    elif observed.now < lease.ends:
+        note = f"the previous lease of {lease.where} is revoked"
+        context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
+    return True
 
 
 def _report_withdrawal(
