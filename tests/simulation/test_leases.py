@@ -12,6 +12,7 @@ import structlog
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors
+from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import SimulatedStore, StoreCluster
 
@@ -60,8 +61,10 @@ class LeasingStore(SimulatedStore):
         with cluster.write():
             if cluster.dies_at in {cluster.writes + 0.5, cluster.writes + 1}:
                 self.untold.add(f"{key}/{self.lent + 1}")
+            number = self.lent
             found = await super()._lent(key)
-            self.ends[self.out[-1]] = cluster.now + HOUR
+            if self.lent > number:
+                self.ends[self.out[-1]] = cluster.now + HOUR
             return found
 
     async def renew_lease(
@@ -347,6 +350,36 @@ async def test_a_value_keeps_its_lease_under_another_name() -> None:
     await cluster.settle()
     assert cluster.data() == {"username": before["username"], "pass": before["password"]}
     assert (cluster.lender.lent, cluster.lender.alive()) == (1, {"creds/orders/1"})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(items("typo"), id="another role"),
+        pytest.param(
+            [*items("orders"), {**items("typo")[0], "name": "more"}], id="one more property of the role"
+        ),
+    ],
+)
+async def test_published_credentials_are_renewed_while_other_ones_cannot_be_read(
+    data: list[dict[str, Any]],
+) -> None:
+    cluster = LeaseCluster(data=items("orders")[:1])
+    await cluster.settle()
+    cluster.outside.fails["creds/typo"] = Unreachable("Timeout")
+    cluster.change_managed()["data"] = data
+    for _ in range(24):
+        cluster.now += timedelta(minutes=5)
+        cluster.tell()
+        await cluster.look()
+    assert cluster.published() == {"creds/orders/1"}
+    assert cluster.published() <= cluster.lender.alive()
+
+    cluster.outside.fails.clear()
+    cluster.memory.stores.retry(KEY, cluster.now)
+    await cluster.settle()
+    assert "creds/orders/1" not in cluster.lender.alive()
+    assert cluster.published() < cluster.lender.alive() | {"creds/orders/1"}
 
 
 async def test_no_credentials_are_requested_for_a_foreign_secret() -> None:

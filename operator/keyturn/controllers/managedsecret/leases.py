@@ -250,6 +250,19 @@ class LeaseManager:
             raise Stalled(outcome.reason, outcome.message)
         return outcome
 
+    async def renew_others(self) -> tuple[StoreLease, ...]:
+        """Renew the leases of the current revision that this read has not: it failed, so their values stay.
+
+        Not in an emergency, which has exposed them.
+        """
+        if self._state is None or self._reissue:
+            return ()
+        facts, now = self._state.facts, self._now()
+        others = {*facts.leases_by_item.values()} - {lease.id for lease in self.leases}
+        due = [lease for lease in facts.leases if lease.id in others and lease.due <= now < lease.ends]
+        renewed = await asyncio.gather(*map(self._renew_if_possible, due))
+        return tuple(lease for lease in renewed if lease)
+
     def close(self) -> None:
         for task in self._asked.values():
             task.cancel()
@@ -268,7 +281,7 @@ class LeaseManager:
         if self._now() < lease.due:
             return held
         try:
-            renewed = await self._renew(source, lease)
+            renewed = await self._renew(lease)
             if renewed is not None:
                 return self._keep(source, held._replace(lease=renewed))
             return await self._acquire(source)
@@ -306,15 +319,21 @@ class LeaseManager:
         lease = next((lease for lease in self._state.facts.leases if {lease.id} == names), None)
         return LeasedValue(lease, None, kept) if lease else None
 
-    async def _renew(self, source: Source, lease: StoreLease) -> StoreLease | None:
+    async def _renew(self, lease: StoreLease) -> StoreLease | None:
         """Renew a lease; None if the rest of its duration is not extended beyond its half."""
-        asked = self._now()
+        asked, where = self._now(), lease.where
         left = await self._stores.renew_lease(
-            source.ref, self._key.namespace, source.key, _provider_lease(lease)
+            where.ref, self._key.namespace, where.key, _provider_lease(lease)
         )
-        issuer = lease.issuer or self._stores.lease_issuer(source.ref, self._key.namespace)
+        issuer = lease.issuer or self._stores.lease_issuer(where.ref, self._key.namespace)
         renewed = replace(lease, ends=asked + left, issuer=issuer) if left else None
         return renewed if renewed and asked < renewed.due else None
+
+    async def _renew_if_possible(self, lease: StoreLease) -> StoreLease | None:
+        try:
+            return await self._renew(lease)
+        except (StoreError, Stalled):
+            return None
 
     async def _acquire(self, source: Source) -> LeasedValue:
         place, requests = source.place, self._unrecorded.requests

@@ -104,11 +104,9 @@ async def read_all(
         for task in (*pulled.values(), *pushed):
             task.cancel()
         manager.close()
-    if problems:
-        return Reading(problem=_first_problem(problems), leases=manager.leases)
-    values = {item.name: pulled[item.name].result() for item in desired.pulled}
-    if clash := _key_conflict(values):
-        return Reading(problem=clash, leases=manager.leases)
+    values = {} if problems else {item.name: pulled[item.name].result() for item in desired.pulled}
+    if problem := _first_problem(problems) if problems else _key_conflict(values):
+        return Reading(problem=problem, leases=(*manager.leases, *await manager.renew_others()))
     parts = [task.result() for task in pushed]
     found = await threadpools.for_tenant(key.namespace, _found, parts, desired) if parts else {}
     return Reading(values, found, manager.leases)

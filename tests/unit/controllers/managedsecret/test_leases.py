@@ -132,6 +132,33 @@ async def test_a_reading_that_is_broken_off_loses_nothing(reader: LeaseReader) -
     assert reader.remote.asked == [f"borrow {ORDERS}"]
 
 
+@pytest.mark.parametrize(
+    ("after", "reissue", "fails", "renewed"),
+    [
+        pytest.param(31, False, None, ["renew creds/orders/1"], id="half of its duration"),
+        pytest.param(29, False, None, [], id="less"),
+        pytest.param(61, False, None, [], id="all of it"),
+        pytest.param(31, True, None, [], id="in an emergency"),
+        pytest.param(31, False, Unreachable("Timeout"), ["renew creds/orders/1"], id="no answer"),
+    ],
+)
+async def test_what_a_failed_read_does_not_ask_for_is_renewed_once_it_is_due(
+    reader: LeaseReader, after: int, fails: StoreError | None, renewed: list[str], *, reissue: bool
+) -> None:
+    await reader.take_in()
+    reader.spec = {"data": [item("username", "creds/gone")]}
+    reader.remote.fails["creds/gone"] = Refused("Status400")
+    reader.remote.longer = HOUR
+    if fails:
+        reader.remote.fails[ORDERS] = fails
+    reader.now += minutes(after)
+    reading = await reader.read(reissue=reissue)
+    assert reading.problem
+    assert reader.remote.asked == [f"borrow {ORDERS}", "borrow creds/gone", *renewed]
+    ends = [loan.ends for loan in reading.leases]
+    assert ends == ([reader.now + HOUR] if renewed and not fails else [])
+
+
 async def test_one_that_fails_keeps_what_the_others_were_lent(reader: LeaseReader) -> None:
     reader.spec = {"data": [item("username"), item("password", "creds/gone")]}
     reader.remote.fails["creds/gone"] = Refused("Status400")
