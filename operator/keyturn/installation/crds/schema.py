@@ -114,7 +114,8 @@ def _translated(key: str, node: Node, definitions: Mapping[str, Node]) -> Iterat
     if key == "description":
         yield key, _first_paragraph(value)
     elif key == "properties":
-        yield key, {name: _inline(child, definitions) for name, child in value.items()}
+        if value:  # the API server drops an empty map, and Argo CD would apply it again for ever
+            yield key, {name: _inline(child, definitions) for name, child in value.items()}
     elif key in {"items", "additionalProperties"}:
         yield key, _inline(value, definitions)
     elif key in _KEPT or key.startswith("x-kubernetes-"):

@@ -166,6 +166,12 @@ def test_no_schema_says_what_a_structural_one_must_not_or_we_do_not_want() -> No
     assert [path for path, schema in schemas() if schema.keys() & unwanted] == []
 
 
+def test_no_schema_has_an_empty_part_which_the_api_server_drops_and_argo_cd_would_apply_for_ever() -> None:
+    empty = [(path, key) for path, schema in schemas() for key, part in schema.items() if part in ({}, [])]
+
+    assert empty == []
+
+
 def test_the_only_default_is_that_no_reconcile_has_happened_yet() -> None:
     assert {path: schema["default"] for path, schema in schemas() if "default" in schema} == {
         "ManagedSecret.status": never_looked_at("Ready") | {"state": "NotReady"},
