@@ -112,7 +112,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     ),
     "It needs Linux, Python 3.11 or newer with venv, `make` and `git`.": _NUMBERS,
     # A time of an idle machine, which no test asserts.
-    "The first run builds the control plane from source; later runs take about 30 seconds.": (
+    "The first run builds the control plane from source; later runs take about a minute.": (
         "tests/sandbox/test_cache.py::*",
     ),
     "`make demo-database` rotates the password of a real PostgreSQL while an application uses it.": (
