@@ -69,7 +69,7 @@ def _row(
     affected = known[name]
     if affected is None:
         return before or AffectedSecret(name=name, state=AffectedState.PENDING)
-    if before and _is_later_rollout(affected, before):
+    if before and _was_done_before(affected, before):
         return before.model_copy(update={"logins": kept_logins(before.logins or (), affected.logins)})
     is_new = affected.revision is not None or affected.state is AffectedState.NOTHING_TO_ROTATE
     updated = (before.updated_at if before else None) or now
@@ -86,8 +86,13 @@ def _row(
     )
 
 
-def _is_later_rollout(affected: Affected, before: AffectedSecret) -> bool:
-    """Whether a secret that was done has another revision of new values, whose rollout is not of the emergency."""
+def _was_done_before(affected: Affected, before: AffectedSecret) -> bool:
+    """Whether a secret was done before its newest change, which is not of the emergency.
+
+    It has another revision of new values, which is not rolled out, or its spec generates no value any more.
+    """
+    if before.state is AffectedState.ROLLED_OUT and affected.state is AffectedState.NOTHING_TO_ROTATE:
+        return True
     was_done, is_done = before.state.is_done, affected.state.is_done
     return was_done and not is_done and affected.revision not in {None, before.revision}
 

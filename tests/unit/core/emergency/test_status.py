@@ -385,6 +385,15 @@ def test_a_secret_is_not_done_any_more(incident: Incident, found: Affected) -> N
     assert verdicts(status)["ServicesUpdated"] == ("False", "RollingOut")
 
 
+def test_a_secret_that_was_rolled_out_stays_so_when_its_spec_generates_no_value_any_more(
+    incident: Incident,
+) -> None:
+    before = incident.look(after(minutes=2), {"db": ROLLED_OUT})
+
+    assert incident.look(after(hours=3), {"db": NOTHING}) == before
+    assert (before.secrets[0].revision, before.progress) == (2, "1/1")
+
+
 def test_a_secret_that_was_not_reconciled_since_a_restart_stays_as_it_was(incident: Incident) -> None:
     before = incident.look(after(minutes=2), {"db": ROLLED_OUT})
 
