@@ -84,7 +84,7 @@ def refresh_command(selection: Selection, manner: Manner, where: Where) -> None:
     "--to",
     type=click.IntRange(min=1),
     metavar="REVISION",
-    help="The revision. Default: the previous one.",
+    help="The revision. Default: the next lower one that was not rolled back.",
 )
 @click.option(
     "--hold",

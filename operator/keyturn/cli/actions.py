@@ -152,13 +152,15 @@ def _revision_before(found: FoundManagedSecret) -> int:
         for one in status.history
         if one.result != RevisionResult.ROLLED_BACK and one.revision < current
     ]
-    if not good and current <= 1:
+    if good:
+        return max(good)
+    others = sorted(_perhaps_kept(found.managed))
+    if current <= 1 and not others:
         raise click.ClickException(f"{found.key.name} has no earlier revision")
-    if not good:
-        raise click.ClickException(
-            f"the history of {found.key.name} names no revision before {current}; name one with --to"
-        )
-    return max(good)
+    there = f", such as {others[-1]}" if others else ""
+    raise click.ClickException(
+        f"the history of {found.key.name} names no revision before {current}; name one with --to{there}"
+    )
 
 
 async def _refuse_exposed(cluster: Cluster, found: ManagedSecret, number: int) -> None:

@@ -332,6 +332,16 @@ def test_a_first_revision_has_none_before_it(api: FakeApi, console: Console) -> 
     assert api.patched == []
 
 
+def test_after_a_return_to_the_first_revision_the_others_are_named(api: FakeApi, console: Console) -> None:
+    entry = api.get("auth")["status"]["history"][0]
+    api.put(managed("auth", revision=1, history=[entry | {"revision": number} for number in (1, 3, 2, 1)]))
+
+    assert console.refusal("rollback", "auth") == (
+        "the history of auth names no revision before 1; name one with --to, such as 3"
+    )
+    assert api.patched == []
+
+
 def test_a_revision_that_may_be_kept_is_asked_for(api: FakeApi, console: Console) -> None:
     entry = api.get("auth")["status"]["history"][0]
     history = [entry | {"revision": 3, "result": "RolledBack"}, entry | {"revision": 2}, entry]
