@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -29,6 +30,9 @@ __all__ = [
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""The name of a namespace (RFC 1123)."""
 
 
 class Output(enum.StrEnum):
@@ -130,6 +134,10 @@ def home(command: Callable[..., None]) -> Callable[..., None]:
 def _placed(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def placed(*, kubeconfig: str | None, context: str | None, namespace: str | None, **others: Any) -> None:
+        if namespace is not None and not _LABEL.fullmatch(namespace):
+            raise click.UsageError(
+                f"{namespace!r} is not the name of a namespace; write lower-case letters, digits and '-'"
+            )
         command(where=Where(kubeconfig, context, namespace), **others)
 
     return placed

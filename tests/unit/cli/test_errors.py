@@ -127,3 +127,13 @@ def test_no_cluster_at_all(tmp_path: Path) -> None:
         "no cluster is configured: there is no ~/.kube/config; write one, name a kubeconfig by --kubeconfig or"
         " KUBECONFIG, or run in a pod with a ServiceAccount"
     )
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("emergency", "status"), ("version",), ("restore", "f", "--identity=f")]
+)
+def test_what_is_no_name_of_a_namespace_is_refused(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = Console(tmp_path / "kubeconfig", "a/b").run(*command)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'a/b' is not the name of a namespace; write lower-case letters, digits and '-'" in done.stderr
