@@ -134,7 +134,7 @@ def home(command: Callable[..., None]) -> Callable[..., None]:
 def _placed(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def placed(*, kubeconfig: str | None, context: str | None, namespace: str | None, **others: Any) -> None:
-        if namespace is not None and not _LABEL.fullmatch(namespace):
+        if namespace and not _LABEL.fullmatch(namespace):
             raise click.UsageError(
                 f"{namespace!r} is not the name of a namespace; write lower-case letters, digits and '-'"
             )
