@@ -21,6 +21,7 @@ __all__ = [
     "Selection",
     "Where",
     "answer",
+    "check_namespace",
     "formats",
     "home",
     "named_place",
@@ -31,8 +32,8 @@ __all__ = [
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
-_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-"""The name of a namespace (RFC 1123)."""
+_NAMESPACE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A label of RFC 1123."""
 
 
 class Output(enum.StrEnum):
@@ -116,6 +117,15 @@ class Length(click.ParamType["timedelta"]):
             self.fail(str(problem), param, ctx)
 
 
+def check_namespace(name: str) -> None:
+    """Refuse what cannot be the name of a namespace."""
+    if not _NAMESPACE_NAME.fullmatch(name):
+        raise click.UsageError(
+            f"{name!r} cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
+            " with no dash at either end"
+        )
+
+
 def place(command: Callable[..., None]) -> Callable[..., None]:
     """Add kubectl's options for cluster and namespace; the command receives them as `where`."""
     return _NAMESPACE(_CONTEXT(_KUBECONFIG(_placed(command))))
@@ -134,10 +144,8 @@ def home(command: Callable[..., None]) -> Callable[..., None]:
 def _placed(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def placed(*, kubeconfig: str | None, context: str | None, namespace: str | None, **others: Any) -> None:
-        if namespace and not _LABEL.fullmatch(namespace):
-            raise click.UsageError(
-                f"{namespace!r} is not the name of a namespace; write lower-case letters, digits and '-'"
-            )
+        if namespace:
+            check_namespace(namespace)
         command(where=Where(kubeconfig, context, namespace), **others)
 
     return placed

@@ -136,4 +136,7 @@ def test_what_is_no_name_of_a_namespace_is_refused(command: tuple[str, ...], tmp
     done = Console(tmp_path / "kubeconfig", "a/b").run(*command)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "'a/b' is not the name of a namespace; write lower-case letters, digits and '-'" in done.stderr
+    assert done.stderr.endswith(
+        "Error: 'a/b' cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
+        " with no dash at either end\n"
+    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import ipaddress
 import logging
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from keyturn.cli.options import check_namespace
 from keyturn.core.shards import MAX_SHARDS
 
 from .audit_options import audit_endpoint
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["crds_command", "run_command"]
 
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LOG_FORMATS = ("console", "json")
 _SIGHTS = ("watch", "by-name")
 _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
@@ -203,15 +202,7 @@ def _check(namespaces: tuple[str, ...], own: str | None, *, all_namespaces: bool
             "select the namespaces: --namespace NAME (repeatable) or --all-namespaces, not both"
         )
     for name in (*namespaces, *([] if own is None else [own])):
-        _check_name(name)
-
-
-def _check_name(name: str) -> None:
-    if not _NAMESPACE.fullmatch(name):
-        raise click.UsageError(
-            f"{name!r} cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
-            " with no dash at either end"
-        )
+        check_namespace(name)
 
 
 def _reach(files_root: Path | None, hosts: tuple[str, ...], cidrs: tuple[str, ...]) -> Reach:
