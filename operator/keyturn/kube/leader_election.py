@@ -30,6 +30,9 @@ __all__ = ["TERMS", "Elector", "LeadershipLost", "Terms"]
 _CALL_PERIODS: Final = 1.5
 """Retry periods that one call may take: a hung connection leaves time for another attempt."""
 
+_MOST_TERMS: Final = 3
+"""Terms of its own that a follower waits at most for a Lease that is not renewed, or was deleted."""
+
 _log = structlog.get_logger()
 
 
@@ -43,6 +46,10 @@ class Terms:
     """Time for which a leader writes after its last renewal; calls in progress must end within the rest."""
     retry_period: float = 2.0
     """Interval at which a leader renews and a follower reads the Lease."""
+
+    def believed(self, seconds: float) -> float:
+        """Return how long a Lease counts whose holder claims `seconds`: a foreign edit must not stop all replicas."""
+        return min(seconds or self.lease_duration, _MOST_TERMS * self.lease_duration)
 
 
 TERMS: Final = Terms()
@@ -204,8 +211,7 @@ class Elector:
             self._log_leader(before.get("holderIdentity"))
         if self._seen.get("holderIdentity", "") in {"", self.identity}:
             return True
-        term = self._seen.get("leaseDurationSeconds") or self._terms.lease_duration
-        return loop_time() >= self._seen_at + term
+        return loop_time() >= self._seen_at + self._terms.believed(self._seen.get("leaseDurationSeconds", 0))
 
     def _log_leader(self, before: str | None) -> None:
         leader = self._seen.get("holderIdentity")
@@ -222,7 +228,8 @@ class Elector:
             "renewTime": now,
         }
         if lease is not None:
-            mine["leaseTransitions"] = lease.get("spec", {}).get("leaseTransitions", 0) + 1
+            before = (lease.get("spec") or {}).get("leaseTransitions", 0)
+            mine["leaseTransitions"] = (before + 1) % 2**31  # which the API server takes, after any edit
             return await self._replace(lease, mine)
         body = {
             "apiVersion": "coordination.k8s.io/v1",

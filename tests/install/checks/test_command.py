@@ -147,7 +147,8 @@ async def test_a_leader_whose_clock_is_five_minutes_off_leads_and_is_said(
             await admin.patch(f"{_LEASE}/keyturn", {"spec": spec()}, Patch.MERGE)
             await asyncio.sleep(0.2)
 
-    await admin.create(_LEASE, {"metadata": {"name": "keyturn"}, "spec": spec()})
+    metadata = {"name": "keyturn", "annotations": signature("pod-1")}
+    await admin.create(_LEASE, {"metadata": metadata, "spec": spec()})
     leader = asyncio.create_task(renewing())
     code, found = await asyncio.to_thread(points, admin_console)
     leader.cancel()

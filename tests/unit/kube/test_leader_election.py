@@ -28,9 +28,9 @@ class LeaseServer:
         self.lease: Body | None = None
         self._version = 0
 
-    def hold(self, identity: str) -> None:
+    def hold(self, identity: str, seconds: int = 10) -> None:
         """Have another process acquire the Lease."""
-        self._store({"metadata": {}, "spec": {"holderIdentity": identity, "leaseDurationSeconds": 10}})
+        self._store({"metadata": {}, "spec": {"holderIdentity": identity, "leaseDurationSeconds": seconds}})
 
     async def get(self, path: str) -> Body:
         if self.lease is None:
@@ -117,6 +117,39 @@ def test_a_follower_waits_for_the_end_of_the_term_of_a_lease(*, is_deleted: bool
         assert one.leader == "one"
 
     play(follow())
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["not renewed", "deleted"])
+def test_a_follower_waits_three_of_its_own_terms_for_a_lease_of_years(*, is_deleted: bool) -> None:
+    async def follow() -> None:
+        server = LeaseServer()
+        server.hold("thief", seconds=2**31 - 1)
+        one = elector(server)
+        await one._seek()
+        if is_deleted:
+            server.lease = None
+
+        await asyncio.sleep(3 * TERMS.lease_duration - 0.1)
+        await one._seek()
+        assert one.leader == "thief"
+
+        await asyncio.sleep(0.1)
+        await one._seek()
+        assert one.leader == "one"
+
+    play(follow())
+
+
+def test_the_number_of_transitions_stays_one_that_the_api_server_takes() -> None:
+    async def seek() -> None:
+        server = LeaseServer()
+        server.hold("")
+        assert server.lease is not None
+        server.lease["spec"]["leaseTransitions"] = 2**31 - 1
+        await elector(server)._seek()
+        assert server.lease["spec"]["leaseTransitions"] == 0
+
+    play(seek())
 
 
 def test_a_successor_knows_that_its_version_has_reconciled_all() -> None:

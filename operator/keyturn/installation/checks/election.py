@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.shards import LEASE, shard_lease
 from keyturn.core.times import length
 from keyturn.kube import errors, paths
+from keyturn.kube.leader_election import TERMS
 from keyturn.kube.lease_holder import holder_of
 
 from .api_server import MOST_SKEW
@@ -95,6 +97,12 @@ def point_of(found: Election | None, namespace: str) -> Point:
     if found.holder is None:
         return Point.failed(_NAME, f"the Lease {LEASE} {where} is free: no replica leads", advice)
     held = f"held by {found.holder.identity}"
+    if not found.holder.version:  # each replica signs the Lease
+        advice = (
+            f"find its writer: kubectl get lease {LEASE} -n {namespace} -o yaml --show-managed-fields; a replica"
+            f" takes it {TERMS.believed(inf):.0f} s after its last change, whatever its leaseDurationSeconds"
+        )
+        return Point.failed(_NAME, f"{held}, which is no replica of Keyturn: none leads", advice)
     if found.age is None or not found.lives:
         age = f"{length(found.age)} ago" if found.age is not None else "at no readable time"
         return Point.failed(_NAME, f"{held}, last renewed {age}: no replica leads", advice)
@@ -110,4 +118,4 @@ async def _look_once(api: Api, path: str) -> Election:
     if holder is None or holder.renewed is None:
         return Election(holder, None, lives=False)
     age = api.clock.now() - holder.renewed
-    return Election(holder, age, lives=abs(age) < timedelta(seconds=holder.seconds))
+    return Election(holder, age, lives=abs(age) < timedelta(seconds=TERMS.believed(holder.seconds)))

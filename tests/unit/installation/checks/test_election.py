@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.shards import shard_lease
+from keyturn.core.shards import LEASE, shard_lease
 from keyturn.installation.checks import election
 from keyturn.installation.checks.point import Result
 from keyturn.kube import errors, paths
+from keyturn.kube.lease_holder import signature
 
 if TYPE_CHECKING:
+    from keyturn.installation.checks.point import Point
     from keyturn.kube.client import Body
 
 _HOME = "keyturn-system"
@@ -25,20 +27,25 @@ class Clock:
         return _NOW
 
 
+def lease(age: int = 1, seconds: int = 10, signed_by: str = "one") -> Body:
+    """Make a Lease that was renewed `age` seconds ago."""
+    renewed = (_NOW - timedelta(seconds=age)).isoformat()
+    spec = {"holderIdentity": "one", "renewTime": renewed, "leaseDurationSeconds": seconds}
+    return {"metadata": {"annotations": signature(signed_by)}, "spec": spec}
+
+
 class Leases:
     """API server with the Leases of some shards."""
 
     clock = Clock()
 
     def __init__(self, *held: int) -> None:
-        renewed = (_NOW - timedelta(seconds=1)).isoformat()
-        spec = {"holderIdentity": "one", "renewTime": renewed, "leaseDurationSeconds": 10}
-        self._leases = {paths.lease(_HOME, shard_lease(shard)): spec for shard in held}
+        self._leases = {paths.lease(_HOME, shard_lease(shard)): lease() for shard in held}
 
     async def get(self, path: str) -> Body:
         if path not in self._leases:
             raise errors.NotFound("get", path, 404, "NotFound")
-        return {"metadata": {}, "spec": self._leases[path]}
+        return self._leases[path]
 
 
 @pytest.mark.parametrize(("shards", "held", "vacant"), [(3, (0, 1, 2), []), (3, (1,), [0, 2]), (1, (), [])])
@@ -62,3 +69,37 @@ def test_a_shard_without_a_holder_is_named_with_its_lease() -> None:
     (point,) = election.shard_points([0, 2], _HOME, 3)
     assert point.result is Result.FAILED
     assert point.found == "no replica holds keyturn-0, keyturn-2 in namespace keyturn-system"
+
+
+# One leader for all
+
+
+class One(Leases):
+    """API server with the Lease of one leader."""
+
+    def __init__(self, lease: Body) -> None:
+        self._leases = {paths.lease(_HOME, LEASE): lease}
+
+
+async def _point(lease: Body) -> Point:
+    api: Any = One(lease)
+    return election.point_of(await election.look(api, _HOME), _HOME)
+
+
+async def test_a_lease_that_no_replica_has_signed_names_its_holder_and_what_helps() -> None:
+    point = await _point(lease(signed_by="another"))
+
+    assert point.result is Result.FAILED
+    assert point.found == "held by one, which is no replica of Keyturn: none leads"
+    assert point.advice == (
+        "find its writer: kubectl get lease keyturn -n keyturn-system -o yaml --show-managed-fields; a replica takes"
+        " it 30 s after its last change, whatever its leaseDurationSeconds"
+    )
+
+
+@pytest.mark.parametrize(("age", "result"), [(29, Result.OK), (31, Result.FAILED)])
+async def test_a_holder_is_not_believed_that_it_leads_for_years(
+    age: int, result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(election, "_READ_INTERVAL", 0)
+    assert (await _point(lease(age, seconds=2**31 - 1))).result is result
