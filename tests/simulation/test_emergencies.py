@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.api.emergency import AffectedState
 from keyturn.core.keys import EmergencyKey
-from keyturn.core.labels import MARKER, OWNER_LABEL, ROLLBACK, ROTATE
+from keyturn.core.labels import MARKER, OWNER_LABEL, RELOAD, ROLLBACK, ROTATE
 from keyturn.kube import paths
 from keyturn.kube.state_secret import state_of
 from keyturn.stores.providers.errors import Unreachable
@@ -396,7 +396,48 @@ async def test_a_workload_that_fails_does_not_hold_up_later_waves() -> None:
     assert progress(cluster).state is AffectedState.FAILED
     message = progress(cluster).message or ""
     assert message.startswith("Deployment/api is failed: ")
-    assert message.endswith("; 1 more is behind")
+    assert "; Deployment/web is failed: " in message
+
+
+async def test_a_bare_pod_is_named_while_a_workload_is_paused() -> None:
+    cluster = await running()
+    cluster.other_pods.append(bare_pod(cluster))
+    cluster.now += 2 * SECOND
+    cluster.pause("api", paused=True)
+
+    await declare(cluster)
+
+    found = progress(cluster)
+    assert found.state is AffectedState.ROTATED
+    assert [point.split()[0] for point in found.open_points] == ["Deployment/api", "Pod/bare"]
+    assert "; Pod/bare runs since" in (found.message or "")
+    assert [other.split()[0] for other in found.others or ()] == ["Pod/bare"]
+    workloads = cluster.objects[MANAGED]["status"]["workloads"]
+    assert {one["name"] for one in workloads} == {"api", "bare"}
+
+
+async def test_a_workload_that_reloads_is_not_done_before_it_is_restarted() -> None:
+    cluster = await published()
+    cluster.add_workload("api", None)
+    body = cluster.objects[cluster.path_of("api")]
+    body["metadata"]["annotations"] = {RELOAD: "wait"}
+    spec = body["spec"]["template"]["spec"]
+    spec["containers"][0].pop("envFrom")
+    spec["volumes"] = [{"name": "files", "secret": {"secretName": "db"}}]
+    cluster.pause("api", paused=False)  # which counts as a change of it
+    await cluster.settle()
+    cluster.now += timedelta(days=1)
+
+    await declare(cluster)
+    cluster.now += timedelta(minutes=5)
+    await cluster.settle()
+    assert progress(cluster).state is AffectedState.RELOAD_UNPROVEN
+
+    del body["metadata"]["annotations"]
+    cluster.pause("api", paused=False)
+    await cluster.settle()
+    assert body["spec"]["template"]["metadata"]["annotations"][MARKER] == "db=2"
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
 
 
 # Values from before the declaration under another key

@@ -83,6 +83,7 @@ class AffectedState(StrEnum):
     ROTATED = "Rotated"
     ROLLED_OUT = "RolledOut"
     PODS_UNKNOWN = "PodsUnknown"
+    RELOAD_UNPROVEN = "ReloadUnproven"
     FAILED = "Failed"
     SUSPENDED = "Suspended"
     STALLED = "Stalled"
@@ -114,7 +115,8 @@ class AffectedSecret(Schema):
     name: str
     """The name of the ManagedSecret."""
     state: AffectedState
-    """Pending, Rotated, RolledOut, PodsUnknown, Failed, Suspended, Stalled, NothingToRotate or NotFound."""
+    """Pending, Rotated, RolledOut, PodsUnknown, ReloadUnproven, Failed, Suspended, Stalled, NothingToRotate or
+    NotFound."""
     revision: int | None = None
     """The first revision whose values are all new."""
     rotated_at: datetime | None = None

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["FEW", "and_more", "few", "first_of"]
+__all__ = ["FEW", "and_more", "few", "first_of", "first_within"]
 
 FEW: Final = 10
 """How many are listed where thousands are possible: Kubernetes limits the message of a condition."""
+
+_MORE: Final = len(" and 999 more")
 
 
 def first_of(names: Sequence[str], limit: int, separator: str = ", ") -> str:
     """Return the first `limit` names and the number of the others, such as `a, b and 3 more`."""
     return separator.join(names[:limit]) + and_more(len(names) - limit)
+
+
+def first_within(messages: Sequence[str], room: int) -> str:
+    """Return the first message, as many others as `room` characters hold, and the number of the rest."""
+    ends = accumulate(len(message) + 2 for message in messages)
+    return first_of(messages, max(1, sum(end <= room - _MORE for end in ends)), "; ")
 
 
 def few(names: Iterable[str]) -> str:

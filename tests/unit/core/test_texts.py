@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.core.texts import few, first_of
+from keyturn.core.texts import few, first_of, first_within
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,18 @@ def test_a_few_are_named_and_the_others_counted(names: list[str], text: str) -> 
 
 def test_texts_have_a_separator_of_their_own() -> None:
     assert first_of(["b: 1", "a: 2", "c: 3"], 2, "; ") == "b: 1; a: 2 and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("room", "text"),
+    [
+        pytest.param(3, "first and 2 more", id="less than one"),
+        pytest.param(28, "first; other and 1 more", id="two"),
+        pytest.param(60, "first; other; third", id="all"),
+    ],
+)
+def test_as_many_messages_are_named_as_have_room(room: int, text: str) -> None:
+    assert first_within(["first", "other", "third"], room) == text
 
 
 def test_of_thousands_ten_are_named_in_order() -> None:

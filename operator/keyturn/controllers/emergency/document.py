@@ -242,7 +242,11 @@ def _open(
     waiting = open_stages(emergency)
     unfinished = [one for one in rows if not one.state.is_done]
     lines = [f"- [ ] {_STAGES[stage]}, due {when(due)}" for stage, due in waiting.items()]
-    lines += [f"- [ ] {code(one.name)} is {one.state}: {text(one.message or 'wait')}" for one in unfinished]
+    lines += [
+        f"- [ ] {code(one.name)} is {one.state}: {text(point)}"
+        for one in unfinished
+        for point in _points_of(one, known.get(one.name))
+    ]
     lines += [
         f"- [ ] Rotate the values that {code(name)} reads from a store"
         for name, one in sorted(known.items())
@@ -269,6 +273,11 @@ def _open(
     if "Documented" in waiting:
         yield ""
         yield f"To close the incident, write your name into the annotation `{ACKNOWLEDGE_REPORT}`."
+
+
+def _points_of(row: AffectedSecret, found: Affected | None) -> Sequence[str]:
+    """Return everything that a secret waits for, of which the status has as much as fits."""
+    return (found.open_points if found else ()) or (row.message or "wait",)
 
 
 def _timeline(emergency: EmergencyRotation) -> Iterator[str]:

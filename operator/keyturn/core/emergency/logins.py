@@ -10,6 +10,8 @@ from keyturn.core.rotation.emergency import renewed_by, without_signers
 from keyturn.core.state.credential import UNKNOWN_REVISION
 from keyturn.core.times import to_second
 
+from .size import MAX_MESSAGE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["exposed_logins", "kept_logins"]
 
 _MOST = 8
-_MAX_MESSAGE_LENGTH = 1024
 
 
 def exposed_logins(
@@ -54,7 +55,7 @@ def _login(
         login=one.login,
         revision=None if one.revision == UNKNOWN_REVISION else one.revision,
         refused_at=None if one.is_open else to_second(one.since),
-        message=_why_open(one, published, observed, error)[:_MAX_MESSAGE_LENGTH] if one.is_open else None,
+        message=_why_open(one, published, observed, error)[:MAX_MESSAGE] if one.is_open else None,
     )
 
 

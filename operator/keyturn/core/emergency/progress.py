@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from keyturn.api.emergency import AffectedState
 from keyturn.api.status import WorkloadState
@@ -19,20 +19,22 @@ from keyturn.core.rotation.emergency import (
     renewed_by,
 )
 from keyturn.core.rotation.former import awaited_look, has_exposed
-from keyturn.core.rotation.holders import are_unread, owners_behind, waiting_message
+from keyturn.core.rotation.holders import are_unread, owners_behind
 from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
+from keyturn.core.rotation.old_pods import unread
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.state.revision import is_found
-from keyturn.core.texts import and_more
+from keyturn.core.texts import first_within
 from keyturn.core.times import clock
 
 from .logins import exposed_logins
+from .size import MAX_MESSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from keyturn.api.emergency import AffectedLogin
@@ -47,6 +49,24 @@ __all__ = ["Affected", "affected"]
 
 _CERTIFICATE = "tls.crt"
 """The key of a Secret that has the CA, if it has one."""
+_WORST_FIRST = (
+    AffectedState.FAILED,
+    AffectedState.STALLED,
+    AffectedState.SUSPENDED,
+    AffectedState.PODS_UNKNOWN,
+    AffectedState.RELOAD_UNPROVEN,
+    AffectedState.ROTATED,
+)
+"""The states of a secret with new values that is not done."""
+_OF_WORKLOADS: Mapping[WorkloadState, AffectedState] = {
+    WorkloadState.FAILED: AffectedState.FAILED,
+    WorkloadState.ROLLING: AffectedState.ROTATED,
+    WorkloadState.PENDING: AffectedState.ROTATED,
+    WorkloadState.RELOADED: AffectedState.RELOAD_UNPROVEN,
+}
+"""The states of workloads that keep a secret from being done."""
+_Point: TypeAlias = "tuple[AffectedState, Sequence[str]]"
+"""What keeps a secret from being done: the state that follows, and a message for each workload, pod or store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +79,8 @@ class Affected:
     rotated: datetime | None = None
     """When those values were published."""
     message: str | None = None
+    open_points: tuple[str, ...] = ()
+    """Everything that keeps it from being done; the message has as many as fit."""
     workloads: tuple[str, ...] = ()
     """The consumers."""
     others: tuple[str, ...] | None = None
@@ -137,16 +159,14 @@ def _without_generated_values(
     unrotated = _unrotated(observed, error)
     if observed.state is None and unrotated.message:  # what it has is unknown
         return replace(progress, state=unrotated.state, message=unrotated.message)
-    if waits := _awaited_read(emergency, observed, error) or _leased(observed):
-        state, cause = _kept_from(waits, AffectedState.PENDING, observed, error)
-        return replace(progress, state=state, message=cause)
     if observed.current is not None:
         progress = _with_places(progress, observed, desired)
-        for state, message in _open_points(
-            progress, emergency, observed, observed.current.number, desired, error
+        if points := list(
+            _open_points(progress, emergency, observed, observed.current.number, desired, error)
         ):
-            is_progress = state is AffectedState.ROTATED
-            return replace(progress, state=AffectedState.PENDING if is_progress else state, message=message)
+            waits = _with_points(progress, points)
+            is_progress = waits.state is AffectedState.ROTATED
+            return replace(waits, state=AffectedState.PENDING) if is_progress else waits
     message = _elsewhere(progress) or f"written in the spec: {', '.join(progress.literals)}"
     return replace(
         progress,
@@ -168,14 +188,12 @@ def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
     return Affected(AffectedState.PENDING, message=error.message if error else None)
 
 
-def _kept_from(
-    waits: str, state: AffectedState, observed: Observed, error: Wait | Stalled | None
-) -> tuple[AffectedState, str]:
+def _kept_from(waits: str, state: AffectedState, observed: Observed, error: Wait | Stalled | None) -> _Point:
     """Return what the operator is still to do, with its state; or what keeps it from all writes, if anything does."""
     kept = _unrotated(observed, error)
     if kept.message is None or kept.state is AffectedState.PENDING:
-        return state, waits
-    return kept.state, kept.message
+        return state, [waits]
+    return kept.state, [kept.message]
 
 
 def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
@@ -223,9 +241,9 @@ def _rotated(
         return replace(progress, state=AffectedState.FAILED, message=_why_exposed(current))
     rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
     progress = replace(_with_places(progress, observed, desired), revision=current.number, rotated=rotated)
-    for state, message in _open_points(progress, emergency, observed, current.number, desired, error):
-        return replace(progress, state=state, message=message)
-    done = _elsewhere(progress) or _unproven(observed) or _read_before(observed)
+    if points := list(_open_points(progress, emergency, observed, current.number, desired, error)):
+        return _with_points(progress, points)
+    done = _elsewhere(progress) or _read_before(observed)
     return replace(
         progress, state=AffectedState.ROLLED_OUT, message=_with_statement(done, emergency, observed)
     )
@@ -243,6 +261,17 @@ def _why_exposed(current: RevisionFacts) -> str:
     )
 
 
+def _with_points(progress: Affected, points: Sequence[_Point]) -> Affected:
+    """Return the progress of a secret that waits, in the state that is worst, with a message about every point."""
+    share = MAX_MESSAGE // len(points)
+    return replace(
+        progress,
+        state=min((state for state, _ in points), key=_WORST_FIRST.index),
+        message="; ".join(first_within(messages, share) for _, messages in points),
+        open_points=tuple(dict.fromkeys(message for _, messages in points for message in messages)),
+    )
+
+
 def _open_points(
     progress: Affected,
     emergency: Emergency,
@@ -250,28 +279,45 @@ def _open_points(
     number: int,
     desired: Desired,
     error: Wait | Stalled | None,
-) -> Iterator[tuple[AffectedState, str]]:
-    """Yield what keeps a secret with new values from being done, with its state, the first to come first."""
+) -> Iterator[_Point]:
+    """Yield everything that keeps a secret with new values from being done, the first to come first."""
     if not observed.is_published:
-        yield AffectedState.ROTATED, f"the Secret is to be written with revision {number}"
-    behind = [progress for progress in progress_of_workloads(observed) if not progress.state.is_done]
-    if failed := [progress for progress in behind if progress.state is WorkloadState.FAILED]:
-        yield AffectedState.FAILED, failed[0].described(len(failed) - 1)
-    if behind:
-        yield AffectedState.ROTATED, behind[0].described(len(behind) - 1)
-    if summary := waiting_message(observed, desired):
-        is_forbidden = are_unread(observed) and observed.unread is None
-        yield AffectedState.PODS_UNKNOWN if is_forbidden else AffectedState.ROTATED, summary
-    if earlier := _still_used(observed, desired) or _still_valid(observed, desired):
-        yield AffectedState.ROTATED, earlier
+        yield AffectedState.ROTATED, [f"the Secret is to be written with revision {number}"]
+    yield from _points_of_pods(observed, desired)
+    if used := _still_used(observed, desired):
+        yield AffectedState.ROTATED, used
+    if _is_previous_readable(observed):
+        yield AffectedState.ROTATED, ["the previous values are still readable"]
+    if waits := _leased(observed):
+        yield _kept_from(waits, AffectedState.ROTATED, observed, error)
     if refused := unrevoked(observed):
         yield _kept_from(refused.message, AffectedState.STALLED, observed, error)
-    if open_ := [login for login in progress.logins if login.refused_at is None]:
-        yield AffectedState.STALLED, f"login {open_[0].login}: {open_[0].message}"
+    if previous := _previous_login(observed, desired):
+        yield AffectedState.ROTATED, [previous]
+    elif open_ := [login for login in progress.logins if login.refused_at is None]:
+        yield AffectedState.STALLED, [f"login {login.login}: {login.message}" for login in open_]
     if progress.unpushed:
         yield _waiting_for_push(progress.unpushed)
     if waits := _awaited_read(emergency, observed, error) or _awaited_look(emergency, observed):
         yield _kept_from(waits, AffectedState.ROTATED, observed, error)
+
+
+def _points_of_pods(observed: Observed, desired: Desired) -> Iterator[_Point]:
+    """Yield the workloads that are behind, those that are not proven to be current, and the owners of other pods."""
+    workloads = progress_of_workloads(observed)
+    for state, verdict in _OF_WORKLOADS.items():
+        remedy = (
+            "; remove that annotation, and Keyturn restarts it" if state is WorkloadState.RELOADED else ""
+        )
+        if messages := [f"{one.described()}{remedy}" for one in workloads if one.state is state]:
+            yield verdict, messages
+    if owners := owners_behind(observed, desired):
+        yield AffectedState.ROTATED, [f"{owner} {owner.message}" for owner in owners]
+    if are_unread(observed):
+        yield (
+            AffectedState.PODS_UNKNOWN if observed.unread is None else AffectedState.ROTATED,
+            [unread(observed)],
+        )
 
 
 def _awaited_look(emergency: Emergency, observed: Observed) -> str | None:
@@ -279,26 +325,24 @@ def _awaited_look(emergency: Emergency, observed: Observed) -> str | None:
     return awaited_look(observed) if emergency.is_unfinished_here else None
 
 
-def _still_used(observed: Observed, desired: Desired) -> str | None:
-    """Return a message with the users of Secrets under earlier names, which keep exposed values."""
-    exposed = [one for one in observed.former_uses if has_exposed(one.number, observed)]
-    if not exposed:
-        return None
-    first, more = exposed[0], and_more(len(exposed) - 1)
-    return (
-        f"{first.user}{more} may still have values of revision {first.number or '?'} from the Secret"
-        f" {first.secret.name!r}; let it use {desired.secret!r}, or restart or delete it if that Secret has other"
+def _still_used(observed: Observed, desired: Desired) -> list[str]:
+    """Return a message for each user of Secrets under earlier names, which keep exposed values."""
+    return [
+        f"{one.user} may still have values of revision {one.number or '?'} from the Secret"
+        f" {one.secret.name!r}; let it use {desired.secret!r}, or restart or delete it if that Secret has other"
         " values now"
-    )
+        for one in observed.former_uses
+        if has_exposed(one.number, observed)
+    ]
 
 
-def _still_valid(observed: Observed, desired: Desired) -> str | None:
-    """Return a message with what is still valid of earlier values: in the Secret, at the store, or at the server."""
+def _is_previous_readable(observed: Observed) -> bool:
     overlapping = observed.target is not None and observed.target.overlapping
-    if observed.current and (observed.current.keeps_previous or overlapping):
-        return "the previous values are still readable"
-    if leased := _leased(observed):
-        return leased
+    return observed.current is not None and bool(observed.current.keeps_previous or overlapping)
+
+
+def _previous_login(observed: Observed, desired: Desired) -> str | None:
+    """Return a message with the logins that Keyturn closes at the database server."""
     if desired.database is None or observed.state is None:
         return None
     current = observed.state.current_credential
@@ -347,19 +391,10 @@ def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
     return tuple(f"{owner} {owner.message}" for owner in owners_behind(observed, desired))
 
 
-def _unproven(observed: Observed) -> str | None:
-    """Return a message with the workloads that were not restarted because they read changed files."""
-    reloaded = [one for one in progress_of_workloads(observed) if one.state is WorkloadState.RELOADED]
-    return reloaded[0].described(len(reloaded) - 1) if reloaded else None
-
-
-def _waiting_for_push(unpushed: Iterable[Unpushed]) -> tuple[AffectedState, str]:
-    first, *others = sorted(
-        unpushed, key=lambda destination: (not destination.needs_a_person, destination.place)
-    )
-    more = f"; and {len(others)} more of pushTo" if others else ""
-    state = AffectedState.STALLED if first.needs_a_person else AffectedState.ROTATED
-    return state, f"pushTo: {first.message}{more}"
+def _waiting_for_push(unpushed: Iterable[Unpushed]) -> _Point:
+    places = sorted(unpushed, key=lambda destination: (not destination.needs_a_person, destination.place))
+    state = AffectedState.STALLED if places[0].needs_a_person else AffectedState.ROTATED
+    return state, [f"pushTo: {destination.message}" for destination in places]
 
 
 def _found_keys(observed: Observed) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from keyturn.core.times import to_second
 from .deadlines import NEAR, deadlines_of
 from .facts import report_name, who_acknowledges
 from .logins import kept_logins
-from .size import within_limit
+from .size import MAX_MESSAGE, within_limit
 from .timeline import added
 
 if TYPE_CHECKING:
@@ -37,16 +37,22 @@ __all__ = [
 ]
 
 KEPT_ROWS = 2000
-_MAX_MESSAGE_LENGTH = 1024
 _NEEDS_A_PERSON = frozenset(
     {
         AffectedState.FAILED,
         AffectedState.PODS_UNKNOWN,
+        AffectedState.RELOAD_UNPROVEN,
         AffectedState.SUSPENDED,
         AffectedState.STALLED,
         AffectedState.NOT_FOUND,
     }
 )
+
+_UNKNOWN: Mapping[AffectedState, EmergencyReason] = {
+    AffectedState.PODS_UNKNOWN: EmergencyReason.PODS_UNKNOWN,
+    AffectedState.RELOAD_UNPROVEN: EmergencyReason.RELOAD_UNPROVEN,
+}
+"""States in which a secret may be done, but is not proven to be."""
 
 
 def rows_of(
@@ -81,7 +87,7 @@ def _row(
         if is_new
         else None,
         updated_at=to_second(updated) if affected.state.is_done else None,
-        message=affected.message[:_MAX_MESSAGE_LENGTH] if affected.message else None,
+        message=affected.message[:MAX_MESSAGE] if affected.message else None,
         logins=kept_logins((before.logins if before else None) or (), affected.logins),
     )
 
@@ -257,8 +263,9 @@ def _updated(found: EmergencyFacts) -> ConditionVerdict:
     count = f"every pod of {done} of {len(made_here)} secrets runs on new values"
     if found.rows and not waits:
         return ConditionVerdict("True", EmergencyReason.ALL_UPDATED, count)
-    if waits and all(row.state is AffectedState.PODS_UNKNOWN for row in waits):
-        return ConditionVerdict("Unknown", EmergencyReason.PODS_UNKNOWN, count + _first_of(waits))
+    unknown = [reason for state, reason in _UNKNOWN.items() if any(row.state is state for row in waits)]
+    if unknown and all(row.state in _UNKNOWN for row in waits):
+        return ConditionVerdict("Unknown", unknown[0], count + _first_of(waits))
     return ConditionVerdict(
         "False",
         EmergencyReason.ROLLING_OUT if waits else _reason_without_rows(found),

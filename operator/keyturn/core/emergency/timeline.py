@@ -36,6 +36,7 @@ _SENTENCES: Mapping[AffectedState, str] = {
     AffectedState.ROTATED: "new values are in the Secrets of",
     AffectedState.ROLLED_OUT: "no pod holds earlier values of",
     AffectedState.PODS_UNKNOWN: "whether pods hold earlier values is unknown, because they may not be listed, of",
+    AffectedState.RELOAD_UNPROVEN: "whether workloads have read changed files again is not proven of",
     AffectedState.FAILED: "a rollout failed, or was rolled back, of",
     AffectedState.SUSPENDED: "nothing is written, since it is suspended, of",
     AffectedState.STALLED: "manual action is required for",

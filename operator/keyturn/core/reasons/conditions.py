@@ -273,6 +273,11 @@ class EmergencyReason(_Reason):
         "ServicesUpdated",
         "the operator may not list pods, which may hold earlier values",
     )
+    RELOAD_UNPROVEN = (
+        "ReloadUnproven",
+        "ServicesUpdated",
+        "whether workloads with `keyturn.dev/reload: wait` have read the new values is not proven",
+    )
     NOTHING_SELECTED = (
         "NothingSelected",
         "Rotated ServicesUpdated Stalled",
@@ -288,6 +293,11 @@ class EmergencyReason(_Reason):
     WAS_LATE = "WasLate", "Overdue", "every stage that is due is done; the message names those that were late"
     IN_TIME = "InTime", "Overdue", "no deadline is missed"
     SECRET_PODS_UNKNOWN = "SecretPodsUnknown", "Stalled", "the operator may not list pods; restore its rights"
+    SECRET_RELOAD_UNPROVEN = (
+        "SecretReloadUnproven",
+        "Stalled",
+        "a workload is not proven to have read the new values; remove its annotation `keyturn.dev/reload`",
+    )
     SECRET_FAILED = "SecretFailed", "Stalled", "a rollout failed or was rolled back"
     SECRET_SUSPENDED = "SecretSuspended", "Stalled", "a ManagedSecret is suspended, so nothing is written"
     SECRET_STALLED = "SecretStalled", "Stalled", "a ManagedSecret requires manual action"

@@ -216,4 +216,9 @@ class TimelineReason(Code):
     )
     SECRET_STALLED = "SecretStalled", "Warning", "a ManagedSecret requires manual action"
     SECRET_PODS_UNKNOWN = "SecretPodsUnknown", "Warning", "the operator may not list pods; restore its rights"
+    SECRET_RELOAD_UNPROVEN = (
+        "SecretReloadUnproven",
+        "Warning",
+        "a workload is not proven to have read the new values of that many of its secrets",
+    )
     SECRET_NOT_FOUND = "SecretNotFound", "Warning", "a ManagedSecret that is named does not exist"

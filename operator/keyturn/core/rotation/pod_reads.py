@@ -9,7 +9,6 @@ from keyturn.api.status import WorkloadState
 
 from .completion import is_known_complete
 from .former import followed_secrets
-from .holders import evicts
 from .leases import idle_leases
 from .rollout import Turn, is_under_way
 
@@ -67,12 +66,13 @@ def may_be_blocked(progress: WorkloadProgress) -> bool:
 def needs_holders(observed: Observed) -> bool:
     """Whether something is asserted now that depends on every pod of the namespace.
 
-    Nothing is while a workload is behind: its rollout is waited for first. An emergency evicts pods before.
+    Nothing is while a workload is behind: its rollout is waited for first, except in an emergency.
     """
     was_known_complete = is_known_complete(observed)
     is_settled = was_known_complete and not idle_leases(observed) and not followed_secrets(observed)
     if not observed.is_published or is_settled:
         return False
     if is_under_way(observed):
-        return evicts(observed) and not was_known_complete
+        in_emergency = any(emergency.is_unfinished_here for emergency in observed.emergencies)
+        return in_emergency and not was_known_complete
     return True

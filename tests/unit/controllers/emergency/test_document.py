@@ -181,13 +181,15 @@ def test_it_lists_what_is_open() -> None:
             pulled=("api-key (vault)",),
             literals=("user",),
             found=("smtp",),
+            open_points=("Deployment/api is paused", "Pod/bare runs with revision 1"),
         )
     }
 
-    source = document(emergency(), "kubectl", [row("db", "Deployment/api is rolling")], known, None)
+    source = document(emergency(), "kubectl", [row("db", "Deployment/api is paused")], known, None)
 
     assert "- [ ] Audit access logs (24 hours), due 2026-11-25 12:00:00 UTC" in source
-    assert "- [ ] `db` is Rotated: Deployment/api is rolling" in source
+    assert "- [ ] `db` is Rotated: Deployment/api is paused" in source
+    assert "- [ ] `db` is Rotated: Pod/bare runs with revision 1" in source
     assert "- [ ] Rotate the values that `db` reads from a store" in source
     assert "- [ ] Replace what `db` keeps of the Secret that it adopted" in source
     assert "| `db` | `api-key (vault)` | `user` | `smtp` |" in source

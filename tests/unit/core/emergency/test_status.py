@@ -30,6 +30,9 @@ ROTATED = Affected(AffectedState.ROTATED, 2, STARTED + timedelta(seconds=5), "De
 PENDING = Affected(AffectedState.PENDING)
 FAILED = Affected(AffectedState.FAILED, 2, STARTED + timedelta(seconds=5), "Deployment/api is failed")
 UNKNOWN = Affected(AffectedState.PODS_UNKNOWN, 2, STARTED + timedelta(seconds=5), "pods may not be listed")
+RELOADED = Affected(
+    AffectedState.RELOAD_UNPROVEN, 2, STARTED + timedelta(seconds=5), "Deployment/api is reloaded"
+)
 NOTHING = Affected(AffectedState.NOTHING_TO_ROTATE, message="written in the spec: username")
 
 
@@ -599,6 +602,23 @@ def test_services_are_unknown_while_pods_may_not_be_listed(incident: Incident) -
     assert verdicts(status)["ServicesUpdated"] == ("Unknown", "PodsUnknown")
     assert verdicts(status)["Stalled"] == ("True", "SecretPodsUnknown")
     assert status.services_updated_at is None
+
+
+def test_a_reload_that_is_not_proven_is_no_updated_service(incident: Incident) -> None:
+    status = incident.look(after(minutes=3), {"db": RELOADED, "mail": ROLLED_OUT})
+
+    assert verdicts(status)["ServicesUpdated"] == ("Unknown", "ReloadUnproven")
+    assert verdicts(status)["Stalled"] == ("True", "SecretReloadUnproven")
+    assert status.services_updated_at is None
+    entries = {entry.reason: entry.what for entry in status.timeline}
+    assert entries["SecretReloadUnproven"].endswith("is not proven of db")
+    assert entries["SecretRolledOut"] == "no pod holds earlier values of mail"
+
+
+def test_unknown_pods_come_before_a_reload_that_is_not_proven(incident: Incident) -> None:
+    status = incident.look(after(minutes=3), {"db": RELOADED, "mail": UNKNOWN})
+
+    assert verdicts(status)["ServicesUpdated"] == ("Unknown", "PodsUnknown")
 
 
 def test_services_are_not_updated_if_one_secret_is_behind_and_another_unknown(incident: Incident) -> None:

@@ -883,7 +883,11 @@ def test_a_secret_with_an_old_value_that_is_readable_is_not_through() -> None:
     found = look(**{**SERVED, "state": overlapping}, emergencies=(GENTLE,))
 
     assert far(found, emergency=GENTLE) == Affected(
-        AffectedState.ROTATED, 2, NOW, message="the previous values are still readable"
+        AffectedState.ROTATED,
+        2,
+        NOW,
+        message="the previous values are still readable",
+        open_points=("the previous values are still readable",),
     )
 
 
@@ -893,7 +897,43 @@ def test_workloads_that_are_not_through_are_reported() -> None:
     told = far(found)
 
     assert (told.state, told.revision) == (AffectedState.ROTATED, 2)
-    assert told.message == "Deployment/api is rolling; 1 more is behind"
+    assert told.message == "Deployment/api is rolling; Deployment/web is pending: queued for restart"
+    assert told.open_points == ("Deployment/api is rolling", "Deployment/web is pending: queued for restart")
+
+
+def test_everything_that_is_open_is_named_at_once() -> None:
+    old = NOW - minutes(60)
+    found = far(
+        look(
+            {"pushTo": [PUSH]},
+            consumer("api", marker="db=2", settled=False),
+            consumer("web", marker="db=2", settled=False, failed=True),
+            **SERVED,
+            holders=Holders((make.holding("bare", began=old), make.holding("debug", began=old))),
+        )
+    )
+
+    assert found.state is AffectedState.FAILED, "the worst"
+    assert [point.split()[0] for point in found.open_points] == [
+        "Deployment/web",
+        "Deployment/api",
+        "Pod/bare",
+        "Pod/debug",
+        "pushTo:",
+    ]
+    assert found.message == "; ".join(found.open_points)
+
+
+def test_of_many_workloads_that_are_behind_those_that_have_room_leave_some_to_other_pods() -> None:
+    many = [consumer(f"api-{number:03}", marker="db=2", settled=False) for number in range(200)]
+    found = far(
+        look(None, *many, **SERVED, holders=Holders((make.holding("bare", began=NOW - minutes(60)),)))
+    )
+
+    assert found.message is not None
+    assert len(found.message) <= 1024
+    assert " more; Pod/bare runs since" in found.message
+    assert len(found.open_points) == 201
 
 
 def test_a_workload_that_refuses_restarts_is_not_through() -> None:
@@ -1232,9 +1272,10 @@ def test_a_secret_is_not_through_while_a_workload_uses_it_under_an_earlier_name(
     told = far(found)
 
     assert told.state is AffectedState.ROTATED
-    assert told.message == (
-        f"Deployment/api and 1 more may still have values of revision {shown} from the Secret 'db-old'; let it use"
+    assert told.open_points == tuple(
+        f"Deployment/{name} may still have values of revision {shown} from the Secret 'db-old'; let it use"
         " 'db', or restart or delete it if that Secret has other values now"
+        for name in ("api", "web")
     )
     assert next_step(found) == Rest(NOW + minutes(1)), "no watch reports the end of that use"
 
@@ -1316,9 +1357,8 @@ def test_a_secret_that_is_not_written_yet_is_not_through() -> None:
     )
     found = look(state=known, target=target(2, published=NOW), status={"revision": 2})
 
-    assert far(found) == Affected(
-        AffectedState.ROTATED, 3, NOW, message="the Secret is to be written with revision 3"
-    )
+    message = "the Secret is to be written with revision 3"
+    assert far(found) == Affected(AffectedState.ROTATED, 3, NOW, message=message, open_points=(message,))
 
 
 def ended(*of: Any, overlapping: bool = False) -> Observed:
@@ -1424,9 +1464,12 @@ def test_a_store_that_keeps_what_it_had_needs_a_person_and_is_named_first() -> N
     told = far(pushing(pushed(OTHER, 1), kept, push=pushes))
 
     assert told.state is AffectedState.STALLED
-    assert told.message == (
-        f"pushTo: {AT} keeps its previous value because of updatePolicy: IfNotExists; write Replace, or remove it"
-        " from pushTo once it has no exposed value; and 1 more of pushTo"
+    assert told.open_points == (
+        (
+            f"pushTo: {AT} keeps its previous value because of updatePolicy: IfNotExists; write Replace, or remove it"
+            " from pushTo once it has no exposed value"
+        ),
+        "pushTo: key 'shop/other' of SecretStore 'vault' has the previous values",
     )
 
 
@@ -1443,7 +1486,10 @@ def test_workloads_and_readable_values_are_reported_before_stores() -> None:
 
     told = far(look(spec, consumer("web"), **SERVED))
 
-    assert told.message == "Deployment/web is pending: queued for restart"
+    assert told.open_points == (
+        "Deployment/web is pending: queued for restart",
+        f"pushTo: {AT} has the previous values",
+    )
     assert len(told.unpushed) == 1
 
 

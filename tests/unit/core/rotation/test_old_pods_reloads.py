@@ -130,6 +130,9 @@ def test_an_emergency_says_that_a_reload_is_not_proven() -> None:
     emergency = Emergency("leak", make.UID, make.NOW - make.minutes(10))
     found = affected(emergency, replace(rotated(consumer()), emergencies=(emergency,)), None)
 
-    assert found.state is AffectedState.ROLLED_OUT
-    assert found.message is not None
-    assert "Deployment/api" in found.message
+    assert found.state is AffectedState.RELOAD_UNPROVEN
+    assert not found.state.is_done
+    assert found.message == (
+        "Deployment/api is reloaded: reads its files again by keyturn.dev/reload: wait; whether it has done so is not"
+        " proven; remove that annotation, and Keyturn restarts it"
+    )

@@ -30,7 +30,7 @@ ENTRY = {
     "finishedAt": make.NOW,
     "result": "Succeeded",
 }
-LEAK = Emergency("leak", make.UID, make.NOW, evict=True)
+LEAK = Emergency("leak", make.UID, make.NOW)
 ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW - make.minutes(1))
 
 
@@ -94,7 +94,7 @@ def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
                 None, ROLLING, state=ROTATED, target=make.target(2), status=DONE, emergencies=(LEAK,)
             ),
             True,
-            id="an emergency evicts before",
+            id="an emergency names their owners before",
         ),
         pytest.param(
             make.observed(
