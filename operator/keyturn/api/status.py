@@ -56,7 +56,7 @@ class Via(StrEnum):
     ENV_FROM = "envFrom"
     VOLUME = "volume"
     PROJECTED = "projected"
-    IMAGE_PULL_SECRET = "imagePullSecret"  # noqa: S105 - the field's name
+    IMAGE_PULL_SECRET = "imagePullSecret"  # noqa: S105 - of an earlier version's status; no container gets it
 
 
 class WorkloadState(StrEnum):

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.api.status import Via
 from keyturn.core.errors import copied
 from keyturn.core.observation.holders import Controller, HoldingPod
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC, uses_of
@@ -27,6 +26,7 @@ from .pods import NOT_ENDED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from keyturn.api.status import Via
     from keyturn.core.observation.workload import Use
 
     from .client import Api, Body
@@ -180,7 +180,7 @@ def _began(pod: Body, via: set[Via]) -> datetime:
     """Return from when on a pod has read its Secrets: its creation, or later if every container was restarted.
 
     A restarted container reads its environment again. It may read the previous content of a volume until the next
-    sync of the kubelet. An image is pulled once.
+    sync of the kubelet.
     """
     created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
     status = pod.get("status") or {}
@@ -191,7 +191,7 @@ def _began(pod: Body, via: set[Via]) -> datetime:
     }
     times = [_started(statuses.get(name) or {}) for name in _container_names(pod["spec"])]
     known = [time for time in times if time]
-    if not known or len(known) < len(times) or Via.IMAGE_PULL_SECRET in via:
+    if not known or len(known) < len(times):
         return created
     return max(created, min(known) - (KUBELET_SYNC if via & FILES else timedelta(0)))
 

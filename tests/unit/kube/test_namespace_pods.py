@@ -88,7 +88,7 @@ def began(pod: dict[str, Any]) -> int:
         ),
         pytest.param(body(started(9), **FILES), 7, id="files may be older by the kubelet's sync"),
         pytest.param(body(started(1), **FILES), 0, id="but not older than the pod"),
-        pytest.param(body(started(9), **PULLS), 0, id="an image is pulled once"),
+        pytest.param(body(started(9), **PULLS), 9, id="a pull reads its Secret again"),
     ],
 )
 def test_a_pod_has_read_its_secrets_since(pod: dict[str, Any], minutes: int) -> None:
@@ -107,6 +107,7 @@ def test_an_init_container_counts_after_its_end() -> None:
     [
         pytest.param(body(started(1), containers=1, nodeName=""), id="no node has it"),
         pytest.param(body(started(1), containers=0), id="it uses no Secret"),
+        pytest.param(body(started(1), containers=0, **PULLS), id="only the kubelet reads its Secret"),
     ],
 )
 def test_a_pod_holds_nothing_if(pod: dict[str, Any]) -> None:
@@ -132,7 +133,6 @@ def test_a_pod_holds_nothing_if(pod: dict[str, Any]) -> None:
             Via.PROJECTED,
             id="a projected volume",
         ),
-        pytest.param(PULLS, Via.IMAGE_PULL_SECRET, id="the pull of an image"),
     ],
 )
 def test_a_pod_is_matched_by_its_own_spec(spec: dict[str, Any], via: Via) -> None:

@@ -171,7 +171,9 @@ class Use:
 
 
 def uses_of(pod_spec: Mapping[str, Any]) -> tuple[Use, ...]:
-    """Return every Secret that a pod spec references, sorted by name.
+    """Return every Secret whose values the containers of a pod get, sorted by name.
+
+    Those of `imagePullSecrets` are none: the kubelet reads them at each pull, and no container gets them.
 
     Source: Kubernetes, "Secrets", section "Using Secrets".
     """
@@ -208,8 +210,6 @@ def _mentions(pod_spec: Mapping[str, Any]) -> Iterator[_Mention]:
             yield from _of_container(container)
     for volume in pod_spec.get("volumes") or ():
         yield from _of_volume(volume)
-    for reference in pod_spec.get("imagePullSecrets") or ():
-        yield from _mention(reference.get("name"), Via.IMAGE_PULL_SECRET, None)
 
 
 def _of_container(container: Mapping[str, Any]) -> Iterator[_Mention]:

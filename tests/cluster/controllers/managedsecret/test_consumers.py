@@ -21,7 +21,6 @@ WAYS = [
     pytest.param(workloads.volume("auth"), ["volume"], id="volume"),
     pytest.param(workloads.volume("auth", "token"), ["volume"], id="volume of one key"),
     pytest.param(workloads.projected("auth"), ["projected"], id="projected volume"),
-    pytest.param(workloads.pulling_with("auth"), ["imagePullSecret"], id="imagePullSecrets"),
     pytest.param(workloads.init_env("auth", "token"), ["env"], id="init container"),
 ]
 KINDS = [
@@ -136,10 +135,19 @@ def test_an_added_key_restarts_only_who_takes_all_of_them(space: Space) -> None:
     assert (space.marker("api"), space.marker("shop")) == (None, "auth=2")
 
 
-def test_a_workload_that_does_not_use_the_secret_is_not_restarted(space: Space) -> None:
+@pytest.mark.parametrize(
+    "pod",
+    [
+        pytest.param(workloads.pod(), id="no Secret"),
+        pytest.param(
+            workloads.pulling_with("auth"), id="imagePullSecrets alone, which only the kubelet reads"
+        ),
+    ],
+)
+def test_a_workload_that_does_not_use_the_secret_is_not_restarted(pod: Body, space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
-    before = space.run(deployment("web", workloads.pod()))["metadata"]["resourceVersion"]
+    before = space.run(deployment("web", pod))["metadata"]["resourceVersion"]
 
     space.rotated()
 

@@ -85,11 +85,6 @@ ENV_FROM = {"envFrom": [{"secretRef": {"name": "db"}}]}
             id="projected volume",
         ),
         pytest.param(
-            {"imagePullSecrets": [{"name": "registry"}]},
-            (used("registry", Via.IMAGE_PULL_SECRET),),
-            id="imagePullSecrets",
-        ),
-        pytest.param(
             {
                 "containers": [container(env("db", "a"), **ENV_FROM)],
                 "volumes": [{"secret": {"secretName": "db", "items": [{"key": "b"}]}}],
@@ -140,7 +135,7 @@ def test_each_way_of_using_a_secret_is_found(pod_spec: dict[str, Any], uses: tup
         {"containers": [container({"name": "X", "valueFrom": {"secretKeyRef": {"key": "k"}}})]},
         {"volumes": [{"emptyDir": {}}, {"secret": None}, {"secret": {}}, {"projected": None}]},
         {"volumes": [{"projected": {"sources": None}}, {"projected": {"sources": [{"secret": {}}]}}]},
-        {"imagePullSecrets": [{}, {"name": ""}]},
+        {"imagePullSecrets": [{"name": "registry"}]},
     ],
     ids=[
         "nothing",
@@ -152,7 +147,7 @@ def test_each_way_of_using_a_secret_is_found(pod_spec: dict[str, Any], uses: tup
         "a key of no Secret",
         "volumes without a Secret",
         "projections without a Secret",
-        "imagePullSecrets without a name",
+        "a Secret that only the kubelet reads",
     ],
 )
 def test_what_names_no_secret_is_no_use(pod_spec: dict[str, Any]) -> None:
