@@ -19,8 +19,9 @@ SPEC: dict[str, Any] = {
 }
 
 
-def found(cluster: Cluster, value: str) -> None:
+def found(cluster: Cluster, value: str, **more: str) -> None:
     """Let another tool write the Secret, without a label of Keyturn."""
+    data = {"password": value, **more}
     cluster.put(
         TARGET,
         {
@@ -28,7 +29,7 @@ def found(cluster: Cluster, value: str) -> None:
             "kind": "Secret",
             "metadata": {"name": "db", "namespace": "shop", "uid": f"uid-of-{value}"},
             "type": "Opaque",
-            "data": {"password": Value.of_text(value).to_base64()},
+            "data": {key: Value.of_text(text).to_base64() for key, text in data.items()},
         },
     )
 
@@ -174,3 +175,85 @@ async def test_an_adopted_value_under_the_key_of_a_previous_one_goes_with_the_ne
     cluster.now += DAY
     await cluster.settle()
     assert list(cluster.data()) == ["password"]
+
+
+LOGIN: dict[str, Any] = {"name": "login", "generate": {"basicAuth": {"username": "portal"}}}
+PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}}
+PULL: dict[str, Any] = {
+    "name": "pull",
+    "keys": {".dockerconfigjson": "file"},
+    "generate": {
+        "dockerConfig": {"registry": "shop.test", "username": "puller", "passwordFrom": {"name": "password"}}
+    },
+}
+
+
+def adopting(*items: dict[str, Any], **data: str) -> Cluster:
+    cluster = Cluster({**SPEC, "data": list(items)})
+    found(cluster, "in-use-since-2019", **data)
+    cluster.add_workload("api", None)
+    return cluster
+
+
+async def test_what_follows_from_adopted_values_is_derived_and_restarts_no_workload() -> None:
+    cluster = adopting(LOGIN, username="portal")
+    before = cluster.data()
+
+    await cluster.settle()
+
+    assert cluster.data().keys() == {"username", "password", "auth"}
+    assert cluster.data().items() >= before.items()
+    assert [one.reason for one in state_of(cluster.objects[STATE]).facts.revisions] == ["Claimed"]
+    assert cluster.pods["api"].restarted_for == []
+
+
+@pytest.mark.parametrize(
+    ("items", "data", "message"),
+    [
+        pytest.param(
+            [LOGIN],
+            {"username": "another"},
+            "the Secret 'db' has values under password, username, which data item 'login' would replace; write"
+            " settings that they fit, add auth to the Secret, write other keys for the item, or remove them from the"
+            " Secret",
+            id="a user name that the settings do not have",
+        ),
+        pytest.param(
+            [LOGIN],
+            {"username": "portal", "auth": "several lines"},
+            "the Secret 'db' has values under auth, password, username, which data item 'login' would replace; write"
+            " settings that they fit, write other keys for the item, or remove them from the Secret",
+            id="an output that the generator does not make",
+        ),
+        pytest.param(
+            [
+                PASSWORD | {"name": "another"},
+                PULL
+                | {
+                    "generate": {
+                        "dockerConfig": {
+                            **PULL["generate"]["dockerConfig"],
+                            "passwordFrom": {"name": "another"},
+                        }
+                    }
+                },
+            ],
+            {"file": '{"auths": {"shop.test": {"username": "x", "password": "y", "auth": "eDp5"}}}'},
+            "the Secret 'db' has values under file, which data item 'pull' would replace; write settings that"
+            " they fit, add another to the Secret, write other keys for the item, or remove them from the Secret",
+            id="a value that is made from one that would be generated",
+        ),
+    ],
+)
+async def test_adoption_replaces_no_value(
+    items: list[dict[str, Any]], data: dict[str, str], message: str
+) -> None:
+    cluster = adopting(*items, **data)
+    before = cluster.data()
+
+    await cluster.settle()
+
+    conditions = cluster.objects[MANAGED]["status"]["conditions"]
+    stalled = next(one for one in conditions if one["type"] == "Stalled")
+    assert (cluster.data(), STATE in cluster.objects) == (before, False)
+    assert (stalled["reason"], stalled["message"]) == ("KeyConflict", message)

@@ -49,6 +49,12 @@ class KeyPair(Generator[C]):
         public = _pem.public_key_in(outputs["publicKey"])
         return key is not None and _pem.is_of(self.key, key) and key.public_key() == public
 
+    def adopted(self, found: Outputs) -> Outputs | None:
+        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
+
+        key = _pem.private_key_in(found["privateKey"], self.form) if "privateKey" in found else None
+        return super().adopted({"publicKey": _pem.public_pem(key), **found}) if key else None
+
     @property
     def is_slow(self) -> bool:
         return isinstance(self.key, Rsa) or not is_loaded("_pem")

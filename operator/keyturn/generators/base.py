@@ -83,6 +83,13 @@ class Generator(ABC, Generic[C]):
     def accepts(self, outputs: Outputs) -> bool:
         """Return whether this recipe could have generated `outputs`; exceptions never quote them."""
 
+    def adopted(self, found: Outputs) -> Outputs | None:
+        """Return values of an existing Secret, with the outputs that follow from them; None if they cannot stay.
+
+        Exceptions never quote them.
+        """
+        return found if self.accepts(found) else None
+
     @abstractmethod
     def strength(self) -> Strength | None:
         """Return the strength of each value; None for identifiers."""
@@ -143,6 +150,10 @@ class SingleValue(Generator[C]):
 
     def accepts(self, outputs: Outputs) -> bool:
         return outputs.keys() == {VALUE} and self.fits(outputs[VALUE])
+
+    def adopted(self, found: Outputs) -> Outputs | None:
+        """Return a value of any form: the generator's applies from the next rotation on."""
+        return found if found[VALUE].reveal() else None
 
     @abstractmethod
     def draw(self) -> Value:

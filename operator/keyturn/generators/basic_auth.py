@@ -17,6 +17,7 @@ from .password import Password, PasswordConfig
 __all__ = ["BasicAuth", "BasicAuthConfig"]
 
 _MAX_LENGTH = 72  # bcrypt reads no more
+_ABSENT = Value(b"")
 _COST = 10  # the password is random and cannot be guessed; every request pays for the hash
 
 
@@ -63,24 +64,40 @@ class BasicAuth(Generator[BasicAuthConfig]):
         self._password = Password(PasswordConfig(length=config.length))
 
     def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # it needs no other value
-        import bcrypt  # noqa: PLC0415  # on first use: most objects have no such value
-
         password = self._password.draw()
-        # $2y$ and $2b$ are the same hash; htpasswd writes $2y$, and every server accepts it.
-        salt = bcrypt.gensalt(_COST).replace(b"$2b$", b"$2y$")
-        line = b":".join((self._username, bcrypt.hashpw(password.reveal(), salt)))
-        return {"username": Value(self._username), "password": password, "auth": Value(line)}
+        return {"username": Value(self._username), "password": password, "auth": self._line_of(password)}
 
     def accepts(self, outputs: Outputs) -> bool:
         """Check only the form of the hash, because comparing it takes as long as creating it."""
         if outputs.keys() != set(self.outputs):
             return False
+        return self._belongs(outputs) and self._password.fits(outputs["password"])
+
+    def adopted(self, found: Outputs) -> Outputs | None:
+        """Return a password of any form, and its hash if that is missing."""
+        password = found.get("password", _ABSENT)
+        if not password.reveal() or ("auth" not in found and len(password.reveal()) > _MAX_LENGTH):
+            return None
+        auth = found.get("auth") or self._line_of(password)
+        outputs = {
+            "username": found.get("username", Value(self._username)),
+            "password": password,
+            "auth": auth,
+        }
+        return outputs if self._belongs(outputs) else None
+
+    def _belongs(self, outputs: Outputs) -> bool:
+        """Whether user name and hash are those of the settings."""
         line = rb"%b:\$2[aby]\$[0-3][0-9]\$[./A-Za-z0-9]{53}\n?" % re.escape(self._username)
-        return (
-            outputs["username"].reveal() == self._username
-            and self._password.fits(outputs["password"])
-            and re.fullmatch(line, outputs["auth"].reveal()) is not None
-        )
+        is_line = re.fullmatch(line, outputs["auth"].reveal()) is not None
+        return outputs["username"].reveal() == self._username and is_line
+
+    def _line_of(self, password: Value) -> Value:
+        import bcrypt  # noqa: PLC0415  # on first use: most objects have no such value
+
+        # $2y$ and $2b$ are the same hash; htpasswd writes $2y$, and every server accepts it.
+        salt = bcrypt.gensalt(_COST).replace(b"$2b$", b"$2y$")
+        return Value(b":".join((self._username, bcrypt.hashpw(password.reveal(), salt))))
 
     def strength(self) -> Strength:
         return self._password.strength()

@@ -57,6 +57,13 @@ class Certificate(Generator[CertificateConfig]):
         chain, roots = _chains.certificates_in(outputs[_CHAIN]), _chains.certificates_in(outputs[_ROOTS])
         return _chains.fulfils(self.config, key, chain, roots)
 
+    def adopted(self, found: Outputs) -> Outputs | None:
+        """Derive the root if the chain ends with it, as that of a self-signed certificate does."""
+        from . import _chains, _x509  # noqa: PLC0415  # on first use: cryptography is large
+
+        chain = _chains.certificates_in(found[_CHAIN]) if _CHAIN in found else ()
+        return super().adopted({_ROOTS: _x509.written(chain[-1:]), **found})
+
     def strength(self) -> Strength:
         return self._key.strength
 

@@ -54,6 +54,13 @@ class Jwks(Generator[JwksConfig]):
         are_ours = bool(keys) and all(key is not None and _pem.is_of(self._key, key) for key in keys)
         return are_ours and public == [_jwk.public_of(entry) for entry in private]
 
+    def adopted(self, found: Outputs) -> Outputs | None:
+        from . import _jwk  # noqa: PLC0415  # on first use: cryptography is large
+
+        entries = _jwk.set_in(found[_PRIVATE]) if _PRIVATE in found else []
+        public = _jwk.written_set([_jwk.public_of(entry) for entry in entries])
+        return super().adopted({_PUBLIC: public, **found})
+
     def strength(self) -> Strength:
         return self._key.strength
 

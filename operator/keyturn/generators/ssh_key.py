@@ -64,6 +64,13 @@ class SshKey(Generator[SshKeyConfig]):
         public = _ssh.public_key_in(outputs["publicKey"])
         return key is not None and _pem.is_of(self._key, key) and key.public_key() == public
 
+    def adopted(self, found: Outputs) -> Outputs | None:
+        from . import _ssh  # noqa: PLC0415  # on first use: cryptography is large
+
+        key = _ssh.private_key_in(found["privateKey"]) if "privateKey" in found else None
+        line = _ssh.public_line(key, self.config.comment) if key else None
+        return super().adopted({"publicKey": line, **found}) if line else None
+
     def strength(self) -> Strength:
         return self._key.strength
 

@@ -49,19 +49,32 @@ class Totp(Generator[TotpConfig]):
         """Ignore the labels: changed ones are no reason to enrol every app again."""
         if outputs.keys() != set(self.outputs):
             return False
-        secret = outputs["secret"].reveal()
-        try:
-            content = base64.b32decode(secret + b"=" * (-len(secret) % 8))
-        except binascii.Error:
-            return False
-        is_written = base64.b32encode(content).rstrip(b"=") == secret  # apps accept no padding
-        return is_written and len(content) >= _BYTES and _secret_in(outputs["uri"]) == outputs["secret"]
+        return _is_strong(outputs["secret"]) and _secret_in(outputs["uri"]) == outputs["secret"]
+
+    def adopted(self, found: Outputs) -> Outputs | None:
+        """Derive the URI, with today's labels, or the secret that is in it."""
+        secret = found.get("secret") or _secret_in(found["uri"])
+        if secret is None or not _is_strong(secret):
+            return None
+        uri = Value.of_text(self._uri(secret.reveal().decode("ascii")))
+        return super().adopted({"secret": secret, "uri": uri, **found})
 
     def strength(self) -> Strength:
         return Strength(length=len(base64.b32encode(bytes(_BYTES))), bits=8 * _BYTES)
 
     def _uri(self, secret: str) -> str:
         return pyotp.TOTP(secret, name=self.config.account, issuer=self.config.issuer).provisioning_uri()
+
+
+def _is_strong(secret: Value) -> bool:
+    """Whether it is the base32 of at least as many bytes as a new one has."""
+    written = secret.reveal()
+    try:
+        content = base64.b32decode(written + b"=" * (-len(written) % 8))
+    except binascii.Error:
+        return False
+    is_written = base64.b32encode(content).rstrip(b"=") == written  # apps accept no padding
+    return is_written and len(content) >= _BYTES
 
 
 def _secret_in(uri: Value) -> Value | None:

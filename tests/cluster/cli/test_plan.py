@@ -391,10 +391,46 @@ def test_a_manifest_that_takes_over_a_secret_says_so(space: Space, console: Cons
 
     plan = console.json("plan", "-f", "-", given=given)
 
-    assert (plan["nextRevision"], [one["action"] for one in plan["values"]]) == (1, ["Keep"])
-    assert "applying this would take over the Secret auth as revision 1" in console(
+    assert (plan["nextRevision"], [one["action"] for one in plan["values"]]) == (2, ["Make"])
+    assert "applying this would take over the Secret auth as revision 1, then make revision 2" in console(
         "plan", "-f", "-", given=given
     )
+
+
+BASIC: dict[str, Any] = {"name": "login", "generate": {"basicAuth": {"username": "portal"}}}
+
+
+def in_use(space: Space, username: str) -> None:
+    texts = {"username": username, "password": "in-use-since-2019"}
+    space.create({"kind": "Secret", "metadata": {"name": "auth"}, "stringData": texts})
+
+
+def test_a_manifest_that_takes_over_a_secret_names_what_stays_what_follows_and_what_is_made(
+    space: Space, console: Console
+) -> None:
+    in_use(space, "portal")
+    space.run(deployment("api", env("auth", "password")))
+    given = manifest(BASIC, bytes_(), target={"adopt": "IfUnowned"})
+
+    plan = console.json("plan", "-f", "-", given=given)
+    text = console("plan", "-f", "-", given=given)
+
+    assert (plan["nextRevision"], plan["startsAt"] is None) == (2, False)
+    assert {one["name"]: (one["action"], one["why"]) for one in plan["values"]} == {
+        "login": ("Keep", "the Secret has it; auth follows from it"),
+        "token": ("Make", ""),
+    }
+    assert [(one["name"], one["restarted"]) for one in plan["workloads"]] == [("api", False)]
+    assert "would take over the Secret auth as revision 1, then make revision 2\n\n  Starts" in text
+
+
+def test_a_manifest_whose_adoption_would_replace_a_value_is_refused(space: Space, console: Console) -> None:
+    in_use(space, "another")
+
+    (refusal,) = refusals(console, "-f", "-", given=manifest(BASIC, target={"adopt": "IfUnowned"}))
+
+    assert refusal["reason"] == "KeyConflict"
+    assert "has values under password, username, which data item 'login' would replace" in refusal["message"]
 
 
 def test_a_manifest_that_takes_over_what_another_tool_writes_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import pkgutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tests.support.machine_speed import pace
 from tests.unit.generators.generated import generator_of, made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from keyturn.generators import Generator, Outputs
 
@@ -142,12 +143,42 @@ def test_it_accepts_no_secret_of_another_draw(generator: Generator[Any]) -> None
     assert generator.kind == "basicAuth" or not any(accepted)
 
 
+ADOPTABLE: Mapping[str, set[tuple[str, ...]]] = {
+    "basicAuth": {("password",), ("username", "password"), ("password", "auth")},
+    "certificate": {("tls.crt", "tls.key")},
+    "ecKey": {("privateKey",)},
+    "ed25519Key": {("privateKey",)},
+    "jwks": {("private.jwks",)},
+    "rsaKey": {("privateKey",)},
+    "sshKey": {("privateKey",)},
+    "totp": {("secret",), ("uri",)},
+}
+"""The outputs of an existing Secret from which the others follow."""
+
+
+def test_it_adopts_what_is_whole_or_from_which_the_rest_follows(generator: Generator[Any]) -> None:
+    names, outputs = generator.outputs, made(generator)
+    subsets = [one for size in range(1, len(names) + 1) for one in itertools.combinations(names, size)]
+    adopted = {one: generator.adopted({name: outputs[name] for name in one}) for one in subsets}
+
+    assert {one for one, whole in adopted.items() if whole} == {names, *ADOPTABLE.get(generator.kind, ())}
+    for one, whole in adopted.items():
+        assert whole is None or (
+            generator.accepts(whole) and all(whole[name] == outputs[name] for name in one)
+        )
+
+
+def test_it_adopts_nothing_empty(generator: Generator[Any]) -> None:
+    assert not any(generator.adopted({name: Value(b"")}) for name in generator.outputs)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(content=st.binary(max_size=80))
 def test_it_takes_any_bytes_without_an_error(kind: str, content: bytes) -> None:
     generator, outputs = example(kind)
     for name in outputs:
         generator.accepts({**outputs, name: Value(content)})
+        generator.adopted({name: Value(content)})
 
 
 def test_printing_it_shows_no_value(generator: Generator[Any]) -> None:

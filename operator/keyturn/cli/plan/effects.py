@@ -26,7 +26,7 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
     """Return the observation after a step; unchanged if the simulation ends with it."""
     match step:
         case steps.Claim() | steps.Adopt():
-            return _claimed(step, observed)
+            return _claimed(step, observed, makers)
         case steps.Stage():
             return _staged(step, observed, makers)
         case steps.Publish() | steps.Repair() | steps.Settle():
@@ -70,11 +70,13 @@ def _with_record(step: transitions.Recorded, observed: Observed) -> Observed:
     return replace(observed, state=after)
 
 
-def _claimed(step: steps.Claim | steps.Adopt, observed: Observed) -> Observed:
+def _claimed(step: steps.Claim | steps.Adopt, observed: Observed, makers: Makers) -> Observed:
     desired, state, now = observed.desired, observed.state, observed.now
     if desired is None:
         return observed
     content = estimate.content_found(desired)
+    if makers.adopted is not None:
+        content = replace(content, keys=makers.adopted)
     if isinstance(step, steps.Adopt):
         after = transitions.adopt(step, state, observed, desired, content, now)
     elif state:

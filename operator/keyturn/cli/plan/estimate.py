@@ -28,6 +28,8 @@ class Makers:
     """Outputs of each item that differ during an overlap."""
     mortal: frozenset[str] = frozenset()
     """Items with values that expire, at a time that is known after their generation only."""
+    adopted: Mapping[str, Mapping[str, str]] | None = None
+    """Keys of the values with which a Secret is adopted, by item; None if none is."""
 
 
 def content_found(desired: Desired) -> Content:

@@ -144,11 +144,16 @@ def values(plan: Plan) -> Iterator[ValueLine]:
 
 
 def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
-    is_new = plan.now.state is None or item.name not in plan.now.state.keys
+    known = plan.look.makers.adopted or (plan.now.state.keys if plan.now.state else {})
+    is_new = item.name not in known
     if item.name in plan.foresight.fresh:
         return ("Make" if is_new else "Replace"), IS_READ if item.source else ""
     if plan.foresight.adopts:
-        return "Keep", "if the Secret has it; otherwise it is generated"
+        derived = plan.look.derived.intersection(item.keys.values())
+        return (
+            "Keep",
+            f"the Secret has it; {listed(derived)} follows from it" if derived else "the Secret has it",
+        )
     if item.literal is not None:
         return "Keep", "a literal"
     if item.source is not None:

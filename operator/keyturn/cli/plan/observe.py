@@ -1,7 +1,7 @@
 """Observation of a ManagedSecret with the permissions of the caller.
 
-No Secret is read: only metadata of target and state Secret, or the status without that permission. So values, and
-what only values can tell, are no part of it.
+Of target and state Secret only metadata is read, or the status without that permission. So values, and what only
+values can tell, are no part of it, except of a Secret that is to be adopted: whether its values stay.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.cli.managed import all_of
 from keyturn.controllers.discovery import find_named_types
+from keyturn.controllers.managedsecret.adoption import adopted_values
 from keyturn.controllers.managedsecret.compliance import ComplianceMemory, with_compliance
 from keyturn.controllers.managedsecret.consumers import with_workloads
 from keyturn.controllers.managedsecret.observe import observe_spec
@@ -24,7 +25,8 @@ from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.spec.desired import resolve_spec, secret_of
+from keyturn.core.rotation.ownership import adopts_first
+from keyturn.core.spec.desired import VALUE, resolve_spec, secret_of
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
@@ -33,13 +35,13 @@ from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.managed_secrets import WHOLE, readable, slim
 from keyturn.kube.secret_informer import SecretMeta, meta_of
-from keyturn.kube.target_secret import foreign_owner
+from keyturn.kube.target_secret import foreign_owner, target_facts, values_of
 from keyturn.kube.workloads import workload_of
 
 from .estimate import Makers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
@@ -74,6 +76,8 @@ class PlanObservation:
     """Owners of pods that use the Secret and that no workload of the plan controls; None if they are unknown."""
     absent: tuple[Absent, ...] = ()
     """Stores and database targets that the spec of a manifest names and that do not exist."""
+    derived: frozenset[str] = frozenset()
+    """Keys whose values follow from those of the Secret that is adopted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +115,32 @@ async def look_at(
         unfit=_unfit(observed.desired, before),
         pulled=Pulled(read=True),
     )
+    makers, derived = _makers(observed.desired), frozenset[str]()
+    if observed.desired and adopts_first(observed, observed.desired):
+        body = await cluster.api.get(paths.secret(found.key.namespace, observed.desired.secret))
+        observed, adopted, derived = _adopting(observed, observed.desired, found.key, body)
+        makers = replace(makers, adopted=adopted)
     owners = await _owners(observed, found.key.namespace, pods)
     if owners is None:
         blind_spots.append(f"{_PODS_UNKNOWN}: you may not list pods in namespace {found.key.namespace!r}")
-    return PlanObservation(observed, before, _makers(observed.desired), tuple(blind_spots), owners)
+    return PlanObservation(observed, before, makers, tuple(blind_spots), owners, derived=derived)
+
+
+def _adopting(
+    observed: Observed, desired: Desired, key: ObjectKey, body: Body
+) -> tuple[Observed, Mapping[str, Mapping[str, str]], frozenset[str]]:
+    """Return what the values of a Secret decide about its adoption: the keys that stay by item, and derived ones."""
+    target = target_facts(body, key, observed.uid, desired, None, observed.now)
+    recorded = dict(observed.state.keys) if observed.state else {}
+    try:
+        found = adopted_values(desired, body, None)
+    except Stalled as stalled:
+        return replace(observed, target=replace(target, unadoptable=stalled)), recorded, frozenset()
+    literals = [(item.name, item.literal) for item in desired.items if item.literal is not None]
+    other = {name for name, text in literals if name in found and found[name].outputs != {VALUE: text}}
+    adopted = recorded | {name: one.keys for name, one in found.items()}
+    derived = frozenset(key for one in found.values() for key in one.data()) - values_of(body).keys()
+    return replace(observed, target=target, unfit=observed.unfit | other), adopted, derived
 
 
 async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tuple[PodOwner, ...] | None:

@@ -66,8 +66,9 @@ def print_plans(
 
 def _lines(plan: Plan) -> Iterator[str]:
     yield _title(plan)
-    yield ""
-    yield from (_fact(name, text) for name, text in _facts(plan))
+    if facts := list(_facts(plan)):
+        yield ""
+        yield from (_fact(name, text) for name, text in facts)
     of_values, of_workloads = list(values(plan)), list(workloads(plan))
     if of_values:
         yield ""
@@ -93,7 +94,8 @@ def _title(plan: Plan) -> str:
     secret = plan.now.desired.secret if plan.now.desired else key.name
     made = f"would make revision {number} of the Secret {secret}" if number else "would replace nothing"
     if plan.foresight.adopts:
-        made = f"would take over the Secret {secret} as revision {plan.foresight.adopts}"
+        then = f", then make revision {number}" if number else ""
+        made = f"would take over the Secret {secret} as revision {plan.foresight.adopts}{then}"
     refused = f"would be refused; otherwise it {made}" if number else "would be refused"
     return f"ManagedSecret {key}: {act} {refused if plan.is_refused else made}"
 
@@ -105,7 +107,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     summary = summary_of(plan.found, now)
     if plan.is_rotation:
         yield "Now", f"{summary.state}{f': {summary.message}' if summary.message else ''}"
-    if foresight.number is not None:
+    if plan.writes_revision:
         yield "Starts", _start(plan)
     if plan.is_rotation:
         yield "Scheduled", _scheduled(plan, summary)
@@ -232,7 +234,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "revision": status.revision,
         "nextRevision": foresight.number or foresight.adopts,
         "reason": str(foresight.reason.name) if foresight.reason else None,
-        "startsAt": foresight.starts if foresight.number is not None else None,
+        "startsAt": foresight.starts if plan.writes_revision else None,
         "nextRotationTime": status.next_rotation_time,
         "dueAgain": again[1] if again else None,
         "dueAgainFrom": again[0] if again else None,

@@ -24,13 +24,14 @@ from keyturn.core.state.revision import (
     is_found,
 )
 from keyturn.core.state.state import State
+from keyturn.core.texts import few
 from keyturn.core.value import Value
 from keyturn.generators import generator_for
 from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
@@ -89,8 +90,11 @@ def _found_templates(desired: Desired, body: Body) -> dict[str, Rendered]:
 def adopted_values(desired: Desired, body: Body, state: State | None) -> dict[str, ItemValues]:
     """Return the data of an unmanaged Secret by the items that will write it.
 
-    A plain value stays until the next rotation, whatever its generator. A value with several outputs stays if the
-    generator accepts it. Keys of no item are kept for a rollback, unless the spec leaves them to other writers.
+    Every value that the Secret has stays until the next rotation, and missing outputs are derived from it. Keys of no
+    item are kept for a rollback, unless the spec leaves them to other writers.
+
+    Raises:
+        Stalled: A generated value would replace one that the Secret has.
     """
     data = values_of(body)
     previous = _previous_data(body, data, state)
@@ -99,17 +103,55 @@ def adopted_values(desired: Desired, body: Body, state: State | None) -> dict[st
         if _stays(item, outputs):
             recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
             kept[item.name] = _found(item, recipe, outputs, previous)
+    _refuse_replacement(desired, data, kept.keys(), state.facts.names if state else frozenset())
     if desired.target_policy.merges:
         return kept
     return kept | {found_under(key): one for key, one in _stray(data, kept).items()}
 
 
 def _complete_items(desired: Desired, data: Mapping[str, Value]) -> Iterator[tuple[Item, Outputs]]:
-    """Yield the items of which the data has every key, each with its values."""
+    """Yield the items of which the data has every key, or all others follow from it, each with its values."""
     for item in desired.items:
-        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
+        outputs = _outputs_in(data, item)
         if outputs and outputs.keys() == item.keys.keys():
             yield item, outputs
+
+
+def _outputs_in(data: Mapping[str, Value], item: Item) -> Outputs:
+    """Return the outputs of an item that data has, with those that follow from them."""
+    found = {output: data[key] for output, key in item.keys.items() if key in data}
+    if not found or found.keys() == item.keys.keys() or item.recipe is None:
+        return found
+    return generator_for(item.recipe).adopted(found) or found
+
+
+def _refuse_replacement(
+    desired: Desired, data: Mapping[str, Value], kept: Collection[str], recorded: Collection[str]
+) -> None:
+    """Check that no generated value replaces one of `data`, whose items are `kept`; `recorded` ones have values.
+
+    Raises:
+        Stalled: KeyConflict, with what to write instead.
+    """
+    generated = [item for item in desired.items if item.recipe]
+    needs = {item.name: generator_for(item.recipe).needs for item in generated if item.recipe}
+    made = frozenset(item.name for item in generated if item.name not in kept and item.name not in recorded)
+    every = transitions.with_dependents(made, needs)
+    for item in generated:
+        held = [key for key in item.keys.values() if key in data and data[key].reveal()]
+        if held and (item.name in every or item.name not in kept):
+            sources = [one for one in desired.items if one.name in {item.name, *(needs[item.name] & made)}]
+            missing = {key for one in sources for key in one.keys.values()} - data.keys()
+            raise _replacement(desired.secret, item.name, held, missing)
+
+
+def _replacement(secret: str, item: str, held: Collection[str], missing: Collection[str]) -> Stalled:
+    added = f", add {few(missing)} to the Secret" if missing else ""
+    return Stalled(
+        ErrorReason.KEY_CONFLICT,
+        f"the Secret {secret!r} has values under {few(held)}, which data item {item!r} would replace; write settings"
+        f" that they fit{added}, write other keys for the item, or remove them from the Secret",
+    )
 
 
 def _previous_data(body: Body, data: Mapping[str, Value], state: State | None) -> Mapping[str, Value]:
@@ -151,21 +193,29 @@ def adopted_without_item(
     return {name: kept for name, kept in found.items() if kept.outputs}
 
 
-def adopted_value_of(item: Item, before: Mapping[str, ItemValues]) -> ItemValues | None:
-    """Return the adopted value under the key of an item that was added later."""
+def adopted_value_of(secret: str, item: Item, before: Mapping[str, ItemValues]) -> ItemValues | None:
+    """Return the adopted value under the keys of an item that was added later.
+
+    Raises:
+        Stalled: A generated value would replace it.
+    """
     found = {
         key: kept.outputs[VALUE] for name, kept in before.items() if is_found(name) for key in kept.data()
     }
-    outputs = {output: found[key] for output, key in item.keys.items() if key in found}
-    if item.recipe is None or outputs.keys() != item.keys.keys() or not _stays(item, outputs):
+    outputs = _outputs_in(found, item)
+    if item.recipe is None or not outputs:
+        return None
+    if outputs.keys() != item.keys.keys() or not _stays(item, outputs):
+        if held := [key for key in item.keys.values() if key in found and found[key].reveal()]:
+            raise _replacement(secret, item.name, held, set(item.keys.values()) - found.keys())
         return None
     return ItemValues(item.recipe.text, outputs, item.keys, _life_of(item, outputs))
 
 
 def _stays(item: Item, outputs: Outputs) -> bool:
-    if outputs.keys() == {VALUE}:
+    if item.recipe is None:
         return bool(outputs[VALUE].reveal())
-    return item.recipe is not None and generator_for(item.recipe).accepts(outputs)
+    return generator_for(item.recipe).adopted(outputs) is not None
 
 
 def found_login(desired: Desired, values: Mapping[str, ItemValues]) -> str | None:

@@ -101,7 +101,7 @@ async def _collect_values(
     made_now: set[str] = set()
     for item in desired.items:
         found = before.get(item.name)
-        if found is None and (existing := _existing(item, before, step, last)):
+        if found is None and (existing := _existing(desired.secret, item, before, step, last)):
             values[item.name] = existing
         elif found is None or item.name in fresh:
             made = await _generate_items(
@@ -210,10 +210,10 @@ def _unexposed(last: Reading | None, observed: Observed) -> Reading | None:
 
 
 def _existing(
-    item: Item, before: Mapping[str, ItemValues], step: steps.Stage, last: Reading | None
+    secret: str, item: Item, before: Mapping[str, ItemValues], step: steps.Stage, last: Reading | None
 ) -> ItemValues | None:
     """Return the value of a new item that the adopted Secret has, or a store that an earlier object pushed it to."""
-    if not step.reason.rotates and (adopted := adopted_value_of(item, before)):
+    if not step.reason.rotates and (adopted := adopted_value_of(secret, item, before)):
         return adopted
     return last.found.get(item.name) if last else None
 

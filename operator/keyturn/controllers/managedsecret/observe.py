@@ -21,7 +21,7 @@ from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.state_secret import unreadable
-from keyturn.kube.target_secret import plausible, target_facts
+from keyturn.kube.target_secret import plausible, target_facts, values_of
 from keyturn.runtime import threadpools
 
 from .adoption import adopted_values
@@ -228,12 +228,14 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
     facts = target_facts(target, key, observed.uid, desired, state, observed.now)
     if desired is None or facts.owner or not desired.target_policy.adopts:
         return facts
-    found = await threadpools.for_tenant(key.namespace, adopted_values, desired, target, state)
-    adopted = [kept.data() for kept in found.values()]
+    try:
+        found = await threadpools.for_tenant(key.namespace, adopted_values, desired, target, state)
+    except Stalled as stalled:
+        return replace(facts, unadoptable=stalled)
+    there = values_of(target)
+    adopted = {name: there[name] for one in found.values() for name in one.data() if name in there}
     known = [one.data() for one in state.revisions.values()] if state else []
-    recorded = all(
-        any(data.get(name) == value for data in known) for one in adopted for name, value in one.items()
-    )
+    recorded = all(any(data.get(name) == value for data in known) for name, value in adopted.items())
     return replace(facts, recorded=recorded)
 
 

@@ -82,6 +82,8 @@ class TargetFacts:
     """The last field manager other than Keyturn."""
     recorded: bool = False
     """The values to adopt are recorded in a revision."""
+    unadoptable: Stalled | None = None
+    """Why its values cannot be adopted as they are."""
     account_manager: AccountManager | None = None
     """The other operator that sets its password at a database server."""
 

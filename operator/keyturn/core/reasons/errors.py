@@ -197,8 +197,8 @@ class ErrorReason(Code):
     )
     KEY_CONFLICT = (
         "KeyConflict",
-        "the Secret to merge into already has the key",
-        "rename the key by `keys`, or set `adopt: IfUnowned`",
+        "the Secret to merge into, or to adopt, has a value that would be replaced",
+        "rename the key by `keys`, set `adopt: IfUnowned`, or add the key that the message names",
     )
     LOGIN_NOT_ADMITTED = (
         "LoginNotAdmitted",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.texts import few
 
@@ -130,6 +130,8 @@ def _check_foreign(target: TargetFacts, desired: Desired) -> None:
             f"the Secret {desired.secret!r} is of type {target.other_type} and the spec asks for {desired.type},"
             " which Kubernetes does not let change; write another name, or delete that Secret",
         )
+    if target.unadoptable:
+        raise copied(target.unadoptable)
 
 
 def _absent(secret: str) -> Wait:

@@ -88,6 +88,16 @@ def test_a_plan_adopts_what_the_operator_adopts(before: Any) -> None:
     assert after.target == replace(make.target(None, owner=None), recorded=True)
 
 
+def test_a_plan_adopts_only_the_values_that_the_secret_has() -> None:
+    observed = make.observed(state=None, target=make.target(None, owner=None))
+    adopted = {"other (found)": {"value": "other"}}
+
+    after = apply(steps.Adopt(1), observed, replace(MAKERS, adopted=adopted))
+
+    assert after.state
+    assert after.state.keys == adopted
+
+
 def test_a_plan_claims_a_secret_without_state() -> None:
     observed = make.observed(state=None)
     assert observed.desired
