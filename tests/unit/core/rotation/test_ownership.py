@@ -276,6 +276,15 @@ def test_when_all_is_written_the_record_is_bound_and_old_names_are_let_go() -> N
     assert next_step(replace(rest, unreleased_secrets=(first,), target=target(None))) == Publish(1)
 
 
+def test_a_secret_whose_values_would_be_replaced_is_not_adopted() -> None:
+    unadoptable = Stalled("KeyConflict", "the Secret 'db' has values that would be replaced")
+
+    assert (
+        refusal(observed(ADOPT, target=replace(FOREIGN, unadoptable=unadoptable), **NEW)) is not unadoptable
+    )
+    assert refusal(observed(ADOPT, target=replace(FOREIGN, unadoptable=unadoptable))).reason == "KeyConflict"
+
+
 def test_nothing_is_read_for_a_secret_that_may_not_be_written() -> None:
     refused = decision.refusal(observed(target=FOREIGN, **NEW))
     assert refused
