@@ -31,7 +31,9 @@ class Policy:
     def name(self) -> str:
         return f"refusals.{self.namespace}"
 
-    def refuse(self, *resources: str, unless: str, reason: str | None = None) -> None:
+    def refuse(
+        self, *resources: str, unless: str, reason: str | None = None, message: str = "a test says so"
+    ) -> None:
         """Refuse what the operator writes unless an expression holds, from now on.
 
         Without a reason the API server answers as it does by default: Invalid, which is 422.
@@ -39,7 +41,7 @@ class Policy:
         expression = (
             f"object.kind == 'ConfigMap' ? false : request.userInfo.username != '{_OPERATOR}' || ({unless})"
         )
-        validation = {"expression": expression, "message": "a test says so"}
+        validation = {"expression": expression, "message": message}
         self._create(
             "ValidatingAdmissionPolicy",
             {

@@ -101,7 +101,7 @@ class Lifecycle:
             lambda: "used" in (self.cluster.get(f"{path}/full").get("status") or {}), "the quota's status"
         )
         self._create("too-many")
-        eventually(lambda: self._says("too-many", "quota"), "a word about the quota")
+        eventually(lambda: self._says("too-many", "Quota 'full'"), "a word about the quota")
         self.cluster.delete(f"{path}/full")
 
     def _templates(self) -> None:

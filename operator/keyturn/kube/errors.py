@@ -1,11 +1,15 @@
-"""Typed errors of the API server, without a word of the response body.
+"""Typed errors of the API server, without a free word of the response body.
 
-A body can contain values: the answer to a malformed patch of a Secret has the whole stored Secret in its message. An
-error therefore has only the verb, the path, the status code and the `reason` of the Status object.
+A body can contain values: the answer to a malformed patch of a Secret has the whole stored Secret in its message, and
+a policy may quote what it denies. An error therefore has only the verb, the path, the status code, the `reason` of
+the Status object, and the name of the policy, webhook or quota that denied the request.
 """
 # ruff: noqa: N818  # named after the reasons of the API server
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +19,8 @@ __all__ = [
     "ApiError",
     "BadRequest",
     "Conflict",
+    "Denier",
+    "DenierKind",
     "Forbidden",
     "Gone",
     "Invalid",
@@ -23,22 +29,57 @@ __all__ = [
     "Throttled",
     "Unauthorized",
     "Unavailable",
+    "denier_of",
     "of_answer",
 ]
+
+
+class DenierKind(StrEnum):
+    """What can deny a request at admission."""
+
+    VALIDATING_POLICY = "ValidatingAdmissionPolicy"
+    POLICY = "admission policy"
+    """Mostly a MutatingAdmissionPolicy; the answer does not have the kind."""
+    WEBHOOK = "admission webhook"
+    BROKEN_WEBHOOK = "broken admission webhook"
+    """It gives no answer, and its `failurePolicy` is Fail."""
+    QUOTA = "ResourceQuota"
+
+
+@dataclass(frozen=True, slots=True)
+class Denier:
+    """What denied a request: its kind and its name, which are no secrets."""
+
+    kind: DenierKind
+    name: str
+    binding: str = ""
+
+    def __str__(self) -> str:
+        bound = f" with binding {self.binding!r}" if self.binding else ""
+        return f"{self.kind} {self.name!r}{bound}"
 
 
 class ApiError(Exception):
     """A request to the API server failed."""
 
     def __init__(
-        self, verb: str, path: str, status: int, reason: str, *, retry_after: float | None = None
+        self,
+        verb: str,
+        path: str,
+        status: int,
+        reason: str,
+        *,
+        retry_after: float | None = None,
+        denier: Denier | None = None,
     ) -> None:
-        super().__init__(f"{verb} {path}: {status} {reason}" if status else f"{verb} {path}: {reason}")
+        answer = f"{status} {reason}" if status else reason
+        super().__init__(f"{verb} {path}: {answer}" + (f" by {denier}" if denier else ""))
         self.verb = verb
         self.path = path
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
+        self.denier = denier
 
 
 class BadRequest(ApiError):
@@ -50,7 +91,7 @@ class Unauthorized(ApiError):
 
 
 class Forbidden(ApiError):
-    """RBAC, a quota or an admission rule rejects the request; the message that says which is not read."""
+    """RBAC, a quota or an admission rule rejects the request."""
 
 
 class NotFound(ApiError):
@@ -100,11 +141,44 @@ _BY_STATUS: Final[Mapping[int, type[ApiError]]] = MappingProxyType(
 )
 
 
+_NAME: Final = r"([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)"
+"""A DNS-1123 subdomain, as the names of policies, bindings, webhooks and quotas are."""
+_OBJECT: Final = r'[a-z0-9.]{1,253} "[-a-z0-9.]{1,253}" is forbidden: '
+_FORMS: Final = tuple(
+    (kind, re.compile(form))
+    for kind, form in (
+        (
+            DenierKind.VALIDATING_POLICY,
+            rf"{_OBJECT}ValidatingAdmissionPolicy '{_NAME}'(?: with binding '{_NAME}')? denied request: ",
+        ),
+        (DenierKind.POLICY, rf"policy '{_NAME}' with binding '{_NAME}' denied request: "),
+        (DenierKind.WEBHOOK, rf'admission webhook "{_NAME}" denied the request(?:: | without explanation)'),
+        (DenierKind.BROKEN_WEBHOOK, rf'Internal error occurred: failed calling webhook "{_NAME}"[:;] '),
+        (DenierKind.QUOTA, rf"{_OBJECT}exceeded quota: {_NAME}, requested: "),
+    )
+)
+"""How the API server begins its messages; the rest of a message is the text of the policy or webhook."""
+
+
+def denier_of(message: object) -> Denier | None:
+    """Return what denied a request, by the message of its Status; None for any other message."""
+    for kind, form in _FORMS:
+        if isinstance(message, str) and (found := form.match(message)):
+            return Denier(kind, *(name or "" for name in found.groups()))
+    return None
+
+
 def of_answer(
-    verb: str, path: str, status: int, reason: str, *, retry_after: float | None = None
+    verb: str,
+    path: str,
+    status: int,
+    reason: str,
+    *,
+    retry_after: float | None = None,
+    denier: Denier | None = None,
 ) -> ApiError:
     """Return the error for a status code and reason."""
-    return _class_of(status, reason)(verb, path, status, reason, retry_after=retry_after)
+    return _class_of(status, reason)(verb, path, status, reason, retry_after=retry_after, denier=denier)
 
 
 def _class_of(status: int, reason: str) -> type[ApiError]:

@@ -134,8 +134,15 @@ def change(call: Call, line: bytes) -> Change:
 
 
 def refusal(call: Call, response: Response) -> errors.ApiError:
-    reason = _reason(_load(response.body or b""))
-    return errors.of_answer(call.verb, call.path, response.status, reason, retry_after=response.retry_after)
+    status = _load(response.body or b"")
+    return errors.of_answer(
+        call.verb,
+        call.path,
+        response.status,
+        _reason(status),
+        retry_after=response.retry_after,
+        denier=errors.denier_of(status.get("message")) if isinstance(status, dict) else None,
+    )
 
 
 def malformed(call: Call) -> errors.ApiError:

@@ -82,6 +82,13 @@ _ANSWERS: Final = (
     (errors.Unavailable, 503),
     (errors.BadRequest, 400),
 )
+_DENIERS: Final = (
+    errors.Denier(errors.DenierKind.VALIDATING_POLICY, "freeze", "freeze-shop"),
+    errors.Denier(errors.DenierKind.WEBHOOK, "labels.example.com"),
+    errors.Denier(errors.DenierKind.BROKEN_WEBHOOK, "labels.example.com"),
+    errors.Denier(errors.DenierKind.QUOTA, "secrets"),
+    errors.Denier(errors.DenierKind.VALIDATING_POLICY, "keyturn-own-secrets", "keyturn-own-secrets"),
+)
 _TWO: Final[dict[str, Any]] = {
     "state": state(revision(2, "Triggered"), revision()),
     "target": target(2),
@@ -129,6 +136,10 @@ def sentences() -> Iterator[str]:
                 kind("update", "/api/v1/namespaces/shop/secrets/db", status, "x"), step, observed()
             )
             yield f"{type(step).__name__} {status} {found.reason}: {found.message}"
+        for denier in _DENIERS:
+            denied = errors.of_answer("update", "/api/v1/namespaces/shop/secrets/db", 403, "x", denier=denier)
+            found = error_of_step(denied, step, observed())
+            yield f"{type(step).__name__} denied {found.reason}: {found.message}"
     yield from _of_first_writes()
     for kind, status in _ANSWERS:
         found = error_of_observation(kind("get", "/api/v1/namespaces/shop/secrets/db", status, "x"))
@@ -142,7 +153,8 @@ def sentences() -> Iterator[str]:
 
 
 def _of_first_writes() -> Iterator[str]:
-    refused = errors.Invalid("create", "/api/v1/namespaces/shop/secrets", 422, "x")
+    own = _DENIERS[-1]
+    refused = errors.Invalid("create", "/api/v1/namespaces/shop/secrets", 422, "x", denier=own)
     for namespace in ("shop", "kube-system"):
         look = observed(state=None, target=None, status={})
         metadata = look.managed.metadata.model_copy(update={"namespace": namespace})

@@ -56,8 +56,19 @@ def everything_in(error: BaseException) -> str:
         refused(422, f"The value {CANARY} is bad"),
         refused(500, CANARY),
         answer(422, {"reason": {"x": CANARY}}),
+        answer(400, {"message": f'admission webhook "labels" denied the request: {CANARY}'}),
+        answer(400, {"message": f'admission webhook "{CANARY}_" denied the request: no'}),
     ],
-    ids=["no json", "no object", "no status", "reason of a webhook", "one word", "reason of a fool"],
+    ids=[
+        "no json",
+        "no object",
+        "no status",
+        "reason of a webhook",
+        "one word",
+        "reason of a fool",
+        "words of a webhook",
+        "a name that is none",
+    ],
 )
 async def test_an_error_of_a_strange_answer_has_no_word_of_it(given: Any) -> None:
     async with scripted(Scripted(given)) as api:

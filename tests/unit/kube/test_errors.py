@@ -39,3 +39,72 @@ def test_an_error_says_verb_path_status_and_reason() -> None:
 
 def test_an_error_without_an_answer_says_no_status() -> None:
     assert str(errors.Unavailable("get", "/api/v1/pods", 0, "Timeout")) == "get /api/v1/pods: Timeout"
+
+
+OBJECT = 'secrets "auth-keyturn" is forbidden: '
+WEBHOOK = errors.Denier(errors.DenierKind.WEBHOOK, "labels.example.com")
+
+
+@pytest.mark.parametrize(
+    ("message", "denier"),
+    [
+        pytest.param(
+            f"{OBJECT}ValidatingAdmissionPolicy 'freeze' with binding 'freeze.shop' denied request: no",
+            errors.Denier(errors.DenierKind.VALIDATING_POLICY, "freeze", "freeze.shop"),
+            id="a validating policy",
+        ),
+        pytest.param(
+            f"{OBJECT}ValidatingAdmissionPolicy 'freeze' denied request: no",
+            errors.Denier(errors.DenierKind.VALIDATING_POLICY, "freeze"),
+            id="without a binding",
+        ),
+        pytest.param(
+            "policy 'defaults' with binding 'all' denied request: a patch failed",
+            errors.Denier(errors.DenierKind.POLICY, "defaults", "all"),
+            id="a mutating policy",
+        ),
+        pytest.param(
+            'admission webhook "labels.example.com" denied the request: no', WEBHOOK, id="a webhook"
+        ),
+        pytest.param(
+            'admission webhook "labels.example.com" denied the request without explanation',
+            WEBHOOK,
+            id="a webhook that says no more",
+        ),
+        pytest.param(
+            'Internal error occurred: failed calling webhook "labels.example.com": failed to call webhook: EOF',
+            errors.Denier(errors.DenierKind.BROKEN_WEBHOOK, "labels.example.com"),
+            id="a webhook that is away",
+        ),
+        pytest.param(
+            f"{OBJECT}exceeded quota: full, requested: secrets=1, used: secrets=1, limited: secrets=1",
+            errors.Denier(errors.DenierKind.QUOTA, "full"),
+            id="a quota",
+        ),
+    ],
+)
+def test_what_denied_a_request_is_known_by_name(message: str, denier: errors.Denier) -> None:
+    assert errors.denier_of(message) == denier
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(None, id="no message"),
+        pytest.param('secrets is forbidden: User "x" cannot create', id="a missing right"),
+        pytest.param('text: admission webhook "labels" denied the request: no', id="not at the start"),
+        pytest.param('admission webhook "A value" denied the request: no', id="no name"),
+        pytest.param(f'admission webhook "{"a" * 254}" denied the request: no', id="longer than a name"),
+        pytest.param(f"{OBJECT}exceeded quota: a value\n, requested: secrets=1", id="two words"),
+        pytest.param(
+            "exceeded quota: full, requested: secrets=1", id="without the object, as a webhook may write"
+        ),
+    ],
+)
+def test_any_other_message_names_nothing(message: str | None) -> None:
+    assert errors.denier_of(message) is None
+
+
+def test_an_error_has_the_name_of_what_denied_the_request() -> None:
+    error = errors.of_answer("create", "/api/v1/secrets", 403, "Forbidden", denier=WEBHOOK)
+    assert str(error) == "create /api/v1/secrets: 403 Forbidden by admission webhook 'labels.example.com'"

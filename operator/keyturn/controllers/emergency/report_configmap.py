@@ -137,10 +137,10 @@ async def _write(
         elif (there.get("data") or {}).get(FILE) != text:
             await context.api.replace(path, _updated_body(there, text))
     except errors.ApiError as error:
-        if isinstance(error, errors.Forbidden):
-            return Stalled(
-                ErrorReason.REPORT_FORBIDDEN, f"the API server forbids writes of the ConfigMap {name!r}"
-            )
+        is_denied = isinstance(error, errors.Invalid) and error.denier is not None
+        if is_denied or isinstance(error, errors.Forbidden):
+            who = f"the {error.denier}" if error.denier else "the API server"
+            return Stalled(ErrorReason.REPORT_FORBIDDEN, f"{who} forbids writes of the ConfigMap {name!r}")
         if isinstance(error, errors.Invalid) or error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return Stalled(
                 ErrorReason.REPORT_REFUSED,

@@ -35,12 +35,21 @@ _RETRY_DELAY = timedelta(seconds=2)
 _OVERLOAD_DELAY = timedelta(seconds=15)
 _NOT_FOUND_DELAY = timedelta(seconds=5)
 
+_OF_TARGET = (steps.Publish, steps.Repair, steps.Settle, steps.Release)
+_OF_STATUS = (steps.Begin, steps.Finalize, steps.Rest)
+_OWN_POLICY = "keyturn-own-secrets"
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
-"""Namespaces in which the admission policy keyturn-own-secrets permits no Secret of Keyturn."""
+"""Namespaces in which `_OWN_POLICY` permits no Secret of Keyturn."""
 
 
 def error_of_step(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait | Stalled:
     """Return the error of a step with our own message; a message of the API server may quote a value."""
+    if error.denier is not None:
+        return _error_of_denial(error, error.denier, step, observed)
+    return _error_of_answer(error, step, observed)
+
+
+def _error_of_answer(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait | Stalled:
     what = _what(step, observed)
     match error:
         case errors.Invalid():
@@ -65,11 +74,45 @@ def error_of_step(error: errors.ApiError, step: steps.Step, observed: Observed) 
         case errors.Throttled() | errors.Unavailable():
             return Wait(ErrorReason.API_SERVER_UNAVAILABLE, _unanswered(error, what), _RETRY_DELAY)
         case _:
-            return Wait(
-                ErrorReason.REFUSED,
-                f"{_answered(error, what)}; find the admission webhook that denies it",
-                _OVERLOAD_DELAY,
-            )
+            return Wait(ErrorReason.REFUSED, _answered(error, what), _OVERLOAD_DELAY)
+
+
+def _error_of_denial(
+    error: errors.ApiError, denier: errors.Denier, step: steps.Step, observed: Observed
+) -> Wait | Stalled:
+    """Return the error of a request that a policy, a webhook or a quota denied, with its name."""
+    what = f"the request to {error.verb} {_what(step, observed)}"
+    if denier.kind is errors.DenierKind.BROKEN_WEBHOOK:
+        message = f"the admission webhook {denier.name!r} does not answer, so the API server rejects {what}"
+        return Wait(ErrorReason.API_SERVER_UNAVAILABLE, message, _RETRY_DELAY)
+    namespace = observed.managed.metadata.namespace
+    if denier.name != _OWN_POLICY:
+        return Stalled(
+            ErrorReason.REFUSED, f"the {denier} denies {what}; {_against_denial(denier, error, step)}"
+        )
+    if namespace in _SYSTEM_NAMESPACES:
+        return Stalled(
+            ErrorReason.REFUSED,
+            f"Keyturn writes no Secrets in {namespace} (admission policy {_OWN_POLICY}); use another namespace",
+        )
+    return Stalled(
+        ErrorReason.CHANGED_ON_WRITE,
+        f"Keyturn's own admission policy {_OWN_POLICY} denies {what}: a mutating webhook or policy adds a finalizer,"
+        " an owner or another type; exclude the Secret from it, or, without one, apply the policy of this release",
+    )
+
+
+def _against_denial(denier: errors.Denier, error: errors.ApiError, step: steps.Step) -> str:
+    if denier.kind is errors.DenierKind.QUOTA:
+        return "raise it, or delete what fills it"
+    exempt = "exempt Keyturn's ServiceAccount from it"
+    if by_hand := _by_hand(step):
+        return f"{exempt}, or {by_hand}"
+    if isinstance(step, _OF_STATUS):
+        return exempt
+    advice = f"write what it requires, such as a label in target.template.metadata, or {exempt}"
+    is_record = error.verb == "update" and not isinstance(step, _OF_TARGET)
+    return f"{advice}; do not delete that Secret, which has the values" if is_record else advice
 
 
 def concerns_one(error: Wait | Stalled) -> bool:
@@ -138,47 +181,39 @@ def _unanswered(error: errors.ApiError, what: str) -> str:
 
 
 def _against_forbidden(step: steps.Step) -> str:
-    advice = "check the namespace's quota, its admission policies and the operator's rights"
-    if isinstance(step, steps.DeletePod):
-        return f"{advice}, or run: {_command(step)}"
     if isinstance(step, steps.EvictPod):
         return "install manifests/components/pod-eviction, or delete it yourself"
-    return advice
-
-
-def _command(step: steps.DeletePod) -> str:
-    return delete_command(step.consumer.workload.key.namespace, step.pod.name)
+    advice = "check the operator's rights with `keyturn check`, and the API server's admission plugins"
+    return f"{advice}, or {_by_hand(step)}" if isinstance(step, steps.DeletePod) else advice
 
 
 def _against_invalid(error: errors.ApiError, step: steps.Step, observed: Observed) -> str:
-    match step:
-        case steps.Publish() | steps.Repair() | steps.Settle() | steps.Release():
-            return (
-                "write the values that its type requires, check the admission policies, or, if it is"
-                " immutable or of another type, delete it: it is created again with the same values"
-            )
-        case steps.RollOut():
-            return "check the admission policies for workloads, or restart it yourself"
-        case steps.DeletePod():
-            return f"check the admission policies for pods, or run: {_command(step)}"
-        case steps.EvictPod():
-            return "check the admission policies for evictions, or delete it yourself"
-        case steps.Begin() | steps.Finalize() | steps.Rest():
-            return "check the admission policies, and apply the CRDs of this version"
-        case _:
-            return _against_invalid_state(error, observed)
-
-
-def _against_invalid_state(error: errors.ApiError, observed: Observed) -> str:
-    namespace, state = observed.managed.metadata.namespace, state_name(observed.name)
-    if namespace in _SYSTEM_NAMESPACES:
+    if isinstance(step, _OF_TARGET):
         return (
-            f"Keyturn writes no Secrets in {namespace} (admission policy keyturn-own-secrets);"
-            " use another namespace"
+            "write the values that its type requires, or, if it is immutable or of another type, delete it:"
+            " it is created again with the same values"
         )
+    if isinstance(step, _OF_STATUS):
+        return "apply the CRDs of this version"
+    if by_hand := _by_hand(step):
+        return by_hand
     if error.verb == "create":
-        return "check the admission policies"
-    return f"check the admission policies; do not delete {state!r}, which has the values"
+        return "check the API server's admission plugins"
+    return f"do not delete {state_name(observed.name)!r}, which has the values"
+
+
+def _by_hand(step: steps.Step) -> str:
+    """Return how the user does what a step did not; empty if only Keyturn can."""
+    match step:
+        case steps.RollOut():
+            return "restart it yourself"
+        case steps.DeletePod():
+            command = delete_command(step.consumer.workload.key.namespace, step.pod.name)
+            return f"run: {command}"
+        case steps.EvictPod():
+            return "delete it yourself"
+        case _:
+            return ""
 
 
 def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object

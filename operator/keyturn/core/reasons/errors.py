@@ -123,10 +123,10 @@ class ErrorReason(Code):
     FORBIDDEN = (
         "Forbidden",
         (
-            "a quota, an admission policy or a missing right forbids the write, or a read (`Ready` is then"
+            "a missing right, or an admission plugin without a name, forbids the write, or a read (`Ready` is then"
             " `Unknown`); retried"
         ),
-        "raise the quota, or grant the right",
+        "grant the right; `keyturn check` names it",
     )
     IMMUTABLE = (
         "Immutable",
@@ -273,8 +273,8 @@ class ErrorReason(Code):
     REFUSED = (
         "Refused",
         (
-            "the API server rejects the write as invalid, for example over a Secret that became immutable;"
-            " or an admission webhook denies it, which is retried"
+            "an admission policy, a webhook or a quota, which the message names, denies the write; or the API server"
+            " rejects it as invalid, for example over a Secret that became immutable"
         ),
         "see the message",
     )

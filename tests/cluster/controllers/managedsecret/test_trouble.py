@@ -107,8 +107,7 @@ def test_what_the_api_server_refuses_stalls(space: Space) -> None:
     message = space.stalled("Refused")
     assert message == (
         "the API server refused to create the Secret 'pull' as invalid; write the values that its type requires,"
-        " check the admission policies, or, if it is immutable or of another type, delete it: it is created again"
-        " with the same values"
+        " or, if it is immutable or of another type, delete it: it is created again with the same values"
     )
     assert space.find("Secret", "pull") is None
 
@@ -159,26 +158,21 @@ def test_an_immutable_secret_that_is_deleted_comes_back(space: Space) -> None:
     assert "immutable" not in space.get("Secret", "auth")
 
 
-def test_a_quota_without_room_is_waited_for_and_shown(space: Space) -> None:
+def test_a_quota_without_room_is_named(space: Space) -> None:
     _limit_secrets(space, "0")
 
     space.manage()
 
-    space.until_condition("Ready", "False", "Forbidden")
-    condition = space.condition("Reconciling")
-    assert condition
-    assert condition["message"] == (
-        "the API server forbids the request to create"
-        " the Secret 'auth-keyturn'; check the namespace's quota, its admission policies"
-        " and the operator's rights"
+    assert space.stalled("Refused") == (
+        "the ResourceQuota 'secrets' denies the request to create the Secret 'auth-keyturn';"
+        " raise it, or delete what fills it"
     )
-    assert space.condition("Stalled") is None
 
 
 def test_it_continues_when_the_quota_has_room(space: Space) -> None:
     _limit_secrets(space, "0")
     space.manage()
-    space.until_condition("Ready", "False", "Forbidden")
+    space.until_condition("Ready", "False", "Refused")
 
     space.delete("ResourceQuota", "secrets")
     space.respec(lambda spec: spec.update(owner="team-auth"))  # a change is looked at without waiting
@@ -190,7 +184,7 @@ def test_a_quota_with_room_for_one_leaves_no_half_written_secret(space: Space) -
     _limit_secrets(space, "1")
 
     space.manage()
-    space.until_condition("Ready", "False", "Forbidden")
+    space.until_condition("Ready", "False", "Refused")
     kept = space.find("Secret", "auth-keyturn") is not None
     space.delete("ResourceQuota", "secrets")
     space.looked_at()

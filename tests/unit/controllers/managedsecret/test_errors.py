@@ -108,3 +108,36 @@ def test_a_look_that_is_refused_leaves_open_what_is_there(
 def test_the_words_of_the_api_server_are_never_repeated(step: str) -> None:
     for kind in (errors.Invalid, errors.Forbidden, errors.BadRequest, errors.Unavailable):
         assert "Whatever" not in error_of_step(error(kind, 500), STEPS[step], observed()).message
+
+
+def denied(kind: errors.DenierKind, name: str, verb: str = "update") -> errors.ApiError:
+    return errors.Forbidden(verb, SECRETS, 403, "Forbidden", denier=errors.Denier(kind, name, "all"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "kind", [errors.DenierKind.VALIDATING_POLICY, errors.DenierKind.WEBHOOK, errors.DenierKind.QUOTA]
+)
+def test_what_denies_a_request_is_named_and_needs_a_person(kind: errors.DenierKind, step: str) -> None:
+    found = error_of_step(denied(kind, "freeze"), STEPS[step], observed())
+    assert isinstance(found, Stalled)
+    assert found.reason == "Refused"
+    assert f"the {kind} 'freeze' with binding 'all' denies the request to update" in found.message
+
+
+def test_a_webhook_that_is_away_is_named_and_waited_for() -> None:
+    found = error_of_step(denied(errors.DenierKind.BROKEN_WEBHOOK, "labels"), STEPS["the target"], observed())
+    assert isinstance(found, Wait)
+    assert found.reason == "ApiServerUnavailable"
+    assert "the admission webhook 'labels' does not answer" in found.message
+
+
+def test_a_denial_by_keyturns_own_policy_means_that_another_one_changed_the_secret() -> None:
+    own = denied(errors.DenierKind.VALIDATING_POLICY, "keyturn-own-secrets")
+    assert error_of_step(own, STEPS["the target"], observed()).reason == "ChangedOnWrite"
+
+
+@pytest.mark.parametrize(("verb", "kept"), [("create", False), ("update", True)])
+def test_the_record_of_the_values_is_not_to_be_deleted(verb: str, kept: bool) -> None:  # noqa: FBT001
+    found = error_of_step(denied(errors.DenierKind.WEBHOOK, "labels", verb), STEPS["the record"], observed())
+    assert ("do not delete" in found.message) is kept
