@@ -41,6 +41,24 @@ async def reconcile_other(cluster: Cluster) -> None:
         await reconcile(OTHER, cluster.memory, cluster.context)
 
 
+async def test_the_state_secret_has_the_labels_of_the_target() -> None:
+    """Such as one that an admission policy requires of every Secret."""
+    labels = {"cost-centre": "4711", "argocd.argoproj.io/secret-type": "repository"}
+    annotations = {"replicator.example.com/to": "*"}
+    template = {"metadata": {"labels": labels, "annotations": annotations}}
+    cluster = Cluster(spec(target={"template": template}))
+    await cluster.settle()
+
+    state = cluster.objects[STATE]["metadata"]
+    assert cluster.objects[TARGET]["metadata"]["labels"].items() >= labels.items()
+    assert state["labels"] == {
+        "cost-centre": "4711",
+        OWNER_LABEL: "db",
+        "app.kubernetes.io/managed-by": "keyturn",
+    }
+    assert "annotations" not in state
+
+
 def set_owner(cluster: Cluster, path: str, owner: str) -> None:
     body = cluster.objects[path]
     body["metadata"]["labels"][OWNER_LABEL] = owner

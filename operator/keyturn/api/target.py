@@ -102,7 +102,7 @@ class TemplateMetadata(Schema):
         max_length=64,
         json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED, _tracks_nothing(TRACKING_LABELS)),
     )
-    """Labels to set on the Secret."""
+    """Labels to set on the Secret, and on the state Secret with its next write."""
     annotations: dict[str, AnnotationValue] = pydantic.Field(
         default_factory=dict,
         max_length=64,

@@ -8,6 +8,7 @@ __all__ = [
     "ACCESS_TYPE",
     "ACKNOWLEDGE_AUDIT",
     "ACKNOWLEDGE_REPORT",
+    "ARGO_SECRET_TYPE",
     "CLUSTER_SESSION",
     "CONSENT",
     "CONTROLLER",
@@ -86,6 +87,9 @@ CONTROLLER: Final = "keyturn.dev/keyturn"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 KEYTURN: Final = "keyturn"
 """Value of the label managed-by, and the field manager of Keyturn's writes, by the operator's User-Agent."""
+
+ARGO_SECRET_TYPE: Final = "argocd.argoproj.io/secret-type"  # noqa: S105  # a label
+"""The label by which Argo CD reads a Secret as a repository or a cluster."""
 
 # Types of Secrets.
 

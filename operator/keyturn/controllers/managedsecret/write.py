@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from keyturn.core.labels import ARGO_SECRET_TYPE
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.drift import changed_on_write, with_change, with_repair, with_unchanged_write
 from keyturn.core.rotation.publication import publication_time
@@ -73,6 +74,7 @@ async def write_state(
     there = context.cache.secret(key.namespace, name)
     binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
     state, body = fitted(key, state, there.resource_version if there else None, binder)
+    body["metadata"]["labels"] = _labels(observed) | body["metadata"]["labels"]
     memory.stores.leases.note_sent(key, state.facts)
     written = await _write_secret(key, body, memory, context)
     meta = meta_of(written)
@@ -81,6 +83,16 @@ async def write_state(
         raise changed_on_write(name, "what it keeps")  # a revision that is not recorded is not published
     memory.secrets.put_state(key, state, meta.resource_version)
     context.cache.put_secret(meta)
+
+
+def _labels(observed: Observed) -> dict[str, str]:
+    """Return the labels of the target Secret, which an admission policy may require of every Secret.
+
+    Not the one by which Argo CD reads a Secret as a repository or cluster, nor annotations: mirroring tools copy a
+    Secret into other namespaces by them.
+    """
+    labels = observed.desired.labels if observed.desired else {}
+    return {name: text for name, text in labels.items() if name != ARGO_SECRET_TYPE}
 
 
 # Target Secret
