@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Account, Answer, Login, Template
+from keyturn.databases.base import Account, Answer, Login, Template, Verdict
 from keyturn.databases.errors import Denied, Forbidden, Missing
 from tests.databases.servers import account, new_login, open_fence, opened, plain
 
@@ -57,6 +58,54 @@ async def test_a_membership_that_may_not_act_as_the_owner_is_not_enough(
 
     with weak.session(login) as session:
         assert names_of(session) == (login.name, owned.owner)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param("ALTER ROLE {login} RESET role", id="setting"),
+        pytest.param("REVOKE {owner} FROM {login}{by}", id="membership"),
+        pytest.param(
+            "ALTER ROLE {login} IN DATABASE postgres SET role = 'none'", id="setting of the database"
+        ),
+    ],
+)
+async def test_a_login_that_lost_its_role_is_not_proven_until_it_is_brought_again(
+    weak: Place, loss: str
+) -> None:
+    """The server lets it in with a warning, and every table of the owner is closed to it."""
+    owned, engine = account(), weak.engine()
+    (login,) = await opened(weak, owned, owned.logins[0])
+    asked = replace(login, acts_as=owned.owner)
+    assert (await engine.prove(asked)).answer is Answer.ACCEPTED
+    by = f" GRANTED BY {weak.admin.name}" if int(weak.server.release) >= 16 else ""
+    weak.server.execute(loss.format(login=login.name, owner=owned.owner, by=by))
+
+    assert await engine.prove(asked) == Verdict(
+        Answer.WRONG_ROLE,
+        message=f"sessions of '{login.name}' do not act as role '{owned.owner}', and cannot use what it owns",
+    )
+    await engine.bring(owned, (login,), open_fence)
+    assert (await engine.prove(asked)).answer is Answer.ACCEPTED
+
+
+async def test_the_owner_is_not_created_again_once_it_is_renamed(weak: Place) -> None:
+    owned, engine = account(), weak.engine()
+    (login,) = await opened(weak, owned, owned.logins[0])
+    weak.server.execute(f"ALTER ROLE {owned.owner} RENAME TO {owned.owner}_old")
+
+    assert (await engine.prove(replace(login, acts_as=owned.owner))).answer is Answer.WRONG_ROLE
+    for doing in (engine.bring(owned, (login,), open_fence), engine.create(owned, None, open_fence)):
+        with pytest.raises(Missing, match=f'ALTER ROLE <its name now> RENAME TO "{owned.owner}"'):
+            await doing
+
+
+async def test_a_role_that_an_account_sets_for_itself_is_no_wrong_role(newest: Place) -> None:
+    owned = account("SingleUser")
+    (login,) = await opened(newest, owned, owned.owner)
+    newest.server.execute(f"ALTER ROLE {owned.owner} SET role = 'none'")
+
+    assert (await newest.engine().prove(replace(login, acts_as=owned.owner))).answer is Answer.ACCEPTED
 
 
 async def test_what_one_login_makes_the_other_changes(weak: Place) -> None:

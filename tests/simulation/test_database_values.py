@@ -191,12 +191,15 @@ async def test_a_restart_of_the_operator_changes_nothing() -> None:
     assert all(call.startswith("prove") for call in added)
 
 
-async def test_an_account_that_a_backup_lacks_is_created_when_the_overlap_ends() -> None:
+async def test_an_account_that_a_backup_lacks_is_opened_again_once_its_owner_is_created() -> None:
     made = await site()
     await made.rotate("leaver")
     made.databases.server.roles.clear()
     await made.pass_hours(2)
     await made.rotate("open-it")
+    await made.pass_hours(2)
+    assert made.databases.server.roles == {}
+    made.databases.server.roles["app"] = Role()
     await made.pass_hours(2)
     assert made.accepts(made.login)
     assert len(made.state.facts.open_credentials) == 1

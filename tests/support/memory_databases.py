@@ -56,6 +56,10 @@ class MemoryServer:
     is_down: bool = False
     is_locked: bool = False
     """Whether another session holds the lock of the account."""
+    strays: set[str] = field(default_factory=set)
+    """Names whose sessions do not act as the owner, until they are opened again."""
+    keeps_strays: bool = False
+    """Whether they do not either after that."""
     refuses: set[str] = field(default_factory=set)
     """Names whose logins it refuses, whatever their password is."""
     not_admitted: set[str] = field(default_factory=set)
@@ -170,6 +174,8 @@ class MemoryEngine(Engine):
             role = self.server.roles[name]
             kept = role.password if name in self.server.half_closed else None
             role.password, role.may_login = passwords.get(name, kept), name in passwords
+        if not self.server.keeps_strays:
+            self.server.strays -= passwords.keys()
 
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         self.server.calls.append(f"prove {login.name}")
@@ -182,7 +188,12 @@ class MemoryEngine(Engine):
             )
         if login.name in self.server.not_admitted:
             return Verdict(Answer.UNKNOWN, "NotAdmitted", NOT_ADMITTED)
-        return Verdict(self.server.answer(login, endpoint or HOST))
+        answer = self.server.answer(login, endpoint or HOST)
+        if answer is Answer.ACCEPTED and login.acts_as and login.name in self.server.strays:
+            return Verdict(
+                Answer.WRONG_ROLE, message=f"sessions of {login.name} do not act as {login.acts_as}"
+            )
+        return Verdict(answer)
 
     async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
         await self._lock("end_sessions", account, fence)

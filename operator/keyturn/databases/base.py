@@ -116,6 +116,8 @@ class Login:
     """
     was_found: bool = False
     """Whether applications had the password before Keyturn, so that their drivers can read each of its characters."""
+    acts_as: str = ""
+    """The role that its sessions must act as at the server; empty if that is not asked."""
 
 
 class Answer(StrEnum):
@@ -126,6 +128,8 @@ class Answer(StrEnum):
     """The server asked for the password, and the password is wrong, or the account has none."""
     LOCKED = "Locked"
     """The password is right, and the account may not log in."""
+    WRONG_ROLE = "WrongRole"
+    """The login is accepted, and its sessions do not act as `Login.acts_as`: what belongs to that role is closed."""
     UNKNOWN = "Unknown"
     """Neither: `reason` says why."""
 
@@ -145,6 +149,16 @@ class Verdict:
     """Our sentence for the reason."""
     is_silence: bool = False
     """Whether UNKNOWN may end without a change of the server's setup: no answer, or a server that is not able now."""
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether an endpoint gave no answer about a password; one whose addresses differ did."""
+        return self.answer is Answer.UNKNOWN and self.reason != ANSWERS_DIFFER
+
+    @property
+    def may_be_accepted(self) -> bool:
+        """Whether a password that is to be refused may be accepted: a pooler accepts one of a locked login."""
+        return self.answer in {Answer.ACCEPTED, Answer.LOCKED} or self.reason == ANSWERS_DIFFER
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +420,8 @@ class Engine(ABC):
     @abstractmethod
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         """Log in once as the application would, at the server or at another endpoint, and log out.
+
+        At the server, the session of a login with `acts_as` is asked for its role; WRONG_ROLE if it has another one.
 
         One try without a retry, at each address of the host: ACCEPTED and REFUSED are the answer of all of them, but
         for a family none of whose addresses answers, which is tried once a minute. An endpoint that cannot be reached

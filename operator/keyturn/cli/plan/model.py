@@ -66,6 +66,7 @@ _RESOLVED = frozenset(
         ErrorReason.CREDENTIAL_LOCKED,
         ErrorReason.CREDENTIAL_REFUSED,
         ErrorReason.PASSWORD_REFUSED,
+        ErrorReason.WRONG_ROLE,
     }
 )
 """Reasons of a database account that another rotation resolves."""

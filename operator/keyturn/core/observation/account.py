@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled, Wait
 
-__all__ = ["NOT_PROBED", "AccountFacts", "ProbeVerdict"]
+__all__ = ["NEEDS_REPAIR", "NOT_PROBED", "AccountFacts", "ProbeVerdict"]
 
 
 class ProbeVerdict(StrEnum):
@@ -23,6 +23,8 @@ class ProbeVerdict(StrEnum):
     ACCEPTED = "Accepted"
     REFUSED = "Refused"
     """The server asked for the password and refused it."""
+    WRONG_ROLE = "WrongRole"
+    """The server accepted the login, whose sessions do not act as the account."""
     LOCKED = "Locked"
     """Another user has locked or dropped the login at the server; only reported."""
     CONTESTED = "Contested"
@@ -57,4 +59,6 @@ class AccountFacts:
     """An operation is in progress."""
 
 
+NEEDS_REPAIR = frozenset({ProbeVerdict.REFUSED, ProbeVerdict.WRONG_ROLE})
+"""Verdicts after which the recorded credentials are set again."""
 NOT_PROBED = AccountFacts()

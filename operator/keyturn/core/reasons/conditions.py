@@ -128,6 +128,14 @@ class ConditionReason(_Reason):
         "CredentialValid",
         "the database server refuses the published login; it is set again, or only reported with `drift: Report`",
     )
+    WRONG_ROLE = (
+        "WrongRole",
+        "CredentialValid",
+        (
+            "the server accepts the published login, whose sessions do not act as the account, such as after a lost"
+            " membership; it is set again, or only reported with `drift: Report`"
+        ),
+    )
     LOCKED = (
         "Locked",
         "CredentialValid",

@@ -42,8 +42,8 @@ class ErrorReason(Code):
     )
     ACCOUNT_MISSING = (
         "AccountMissing",
-        "the database account does not exist at the server, or was dropped",
-        "create it, or set `database.template`",
+        "a role of the database account does not exist at the server, or was renamed or dropped",
+        "rename it back, create it, or set `database.template` for a new account",
     )
     ACCOUNT_TAKEN = (
         "AccountTaken",
@@ -82,7 +82,7 @@ class ErrorReason(Code):
     )
     CREDENTIAL_CONTESTED = (
         "CredentialContested",
-        "another writer keeps changing the password at the database server; three repairs in an hour did not last",
+        "another writer keeps changing the login at the database server; three repairs in an hour did not last",
         "stop that writer",
     )
     CREDENTIAL_LOCKED = (
@@ -413,4 +413,9 @@ class ErrorReason(Code):
         "WorkTookTooLong",
         "a computation for the object exceeds its time limit; retried",
         "use smaller keys, templates and documents",
+    )
+    WRONG_ROLE = (
+        "WrongRole",
+        "sessions of the database login do not act as the account, although that was set again; retried",
+        "find what else sets the role of the login, or revokes its membership",
     )

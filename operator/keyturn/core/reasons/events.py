@@ -73,13 +73,13 @@ class EventReason(Code):
         "CredentialRefused",
         "ManagedSecret",
         "Warning",
-        "the database server refuses the published login",
+        "the published login does not work at the database server: it is refused, locked, or in another role",
     )
     CREDENTIAL_REPAIRED = (
         "CredentialRepaired",
         "ManagedSecret",
         "Warning",
-        "the recorded passwords were set again at the database server",
+        "the recorded logins were set again at the database server",
     )
     ACCOUNT_CREATED = "AccountCreated", "ManagedSecret", "Normal", "the database account is created"
     ACCOUNT_ADOPTED = (

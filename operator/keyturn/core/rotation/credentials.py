@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.database import Sessions
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import NOT_PROBED, AccountFacts, ProbeVerdict
+from keyturn.core.observation.account import NEEDS_REPAIR, NOT_PROBED, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
@@ -171,7 +171,7 @@ def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> s
     With SingleUser the server refuses the published one because it has the candidate's.
     """
     is_beside = state.candidate and desired.database and desired.database.alternates
-    is_refused = _account(observed).verdict is ProbeVerdict.REFUSED
+    is_refused = _account(observed).verdict in NEEDS_REPAIR
     return next_repair(observed, desired) if is_beside and is_refused else None
 
 
@@ -230,7 +230,7 @@ def next_repair(observed: Observed, desired: Desired) -> steps.Assert | None:
         return steps.Assert(opens=True)
     if not database.repairs:
         return None
-    is_refused = account.verdict is ProbeVerdict.REFUSED or account.refused >= REFUSALS
+    is_refused = account.verdict in NEEDS_REPAIR or account.refused >= REFUSALS
     return steps.Assert() if is_refused and account.verdict is not ProbeVerdict.CONTESTED else None
 
 
@@ -402,7 +402,7 @@ def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None
         case ProbeVerdict.CONTESTED:
             return Stalled(
                 ErrorReason.CREDENTIAL_CONTESTED,
-                f"another writer keeps changing the password of {database.username!r} at the database server;"
+                f"another writer keeps changing the login of {database.username!r} at the database server;"
                 " stop it, and the next repair lasts",
             )
         case ProbeVerdict.REFUSED if not database.repairs:
@@ -410,6 +410,12 @@ def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None
                 ErrorReason.CREDENTIAL_REFUSED,
                 f"the database server refuses the published login of {database.username!r}, and drift: Report only"
                 " reports that; set the password of the Secret at the server, or write drift: Repair",
+            )
+        case ProbeVerdict.WRONG_ROLE if not database.repairs:
+            return Stalled(
+                ErrorReason.WRONG_ROLE,
+                f"sessions of the published login do not act as {database.username!r}, and drift: Report only reports"
+                f" that; set the membership and the setting role of the login, or write drift: Repair",
             )
         case _:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import CredentialStatus
-from keyturn.core.observation.account import NOT_PROBED, ProbeVerdict
+from keyturn.core.observation.account import NEEDS_REPAIR, NOT_PROBED, ProbeVerdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.core.rotation.credential_slots import is_locked, unproven
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
@@ -41,6 +41,11 @@ PROBE_VERDICTS = {
     ProbeVerdict.REFUSED: ConditionVerdict(
         "False", ConditionReason.LOGIN_REFUSED, "the database server refuses the published login"
     ),
+    ProbeVerdict.WRONG_ROLE: ConditionVerdict(
+        "False",
+        ConditionReason.WRONG_ROLE,
+        "the database server accepts the published login, whose sessions do not act as the account",
+    ),
     ProbeVerdict.LOCKED: ConditionVerdict(
         "False",
         ConditionReason.LOCKED,
@@ -49,7 +54,7 @@ PROBE_VERDICTS = {
     ProbeVerdict.CONTESTED: ConditionVerdict(
         "False",
         ConditionReason.CONTESTED,
-        "another writer keeps changing the password at the database server; stop it",
+        "another writer keeps changing the login at the database server; stop it",
     ),
     ProbeVerdict.UNREACHABLE: ConditionVerdict(
         "Unknown", ConditionReason.UNREACHABLE, "the database server does not answer"
@@ -109,7 +114,7 @@ def _with_problem(meaning: ConditionVerdict, verdict: ProbeVerdict, observed: Ob
     """Add why a repair, or the proof of a password that was found in the Secret, does not succeed."""
     problem = observed.account.problem if observed.account else None
     published = observed.state.current_credential if observed.state else None
-    concerns = verdict is ProbeVerdict.REFUSED or (published is not None and published.is_candidate)
+    concerns = verdict in NEEDS_REPAIR or (published is not None and published.is_candidate)
     if problem is None or not concerns or problem.reason == ErrorReason.CHANGING_CREDENTIAL:
         return meaning
     return meaning._replace(message=f"{meaning.message}; {problem.message}")

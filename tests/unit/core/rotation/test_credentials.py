@@ -488,6 +488,7 @@ def test_a_password_that_a_rollback_brings_back_is_not_given_up() -> None:
     ("verdict", "database", "step"),
     [
         pytest.param(ProbeVerdict.REFUSED, {}, Assert(), id="refused"),
+        pytest.param(ProbeVerdict.WRONG_ROLE, {}, Assert(), id="in another role"),
         pytest.param(ProbeVerdict.ACCEPTED, {}, None, id="accepted"),
         pytest.param(ProbeVerdict.LOCKED, {}, None, id="locked"),
         pytest.param(ProbeVerdict.REFUSED, {"probe": {"drift": "Report"}}, None, id="only reported"),
@@ -506,6 +507,7 @@ def test_a_refused_login_is_repaired_unless_it_is_only_reported(
     [
         pytest.param(ProbeVerdict.CONTESTED, "CredentialContested", id="contested"),
         pytest.param(ProbeVerdict.REFUSED, "CredentialRefused", id="only reported"),
+        pytest.param(ProbeVerdict.WRONG_ROLE, "WrongRole", id="in another role, only reported"),
         pytest.param(ProbeVerdict.LOCKED, "CredentialLocked", id="locked"),
         pytest.param(ProbeVerdict.UNREACHABLE, None, id="unreachable"),
     ],

@@ -99,6 +99,7 @@ def test_without_a_state_they_stay() -> None:
     [
         (ProbeVerdict.ACCEPTED, "True"),
         (ProbeVerdict.REFUSED, "False"),
+        (ProbeVerdict.WRONG_ROLE, "False"),
         (ProbeVerdict.LOCKED, "False"),
         (ProbeVerdict.CONTESTED, "False"),
         (ProbeVerdict.UNREACHABLE, "Unknown"),

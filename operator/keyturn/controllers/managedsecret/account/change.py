@@ -218,7 +218,7 @@ def _end(
             elif problem.reason == ErrorReason.DATABASE_UNREACHABLE:
                 memory.servers.fail(server, now)
             is_repair = isinstance(step, steps.Assert)
-            if is_repair and problem.reason == ErrorReason.CREDENTIAL_REFUSED:
+            if is_repair and problem.reason in {ErrorReason.CREDENTIAL_REFUSED, ErrorReason.WRONG_ROLE}:
                 memory.note_repair(key, now)  # it did not help, and counts
             memory.fail(key, problem, now, of_repair=is_repair)
             return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.controllers.managedsecret.retries import retry_pause
 from keyturn.core.errors import Wait
-from keyturn.core.observation.account import AccountFacts, ProbeVerdict
+from keyturn.core.observation.account import NEEDS_REPAIR, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.runtime.jitter import jittered
 
@@ -33,7 +33,7 @@ _LEAST_SHARE: Final = 0.8
 """Share of the interval after which the next probe may begin; the rest is jitter."""
 _REPAIR_WINDOW: Final = timedelta(hours=1)
 _MAX_REPAIRS: Final = 3
-_ANSWERS: Final = frozenset({ProbeVerdict.ACCEPTED, ProbeVerdict.REFUSED, ProbeVerdict.LOCKED})
+_ANSWERS: Final = NEEDS_REPAIR | {ProbeVerdict.ACCEPTED, ProbeVerdict.LOCKED}
 
 
 @dataclass(slots=True)
@@ -273,7 +273,7 @@ class AccountMemory:
     def _verdict(self, account: _Account, now: datetime) -> ProbeVerdict:
         """Return the last verdict; a refusal after three repairs within an hour is contested."""
         recent = sum(now - when < _REPAIR_WINDOW for when in account.repairs)
-        if account.verdict is ProbeVerdict.REFUSED and recent >= _MAX_REPAIRS:
+        if account.verdict in NEEDS_REPAIR and recent >= _MAX_REPAIRS:
             return ProbeVerdict.CONTESTED
         return account.verdict
 

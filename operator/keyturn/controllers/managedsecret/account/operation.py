@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
@@ -11,7 +11,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import was_found, was_in_use
 from keyturn.core.spec.desired import VALUE
-from keyturn.databases.base import ANSWERS_DIFFER, Answer, Login
+from keyturn.databases.base import Answer, Login
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
 from keyturn.databases.refusal import PUBLISHED_REFUSED, prove_refused
 from keyturn.runtime import metrics
@@ -30,6 +30,7 @@ from .problems import (
     still_accepted,
     unmarked_account_problem,
     wrong_password,
+    wrong_role,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +130,9 @@ class Operation:
             return None
         # An account that is not Keyturn's to claim is refused by the engine, with its sentence.
         proven = await self._prove_logins(found) if found.is_claimable else frozenset[str]()
-        creating = self.engine.create(self.account, self.template, self.fence, proven)
+        # An owner that Keyturn had was renamed or dropped: a new one would own nothing of the application.
+        template = None if self._had_account else self.template
+        creating = self.engine.create(self.account, template, self.fence, proven)
         before = await measure(self.engine, "create", creating)
         if before.mark == self.account.mark:
             return None
@@ -154,7 +157,7 @@ class Operation:
             return None
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try(replaced, endpoint)
-            if _proves_nothing(verdict):
+            if verdict.proves_nothing:
                 return not_replaced(self._no_proof(verdict, endpoint))
             if endpoint == self.engine.settings.endpoint and verdict.answer is not Answer.ACCEPTED:
                 return None
@@ -245,9 +248,11 @@ class Operation:
         else:
             await self._bring()
         published = self._published()
-        verdict = await self._try(published) if published else None
+        verdict = await self._try(self._as_owner(published)) if published else None
         if verdict is None or verdict.answer is Answer.ACCEPTED:
             return Effect(claimed)
+        if verdict.answer is Answer.WRONG_ROLE:
+            return wrong_role(self.where, verdict)
         if verdict.answer is Answer.UNKNOWN:
             return no_proof(self.where, verdict)
         return refused_after_repair(self.where)
@@ -266,11 +271,16 @@ class Operation:
             return lost_password(self.where, number)
         published, endpoints = self._published(), self.engine.settings.endpoints
         for endpoint in endpoints:
-            verdict = await self._try(login, endpoint)
+            verdict = await self._try(self._as_owner(login), endpoint)
+            if verdict.answer is Answer.WRONG_ROLE:
+                await self._bring()
+                verdict = await self._try(self._as_owner(login), endpoint)
             if verdict.answer is Answer.ACCEPTED:
                 continue
+            if verdict.answer is Answer.WRONG_ROLE:
+                return wrong_role(self.where, verdict)
             is_replacing = published is not None and published.name == login.name
-            if _proves_nothing(verdict):
+            if verdict.proves_nothing:
                 problem = self._no_proof(verdict, endpoint)
                 return Effect(unproven=problem) if endpoint != endpoints[0] and is_replacing else problem
             if endpoint != endpoints[0] and not is_replacing:
@@ -338,7 +348,7 @@ class Operation:
             return None if cause else await self._check_closed(credential)
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try_closed(old, current, endpoint)
-            if _may_be_accepted(verdict):
+            if verdict.may_be_accepted:
                 return self._still_accepted(credential.login, endpoint, verdict, cause)
             if verdict.answer is Answer.UNKNOWN:
                 return self._unknown(verdict, endpoint)
@@ -380,9 +390,9 @@ class Operation:
                 found = await measure(self.engine, "find", self.engine.find(self.account))
                 if not found.login(login.name).exists:
                     continue  # a rule of the server may admit members of a role only, and so not ask for its password
-                if _may_be_accepted(verdict):
+                if verdict.may_be_accepted:
                     return self._left_open(login.name, found)
-            if _may_be_accepted(verdict):
+            if verdict.may_be_accepted:
                 return still_accepted(self.where, login.name, endpoint, verdict.message)
             return self._unknown(verdict, endpoint)
         return None
@@ -450,15 +460,14 @@ class Operation:
     def _login(self, credential: Credential) -> Login | None:
         return login_of(credential, self.state, self.password)
 
+    def _as_owner(self, login: Login) -> Login:
+        """Return a login whose sessions are asked whether they act as the owner."""
+        return replace(login, acts_as=self.account.owner)
 
-def _proves_nothing(verdict: Verdict) -> bool:
-    """Whether an endpoint gave no answer about a password; one whose addresses differ did."""
-    return verdict.answer is Answer.UNKNOWN and verdict.reason != ANSWERS_DIFFER
-
-
-def _may_be_accepted(verdict: Verdict) -> bool:
-    """Whether a password that is to be refused may be accepted: a pooler accepts it though the login is locked."""
-    return verdict.answer in {Answer.ACCEPTED, Answer.LOCKED} or verdict.reason == ANSWERS_DIFFER
+    @property
+    def _had_account(self) -> bool:
+        """Whether a login of the account was accepted before, so that its owner was there."""
+        return any(one.proven_at for one in self.state.facts.credentials)
 
 
 def login_of(credential: Credential, state: State, password: str) -> Login | None:

@@ -7,11 +7,12 @@ from the state Secret as that is now, and wakes the object if the result is news
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import ProbeVerdict
+from keyturn.core.observation.account import NEEDS_REPAIR, ProbeVerdict
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation.credential_slots import record_problem
 from keyturn.core.state.state import state_name
@@ -130,7 +131,7 @@ async def _probe(
         context.wake(key)  # another credential is published, of which a login with this one shows nothing
         return
     verdict, cause = probed
-    if memory.judge(key, number, verdict, context.now(), cause) or verdict is ProbeVerdict.REFUSED:
+    if memory.judge(key, number, verdict, context.now(), cause) or verdict in NEEDS_REPAIR:
         context.wake(key)
 
 
@@ -154,7 +155,7 @@ async def _read_login(
         return None
     login = login_of(credential, state, desired.password)
     closed = frozenset(desired.every_login) - {one.login for one in state.facts.open_credentials}
-    return (login, closed) if login else None
+    return (replace(login, acts_as=desired.username), closed) if login else None
 
 
 def _probe_later(key: ObjectKey, number: int, memory: AccountMemory, context: Context) -> None:
@@ -207,6 +208,8 @@ async def _judge(account: Account, login: Login, closed: frozenset[str], engine:
     match verdict.answer:
         case Answer.ACCEPTED:
             return _Probed(ProbeVerdict.ACCEPTED)
+        case Answer.WRONG_ROLE:
+            return _Probed(ProbeVerdict.WRONG_ROLE)
         case Answer.LOCKED:
             return _Probed(ProbeVerdict.LOCKED)
         case Answer.UNKNOWN if verdict.is_silence:

@@ -44,6 +44,7 @@ __all__ = [
     "waits_for_server",
     "with_retain_hint",
     "wrong_password",
+    "wrong_role",
 ]
 
 _LONGEST_MARK: Final = 400
@@ -75,6 +76,7 @@ _ANSWERS: Final = frozenset(
         ErrorReason.DATABASE_ERROR,
         ErrorReason.LOGIN_NOT_ADMITTED,
         ErrorReason.STILL_ACCEPTED,
+        ErrorReason.WRONG_ROLE,
     }
 )
 """Reasons that a problem has only if the server has answered."""
@@ -143,6 +145,16 @@ def refused_after_repair(where: str) -> Wait:
         ErrorReason.CREDENTIAL_REFUSED,
         f"{where}: the server refuses the published login although its password was just set again; find what else"
         " refuses it, such as a date, a limit of connections or pg_hba.conf",
+        _REPAIR_DELAY,
+    )
+
+
+def wrong_role(where: str, verdict: Verdict) -> Wait:
+    """Return the problem of a login whose sessions do not act as the owner, although that was just set again."""
+    return Wait(
+        ErrorReason.WRONG_ROLE,
+        f"{where}: {verdict.message}, although its membership and its setting role were just set; find what else sets"
+        " them",
         _REPAIR_DELAY,
     )
 

@@ -94,7 +94,7 @@ def _report_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed,
             kind = EventType.WARNING if opened or (ends and effect.sessions) else EventType.NORMAL
             context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note, kind)
         case steps.Assert(opens=opens):
-            note = "the database refused the published password; the recorded credentials are set again"
+            note = f"{_cause(observed)}; the recorded credentials are set again"
             if opens:
                 note = "the published login was locked at the database; a requested rotation opens it"
             context.events.record(managed, EventReason.CREDENTIAL_REPAIRED, note, EventType.WARNING)
@@ -103,6 +103,13 @@ def _report_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed,
             context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note)
         case _:
             assert_never(step)
+
+
+def _cause(observed: Observed) -> str:
+    """Return why the recorded credentials were set again."""
+    if observed.account and observed.account.verdict is ProbeVerdict.WRONG_ROLE:
+        return "sessions of the published login did not act as the account"
+    return "the database refused the published password"
 
 
 def _opened(step: steps.Apply | steps.Revoke, observed: Observed) -> str:

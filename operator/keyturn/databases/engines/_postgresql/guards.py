@@ -72,7 +72,11 @@ def check_claimed(account: Account, facts: Facts) -> None:
 
 def absent(name: str) -> DatabaseError:
     """Return the error of a role that does not exist."""
-    return Missing("AccountMissing", f"role {name!r} does not exist; create it, or set database.template")
+    return Missing(
+        "AccountMissing",
+        f"role {name!r} does not exist. If it was renamed, send as an administrator: ALTER ROLE <its name now> RENAME"
+        f" TO {identifier(name)}; otherwise create it with its privileges, or set database.template if it is new",
+    )
 
 
 def _check(refusals: Iterator[tuple[str, str]]) -> None:

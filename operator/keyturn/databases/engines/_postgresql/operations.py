@@ -49,6 +49,7 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND datname = current_d
       AND (classid::bigint << 32) | objid::bigint = $1::bigint
 """
 """Which other role holds the lock of an account; every role may take it that may connect to the database."""
+_ROLE: Final = "SELECT current_user"
 _LONGEST_NAME: Final = 63
 _LOCK_TIMEOUT: Final = 2.0
 """Seconds that a statement waits for another session; then nothing is changed."""
@@ -143,22 +144,39 @@ class Operations:
         limits = self._settings.limits
         try:
             async with limits.logins, limits.tenant:
-                await self._log_in(login, place)
-            return Verdict(Answer.ACCEPTED)
+                return await self._log_in(login, place)
         except ConnectionFailed as error:
             return codes.refusal_of(error.failure)
+        except StatementFailed as error:
+            raise codes.meaning_of(error.state) from None
 
-    async def _log_in(self, login: Login, place: Place) -> None:
+    async def _log_in(self, login: Login, place: Place) -> Verdict:
         """Log in with the salt of the last login; only one that the server still has proves something."""
         endpoint = place.endpoint
         salts, arguments = self._settings.salts, (self._settings, place, login, "keyturn prove")
         with suppress(OtherSalt):
             async with connect(*arguments, salts.get(endpoint, login.name)) as session:
                 salts.put(endpoint, login.name, session.salt)
-                return
+                return await self._role_of(session, login, endpoint)
         salts.put(endpoint, login.name, None)
         async with connect(*arguments) as session:
             salts.put(endpoint, login.name, session.salt)
+            return await self._role_of(session, login, endpoint)
+
+    async def _role_of(self, session: Session, login: Login, endpoint: Endpoint) -> Verdict:
+        """Return whether a session acts as the role that it must act as; the server admits it with a warning if not.
+
+        Not asked at poolers and replicas, which have the roles of the server, and whose sessions may wait for a free
+        connection. Nor of a login that is the account itself, whose setting `role` is its administrator's.
+        """
+        if endpoint != self._settings.endpoint or login.acts_as in {"", login.name}:
+            return Verdict(Answer.ACCEPTED)
+        if await session.query(_ROLE) == [(login.acts_as,)]:
+            return Verdict(Answer.ACCEPTED)
+        return Verdict(
+            Answer.WRONG_ROLE,
+            message=f"sessions of {login.name!r} do not act as role {login.acts_as!r}, and cannot use what it owns",
+        )
 
     async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
         async with self._admin("end") as session:

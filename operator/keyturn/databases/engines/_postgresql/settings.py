@@ -50,8 +50,9 @@ class Copy:
 
 
 def copied(owner: str, login: str, settings: Mapping[str, Settings]) -> Iterator[Copy]:
-    """Yield the statements that give a login the settings of its owner, and the role of the owner."""
-    wanted = {**settings.get(owner, {}), ROLE: owner}
+    """Yield the statements that give a login the settings of its owner, and its role in each database."""
+    of_owner = settings.get(owner, {})
+    wanted = {place: value for place, value in of_owner.items() if place[1] != ROLE[1]} | {ROLE: owner}
     there = settings.get(login, {})
     for database, name in sorted(there.keys() - wanted.keys()):
         place = _place(login, database)

@@ -603,26 +603,26 @@ async def test_a_closed_login_is_proven_refused_between_two_logins_of_the_curren
     assert proofs == ["prove app_b", "prove app_a", "prove app_b"]
 
 
-@pytest.mark.parametrize(
-    ("gone", "how"), [(("app", "app_a", "app_b"), Claimed.CREATED), (("app_a",), None)], ids=["all", "old"]
-)
-async def test_what_is_missing_of_an_account_is_created_when_a_login_is_closed(
-    site: Site, gone: tuple[str, ...], how: Claimed | None
-) -> None:
+async def test_a_login_that_is_missing_is_created_when_it_is_closed(site: Site) -> None:
     site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
-    for name in gone:
-        del site.server.roles[name]
+    del site.server.roles["app_a"]
 
-    assert await revoke(site) == Effect(how)
+    assert await revoke(site) == Effect()
     assert site.server.accepts("app_b", SECOND)
     assert not site.server.accepts("app_a", FIRST)
 
 
-async def test_a_login_is_not_closed_in_an_account_that_is_missing_and_not_created(site: Site) -> None:
-    site.template = None
+@pytest.mark.parametrize("step", [Apply(2), Revoke(1), Assert(opens=True), Assert()], ids=repr)
+async def test_an_owner_that_was_there_is_not_created_again(site: Site, step: DatabaseStep) -> None:
+    """It was renamed or dropped; a new one would own nothing of the application."""
+    site.server.roles = claimed(app_a=FIRST)
+    site.server.roles["old"] = site.server.roles.pop("app")
 
-    with pytest.raises(Missing):
-        await revoke(site)
+    with pytest.raises(Missing, match="AccountMissing"):
+        await site.run(step, ROTATING, A, B)
+
+    assert "app" not in site.server.roles
+    assert site.server.accepts("app_a", FIRST)
 
 
 async def test_a_pooler_that_still_accepts_a_closed_login_is_named(site: Site) -> None:
@@ -772,6 +772,43 @@ async def test_a_login_whose_password_is_lost_is_closed_at_the_server(site: Site
 
     assert not site.server.accepts("app_a", "lost")
     assert "prove app_a" not in site.server.calls
+
+
+# A login whose sessions do not act as the owner
+
+
+async def test_a_candidate_whose_sessions_do_not_act_as_the_owner_is_opened_again_and_proven(
+    site: Site,
+) -> None:
+    site.server.roles, site.server.strays = claimed(app_a=FIRST, app_b=SECOND), {"app_b"}
+
+    assert await site.run(Prove(2), ROTATING, A, B) == Effect()
+    assert site.server.calls == ["prove app_b", "bring", "prove app_b"]
+
+
+@pytest.mark.parametrize("step", [Prove(2), Assert()], ids=repr)
+async def test_a_login_that_never_acts_as_the_owner_is_not_proven(site: Site, step: DatabaseStep) -> None:
+    site.server.roles, site.server.strays = claimed(app_a=FIRST, app_b=SECOND), {"app_a", "app_b"}
+    site.server.keeps_strays = True
+
+    done = await site.run(step, ROTATING, A, B)
+
+    assert reason(done) == "WrongRole"
+    assert "do not act as app, although its membership and its setting role were just set" in message(done)
+
+
+async def test_a_repair_makes_sessions_act_as_the_owner_again(site: Site) -> None:
+    site.server.roles, site.server.strays = claimed(app_a=FIRST), {"app_a"}
+
+    assert await site.run(Assert(), recorded(A), A) == Effect()
+    assert site.server.strays == set()
+
+
+async def test_the_refusal_of_an_old_login_does_not_depend_on_the_role_of_the_current_one(site: Site) -> None:
+    site.server.roles, site.server.strays = claimed(app_a=FIRST, app_b=SECOND), {"app_a", "app_b"}
+    site.server.keeps_strays = True
+
+    assert await revoke(site) == Effect()
 
 
 # Assert and Retire
@@ -925,17 +962,15 @@ def message(done: Effect | Wait | Stalled) -> str:
 # A locked login that is opened on request
 
 
-@pytest.mark.parametrize(
-    ("roles", "how"), [(claimed(), None), ({}, Claimed.CREATED)], ids=["locked", "dropped"]
-)
-async def test_a_locked_login_is_opened_on_request(
-    site: Site, roles: dict[str, Role], how: Claimed | None
-) -> None:
-    site.server.roles = dict(roles)
+@pytest.mark.parametrize("is_dropped", [False, True], ids=["locked", "dropped"])
+async def test_a_locked_login_is_opened_on_request(site: Site, *, is_dropped: bool) -> None:
+    site.server.roles = claimed()
+    if is_dropped:
+        del site.server.roles["app_a"]
 
     done = await site.run(Assert(opens=True), recorded(A), A)
 
-    assert done == Effect(how)
+    assert done == Effect()
     assert site.server.accepts("app_a", FIRST)
 
 

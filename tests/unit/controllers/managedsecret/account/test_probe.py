@@ -410,6 +410,19 @@ async def test_another_password_at_the_server_is_refused_and_wakes_the_object_ea
     assert prober.woken == 2
 
 
+async def test_a_login_whose_sessions_do_not_act_as_the_account_wakes_the_object_each_time(
+    prober: Prober,
+) -> None:
+    prober.server.strays = {"app_a"}
+    for _ in range(2):
+        found = await prober.look()
+        prober.now += minutes(11)
+
+    assert found
+    assert found.verdict is ProbeVerdict.WRONG_ROLE
+    assert prober.woken == 2
+
+
 @pytest.mark.parametrize("is_dropped", [False, True], ids=["closed", "dropped"])
 async def test_a_login_that_was_closed_or_dropped_is_locked(prober: Prober, *, is_dropped: bool) -> None:
     prober.server.roles["app_a"] = Role()

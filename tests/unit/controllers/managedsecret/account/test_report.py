@@ -137,6 +137,14 @@ def test_a_login_that_is_opened_on_request_was_not_refused(teller: Teller) -> No
     assert (told, note.endswith("a requested rotation opens it")) == ("CredentialRepaired", True)
 
 
+def test_a_repair_names_what_was_wrong(teller: Teller) -> None:
+    ((_, refused),) = teller.tell(Assert(), Effect(), ProbeVerdict.REFUSED)
+    _, (_, strayed) = teller.tell(Assert(), Effect(), ProbeVerdict.WRONG_ROLE)
+
+    assert refused.startswith("the database refused the published password")
+    assert strayed.startswith("sessions of the published login did not act as the account")
+
+
 def test_sessions_that_a_revoked_login_has_open_are_counted_by_address(teller: Teller) -> None:
     addresses = ["10.0.0.7", ""] + [f"10.0.1.{last}" for last in range(6)]
     sessions = tuple(OpenSessions("app_a", address, 9 - at) for at, address in enumerate(addresses))
