@@ -26,7 +26,7 @@ comma := ,
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-database run test programs unit test-matrix soak redteam check bench bench-check sandbox docs chart image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo demo-database run test programs unit test-matrix soak redteam check bench bench-check sandbox docs chart image release generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -102,19 +102,9 @@ image: $(READY) ## build the operator's image into an archive; OUTPUT=… for wh
 chart: $(READY) ## assemble the Helm chart in dist/charts/keyturn
 	@$(BIN)/python -m release chart
 
-plugin: $(READY) ## make kubectl keyturn for this platform, as one program in an archive, into dist/
-	@$(BIN)/python -m release plugin
-
-krew: $(READY) ## write the Krew manifest of the archives in dist/; URL=https://… is where they will be served
-	@$(BIN)/python -m release krew --url "$(URL)"
-
-bundle: $(READY) ## write the bundle for OperatorHub into dist/bundle; IMAGE=… is the operator's
-	@$(BIN)/python -m release bundle $(if $(IMAGE),--image "$(IMAGE)")
-
 release: $(READY) ## make every file of a release into dist/, VERSION=…, signed with KEY=FILE or UNSIGNED=1; see docs/releases.md
 	@$(BIN)/python -m release all --version "$(VERSION)" $(if $(KEY),--key "$(KEY)") $(if $(UNSIGNED),--unsigned) \
-		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
-		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
+		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part))
 
 generate: $(READY) ## regenerate the CRDs, the API and command reference, and the tables of reasons
 	$(BIN)/keyturn crds --output crds
@@ -131,7 +121,6 @@ lock: $(READY) ## recompile the lock files; pins stay where pyproject.toml permi
 	$(LOCK) pyproject.toml --extra cli --output-file requirements.txt
 	$(LOCK) pyproject.toml --extra cli --group dev --output-file requirements-dev.txt
 	$(LOCK) --group build --output-file requirements-build.txt
-	echo 'cryptography<49' | $(LOCK) --no-deps --no-annotate - --output-file release/requirements-darwin-amd64.txt
 
 clean: ## remove what was made here; the cache of programs stays
 	rm -rf $(VENV) site dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

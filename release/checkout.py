@@ -7,7 +7,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -18,7 +17,7 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Checkout", "check_version", "read", "repository"]
+__all__ = ["Checkout", "check_version", "read"]
 
 _ROOT = Path(__file__).parents[1]
 
@@ -33,32 +32,12 @@ class Checkout:
     changes: tuple[str, ...]
     """Paths in which the checkout differs from the commit."""
 
-    @property
-    def short(self) -> str:
-        """Name the commit in 12 digits, and that files differ from it, as `git describe --dirty` does."""
-        return self.commit[:12] + ("-dirty" if self.changes else "")
-
 
 def read() -> Checkout:
     """Read which commit is checked out, and what was changed since."""
     changes = _git("status", "--porcelain", "--untracked-files=all").splitlines()
     commit, committed = _git("log", "-1", "--format=%H %ct").split()
     return Checkout(commit, int(committed), tuple(line[3:] for line in changes))
-
-
-def repository(given: str | None) -> str:
-    """Return where the source is, as people open it: what was given, or else what git calls origin."""
-    address = given or _origin()
-    short = re.fullmatch(r"(?:ssh://)?git@([^:/]+)[:/](.+)", address)
-    parts = urlsplit(f"https://{short[1]}/{short[2]}" if short else address)
-    if parts.scheme != "https" or not parts.hostname or not parts.path.strip("/"):
-        raise ReleaseError("say where the source is: --repository https://HOST/OWNER/NAME")
-    # A login that git keeps in the address of origin must not end in a published file.
-    return f"https://{parts.hostname}/{parts.path.strip('/').removesuffix('.git')}"
-
-
-def _origin() -> str:
-    return _git("config", "--default", "", "--get", "remote.origin.url").strip()
 
 
 def _git(*arguments: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn import __version__
 
-from . import bases, buildah, cache, contents, oci, sbom
+from . import bases, buildah, cache, oci
 from .buildah import Buildah
 from .debian import SUITE
 from .errors import ReleaseError
@@ -62,7 +62,7 @@ class Layers(Enum):
 
 
 def archive(given: Bases | None = None, *, revision: str | None = None) -> Path:
-    """Return the archive of what is checked out, with the list of its parts beside it, `….cdx.json`.
+    """Return the archive of what is checked out, an OCI image layout.
 
     Without bases they are made here, of Debian's packages. Where the cache has an archive of the same files, commit
     and bases, nothing is built and nothing is fetched.
@@ -114,15 +114,10 @@ def registered(build: str | None, run: str | None) -> Bases | None:
 
 
 def delivered(made: Path, to: Path) -> Path:
-    """Copy an archive and its list of parts to where they are wanted."""
+    """Copy an archive to where it is wanted."""
     to.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_parts(made), _parts(to))
     shutil.copy(made, to)
     return to
-
-
-def _parts(archive: Path) -> Path:
-    return archive.with_name(f"{archive.name}.cdx.json")
 
 
 def _key(files: Source, ground: str) -> str:
@@ -131,7 +126,7 @@ def _key(files: Source, ground: str) -> str:
 
 
 def _makers() -> bytes:
-    names = (__file__, *(module.__file__ for module in (buildah, contents, oci, sbom)))
+    names = (__file__, *(module.__file__ for module in (buildah, oci)))
     return b"".join(Path(str(name)).read_bytes() for name in names)
 
 
@@ -146,7 +141,6 @@ def _built(files: Source, ground: Bases | bases.Made, scratch: Path, storage: Pa
     tool("push", "--quiet", "--format=oci", _BUILT, f"oci:{layout}:built")
     path = folder / f"keyturn-{__version__}-linux-{_architecture()}.tar"
     oci.pack(layout, NAME, path)
-    _parts(path).write_text(sbom.of(oci.Image.read(path)))
     # Named, the dependencies' layers are kept; those of our code before go.
     tool(*_build(files, on), f"--tag={_STAGE}", "--target=dependencies", ROOT)
     tool("rmi", "--prune")

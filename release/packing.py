@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import re
 import tarfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["EPOCH", "UNUSED_LOCALES", "files_of", "pack_folder", "pack_gzipped"]
+__all__ = ["EPOCH", "files_of", "pack_gzipped"]
 
 EPOCH = 0
-UNUSED_LOCALES: Final = re.compile(r"babel/locale-data/(?!(root|en|en_001|en_US)\.dat$)[^/]+\.dat")
-"""Files of the package babel, which Liquid imports: templates format numbers and dates as in English."""
 
 
 def pack_gzipped(files: Iterator[tuple[str, Path]], archive: Path, time: int = EPOCH) -> Path:
-    """Pack files under their names, in the order given, without links: Krew does not unpack any."""
+    """Pack files under their names, in the order given, without links."""
     with (
         _finished(archive) as unfinished,
         unfinished.open("wb") as raw,
@@ -29,13 +26,6 @@ def pack_gzipped(files: Iterator[tuple[str, Path]], archive: Path, time: int = E
         tarfile.open(fileobj=packed, mode="w", dereference=True) as tar,
     ):
         _add(tar, files, time)
-    return archive
-
-
-def pack_folder(folder: Path, archive: Path, time: int = EPOCH) -> Path:
-    """Pack a folder whose files are compressed already, or are small."""
-    with _finished(archive) as unfinished, tarfile.open(unfinished, mode="w", dereference=True) as tar:
-        _add(tar, files_of(folder), time)
     return archive
 
 

@@ -13,7 +13,6 @@ import yaml
 
 from keyturn import __version__
 from keyturn.installation.checks import schemas
-from release import chart
 from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, run
 from tests.install.installation import BASE, MANIFESTS
@@ -21,6 +20,7 @@ from tests.install.installation import BASE, MANIFESTS
 if TYPE_CHECKING:
     from pathlib import Path
 
+_CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 _PAGE = (ROOT / "docs" / "install" / "helm.md").read_text()
 
 
@@ -147,7 +147,7 @@ def test_flux_installs_the_chart_of_its_repository() -> None:
     selector = flux()["OCIRepository"]["spec"]["layerSelector"]
 
     assert flux()["HelmRelease"]["spec"]["chartRef"] == {"kind": "OCIRepository", "name": name}
-    assert selector == {"mediaType": chart.CONTENT, "operation": "copy"}
+    assert selector == {"mediaType": _CHART_LAYER, "operation": "copy"}
 
 
 def test_both_namespaces_are_restricted_as_that_of_the_base() -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.release import installed
 from tests.support import goprogram
 
 if TYPE_CHECKING:
@@ -48,14 +47,3 @@ def test_what_a_killed_build_left_is_removed(module: Path) -> None:
 
     assert goprogram.folder_of(module, "judge", 9, packages=(_PACKAGE,)) == folder
     assert not left.exists()
-
-
-def test_the_plugin_is_made_again_for_another_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(installed, "ROOT", tmp_path)
-    page = tmp_path / "operator" / "keyturn" / "report.html"
-    page.parent.mkdir(parents=True)
-    page.write_text("<p>before</p>")
-    before = installed._key()
-    page.write_text("<p>after</p>")
-
-    assert installed._key() != before

@@ -1,4 +1,4 @@
-"""Documentation, chart, bundle, `keyturn check` and sandbox name the same releases of Kubernetes as supported."""
+"""Documentation, chart, `keyturn check` and sandbox name the same releases of Kubernetes as supported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from keyturn.installation.checks import api_server as server
-from release import olm
 from sandbox import releases
 from tests import matrix
 from tests.conftest import ROOT
@@ -52,13 +51,6 @@ def test_the_chart_refuses_what_is_older() -> None:
     chart = yaml.safe_load((_CHART / "Chart.yaml").read_text())
 
     assert chart["kubeVersion"] == f">={_OLDEST}.0-0"
-
-
-def test_the_bundle_refuses_what_is_older() -> None:
-    files = olm.bundle("registry.example.com/keyturn:1")
-    csv = yaml.safe_load(files["manifests/keyturn.clusterserviceversion.yaml"])
-
-    assert csv["spec"]["minKubeVersion"] == f"{_OLDEST}.0"
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", _PAGE], ids=lambda page: page.name)

@@ -1,18 +1,15 @@
-"""The chart's package is what Helm itself makes, and a registry gives it to Helm as it is."""
+"""The chart's package is what Helm itself makes."""
 
 from __future__ import annotations
 
-import json
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from keyturn import __version__
 from release import chart
 from tests.install import helm
-from tests.release.registry import serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,15 +20,6 @@ pytestmark = pytest.mark.timeout(helm.BUILD_SECONDS)
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     return chart.package(tmp_path, 1_000_000_000)
-
-
-@pytest.fixture
-def layout(package: Path, tmp_path: Path) -> Path:
-    """The OCI layout, unpacked."""
-    folder = tmp_path / "layout"
-    with tarfile.open(chart.layout(package, tmp_path)) as tar:
-        tar.extractall(folder, filter="data")
-    return folder
 
 
 def contents(archive: Path) -> dict[str, bytes]:
@@ -57,31 +45,3 @@ def test_helm_makes_the_same_objects_of_it(package: Path) -> None:
 
     assert made[0] == made[1]
     assert "kind: Deployment" in made[0]
-
-
-def test_helm_pulls_it_from_a_registry_that_has_the_layout(
-    package: Path, layout: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "pulled").mkdir()
-    with serving(layout) as address:
-        helm.helm(
-            "pull",
-            f"oci://{address}/charts/keyturn",
-            f"--version={__version__}",
-            "--plain-http",
-            f"--destination={tmp_path / 'pulled'}",
-        )
-
-    assert (tmp_path / "pulled" / package.name).read_bytes() == package.read_bytes()
-
-
-def test_its_manifest_has_the_types_that_helm_gives(layout: Path) -> None:
-    (tagged,) = json.loads((layout / "index.json").read_bytes())["manifests"]
-    manifest = json.loads((layout / "blobs" / tagged["digest"].replace(":", "/")).read_bytes())
-
-    assert tagged["annotations"] == {"org.opencontainers.image.ref.name": __version__}
-    assert [one["mediaType"] for one in (manifest, manifest["config"], *manifest["layers"])] == [
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.cncf.helm.config.v1+json",
-        "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
-    ]

@@ -92,13 +92,12 @@ def test_the_release_is_what_make_release_makes() -> None:
         "SNAPSHOT",
         "UNSIGNED",
         "WITHOUT",
-        "URL",
     }
 
 
 def options_of_make_release() -> list[str]:
     recipe = (ROOT / "Makefile").read_text().partition("\nrelease: ")[2].partition("\n\n")[0]
-    return re.findall(r"\$\((?:if \$\()?([A-Z]{4,}|KEY|URL)\)", recipe.partition("\n")[2])
+    return re.findall(r"\$\((?:if \$\()?([A-Z]{4,}|KEY)\)", recipe.partition("\n")[2])
 
 
 def test_ci_does_what_contributors_do() -> None:

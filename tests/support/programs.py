@@ -17,7 +17,7 @@ from sandbox.node import images, programs
 from tests.gitops import judge
 from tests.install import helm
 from tests.monitoring import prometheus
-from tests.release import actionlint, bundle, installed, sigstore
+from tests.release import actionlint
 from tests.support import vault
 from tests.support.chromium import chromium
 
@@ -30,11 +30,7 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "Helm": helm.program,
     "promtool": prometheus.programs,
     "Vault": vault.program,
-    "Krew": installed.krew,
     "actionlint": actionlint.program,
-    "what cosign verifies with": sigstore.program,
-    "the validators of OperatorHub": bundle.program,
-    "kubectl keyturn": installed.archived,
     "Chromium": lambda: chromium().program,
     "PostgreSQL": databases.ensure,
 }
