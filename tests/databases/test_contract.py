@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,7 @@ async def test_check_names_the_release_and_finds_nothing_missing(place: Place) -
 
     assert server.version.partition(".")[0] == place.server.release
     assert server.lacks == ()
+    assert datetime.fromisoformat(server.started) < datetime.now(UTC)
 
 
 async def test_absent_names_are_found_as_absent(place: Place) -> None:

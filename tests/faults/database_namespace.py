@@ -77,6 +77,13 @@ class Shop:
         self.server.start()
         return backup
 
+    def fail_over(self, backup: Path) -> None:
+        """Kill the server, and promote a standby with the data of a backup, at the same address."""
+        self.server.kill()
+        (backup / "standby.signal").touch()
+        self.restore(backup)
+        self.server.execute("SELECT pg_promote()")
+
     def restore(self, backup: Path) -> None:
         """Put the data back to what it was."""
         self.server.stop()

@@ -154,3 +154,21 @@ def test_logins_are_repaired_after_the_server_was_restored_from_before_the_rotat
         )
         assert place.violations(without=broken) == []
         assert place.account.phases()[2] == "Proven"
+
+
+def test_a_login_is_repaired_soon_after_a_failover_that_lost_its_rotation(
+    cluster: Cluster, database_kubeconfig: Path, tmp_path: Path
+) -> None:
+    """The next probe by the interval is ten minutes away; the check of the server sees another start."""
+    with (
+        Shop() as shop,
+        play(cluster, shop, database_kubeconfig, tmp_path, is_started=False) as place,
+        place.operator(),
+    ):
+        place.account.wait_for(1)
+        backup = shop.back_up(tmp_path)
+        place.rotate(2)
+        shop.fail_over(backup)
+        assert place.account.login() is Answer.REFUSED
+        eventually(lambda: place.account.login() is Answer.ACCEPTED, "a repair", 200)
+        assert place.account.phases()[2] == "Proven"

@@ -19,6 +19,7 @@ from keyturn.databases.base import (
     Limits,
     Login,
     Server,
+    TargetIdentity,
     Verdict,
 )
 from keyturn.databases.errors import Busy, DatabaseError, Forbidden, Missing, Unreachable
@@ -241,14 +242,16 @@ class MemoryDatabases:
     problem: Exception | None = None
     """Why there is no engine."""
     version: str = "1"
-    """Changes with the target."""
+    """Changes with the target, and when its server is restarted."""
+    credentials: str = "1"
+    """Changes with the Secrets of the target."""
     owner: ObjectKey | None = None
     """The ManagedSecret that has the account, if it is another one."""
     doubts: int = 0
     """How often the operator has asked for a new check."""
 
-    def identity(self, ref: TargetRef, namespace: str) -> str | None:
-        return f"{namespace} {ref.name} {self.version}"
+    def identity(self, ref: TargetRef, namespace: str) -> TargetIdentity:
+        return TargetIdentity(f"{namespace} {ref.name} {self.version}", self.credentials)
 
     def taken_by(self, key: ObjectKey) -> ObjectKey | None:
         return self.owner if self.owner != key else None

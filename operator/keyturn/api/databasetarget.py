@@ -225,6 +225,8 @@ class DatabaseTargetStatus(Schema):
     """The engine of the server, such as postgresql."""
     version: str | None = None
     """The version of the server, as it names it."""
+    server_started: str | None = None
+    """When the server was started, as it says; after another time its accounts are probed."""
     conditions: Conditions = pydantic.Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},

@@ -31,7 +31,7 @@ from keyturn.runtime.background_tasks import Tasks
 from keyturn.runtime.concurrency import KeyedLimiter
 from keyturn.runtime.dns import Lookups
 
-from .base import MOST_ADMIN_CONNECTIONS, Limits, steps_for
+from .base import MOST_ADMIN_CONNECTIONS, Limits, TargetIdentity, steps_for
 from .client import API_SERVER_UNAVAILABLE, TargetClient
 from .errors import DatabaseError
 from .health import health_of
@@ -90,17 +90,14 @@ class Databases:
         """
         return target_for(ref, namespace, self._cache)[1]
 
-    def identity(self, ref: TargetRef, namespace: str) -> str:
-        """Return a text that changes with the settings, the credentials, and each recovery of a target.
-
-        Empty if the target does not exist.
-        """
+    def identity(self, ref: TargetRef, namespace: str) -> TargetIdentity:
+        """Return what a target is now; empty if it does not exist."""
         key = TargetKey.of(ref, namespace)
         if (identity := self._cache.targets.identity(key)) is None:
-            return ""
+            return TargetIdentity()
         client, check = self._clients.get(key), self._checks.get(key)
         versions = ",".join(sorted(client.versions)) if client else ""
-        return f"{identity} {versions} {check.recoveries if check else 0}"
+        return TargetIdentity(f"{identity} {check.recoveries if check else 0}", versions)
 
     def taken_by(self, user: ObjectKey) -> ObjectKey | None:
         """Return the other ManagedSecret that owns the account that `user` names, or None."""
@@ -155,7 +152,10 @@ class Databases:
             return None
         check = self._checks.get(key)
         if check is None:
-            check = self._checks[key] = TargetCheck(key, client, self._tasks, lambda: self.news, self._turns)
+            started = target.status.server_started if target else None
+            check = self._checks[key] = TargetCheck(
+                key, client, self._tasks, lambda: self.news, self._turns, started
+            )
         check.look()
         return check.health
 

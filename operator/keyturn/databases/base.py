@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeAlias
 
 from keyturn.runtime.concurrency import KeyedLimiter
 
@@ -42,6 +42,7 @@ __all__ = [
     "Salt",
     "Salts",
     "Server",
+    "TargetIdentity",
     "Template",
     "Tls",
     "Verdict",
@@ -185,6 +186,17 @@ class Server:
     version: str
     lacks: tuple[Lack, ...] = ()
     """Rights that every account needs and the admin lacks."""
+    started: str = ""
+    """When it was started; another text after a restart, and after a failover to another server."""
+
+
+class TargetIdentity(NamedTuple):
+    """What a target is at one moment, to be compared with an earlier one."""
+
+    server: str = ""
+    """Changes with the settings of the target, and each recovery or restart of its server."""
+    credentials: str = ""
+    """Changes with the Secrets of the target; empty before the first use."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

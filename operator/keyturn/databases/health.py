@@ -30,6 +30,7 @@ def health_of_server(server: Server) -> Health:
             reason=TargetReason.VALID,
             message="the last check of the server succeeded",
             version=server.version,
+            started=server.started,
         )
     lacking = "; ".join(f"{lack.sentence}: {lack.statement}" for lack in server.lacks)
     return Health(is_ready=False, reason=TargetReason.MISSING_GRANT, message=lacking, version=server.version)

@@ -1,4 +1,8 @@
-"""Health check of a target: a login of the administrator every 10 minutes, and earlier after a failure."""
+"""Health check of a target: a login of the administrator every minute, and earlier after a failure.
+
+A server that was started at another time was restarted, or replaced in a failover, and may have lost changes.
+That counts as a recovery, after which the accounts of the target are probed.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TargetCheck"]
 
-_INTERVAL: Final = 600.0
+_INTERVAL: Final = 60.0
 """Seconds between two checks of a server that is ready."""
 _MIN_INTERVAL: Final = 5.0
 _MAX_INTERVAL: Final = 300.0
@@ -67,8 +71,9 @@ class TargetCheck:
         tasks: Tasks,
         news: Callable[[], HealthEvents[TargetKey]],
         turns: KeyedLimiter,
+        started: str | None = None,
     ) -> None:
-        """`turns` limits the checks of a namespace and of all targets at one time."""
+        """`turns` limits the checks of a namespace and of all targets; `started` is when its server was, as known."""
         self.health: Health | None = None
         """None while unknown."""
         self.recoveries = 0
@@ -76,6 +81,7 @@ class TargetCheck:
         self._doubted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._refused: _Refused | None = None
+        self._started = started
 
     def look(self) -> None:
         """Start the checks, once."""
@@ -154,11 +160,12 @@ class TargetCheck:
         return health_of_server(server)
 
     def _record(self, health: Health) -> None:
-        before = self.health
+        before, was_started = self.health, self._started
         if (health := reported(before, health)) == before:
             return
-        self.health = health
+        self.health, self._started = health, health.started or was_started
         self._news().turned(self._key)
-        if health.is_ready and before:
+        is_replaced = was_started is not None and self._started != was_started
+        if health.is_ready and (before or is_replaced):
             self.recoveries += 1
             self._news().recovered(self._key)

@@ -211,3 +211,35 @@ def test_a_password_that_another_administrator_changed_is_set_again(account: Dat
     assert account.space.until_event("CredentialRepaired")  # after a login that was refused
     assert account.published() == pair
     account.space.until_condition("CredentialValid", "True", "Accepted")
+
+
+@pytest.mark.parametrize(
+    "loss", ["ALTER ROLE {0} RESET role", "REVOKE {1} FROM {0} GRANTED BY {2}"], ids=["setting", "membership"]
+)
+def test_a_login_that_lost_its_account_gets_it_back(account: DatabaseAccount, loss: str) -> None:
+    account.manage()
+    pair = account.published()
+    account.alter(loss.format(pair.login, account.username, f"{account.database}_admin"))
+
+    assert "did not act as the account" in account.space.until_event("CredentialRepaired")
+    account.space.until_condition("CredentialValid", "True", "Accepted")
+    with account.connect(pair) as session:
+        assert session.execute("SELECT current_user").fetchone() == (account.username,)
+
+
+def test_a_renamed_account_is_not_replaced_by_an_empty_one(account: DatabaseAccount) -> None:
+    account.manage()
+    pair = account.published()
+    account.alter(f"ALTER ROLE {account.username} RENAME TO {account.username}_old")
+
+    account.space.until_condition("CredentialValid", "False", "WrongRole")
+    account.space.rotate()
+    eventually(
+        lambda: "ALTER ROLE <its name now> RENAME TO" in str(account.space.condition("Stalled")),
+        "the way to rename it back",
+    )
+    assert (account.accepts(pair), account.open_names()) == (True, [pair.login])
+
+    account.alter(f"ALTER ROLE {account.username}_old RENAME TO {account.username}")
+    account.space.until_revision("2")
+    account.space.until_condition("CredentialValid", "True", "Accepted")

@@ -101,6 +101,7 @@ class FakeTargets:
         key: TargetKey = KEY,
         *,
         server: dict[str, Any] | None = None,
+        status: dict[str, Any] | None = None,
         **spec: Any,
     ) -> None:
         version = next(_versions)
@@ -118,7 +119,7 @@ class FakeTargets:
             **({} if key.namespace else {"allowedUsernames": ["orders_app"]}),
             **spec,
         }
-        self.cache.put_external(key, {"metadata": metadata, "spec": body})
+        self.cache.put_external(key, {"metadata": metadata, "spec": body, "status": status or {}})
 
     def user(
         self,

@@ -23,6 +23,8 @@ class Health(NamedTuple):
     """Whether the problem can pass without a change."""
     version: str | None = None
     """The version of a database server, if it answered."""
+    started: str | None = None
+    """When it was started, as it says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
     from keyturn.core.spec.database import DatabaseDesired
+    from keyturn.databases.base import TargetIdentity
 
     from .operation import Effect
 
@@ -31,6 +32,8 @@ __all__ = ["AccountMemory", "next_probe"]
 _CHECK_INTERVAL: Final = timedelta(minutes=2)
 _LEAST_SHARE: Final = 0.8
 """Share of the interval after which the next probe may begin; the rest is jitter."""
+_PROBED_WITHIN: Final = timedelta(seconds=30)
+"""Over which the probes of all accounts of a server are spread that was restarted or replaced."""
 _REPAIR_WINDOW: Final = timedelta(hours=1)
 _MAX_REPAIRS: Final = 3
 _ANSWERS: Final = NEEDS_REPAIR | {ProbeVerdict.ACCEPTED, ProbeVerdict.LOCKED}
@@ -49,7 +52,7 @@ class _Account:
     refused: int = 0
     repairs: list[datetime] = field(default_factory=list)
     effect: Effect | None = None
-    target: str | None = None
+    target: TargetIdentity | None = None
     """Identity of the target at the last observation."""
     spec: DatabaseDesired | None = None
     """The account in the spec at the last observation."""
@@ -191,11 +194,17 @@ class AccountMemory:
         if account.verdict in {ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED}:
             account.probe_due = now
 
-    def replace_target(self, key: ObjectKey, identity: str | None) -> bool:
-        """Replace the identity of the target; return whether it has changed, or its server has recovered."""
+    def probe_soon(self, key: ObjectKey, now: datetime) -> None:
+        """Let the next probe begin within seconds: the server may have lost a change in a failover."""
+        account = self._account(key)
+        if account.probe_due is not None:
+            account.probe_due = min(account.probe_due, next_probe(_PROBED_WITHIN, now, least=0.0))
+
+    def replace_target(self, key: ObjectKey, identity: TargetIdentity) -> TargetIdentity:
+        """Replace the identity of the target; return the one of the last observation, or the same at the first."""
         account = self._account(key)
         before, account.target = account.target, identity
-        return before is not None and before != identity
+        return before or identity
 
     def replace_claim(self, key: ObjectKey, spec: DatabaseDesired, rival: ObjectKey | None) -> bool:
         """Replace the account in the spec, and who else has it; return whether a failed operation may succeed now."""

@@ -59,9 +59,13 @@ def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, cont
     if desired is None:
         memory.admit_probes(key, None)
         return observed
-    if memory.replace_target(key, context.databases.identity(desired.target, key.namespace)):
+    target = context.databases.identity(desired.target, key.namespace)
+    before = memory.replace_target(key, target)
+    if before != target:
         answer(server_of(key, desired), memory, context)
         memory.resume(key, observed.now)
+    if before.server != target.server:
+        memory.probe_soon(key, observed.now)
     rival = context.databases.taken_by(key) if memory.problem(key) else None
     if memory.replace_claim(key, desired, rival):
         memory.resume(key, observed.now)

@@ -28,6 +28,8 @@ class Admin:
     version: int
     database: str = ""
     """The one that it is connected to."""
+    started: str = ""
+    """When the server was started."""
     is_superuser: bool = False
     may_create_roles: bool = False
     is_read_only: bool = False

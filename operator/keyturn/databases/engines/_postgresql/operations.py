@@ -70,7 +70,7 @@ class Operations:
         async with self._admin("check") as session:
             admin = await catalog.admin(session)
             guards.check_server(admin)
-            return Server(session.version_text, rights.server_lacks(admin))
+            return Server(session.version_text, rights.server_lacks(admin), admin.started)
 
     async def find(self, account: Account) -> Found:
         async with self._admin("find") as session:

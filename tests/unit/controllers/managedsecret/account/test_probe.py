@@ -26,7 +26,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_body
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
 from tests.unit.core import builders as make
-from tests.unit.core.builders import NOW, minutes
+from tests.unit.core.builders import NOW, minutes, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -538,6 +538,31 @@ async def test_a_server_that_answers_with_an_error_is_not_down(prober: Prober) -
 
     assert prober.memory.servers.admit((TARGET, "shop"), KEY, prober.now) is None
     assert prober.databases.doubts == 4
+
+
+async def test_every_account_of_a_server_that_was_replaced_is_probed_within_30_seconds() -> None:
+    """A failover may have lost the last rotation, while the last probe of the account was accepted."""
+    due = []
+    for _ in range(200):
+        prober = Prober()
+        await prober.look()
+        prober.now += seconds(60)
+        prober.databases.version = "2"
+        await prober.look(waits=False)
+        assert prober.due
+        due.append(prober.due - prober.now)
+
+    assert max(due) <= seconds(30)
+    assert sum(one < seconds(15) for one in due) in range(60, 141)
+
+
+async def test_another_credential_of_the_admin_is_no_reason_to_probe(prober: Prober) -> None:
+    await prober.look()
+    planned = prober.due
+    prober.databases.credentials = "2"
+    await prober.look()
+
+    assert prober.due == planned
 
 
 async def test_a_target_that_was_changed_ends_the_back_off(prober: Prober) -> None:
