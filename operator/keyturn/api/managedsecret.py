@@ -15,7 +15,7 @@ from .rollout import Rollout
 from .rotation import Rotation
 from .source import READ_SELDOM, DataFrom, From, PushTo, RefreshInterval
 from .status import ManagedSecretStatus
-from .target import NAMES_OF_STATES, Target
+from .target import HELM_PREFIX, NAMES_OF_HELM, NAMES_OF_STATES, Target
 
 __all__ = ["LONGEST_NAME", "NAME_IS_LABEL", "DataItem", "ManagedSecret", "ManagedSecretSpec"]
 
@@ -143,6 +143,12 @@ class ManagedSecret(Schema):
                 # The rule reads target.name too, which most objects do not set.
                 "!self.metadata.name.endsWith('-keyturn') || (has(self.spec.target) && has(self.spec.target.name))",
                 NAMES_OF_STATES,
+                ".metadata.name",
+            ),
+            (
+                # The name of the state Secret begins with it.
+                f"!self.metadata.name.startsWith('{HELM_PREFIX}')",
+                NAMES_OF_HELM,
                 ".metadata.name",
             ),
             (

@@ -11,6 +11,8 @@ from .base import Schema, rules
 from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Name
 
 __all__ = [
+    "HELM_PREFIX",
+    "NAMES_OF_HELM",
     "NAMES_OF_STATES",
     "RESERVED_NAMES",
     "TRACKING_ANNOTATIONS",
@@ -83,6 +85,12 @@ TRACKING_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "argocd.argoproj.io/in
 """Annotations by which Argo CD knows what it has applied."""
 
 
+_IS_NO_RELEASE = (
+    "!('owner' in self && self.owner == 'helm')",
+    "Helm reads Secrets with owner: helm as its releases; remove it from target.template.metadata",
+)
+
+
 def _tracks_nothing(names: tuple[str, ...]) -> tuple[str, str]:
     """Return the rule that refuses names by which a GitOps tool would prune the Secret as its own."""
     return (
@@ -100,7 +108,7 @@ class TemplateMetadata(Schema):
     labels: dict[str, LabelValue] = pydantic.Field(
         default_factory=dict,
         max_length=64,
-        json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED, _tracks_nothing(TRACKING_LABELS)),
+        json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED, _IS_NO_RELEASE, _tracks_nothing(TRACKING_LABELS)),
     )
     """Labels to set on the Secret, and on the state Secret with its next write."""
     annotations: dict[str, AnnotationValue] = pydantic.Field(
@@ -149,6 +157,8 @@ _LABELS_ARE_THEIRS = (
 
 
 NAMES_OF_STATES = "names ending in -keyturn are for the operator's own state; choose another"
+HELM_PREFIX = "sh.helm.release."
+NAMES_OF_HELM = f"Helm reads Secrets with names starting with {HELM_PREFIX} as its releases; choose another"
 
 
 class Target(Schema):
@@ -157,6 +167,7 @@ class Target(Schema):
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
             ("!has(self.name) || !self.name.endsWith('-keyturn')", NAMES_OF_STATES, ".name"),
+            (f"!has(self.name) || !self.name.startsWith('{HELM_PREFIX}')", NAMES_OF_HELM, ".name"),
             (
                 f"!{_MERGES} || !has(self.deletionPolicy) || self.deletionPolicy != 'Delete'",
                 "with Merge the Secret is foreign and stays; remove deletionPolicy: Delete",

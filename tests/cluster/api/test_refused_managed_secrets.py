@@ -27,6 +27,7 @@ _TYPES = (
     '"Opaque", "kubernetes.io/basic-auth", "kubernetes.io/tls", "kubernetes.io/ssh-auth",'
     ' "kubernetes.io/dockerconfigjson"'
 )
+_HELM = "Helm reads Secrets with names starting with sh.helm.release. as its releases; choose another"
 _STATE = "names ending in -keyturn are for the operator's own state; choose another"
 _STRICT = 'ManagedSecret in version "v1alpha1" cannot be handled as a ManagedSecret: strict decoding error: '
 
@@ -179,6 +180,21 @@ TARGET = {
     "a name that is that of a state Secret": (
         managed_secret(name="example-keyturn"),
         f"metadata.name: Invalid value: {_STATE}",
+    ),
+    "a target that is a release of Helm": (
+        managed_secret(target={"name": "sh.helm.release.v1.shop.v1"}),
+        f"spec.target.name: Invalid value: {_HELM}",
+    ),
+    "a name that is that of a release of Helm": (
+        managed_secret(name="sh.helm.release.v1.shop.v1"),
+        f"metadata.name: Invalid value: {_HELM}",
+    ),
+    "the label of a release of Helm": (
+        managed_secret(target={"template": {"metadata": {"labels": {"owner": "helm"}}}}),
+        (
+            "spec.target.template.metadata.labels: Invalid value: Helm reads Secrets with owner: helm as its"
+            " releases; remove it from target.template.metadata"
+        ),
     ),
     "a type that Kubernetes itself fills": (
         managed_secret(target={"type": "kubernetes.io/service-account-token"}),
