@@ -40,22 +40,27 @@ _OWN = ("auth", "auth-keyturn")
 # What a user may do in the namespace shop, beside writing ManagedSecrets and SecretStores.
 USERS: dict[str, list[Body]] = {
     "author": [],
-    "reader": [may("", "secrets", "get")],
-    "owner": [may("", "secrets", "get", names=_OWN)],
-    "stranger": [may("", "secrets", "get", names=("auth",))],
+    "getter": [may("", "secrets", "get")],
+    "reader": [may("", "secrets", "get", "create")],
+    "owner": [may("", "secrets", "get", "create", names=_OWN)],
+    "stranger": [may("", "secrets", "get", "create", names=("auth",))],
     "mover": [
         may("", "secrets", "get", names=(*_OWN, "shared")),
-        may("", "secrets", "update", names=("auth",)),
+        may("", "secrets", "create", "update", names=("auth",)),
     ],
-    "writer": [may("", "secrets", "get", "update", names=_OWN)],
-    "deleter": [may("", "secrets", "get", "update", "delete", names=_OWN)],
-    "picker": [may("", "secrets", "get", names=(*_OWN, "theirs", "ca"))],
+    "merger": [may("", "secrets", "get", "update", names=_OWN)],
+    "writer": [may("", "secrets", "get", "create", "update", names=_OWN)],
+    "deleter": [may("", "secrets", "get", "create", "update", "delete", names=_OWN)],
+    "picker": [
+        may("", "secrets", "get", names=(*_OWN, "theirs", "ca")),
+        may("", "secrets", "create", names=("auth",)),
+    ],
     "roller": [
-        may("", "secrets", "get", names=_OWN),
+        may("", "secrets", "get", "create", names=_OWN),
         may("apps", "deployments", "patch", names=("api", *(f"api-{number}" for number in range(9)))),
         may("apps", "statefulsets", "patch", names=("db",)),
     ],
-    "operator-of-all": [may("", "secrets", "get"), may("apps", "deployments", "patch")],
+    "operator-of-all": [may("", "secrets", "get", "create"), may("apps", "deployments", "patch")],
     "issuer": [may("", "secrets", "get"), may("", "serviceaccounts/token", "create", names=("app",))],
 }
 
@@ -141,6 +146,7 @@ def refusal(kubectl: Kubectl, user: str, body: Body, verb: str = "create") -> st
 
 
 GET = "the author of a ManagedSecret must be allowed to get the Secret auth"
+CREATE = "a ManagedSecret writes the whole Secret auth: the author must be allowed to create it"
 UPDATE = "Merge and adopt write into the Secret auth: the author must be allowed to update it"
 DELETE = "deletionPolicy: Delete deletes the Secret auth: the author must be allowed to delete it"
 RECORD = (
@@ -174,6 +180,8 @@ REFUSED = {
         GET.replace("Secret auth", "Secret theirs"),
     ),
     "who may not get the record of an earlier one of that name": ("stranger", managed(), RECORD),
+    "who may get the Secret only": ("getter", managed(), CREATE),
+    "an adoption of who may not create": ("merger", managed(target=ADOPT), CREATE),
     "a merge of who may not update": ("owner", managed(target=MERGE), UPDATE),
     "an adoption of who may not update": ("owner", managed(target=ADOPT), UPDATE),
     "a deletion of who may not delete": ("writer", managed(target={"deletionPolicy": "Delete"}), DELETE),
@@ -198,7 +206,7 @@ REFUSED = {
 }
 ALLOWED = {
     "a Secret that they may get": ("owner", managed()),
-    "a merge": ("writer", managed(target=MERGE)),
+    "a merge": ("merger", managed(target=MERGE)),
     "an adoption": ("writer", managed(target=ADOPT)),
     "a deletion": ("deleter", managed(target={"deletionPolicy": "Delete"})),
     "Secrets that they may get by a store": ("picker", managed(pulled("theirs"), pulled("auth", "second"))),
@@ -362,6 +370,28 @@ def test_a_spec_that_changes_asks_for_every_right(there: Body, kubectl: Kubectl)
     changed = there | {"spec": there["spec"] | {"suspend": True}}
 
     assert refusal(kubectl, "owner", changed, "replace") == GET.replace("Secret auth", "Secret shared")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param({"suspend": True}, "", id="its suspension"),
+        pytest.param(
+            {"target": {"name": "auth", "template": {"metadata": {"labels": {"a": "b"}}}}},
+            CREATE,
+            id="a label",
+        ),
+        pytest.param({"data": [{"name": "token", "literal": "text"}]}, CREATE, id="a value"),
+    ],
+)
+def test_a_change_of_the_content_is_for_who_may_create_the_secret(
+    changes: Body, why: str, kubectl: Kubectl
+) -> None:
+    there = kubectl.json("create", "-f", "-", given=managed())
+    try:
+        assert refusal(kubectl, "getter", there | {"spec": there["spec"] | changes}, "replace") == why
+    finally:
+        kubectl("delete", "managedsecret", "auth", *_HERE)
 
 
 def renamed(there: Body) -> Body:
