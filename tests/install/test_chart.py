@@ -604,7 +604,7 @@ _ADMISSION = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
             "ownAccount",
             {
                 f"keyturn-own-{what}"
-                for what in ("secrets", "workloads", "rollouts", "objects", "pods", "tokens")
+                for what in ("secrets", "workloads", "rollouts", "objects", "pods", "evictions", "tokens")
             },
         ),
         (
@@ -629,10 +629,18 @@ def test_the_policies_speak_of_the_account_of_the_release() -> None:
     policies = [body for body in render("--namespace=ops") if body["kind"] == _ADMISSION[0]]
     own = [body for body in policies if body["metadata"]["name"].startswith("keyturn-own-")]
 
-    assert len(own) == 6
+    assert len(own) == 7
     assert {body["spec"]["matchConditions"][0]["expression"] for body in own} == {
         "request.userInfo.username == 'system:serviceaccount:ops:keyturn'"
     }
+
+
+def test_the_chart_lists_audiences_of_tokens_in_the_policy() -> None:
+    audience = "https://vault.shop.test:8200"
+    made = render(f"--set=workloadIdentity.audiences={{{audience}}}")
+    (policy,) = [body for body in made if body["metadata"]["name"] == "keyturn-own-tokens"][:1]
+
+    assert policy["spec"]["variables"] == [{"name": "audiences", "expression": f'["{audience}"]'}]
 
 
 def test_the_operator_takes_the_arguments_as_they_are_meant(full: list[Body]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from sandbox.harness import eventually
+from tests.install.installation import BASE
 from tests.install.user import User
 from tests.support.objects import deployment, path_of
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from sandbox.harness import Kubectl
     from tests.install.installation import Installation
 
+_PAGE = BASE.parents[1] / "docs" / "stores" / "vault.md"
 _OURS = {"keyturn.dev/managed-secret": "auth"}
 _MARKER = "keyturn.dev/secret-versions"
 _HERE = ("-n", "shop")
@@ -69,6 +73,7 @@ def operator(kubectl: Kubectl) -> User:
 NO_LABEL = "Keyturn writes only Secrets with its label, or removes the label"
 NO_TYPE = "Keyturn creates no Secret of this type"
 NO_LOGIN = "Keyturn writes no Secret with credentials or state of another program"
+NO_RELEASE = "Keyturn writes no Secret that Helm reads as a release"
 NO_SYSTEM = "Keyturn writes no Secret in a namespace of Kubernetes"
 
 
@@ -107,7 +112,11 @@ def test_it_makes_what_is_its_own(body: Body, operator: User) -> None:
         pytest.param(
             secret("b", "bootstrap.kubernetes.io/token", "kube-system"), NO_SYSTEM, id="a token of a node"
         ),
-        pytest.param(secret("h", "helm.sh/release.v1"), NO_TYPE, id="a release of Helm"),
+        pytest.param(secret("h", "helm.sh/release.v1"), NO_TYPE, id="a release of Helm by its type"),
+        pytest.param(secret("sh.helm.release.v1.shop.v1"), NO_RELEASE, id="a release of Helm by its name"),
+        pytest.param(
+            secret(labels=_OURS | {"owner": "helm"}), NO_RELEASE, id="a release of Helm by its label"
+        ),
         pytest.param(secret("d", "example.com/other"), NO_TYPE, id="a type that it never writes"),
         pytest.param(secret(namespace="kube-public"), NO_SYSTEM, id="anything beside the cluster's"),
         pytest.param(secret(labels={}), NO_LABEL, id="one without its label"),
@@ -218,6 +227,30 @@ def test_it_sets_and_removes_its_marker(workload: str, operator: User) -> None:
         assert patched(operator, workload, template({"metadata": {"annotations": {_MARKER: marker}}})) == ""
 
 
+def marked(length: int) -> Body:
+    return template({"metadata": {"annotations": {_MARKER: "a" * length}}})
+
+
+def test_its_marker_has_a_bound(workload: str, operator: User) -> None:
+    assert patched(operator, workload, marked(32768)) == ""
+    assert patched(operator, workload, marked(32769)) == (
+        "Keyturn sets keyturn.dev/secret-versions of at most 32768 characters"
+    )
+
+
+@pytest.mark.parametrize("kind", WORKLOADS)
+def test_it_restarts_nothing_of_the_cluster(kind: str, kubectl: Kubectl, operator: User) -> None:
+    metadata = {"name": "api", "namespace": "kube-system"}
+    body = {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": WORKLOADS[kind]}
+    kubectl("create", "-f", "-", given=body)
+    try:
+        assert operator.patch(path_of(kind, "kube-system", "api"), marked(1)) == (
+            "Keyturn restarts no workload in a namespace of Kubernetes"
+        )
+    finally:
+        kubectl("delete", "-f", "-", "--wait=false", given=body)
+
+
 @pytest.mark.parametrize(
     ("patch", "why"),
     [
@@ -325,6 +358,11 @@ def test_it_adds_its_finalizer(managed: str, operator: User) -> None:
         pytest.param(
             finalizers("keyturn.dev/pushed"), "Keyturn does not change foreign finalizers", id="theirs"
         ),
+        pytest.param(
+            finalizers("example.com/theirs", "keyturn.dev/evil"),
+            "Keyturn does not change foreign finalizers",
+            id="one that it never removes",
+        ),
     ],
 )
 def test_it_changes_nothing_else_of_a_managed_secret(
@@ -386,6 +424,39 @@ def test_it_deletes_a_pod_that_hangs_after_its_restart_only(
     assert operator.deletion(path_of("Pod", "shop", pods[owner].removeprefix("pod/"))) == why
 
 
+def eviction(name: str, namespace: str = "shop", **options: Any) -> Body:
+    metadata = {"name": name, "namespace": namespace}
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": metadata,
+        "deleteOptions": {"dryRun": ["All"], **options},
+    }
+
+
+def test_it_evicts_with_the_time_that_a_pod_has(pods: dict[str, str], operator: User) -> None:
+    name = pods["ready"].removeprefix("pod/")
+    path = f"{path_of('Pod', 'shop', name)}/eviction"
+
+    assert operator.post(path, eviction(name)) == ""
+    assert operator.post(path, eviction(name, gracePeriodSeconds=0)) == (
+        "Keyturn does not shorten the time that a pod has to end"
+    )
+
+
+def test_it_harms_no_pod_of_the_cluster(kubectl: Kubectl, operator: User) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "dns", "namespace": "kube-system"}}
+    kubectl("create", "-f", "-", given=pod | {"spec": _POD | _NOWHERE})
+    path = path_of("Pod", "kube-system", "dns")
+    try:
+        assert operator.deletion(path) == "Keyturn deletes no pod in a namespace of Kubernetes"
+        assert operator.post(f"{path}/eviction", eviction("dns", "kube-system")) == (
+            "Keyturn evicts no pod in a namespace of Kubernetes"
+        )
+    finally:
+        kubectl("delete", "pod", "dns", "-n", "kube-system", "--wait=false")
+
+
 ONE_AUDIENCE = "Keyturn creates tokens with one audience"
 NO_ACCOUNT = "Keyturn creates no token of an account of Kubernetes, or of an account in its own namespace"
 
@@ -416,8 +487,6 @@ def test_it_makes_short_tokens_of_accounts_of_tenants(
         "vault",
         "sts.amazonaws.com",
         "api://AzureADTokenExchange",
-        "https://vault.shop.test:8200",
-        "http://127.0.0.1:8200",
         "https://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k",
         "shop-1.svc.id.goog",
     ],
@@ -432,6 +501,9 @@ def test_it_makes_tokens_for_stores(audience: str, operator: User) -> None:
         "k3s",
         "kubernetes",
         "elsewhere",
+        "https://127.0.0.1:6443",
+        "https://api.cluster.shop.test:6443",
+        "https://vault.shop.test:8200",
         "https://kubernetes.default.svc",
         "http://kubernetes.default.svc",
         "https://kubernetes.default.svc.cluster.local:443/",
@@ -444,6 +516,20 @@ def test_it_makes_no_token_for_an_api_server(audience: str, operator: User) -> N
     assert operator.token("shop", "default", (audience,), _TEN_MINUTES) == (
         "Keyturn creates tokens for stores only, not for the API server"
     )
+
+
+def test_an_administrator_lists_the_address_of_a_vault(kubectl: Kubectl, operator: User) -> None:
+    """As docs/stores/vault.md says."""
+    patch = _PAGE.read_text().partition("\n```text\n")[2].partition("```")[0]
+    operation = yaml.safe_load(yaml.safe_load(patch)["patches"][0]["patch"])
+    policy = ("validatingadmissionpolicy", "keyturn-own-tokens", "--type=json", "-p")
+    audience = ("https://vault.example.com:8200",)
+    kubectl("patch", *policy, json.dumps(operation))
+    try:
+        eventually(lambda: operator.token("shop", "default", audience, _TEN_MINUTES) == "", "the audience")
+        assert operator.token("shop", "default", ("https://127.0.0.1:6443",), _TEN_MINUTES) != ""
+    finally:
+        kubectl("patch", *policy, json.dumps([operation[0] | {"value": "[]"}]))
 
 
 def test_others_are_not_concerned(kubectl: Kubectl) -> None:

@@ -51,12 +51,16 @@ class User:
     def deletion(self, path: str) -> str:
         return self._denial("DELETE", path, None)
 
+    def post(self, path: str, body: Body) -> str:
+        """Say why a policy denies what a subresource is asked."""
+        return self._denial("POST", path, body)
+
     def token(self, namespace: str, account: str, audiences: tuple[str, ...], seconds: int) -> str:
         """Say why a policy denies a token of a ServiceAccount."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         spec = {"audiences": list(audiences), "expirationSeconds": seconds}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        return self._denial("POST", path, body)
+        return self.post(path, body)
 
     def may(self, verb: str, resource: str, namespace: str) -> bool:
         """Return whether the user may; a resource is written as `pods`, `pods/log` or `leases.group/name`.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from keyturn.core.labels import MARKER
 from sandbox.harness import Kubectl, eventually
 from tests.cluster.hostile_specs import write_secret
 from tests.cluster.hostile_vault import hostile
@@ -149,6 +150,7 @@ def stolen_token(target: AttackTarget) -> Iterator[None]:
     space.manage(password())
     write_secret(space, "theirs", {"pin": b"1234"})
     _let_make_tokens(target, space)
+    target.kubectl("create", "deployment", "dns", "--image=example.org/dns", *_SYSTEM)
     thief, here = Kubectl(target.operator_kubeconfig), ("-n", space.namespace)
     minted = {"kubernetes.io/service-account.name": _CONTROLLER}
     other = {"kubernetes.io/service-account.name": "default"}
@@ -159,17 +161,30 @@ def stolen_token(target: AttackTarget) -> Iterator[None]:
         "mints a token of an account": (create, _secret("minted", space.namespace, _TOKEN, other)),
         "makes a token of a node": (create, _secret("bootstrap-token-abcdef", "kube-system", _BOOTSTRAP)),
         "makes a Secret without its label": (create, _secret("plain", space.namespace)),
+        "makes a release of Helm": (
+            create,
+            _secret("sh.helm.release.v1.a.v9", space.namespace, labels=_OURS),
+        ),
+        "labels a release of Helm": (create, _secret("plain", space.namespace, labels=_OURS | _HELM)),
         "writes in kube-public": (create, _secret("plain", "kube-public", labels=_OURS)),
         "writes over a Secret of others": (("replace", "-f", "-"), theirs),
         "changes an image": ((*_patch("deployment/payments", _IMAGE), *here), None),
         "takes another account": ((*_patch("deployment/payments", _ACCOUNT), *here), None),
         "changes a spec": ((*_patch("managedsecret/auth", '{"spec":{"suspend":true}}'), *here), None),
+        "makes an object stay": ((*_patch("managedsecret/auth", _STAYS), *here), None),
+        "writes a marker without end": (
+            (*_patch("deployment/payments", _marked("x" * 100_000)), *here),
+            None,
+        ),
+        "restarts what is the cluster's": ((*_patch("deployment/dns", _marked("x")), *_SYSTEM), None),
         "makes a token for the API server": (("create", "token", "default", *here), None),
+        "makes a token for an address": (("create", "token", "default", _ADDRESS, *_SHORT, *here), None),
         "makes a token beside itself": (("create", "token", "keyturn", "-n", "keyturn-system"), None),
         "gives itself rights": (("create", "clusterrolebinding", "x", "--clusterrole=admin", _SELF), None),
     }
     yield
     done = [name for name, (call, body) in tries.items() if _gets_through(thief, *call, given=body)]
+    target.kubectl("delete", "deployment", "dns", "--wait=false", *_SYSTEM)
     assert not done, f"the token {', '.join(done)}"
     assert thief.run("auth", "can-i", "*", "*", "-A").stdout.strip() != "yes", "the token is cluster-admin"
 
@@ -179,7 +194,16 @@ _BOOTSTRAP: Final = "bootstrap.kubernetes.io/token"
 _OURS: Final = {"keyturn.dev/managed-secret": "auth"}
 _IMAGE: Final = '{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"example.org/evil"}]}}}}'
 _ACCOUNT: Final = '{"spec":{"template":{"spec":{"serviceAccountName":"admin"}}}}'
+_HELM: Final = {"owner": "helm"}
+_STAYS: Final = '{"metadata":{"finalizers":["keyturn.dev/evil"]}}'
+_ADDRESS: Final = "--audience=https://api.shop.test:6443"
+_SHORT: Final = ("--duration=10m",)
+_SYSTEM: Final = ("-n", "kube-system")
 _SELF: Final = "--serviceaccount=keyturn-system:keyturn"
+
+
+def _marked(text: str) -> str:
+    return f'{{"spec":{{"template":{{"metadata":{{"annotations":{{"{MARKER}":"{text}"}}}}}}}}}}'
 
 
 def _patch(name: str, patch: str) -> tuple[str, ...]:

@@ -164,6 +164,11 @@ kinds that are left out; labels and annotations that are added.
 {{- if eq $object.kind "ServiceMonitor" }}
 {{- $_ := set $object.spec "endpoints" (list (merge (include "keyturn.scrape" $given.root | fromYaml) (first $object.spec.endpoints))) }}
 {{- end }}
+{{- if eq (printf "%s/%s" $object.kind $object.metadata.name) "ValidatingAdmissionPolicy/keyturn-own-tokens" }}
+{{- with $given.root.Values.workloadIdentity.audiences }}
+{{- $_ := set (first $object.spec.variables) "expression" (toJson .) }}
+{{- end }}
+{{- end }}
 {{- with $given.annotations }}
 {{- $_ := set $object.metadata "annotations" (merge (deepCopy .) ($object.metadata.annotations | default dict)) }}
 {{- end }}

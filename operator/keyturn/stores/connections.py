@@ -417,7 +417,8 @@ def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreE
         case api_errors.Invalid():
             return Unauthorized(
                 NO_RIGHT,
-                "an admission policy denies this token; keyturn-own-tokens lists the audiences of stores",
+                "an admission policy denies this token; add its audience to the policy keyturn-own-tokens"
+                " (Helm: workloadIdentity.audiences)",
             )
         case _:
             return Unreachable("ApiServerUnavailable", retry_after=error.retry_after)
