@@ -70,7 +70,8 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "tests/databases/test_contract.py::test_refusal_is_proven_between_two_logins_of_the_current_one",
         "tests/databases/operator/test_rotation.py::*",
     ),
-    "A value that another server must learn rotates on request only, or when a changed spec no longer permits it.": (
+    "A value that another server must learn is declared: then it rotates on request only, or when a changed spec no"
+    " longer permits it.": (
         f"{_CONTROLLERS}/test_applied_by.py::test_a_value_that_a_server_must_learn_is_due_and_waits",
         "tests/simulation/test_on_request.py::test_a_change_of_the_spec_that_the_value_does_not_satisfy_replaces_it",
     ),
@@ -84,7 +85,8 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         f"{_CONTROLLERS}/test_drift.py::test_the_secret_is_put_back_with_the_same_values",
     ),
     "| Is it for me? My values … | use | |---|---|": (),
-    "| are in a secret manager that rotates them | External Secrets Operator; Keyturn for restarts with rollback |": (
+    "| are in a secret manager that rotates them | External Secrets Operator with Reloader; Keyturn, which pulls them"
+    " itself, for restarts with rollback |": (
         f"{_CONTROLLERS}/test_windows.py::test_a_value_that_changed_in_a_store_ignores_windows_on_request",
         "tests/project/test_comparison_page.py::test_each_source_is_named_and_used",
     ),

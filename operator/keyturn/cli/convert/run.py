@@ -45,6 +45,6 @@ def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
     kinds = Counter(str(body.get("kind") or "of no kind") for body in left)
     if kinds:
         names = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        print_lines(f"Left out, as they are of other kinds: {names}; {_ALL}", err=True)
+        print_lines(f"Left out, as their kinds are not converted: {names}; {_ALL}", err=True)
     if not conversion.manifests:
         print_lines("No object to convert: `keyturn convert --help` names the kinds", err=True)

@@ -85,7 +85,7 @@ def test_what_is_of_another_kind_is_left_out_and_counted() -> None:
     done = convert("-f", "-", given=_FOREIGN.input)
 
     assert names(done.stdout) == ["ManagedSecret/web"]
-    assert "Left out, as they are of other kinds: 1 Deployment, 1 Secret" in done.stderr
+    assert "Left out, as their kinds are not converted: 1 Deployment, 1 Secret" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_all_keeps_everything_but_secrets() -> None:
     done = convert("-f", "-", "--all", given=_FOREIGN.input)
 
     assert names(done.stdout) == ["ManagedSecret/web", "Deployment/web"]
-    assert "Left out, as they are of other kinds: 1 Secret" in done.stderr
+    assert "Left out, as their kinds are not converted: 1 Secret" in done.stderr
 
 
 @pytest.mark.parametrize("options", [(), ("--all",), ("--lenient",)], ids=["plain", "all", "lenient"])
