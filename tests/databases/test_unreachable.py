@@ -13,7 +13,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, Tls
 from keyturn.databases.engines.postgresql import Postgresql
-from keyturn.databases.errors import DatabaseError, Overloaded, Unauthorized, Unreachable
+from keyturn.databases.errors import DatabaseError, Overloaded, ReadOnly, Unauthorized, Unreachable
 from keyturn.databases.health import health_of
 from sandbox.databases import PostgresServer
 from sandbox.pki import Authority
@@ -167,8 +167,24 @@ async def test_a_standby_takes_no_change(own: Place) -> None:
         signal.unlink()
         own.server.start()
 
-    assert [(type(error), error.code) for error in errors] == [(Unreachable, "ReadOnly")] * 2
+    assert [(type(error), error.code) for error in errors] == [(ReadOnly, "Standby")] * 2
     assert accepted is Answer.ACCEPTED
+
+
+async def test_a_server_that_is_read_only_by_default_takes_the_change(own: Place) -> None:
+    owned = account()
+    (login,) = await opened(own, owned, owned.logins[0])
+    session, other = "SET default_transaction_read_only = off", new_login(login.name)
+    own.server.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    try:
+        assert (await own.engine().check()).lacks == ()
+        await own.engine().bring(owned, (other,), open_fence)
+    finally:
+        own.server.execute(
+            session, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"
+        )
+
+    assert (await own.engine().prove(other)).answer is Answer.ACCEPTED
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ __all__ = [
     "Forbidden",
     "Missing",
     "Overloaded",
+    "ReadOnly",
     "RefusedByPolicy",
     "Unauthorized",
     "Unreachable",
@@ -61,6 +62,10 @@ class Missing(DatabaseError):
     """A role of the account does not exist, and this operation does not create it."""
 
 
+class ReadOnly(DatabaseError):
+    """The server answers and accepts no change: it is a standby, or its disk is full; retried."""
+
+
 class Unauthorized(DatabaseError):
     """The server refuses the admin's credential."""
 
@@ -74,7 +79,7 @@ class Denied(DatabaseError):
 
 
 class Unreachable(DatabaseError):
-    """No usable answer: network, TLS, timeout, or a server that starts or is read-only.
+    """No usable answer: network, TLS, timeout, or a server that starts.
 
     A change may have been done: assert the recorded set again.
     """

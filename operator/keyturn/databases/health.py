@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.core.observation.health import Health
 from keyturn.core.reasons import TargetReason
 
-from .errors import Denied, Forbidden, Missing, RefusedByPolicy, Unauthorized, Unreachable
+from .errors import Denied, Forbidden, Missing, ReadOnly, RefusedByPolicy, Unauthorized, Unreachable
 from .hosts import HOST_NOT_ALLOWED, HOST_NOT_FOUND
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["LOGIN_NOT_FOUND", "health_of", "health_of_server"]
 
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 _CERTIFICATE: Final = "Certificate"
-_SETUP: Final = frozenset({"NoTls", "TlsFailed", "NoScram", "DatabaseMissing", "ReadOnly"})
+_SETUP: Final = frozenset({"NoTls", "TlsFailed", "NoScram", "DatabaseMissing"})
 """Codes of a server that answers, and needs a change of the spec or of itself."""
 
 
@@ -52,8 +52,8 @@ def _reason_of(error: DatabaseError) -> tuple[TargetReason, bool]:
         case Forbidden() | Missing():
             is_host = error.code == HOST_NOT_ALLOWED
             return TargetReason.HOST_NOT_ALLOWED if is_host else TargetReason.INVALID_SETTINGS, False
-        case RefusedByPolicy():
-            return TargetReason.UNSUPPORTED_SERVER, False
+        case RefusedByPolicy(code=code) | ReadOnly(code=code):
+            return TargetReason.READ_ONLY if code == "ReadOnly" else TargetReason.UNSUPPORTED_SERVER, False
         case Unreachable(code=code):
             return _of_silence(code)
         case _:

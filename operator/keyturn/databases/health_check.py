@@ -15,6 +15,7 @@ import structlog
 
 from keyturn.core.backoff import backoff
 from keyturn.core.observation.health import reported
+from keyturn.core.reasons import TargetReason
 from keyturn.runtime import logs
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
@@ -40,9 +41,14 @@ _INTERVAL: Final = 60.0
 _MIN_INTERVAL: Final = 5.0
 _MAX_INTERVAL: Final = 300.0
 _MAX_OUTAGE_INTERVAL: Final = 45.0
-"""Seconds between two checks of a server that does not answer: its accounts resume within a minute of its return."""
-_MAX_CREDENTIAL_INTERVAL: Final = 15.0
-"""Seconds between two reads of a credential that is refused or missing; not each read is followed by a login."""
+"""Seconds between two checks of a server that cannot be used: its accounts resume within a minute of its return."""
+_MAX_CORRECTION_INTERVAL: Final = 15.0
+"""Seconds between two reads of a credential that is refused or missing, or two checks for a right that is granted.
+
+Not each read is followed by a login.
+"""
+_CORRECTED_SOON: Final = frozenset({LOGIN_NOT_FOUND, TargetReason.MISSING_GRANT})
+"""Reasons that end when a person has done what the message says."""
 _TIMEOUT: Final = 30.0
 
 _log = structlog.get_logger()
@@ -125,12 +131,10 @@ class TargetCheck:
 
     @property
     def _longest(self) -> float:
-        is_credential = self._refused is not None or (
-            self.health is not None and self.health.reason == LOGIN_NOT_FOUND
+        is_corrected_soon = self._refused is not None or (
+            self.health is not None and self.health.reason in _CORRECTED_SOON
         )
-        if is_credential:
-            return _MAX_CREDENTIAL_INTERVAL
-        return _MAX_OUTAGE_INTERVAL if self.health is not None and self.health.passes else _MAX_INTERVAL
+        return _MAX_CORRECTION_INTERVAL if is_corrected_soon else _MAX_OUTAGE_INTERVAL
 
     async def _check(self) -> Health | None:
         """Return the health; None after an error of this process, which says nothing about the server."""

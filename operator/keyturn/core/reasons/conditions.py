@@ -230,6 +230,7 @@ class TargetReason(_Reason):
         "the administrator lacks a right; the message has the statement that grants it",
     )
     UNSUPPORTED_SERVER = "UnsupportedServer", "Ready", "the server cannot be used; the message has the reason"
+    READ_ONLY = "ReadOnly", "Ready", "the server answers and accepts no change; its disk may be full"
     HOST_NOT_ALLOWED = (
         "HostNotAllowed",
         "Ready",

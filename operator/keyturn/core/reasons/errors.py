@@ -110,6 +110,11 @@ class ErrorReason(Code):
         "the database server fails otherwise; retried",
         "check the server",
     )
+    DATABASE_READ_ONLY = (
+        "DatabaseReadOnly",
+        "the database server is a standby, or accepts no change, such as with a full disk; retried",
+        "write the address of the primary, or free space at the server",
+    )
     DATABASE_UNREACHABLE = (
         "DatabaseUnreachable",
         "the database server does not answer; the message has the cause. Retried",

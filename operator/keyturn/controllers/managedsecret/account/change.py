@@ -17,7 +17,7 @@ from keyturn.core.rotation.credential_slots import was_found
 from keyturn.core.rotation.credentials import live_for
 from keyturn.core.state.state import state_name
 from keyturn.databases.base import Account, Template
-from keyturn.databases.errors import DatabaseError, Fenced, Unauthorized, Unreachable
+from keyturn.databases.errors import DatabaseError, Fenced, ReadOnly, Unauthorized, Unreachable
 from keyturn.kube import errors, paths
 from keyturn.runtime import failpoints
 
@@ -171,7 +171,7 @@ async def _run(
     except Fenced as fenced:
         return fenced.with_traceback(None)
     except (DatabaseError, errors.ApiError, TimeoutError) as error:
-        if isinstance(error, Unreachable | Unauthorized):
+        if isinstance(error, Unreachable | Unauthorized | ReadOnly):
             context.databases.doubt(desired.target, key.namespace)
         return problem_of(error, where)
     except (Wait, Stalled) as problem:

@@ -14,6 +14,7 @@ from keyturn.databases.errors import (
     Forbidden,
     Missing,
     Overloaded,
+    ReadOnly,
     RefusedByPolicy,
     Unauthorized,
     Unreachable,
@@ -74,6 +75,7 @@ _ANSWERS: Final = frozenset(
         ErrorReason.CREDENTIAL_REFUSED,
         ErrorReason.DATABASE_DENIED,
         ErrorReason.DATABASE_ERROR,
+        ErrorReason.DATABASE_READ_ONLY,
         ErrorReason.LOGIN_NOT_ADMITTED,
         ErrorReason.STILL_ACCEPTED,
         ErrorReason.WRONG_ROLE,
@@ -83,6 +85,7 @@ _ANSWERS: Final = frozenset(
 _WAITS: Final = {
     Busy: (ErrorReason.ACCOUNT_BUSY, _BUSY_DELAY),
     Overloaded: (ErrorReason.WORK_TOOK_TOO_LONG, _RETRY_DELAY),
+    ReadOnly: (ErrorReason.DATABASE_READ_ONLY, _RETRY_DELAY),
     Unreachable: (ErrorReason.DATABASE_UNREACHABLE, _RETRY_DELAY),
 }
 

@@ -22,8 +22,8 @@ __all__ = ["admin", "clients", "read"]
 T = TypeVar("T")
 
 _ADMIN: Final = """
-SELECT rolname, rolsuper, rolcreaterole, pg_is_in_recovery(), current_database(),
-       to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+SELECT rolname, rolsuper, rolcreaterole, pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+       current_database(), to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 FROM pg_roles WHERE rolname = current_user
 """
 _ROLES: Final = """
@@ -95,11 +95,10 @@ def _client(row: Row) -> Client:
 
 
 def _admin(rows: Sequence[Row], version: int) -> Admin:
-    ((name, is_superuser, may_create, is_read_only, database, started),) = rows
+    ((name, *bits, database, started),) = rows
     _check_names(name, database, started)
-    return Admin(
-        name, version, database, started, is_superuser == "t", may_create == "t", is_read_only == "t"
-    )
+    is_superuser, may_create, is_standby, is_read_only = (bit == "t" for bit in bits)
+    return Admin(name, version, database, started, is_superuser, may_create, is_standby, is_read_only)
 
 
 def _facts(

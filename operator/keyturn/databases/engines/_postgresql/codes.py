@@ -13,11 +13,13 @@ from keyturn.databases.errors import (
     DatabaseError,
     Denied,
     Missing,
+    ReadOnly,
     RefusedByPolicy,
     Unauthorized,
     Unreachable,
 )
 
+from .facts import NO_CHANGES
 from .statements import About
 
 if TYPE_CHECKING:
@@ -61,7 +63,6 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "57P01": ("ShuttingDown", "{host} shuts down"),
         "57P02": ("ShuttingDown", "{host} shuts down"),
         "57P03": ("StartingUp", "{host} starts, and accepts no login yet"),
-        "25006": ("ReadOnly", "the server is a standby; write the address of the primary as its host"),
     }
 )
 _TLS_FAILED: Final = (
@@ -108,7 +109,8 @@ _INTERNAL: Final = (
 )
 _STATEMENTS: Final[Mapping[str, tuple[type[DatabaseError], str, str]]] = MappingProxyType(
     {
-        "25006": (Unreachable, *_STATES["25006"]),
+        "25006": (ReadOnly, *NO_CHANGES),
+        "53100": (ReadOnly, *NO_CHANGES),
         "25P03": (Unreachable, "SessionEnded", "the server ended a session that was idle in the lock"),
         "57014": (Unreachable, "Timeout", "the server took too long for a statement"),
         "42704": (Missing, "AccountMissing", "a role of the account does not exist; create it"),

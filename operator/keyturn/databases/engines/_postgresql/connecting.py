@@ -200,8 +200,11 @@ class Opening:
 
     def _check_iterations(self) -> None:
         found = _ITERATIONS.findall(self._heard)
-        is_hidden = not found and len(self._heard) > _MOST_HEARD
-        if is_hidden or any(len(one) > _DIGITS or int(one or b"0") > MOST_ITERATIONS for one in found):
+        if not found and len(self._heard) > _MOST_HEARD:
+            raise Unreachable(
+                "TooMuch", "the server sends more than a login needs; check the host of the target"
+            )
+        if any(len(one) > _DIGITS or int(one or b"0") > MOST_ITERATIONS for one in found):
             raise Unreachable(
                 "TooManyIterations",
                 f"the server wants a password hashed more than {MOST_ITERATIONS} times; lower scram_iterations, and"

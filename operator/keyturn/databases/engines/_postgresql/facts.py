@@ -11,8 +11,13 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-__all__ = ["GRANTS_WITH_OPTIONS", "OLDEST", "Admin", "Facts", "Role", "mark_of", "marked"]
+__all__ = ["GRANTS_WITH_OPTIONS", "NO_CHANGES", "OLDEST", "Admin", "Facts", "Role", "mark_of", "marked"]
 
+NO_CHANGES: Final = (
+    "ReadOnly",
+    "the server accepts no change; its disk may be full: free space there, and end its read-only mode",
+)
+"""Code and sentence of a primary that is read-only."""
 OLDEST: Final = 120_000
 """The oldest release that works, in the server's own form of 12.0."""
 GRANTS_WITH_OPTIONS: Final = 160_000
@@ -32,8 +37,9 @@ class Admin:
     """When the server was started."""
     is_superuser: bool = False
     may_create_roles: bool = False
+    is_standby: bool = False
     is_read_only: bool = False
-    """Whether the server is a standby."""
+    """Whether the session cannot change anything, although it has set the default of its transactions otherwise."""
 
     @property
     def has_grant_options(self) -> bool:

@@ -6,9 +6,9 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from keyturn.databases.errors import DatabaseError, Forbidden, Missing, Unreachable
+from keyturn.databases.errors import DatabaseError, Forbidden, Missing, ReadOnly
 
-from .facts import OLDEST, mark_of, marked
+from .facts import NO_CHANGES, OLDEST, mark_of, marked
 from .quoting import identifier
 from .settings import ROLE
 
@@ -46,8 +46,10 @@ def check_server(admin: Admin) -> None:
         raise Forbidden(
             "UnsupportedVersion", "PostgreSQL 12 is the oldest release that works; upgrade the server"
         )
+    if admin.is_standby:
+        raise ReadOnly("Standby", "the server is a standby; write the address of the primary as its host")
     if admin.is_read_only:
-        raise Unreachable("ReadOnly", "the server is a standby; write the address of the primary as its host")
+        raise ReadOnly(*NO_CHANGES)
 
 
 def forbidden(account: Account, facts: Facts) -> tuple[str, str] | None:

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Operations"]
 
-_CATALOG_ALONE: Final = "SELECT pg_catalog.set_config('search_path', '', false)"
-"""Names in queries are those of the server's catalog.
+_PREPARE: Final = """
+SELECT pg_catalog.set_config('search_path', '', false),
+       pg_catalog.set_config('default_transaction_read_only', 'off', false)
+"""
+"""Names in queries are those of the server's catalog, and a server that is read-only by default takes the changes.
 
 A function of the schema public with a better match, such as unnest(text[]), would be executed as the admin.
 """
@@ -209,7 +212,7 @@ class Operations:
                 place = await addresses.first_place(settings, settings.endpoint)
                 async with connect(settings, place, settings.admin, f"keyturn {operation}") as session:
                     refused.forget(credential)
-                    await session.query(_CATALOG_ALONE)
+                    await session.query(_PREPARE)
                     yield session
         except ConnectionFailed as error:
             failure = codes.error_of(error.failure)

@@ -20,7 +20,7 @@ from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, Limits
-from keyturn.databases.errors import Denied, Overloaded, RefusedByPolicy
+from keyturn.databases.errors import Denied, Overloaded, ReadOnly, RefusedByPolicy
 from keyturn.kube import errors
 from keyturn.runtime.concurrency import KeyedLimiter
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
@@ -321,6 +321,18 @@ async def test_a_server_that_is_down_is_not_asked_by_other_objects_and_wakes_the
     changer.server.is_down, changer.now = False, NOW + minutes(1)
     assert await changer.take(Apply(2))
     assert changer.woken == [other]
+
+
+async def test_a_server_that_is_read_only_answers_and_holds_up_no_other_account(changer: Changer) -> None:
+    changer.server.error = ReadOnly("ReadOnly", "the server accepts no change")
+    for _ in range(4):
+        assert await changer.take(Apply(2)) is None
+
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "DatabaseReadOnly"
+    assert changer.databases.doubts == 4  # the check of the target finds it too
+    server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
+    assert changer.memory.servers.admit(server, KEY, changer.now) is None
 
 
 async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(changer: Changer) -> None:

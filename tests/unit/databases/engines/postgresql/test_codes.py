@@ -5,7 +5,15 @@ import pytest
 from keyturn.databases.base import Answer
 from keyturn.databases.engines._postgresql import codes
 from keyturn.databases.engines._postgresql.statements import About, Statement
-from keyturn.databases.errors import Busy, DatabaseError, Denied, Missing, RefusedByPolicy, Unreachable
+from keyturn.databases.errors import (
+    Busy,
+    DatabaseError,
+    Denied,
+    Missing,
+    ReadOnly,
+    RefusedByPolicy,
+    Unreachable,
+)
 
 ROLE = Statement("ALTER ROLE", "GRANT x;")
 PASSWORD = Statement("ALTER ROLE", "GRANT x;", About.PASSWORD)
@@ -22,7 +30,8 @@ PASSWORD = Statement("ALTER ROLE", "GRANT x;", About.PASSWORD)
         ("XX001", PASSWORD, DatabaseError, "InternalError"),
         ("40001", ROLE, Busy, "Busy"),
         ("40P01", ROLE, Busy, "Busy"),
-        ("25006", ROLE, Unreachable, "ReadOnly"),
+        ("25006", ROLE, ReadOnly, "ReadOnly"),
+        ("53100", PASSWORD, ReadOnly, "ReadOnly"),
         ("25P03", ROLE, Unreachable, "SessionEnded"),
         ("57014", ROLE, Unreachable, "Timeout"),
         ("57P01", ROLE, Unreachable, "State57P01"),

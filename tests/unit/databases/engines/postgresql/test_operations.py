@@ -21,7 +21,7 @@ from keyturn.databases.base import (
 from keyturn.databases.engines._postgresql import codes, operations
 from keyturn.databases.engines._postgresql.driver import ConnectionFailed, StatementFailed
 from keyturn.databases.engines._postgresql.operations import Operations
-from keyturn.databases.errors import Busy, DatabaseError, Unauthorized
+from keyturn.databases.errors import Busy, DatabaseError, ReadOnly, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -91,11 +91,11 @@ async def test_no_query_of_the_admin_finds_functions_of_tenants(
     with pytest.raises(DatabaseError):
         await doing(operations_at(session, monkeypatch))
 
-    assert session.sent[0] == "SELECT pg_catalog.set_config('search_path', '', false)"
+    assert "SELECT pg_catalog.set_config('search_path', '', false)" in session.sent[0]
     assert len(session.sent) >= 2
 
 
-ADMIN = ("keyturn", "f", "t", "f", "orders", "2026-12-01T10:00:00.000001Z")
+ADMIN = ("keyturn", "f", "t", "f", "f", "orders", "2026-12-01T10:00:00.000001Z")
 ROLE = ("orders", "f", "f", "-1", "", "t", "t", "f", "f", "f", "t")
 
 
@@ -130,6 +130,12 @@ async def test_an_answer_of_no_postgresql_is_an_error_without_its_text(
 
     assert refusal.value.code == "UnexpectedAnswer"
     assert "canary" not in f"{refusal.value!r} {refusal.value.__context__!r}"
+
+
+async def test_a_primary_that_takes_no_change_is_no_standby(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_only = (*ADMIN[:4], "t", *ADMIN[5:])
+    with pytest.raises(ReadOnly, match="its disk may be full"):
+        await operations_at(Session([("",)], [read_only]), monkeypatch).check()
 
 
 @pytest.mark.parametrize("rows", [[], [()], [("t",), ("t",)], [("", "", "", "f")]])
