@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -181,6 +182,21 @@ class ControlPlane:
         # Left alone they would come back when their growing pauses say so, half a minute late.
         self._start_controllers()
 
+    def restore(self, backup: Path) -> None:
+        """Start etcd with the data of a backup, and the API server after it: resource versions go back."""
+        self.stop_apiserver()
+        self._control.stop(commands.ETCD, patience=0.2)
+        shutil.rmtree(self.folder / "etcd")
+        shutil.copytree(backup, self.folder / "etcd")
+        self._start_etcd()
+        self.start_apiserver()
+
+    def back_up(self, backup: Path) -> None:
+        """Copy the data of etcd, which is stopped meanwhile."""
+        self._control.stop(commands.ETCD, patience=0.2)
+        shutil.copytree(self.folder / "etcd", backup)
+        self._start_etcd()
+
     def times_written(self, resource: str, namespace: str, name: str) -> int:
         """Return how many times etcd has stored an object since it was created; 0 if it does not exist.
 
@@ -227,8 +243,7 @@ class ControlPlane:
 
     def _boot(self, fake_nodes: int) -> None:
         at = self._layout
-        self._start(commands.ETCD, commands.etcd(self._programs, at))
-        self._wait(commands.ETCD, "healthy", lambda: self._etcd_api().answers("/health"))
+        self._start_etcd()
         self._start_apiserver(at)
         self._start_controllers()
         api = self._api(at)
@@ -236,6 +251,10 @@ class ControlPlane:
         self._wait(commands.KWOK, "running nodes", lambda: nodes.are_ready(api, fake_nodes))
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self._wait(commands.CONTROLLER_MANAGER, "making service accounts", lambda: api.answers(account))
+
+    def _start_etcd(self) -> None:
+        self._start(commands.ETCD, commands.etcd(self._programs, self._layout))
+        self._wait(commands.ETCD, "healthy", lambda: self._etcd_api().answers("/health"))
 
     def _start_apiserver(self, at: Layout) -> None:
         command = commands.api_server(self._programs, self._layout, at.port, self._flags)

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, workload_namespaces
-from tests.support.operator import Operator
+from tests.support.operator import LEADERSHIP_LOST, Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,6 +93,43 @@ def _assert_rotated_once(stage: list[WorkloadNamespace], before: list[Snapshot])
         assert new.recorded == {1: old.values, 2: new.values}
         assert new.generations == {**dict.fromkeys(CONSUMERS, 2), BYSTANDER: 1}
         assert new.history.count(2) == 1
+
+
+def test_a_standby_ends_after_a_restore_of_etcd_and_the_next_start_does_what_is_asked(
+    cluster: Cluster, stage: list[WorkloadNamespace], pair: Pair, before: list[Snapshot], tmp_path: Path
+) -> None:
+    pair.leader.kill()
+    pair.standby.kill()
+    cluster.plane.back_up(tmp_path / "etcd")
+    for replica, event in ((pair.leader, "leading"), (pair.standby, "watching")):
+        replica.start()
+        replica.wait_for_log(event, _TAKEOVER)
+    _rotate(stage)
+    for space in stage:
+        space.wait_for(2)
+    lost = _write(cluster, stage[0].namespace)
+    os.kill(pair.standby.pid, signal.SIGSTOP)
+    try:
+        pair.leader.kill()
+        cluster.plane.restore(tmp_path / "etcd")
+        while _write(cluster, stage[0].namespace) <= lost:  # then no list is older than one before
+            pass
+    finally:
+        os.kill(pair.standby.pid, signal.SIGCONT)
+
+    assert pair.standby.wait_for_end(_TAKEOVER) == LEADERSHIP_LOST
+    assert "API server state older than before" in pair.standby.log.read_text()
+    pair.standby.kill()  # what is left of it, its log
+    pair.standby.start()
+    _rotate(stage)
+    _assert_rotated_once(stage, before)
+
+
+def _write(cluster: Cluster, namespace: str) -> int:
+    """Write something else, and return the version of the API server's storage."""
+    body = {"metadata": {"generateName": "any-"}}
+    made = cluster.create(f"/api/v1/namespaces/{namespace}/configmaps", body)
+    return int(made["metadata"]["resourceVersion"])
 
 
 def _holder(cluster: Cluster, pair: Pair) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.kube import errors, paths
+from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import pauses
 
 from .discovery import find_watchable
@@ -27,6 +29,8 @@ __all__ = ["CacheSync"]
 
 _SWEEP_INTERVAL: Final = 600.0
 _RELIST_PAUSE: Final = 2.0
+_FRESH: Final = 10.0
+"""Seconds for which a list counts as new: a restore since then shows in the Lease, which is read more often."""
 _HINT: Final = "are the CRDs and the RBAC installed? See keyturn check"
 
 _log = structlog.get_logger()
@@ -44,6 +48,7 @@ class CacheSync:
         self._secrets = secrets
         self._liveness = liveness
         self._trouble = ""
+        self._listed_at = -inf
 
     def problems(self) -> list[str]:
         """Return why the cache is not ready, for the readiness probe."""
@@ -58,6 +63,7 @@ class CacheSync:
         while True:
             self._liveness.relisted.clear()
             await self.sweep()
+            self._listed_at = loop_time()
             if not self.is_primed.is_set():
                 if self._handlers.absent_kinds:  # installed after the first list of them, or not at all
                     await self.sweep()
@@ -66,6 +72,11 @@ class CacheSync:
                 async with asyncio.timeout(_SWEEP_INTERVAL):
                     await self._liveness.relisted.wait()
             await asyncio.sleep(_RELIST_PAUSE)  # kopf lists its kinds within 2 s; one sweep follows all
+
+    def doubt(self) -> None:
+        """List all kinds soon, unless they were just listed."""
+        if loop_time() > self._listed_at + _FRESH:
+            self._liveness.relisted.set()
 
     def _prime(self) -> None:
         _log.info("watching", managed_secrets=len(list(self._context.cache.managed_keys())))

@@ -45,6 +45,8 @@ class Context:
     """Add an EmergencyRotation to the work queue."""
     doubt_crds: Callable[[], None] = lambda: None
     """Have the installed CRDs compared with this version again."""
+    doubt_cache: Callable[[], None] = lambda: None
+    """Have all objects listed again: a watch may be silent since a restore of etcd."""
     dropped_status_fields: tuple[str, ...] = ()
     """Fields of a ManagedSecret's status that the installed CRD lacks and the API server drops."""
     cache: InformerCache = field(default_factory=InformerCache)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
 
-__all__ = ["EventHandlers", "HistoryLost", "Key", "WatchedKind"]
+__all__ = ["EventHandlers", "Key", "WatchedKind"]
 
 _NOT_SERVED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """Answers to a list of a kind whose CRD, or the right on it, is not installed."""
@@ -55,10 +55,6 @@ _log = structlog.get_logger()
 
 Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey | ProbeKey
 """Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target, an emergency or a probe."""
-
-
-class HistoryLost(Exception):  # noqa: N818  # an event, not a mistake
-    """The API server is at an earlier version than before; the cache is void, so the process should be restarted."""
 
 
 class WatchedKind(NamedTuple):
@@ -403,8 +399,7 @@ class EventHandlers:
         self._older[path] += 1
         if self._older[path] < _MOST_OLDER_LISTS:
             raise errors.Unavailable("list", path, 0, "OlderThanBefore")
-        _log.error("API server state older than before", path=path, version=version, before=before)
-        raise HistoryLost(path)
+        raise errors.HistoryLost(path, version, before)
 
     async def _sweep_targets(self, kind: str, namespace: str | None) -> None:
         """List the targets of a kind, if the installed CRDs and roles have it: older ones do not."""
@@ -437,7 +432,11 @@ class EventHandlers:
                 raise
 
     async def _sweep_kind(self, kind: WatchedKind, namespace: str | None = None) -> None:
-        """List the objects of a kind in a namespace, or in all."""
+        """List the objects of a kind in a namespace, or in all.
+
+        Raises:
+            HistoryLost: The list has an older version of an object than the cache, which the list should have.
+        """
         cache, path = self._context.cache, kind.path(namespace)
         self.collections.add(path)
         suspects, listed, version = set(_within(namespace, kind.known())), set[Any](), ""
@@ -446,9 +445,12 @@ class EventHandlers:
             if page.first:  # an earlier page, of an older snapshot, is void
                 suspects |= listed
                 listed.clear()
-            for body in page.items:
-                listed.add(_take(kind, body))
             version = page.resource_version
+            for body in page.items:
+                key, listed_as = kind.key_of(body), int(body["metadata"]["resourceVersion"])
+                if listed_as < (cached := cache.version_of(key)) <= int(version or -1):
+                    raise errors.HistoryLost(path, listed_as, cached)
+                listed.add(_take(kind, body))
             page.items.clear()  # the cache has its own copy of what it needs
         for key in suspects - listed:
             if cache.version_of(key) <= int(version or -1):  # not if an event came during the list

@@ -157,7 +157,7 @@ class Manager:
         lists = self.cache_sync.sweep, self.secrets.fresh
         self.shards.attach(context, self.memory, self.handlers, self.queue, lists, self._leave_at_rest)
         self.cluster_checks = ClusterChecks(api, place, self._set_lost_fields)
-        self.context.doubt_crds = self.cluster_checks.doubt
+        context.doubt_crds, context.doubt_cache = self.cluster_checks.doubt, self.cache_sync.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
 

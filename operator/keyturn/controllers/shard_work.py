@@ -166,6 +166,7 @@ class Shards:
             for key in self._keys():
                 if self.of(key) in shards:
                     self._queue.add(key, Priority.BACKLOG)
+        self._context.doubt_cache()
         await self._leave_at_rest()
         self._reads = reads = StartReads(self._context, self._memory, self._queue, self._handlers.namespaces)
         reads.hold()

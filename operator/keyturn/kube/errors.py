@@ -23,6 +23,7 @@ __all__ = [
     "DenierKind",
     "Forbidden",
     "Gone",
+    "HistoryLost",
     "Invalid",
     "NotFound",
     "NotLeading",
@@ -112,6 +113,16 @@ class Gone(ApiError):
 
 class Invalid(ApiError):
     """The object violates its schema or a validation rule; the same body is never accepted."""
+
+
+class HistoryLost(Exception):
+    """A consistent read has an earlier version than a read before, as after a restore of etcd.
+
+    Nothing that the process has cached holds, so it ends: the next start reads all objects again.
+    """
+
+    def __init__(self, path: str, version: int, before: int) -> None:
+        super().__init__(f"{path} has version {version}, and had {before} before")
 
 
 class Throttled(ApiError):

@@ -9,7 +9,7 @@ the fence of `Api`) well before a follower may take over.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, inf
@@ -18,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from keyturn.core.labels import WANTED_BY
+from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
 from . import errors, paths
@@ -85,6 +86,7 @@ class Elector:
         self._lease: Body | None = None
         self._seen: Body = {}
         self._seen_at = -inf
+        self._version = -1
         self._until = -inf
         self._leading = asyncio.Event()
         self._over = asyncio.Event()
@@ -134,6 +136,7 @@ class Elector:
 
         Raises:
             LeadershipLost: The Lease was lost.
+            HistoryLost: The Lease has an earlier version than before.
         """
         while not self._over.is_set():
             await self.attempt()
@@ -238,7 +241,8 @@ class Elector:
             "spec": {**mine, "leaseTransitions": 0},
         }
         async with self._timeout():
-            return await self._api.create(paths.leases(self._namespace), self._with_signature(body))
+            created = self._api.create(paths.leases(self._namespace), self._with_signature(body))
+            return await self._answer(created)
 
     def _with_signature(self, lease: Body) -> Body:
         """Return the Lease with the annotation that names its holder's version."""
@@ -299,14 +303,33 @@ class Elector:
     async def _read(self) -> Body | None:
         try:
             async with self._timeout():
-                return await self._api.get(self._path)
+                return await self._answer(self._api.get(self._path))
         except errors.NotFound:
             return None
+
+    async def _answer(self, request: Awaitable[Body]) -> Body:
+        """Return the answer to a request, which has a version that is not older than any before the request.
+
+        Each leader renews the Lease every 2 s, so that the first read after a restore of etcd shows it.
+
+        Raises:
+            HistoryLost: It is older.
+        """
+        before = self._version
+        lease = await request
+        version = int(lease["metadata"]["resourceVersion"])
+        if version < before:
+            self._until = -inf
+            raise errors.HistoryLost(self._path, version, before)
+        self._version = max(version, self._version)
+        transitions = (lease.get("spec") or {}).get("leaseTransitions") or 0
+        metrics.LEASE_TRANSITIONS.labels(self._name).set(transitions)
+        return lease
 
     async def _replace(self, lease: Body, spec: dict[str, Any]) -> Body:
         changed = {**lease, "spec": {**lease.get("spec", {}), **spec}}
         async with self._timeout():
-            return await self._api.replace(self._path, self._with_signature(changed))
+            return await self._answer(self._api.replace(self._path, self._with_signature(changed)))
 
     def _timeout(self) -> asyncio.Timeout:
         return asyncio.timeout(self._terms.retry_period * _CALL_PERIODS)

@@ -25,7 +25,9 @@ __all__ = [
     "DRIFT_REPAIRED",
     "EVENTS_DROPPED",
     "LEADER",
+    "LEASE_TRANSITIONS",
     "LOOP_HELD",
+    "NOT_CONVERGED",
     "PROVIDER_REQUESTS",
     "PROVIDER_REQUEST_SECONDS",
     "PROVIDER_THROTTLED",
@@ -80,6 +82,11 @@ CLOCK_AHEAD = _gauge(
     "clock_ahead_seconds", "Seconds by which this machine's clock is ahead of the API server's."
 )
 LEADER = _gauge("leader", "1 on the leader, or a replica that holds a shard; 0 on a standby.")
+LEASE_TRANSITIONS = _gauge(
+    "lease_transitions",
+    "Number of times that a Lease was acquired, by all replicas since it exists.",
+    ("lease",),
+)
 SHARDS = _gauge("shards", "Number of shards of the operator.")
 SHARDS_HELD = _gauge("shards_held", "Number of shards whose objects this replica reconciles.")
 LOOP_HELD = _histogram(
@@ -112,6 +119,9 @@ DATABASE_OPERATION_SECONDS = _histogram(
 )
 EVENTS_DROPPED = _counter("events_dropped", "Kubernetes Events that could not be written.")
 WORK_FAILED = _counter("work_failed", "Reconciles that ended in an unexpected error, or due in the past.")
+NOT_CONVERGED = _counter(
+    "not_converged", "Reconciles that ended after their last step or conflict with work left."
+)
 SECRET_ACCESS = _counter(
     "secret_access", "Requests of other subjects for managed Secrets.", ("verb", "subject_kind")
 )

@@ -117,6 +117,29 @@ async def test_the_optional_kinds_are_listed_and_watched_from_the_start_on() -> 
     assert seen[:1] == [["Deployment", "StatefulSet", "DaemonSet", "Rollout"]]
 
 
+@in_no_time
+async def test_objects_in_doubt_are_listed_again_unless_they_were_just_listed() -> None:
+    swept = 0
+
+    async def sweep() -> None:
+        nonlocal swept
+        swept += 1
+
+    handlers: Any = SimpleNamespace(sweep=sweep, expect_values=list, namespaces=["shop"], absent_kinds=set())
+    context: Any = SimpleNamespace(api=Cluster(None), cache=SimpleNamespace(managed_keys=list))
+    sync = CacheSync(context, handlers, cast("Any", SimpleNamespace(synced=_set())), WatchLiveness())
+    running = asyncio.create_task(sync.run())
+    counts = []
+    for pause in (1, 10, 10):
+        await asyncio.sleep(pause)
+        sync.doubt()
+        await asyncio.sleep(5)
+        counts.append(swept)
+    running.cancel()
+
+    assert counts == [1, 2, 3]
+
+
 def _set() -> asyncio.Event:
     event = asyncio.Event()
     event.set()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.kube import errors
 from keyturn.kube.leader_election import Elector, LeadershipLost, Terms
+from keyturn.runtime import metrics
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
@@ -138,6 +140,62 @@ def test_a_follower_waits_three_of_its_own_terms_for_a_lease_of_years(*, is_dele
         assert one.leader == "one"
 
     play(follow())
+
+
+@pytest.mark.parametrize("leads", [False, True], ids=["standby", "leader"])
+def test_a_lease_of_an_earlier_version_ends_the_process(*, leads: bool) -> None:
+    """As after a restore of etcd, when nothing that is cached holds."""
+
+    async def restore() -> None:
+        server = LeaseServer()
+        one = elector(server)
+        server.hold("" if leads else "another")
+        backup = copy.deepcopy(server.lease)
+        await one._seek()
+        if not leads:
+            server.hold("another")
+        await one.attempt()
+        server.lease, server._version = backup, 1
+
+        with pytest.raises(errors.HistoryLost):
+            await one.attempt()
+        assert one.deadline() == -inf
+
+    play(restore())
+
+
+def test_a_read_that_a_renewal_overtakes_is_no_earlier_version() -> None:
+    class Slow(LeaseServer):
+        async def get(self, path: str) -> Body:
+            lease = await super().get(path)
+            await asyncio.sleep(self.lasts)
+            return lease
+
+    async def overtake() -> None:
+        server = Slow()
+        one = elector(server)
+        await one._seek()
+        server.lasts = 1.0
+        reading = asyncio.create_task(one._read())
+        await asyncio.sleep(0.1)
+        server.lasts = 0.0
+        await one.attempt()
+        assert (await reading or {})["metadata"]["resourceVersion"] == "1"
+        assert one.is_leading
+
+    play(overtake())
+
+
+def test_a_replica_reports_how_often_the_lease_was_acquired() -> None:
+    async def acquire_twice() -> None:
+        server = LeaseServer()
+        for _ in range(2):
+            one = elector(server)
+            await one._seek()
+            await one.release()
+
+    play(acquire_twice())
+    assert metrics.REGISTRY.get_sample_value("keyturn_lease_transitions", {"lease": "leader"}) == 1
 
 
 def test_the_number_of_transitions_stays_one_that_the_api_server_takes() -> None:

@@ -160,12 +160,13 @@ def _configure_logs(log_format: str | None, *, verbose: bool) -> None:
 
 
 def _serve(options: Options) -> None:
+    import structlog
     import uvloop
 
     from keyturn.controllers import manager
-    from keyturn.controllers.event_handlers import HistoryLost
     from keyturn.endpoints import server
     from keyturn.kube.connection import NotConfigured
+    from keyturn.kube.errors import HistoryLost
     from keyturn.kube.leader_election import LeadershipLost
     from keyturn.runtime import threadpools
     from keyturn.runtime.memory_protection import keep_memory_unseen
@@ -178,8 +179,11 @@ def _serve(options: Options) -> None:
     except* (NotConfigured, server.CannotListen) as group:
         click.ClickException(str(_first(group))).show()
         code = 1
-    except* (LeadershipLost, HistoryLost):
+    except* LeadershipLost:
         code = 1  # the cause is logged; the next start is a standby
+    except* HistoryLost as group:
+        structlog.get_logger().error("API server state older than before", reason=str(_first(group)))
+        code = 1
     except* Exception as group:  # noqa: BLE001  # a process that raises it waits for threads
         sys.excepthook(type(group), group, group.__traceback__)  # logs without the messages of foreign errors
         code = 1

@@ -450,4 +450,6 @@ async def _look_again(key: ObjectKey, context: Context) -> Body | None:
             context.drop_managed(key)
         return None
     context.cache.put_managed(body)
+    if int(body["metadata"]["resourceVersion"]) < version:
+        context.doubt_cache()
     return body

@@ -157,12 +157,20 @@ def test_shards_that_cannot_be_are_refused_with_what_to_write(
 
 @pytest.mark.parametrize(
     ("end", "code"),
-    [("return", 0), ("raise LeadershipLost('Lease lost')", 1), ("raise HistoryLost('path')", 1)],
+    [("return", 0), ("raise LeadershipLost('Lease lost')", 1)],
 )
 def test_the_process_ends_without_waiting_for_a_large_key(end: str, code: int) -> None:
     ended = run_until(end)
 
     assert (ended.returncode, ended.stdout) == (code, "stopped\n"), ended.stderr
+
+
+def test_a_process_that_finds_an_earlier_state_of_the_api_server_says_so() -> None:
+    ended = run_until("raise HistoryLost('path', 1, 2)")
+
+    assert ended.returncode == 1
+    assert "API server state older than before" in ended.stdout
+    assert "path has version 1, and had 2 before" in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -208,9 +216,9 @@ from keyturn.runtime import logs
 {start}
 from keyturn.cli.run import command
 from keyturn.controllers import manager
-from keyturn.controllers.event_handlers import HistoryLost
 from keyturn.endpoints.server import CannotListen
 from keyturn.kube.connection import NotConfigured
+from keyturn.kube.errors import HistoryLost
 from keyturn.kube.leader_election import LeadershipLost
 from keyturn.runtime import threadpools
 

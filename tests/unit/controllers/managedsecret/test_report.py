@@ -66,6 +66,21 @@ async def test_a_conflict_of_the_status_puts_the_newer_object_into_the_cache(
     assert context.cache.version_of(KEY) == known
 
 
+@pytest.mark.parametrize(("version", "doubts"), [("99", 1), ("101", 0)], ids=["earlier", "later"])
+async def test_a_conflict_with_an_earlier_object_has_all_objects_listed(version: str, doubts: int) -> None:
+    api: Any = ChangedObject(version)
+    doubted: list[None] = []
+    context = Context(api=api, events=None, now=lambda: make.NOW)  # type: ignore[arg-type]  # not called
+    context.doubt_cache = lambda: doubted.append(None)
+    context.cache.put_managed(body("100"))
+    observed = make.managed()
+
+    with pytest.raises(errors.Conflict):
+        await write_status(KEY, observed, observed.status.model_copy(update={"revision": 2}), context)
+
+    assert len(doubted) == doubts
+
+
 class PostedEvents:
     """Events by reason, and their notes."""
 
