@@ -297,6 +297,9 @@ class WorkQueue(Generic[K]):
         if isinstance(error, errors.NotLeading):  # the process ends its work, or its Lease is renewed late
             _log.info("reconcile interrupted", **facts)
             return pause
+        if isinstance(error, errors.Unavailable | errors.Throttled | errors.Unauthorized):  # KeyturnApiErrors
+            _log.warning("reconcile not answered", **facts, error=error)
+            return pause
         metrics.WORK_FAILED.inc()
         _log.error("reconcile failed", **facts, **logs.describe(error))
         return pause

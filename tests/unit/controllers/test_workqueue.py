@@ -544,6 +544,24 @@ def test_a_lost_right_is_logged_as_such_and_counts_as_no_defect() -> None:
     assert metrics.WORK_FAILED._value.get() == before
 
 
+@pytest.mark.parametrize("kind", [errors.Unavailable, errors.Throttled, errors.Unauthorized])
+def test_a_request_without_an_answer_is_tried_again_and_no_defect(kind: type[errors.ApiError]) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.outcomes["a"] = [
+            kind("update", "/apis/keyturn.dev/v1alpha1/secretstores/a/status", 0, "Timeout")
+        ]
+        bench.queue.add("a")
+        await asyncio.sleep(10)
+
+    before = metrics.WORK_FAILED._value.get()  # the library has no other way
+    with capture_logs() as logs:
+        bench = play(scenario)
+
+    assert [(line["event"], line["log_level"]) for line in logs] == [("reconcile not answered", "warning")]
+    assert len(bench.begun) == 2
+    assert metrics.WORK_FAILED._value.get() == before
+
+
 def test_a_cancelled_queue_lets_begun_work_end_and_begins_none() -> None:
     async def scenario(bench: Bench) -> None:
         bench.lasts["a"] = 5
