@@ -237,6 +237,17 @@ _OPERATOR = (
         *(10, 11, 67),
         _REPLICAS | {"severity": "critical"},
     ),
+    # Two replicas observe the same Lease, which is acquired every five minutes for an hour.
+    Case(
+        "KeyturnLeaderChanging",
+        of_process(
+            "lease_transitions", "7x30 8x4 9x4 10x4 11x4 12x4 13x4 14x4 15x4 16x4 17x200", lease="keyturn"
+        )
+        | of_process("lease_transitions", "_x60 13x20 17x200", "2", lease="keyturn"),
+        *(50, 60, 110),
+        _WARNING | _REPLICAS | {"lease": "keyturn"},
+        value="5",
+    ),
     Case(
         "KeyturnCrdOutdated",
         of_process("crd_outdated", "0x5 1x60 0x60", crd="managedsecrets.keyturn.dev")
@@ -257,6 +268,13 @@ _OPERATOR = (
     Case(
         "KeyturnWorkFailing",
         of_process("work_failed_total", "0x10 1+1x60 61x120"),
+        *(20, 60, 120),
+        _WARNING | _REPLICAS,
+        value="30",
+    ),
+    Case(
+        "KeyturnNotConverging",
+        of_process("not_converged_total", "0x10 1+1x60 61x120"),
         *(20, 60, 120),
         _WARNING | _REPLICAS,
         value="30",

@@ -10,6 +10,12 @@ _USE = {"provider": "vault", "operation": "read"}
 
 QUIET = (
     Quiet(
+        "KeyturnLeaderChanging",
+        "a rolling update of an installation that has had many leaders",
+        of_process("lease_transitions", "57x10 58x2 59x200", lease="keyturn")
+        | of_process("lease_transitions", "_x20 59x200", "2", lease="keyturn"),
+    ),
+    Quiet(
         "KeyturnEmergencyDeadlineMissed",
         "an emergency that is rotated two minutes after it was declared",
         of_object("emergency_deadline_seconds", "60 0 -60 stale", stage="Rotated"),

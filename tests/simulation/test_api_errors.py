@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from keyturn.kube import errors
+from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
 
 if TYPE_CHECKING:
@@ -250,9 +251,11 @@ async def test_a_process_that_does_not_lead_leaves_it_to_another() -> None:
 async def test_what_finds_no_rest_is_reported_and_tried_again_more_slowly(log: CapturingLogger) -> None:
     cluster = Failing(SPEC)
     cluster.failure = errors.Conflict
+    before = metrics.NOT_CONVERGED._value.get()  # the library has no other way
 
     assert await pauses(cluster, 3) == [0.2, 0.4, 0.8]
     assert [call.args for call in log.calls] == [("reconcile did not converge",)] * 3
+    assert metrics.NOT_CONVERGED._value.get() == before + 3
 
 
 async def test_secrets_that_may_not_be_listed_are_not_taken_for_absent() -> None:

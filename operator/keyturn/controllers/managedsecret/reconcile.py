@@ -94,6 +94,7 @@ async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> dateti
             # Another writer was faster: read again and decide again.
             memory.forget_values(key)
             conflicts += 1
+    metrics.NOT_CONVERGED.inc()
     _log.warning("reconcile did not converge", secret=str(key), steps=_MAX_STEPS)
     memory.budget.leave(key)
     if conflicts == _MAX_STEPS:
