@@ -12,10 +12,10 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Answer, Login, Template, Verdict
 from keyturn.databases.errors import Denied, Forbidden, Missing
-from tests.databases.servers import account, new_login, open_fence, opened, plain
+from tests.databases.servers import Place, account, new_login, open_fence, opened, plain
 
 if TYPE_CHECKING:
-    from tests.databases.servers import Place
+    from tests.databases.servers import Servers
 
 
 def names_of(session: psycopg.Connection) -> tuple[str, str]:
@@ -378,6 +378,20 @@ async def test_a_login_that_others_use_is_not_taken(weak: Place) -> None:
 
     await assert_refused(weak, owned, "AccountInUse", owned.logins[0])
     assert weak.powers(owned.logins[0])[0]
+
+
+@pytest.mark.parametrize("schema", ["pg_catalog", "information_schema"])
+async def test_no_account_is_created_with_privileges_in_a_schema_of_the_server(
+    servers: Servers, schema: str
+) -> None:
+    """A superuser may grant them, and pg_catalog has the verifiers of all passwords."""
+    owned, engine = account(), Place.of_superuser(servers.of("18")).engine()
+
+    with pytest.raises(Forbidden, match=f"schema '{schema}' is the server's"):
+        await engine.create(owned, Template(("public", schema), ("SELECT",)), open_fence)
+
+    assert not (await engine.find(owned)).owner.exists
+    assert (await engine.check()).is_admin_unlimited
 
 
 async def test_a_login_that_others_use_is_no_reason_to_create_its_owner(weak: Place) -> None:

@@ -16,6 +16,7 @@ from .target import DeletionPolicy
 __all__ = [
     "CNPG_CLUSTER",
     "CNPG_RELOAD",
+    "NO_SCHEMA_OF_THE_SERVER",
     "OF_SPILO",
     "PASSWORD",
     "SPILO_CLUSTER",
@@ -25,6 +26,7 @@ __all__ = [
     "Drift",
     "Privilege",
     "Probe",
+    "SchemaName",
     "Sessions",
     "Strategy",
     "TargetKind",
@@ -58,12 +60,17 @@ _SPELLING = Spelled(
 )
 # The rules of a required field replace those of its type.
 _OF_USERNAME = rules((f"self.matches(r'{_SPELLING.pattern}')", _SPELLING.sentence), _IS_NOT_OF_THE_SERVER)
-_Schema = Annotated[
+NO_SCHEMA_OF_THE_SERVER: Final = (
+    "!self.matches('^(?i)(pg_.*|information_schema)$')",
+    "pg_* and information_schema are of the server, and show passwords; write a schema of the application",
+)
+SchemaName = Annotated[
     str,
     Spelled(
         r"^[A-Za-z_][A-Za-z0-9_$-]*$",
         "write the name of a schema such as public: letters, digits, '_', '-' and '$', a letter or '_' at its start",
         63,
+        (NO_SCHEMA_OF_THE_SERVER,),
     ),
 ]
 
@@ -136,10 +143,10 @@ class Probe(Schema):
 class AccountTemplate(Schema):
     """What a new account may do; an account that exists keeps its privileges."""
 
-    schemas: list[_Schema] | None = pydantic.Field(
+    schemas: list[SchemaName] | None = pydantic.Field(
         None, min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
-    """The schemas that the account may use, such as public; they exist, and a ClusterDatabaseTarget allows them."""
+    """The schemas that the account may use, such as public; they exist, and the target allows them."""
     privileges: list[Privilege] | None = pydantic.Field(
         None, min_length=1, max_length=5, json_schema_extra={"x-kubernetes-list-type": "set"}
     )

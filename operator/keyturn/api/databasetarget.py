@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import pydantic
 
 from .base import Schema, rules
+from .database import NO_SCHEMA_OF_THE_SERVER, SchemaName
 from .meta import Conditions, Metadata, Name, ObservedGeneration
 from .secretstore import AllowedNamespaces
 from .spelled import Spelled
@@ -156,6 +157,7 @@ _SchemaOfAll = Annotated[
         r"^([A-Za-z_][A-Za-z0-9_$-]*|[{]namespace[}])$",
         "write the name of one schema such as public, or {namespace} for the schema with the name of the namespace",
         63,
+        (NO_SCHEMA_OF_THE_SERVER,),
     ),
 ]
 
@@ -180,6 +182,10 @@ class DatabaseTargetSpec(_TargetSpec):
         None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
     """The accounts that ManagedSecrets may name, such as orders_*; every account of an application if absent."""
+    allowed_schemas: list[SchemaName] | None = pydantic.Field(
+        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """The schemas in which a template may grant privileges, such as public; every one of applications if absent."""
 
 
 _HOST_IS_FULL = (

@@ -24,6 +24,8 @@ class Spelled:
     """Valid in RE2 and in Python, from ^ to $."""
     sentence: str
     longest: int
+    others: tuple[tuple[str, str], ...] = ()
+    """Further rules and messages, of the API server alone."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: pydantic.GetCoreSchemaHandler
@@ -34,7 +36,7 @@ class Spelled:
         self, schema: core_schema.CoreSchema, handler: pydantic.GetJsonSchemaHandler
     ) -> dict[str, Any]:
         rule = (f"self.matches(r'{self.pattern}')", self.sentence)
-        return {**handler(schema), "maxLength": self.longest, **rules(rule)}
+        return {**handler(schema), "maxLength": self.longest, **rules(rule, *self.others)}
 
     def _check(self, text: str) -> str:
         if len(text) > self.longest or not re.fullmatch(self.pattern, text):

@@ -188,6 +188,8 @@ class Server:
     """Rights that every account needs and the admin lacks."""
     started: str = ""
     """When it was started; another text after a restart, and after a failover to another server."""
+    is_admin_unlimited: bool = False
+    """Whether no grant limits the admin, such as a superuser."""
 
 
 class TargetIdentity(NamedTuple):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LOGIN_NOT_FOUND", "health_of", "health_of_server"]
 
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
+_UNLIMITED: Final = "; the administrator is a superuser, whom no grant limits: use one with CREATEROLE"
 _CERTIFICATE: Final = "Certificate"
 _SETUP: Final = frozenset({"NoTls", "TlsFailed", "NoScram", "DatabaseMissing"})
 """Codes of a server that answers, and needs a change of the spec or of itself."""
@@ -28,7 +29,8 @@ def health_of_server(server: Server) -> Health:
         return Health(
             is_ready=True,
             reason=TargetReason.VALID,
-            message="the last check of the server succeeded",
+            message="the last check of the server succeeded"
+            + (_UNLIMITED if server.is_admin_unlimited else ""),
             version=server.version,
             started=server.started,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-from keyturn.api.databasetarget import ClusterDatabaseTarget
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 from keyturn.kube.cache.references import permitted
@@ -51,14 +50,18 @@ def check_username(key: TargetKey, target: AnyTarget, username: str, namespace: 
 
 
 def check_schemas(key: TargetKey, target: AnyTarget, schemas: Collection[str], namespace: str) -> None:
-    """Check that a target of several namespaces lets a template of this one grant privileges in these schemas.
+    """Check that a target lets a template of this namespace grant privileges in these schemas.
+
+    One of several namespaces allows none by default: with the rights of its administrator, a namespace would read the
+    tables of another.
 
     Raises:
-        Stalled: It does not: with the rights of its administrator, a namespace would read the tables of another.
+        Stalled: It does not.
     """
-    if not isinstance(target, ClusterDatabaseTarget):
+    if target.spec.allowed_schemas is None and not key.is_for_all:
         return
-    allowed = [one.replace(_NAMESPACE, namespace) for one in target.spec.allowed_schemas or ()]
+    given = target.spec.allowed_schemas or ()
+    allowed = [one.replace(_NAMESPACE, namespace) if key.is_for_all else one for one in given]
     if refused := sorted(set(schemas) - set(allowed)):
         instead = ", ".join(allowed[:_MAX_NAMED]) or "none"
         raise Stalled(

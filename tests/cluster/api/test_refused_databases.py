@@ -51,6 +51,9 @@ _SERVERS_OWN = (
 )
 _OFTEN = "a probe is one login at the server; write 1m or longer, such as 10m"
 _SCHEMA = "write the name of a schema such as public: letters, digits, '_', '-' and '$', a letter or '_' at its start"
+_SERVER_SCHEMA = (
+    "pg_* and information_schema are of the server, and show passwords; write a schema of the application"
+)
 _STAYS = (
     "username, targetRef, strategy and passwordValue stay as they are, because open credentials belong to them;"
     " create another ManagedSecret for another account"
@@ -229,6 +232,14 @@ ACCOUNTS = {
         account(template={"schemas": ['a"b']}),
         shown("spec.database.template.schemas[0]", 'a"b', _SCHEMA),
     ),
+    "the catalog": (
+        account(template={"schemas": ["pg_catalog"]}),
+        shown("spec.database.template.schemas[0]", "pg_catalog", _SERVER_SCHEMA),
+    ),
+    "the information schema": (
+        account(template={"schemas": ["Information_Schema"]}),
+        shown("spec.database.template.schemas[0]", "Information_Schema", _SERVER_SCHEMA),
+    ),
 }
 
 TARGETS = {
@@ -253,6 +264,14 @@ TARGETS = {
     "a pattern with a space": (
         database_target(allowedUsernames=["orders app"]),
         shown("spec.allowedUsernames[0]", "orders app", _PATTERN),
+    ),
+    "a schema of the server": (
+        database_target(allowedSchemas=["pg_toast"]),
+        shown("spec.allowedSchemas[0]", "pg_toast", _SERVER_SCHEMA),
+    ),
+    "a schema of the server for several namespaces": (
+        cluster_database_target(allowedSchemas=["pg_catalog"]),
+        shown("spec.allowedSchemas[0]", "pg_catalog", _SERVER_SCHEMA),
     ),
     "a key with a slash": (
         database_target(adminCredentials={"secretRef": {"name": "db-admin", "usernameKey": "a/b"}}),

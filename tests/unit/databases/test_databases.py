@@ -325,6 +325,16 @@ async def test_a_server_that_answers_is_ready(fake: FakeTargets) -> None:
 
 
 @in_no_time
+async def test_a_superuser_as_the_administrator_is_named(fake: FakeTargets) -> None:
+    FakeEngine.server = Server("18.1", is_admin_unlimited=True)
+
+    found = await health(fake)
+
+    assert found.is_ready
+    assert "the administrator is a superuser, whom no grant limits" in found.message
+
+
+@in_no_time
 async def test_a_right_that_is_missing_is_named_with_its_statement(fake: FakeTargets) -> None:
     FakeEngine.server = Server("18.1", (Lack("the admin lacks CREATEROLE", "ALTER ROLE keyturn CREATEROLE"),))
 

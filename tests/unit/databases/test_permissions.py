@@ -92,8 +92,15 @@ async def test_a_template_reaches_only_schemas_that_a_cluster_target_allows(
         assert caught.value.reason == "AccountForbidden"
 
 
-async def test_a_template_of_a_target_of_its_namespace_reaches_every_schema(fake: FakeTargets) -> None:
+async def test_a_template_of_a_target_of_its_namespace_reaches_every_schema_that_it_allows(
+    fake: FakeTargets,
+) -> None:
     await fake.databases.engine(REF, "shop", "orders_app", ["billing"])
+
+    fake.target(allowedSchemas=["billing"])
+    await fake.databases.engine(REF, "shop", "orders_app", ["billing"])
+    with pytest.raises(Stalled, match="does not allow the schema 'hr'"):
+        await fake.databases.engine(REF, "shop", "orders_app", ["billing", "hr"])
 
 
 # Who has an account.

@@ -15,14 +15,16 @@ from .settings import ROLE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from keyturn.databases.base import Account
+    from keyturn.databases.base import Account, Template
 
     from .facts import Admin, Facts, Role
 
-__all__ = ["check_claimed", "check_claims", "check_server", "forbidden", "marking"]
+__all__ = ["check_claimed", "check_claims", "check_new", "check_server", "forbidden", "marking"]
 
 _SERVERS: Final = re.compile(r"(pg_|rds|cloudsql|azure|alloydb)", re.IGNORECASE)
 """Names of roles of the server itself, or of its provider."""
+_SCHEMAS: Final = re.compile(r"pg_.*|information_schema", re.IGNORECASE)
+"""Schemas of the server itself; pg_catalog has the verifiers of all passwords, which a superuser may grant."""
 _MANAGED: Final = frozenset(
     {
         "streaming_replica",  # CloudNativePG
@@ -70,6 +72,18 @@ def check_claimed(account: Account, facts: Facts) -> None:
         raise absent(missing[0])
     # First of the two, as an account without any mark is claimed again once its recorded passwords are proven.
     _check(chain(_unclaimed(account, facts), _in_use(account, facts)))
+
+
+def check_new(owner: str, template: Template | None) -> None:
+    """Raise if an owner that does not exist must not be created, or not with these privileges."""
+    if template is None:
+        raise absent(owner)
+    if of_server := [one for one in template.schemas if _SCHEMAS.fullmatch(one)]:
+        raise Forbidden(
+            "AccountForbidden",
+            f"schema {of_server[0]!r} is the server's, which can show its passwords; remove it from"
+            " database.template.schemas",
+        )
 
 
 def absent(name: str) -> DatabaseError:

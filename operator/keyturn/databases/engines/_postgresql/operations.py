@@ -73,7 +73,7 @@ class Operations:
         async with self._admin("check") as session:
             admin = await catalog.admin(session)
             guards.check_server(admin)
-            return Server(session.version_text, rights.server_lacks(admin), admin.started)
+            return Server(session.version_text, rights.server_lacks(admin), admin.started, admin.is_superuser)
 
     async def find(self, account: Account) -> Found:
         async with self._admin("find") as session:
@@ -85,8 +85,8 @@ class Operations:
     ) -> Found:
         async with self._admin("create") as session, self._lock(session, account) as facts:
             guards.check_claims(account, facts, proven)
-            if template is None and account.owner not in facts.roles:
-                raise guards.absent(account.owner)
+            if account.owner not in facts.roles:
+                guards.check_new(account.owner, template)
             found = await _describe(session, account, facts)
             await _change(session, list(statements.creating(account, template, facts)), fence)
             return found
