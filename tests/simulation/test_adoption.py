@@ -257,3 +257,21 @@ async def test_adoption_replaces_no_value(
     stalled = next(one for one in conditions if one["type"] == "Stalled")
     assert (cluster.data(), STATE in cluster.objects) == (before, False)
     assert (stalled["reason"], stalled["message"]) == ("KeyConflict", message)
+
+
+async def test_pods_that_started_before_a_merged_key_are_not_current_until_they_are_replaced() -> None:
+    cluster = Cluster({**SPEC, "target": {"creationPolicy": "Merge"}})
+    found(cluster, "of-another-tool")
+    cluster.change_managed()["data"] = [PASSWORD | {"name": "token"}]
+    cluster.add_workload("api", None)
+    cluster.now += timedelta(minutes=1)
+    await cluster.settle()
+
+    (workload,) = cluster.objects[MANAGED]["status"]["workloads"]
+    assert (workload["state"], workload["reason"]) == ("Pending", "EarlierPods")
+    assert cluster.pods["api"].restarted_for == []
+
+    await rotate(cluster)
+
+    (workload,) = cluster.objects[MANAGED]["status"]["workloads"]
+    assert (workload["state"], workload["revision"]) == ("Current", 2)

@@ -26,7 +26,7 @@ KUBELET_SYNC = timedelta(minutes=2)
 """Within this time every kubelet has updated the files of a volume: its sync period of one minute, with jitter."""
 _REVISION = re.compile(r"[0-9]{1,10}")
 _T = TypeVar("_T")
-_Mention = tuple[str, Via, set[str] | None]
+_Mention = tuple[str, Via, set[str] | None, bool]
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _MOST_SHARED_KEYS, _MOST_SHARED_CHARACTERS = 4, 256
 _MOST_SHARED = 4096
@@ -168,6 +168,8 @@ class Use:
     secret: str
     via: tuple[Via, ...]
     keys: frozenset[str] | None
+    optional: bool = False
+    """A container starts without the Secret, or without a key that its environment names."""
 
 
 def uses_of(pod_spec: Mapping[str, Any]) -> tuple[Use, ...]:
@@ -179,8 +181,10 @@ def uses_of(pod_spec: Mapping[str, Any]) -> tuple[Use, ...]:
     """
     via: dict[str, set[Via]] = defaultdict(set)
     keys: dict[str, set[str] | None] = {}
-    for secret, how, picked in _mentions(pod_spec):
+    optional: set[str] = set()
+    for secret, how, picked, is_optional in _mentions(pod_spec):
         via[secret].add(how)
+        optional |= {secret} if is_optional else set()
         so_far = keys.setdefault(secret, set())
         keys[secret] = None if so_far is None or picked is None else so_far | picked
     return tuple(
@@ -188,6 +192,7 @@ def uses_of(pod_spec: Mapping[str, Any]) -> tuple[Use, ...]:
             secret,
             _shared(tuple(sorted(via[secret]))),
             None if picked is None else _kept(frozenset(picked)),
+            secret in optional,
         )
         for secret, picked in sorted(keys.items())
     )
@@ -215,18 +220,18 @@ def _mentions(pod_spec: Mapping[str, Any]) -> Iterator[_Mention]:
 def _of_container(container: Mapping[str, Any]) -> Iterator[_Mention]:
     for variable in container.get("env") or ():
         if reference := (variable.get("valueFrom") or {}).get("secretKeyRef"):
-            yield from _mention(reference.get("name"), Via.ENV, {reference.get("key", "")})
+            yield from _mention(reference, Via.ENV, {reference.get("key", "")})
     for source in container.get("envFrom") or ():
         if reference := source.get("secretRef"):
-            yield from _mention(reference.get("name"), Via.ENV_FROM, None)
+            yield from _mention(reference, Via.ENV_FROM, None)
 
 
 def _of_volume(volume: Mapping[str, Any]) -> Iterator[_Mention]:
     if source := volume.get("secret"):
-        yield from _mention(source.get("secretName"), Via.VOLUME, _picked(source))
+        yield from _mention({"name": source.get("secretName")}, Via.VOLUME, _picked(source))
     for source in (volume.get("projected") or {}).get("sources") or ():
         if reference := source.get("secret"):
-            yield from _mention(reference.get("name"), Via.PROJECTED, _picked(reference))
+            yield from _mention({"name": reference.get("name")}, Via.PROJECTED, _picked(reference))
 
 
 def _picked(source: Mapping[str, Any]) -> set[str] | None:
@@ -234,6 +239,6 @@ def _picked(source: Mapping[str, Any]) -> set[str] | None:
     return {item.get("key", "") for item in items} if items else None
 
 
-def _mention(secret: str | None, via: Via, keys: set[str] | None) -> Iterator[_Mention]:
-    if secret:
-        yield secret, via, keys
+def _mention(reference: Mapping[str, Any], via: Via, keys: set[str] | None) -> Iterator[_Mention]:
+    if secret := reference.get("name"):
+        yield secret, via, keys, bool(reference.get("optional"))

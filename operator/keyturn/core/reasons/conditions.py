@@ -76,7 +76,7 @@ class ConditionReason(_Reason):
     RESTART_REFUSED = (
         "RestartRefused",
         "WorkloadsCurrent",
-        "the workload opted out of restarts, or is not listed; restart it yourself",
+        "the workload opted out of restarts, is not listed, or is older than the first revision; restart it yourself",
     )
     NOT_RESTARTED = (
         "NotRestartedByKeyturn",

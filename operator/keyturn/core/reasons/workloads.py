@@ -34,7 +34,10 @@ class WorkloadReason(Code):
         "PodLeftBehind",
         "a StatefulSet does not replace a pod that is not ready; the message has the command that deletes it",
     )
-    EARLIER_PODS = "EarlierPods", "pods with earlier values still run or are terminating"
+    EARLIER_PODS = (
+        "EarlierPods",
+        "pods with earlier values still run or are terminating, or pods were created before the Secret had the keys",
+    )
     PODS_UNKNOWN = "PodsUnknown", "pods cannot be listed"
     RELOADING = (
         "Reloading",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import Via, WorkloadState
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.state.state import MAX_FACTS
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
+    "BEFORE_FIRST_KEYS",
     "UNPROVEN",
     "are_newer",
     "asks_for_others",
@@ -39,6 +40,7 @@ __all__ = [
     "had_rolled_back_revision",
     "has_earlier_values",
     "holds_places",
+    "lacks_first_keys",
     "look_again",
     "older_pods",
     "pod_revision",
@@ -52,6 +54,10 @@ __all__ = [
     "was_blocked_before",
 ]
 
+BEFORE_FIRST_KEYS = (
+    "its pods were created before the Secret had the keys, and the first revision restarts no workload; restart it,"
+    " unless its containers have restarted since"
+)
 UNPROVEN = "reads its files again by keyturn.dev/reload: wait; whether it has done so is not proven"
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=1)
 _MAX_NAMED = 3
@@ -158,6 +164,21 @@ def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) 
     """Whether its pod template, by marker and age, has other values of the keys that it consumes."""
     workload = consumer.workload
     return _misses(workload.marked(desired.secret), workload.created, consumer.use, observed)
+
+
+def lacks_first_keys(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether its containers may have started without the keys of the first revision, which restarts no workload.
+
+    A container waits for a missing Secret, or for a key that its environment names, unless they are optional; not for
+    keys that are merged into a Secret of which it reads every key. Files get them from the kubelet.
+    """
+    newest, use = observed.state.newest if observed.state else None, consumer.use
+    if newest is None or (newest.number, newest.reason) != (1, RevisionReason.CREATED) or use is None:
+        return False
+    workload, is_merged = consumer.workload, desired.target_policy.merges and Via.ENV_FROM in use.via
+    if consumer.renewed or workload.marked(desired.secret) is not None:
+        return False
+    return (use.optional or is_merged) and may_precede(workload.created, observed.published)
 
 
 def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tuple[Pod, ...]:

@@ -22,10 +22,12 @@ from keyturn.core.times import may_precede
 
 from .completed_rollouts import was_complete, was_overdue_at_first, was_reported_complete
 from .old_pods import (
+    BEFORE_FIRST_KEYS,
     UNPROVEN,
     asks_for_others,
     brings_pods_back,
     holds_places,
+    lacks_first_keys,
     look_again,
     reloaded_at,
     reloads,
@@ -333,7 +335,13 @@ def _has_failed(workload: Workload, observed: Observed) -> bool:
 
 
 def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
-    """Return the progress of a consumer that needs no restart: current, or waiting for the end of old pods."""
+    """Return the progress of a consumer that needs no restart: current, or waiting for the end of old pods.
+
+    One that has to be restarted by its users counts as behind.
+    """
+    if lacks_first_keys(consumer, observed, desired):
+        earlier = WorkloadReason.EARLIER_PODS
+        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.REFUSED, BEFORE_FIRST_KEYS, earlier)
     pods = _old_pods(consumer, observed, desired)
     if not consumer.workload.settled and brings_pods_back(consumer, observed, desired):
         return _watched(consumer, observed, desired, pods)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,13 +36,13 @@ ENV_FROM = {"envFrom": [{"secretRef": {"name": "db"}}]}
         ),
         pytest.param(
             {"containers": [container(env("db", "user", optional=True))]},
-            (used("db", Via.ENV, keys={"user"}),),
+            (replace(used("db", Via.ENV, keys={"user"}), optional=True),),
             id="env, optional",
         ),
         pytest.param({"containers": [ENV_FROM]}, (used("db", Via.ENV_FROM),), id="envFrom"),
         pytest.param(
             {"containers": [{"envFrom": [{"prefix": "P_", "secretRef": {"name": "db", "optional": True}}]}]},
-            (used("db", Via.ENV_FROM),),
+            (replace(used("db", Via.ENV_FROM), optional=True),),
             id="envFrom, optional, with a prefix",
         ),
         pytest.param({"initContainers": [ENV_FROM]}, (used("db", Via.ENV_FROM),), id="init container"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import Via, WorkloadState
 from keyturn.core.errors import Wait
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.reasons import ErrorReason
@@ -84,6 +84,47 @@ def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Observed:
 def standing_of(at: Observed) -> WorkloadProgress:
     assert at.desired
     return progress_of_workloads(at)[0]
+
+
+# Pods from before the first keys
+
+
+MERGED = {"target": {"creationPolicy": "Merge"}}
+OPTIONAL = replace(use(), optional=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "one", "is_behind"),
+    [
+        pytest.param(MERGED, consumer(), True, id="every key of a Secret that existed"),
+        pytest.param(
+            MERGED, consumer(uses=(use("db", "password", via=(Via.ENV,)),)), False, id="a key it waits for"
+        ),
+        pytest.param(
+            MERGED, consumer(uses=(use(via=(Via.VOLUME,)),)), False, id="files, which the kubelet updates"
+        ),
+        pytest.param(
+            MERGED, consumer(created=PUBLISHED + minutes(1)), False, id="a workload that is younger"
+        ),
+        pytest.param(MERGED, consumer(renewed=True), False, id="pods that are younger"),
+        pytest.param(MERGED, consumer(marker="db=1"), False, id="a restart with the first revision"),
+        pytest.param(MERGED, consumer(uses=()), False, id="listed, without a use"),
+        pytest.param(None, consumer(), False, id="a Secret that it waited for"),
+        pytest.param(None, consumer(uses=(OPTIONAL,)), True, id="a Secret that is optional"),
+    ],
+)
+def test_pods_from_before_the_first_keys_lack_them_and_are_not_restarted(
+    spec: dict[str, Any] | None, one: Consumer, *, is_behind: bool
+) -> None:
+    at = observed(spec, one, state=state(revision(made=BEFORE)), target=target(1))
+    progress = standing_of(at)
+
+    assert (progress.state, progress.turn) == (
+        (WorkloadState.PENDING, Turn.REFUSED) if is_behind else (CURRENT, Turn.DONE)
+    )
+    assert progress.reason == ("EarlierPods" if is_behind else None)
+    assert at.desired
+    assert next_restarts(at, at.desired) == ()
 
 
 # Which pods have earlier values
