@@ -6,7 +6,10 @@ import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.labels import ROTATE
+import pytest
+
+from keyturn.core.labels import OWNER_LABEL, ROTATE
+from keyturn.core.value import Value
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.simulation.test_api_errors import Posted
 
@@ -194,3 +197,76 @@ async def create_foreign(cluster: Cluster) -> None:
     }
     await cluster.create(TARGET.rpartition("/")[0], body)
     await cluster.settle()
+
+
+# A label that another tool removes
+
+
+def unlabel(cluster: Cluster, **changed: Any) -> None:
+    """Let another tool write the Secret without Keyturn's label and annotations."""
+    body = cluster.objects[TARGET]
+    metadata = {name: body["metadata"][name] for name in ("name", "namespace", "uid")}
+    cluster.put(TARGET, {**body, "metadata": metadata | changed.pop("metadata", {}), **changed})
+
+
+@pytest.mark.parametrize("target", [{}, {"creationPolicy": "Merge"}], ids=["created", "merged"])
+async def test_a_label_that_was_removed_is_restored_if_the_record_proves_the_owner(
+    target: dict[str, str],
+) -> None:
+    cluster = Cluster({**SPEC, "target": target})
+    if target:
+        cluster.put(
+            TARGET,
+            {
+                "metadata": {"name": "db", "namespace": "shop", "uid": "u"},
+                "type": "Opaque",
+                "data": {"a": OTHER},
+            },
+        )
+    await cluster.settle()
+    before = cluster.data()
+
+    unlabel(cluster)
+    await cluster.settle()
+
+    assert cluster.objects[TARGET]["metadata"]["labels"][OWNER_LABEL] == "db"
+    assert cluster.data() == before
+    assert condition(cluster, "Ready") == ("True", "Published", "the Secret holds revision 1 with every key")
+
+
+LITERAL: dict[str, Any] = {"data": [{"name": "user", "literal": "shop"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "changed"),
+    [
+        pytest.param(LITERAL, {}, id="an author could guess every value"),
+        pytest.param(SPEC, {"data": {"password": OTHER, "user": "c2hvcA=="}}, id="the value is another one"),
+        pytest.param(
+            SPEC, {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}, id="it has an owner"
+        ),
+    ],
+)
+async def test_a_label_is_not_restored_without_proof(spec: dict[str, Any], changed: dict[str, Any]) -> None:
+    cluster = Cluster(spec)
+    await cluster.settle()
+
+    unlabel(cluster, **changed)
+    before = cluster.objects[TARGET]
+    await cluster.settle()
+
+    stalled = condition(cluster, "Stalled")
+    assert stalled
+    assert stalled[1] == "SecretNotOwned"
+    assert "restore its label keyturn.dev/managed-secret: db if that was removed" in stalled[2]
+    assert cluster.objects[TARGET] == before
+
+
+async def test_a_secret_with_keys_of_others_beside_a_copied_value_is_not_taken() -> None:
+    cluster = Cluster(SPEC)
+    await cluster.settle()
+
+    unlabel(cluster, data=cluster.data() | {"theirs": Value.of_text("theirs").to_base64()})
+    await cluster.settle()
+
+    assert OWNER_LABEL not in cluster.objects[TARGET]["metadata"].get("labels", {})

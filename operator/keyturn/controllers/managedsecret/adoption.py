@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keyturn.api.database import USERNAME
+from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import OVERLAP_ANNOTATION
 from keyturn.core.reasons import ErrorReason
@@ -50,6 +51,7 @@ __all__ = [
     "adopted_values",
     "adopted_without_item",
     "claim",
+    "is_written",
 ]
 
 
@@ -175,6 +177,41 @@ def _stray(data: Mapping[str, Value], kept: Mapping[str, ItemValues]) -> dict[st
     return {
         key: ItemValues("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known
     }
+
+
+def is_written(state: State, desired: Desired, body: Body) -> bool:
+    """Whether only Keyturn can have written a Secret that has lost its label: it is as a recorded revision.
+
+    One of its values must have been generated, because authors choose all others: by literals they could guess the
+    values of a foreign Secret, and take it over.
+    """
+    data, revisions = values_of(body), state.revisions.values()
+    written = [
+        one.published_data(overlapping=overlapping) for one in revisions for overlapping in (False, True)
+    ]
+    is_whole = any(
+        all(key in data and data[key] == value for key, value in one.items())
+        and (desired.target_policy.merges or one.keys() == data.keys())
+        for one in written
+    )
+    return is_whole and any(
+        key in data and data[key] == value
+        for facts in state.facts.revisions
+        if facts.number in state.revisions
+        for name in facts.fresh or ()
+        for key, value in _unguessable(state.revisions[facts.number].values[name]).items()
+    )
+
+
+def _unguessable(kept: ItemValues) -> dict[str, Value]:
+    """Return the secret values of a generated item by key; none if it is made from other values, or no secret."""
+    try:
+        generator = generator_for(Recipe.model_validate_json(kept.recipe))
+    except (Stalled, ValueError):  # of another version
+        return {}
+    if generator.strength() is None:
+        return {}
+    return {kept.keys[name]: value for name, value in kept.outputs.items() if name not in generator.public}
 
 
 def adopted_without_item(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import without_delays
 from keyturn.core.rotation.push import binder_of
@@ -24,7 +25,7 @@ from keyturn.kube.state_secret import unreadable
 from keyturn.kube.target_secret import plausible, target_facts, values_of
 from keyturn.runtime import threadpools
 
-from .adoption import adopted_values
+from .adoption import adopted_values, is_written
 from .compliance import note_values, with_compliance
 from .consumers import with_consumers
 from .former_secrets import with_former_uses
@@ -34,7 +35,7 @@ from .secret_reads import is_left_immutable, versions_of
 from .signers import with_signers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
@@ -226,7 +227,14 @@ def _left(key: ObjectKey, observed: Observed, cache: InformerCache) -> tuple[Lef
 async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state: State | None) -> TargetFacts:
     desired = observed.desired
     facts = target_facts(target, key, observed.uid, desired, state, observed.now)
-    if desired is None or facts.owner or not desired.target_policy.adopts:
+    if desired is None or facts.owner:
+        return facts
+    if state and await _has_lost_label(facts, target, key, observed, desired, state):
+        labels = {**_labels_of(target), OWNER_LABEL: key.name}
+        labelled = {**target, "metadata": {**target["metadata"], "labels": labels}}
+        facts = target_facts(labelled, key, observed.uid, desired, state, observed.now)
+        return replace(facts, has_metadata_of_spec=False)
+    if not desired.target_policy.adopts:
         return facts
     try:
         found = await threadpools.for_tenant(key.namespace, adopted_values, desired, target, state)
@@ -237,6 +245,19 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
     known = [one.data() for one in state.revisions.values()] if state else []
     recorded = all(any(data.get(name) == value for data in known) for name, value in adopted.items())
     return replace(facts, recorded=recorded)
+
+
+async def _has_lost_label(
+    facts: TargetFacts, target: Body, key: ObjectKey, observed: Observed, desired: Desired, state: State
+) -> bool:
+    """Whether the state proves that a Secret without label is our own, and no other tool has it now."""
+    if facts.foreign_owner or facts.filled_by or state.facts.uid != observed.uid:
+        return False
+    return await threadpools.for_tenant(key.namespace, is_written, state, desired, target)
+
+
+def _labels_of(body: Body) -> Mapping[str, str]:
+    return body["metadata"].get("labels") or {}
 
 
 def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:

@@ -35,7 +35,15 @@ from .drift import contest_problem, is_contested, next_repair_time, was_sent
 from .emergency import is_taken_over, published_from, revokes_at_once, waits_for_signer
 from .holders import pod_to_evict
 from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
-from .ownership import adopts_first, check_ownership, not_owned, refuse_change, refuse_managed_account
+from .ownership import (
+    RENAME,
+    adopts_first,
+    check_ownership,
+    not_owned,
+    refuse_change,
+    refuse_managed_account,
+    unlabelled,
+)
 from .publication import was_in_deleted_secret
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
@@ -217,7 +225,8 @@ def _allowed(observed: Observed) -> Desired:
         refuse_managed_account(observed, observed.desired)
     check_ownership(observed, observed.desired)
     if observed.state_is_foreign:
-        raise not_owned(state_name(observed.name), observed.state_owner)
+        remedy = RENAME if observed.state_owner else unlabelled(observed) + RENAME
+        raise not_owned(state_name(observed.name), observed.state_owner, remedy)
     check_record(observed, observed.desired)
     return observed.desired
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait, copied
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.texts import few
 
@@ -14,18 +15,20 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
 
 __all__ = [
+    "RENAME",
     "adopts_first",
     "check_ownership",
     "is_created_again",
     "not_owned",
     "refuse_change",
     "refuse_managed_account",
+    "unlabelled",
 ]
 
 _RETRY_DELAY = timedelta(seconds=5)
-_RENAME = "write another name"
+RENAME = "write another name"
 _RENAME_ONE = "set another target.name in one of the two"
-_ADOPT = f"{_RENAME}, adopt: IfUnowned"
+_ADOPT = f"{RENAME}, adopt: IfUnowned"
 
 
 def check_ownership(observed: Observed, desired: Desired) -> None:
@@ -41,7 +44,7 @@ def check_ownership(observed: Observed, desired: Desired) -> None:
             raise _absent(desired.secret)
         return
     if target.owner != observed.name:
-        _check_foreign(target, desired)
+        _check_foreign(target, desired, observed)
     if target.taken and not adopts_first(observed, desired):
         raise _key_conflict(desired, target)
 
@@ -90,7 +93,13 @@ def is_created_again(desired: Desired) -> bool:
     return not desired.target_policy.immutable and not desired.target_policy.merges
 
 
-def not_owned(secret: str, owner: str | None, remedy: str = _RENAME) -> Stalled:
+def unlabelled(observed: Observed) -> str:
+    """Return the remedy for a Secret without label, which this ManagedSecret may have written."""
+    is_new = observed.state is None and observed.managed.status.revision is None
+    return "" if is_new else f"restore its label {OWNER_LABEL}: {observed.name} if that was removed, "
+
+
+def not_owned(secret: str, owner: str | None, remedy: str = RENAME) -> Stalled:
     """Return the error for a Secret that belongs to another ManagedSecret, or has no known owner.
 
     An owner that exists creates its Secret again when it is deleted.
@@ -103,10 +112,11 @@ def not_owned(secret: str, owner: str | None, remedy: str = _RENAME) -> Stalled:
     )
 
 
-def _check_foreign(target: TargetFacts, desired: Desired) -> None:
+def _check_foreign(target: TargetFacts, desired: Desired, observed: Observed) -> None:
     policy = desired.target_policy
     if target.owner or not (policy.merges or policy.adopts):
-        raise not_owned(desired.secret, target.owner, _RENAME_ONE if target.owner else _ADOPT)
+        remedy = _RENAME_ONE if target.owner else unlabelled(observed) + _ADOPT
+        raise not_owned(desired.secret, target.owner, remedy)
     if target.filled_by:
         raise Stalled(
             ErrorReason.SECRET_NOT_OWNED,

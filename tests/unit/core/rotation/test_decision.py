@@ -246,7 +246,7 @@ def not_owned(
             id="a Secret of another ManagedSecret",
         ),
         pytest.param(
-            observed(state=None, target=None, state_is_foreign=True),
+            observed(state=None, target=None, state_is_foreign=True, status={}),
             not_owned("db-keyturn", "is foreign"),
             id="the state's name is taken",
         ),

@@ -276,6 +276,16 @@ def test_when_all_is_written_the_record_is_bound_and_old_names_are_let_go() -> N
     assert next_step(replace(rest, unreleased_secrets=(first,), target=target(None))) == Publish(1)
 
 
+@pytest.mark.parametrize("is_state", [False, True])
+def test_a_secret_without_label_may_have_lost_it(*, is_state: bool) -> None:
+    found = replace(observed(), state_is_foreign=True) if is_state else observed(target=FOREIGN)
+    new = replace(observed(**NEW), state_is_foreign=True) if is_state else observed(target=FOREIGN, **NEW)
+
+    remedy = "restore its label keyturn.dev/managed-secret: db if that was removed"
+    assert remedy in refusal(found).message
+    assert remedy not in refusal(new).message
+
+
 def test_a_secret_whose_values_would_be_replaced_is_not_adopted() -> None:
     unadoptable = Stalled("KeyConflict", "the Secret 'db' has values that would be replaced")
 
