@@ -102,6 +102,15 @@ def _tracks_nothing(names: tuple[str, ...]) -> tuple[str, str]:
     )
 
 
+_NOT_APPLIED = (
+    "!('kubectl.kubernetes.io/last-applied-configuration' in self)",
+    (
+        "kubectl apply keeps a whole manifest in kubectl.kubernetes.io/last-applied-configuration, with values in"
+        " plain text; remove it from target.template.metadata"
+    ),
+)
+
+
 class TemplateMetadata(Schema):
     """Labels and annotations of the Secret."""
 
@@ -114,7 +123,9 @@ class TemplateMetadata(Schema):
     annotations: dict[str, AnnotationValue] = pydantic.Field(
         default_factory=dict,
         max_length=64,
-        json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED, _tracks_nothing(TRACKING_ANNOTATIONS)),
+        json_schema_extra=rules(
+            QUALIFIED_KEYS, _RESERVED, _tracks_nothing(TRACKING_ANNOTATIONS), _NOT_APPLIED
+        ),
     )
     """Annotations to set on the Secret."""
 

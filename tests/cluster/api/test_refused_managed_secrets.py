@@ -259,6 +259,20 @@ TARGET = {
         )
         for name in TRACKING_ANNOTATIONS
     },
+    "the annotation of kubectl apply": (
+        managed_secret(
+            target={
+                "template": {
+                    "metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}
+                }
+            }
+        ),
+        (
+            "spec.target.template.metadata.annotations: Invalid value: kubectl apply keeps a whole manifest in"
+            " kubectl.kubernetes.io/last-applied-configuration, with values in plain text; remove it from"
+            " target.template.metadata"
+        ),
+    ),
     "a label with a blank": (
         labelled("the team"),
         f"spec.target.template.metadata.labels: Invalid value: {_QUALIFIED}",

@@ -148,3 +148,9 @@ def test_a_rule_names_each_key_by_which_a_gitops_tool_would_prune_the_secret(
 
     (rule,) = [one["rule"] for one in rules_ if names[0] in one["rule"]]
     assert [name for name in names if f"!('{name}' in self)" in rule] == list(names)
+
+
+def test_no_secret_gets_the_annotation_in_which_kubectl_keeps_a_manifest() -> None:
+    rules_ = TemplateMetadata.model_json_schema()["properties"]["annotations"]["x-kubernetes-validations"]
+
+    assert "!('kubectl.kubernetes.io/last-applied-configuration' in self)" in [one["rule"] for one in rules_]
