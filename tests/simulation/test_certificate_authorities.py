@@ -523,3 +523,31 @@ async def test_a_rotation_after_that_of_an_emergency_does_not_trust_the_exposed_
     assert cluster.certificate(TARGET) not in {exposed, rotated}
     assert exposed not in cluster.certificates(TARGET, "ca.crt")
     assert cluster.progress().state is AffectedState.ROLLED_OUT
+
+
+@pytest.mark.parametrize("between", [[], ["middle"]], ids=["directly", "through another one"])
+async def test_cas_that_sign_each_other_are_named(between: list[str]) -> None:
+    cluster, names = Signing(), ["db", "ca", *between]
+
+    def ca_by(issuer: str) -> dict[str, Any]:
+        settings = {"isCA": True, "commonName": "CA", "issuer": {"secretRef": {"name": issuer}}}
+        return spec_of({"certificate": settings})
+
+    for name in between:
+        cluster.add(ObjectKey("shop", name), ca_by("db"))
+    for name, issuer in zip(names[:2], [*names[1:], "db"][:2], strict=True):
+        cluster.respec(paths.managed_secret("shop", name), ca_by(issuer))
+
+    await cluster.run()
+
+    way = "ca by db, db by ca" if not between else "ca by middle, middle by db, db by ca"
+    stalled = next(
+        one for one in cluster.objects[CA_MANAGED]["status"]["conditions"] if one["type"] == "Stalled"
+    )
+    assert (stalled["reason"], stalled["message"]) == (
+        "InvalidIssuer",
+        (
+            f"the certificates of Secrets that do not exist yet are to sign each other ({way}); remove issuer from"
+            " one of them, so that it signs itself"
+        ),
+    )

@@ -26,6 +26,7 @@ from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools
 
 from .adoption import adopted_value_of, adopted_without_item
+from .signers import refuse_circle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -249,7 +250,7 @@ async def _generate_items(
         values={name: kept.outputs for name, kept in made.items()},
         previous=previous,
         trusted=before.outputs if before and previous and not is_exposed else None,
-        issuer=await _issuer(generator, key, context),
+        issuer=await _issuer(generator, desired.secret, key, context),
     )
     return await generate_value(item, item.recipe.text, generator, given, key, generated, context)
 
@@ -280,13 +281,14 @@ def _with_earlier(made: ItemValues, item: Item, before: ItemValues | None, desir
     return replace(made, earlier=dict(before.outputs))
 
 
-async def _issuer(generator: Generator[Any], key: ObjectKey, context: Context) -> Outputs | None:
+async def _issuer(generator: Generator[Any], secret: str, key: ObjectKey, context: Context) -> Outputs | None:
     name = generator.issuer_secret
     if name is None:
         return None
     try:
         return values_of(await context.api.get(paths.secret(key.namespace, name)))
     except errors.NotFound as error:
+        refuse_circle(key.namespace, secret, name, context.cache)
         raise Wait(ErrorReason.ISSUER_NOT_FOUND, absent_issuer(name), _ISSUER_RETRY_DELAY) from error
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedState
+from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.observation.emergency import CREATION_PRECISION
 from keyturn.core.observation.observed import with_facts
+from keyturn.core.reasons import ErrorReason
 from keyturn.generators import generator_for
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
 
-__all__ = ["with_signers"]
+__all__ = ["refuse_circle", "with_signers"]
 
 _LONGEST_WAIT = timedelta(minutes=1)
 """How long a certificate waits for its CA, from the declaration or the start of the process on."""
@@ -56,6 +60,39 @@ def with_signers(
                 _signed(one, items[signer], signer, rotated, goes_first=goes_first) for one in emergencies
             )
     return with_facts(observed, emergencies=emergencies)
+
+
+def refuse_circle(namespace: str, secret: str, issuer: str, cache: InformerCache) -> None:
+    """Check that the Secret of a CA that does not exist yet is not signed by that of its certificate.
+
+    Raises:
+        Stalled: InvalidIssuer, with the Secrets that wait for each other.
+    """
+    if circle := _signing_circle(namespace, secret, issuer, cache):
+        signed = ", ".join(f"{lower} by {upper}" for lower, upper in itertools.pairwise((secret, *circle)))
+        raise Stalled(
+            ErrorReason.INVALID_ISSUER,
+            f"the certificates of Secrets that do not exist yet are to sign each other ({signed}); remove issuer from"
+            " one of them, so that it signs itself",
+        )
+
+
+def _signing_circle(namespace: str, secret: str, issuer: str, cache: InformerCache) -> tuple[str, ...]:
+    """Return the Secrets by which one that signs `secret` would be signed by it, in order; empty without a circle."""
+    ways: list[tuple[str, ...]] = [(issuer,)]
+    known = {issuer}
+    while ways:
+        way = ways.pop()
+        if way[-1] == secret:
+            return way
+        found = [cache.managed(key) for key in cache.managed_with_target(namespace, way[-1])]
+        for managed in (one[0] for one in found if one):
+            for recipe in (item.generate for item in managed.spec.data if item.generate):
+                with contextlib.suppress(Stalled):
+                    above = generator_for(recipe).issuer_secret
+                    ways += [(*way, above)] if above and above not in known else []
+                    known |= {above} if above else set()
+    return ()
 
 
 def _signed_items(

@@ -153,7 +153,7 @@ class ErrorReason(Code):
     )
     INVALID_ISSUER = (
         "InvalidIssuer",
-        "that Secret contains no CA that may sign now",
+        "that Secret contains no CA that may sign now, or waits for the certificate itself",
         "see the message",
     )
     INVALID_KEYS = (
