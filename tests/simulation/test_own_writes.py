@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from keyturn.controllers.event_handlers import EventHandlers
+from keyturn.controllers.managedsecret.observe import observe
 from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.rotation.decision import refusal
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Cluster
@@ -139,3 +142,22 @@ async def test_a_secret_that_another_owns_before_its_release_keeps_its_label() -
     await cluster.settle()
 
     assert cluster.objects[TARGET]["metadata"]["labels"][OWNER_LABEL] == "orders"
+
+
+async def test_the_name_of_a_deleted_secret_is_not_free_while_its_owner_cannot_write_it() -> None:
+    cluster, other = Cluster(copy.deepcopy(SPEC)), replace(KEY, name="other")
+    await cluster.settle()
+    metadata = cluster.objects[MANAGED]["metadata"] | {
+        "name": "other",
+        "uid": "uid-of-other",
+        "generation": 1,
+    }
+    cluster.context.cache.put_managed({"metadata": metadata, "spec": SPEC | {"target": {"name": KEY.name}}})
+    cluster.objects[STATE]["data"]["state"] = ""
+    del cluster.objects[TARGET]
+    cluster.tell()
+
+    observed = await observe(other, cluster.memory, cluster.context)
+
+    assert observed
+    assert "belongs to the ManagedSecret 'db'" in str(refusal(observed))

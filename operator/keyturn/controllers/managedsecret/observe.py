@@ -159,6 +159,8 @@ async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, cont
     if observed.desired and (observed.desired.target_policy.merges or observed.desired.target_policy.adopts):
         secrets.read_always(key, secret)
     target_meta = await secrets.meta(key, secret)
+    if target_meta is None:
+        observed = with_facts(observed, deleted_of=context.cache.other_by_status(key, secret))
     if state_meta and state_meta.owner != key.name:
         return with_facts(observed, state_is_foreign=True, state_owner=state_meta.owner or None)
     versions = versions_of(observed, state_meta, target_meta)

@@ -156,6 +156,8 @@ class Observed:
     """Items whose value the current recipe could not have generated, or whose literal changed."""
     violations: tuple[Violation, ...]
     consumers: tuple[Consumer, ...]
+    deleted_of: str | None = None
+    """The ManagedSecret that had the target by its status, if it is deleted: that one creates it again."""
     holders: Holders | None = None
     """Pods with earlier values that no consumer controls; None if nothing is asserted about them now."""
     unread: Wait | None = None

@@ -42,6 +42,8 @@ def check_ownership(observed: Observed, desired: Desired) -> None:
     if target is None:
         if policy.merges:
             raise _absent(desired.secret)
+        if observed.deleted_of:
+            raise not_owned(desired.secret, observed.deleted_of, _RENAME_ONE)
         return
     if target.owner != observed.name:
         _check_foreign(target, desired, observed)

@@ -152,6 +152,13 @@ class InformerCache:
         found = self._managed.in_statuses(key.namespace).items()
         return {name for one, secret in found if one != key.name for name in (state_name(one), secret)}
 
+    def other_by_status(self, key: ObjectKey, secret: str) -> str | None:
+        """Return another ManagedSecret that has a Secret of this name by its status; None if `key` has it as well."""
+        found = self._managed.in_statuses(key.namespace)
+        if found.get(key.name) == secret:
+            return None
+        return min((name for name, one in found.items() if one == secret), default=None)
+
     def managed_namespaces(self) -> Collection[str]:
         """Return the namespaces with ManagedSecrets."""
         return self._managed.namespaces()

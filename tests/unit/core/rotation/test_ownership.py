@@ -39,6 +39,14 @@ def refusal(found: Observed) -> Stalled | Wait:
     return refused.value
 
 
+def test_the_name_of_a_deleted_secret_stays_that_of_its_owner() -> None:
+    refused = refusal(replace(observed(target=None, **NEW), deleted_of="other"))
+
+    assert refused.message.startswith(
+        "the Secret 'db' belongs to the ManagedSecret 'other' and is not touched"
+    )
+
+
 def test_a_secret_to_merge_into_is_waited_for() -> None:
     refused = refusal(observed(MERGE, target=None, **NEW))
 
