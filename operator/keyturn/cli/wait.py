@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.core.reasons import ErrorReason, WorkloadReason
-from keyturn.core.status.summary import AFTER_THE_ROLLOUT, condition, summary_of
+from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, condition, summary_of
 from keyturn.kube import errors, paths
 from keyturn.runtime.clock import loop_time
 
@@ -109,6 +109,12 @@ def _timed_out(
     if start:
         return f"timed out after {after} waiting for {name}: {start}"
     if not is_taken_up and last.managed.status.rotation is None:
+        refreshed = condition(last.managed, "Refreshed")
+        if refreshed and refreshed.status == "False" and refreshed.reason not in UNDER_WAY_OUTSIDE:
+            return (
+                f"timed out after {after} waiting for {name}: the request waits for the values of a store"
+                f" ({refreshed.message}); see `keyturn status {name}`"
+            )
         return (
             f"timed out after {after} waiting for {name}: the operator has not started the request"
             f" (now {summary.state}); see `keyturn status {name}` and `keyturn check`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 import pytest
 
+from keyturn.api.meta import Condition
 from keyturn.cli import wait
 from keyturn.cli.emergency import status
 from keyturn.cli.managed import found_in
@@ -94,6 +96,29 @@ async def test_a_wait_that_ends_before_the_window_opens_names_it(monkeypatch: py
 
     assert timeout.value.message == (
         "timed out after 15m waiting for auth: it starts at 2026-12-05 01:00:00 UTC"
+    )
+
+
+async def test_a_wait_for_a_store_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    refreshed = {
+        "type": "Refreshed",
+        "status": "False",
+        "reason": "StoreUnreachable",
+        "message": "vault is down",
+    }
+    timed = refreshed | {"lastTransitionTime": "2026-11-24T12:00:00Z"}
+    last = found()
+    status = last.managed.status
+    conditions = [*status.conditions, Condition.model_validate(timed)]
+    status = status.model_copy(update={"conditions": conditions})
+    last = replace(last, managed=last.managed.model_copy(update={"status": status}))
+
+    with pytest.raises(click.ClickException) as timeout:
+        await followed(monkeypatch, last, takes_up=False)
+
+    assert timeout.value.message == (
+        "timed out after 15m waiting for auth: the request waits for the values of a store (vault is down);"
+        " see `keyturn status auth`"
     )
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "WorkloadLine",
     "due_again",
     "notes",
+    "of_stores",
     "pods",
     "pushes",
     "values",
@@ -93,7 +94,7 @@ class Plan:
         foreseen += tuple(Refusal(one.reason, one.message) for one in self.look.absent if self.needs(one))
         said = condition(self.found.managed, "Stalled") if self.is_rotation else None
         known = {one.reason for one in foreseen} | WORKLOAD_FAILED | _RESOLVED
-        known |= {one.reason for one in _of_stores(self.found.managed)}  # which does not prevent a rotation
+        known |= {one.reason for one in of_stores(self.found.managed)}  # which does not prevent a rotation
         if said is None or said.status != "True" or said.reason in known:
             return foreseen
         return (*foreseen, Refusal(said.reason, said.message))
@@ -293,7 +294,7 @@ def notes(plan: Plan) -> Iterator[str]:
     for absent in plan.look.absent:
         if not plan.needs(absent):
             yield absent.message
-    for said in _of_stores(plan.found.managed):
+    for said in of_stores(plan.found.managed):
         yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
     yield from _doubts(plan)
     yield from plan.look.blind_spots
@@ -322,7 +323,7 @@ def _of_account(plan: Plan) -> Iterator[str]:
     )
 
 
-def _of_stores(managed: ManagedSecret) -> list[Condition]:
+def of_stores(managed: ManagedSecret) -> list[Condition]:
     """Return the conditions about failing stores."""
     said = [condition(managed, type_) for type_ in _WHAT_IS_KEPT]
     return [one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE]

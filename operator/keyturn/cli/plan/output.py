@@ -20,6 +20,7 @@ from .model import (
     WorkloadLine,
     due_again,
     notes,
+    of_stores,
     pods,
     pushes,
     values,
@@ -138,7 +139,11 @@ def _fact(name: str, text: str) -> str:
 
 def _start(plan: Plan) -> str:
     starts, now = plan.foresight.starts, plan.now.now
-    return "at once" if starts <= now else f"{until(starts, now)}, at {clock(starts)}, when a window opens"
+    if starts > now:
+        return f"{until(starts, now)}, at {clock(starts)}, when a window opens"
+    if any(one.type == "Refreshed" for one in of_stores(plan.found.managed)):
+        return "at once, unless the spec has a value that no store has given yet: then when the store answers"
+    return "at once"
 
 
 def _scheduled(plan: Plan, summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""What a plan says of the account of a database server."""
+"""What a plan says of the account of a database server, and of a store that does not answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
+from keyturn.cli.options import Output
 from keyturn.cli.plan.estimate import Makers
 from keyturn.cli.plan.model import Plan, notes
 from keyturn.cli.plan.observe import PlanObservation
+from keyturn.cli.plan.output import print_plans
 from keyturn.cli.plan.simulate import foresee
 from tests.unit.core import accounts
 from tests.unit.core.builders import MADE, PASSWORD
@@ -62,3 +64,13 @@ def test_a_refused_login_is_no_refusal_of_a_rotation(reason: str, *, is_refused:
     said = {"type": "Stalled", "status": "True", "reason": reason, "message": "", "lastTransitionTime": MADE}
 
     assert plan(None, said).is_refused is is_refused
+
+
+def test_a_rotation_may_wait_for_a_store(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"type": "Refreshed", "status": "False", "reason": "StoreUnreachable", "message": ""}
+
+    print_plans([plan(None, said | {"lastTransitionTime": MADE})], Output.TABLE, are_many=False)
+
+    assert "Starts       at once, unless the spec has a value that no store has given yet" in (
+        capsys.readouterr().out
+    )
