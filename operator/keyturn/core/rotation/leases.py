@@ -130,7 +130,8 @@ def unrevoked(observed: Observed) -> UnrevokedLeases | None:
     message = (
         f"the lease of {last.where}{others} could not be revoked, so the earlier credentials are valid until"
         f" {clock(last.ends)} unless you revoke it at the store; if you have, annotate the ManagedSecret with"
-        f" {LEASES_REVOKED} and the time, not before {since:%Y-%m-%dT%H:%M:%SZ}: {refusal_of(last, observed)}"
+        f" {LEASES_REVOKED} and the time, not before {since:%Y-%m-%dT%H:%M:%SZ}"
+        f"{_flaw_of_statement(observed, since)}: {refusal_of(last, observed)}"
     )
     return UnrevokedLeases(count=len(refused), valid_until=to_second(last.ends), since=since, message=message)
 
@@ -156,6 +157,19 @@ def stated_at(observed: Observed) -> datetime | None:
     """
     stated = time_of(observed.managed.metadata.annotations.get(LEASES_REVOKED))
     return stated if stated and stated <= observed.now + _MAX_AHEAD else None
+
+
+def _flaw_of_statement(observed: Observed, since: datetime) -> str:
+    """Return why the present annotation does not count; empty if there is none, or if it counts."""
+    written = observed.managed.metadata.annotations.get(LEASES_REVOKED)
+    if written is None:
+        return ""
+    stated = time_of(written)
+    if stated is None:
+        return " (its present value is no time with a time zone)"
+    if stated_at(observed) is None:
+        return " (its present value is in the future)"
+    return " (its present value is before that)" if stated < since else ""
 
 
 def _is_stated(lease: StoreLease, observed: Observed) -> bool:

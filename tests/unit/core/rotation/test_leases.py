@@ -15,7 +15,7 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled, RevocationProblem
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.leases import next_lease_revocation, next_lease_revocation_time
+from keyturn.core.rotation.leases import next_lease_revocation, next_lease_revocation_time, unrevoked
 from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, GoBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.lease import StoreLease
@@ -237,6 +237,25 @@ def test_what_a_person_states_to_have_revoked_is_no_longer_recorded(
 
 
 REPORT: dict[str, Any] = {"count": 1, "validUntil": OLD.ends, "since": NOW, "message": "Status403"}
+
+
+@pytest.mark.parametrize(
+    ("text", "flaw"),
+    [
+        pytest.param("yesterday", " (its present value is no time with a time zone)", id="no time"),
+        pytest.param("2026-11-24T12:00:00", " (its present value is no time with a time zone)", id="no zone"),
+        pytest.param("2026-11-24T12:05:01Z", " (its present value is in the future)", id="future"),
+        pytest.param("2026-11-24T11:59:59Z", " (its present value is before that)", id="before"),
+    ],
+)
+def test_a_statement_that_does_not_count_is_reported_with_its_flaw(text: str, flaw: str) -> None:
+    problem = {OLD.id: RevocationProblem(NOW + minutes(5), "Status403: no right", NOW)}
+    report = unrevoked(at_rest(OLD, NEW, revocation_problems=problem, annotations={LEASES_REVOKED: text}))
+
+    assert report is not None
+    assert f"and the time, not before 2026-11-24T12:00:00Z{flaw}: Status403" in report.message
+
+
 AT_20: dict[str, Any] = {"annotations": {LEASES_REVOKED: "2026-11-24T12:20:00Z"}, "now": NOW + minutes(21)}
 
 
