@@ -440,6 +440,22 @@ async def test_a_workload_that_reloads_is_not_done_before_it_is_restarted() -> N
     assert progress(cluster).state is AffectedState.ROLLED_OUT
 
 
+async def test_a_pulled_password_in_a_registry_login_is_not_rotated() -> None:
+    password = {"name": "password", "from": {"storeRef": {"name": "vault"}, "remoteRef": {"key": API}}}
+    login = {"registry": "r.example", "username": "u", "passwordFrom": {"name": "password"}}
+    cluster = StoreCluster({"data": [password, {"name": "login", "generate": {"dockerConfig": login}}]})
+    await cluster.settle()
+    before = cluster.data()
+    cluster.now += timedelta(days=1)
+
+    await declare(cluster)
+
+    assert cluster.data() == before
+    told = progress(cluster)
+    assert (told.state, told.revision) == (AffectedState.NOTHING_TO_ROTATE, None)
+    assert told.message == "to be rotated at its store: password (vault)"
+
+
 # Values from before the declaration under another key
 
 OTHER_KEY = [{**PASSWORD[0], "keys": {"value": "PASSWORD"}}]

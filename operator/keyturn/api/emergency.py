@@ -125,6 +125,8 @@ class AffectedSecret(Schema):
     """When no pod, store or database login had earlier values any more."""
     message: str | None = pydantic.Field(None, max_length=1024)
     """What it waits for, or the manual action that is required."""
+    elsewhere: int | None = None
+    """How many of its values are to be rotated elsewhere: at their stores, or in the adopted Secret."""
     logins: list[AffectedLogin] | None = pydantic.Field(None, max_length=8)
     """The database logins with exposed passwords, and when the server was proven to refuse each."""
 

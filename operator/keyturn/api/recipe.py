@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from .choice import Choice
 
-__all__ = ["Recipe"]
+__all__ = ["FORMS", "Recipe"]
+
+FORMS = frozenset({"dockerConfig"})
+"""Generators that write the value of another item in another form, and have no secret of their own."""
 
 
 class Recipe(Choice):

@@ -160,6 +160,10 @@ class DataFrom(Schema):
     deletion_policy: DeletionPolicy | None = None
     """Retain (the default) keeps a property in the Secret when the store no longer has it, Delete removes it."""
 
+    @property
+    def deletes(self) -> bool:
+        return self.deletion_policy is DeletionPolicy.DELETE
+
 
 class PushTo(Schema):
     """A key of a store that receives the generated and literal values."""

@@ -848,6 +848,55 @@ def test_the_status_of_an_emergency_has_its_contacts(api: FakeApi, console: Cons
     assert document["contacts"] == {"On-Call": "+1-555-0100"}
 
 
+def test_late_stages_of_an_emergency_are_marked(api: FakeApi, console: Console) -> None:
+    started = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=25)
+    api.put(
+        {
+            "kind": "EmergencyRotation",
+            "metadata": {
+                "name": "inc-8",
+                "namespace": "shop",
+                "uid": "uid-8",
+                "creationTimestamp": started.isoformat(),
+            },
+            "spec": {"reason": "a leak", "names": ["auth"]},
+            "status": {
+                "rotatedAt": (started + timedelta(seconds=5)).isoformat(),
+                "servicesUpdatedAt": (started + timedelta(hours=2)).isoformat(),
+            },
+        }
+    )
+
+    done = console.run("emergency", "status", "inc-8")
+
+    assert done.returncode == 3
+    row = " ".join(done.stdout.splitlines()[1].split())
+    assert "after 5s after 2h (late) overdue -" in row
+
+
+def test_an_emergency_with_values_of_a_store_ends_with_3_until_it_is_closed(
+    api: FakeApi, console: Console
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0).isoformat()
+    body: dict[str, Any] = {
+        "kind": "EmergencyRotation",
+        "metadata": {"name": "inc-8", "namespace": "shop", "uid": "uid-8", "creationTimestamp": now},
+        "spec": {"reason": "a leak", "names": ["auth"]},
+        "status": {
+            "rotatedAt": now,
+            "servicesUpdatedAt": now,
+            "accessAuditAt": now,
+            "secrets": [{"name": "auth", "state": "NothingToRotate", "elsewhere": 1}],
+        },
+    }
+    api.put(body)
+    assert console.run("emergency", "status").returncode == 3
+
+    body["status"]["documentedAt"] = now
+    api.put(body)
+    assert console.run("emergency", "status").returncode == 0
+
+
 def test_an_emergency_whose_status_cannot_be_read_hides_no_other(api: FakeApi, console: Console) -> None:
     for name, rotated in (("inc-8", "0000-01-01T00:00:00Z"), ("inc-9", "2026-11-01T00:00:00Z")):
         api.put(

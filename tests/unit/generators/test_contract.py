@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn import generators
-from keyturn.api.recipe import Recipe
+from keyturn.api.recipe import FORMS, Recipe
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.generators import discover, make
@@ -54,6 +54,11 @@ def secrets_of(generator: Generator[Any]) -> list[str]:
 def test_each_file_brings_one_generator() -> None:
     files = {info.name for info in pkgutil.iter_modules(generators.__path__)}
     assert len(discover()) == len([name for name in files - {"base"} if not name.startswith("_")])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_generator_that_needs_another_item_has_no_secret_of_its_own(kind: str) -> None:
+    assert bool(generator_of(kind).needs) == (kind in FORMS)
 
 
 def test_they_are_found_in_alphabetical_order() -> None:

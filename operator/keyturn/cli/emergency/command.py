@@ -127,7 +127,8 @@ def status_command(
 ) -> None:
     """Show the progress of every incident; with INCIDENT, also which of its secrets are not done.
 
-    Ends with 0 if no manual action is required, and with 3 if it is, or if a deadline is missed.
+    Ends with 0 if no manual action is required, and with 3 if it is, if a deadline is missed, or while values are to
+    be rotated elsewhere, such as at their stores, and the incident is not closed.
     """
     from keyturn.cli import cluster
 

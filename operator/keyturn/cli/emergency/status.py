@@ -14,8 +14,9 @@ from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names
 from keyturn.cli.text import NOTHING, clock, length, room, table, until
 from keyturn.controllers.emergency.report_configmap import FILE
+from keyturn.core.emergency.deadlines import deadlines_of
 from keyturn.core.emergency.facts import report_name, who_acknowledges
-from keyturn.core.emergency.status import open_stages
+from keyturn.core.emergency.status import needs_a_person, open_stages
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.parsing import parse
@@ -52,7 +53,7 @@ async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Out
         print_lines(_table(found, now, output))
         if incident:
             print_lines(*_contacts(found), *_details(found), *_logins(found))
-    return any(_needs_a_person(one, now) for one in found)
+    return any(needs_a_person(one, now) for one in found)
 
 
 async def acknowledge(
@@ -189,11 +190,6 @@ def _overdue(one: EmergencyRotation, now: datetime) -> list[str]:
     return [stage for stage, due in open_stages(one).items() if due < now]
 
 
-def _needs_a_person(one: EmergencyRotation, now: datetime) -> bool:
-    stalled = [said for said in one.status.conditions if (said.type, said.status) == ("Stalled", "True")]
-    return bool(stalled or _overdue(one, now))
-
-
 # Text
 
 
@@ -205,14 +201,21 @@ def _table(found: Iterable[EmergencyRotation], now: datetime, output: Output) ->
 
 def _cells(one: EmergencyRotation, now: datetime, output: Output) -> list[str]:
     status, started = one.status, one.metadata.creation_timestamp or now
-    stamps = (status.rotated_at, status.services_updated_at, status.access_audit_at, status.documented_at)
+    deadlines, late = deadlines_of(started), _overdue(one, now)
     due = min(open_stages(one).values(), default=None)
     wide = [one.spec.incident or "", one.spec.reason] if output is Output.WIDE else []
     return [
         one.metadata.namespace,
         one.metadata.name,
         status.progress or NOTHING,
-        *(f"after {length(stamp - started)}" if stamp else NOTHING for stamp in stamps),
+        *(
+            f"after {length(stamp - started)}{' (late)' if stamp > deadlines[stage] else ''}"
+            if stamp
+            else "overdue"
+            if stage in late
+            else NOTHING
+            for stage, stamp in status.stage_times.items()
+        ),
         until(due, now),
         *wide,
     ]
@@ -292,13 +295,14 @@ def _document(one: EmergencyRotation, now: datetime) -> dict[str, Any]:
         "documentedAt": status.documented_at,
         "deadlines": open_stages(one),
         "overdue": _overdue(one, now),
-        "needsAPerson": _needs_a_person(one, now),
+        "needsAPerson": needs_a_person(one, now),
         "secrets": [
             {
                 "name": secret.name,
                 "state": secret.state,
                 "revision": secret.revision,
                 "message": secret.message,
+                "elsewhere": secret.elsewhere or 0,
                 "logins": [
                     {
                         "login": login.login,

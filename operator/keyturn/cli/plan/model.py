@@ -160,9 +160,9 @@ def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
         return "Keep", "a literal"
     if item.source is not None:
         return "Keep", "read again on its own schedule"
-    if plan.foresight.number is None or item.is_login:
+    if plan.foresight.number is None or item.is_login or item.name in desired.rotates:
         return "Keep", ""
-    return "Keep", "" if item.name in desired.rotates else "not in rotation.only"
+    return "Keep", "not in rotation.only" if item.is_generated else "changes with another item"
 
 
 def _source(item: Item) -> str:

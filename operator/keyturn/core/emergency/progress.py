@@ -10,6 +10,7 @@ from keyturn.api.emergency import AffectedState
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED
+from keyturn.core.observation.emergency import CREATION_PRECISION
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.emergency import (
     asked_at,
@@ -107,13 +108,17 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
     progress = Affected(
         AffectedState.PENDING,
         workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
-        pulled=tuple(f"{item.name} ({item.source.ref.name})" for item in desired.pulled if item.source),
+        pulled=tuple(
+            f"{item.name} ({item.source.ref.name})"
+            for item in desired.pulled
+            if item.source and item.name not in _replaced_by_lease(emergency, observed)
+        ),
         literals=tuple(item.name for item in desired.items if item.literal is not None),
         found=_found_keys(observed),
         logins=exposed_logins(emergency, observed, error),
         authority=_authority_time(emergency, observed, desired),
     )
-    if not any(item.recipe for item in desired.items):
+    if not any(item.is_generated for item in desired.items):
         return _without_generated_values(progress, emergency, observed, desired, error)
     renewed = renewed_by(emergency, observed, desired)
     if renewed is None or not _was_published_since(renewed, observed):
@@ -167,12 +172,16 @@ def _without_generated_values(
             waits = _with_points(progress, points)
             is_progress = waits.state is AffectedState.ROTATED
             return replace(waits, state=AffectedState.PENDING) if is_progress else waits
-    message = _elsewhere(progress) or f"written in the spec: {', '.join(progress.literals)}"
-    return replace(
-        progress,
-        state=AffectedState.NOTHING_TO_ROTATE,
-        message=_with_statement(message, emergency, observed),
-    )
+    message = _elsewhere(progress)
+    if message is None and progress.literals:
+        message = f"written in the spec: {', '.join(progress.literals)}"
+    message = _with_statement(message, emergency, observed)
+    current = observed.current
+    if current is not None and _replaced_by_lease(emergency, observed) and not _elsewhere(progress):
+        published = published_at(current, observed) or current.made
+        done = AffectedState.ROLLED_OUT
+        return replace(progress, state=done, message=message, revision=current.number, rotated=published)
+    return replace(progress, state=AffectedState.NOTHING_TO_ROTATE, message=message)
 
 
 def _with_places(progress: Affected, observed: Observed, desired: Desired) -> Affected:
@@ -353,6 +362,17 @@ def _previous_login(observed: Observed, desired: Desired) -> str | None:
     return f"the previous login {', '.join(logins)} is to be closed" + (
         f": {problem.message}" if problem else ""
     )
+
+
+def _replaced_by_lease(emergency: Emergency, observed: Observed) -> frozenset[str]:
+    """Return the items whose dynamic credentials were issued since the declaration."""
+    state = observed.state
+    if state is None:
+        return frozenset()
+    provable = emergency.started + CREATION_PRECISION
+    before = (one.number for one in state.revisions if one.made < provable)
+    exposed = frozenset[str]().union(*(state.leases_by_revision.get(number, ()) for number in before))
+    return frozenset(item for item, lease in state.leases_by_item.items() if lease not in exposed)
 
 
 def _leased(observed: Observed) -> str | None:

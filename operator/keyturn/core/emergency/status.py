@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KEPT_ROWS",
     "is_done",
+    "needs_a_person",
     "open_stages",
     "rows_of",
     "status_of",
@@ -88,6 +89,7 @@ def _row(
         else None,
         updated_at=to_second(updated) if affected.state.is_done else None,
         message=affected.message[:MAX_MESSAGE] if affected.message else None,
+        elsewhere=len(affected.pulled) + len(affected.found) or None,
         logins=kept_logins((before.logins if before else None) or (), affected.logins),
     )
 
@@ -152,6 +154,18 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
 def is_done(status: EmergencyRotationStatus) -> bool:
     """Whether no stage is open."""
     return status.due_at is None
+
+
+def needs_a_person(emergency: EmergencyRotation, now: datetime) -> bool:
+    """Whether a deadline is missed, something is stalled, or values are to be rotated elsewhere.
+
+    By the clock, because a stopped operator updates no status. The last acknowledgement closes the incident.
+    """
+    waiting, status = open_stages(emergency), emergency.status
+    if any(due < now for due in waiting.values()):
+        return True
+    is_stalled = any((said.type, said.status) == ("Stalled", "True") for said in status.conditions)
+    return is_stalled or ("Documented" in waiting and any(row.elsewhere for row in status.secrets))
 
 
 def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:
@@ -247,9 +261,13 @@ def _rotated(found: EmergencyFacts) -> ConditionVerdict:
     count = f"{len(made_here) - len(waits)} of {len(made_here)} secrets are rotated"
     if elsewhere:
         count += f", {elsewhere} to be rotated elsewhere, because none of its values is generated"
+    if values := sum(row.elsewhere or 0 for row in found.rows):
+        count += f"; values to be rotated at their stores or in an adopted Secret: {values}"
     if found.rows and not waits:
         return ConditionVerdict(
-            "True", EmergencyReason.TURN_ELSEWHERE if elsewhere else EmergencyReason.ALL_ROTATED, count
+            "True",
+            EmergencyReason.TURN_ELSEWHERE if elsewhere or values else EmergencyReason.ALL_ROTATED,
+            count,
         )
     return ConditionVerdict(
         "False", EmergencyReason.ROTATING if waits else _reason_without_rows(found), count + _first_of(waits)

@@ -269,7 +269,7 @@ class EmergencyReason(_Reason):
     TURN_ELSEWHERE = (
         "TurnElsewhere",
         "Rotated",
-        "some secrets have no generated value, so they must be rotated elsewhere; all others are rotated",
+        "every generated value is rotated; others are to be rotated elsewhere, such as at their stores",
     )
     ROLLING_OUT = (
         "RollingOut",

@@ -182,7 +182,7 @@ def _asks(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
     if (
         observed.state is None
         or is_target_immutable(observed)
-        or not any(item.recipe for item in desired.items)
+        or not any(item.is_generated for item in desired.items)
     ):
         return False
     return renewed_by(emergency, observed, desired) is None
@@ -259,7 +259,7 @@ def _generated_keys(state: StateFacts, desired: Desired) -> dict[str, set[str]]:
     return {
         item.name: set(state.keys[item.name].values()) - state.templates.keys()
         for item in desired.items
-        if item.recipe and item.name in state.names
+        if item.is_generated and item.name in state.names
     }
 
 

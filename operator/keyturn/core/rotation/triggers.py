@@ -425,7 +425,7 @@ def overdue_time(observed: Observed) -> datetime | None:
 
 def rotates_nothing(desired: Desired) -> bool:
     """Whether no rotation can change a value, because all are literal or pulled."""
-    return not desired.target_policy.immutable and not any(item.recipe for item in desired.items)
+    return not desired.target_policy.immutable and not any(item.is_generated for item in desired.items)
 
 
 def _renewal_of(life: Validity, desired: Desired, now: datetime) -> datetime:

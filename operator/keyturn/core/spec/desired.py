@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyturn.api.database import USERNAME
+from keyturn.api.recipe import FORMS
 from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
 from keyturn.api.rotation import AppliedBy
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from keyturn.api.rollout import FailFast
     from keyturn.api.rotation import Cadence
     from keyturn.api.secretclass import SecretClass
-    from keyturn.api.source import DataFrom
 
     from .database import DatabaseDesired
     from .store_refs import Destination, Source
@@ -314,7 +314,7 @@ def _check_type(desired: Desired) -> None:
 
 
 def _rotates(managed: ManagedSecret, items: tuple[Item, ...]) -> frozenset[str]:
-    generated = frozenset(item.name for item in items if item.recipe)
+    generated = frozenset(item.name for item in items if item.is_generated)
     only = managed.spec.rotation.only if managed.spec.rotation else None
     return generated if only is None else generated & frozenset(only)
 
@@ -350,6 +350,11 @@ class Item:
     """Its value is the login of the database account whose password the revision has."""
 
     @property
+    def is_generated(self) -> bool:
+        """Whether it has a value of its own that a rotation replaces."""
+        return self.recipe is not None and self.recipe.kind not in FORMS
+
+    @property
     def spreads(self) -> bool:
         """Whether it writes one key for each property of the store's key (dataFrom)."""
         return self.source is not None and self.source.spreads
@@ -376,7 +381,7 @@ def items_of(
         written += (_login_item(password),)
     _check_keys_distinct(written)
     spread = tuple(
-        Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every), deletes=_deletes(every))
+        Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every), deletes=every.deletes)
         for place, every in enumerate(managed.spec.data_from or ())
     )
     return written + spread
@@ -411,10 +416,6 @@ def _password_of(database: DatabaseDesired, items: tuple[Item, ...]) -> Item:
 def _login_item(password: Item) -> Item:
     """Return the item `username`, which changes with the password and is kept as long."""
     return Item(USERNAME, None, None, {VALUE: USERNAME}, keep_previous=password.keep_previous, is_login=True)
-
-
-def _deletes(every: DataFrom) -> bool:
-    return every.deletion_policy is DeletionPolicy.DELETE
 
 
 def _item(

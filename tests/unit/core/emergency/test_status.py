@@ -20,7 +20,15 @@ from keyturn.api.emergency import (
 from keyturn.core.emergency.deadlines import NEAR
 from keyturn.core.emergency.facts import EmergencyFacts, who_acknowledges
 from keyturn.core.emergency.progress import Affected
-from keyturn.core.emergency.status import KEPT_ROWS, is_done, open_stages, rows_of, status_of, wake_up
+from keyturn.core.emergency.status import (
+    KEPT_ROWS,
+    is_done,
+    needs_a_person,
+    open_stages,
+    rows_of,
+    status_of,
+    wake_up,
+)
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 
@@ -199,6 +207,48 @@ def test_what_is_to_be_turned_elsewhere_hides_nothing_that_waits(incident: Incid
     assert status.progress == "0/1"
     assert verdicts(status)["Rotated"] == ("False", "Rotating")
     assert message(status, "Rotated").startswith("0 of 1 secrets are rotated, 1 to be rotated elsewhere")
+
+
+PULLED = replace(ROLLED_OUT, pulled=("api-key (vault)", "token (vault)"), found=("smtp",))
+
+
+def test_values_to_be_rotated_at_their_stores_are_counted_also_next_to_generated_ones(
+    incident: Incident,
+) -> None:
+    status = incident.look(after(seconds=7), {"db": PULLED})
+
+    assert [row.elsewhere for row in status.secrets] == [3]
+    assert verdicts(status)["Rotated"] == ("True", "TurnElsewhere")
+    assert message(status, "Rotated") == (
+        "1 of 1 secrets are rotated; values to be rotated at their stores or in an adopted Secret: 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "is_needed"),
+    [
+        pytest.param(ROLLED_OUT, False, id="in time"),
+        pytest.param(PULLED, True, id="values to be rotated elsewhere"),
+        pytest.param(FAILED, True, id="stalled"),
+    ],
+)
+def test_a_person_is_needed_for_what_keyturn_cannot_do(
+    found: Affected,
+    is_needed: bool,  # noqa: FBT001
+    incident: Incident,
+) -> None:
+    emergency = declared(incident.look(after(seconds=7), {"db": found}))
+
+    assert needs_a_person(emergency, after(minutes=2)) is is_needed
+    assert needs_a_person(emergency, after(hours=25)), "a deadline is missed"
+
+
+def test_no_person_is_needed_once_the_incident_is_closed(incident: Incident) -> None:
+    status = incident.look(after(seconds=7), {"db": PULLED}).model_copy(
+        update={"access_audit_at": after(minutes=1), "documented_at": after(minutes=1)}
+    )
+
+    assert not needs_a_person(declared(status), after(hours=50))
 
 
 # The deadlines

@@ -1064,6 +1064,71 @@ def test_what_was_found_in_an_adopted_secret_is_named() -> None:
     assert pulled.message == f"to be rotated at its store: api-key (vault); {stays}"
 
 
+def registry(password: str) -> dict[str, Any]:
+    return {"name": "docker", "generate": {"dockerConfig": {"passwordFrom": {"name": password}}}}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        pytest.param(API_KEY, "to be rotated at its store: api-key (vault)", id="pulled"),
+        pytest.param({"name": "api-key", "literal": "x"}, "written in the spec: api-key", id="literal"),
+    ],
+)
+def test_a_value_in_another_form_is_not_rotated_if_its_source_is_not(
+    source: dict[str, Any], message: str
+) -> None:
+    spec = {"data": [source, registry("api-key")]}
+    found = look(spec, state=state(names=("api-key", "docker"), refreshed=NOW))
+
+    told = far(found)
+    assert (told.state, told.revision, told.message) == (AffectedState.NOTHING_TO_ROTATE, None, message)
+    assert reason_of(found) is None
+
+
+def test_a_value_in_another_form_is_rotated_with_its_source() -> None:
+    spec = {"data": [PASSWORD, registry("password")]}
+    names = ("password", "docker")
+    assert reason_of(look(spec, state=state(names=names))) == asked(*names)
+
+    renewed = revision(2, RevisionReason.EMERGENCY, made=NOW, changed=names, fresh=frozenset(names))
+    served = {**SERVED, "state": state(renewed, revision(1), names=names)}
+    assert far(look(spec, **served)).state is AffectedState.ROLLED_OUT
+
+
+def leased(made: datetime, **others: Any) -> Any:
+    """Make a state whose current revision has a dynamic credential that is issued for it."""
+    return state(
+        revision(2, "Refreshed", made=made, changed=["api-key"]),
+        revision(1),
+        names=("api-key",),
+        refreshed=NOW,
+        leases_by_item={"api-key": "creds/2"},
+        leases_by_revision={1: frozenset({"creds/1"}), 2: frozenset({"creds/2"})},
+        **others,
+    )
+
+
+def test_dynamic_credentials_that_are_replaced_are_rotated() -> None:
+    served = {"target": target(2, published=NOW), "status": {"revision": 2}}
+
+    assert far(look(PULLED, state=leased(NOW), **served)) == Affected(AffectedState.ROLLED_OUT, 2, NOW)
+    kept = far(look(PULLED, state=leased(STARTED), **served))
+    assert (kept.state, kept.message) == (
+        AffectedState.NOTHING_TO_ROTATE,
+        "to be rotated at its store: api-key (vault)",
+    )
+
+
+def test_dynamic_credentials_do_not_rotate_what_is_next_to_them() -> None:
+    other = {**API_KEY, "name": "token"}
+    served = {"target": target(2, published=NOW), "status": {"revision": 2}}
+    known = leased(NOW, keys={"api-key": {"value": "api-key"}, "token": {"value": "token"}})
+    told = far(look({"data": [API_KEY, other]}, state=known, **served))
+
+    assert (told.state, told.pulled) == (AffectedState.NOTHING_TO_ROTATE, ("token (vault)",))
+
+
 PULLED = {"data": [API_KEY]}
 NOT_ANSWERED = Wait("Unreachable", "the store does not answer", minutes(1))
 

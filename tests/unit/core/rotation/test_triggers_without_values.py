@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
 
 PULLED: dict[str, Any] = {"data": [API_KEY]}
+REGISTRY = {"name": "docker", "generate": {"dockerConfig": {"passwordFrom": {"name": "api-key"}}}}
 ASKED = {ROTATE: "now"}
 HANDLED = state(triggers=Triggers(annotation="now", last="now"), names=("api-key",))
 
@@ -46,6 +47,7 @@ def looked(spec: dict[str, Any], **others: Any) -> Observed:
         pytest.param({"data": [USERNAME]}, True, id="given"),
         pytest.param({"data": [API_KEY, USERNAME]}, True, id="pulled and given"),
         pytest.param({"data": [API_KEY, PASSWORD]}, False, id="pulled and made"),
+        pytest.param({"data": [API_KEY, REGISTRY]}, True, id="pulled, and that in another form"),
         pytest.param(
             {"data": [API_KEY], "target": {"immutable": True}}, False, id="immutable says so itself"
         ),
