@@ -65,6 +65,19 @@ USERS: dict[str, list[Body]] = {
 }
 
 
+_DECLARES = may("keyturn.dev", "emergencyrotations", "create")
+# What a user may do in the namespace shop who may not write ManagedSecrets.
+OTHERS: dict[str, list[Body]] = {
+    "alarmist": [_DECLARES, may("", "secrets", "update", names=_OWN)],
+    "alarmist-of-secrets": [_DECLARES, may("", "secrets", "update")],
+    "alarmist-of-managedsecrets": [
+        _DECLARES,
+        may("keyturn.dev", "managedsecrets", "patch"),
+        may("", "pods/eviction", "create"),
+    ],
+}
+
+
 def bound(name: str, user: str, role: str, kind: str = "Role", *, everywhere: bool = False) -> Body:
     metadata = {"name": name} | ({} if everywhere else {"namespace": "shop"})
     return {
@@ -78,10 +91,11 @@ def bound(name: str, user: str, role: str, kind: str = "Role", *, everywhere: bo
 
 def rights() -> Iterator[Body]:
     """Give each user its rights, and GitOps tools those that they come with."""
-    for user, rules in USERS.items():
+    given = {user: [_OURS, *rules] for user, rules in USERS.items()} | OTHERS
+    for user, rules in given.items():
         name = f"authors-{user}"
         metadata = {"name": name, "namespace": "shop"}
-        yield {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": [_OURS, *rules]}
+        yield {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": rules}
         yield bound(name, user, name)
     yield bound("authors-edit", "editor", "edit", "ClusterRole")
     # As Argo CD's own manifests have it (ClusterRole argocd-application-controller).
@@ -106,8 +120,12 @@ def kubectl(cluster_wide: Installation) -> Iterator[Kubectl]:
     kubectl, given = cluster_wide.kubectl, {"apiVersion": "v1", "kind": "List", "items": list(rights())}
     kubectl("apply", "-f", "-", given=given)
     eventually(lambda: refusal(kubectl, "author", managed()) != "", "the policies")
+    eventually(lambda: refusal(kubectl, "alarmist", emergency()) != "", "the policy for emergencies")
     eventually(lambda: refusal(kubectl, "editor", managed()) == "", "the rights")
     eventually(lambda: refusal(kubectl, "issuer", store(VAULT)) == "", "the other rights")
+    eventually(
+        lambda: refusal(kubectl, "alarmist-of-managedsecrets", emergency(evict=True)) == "", "the last rights"
+    )
     yield kubectl
     kubectl("delete", "-f", "-", given=given)
 
@@ -348,6 +366,37 @@ def test_a_database_target_is_for_who_may_get_its_secrets(kubectl: Kubectl) -> N
     assert refusal(kubectl, "picker", target("theirs")) == ""
     assert refusal(kubectl, "picker", target("theirs", "db-ca")) == ca
     assert refusal(kubectl, "picker", target("theirs", "ca")) == ""
+
+
+# Emergencies
+
+
+def emergency(*, evict: bool = False) -> Body:
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "EmergencyRotation",
+        "metadata": {"name": "inc-1", "namespace": "shop"},
+        "spec": {"reason": "a leak", "selector": {}, **({"evict": True} if evict else {})},
+    }
+
+
+def test_an_emergency_is_for_who_may_rotate_without_it(kubectl: Kubectl) -> None:
+    rotates = (
+        "an EmergencyRotation replaces values: the author must be allowed to patch every ManagedSecret, or to update"
+        " every Secret, of the namespace"
+    )
+
+    assert refusal(kubectl, "alarmist", emergency()) == rotates
+    assert refusal(kubectl, "alarmist-of-secrets", emergency()) == ""
+    assert refusal(kubectl, "alarmist-of-managedsecrets", emergency()) == ""
+    assert refusal(kubectl, "editor", emergency(evict=True)) == ""
+
+
+def test_an_emergency_that_evicts_is_for_who_may_evict(kubectl: Kubectl) -> None:
+    evicts = "evict: true evicts pods: the author must be allowed to create pods/eviction in the namespace"
+
+    assert refusal(kubectl, "alarmist-of-secrets", emergency(evict=True)) == evicts
+    assert refusal(kubectl, "alarmist-of-managedsecrets", emergency(evict=True)) == ""
 
 
 # Changes

@@ -611,6 +611,7 @@ _ADMISSION = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
             "authors",
             {
                 "keyturn-authors",
+                "keyturn-emergency-authors",
                 "keyturn-author-sources",
                 "keyturn-author-rollouts",
                 "keyturn-store-authors",

@@ -23,6 +23,7 @@ _OF_THE_ACCOUNT: Final = {_REPORTS: "manifests/base/operator/policy.yaml"} | {
 _OF_AUTHORS: Final = {
     "keyturn-authors": "manifests/base/authors/managedsecrets.yaml",
     "keyturn-author-rollouts": "manifests/base/authors/rollouts.yaml",
+    "keyturn-emergency-authors": "manifests/base/authors/emergencies.yaml",
     "keyturn-author-sources": "manifests/base/authors/sources.yaml",
     "keyturn-store-authors": "manifests/base/authors/stores.yaml",
     "keyturn-target-authors": "manifests/base/authors/targets.yaml",
