@@ -145,7 +145,7 @@ class TimelineEntry(Schema):
     what: str
     """A description in one sentence."""
     who: str
-    """The actor: the operator, the field manager of the declaration, or the user who acknowledges."""
+    """The operator; or the field manager of the declaration, or the name in an acknowledgement, neither verified."""
 
 
 class Deadlines(Schema):

@@ -81,7 +81,7 @@ def _head(emergency: EmergencyRotation, by: str) -> Iterator[str]:
         (
             ("Declared", when(metadata.creation_timestamp)),
             # Kubernetes stores no author with an object; only its audit log has that.
-            ("Declared with", text(by) or "unknown"),
+            ("Declared with", f"{text(by) or 'unknown'} (the client's own name, not verified)"),
             ("Incident", text(spec.incident or "-")),
             ("Contact", text(spec.contact or "-")),
             *((text(role), text(contact)) for role, contact in (emergency.status.contacts or {}).items()),

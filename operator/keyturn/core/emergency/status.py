@@ -305,7 +305,7 @@ def _first_of(waits: list[AffectedSecret]) -> str:
 def _acknowledged(stamp: datetime | None, who: str | None, remedy: str) -> ConditionVerdict:
     if stamp is None:
         return ConditionVerdict("False", EmergencyReason.NOT_ACKNOWLEDGED, remedy)
-    by = f" by {who}" if who else ""
+    by = f" by {who} (not verified)" if who else ""
     return ConditionVerdict(
         "True", EmergencyReason.ACKNOWLEDGED, f"acknowledged{by} at {stamp:%Y-%m-%d %H:%M} UTC"
     )

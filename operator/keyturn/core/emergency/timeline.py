@@ -86,7 +86,7 @@ def _of_stages(
             found.started,
             TimelineReason.DECLARED,
             f"declared: {found.emergency.spec.reason}",
-            found.declared_by,
+            _unverified(found.declared_by),
         )
     ]
     for stage, stamp in stamps.items():
@@ -105,7 +105,12 @@ def _of_stages(
 
 def _who(found: EmergencyFacts, stage: str) -> str:
     name = _ANNOTATIONS.get(stage)
-    return (who_acknowledges(found.emergency, name) if name else None) or OPERATOR
+    return _unverified(who_acknowledges(found.emergency, name)) if name else OPERATOR
+
+
+def _unverified(name: str | None) -> str:
+    """Mark a name that a client may choose; the API server's audit log has the account."""
+    return f"{name or 'unknown'} (not verified)"
 
 
 def _of_secrets(found: EmergencyFacts) -> Iterator[TimelineEntry]:

@@ -402,10 +402,10 @@ def test_it_is_acknowledged_and_closed_by_name(space: Space) -> None:
     now = until(space, lambda now: "documentedAt" in now, "the report is acknowledged")
 
     who = {one["reason"]: one["who"] for one in now["timeline"]}
-    assert (who["AccessAudited"], who["Documented"]) == ("ada", "grace")
+    assert (who["AccessAudited"], who["Documented"]) == ("ada (not verified)", "grace (not verified)")
     assert "dueAt" not in now
     assert conditions(space)["Documented"] == ("True", "Acknowledged")
-    eventually(lambda: "| grace |" in report(space), "the report tells who closed it")
+    eventually(lambda: "| grace \\(not verified\\) |" in report(space), "the report tells who closed it")
     assert "Nothing." in report(space)
     assert "# Incident INC-2026-042" in report(space)
 

@@ -122,7 +122,10 @@ class Incident:
     @property
     def is_complete(self) -> bool:
         """Whether the document has the whole status."""
-        return "## What is open\n\nNothing.\n" in self.server.report and "| Grace |" in self.server.report
+        return (
+            "## What is open\n\nNothing.\n" in self.server.report
+            and "| Grace \\(not verified\\) |" in self.server.report
+        )
 
     async def look(self, *, is_read: bool) -> datetime | None:
         """Run a pass some time later; `is_read` is whether the ManagedSecret was reconciled."""

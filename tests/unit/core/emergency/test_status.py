@@ -127,7 +127,12 @@ def test_at_first_everything_is_open(incident: Incident) -> None:
         "Reconciling": ("True", "RollingOut"),
     }
     assert status.timeline == [
-        TimelineEntry(time=STARTED, reason="Declared", what="declared: a laptop was stolen", who="kubectl")
+        TimelineEntry(
+            time=STARTED,
+            reason="Declared",
+            what="declared: a laptop was stolen",
+            who="kubectl (not verified)",
+        )
     ]
     assert incident.again == after(minutes=1, seconds=1)
 
@@ -150,13 +155,13 @@ def test_it_goes_from_stage_to_stage(incident: Incident) -> None:
     assert (status.rotated_at, status.services_updated_at) == (after(seconds=5), after(minutes=2))
     assert (status.access_audit_at, status.documented_at) == (after(hours=3), after(hours=5))
     assert [(one.time, one.reason, one.who) for one in status.timeline] == [
-        (STARTED, "Declared", "kubectl"),
+        (STARTED, "Declared", "kubectl (not verified)"),
         (after(seconds=5), "SecretRotated", "keyturn"),
         (after(seconds=5), "Rotated", "keyturn"),
         (after(minutes=2), "SecretRolledOut", "keyturn"),
         (after(minutes=2), "ServicesUpdated", "keyturn"),
-        (after(hours=3), "AccessAudited", "ada"),
-        (after(hours=5), "Documented", "grace"),
+        (after(hours=3), "AccessAudited", "ada (not verified)"),
+        (after(hours=5), "Documented", "grace (not verified)"),
     ]
     assert verdicts(status) == {
         "Rotated": ("True", "AllRotated"),
@@ -165,7 +170,7 @@ def test_it_goes_from_stage_to_stage(incident: Incident) -> None:
         "Documented": ("True", "Acknowledged"),
         "Overdue": ("False", "InTime"),
     }
-    assert message(status, "Documented") == "acknowledged by grace at 2026-11-24 17:00 UTC"
+    assert message(status, "Documented") == "acknowledged by grace (not verified) at 2026-11-24 17:00 UTC"
     assert (status.due_at, incident.again) == (None, None)
 
 
@@ -611,7 +616,7 @@ def test_without_a_field_manager_no_user_is_named() -> None:
 
     status = status_of(EmergencyFacts(STARTED, emergency, "", rows_of(emergency, {"db": PENDING}, STARTED)))
 
-    assert status.timeline[0].who == "unknown"
+    assert status.timeline[0].who == "unknown (not verified)"
 
 
 # Who acknowledges
