@@ -33,6 +33,7 @@ _PROTECTED: Final = (
     'its SSH key is protected by a passphrase: copy the file, run `ssh-keygen -p -N "" -f COPY`, name the copy, and'
     " delete it afterwards; for the next backup use a key without one, as age-keygen makes it"
 )
+_MAX_RECIPIENTS: Final = 1000
 _STATE_KEY: Final = "state"
 _SUFFIX: Final = "-keyturn"
 _NO_READER: Final = (
@@ -103,9 +104,11 @@ def decrypt(content: bytes, identities: Sequence[Any]) -> Backup:
     """Decrypt and validate a backup: it has only state Secrets that this version can parse.
 
     Raises:
-        NoBackup: These identities cannot decrypt it, it is invalid, or the age library is missing.
+        NoBackup: These identities cannot decrypt it, it is invalid or too large, or the age library is missing.
     """
     age = _age()
+    if content.partition(b"\n--- ")[0].count(b"\n-> ") > _MAX_RECIPIENTS:
+        raise NoBackup(f"it names more than {_MAX_RECIPIENTS} recipients, each of which would be tried")
     try:
         return _backup(orjson.loads(age.decrypt(content, list(identities))))
     except age.DecryptError:

@@ -51,6 +51,14 @@ def test_a_recipient_that_is_none_is_named_by_its_place(written: str, keeper: Re
     assert refused.value.__context__ is None
 
 
+def test_a_file_with_thousands_of_recipients_is_not_tried(keeper: Recipient) -> None:
+    stanza = b"-> X25519 " + b"A" * 43 + b"\n" + b"A" * 43 + b"\n"
+    hostile = b"age-encryption.org/v1\n" + stanza * 200_000 + b"--- " + b"A" * 43 + b"\n"
+
+    with pytest.raises(NoBackup, match="it names more than 1000 recipients"):
+        decrypt(hostile, identities_in(keeper.identity.read_bytes()))
+
+
 def test_a_key_of_ssh_opens_what_is_for_it(tmp_path: Path) -> None:
     path = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True, timeout=20)
