@@ -48,6 +48,18 @@ GROUPS = {
 """Commands by group, as in the help."""
 
 
+def _defect(error: Exception) -> click.ClickException:
+    """Return the sentence about an unexpected error: its text may quote a value, so only its kind and place."""
+    place = error.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_globals['__name__']}:{place.tb_lineno}" if place else "?"
+    return click.ClickException(
+        f"unexpected {type(error).__name__} at {where}, a defect of keyturn {__version__}; report it with the"
+        " command, without values"
+    )
+
+
 class _Plain(click.Group):
     """Ends every command: its errors have no control characters, which foreign text in them may have."""
 
@@ -65,6 +77,12 @@ class _Plain(click.Group):
             if ctx.invoked_subcommand == "run" or (failure := output_failure(error)) is None:
                 raise
             raise failure from None
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.invoked_subcommand == "run":
+                raise
+            raise _defect(error) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """List the commands by group."""

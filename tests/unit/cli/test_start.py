@@ -47,6 +47,21 @@ def test_ctrl_c_outside_of_a_cluster_ends_with_130(tmp_path: Path, monkeypatch: 
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
+def test_a_defect_is_one_sentence_without_the_text_of_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("hunter2")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+
+    done = CliRunner().invoke(main, ["init", "--folder", str(tmp_path)])
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: unexpected ValueError at tests.unit.cli.test_start:")
+    assert "hunter2" not in done.stderr
+
+
 @pytest.mark.parametrize("command", [("completion", "bash"), ("version", "--client")], ids=" ".join)
 def test_an_output_that_cannot_be_written_is_one_sentence(command: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:
