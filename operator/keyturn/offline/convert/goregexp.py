@@ -5,20 +5,28 @@ Sources: Go, package regexp, `ReplaceAllString` and `Expand`; RE2, syntax.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
 __all__ = ["replace_all"]
 
-_READ_OTHERWISE: Final = re.compile(r"\[\^?\[|\[:|\{,|--|&&|\|\||~~")
-"""What Python reads otherwise, or may: classes such as [[:alpha:]], and {,2}, which is a literal in Go."""
+_READ_OTHERWISE: Final = re.compile(r"\[\^?\[|\[:|\{,|--|&&|\|\||~~|\(\?(?!:|P<|[ims]+\))|\\[1-9]")
+"""What Python reads otherwise, or may: classes such as [[:alpha:]], {,2}, which is a literal in Go, and (?=a)."""
+_LITERAL: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\(\?", re.DOTALL)
+"""What has no branch: an escape, a class, and the beginning of a group with its kind."""
+_MAX_STEPS: Final = 10_000_000
+_MAX_LENGTH: Final = 253
+"""Characters of a key of a Secret at most."""
 _REFERENCE: Final = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,7}")
 
 
 def replace_all(source: str, target: str, text: str) -> str | None:
     """Replace every match of a pattern; None if it is not certain what Go would make of it."""
-    if _READ_OTHERWISE.search(source):
+    if len(text) > _MAX_LENGTH or _READ_OTHERWISE.search(source):
+        return None
+    if _most_steps(source, len(text)) > _MAX_STEPS:
         return None
     try:
         pattern = re.compile(source, re.ASCII)
@@ -33,6 +41,15 @@ def replace_all(source: str, target: str, text: str) -> str | None:
             written += _expanded(target, found)
         copied, place = end, max(end, place + 1)
     return written + text[copied:]
+
+
+def _most_steps(source: str, length: int) -> float:
+    """Return how many steps a match takes at most: Go's engine needs linear time, Python's tries every way."""
+    shape = _LITERAL.sub("a", source)
+    repeats, branches = len(re.findall(r"[*+?{]", shape)), shape.count("|")
+    if repeats + branches > 1 and re.search(r"\)[*+{]", shape):
+        return math.inf  # a repeated group in which there is a choice
+    return float(max(length, 2)) ** min(repeats + 1, 100) * 2.0 ** min(branches, 100)
 
 
 def _expanded(target: str, found: re.Match[str]) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Untranslatable", "to_liquid"]
 
 _ACTION = re.compile(
-    r"\{\{(?P<left>- )?(?P<inside>(?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|[^\"`}]|\}(?!\}))*?)(?P<right> -)?\}\}"
+    r"\{\{(?P<left>- )?(?P<inside>(?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|[^\"`{}]|\{(?!\{)|\}(?!\}))*?)(?P<right> -)?\}\}"
 )
 _COMMENT = re.compile(r"\s*/\*.*\*/\s*", re.DOTALL)
 _TOKEN = re.compile(
@@ -31,6 +31,8 @@ _TOKEN = re.compile(
 _KEYWORDS = frozenset(
     {"if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"}
 )
+
+_MAX_GROUPS = 50
 
 _Token = tuple[str, str]
 
@@ -69,6 +71,8 @@ class _Translation:
         if not inside.strip() or _COMMENT.fullmatch(inside):
             return f'{{{{{left} "" {right}}}}}' if left or right else ""
         tokens = list(_tokens(inside))
+        if tokens.count(("mark", "(")) > _MAX_GROUPS:
+            raise Untranslatable(f"has more than {_MAX_GROUPS} parentheses in one action")
         made = self._pipeline(tokens)
         if tokens:
             raise Untranslatable(f"has {tokens[0][1]!r} where its end is expected")

@@ -104,6 +104,18 @@ def test_a_line_for_htpasswd_is_made_of_name_and_hash() -> None:
 
 
 @pytest.mark.parametrize(
+    ("template", "sentence"),
+    [
+        pytest.param("{{ " + "(" * 6000 + " }}", "has more than 50 parentheses", id="parentheses"),
+        pytest.param("{{ if " * 20_000, "has braces that are never closed", id="actions that are not closed"),
+    ],
+)
+def test_a_large_template_ends_soon(template: str, sentence: str) -> None:
+    with pytest.raises(Untranslatable, match=sentence):
+        to_liquid(template, value)
+
+
+@pytest.mark.parametrize(
     ("template", "why"),
     [
         ("{{ if .username }}x{{ end }}", "uses if"),

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         ("x*", "-", "abxc", "-a-b-c-"),
         ("s*", "-", "password", "-p-a-w-o-r-d-"),
         ("w*?", "-", "password", "-p-a-s-s-w-o-r-d-"),
-        ("(?:a*)*", "-", "baac", "-b-c-"),
         ("", "_", "ab", "_a_b_"),
         ("^", "db_", "password", "db_password"),
         ("$", "_db", "password", "password_db"),
@@ -54,10 +53,45 @@ def test_a_pattern_replaces_what_it_replaces_in_go(source: str, target: str, nam
 
 
 @pytest.mark.parametrize(
-    "source", ["[[:alpha:]]", "[a[:digit:]]", "a{,2}", "[a&&b]", "[a", "(?u)a", "a{99999999999}", r"\pL"]
+    "source",
+    [
+        "[[:alpha:]]",
+        "[a[:digit:]]",
+        "a{,2}",
+        "[a&&b]",
+        "[a",
+        "(?u)a",
+        "a{99999999999}",
+        r"\pL",
+        "(?=a)",
+        r"(a)\1",
+    ],
 )
 def test_a_pattern_that_python_reads_otherwise_is_not_understood(source: str) -> None:
     assert replace_all(source, "x", "password") is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("(a*)*b", id="a repeated repetition"),
+        pytest.param("(?:[a-z]+)+!", id="one of classes"),
+        pytest.param("(a|a)*b", id="a repeated choice"),
+        pytest.param("(a?){50}b", id="a counted one"),
+        pytest.param(".*" * 60 + "!", id="many repetitions"),
+        pytest.param("a?" * 60 + "!", id="many options"),
+        pytest.param("(a|a)" * 60 + "!", id="many choices"),
+        pytest.param("(?x)(a*) *b", id="blanks between"),
+    ],
+)
+def test_a_pattern_that_may_never_end_is_not_understood(source: str) -> None:
+    assert replace_all(source, "x", "a" * 60) is None
+
+
+def test_of_a_long_name_a_pattern_has_fewer_steps() -> None:
+    assert replace_all("(.*)-(.*)", "$2", "a-b" * 50) is not None
+    assert replace_all("(.*)-(.*)-(.*)", "$2", "a-b" * 50) is None
+    assert replace_all("a", "b", "a" * 254) is None, "it is no name of a key"
 
 
 def test_a_value_is_renamed_as_a_whole() -> None:
