@@ -48,29 +48,62 @@ def test_every_label_is_declared(selector: str, api: FakeApi, console: Console) 
     assert declared(api) == {"shop": {"matchLabels": {"team": "auth", "shop.test/tier": "gold"}}}
 
 
+def test_a_label_with_two_values_selects_nothing(api: FakeApi, console: Console) -> None:
+    assert "no ManagedSecret is selected" in console.refusal(*_DECLARE, "-l", "team=auth,team=pay")
+    assert declared(api) == {}
+
+
 @pytest.mark.parametrize(
-    ("selector", "sentence"),
+    ("selector", "expressions"),
     [
-        ("team=auth,team=pay", "team is written twice, and no ManagedSecret has two values of it"),
-        ("team!=auth", "'team!=auth' is not a label; write KEY=VALUE, several with commas"),
-        ("team", "'team' is not a label"),
-        ("team in (auth", "'team in (auth' is not a label"),
-        ("=auth", "'=auth' is not a label"),
-        ("te am=auth", "'te am=auth' is not a label"),
-        ("Shop.Test/team=auth", "'Shop.Test/team=auth' is not a label"),
-        ("team=a uth", "'team=a uth' is not a label"),
-        ("team=auth=x", "'team=auth=x' is not a label"),
-        ("team=auth,", "'' is not a label"),
+        ("team in (auth, ops)", [{"key": "team", "operator": "In", "values": ["auth", "ops"]}]),
+        (
+            "team notin (pay,ops),shop.test/tier",
+            [
+                {"key": "team", "operator": "NotIn", "values": ["pay", "ops"]},
+                {"key": "shop.test/tier", "operator": "Exists"},
+            ],
+        ),
+        (
+            "team!=pay, !old",
+            [
+                {"key": "team", "operator": "NotIn", "values": ["pay"]},
+                {"key": "old", "operator": "DoesNotExist"},
+            ],
+        ),
+    ],
+)
+def test_requirements_are_declared_as_kubectl_reads_them(
+    selector: str, expressions: list[dict[str, Any]], api: FakeApi, console: Console
+) -> None:
+    said = console(*_DECLARE, "-l", selector)
+
+    assert declared(api) == {"shop": {"matchExpressions": expressions}}
+    assert said.endswith("for 1: auth\n")
+
+
+@pytest.mark.parametrize(
+    ("selector", "part"),
+    [
+        ("team in (auth", "team in (auth"),
+        ("team in ()", "team in ()"),
+        ("team in (a b)", "team in (a b)"),
+        ("!team=auth", "!team=auth"),
+        ("=auth", "=auth"),
+        ("te am=auth", "te am=auth"),
+        ("Shop.Test/team=auth", "Shop.Test/team=auth"),
+        ("team=a uth", "team=a uth"),
+        ("team=auth=x", "team=auth=x"),
+        ("team=auth,", ""),
     ],
 )
 def test_a_selector_that_would_lose_a_part_is_refused(
-    selector: str, sentence: str, api: FakeApi, console: Console
+    selector: str, part: str, api: FakeApi, console: Console
 ) -> None:
     done = console.run(*_DECLARE, "-l", selector)
 
     assert (done.returncode, done.stdout, declared(api)) == (2, "", {})
-    assert f"Error: {sentence}" in done.stderr
-    assert "--secret" in done.stderr
+    assert f"Error: {part!r} is no part of a selector; write KEY=VALUE" in done.stderr
 
 
 # Namespaces

@@ -229,3 +229,29 @@ async def test_an_emergency_is_followed_across_an_api_server_that_restarts(
     cluster = cast("Cluster", SimpleNamespace(api=SimpleNamespace(get=get)))
     await status.follow(cluster, "inc-7", ["shop"], timedelta(minutes=1))
     assert not answers
+
+
+def test_an_emergency_that_does_not_change_is_printed_every_15_seconds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stalled = {"type": "Stalled", "status": "True", "reason": "SecretStalled", "message": "db: immutable"}
+
+    async def get(_: str) -> Any:
+        return {
+            "metadata": {"name": "inc-7", "namespace": "shop"},
+            "spec": {"reason": "stolen"},
+            "status": {"conditions": [stalled | {"lastTransitionTime": "2026-11-29T00:00:00Z"}]},
+        }
+
+    cluster = cast("Cluster", SimpleNamespace(api=SimpleNamespace(get=get)))
+    with (
+        asyncio.Runner(loop_factory=JumpingLoop) as runner,
+        pytest.raises(click.ClickException, match="timed out after 40"),
+    ):
+        runner.run(status.follow(cluster, "inc-7", ["shop"], timedelta(seconds=40)))
+
+    assert [line.split("shop: ")[1] for line in capsys.readouterr().out.splitlines()] == [
+        "manual action required: db: immutable",
+        "still manual action required: db: immutable",
+        "still manual action required: db: immutable",
+    ]

@@ -46,7 +46,7 @@ def emergency_group() -> None:
     "--reason", required=True, help="What happened, in one line that all users of the namespace can read."
 )
 @click.option("--contact", help="The person or team to contact.")
-@click.option("-l", "--selector", metavar="KEY=VALUE,…", help="The ManagedSecrets with these labels.")
+@click.option("-l", "--selector", help="The ManagedSecrets with these labels, in kubectl's syntax.")
 @click.option(
     "--secret", "names", multiple=True, metavar="NAME", help="The ManagedSecret of this name; repeatable."
 )
@@ -103,7 +103,7 @@ def declare_command(  # click passes options by name
         incident=incident,
         reason=reason,
         contact=contact,
-        selector={} if takes_all else declaring.labels_in(selector) if selector is not None else None,
+        selector={} if takes_all else declaring.selector_in(selector) if selector is not None else None,
         names=names,
         revoke="AfterRollout" if revoke == _AFTER_ROLLOUT else None,
         evict=evict,

@@ -33,16 +33,20 @@ if TYPE_CHECKING:
 
     from .scope import Scope
 
-__all__ = ["Wish", "declare", "labels_in", "name_of", "scope_of"]
+__all__ = ["Wish", "declare", "name_of", "scope_of", "selector_in"]
 
 _FEW = 10
 _NEW = "declared"
 _LONGEST_NAME = 63
-_LABEL = re.compile(
-    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?",
+_NAME = r"[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?"
+_REQUIREMENT = re.compile(
+    rf"\s*(?P<absent>!\s*)?(?P<key>(?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?/)?{_NAME})"
+    rf"(?:\s*(?P<sign>==?|!=)\s*(?P<value>(?:{_NAME})?)|\s+(?P<set>in|notin)\s*\((?P<values>[^()]+)\))?\s*",
     re.ASCII,
 )
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
+_LABEL_VALUE = re.compile(rf"(?:{_NAME})?", re.ASCII)
+_BETWEEN = re.compile(r",(?![^(]*\))")
+"""A comma that is in no parentheses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,8 @@ class Wish:
     incident: str
     reason: str
     contact: str | None
-    selector: Mapping[str, str] | None
-    """Labels; empty for all."""
+    selector: Mapping[str, Any] | None
+    """The selector of the declaration; empty for all."""
     names: tuple[str, ...]
     revoke: str | None
     evict: bool = False
@@ -63,13 +67,11 @@ class Wish:
             "reason": self.reason,
             "incident": self.incident,
             "contact": self.contact,
-            "selector": None if self.selector is None else {"matchLabels": dict(self.selector)},
+            "selector": self.selector,
             "names": list(self.names) or None,
             "revoke": self.revoke,
             "evict": self.evict or None,
         }
-        if self.selector == {}:
-            spec["selector"] = {}
         return {
             "apiVersion": API_VERSION,
             "kind": "EmergencyRotation",
@@ -86,23 +88,39 @@ def scope_of(where: Where, namespaces: tuple[str, ...], *, everywhere: bool) -> 
     return None if everywhere else tuple(dict.fromkeys(namespaces))
 
 
-def labels_in(selector: str) -> dict[str, str]:
-    """Parse labels in kubectl's syntax, such as team=auth,tier=gold; an emergency has no other selector."""
+def selector_in(written: str) -> dict[str, Any]:
+    """Parse a selector in kubectl's syntax, such as team=auth,tier in (gold,silver),!old."""
     labels: dict[str, str] = {}
-    for part in selector.split(","):
-        key, equals, value = (one.strip() for one in part.replace("==", "=", 1).partition("="))
-        if not equals or not _LABEL.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
-            raise click.UsageError(
-                f"{part!r} is not a label; write KEY=VALUE, several with commas, or name the ManagedSecrets with"
-                " --secret: `keyturn status -l SELECTOR` lists them"
-            )
-        if key in labels:
-            raise click.UsageError(
-                f"{key} is written twice, and no ManagedSecret has two values of it; declare an incident for each,"
-                " or name the ManagedSecrets with --secret"
-            )
-        labels[key] = value
-    return labels
+    expressions: list[dict[str, Any]] = []
+    for part in _BETWEEN.split(written):
+        one = _expression(part)
+        if one["operator"] == "In" and len(one["values"]) == 1 and one["key"] not in labels:
+            labels[one["key"]] = one["values"][0]
+        else:
+            expressions.append(one)
+    given = {"matchLabels": labels, "matchExpressions": expressions}
+    return {name: requirements for name, requirements in given.items() if requirements}
+
+
+def _expression(part: str) -> dict[str, Any]:
+    found = _REQUIREMENT.fullmatch(part)
+    values = _values(found) if found else []
+    is_wrong = found is None or bool(found["absent"] and (found["sign"] or found["set"]))
+    if found is None or is_wrong or not all(map(_LABEL_VALUE.fullmatch, values)):
+        raise click.UsageError(
+            f"{part!r} is no part of a selector; write KEY=VALUE, KEY!=VALUE, KEY, !KEY, or KEY in (VALUE,…), several"
+            " with commas"
+        )
+    if not values:
+        return {"key": found["key"], "operator": "DoesNotExist" if found["absent"] else "Exists"}
+    is_in = found["sign"] in {"=", "=="} or found["set"] == "in"
+    return {"key": found["key"], "operator": "In" if is_in else "NotIn", "values": values}
+
+
+def _values(found: re.Match[str]) -> list[str]:
+    if found["sign"]:
+        return [found["value"]]
+    return [one.strip() for one in found["values"].split(",")] if found["set"] else []
 
 
 def name_of(incident: str) -> str:

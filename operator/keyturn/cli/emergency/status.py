@@ -36,6 +36,8 @@ __all__ = ["acknowledge", "follow", "report", "show"]
 
 _ANNOTATIONS = {"audit": ACKNOWLEDGE_AUDIT, "report": ACKNOWLEDGE_REPORT}
 _PAUSE = 1.0
+_SILENCE = 15.0
+"""Seconds after which the state is printed again although it has not changed."""
 _MOST_ROWS = 50
 
 
@@ -99,7 +101,7 @@ async def follow(
 ) -> None:
     """Print each change until every workload in the namespaces runs the new values."""
     told: dict[str, str] = {}
-    began = loop_time()
+    began = last = loop_time()
     try:
         async with asyncio.timeout(patience.total_seconds()):
             while True:
@@ -108,11 +110,13 @@ async def follow(
                 except (errors.Unavailable, errors.Throttled):
                     await asyncio.sleep(_PAUSE)
                     continue
+                is_silent = loop_time() - last >= _SILENCE
                 for one in found:
-                    said = _said(one)
-                    if told.get(one.metadata.namespace) != said:
-                        told[one.metadata.namespace] = said
-                        line = f"{loop_time() - began:6.1f} s  {one.metadata.namespace}: {said}"
+                    said, is_done = _said(one), bool(one.status.services_updated_at)
+                    is_same = told.get(one.metadata.namespace) == said
+                    if not is_same or (is_silent and not is_done):
+                        told[one.metadata.namespace], last = said, loop_time()
+                        line = f"{last - began:6.1f} s  {one.metadata.namespace}: {'still ' if is_same else ''}{said}"
                         print_lines(line, err=err)
                 if all(one.status.services_updated_at for one in found):
                     return
