@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Answer, Login, Template, Verdict
+from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Login, Template, Verdict
 from keyturn.databases.engines import engine_for, engines
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, RefusedByPolicy
 from keyturn.databases.refusal import prove_refused
@@ -290,12 +290,22 @@ async def test_a_right_password_of_a_closed_login_is_locked_and_not_refused(plac
     assert not (await place.engine().find(owned)).login(login.name).is_open
 
 
+async def test_a_login_that_may_have_no_connection_is_found(place: Place) -> None:
+    owned, engine = account(), place.engine()
+    (login,) = await opened(place, owned, owned.logins[0])
+    place.server.execute(f"ALTER ROLE {login.name} CONNECTION LIMIT 0")
+
+    assert (await engine.prove(login)).reason == NO_CONNECTION_LEFT
+    assert (await engine.find(owned)).login(login.name).obstacle == "has CONNECTION LIMIT 0"
+
+
 async def test_an_expired_password_is_found(place: Place) -> None:
     owned = account()
     (login,) = await opened(place, owned, owned.logins[0])
     place.server.execute(f"ALTER ROLE {login.name} VALID UNTIL '2020-01-01'")
 
-    assert (await place.engine().find(owned)).login(login.name).is_expired
+    found = (await place.engine().find(owned)).login(login.name)
+    assert (found.is_expired, found.obstacle.startswith("has expired, VALID UNTIL 20")) == (True, True)
     assert await answers(place, login) == [Answer.REFUSED]
 
 

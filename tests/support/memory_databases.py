@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from keyturn.core.value import Value
 from keyturn.databases.base import (
     ANSWERS_DIFFER,
+    NO_CONNECTION_LEFT,
     Answer,
     Client,
     Endpoint,
@@ -65,6 +66,9 @@ class MemoryServer:
     """Names whose logins it refuses, whatever their password is."""
     not_admitted: set[str] = field(default_factory=set)
     """Names that its setup admits no login of."""
+    limited: set[str] = field(default_factory=set)
+    """Names that may have no connection."""
+    is_full: bool = False
     unanswered: set[Endpoint] = field(default_factory=set)
     """Where no login gets an answer."""
     keeps_sessions: bool = False
@@ -133,6 +137,7 @@ class MemoryEngine(Engine):
                 exists=name in roles,
                 is_open=name in roles and roles[name].may_login,
                 is_marked=name in roles and roles[name].mark == account.mark,
+                obstacle=self._obstacle(name),
             )
             for name in account.names
         )
@@ -140,6 +145,13 @@ class MemoryEngine(Engine):
         taken = self._is_taken(account)
         forbidden = ("AccountTaken", "it belongs to another ManagedSecret") if taken else None
         return Found(logins, mark, forbidden, clients=tuple(self.server.clients))
+
+    def _obstacle(self, name: str) -> str:
+        if name not in self.server.roles:
+            return "does not exist"
+        if not self.server.roles[name].may_login:
+            return "has NOLOGIN"
+        return "has CONNECTION LIMIT 0" if name in self.server.limited else ""
 
     def _is_taken(self, account: Account) -> bool:
         marks = {self.server.roles[name].mark for name in account.names if name in self.server.roles}
@@ -190,6 +202,8 @@ class MemoryEngine(Engine):
         if login.name in self.server.not_admitted:
             return Verdict(Answer.UNKNOWN, "NotAdmitted", NOT_ADMITTED)
         answer = self.server.answer(login, endpoint or HOST)
+        if answer is Answer.ACCEPTED and (self.server.is_full or login.name in self.server.limited):
+            return Verdict(Answer.UNKNOWN, NO_CONNECTION_LEFT, "there is no free connection")
         if answer is Answer.ACCEPTED and login.acts_as and login.name in self.server.strays:
             return Verdict(
                 Answer.WRONG_ROLE, message=f"sessions of {login.name} do not act as {login.acts_as}"

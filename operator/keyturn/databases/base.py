@@ -26,6 +26,7 @@ __all__ = [
     "MOST_ADMIN_CONNECTIONS",
     "MOST_LOGIN_CONNECTIONS",
     "MOST_TENANT_CONNECTIONS",
+    "NO_CONNECTION_LEFT",
     "Account",
     "Answer",
     "Client",
@@ -135,6 +136,8 @@ class Answer(StrEnum):
     """Neither: `reason` says why."""
 
 
+NO_CONNECTION_LEFT: Final = "TooManyConnections"
+"""Reason of a verdict if the server is full, or the login or its database has no free connection."""
 ANSWERS_DIFFER: Final = "AnswersDiffer"
 """Reason of a verdict if one address of an endpoint accepts a login and another one does not."""
 
@@ -223,6 +226,8 @@ class FoundLogin:
     """Whether the server refuses its password because of a date."""
     is_marked: bool = False
     """Whether it has the mark of the account."""
+    obstacle: str = ""
+    """Why no session with it begins, whatever its password is, such as "does not exist"; empty if one may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class AccountFacts:
 
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
     cause: str = ""
-    """Why the server admits no login, if that is the verdict."""
+    """Why the server admits no login, or how the login is locked, if that is the verdict."""
     probed_at: datetime | None = None
     """When the last probe ended; None before the first one of this process."""
     problem: Wait | Stalled | None = None

@@ -139,7 +139,7 @@ class ConditionReason(_Reason):
     LOCKED = (
         "Locked",
         "CredentialValid",
-        "the login was locked or dropped at the database server; unlock it there",
+        "the login is closed, expired or dropped at the database server; the message says which",
     )
     CONTESTED = (
         "Contested",

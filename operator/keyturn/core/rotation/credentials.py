@@ -426,9 +426,11 @@ def _lock(observed: Observed, desired: Desired, database: DatabaseDesired) -> St
     if not is_locked(observed):
         return None
     waits = "" if is_open(desired.windows, observed.now) else ", which waits for a window"
+    account = _account(observed)
+    how = f" ({account.cause})" if account.verdict is ProbeVerdict.LOCKED and account.cause else ""
     return Stalled(
         ErrorReason.CREDENTIAL_LOCKED,
-        f"the published login of {database.username!r} was closed, locked or dropped at the database server;"
+        f"the published login of {database.username!r} was closed, locked or dropped at the database server{how};"
         " open it there, with another VALID UNTIL if it has expired, or run `keyturn rotate`"
         f"{waits}. Until then no other rotation begins, and no login is closed",
     )

@@ -49,7 +49,7 @@ PROBE_VERDICTS = {
     ProbeVerdict.LOCKED: ConditionVerdict(
         "False",
         ConditionReason.LOCKED,
-        "the published login was locked or dropped at the database server; unlock it there",
+        "the published login is closed at the database server",
     ),
     ProbeVerdict.CONTESTED: ConditionVerdict(
         "False",

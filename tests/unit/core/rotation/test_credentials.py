@@ -519,6 +519,13 @@ def test_what_the_operator_does_not_repair_requires_manual_action(
     assert problem_of(seen) == reason
 
 
+def test_a_locked_login_is_named_with_what_locks_it() -> None:
+    seen = look(account=AccountFacts(ProbeVerdict.LOCKED, cause="login 'app_a' does not exist"))
+    problem = credentials.account_problem(seen, make.wanted(seen))
+    assert problem
+    assert "at the database server (login 'app_a' does not exist); open it there" in problem.message
+
+
 def test_a_refused_login_is_repaired_before_a_candidate_is_proven() -> None:
     refused = AccountFacts(ProbeVerdict.REFUSED)
     assert next_step(pending(APPLIED, account=refused)) == Assert()

@@ -143,7 +143,7 @@ def test_a_lock_is_kept_until_the_server_answers_again(account: AccountFacts, co
         "False",
         "Locked",
         (
-            "the published login was locked or dropped at the database server; unlock it there; since then, the"
+            "the published login is closed at the database server; since then, the"
             " database server does not answer"
         ),
     )

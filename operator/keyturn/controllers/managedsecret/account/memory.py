@@ -62,7 +62,7 @@ class _Account:
     is_locked: bool = False
     """Whether the last answer was that the login is closed, locked or dropped."""
     cause: str = ""
-    """Why the server admits no login."""
+    """Why the server admits no login, or how the login is locked."""
     probed: int | None = None
     """The revision whose credential the verdict is about."""
     probed_at: datetime | None = None
@@ -216,6 +216,10 @@ class AccountMemory:
         """Record that the recorded credentials were set again."""
         account = self._account(key)
         account.repairs = [when for when in account.repairs if now - when < _REPAIR_WINDOW] + [now]
+
+    def recall_repairs(self, key: ObjectKey, when: datetime) -> None:
+        """Count the repairs of an earlier process, after which the credential was contested."""
+        self._account(key).repairs = [when] * _MAX_REPAIRS
 
     # Probes
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import NEEDS_REPAIR, ProbeVerdict
 from keyturn.core.observation.observed import with_facts
+from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.credential_slots import record_problem
 from keyturn.core.state.state import state_name
 from keyturn.core.status.summary import condition
-from keyturn.databases.base import Answer
+from keyturn.databases.base import NO_CONNECTION_LEFT, Answer
 from keyturn.databases.errors import DatabaseError, Overloaded, Unreachable
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_of
@@ -50,7 +51,7 @@ class _Probed(NamedTuple):
 
     verdict: ProbeVerdict
     cause: str = ""
-    """Why no login is admitted."""
+    """Why no login is admitted, or how it is locked."""
 
 
 def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, context: Context) -> Observed:
@@ -104,6 +105,9 @@ def _plan_probe(
     number = credential.revision
     due = memory.probe_due(key, number)
     if due is None:
+        before = condition(observed.managed, "CredentialValid")
+        if before and before.reason == ConditionReason.CONTESTED and memory.probed(key) is None:
+            memory.recall_repairs(key, before.last_transition_time)
         due = _first_probe(observed, desired)
         memory.plan_probe(key, number, due)
     elif due > observed.now + desired.probe_interval:  # the interval was longer when it was planned
@@ -214,16 +218,19 @@ async def _judge(account: Account, login: Login, closed: frozenset[str], engine:
             return _Probed(ProbeVerdict.ACCEPTED)
         case Answer.WRONG_ROLE:
             return _Probed(ProbeVerdict.WRONG_ROLE)
-        case Answer.LOCKED:
-            return _Probed(ProbeVerdict.LOCKED)
         case Answer.UNKNOWN if verdict.is_silence:
             raise Unreachable(verdict.reason, verdict.message)
-        case Answer.UNKNOWN:
+        case Answer.UNKNOWN if verdict.reason != NO_CONNECTION_LEFT:
             return _Probed(ProbeVerdict.NOT_ADMITTED, verdict.message)
     # A login that is closed or dropped looks to a client like one with another password.
     found = await measure(engine, "find", engine.find(account))
     there = found.login(login.name)
+    locked = _Probed(ProbeVerdict.LOCKED, f"login {login.name!r} {there.obstacle or 'is locked'}")
+    if verdict.answer is Answer.UNKNOWN:
+        return locked if there.obstacle else _Probed(ProbeVerdict.NOT_ADMITTED, verdict.message)
+    if verdict.answer is Answer.LOCKED:
+        return locked
     # A server that was restored, or lost its last change in a failover, has a login open that was closed since.
     is_earlier = any(one.is_open for one in found.logins if one.name in closed)
     is_usable = there.exists and (there.is_open or is_earlier) and not there.is_expired
-    return _Probed(ProbeVerdict.REFUSED if is_usable else ProbeVerdict.LOCKED)
+    return _Probed(ProbeVerdict.REFUSED) if is_usable else locked

@@ -62,7 +62,9 @@ def report_verdict(key: ObjectKey, observed: Observed, context: Context) -> None
     found, before = PROBE_VERDICTS[verdict], condition(observed.managed, "CredentialValid")
     if found.status != "False" or (before and before.reason == found.reason):
         return
-    context.events.record(observed.managed, EventReason.CREDENTIAL_REFUSED, found.message, EventType.WARNING)
+    cause = observed.account.cause if observed.account else ""
+    note = f"{found.message}: {cause}" if cause else found.message
+    context.events.record(observed.managed, EventReason.CREDENTIAL_REFUSED, note, EventType.WARNING)
     _log.warning("published credential refused", secret=str(key), verdict=str(verdict))
 
 

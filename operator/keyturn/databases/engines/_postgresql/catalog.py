@@ -27,7 +27,9 @@ SELECT rolname, rolsuper, rolcreaterole, pg_is_in_recovery(), current_setting('t
 FROM pg_roles WHERE rolname = current_user
 """
 _ROLES: Final = """
-SELECT rolname, rolcanlogin, coalesce(rolvaliduntil <= now(), false), rolconnlimit,
+SELECT rolname, rolcanlogin, CASE WHEN rolvaliduntil <= now()
+       THEN coalesce(to_char(rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), 'ever') ELSE '' END,
+       rolconnlimit,
        coalesce(shobj_description(oid, 'pg_authid'), ''),
        pg_has_role(oid, 'MEMBER WITH ADMIN OPTION'), pg_has_role(oid, 'USAGE') AND pg_has_role(oid, '{act}'),
        EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = pg_roles.oid
@@ -160,7 +162,7 @@ def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]
     (
         name,
         is_open,
-        is_expired,
+        expired,
         connections,
         comment,
         has_option,
@@ -170,11 +172,12 @@ def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]
         has_members,
         acts,
     ) = row
+    _check_names(expired)
     may_alter = admin.may_create_roles and (has_option == "t" or not admin.has_grant_options)
     return Role(
         name=name,
         is_open=is_open == "t",
-        is_expired=is_expired == "t",
+        expired=expired,
         connections=int(connections),
         powers=powers,
         member_of=above,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from keyturn.databases.base import Answer, Verdict
+from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Verdict
 from keyturn.databases.errors import (
     Busy,
     DatabaseError,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONCURRENT",
-    "NO_CONNECTION_LEFT",
     "Failure",
     "denied",
     "error_of",
@@ -45,8 +44,6 @@ _BY_POOLER: Final = "08P01"
 """PgBouncer's code of every refusal: of a password if it asked for one and did not accept it."""
 _DENIED: Final = "42501"
 _NO_CONNECTION: Final = "53300"
-NO_CONNECTION_LEFT: Final = "TooManyConnections"
-"""Of a full server, or of a role or database without a free connection."""
 CONCURRENT: Final = "40001"
 """Of a change that another session's came before."""
 _NO_SCRAM: Final = "NoScram"

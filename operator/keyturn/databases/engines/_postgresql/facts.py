@@ -52,7 +52,8 @@ class Role:
 
     name: str
     is_open: bool = False
-    is_expired: bool = False
+    expired: str = ""
+    """Since when its password is refused because of a date; empty if it is not."""
     connections: int = -1
     """CONNECTION LIMIT; -1 for none."""
     powers: tuple[str, ...] = ()
@@ -71,6 +72,15 @@ class Role:
     """Whether it owns anything at the server, such as a database."""
     has_members: bool = False
     """Whether roles may act as it that are no administrators."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why no session with it begins, whatever its password is."""
+        if not self.is_open:
+            return "has NOLOGIN"
+        if self.expired:
+            return f"has expired, VALID UNTIL {self.expired}"
+        return "has CONNECTION LIMIT 0" if self.connections == 0 else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import hashlib
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from keyturn.databases.base import Answer, Found, FoundLogin, Server, Verdict
+from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Found, FoundLogin, Server, Verdict
 from keyturn.databases.errors import (
     Busy,
     DatabaseError,
@@ -139,7 +139,7 @@ class Operations:
                 raise verdict
             verdicts[place] = verdict
         for place in places if len(places) > 1 else ():
-            if verdicts[place].reason == codes.NO_CONNECTION_LEFT:
+            if verdicts[place].reason == NO_CONNECTION_LEFT:
                 verdicts[place] = await self._prove_at(login, place)
         return verdicts
 
@@ -306,10 +306,15 @@ async def _describe(session: Session, account: Account, facts: Facts) -> Found:
 def _login(name: str, account: Account, facts: Facts) -> FoundLogin:
     role = facts.roles.get(name)
     if role is None:
-        return FoundLogin(name, exists=False)
+        return FoundLogin(name, exists=False, obstacle="does not exist")
     is_marked = mark_of(role.comment) == account.mark
     return FoundLogin(
-        name, exists=True, is_open=role.is_open, is_expired=role.is_expired, is_marked=is_marked
+        name,
+        exists=True,
+        is_open=role.is_open,
+        is_expired=bool(role.expired),
+        is_marked=is_marked,
+        obstacle=role.obstacle,
     )
 
 

@@ -29,7 +29,7 @@ from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from keyturn.core.state.state import State
@@ -423,16 +423,51 @@ async def test_a_login_whose_sessions_do_not_act_as_the_account_wakes_the_object
     assert prober.woken == 2
 
 
-@pytest.mark.parametrize("is_dropped", [False, True], ids=["closed", "dropped"])
-async def test_a_login_that_was_closed_or_dropped_is_locked(prober: Prober, *, is_dropped: bool) -> None:
-    prober.server.roles["app_a"] = Role()
-    if is_dropped:
-        del prober.server.roles["app_a"]
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        pytest.param(lambda server: server.roles.update(app_a=Role()), "has NOLOGIN", id="closed"),
+        pytest.param(lambda server: server.roles.pop("app_a"), "does not exist", id="dropped"),
+        pytest.param(lambda server: server.limited.add("app_a"), "has CONNECTION LIMIT 0", id="limited"),
+    ],
+)
+async def test_a_login_that_nobody_can_use_is_locked_and_the_cause_says_how(
+    prober: Prober, change: Callable[[MemoryServer], object], cause: str
+) -> None:
+    change(prober.server)
 
     found = await prober.look()
 
     assert found
-    assert found.verdict is ProbeVerdict.LOCKED
+    assert (found.verdict, found.cause) == (ProbeVerdict.LOCKED, f"login 'app_a' {cause}")
+
+
+async def test_a_login_of_a_full_server_is_not_admitted(prober: Prober) -> None:
+    prober.server.is_full = True
+
+    found = await prober.look()
+
+    assert found
+    assert (found.verdict, found.cause) == (ProbeVerdict.NOT_ADMITTED, "there is no free connection")
+
+
+@pytest.mark.parametrize(("age", "verdict"), [(59, ProbeVerdict.CONTESTED), (61, ProbeVerdict.REFUSED)])
+async def test_a_new_process_repairs_no_more_often_than_the_one_before(
+    prober: Prober, age: int, verdict: ProbeVerdict
+) -> None:
+    prober.server.roles["app_a"].password = Value.of_text("changed-by-hand")
+    contested = {
+        "type": "CredentialValid",
+        "status": "False",
+        "reason": "Contested",
+        "message": "",
+        "lastTransitionTime": NOW - minutes(age),
+    }
+
+    found = await prober.look(status={**ACCEPTED_BEFORE, "conditions": [contested]})
+
+    assert found
+    assert found.verdict is verdict
 
 
 async def test_a_server_that_was_restored_is_repaired(prober: Prober) -> None:

@@ -56,7 +56,9 @@ class Teller:
         report_account_step(step, KEY, observed, self.memory, self.context)
         return self.events
 
-    def judge(self, verdict: ProbeVerdict, *, known: str = "Accepted") -> list[tuple[str, str]]:
+    def judge(
+        self, verdict: ProbeVerdict, *, known: str = "Accepted", cause: str = ""
+    ) -> list[tuple[str, str]]:
         condition = {
             "type": "CredentialValid",
             "status": "True",
@@ -65,7 +67,7 @@ class Teller:
             "lastTransitionTime": NOW,
         }
         observed = make.observed(state=STATE, status={"conditions": [condition]})
-        observed = replace(observed, account=AccountFacts(verdict=verdict))
+        observed = replace(observed, account=AccountFacts(verdict=verdict, cause=cause))
         report_verdict(KEY, observed, self.context)
         return self.events
 
@@ -182,3 +184,9 @@ def test_a_login_that_is_refused_is_a_warning_when_it_is_new(teller: Teller, ver
 )
 def test_a_login_that_is_accepted_or_unknown_is_no_event(teller: Teller, verdict: ProbeVerdict) -> None:
     assert teller.judge(verdict) == []
+
+
+def test_the_event_of_a_locked_login_says_how(teller: Teller) -> None:
+    ((_, note),) = teller.judge(ProbeVerdict.LOCKED, cause="login 'app_a' does not exist")
+
+    assert note == "the published login is closed at the database server: login 'app_a' does not exist"

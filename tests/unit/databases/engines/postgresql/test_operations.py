@@ -96,7 +96,7 @@ async def test_no_query_of_the_admin_finds_functions_of_tenants(
 
 
 ADMIN = ("keyturn", "f", "t", "f", "f", "orders", "2026-12-01T10:00:00.000001Z")
-ROLE = ("orders", "f", "f", "-1", "", "t", "t", "f", "f", "f", "t")
+ROLE = ("orders", "f", "", "-1", "", "t", "t", "f", "f", "f", "t")
 
 
 @pytest.mark.parametrize(
