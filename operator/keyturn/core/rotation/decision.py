@@ -225,8 +225,8 @@ def _allowed(observed: Observed) -> Desired:
         refuse_managed_account(observed, observed.desired)
     check_ownership(observed, observed.desired)
     if observed.state_is_foreign:
-        remedy = RENAME if observed.state_owner else unlabelled(observed) + RENAME
-        raise not_owned(state_name(observed.name), observed.state_owner, remedy)
+        secret, owner = state_name(observed.name), observed.state_owner
+        raise not_owned(secret, owner, RENAME if owner else unlabelled(secret, observed) + RENAME)
     check_record(observed, observed.desired)
     return observed.desired
 

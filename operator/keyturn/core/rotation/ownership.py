@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.state.state import state_name
 from keyturn.core.texts import few
 
 if TYPE_CHECKING:
@@ -95,10 +96,14 @@ def is_created_again(desired: Desired) -> bool:
     return not desired.target_policy.immutable and not desired.target_policy.merges
 
 
-def unlabelled(observed: Observed) -> str:
-    """Return the remedy for a Secret without label, which this ManagedSecret may have written."""
-    is_new = observed.state is None and observed.managed.status.revision is None
-    return "" if is_new else f"restore its label {OWNER_LABEL}: {observed.name} if that was removed, "
+def unlabelled(secret: str, observed: Observed) -> str:
+    """Return the remedy for a Secret without label that this ManagedSecret had by its status; empty if it had not.
+
+    On a foreign Secret the label would have its values replaced.
+    """
+    had = observed.managed.status.secret_name
+    is_known = had is not None and secret in {had, state_name(observed.name)}
+    return f"restore its label {OWNER_LABEL}: {observed.name} if that was removed, " if is_known else ""
 
 
 def not_owned(secret: str, owner: str | None, remedy: str = RENAME) -> Stalled:
@@ -117,7 +122,7 @@ def not_owned(secret: str, owner: str | None, remedy: str = RENAME) -> Stalled:
 def _check_foreign(target: TargetFacts, desired: Desired, observed: Observed) -> None:
     policy = desired.target_policy
     if target.owner or not (policy.merges or policy.adopts):
-        remedy = _RENAME_ONE if target.owner else unlabelled(observed) + _ADOPT
+        remedy = _RENAME_ONE if target.owner else unlabelled(desired.secret, observed) + _ADOPT
         raise not_owned(desired.secret, target.owner, remedy)
     if target.filled_by:
         raise Stalled(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.namespace import OWNER, bytes_
 
 if TYPE_CHECKING:
@@ -103,11 +104,28 @@ def test_of_two_managed_secrets_with_one_target_one_writes_it(space: Space) -> N
     assert ready == [space.get("Secret", "shared")["metadata"]["labels"][OWNER]]
 
 
-def test_a_secret_that_lost_our_label_is_foreign(space: Space) -> None:
+def test_a_label_that_another_writer_removed_is_restored(space: Space) -> None:
     space.managed()
+    before = space.values()
 
     space.edit("Secret", "auth", lambda secret: secret["metadata"]["labels"].pop(OWNER))
+
+    eventually(lambda: OWNER in (space.get("Secret", "auth")["metadata"].get("labels") or {}), "the label")
+    assert space.values() == before
+    assert space.condition("Stalled") is None
+
+
+def test_a_changed_secret_without_our_label_is_foreign(space: Space) -> None:
+    space.managed()
+
+    def take(secret: Body) -> None:
+        secret["metadata"]["labels"].pop(OWNER)
+        secret["data"].update({"token": "b3RoZXI="})
+
+    space.edit("Secret", "auth", take)
     before = space.version("Secret", "auth")
 
-    space.stalled("SecretNotOwned")
+    assert "restore its label keyturn.dev/managed-secret: auth if that was removed" in space.stalled(
+        "SecretNotOwned"
+    )
     assert space.version("Secret", "auth") == before

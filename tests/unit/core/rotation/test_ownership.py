@@ -290,7 +290,9 @@ def test_a_secret_without_label_may_have_lost_it(*, is_state: bool) -> None:
     new = replace(observed(**NEW), state_is_foreign=True) if is_state else observed(target=FOREIGN, **NEW)
 
     remedy = "restore its label keyturn.dev/managed-secret: db if that was removed"
+    renamed = replace(found, managed=observed(status={"revision": 1, "secretName": "old"}).managed)
     assert remedy in refusal(found).message
+    assert is_state or remedy not in refusal(renamed).message
     assert remedy not in refusal(new).message
 
 
