@@ -89,6 +89,27 @@ async def test_a_login_that_lost_its_role_is_not_proven_until_it_is_brought_agai
     assert (await engine.prove(asked)).answer is Answer.ACCEPTED
 
 
+async def test_the_first_table_that_the_admin_may_not_grant_is_named(weak: Place) -> None:
+    owned, schema = account(), f"s_{secrets.token_hex(4)}"
+    weak.server.execute(
+        f"CREATE SCHEMA {schema}",
+        f"GRANT USAGE ON SCHEMA {schema} TO {weak.admin.name} WITH GRANT OPTION",
+        f"CREATE TABLE {schema}.audit (n int)",
+        f"CREATE TABLE {schema}.bills (n int)",
+    )
+
+    with pytest.raises(Denied) as refusal:
+        await weak.engine().create(owned, Template((schema,), ("SELECT",)), open_fence)
+
+    assert refusal.value.message == (
+        "the admin may not grant these privileges on 'audit' of role 'postgres'; send as an administrator:"
+        f' GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{weak.admin.name}" WITH GRANT OPTION;'
+    )
+    assert not (await weak.engine().find(owned)).owner.exists
+    weak.server.execute(refusal.value.statement)
+    await weak.engine().create(owned, Template((schema,), ("SELECT",)), open_fence)
+
+
 async def test_the_owner_is_not_created_again_once_it_is_renamed(weak: Place) -> None:
     owned, engine = account(), weak.engine()
     (login,) = await opened(weak, owned, owned.logins[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -51,6 +52,9 @@ __all__ = ["account_of", "answer", "change_account", "server_of"]
 
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""
+
+_DENIED_DELAY: Final = timedelta(seconds=15)
+"""Seconds until a right that the admin lacked is tried again: an administrator may have granted it."""
 
 _StepResult: TypeAlias = Effect | Wait | Stalled | Fenced
 
@@ -220,7 +224,8 @@ def _end(
             is_repair = isinstance(step, steps.Assert)
             if is_repair and problem.reason in {ErrorReason.CREDENTIAL_REFUSED, ErrorReason.WRONG_ROLE}:
                 memory.note_repair(key, now)  # it did not help, and counts
-            memory.fail(key, problem, now, of_repair=is_repair)
+            again = now + _DENIED_DELAY if problem.reason == ErrorReason.DATABASE_DENIED else None
+            memory.fail(key, problem, now, again=again, of_repair=is_repair)
             return None
 
 

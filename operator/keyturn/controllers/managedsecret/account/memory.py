@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
     from keyturn.core.spec.database import DatabaseDesired
+    from keyturn.core.state.state import Triggers
     from keyturn.databases.base import TargetIdentity
 
     from .operation import Effect
@@ -56,6 +57,8 @@ class _Account:
     """Identity of the target at the last observation."""
     spec: DatabaseDesired | None = None
     """The account in the spec at the last observation."""
+    requested: Triggers | None = None
+    """What users requested by annotations and triggers at the last observation."""
     rival: ObjectKey | None = None
     """The other ManagedSecret that had the account at the last observation after a failure."""
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
@@ -206,11 +209,21 @@ class AccountMemory:
         before, account.target = account.target, identity
         return before or identity
 
-    def replace_claim(self, key: ObjectKey, spec: DatabaseDesired, rival: ObjectKey | None) -> bool:
-        """Replace the account in the spec, and who else has it; return whether a failed operation may succeed now."""
+    def replace_claim(
+        self, key: ObjectKey, spec: DatabaseDesired, rival: ObjectKey | None, requested: Triggers
+    ) -> bool:
+        """Replace the account in the spec, who else has it, and what is requested.
+
+        Return whether a failed operation may succeed now, or a person asks for it.
+        """
         account = self._account(key)
+        asked, account.requested = account.requested, requested
         before, account.spec, account.rival = (account.spec, account.rival), spec, rival
-        return (before[0] is not None and before[0] != spec) or (before[1] is not None and before[1] != rival)
+        is_asked = asked is not None and asked != requested
+        is_other = (before[0] is not None and before[0] != spec) or (
+            before[1] is not None and before[1] != rival
+        )
+        return is_asked or is_other
 
     def note_repair(self, key: ObjectKey, now: datetime) -> None:
         """Record that the recorded credentials were set again."""

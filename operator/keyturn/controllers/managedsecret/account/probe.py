@@ -68,7 +68,7 @@ def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, cont
     if before.server != target.server:
         memory.probe_soon(key, observed.now)
     rival = context.databases.taken_by(key) if memory.problem(key) else None
-    if memory.replace_claim(key, desired, rival):
+    if memory.replace_claim(key, desired, rival, observed.requested):
         memory.resume(key, observed.now)
     _plan_probe(key, observed, desired, memory, context)
     return with_facts(observed, account=memory.facts(key, observed.now))

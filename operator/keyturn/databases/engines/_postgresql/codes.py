@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONCURRENT",
+    "DENIED",
     "Failure",
     "denied",
     "error_of",
@@ -42,7 +43,7 @@ _WRONG_PASSWORD: Final = "28P01"  # noqa: S105  # a code
 _NOT_ADMITTED: Final = "28000"
 _BY_POOLER: Final = "08P01"
 """PgBouncer's code of every refusal: of a password if it asked for one and did not accept it."""
-_DENIED: Final = "42501"
+DENIED: Final = "42501"
 _NO_CONNECTION: Final = "53300"
 CONCURRENT: Final = "40001"
 """Of a change that another session's came before."""
@@ -194,15 +195,16 @@ def verdict_of(error: DatabaseError) -> Verdict:
     return Verdict(Answer.UNKNOWN, error.code, error.message, is_silence=True)
 
 
-def denied(grant: str) -> Denied:
-    """Return the error of an admin that lacks a right."""
-    return Denied("AdminDenied", f"the admin may not do that; send as an administrator: {grant}", grant)
+def denied(grant: str, name: str = "", owner: str = "") -> Denied:
+    """Return the error of an admin that lacks a right, such as on a table of another owner."""
+    what = f"grant these privileges on {name!r} of role {owner!r}" if name else "do that"
+    return Denied("AdminDenied", f"the admin may not {what}; send as an administrator: {grant}", grant)
 
 
 def meaning_of(state: str, statement: Statement | None = None) -> DatabaseError:
     """Return the error of a statement that failed with a SQLSTATE; of a query without one that changes something."""
     about = statement.about if statement else About.ROLE
-    if state == _DENIED:
+    if state == DENIED:
         return denied(statement.grant if statement else "")
     if state in _BUSY:
         return Busy()

@@ -278,9 +278,16 @@ async def _send(session: Session, change: Statement) -> None:
         await session.query(change.text)
         has_effect = [("t",)] if not change.check else await session.query(change.check)
     except StatementFailed as error:
-        raise codes.meaning_of(error.state, change) from None
-    if has_effect != [("t",)]:
-        raise codes.denied(change.grant)
+        state = error.state
+    else:
+        if has_effect == [("t",)]:
+            return
+        state = codes.DENIED
+    if state == codes.DENIED and change.blocker:
+        await session.query("ROLLBACK")
+        rows = await session.query(change.blocker)
+        raise codes.denied(change.grant, *(name[:_LONGEST_NAME] for row in rows for name in row[:2]))
+    raise codes.meaning_of(state, change)
 
 
 async def _try(session: Session, change: Statement) -> None:

@@ -40,6 +40,16 @@ _CHECKS: Final = MappingProxyType(
         " WHERE relkind = 'S' AND relnamespace = quote_ident({schema})::regnamespace",
     }
 )
+_KINDS: Final = MappingProxyType(
+    {
+        "ALL TABLES IN SCHEMA": ("relkind IN ('r', 'p', 'v', 'm', 'f')", "has_table_privilege"),
+        "ALL SEQUENCES IN SCHEMA": ("relkind = 'S'", "has_sequence_privilege"),
+    }
+)
+_BLOCKER: Final = (
+    "SELECT relname, pg_get_userbyid(relowner) FROM pg_class WHERE {kind}"
+    " AND relnamespace = quote_ident({schema})::regnamespace AND NOT ({may_grant}) ORDER BY 1 LIMIT 1"
+)
 _ON_SCHEMAS: Final = frozenset({"CREATE", "USAGE"})
 
 
@@ -62,6 +72,8 @@ class Statement:
     about: About = About.ROLE
     check: str = ""
     """A query that answers whether the statement had its effect."""
+    blocker: str = ""
+    """A query of the first object, with its owner, that the admin may not grant."""
 
 
 def creating(account: Account, template: Template | None, facts: Facts) -> Iterator[Statement]:
@@ -171,4 +183,14 @@ def _granted(words: Sequence[str], place: str, schema: str, owner: str, admin: A
         granted + identifier(owner),
         f"{granted}{identifier(admin.name)} WITH GRANT OPTION;",
         check=_CHECKS[place].format(has=has, schema=literal(schema)),
+        blocker=_blocker(words, place, schema),
     )
+
+
+def _blocker(words: Sequence[str], place: str, schema: str) -> str:
+    """Return the query of the first table or sequence that the admin may not grant; empty for a schema."""
+    if place not in _KINDS:
+        return ""
+    kind, has = _KINDS[place]
+    may_grant = " AND ".join(f"{has}(oid, {literal(word + ' WITH GRANT OPTION')})" for word in words)
+    return _BLOCKER.format(kind=kind, schema=literal(schema), may_grant=may_grant)

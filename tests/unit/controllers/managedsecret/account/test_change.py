@@ -323,6 +323,13 @@ async def test_a_server_that_is_down_is_not_asked_by_other_objects_and_wakes_the
     assert changer.woken == [other]
 
 
+async def test_a_right_that_is_missing_is_tried_again_every_15_seconds(changer: Changer) -> None:
+    changer.server.error = Denied("MissingGrant", "the admin may not change app")
+    for _ in range(5):
+        await changer.take(Apply(2))
+        assert changer.facts.again == NOW + seconds(15)
+
+
 async def test_a_server_that_is_read_only_answers_and_holds_up_no_other_account(changer: Changer) -> None:
     changer.server.error = ReadOnly("ReadOnly", "the server accepts no change")
     for _ in range(4):

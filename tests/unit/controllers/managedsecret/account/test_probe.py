@@ -633,6 +633,20 @@ async def test_an_account_that_another_one_has_no_longer_ends_the_back_off(probe
     assert found.again == prober.now
 
 
+async def test_a_request_for_a_rotation_ends_the_back_off(prober: Prober) -> None:
+    await prober.look()
+    again = fail(prober)
+    for _ in range(2):
+        found = await prober.look()
+        assert found
+        assert found.again == again
+
+    found = await prober.look(annotations={"keyturn.dev/rotate": "again"})
+
+    assert found
+    assert found.again == prober.now
+
+
 async def test_a_corrected_account_ends_the_back_off(prober: Prober) -> None:
     await prober.look()
     again = fail(prober)
