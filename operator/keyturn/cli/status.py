@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from keyturn.core.labels import ROTATE
+from keyturn.core.reasons import ConditionReason
+from keyturn.core.shards import LEASE
 from keyturn.core.spec.desired import secret_of
-from keyturn.core.status.summary import Summary, describe_phase, done_of, summary_of
+from keyturn.core.status.summary import (
+    Summary,
+    SummaryState,
+    condition,
+    describe_phase,
+    done_of,
+    summary_of,
+)
+from keyturn.installation.checks import election
+from keyturn.installation.checks.point import Result
+from keyturn.kube import config, errors, paths
 
 from . import managed
 from .options import Output, Selection
@@ -16,7 +30,7 @@ from .selection import find
 from .text import NOTHING, clock, room, since, table, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from keyturn.api.status import CredentialStatus, UnrevokedLeases, WorkloadStatus
 
@@ -36,6 +50,29 @@ __all__ = [
 ]
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_GRACE: Final = timedelta(minutes=1)
+"""Time in which a leader takes up a change."""
+_SILENT: Final = frozenset(
+    {
+        SummaryState.BEHIND,
+        SummaryState.NOT_COMPLIANT,
+        SummaryState.HELD,
+        SummaryState.DUE,
+        SummaryState.READY,
+    }
+)
+"""States that do not explain why a requested rotation has not started."""
+_SILENT_REASONS: Final = frozenset({ConditionReason.IDLE, ConditionReason.DUE, ConditionReason.HELD})
+"""Reasons of Rotating that do not explain it either."""
+
+
+class Leadership(NamedTuple):
+    """What the Lease tells of the operator."""
+
+    lives: bool | None = None
+    """None if it is unknown."""
+    line: str = ""
+    """Empty while a replica leads."""
 
 
 class Shown(NamedTuple):
@@ -59,22 +96,78 @@ class StatusRow:
         return self.summary.state.rank, due or _NEVER, key.namespace, key.name
 
 
-def rows_of(everything: Iterable[FoundManagedSecret], now: datetime) -> list[StatusRow]:
-    """Return the rows, the most urgent first."""
-    return sorted(
-        (StatusRow(one, summary_of(one, now), now) for one in everything), key=lambda row: row.order
-    )
+def rows_of(
+    everything: Iterable[FoundManagedSecret], now: datetime, *, lives: bool | None = None
+) -> list[StatusRow]:
+    """Return the rows, the most urgent first; `lives` is whether a replica leads."""
+    rows = (StatusRow(one, _summary(one, now, lives=lives), now) for one in everything)
+    return sorted(rows, key=lambda row: row.order)
+
+
+def _summary(one: FoundManagedSecret, now: datetime, *, lives: bool | None) -> Summary:
+    """Judge by the status, unless the object has a change that no replica has taken up."""
+    summary = summary_of(one, now)
+    if summary.state.rank <= SummaryState.UNSEEN.rank:
+        return summary
+    least = timedelta() if lives is False else _GRACE
+    for made, what in _changes_not_taken_up(one, summary.state):
+        if now - made >= least:
+            check = "check that the operator runs and watches this namespace: `keyturn check`"
+            return Summary(SummaryState.UNSEEN, f"{what} {since(made, now)} ago; {check}")
+    return summary
+
+
+def _changes_not_taken_up(one: FoundManagedSecret, state: SummaryState) -> Iterator[tuple[datetime, str]]:
+    """Yield the time and the description of each change that the status does not answer."""
+    metadata, status = one.managed.metadata, one.managed.status
+    seen = status.observed_generation
+    if seen is not None and metadata.generation > seen and (made := _set_at(one, "f:spec")):
+        yield made, "the operator has not reconciled the spec that was changed"
+    trigger, rotating = metadata.annotations.get(ROTATE), condition(one.managed, "Rotating")
+    if not trigger or trigger == status.last_trigger or state not in _SILENT:
+        return
+    if rotating and rotating.reason not in _SILENT_REASONS:
+        return
+    made = _set_at(one, "f:metadata", "f:annotations", f"f:{ROTATE}")
+    # A later rotation has handled the annotation too, although its own trigger is the last one.
+    if made and (status.last_rotation_time is None or made > status.last_rotation_time):
+        yield made, "the operator has not started the rotation that was requested"
+
+
+def _set_at(one: FoundManagedSecret, *path: str) -> datetime | None:
+    """Return when a field was last set, by the API server's record of field managers."""
+    times = []
+    for entry in one.body["metadata"].get("managedFields") or ():
+        fields: Any = entry.get("fieldsV1")
+        for name in path:
+            fields = (fields or {}).get(name)
+        if fields is not None and not entry.get("subresource"):
+            times.append(datetime.fromisoformat(entry["time"]))
+    return max(times, default=None)
+
+
+async def _leadership(cluster: Cluster) -> Leadership:
+    """Read whether a replica leads."""
+    namespace = config.own_namespace()
+    try:
+        found = await election.look(cluster.api, namespace)
+    except errors.Forbidden as error:
+        return Leadership(line=f"Operator: unknown: you may not {error.verb} {paths.described(error.path)}")
+    except errors.ApiError as error:
+        return Leadership(line=f"Operator: unknown: the Lease was not read ({error.reason})")
+    if found is None:
+        missing = f"there is no Lease {LEASE} in namespace {namespace}; POD_NAMESPACE names another one"
+        return Leadership(line=f"Operator: unknown: {missing}")
+    point = election.point_of(found, namespace)
+    if point.result is Result.FAILED:
+        return Leadership(lives=False, line=f"Operator: {point.found}")
+    return Leadership(lives=True)
 
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
     """Print one object with its workloads, or a line for each of several; return the result."""
-    if selection.name:
-        found = [await managed.one(cluster, selection.name)]
-        failures: tuple[Failure, ...] = ()
-    else:
-        there = await find(cluster, selection)
-        found, failures = list(there.found), there.failures
-    rows = rows_of(found, cluster.now())
+    (found, failures), leader = await asyncio.gather(_find(cluster, selection), _leadership(cluster))
+    rows = rows_of(found, cluster.now(), lives=leader.lives)
     none = "" if rows or failures else await describe_none(cluster, selection)
     if output is Output.NAME:
         print_names(row.found.key.name for row in rows)
@@ -86,7 +179,20 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
         print_lines(*_text(rows, selection, output))
     for failure in failures:
         print_lines(f"Error: {failure.message}", err=True)
-    return Shown(any(row.summary.state.needs_a_person for row in rows), bool(failures))
+    if leader.line:
+        is_text = output in {Output.TABLE, Output.WIDE}
+        print_lines(*(["", leader.line] if is_text else [leader.line]), err=not is_text)
+    needs_a_person = leader.lives is False or any(row.summary.state.needs_a_person for row in rows)
+    return Shown(needs_a_person, bool(failures))
+
+
+async def _find(
+    cluster: Cluster, selection: Selection
+) -> tuple[tuple[FoundManagedSecret, ...], tuple[Failure, ...]]:
+    if selection.name:
+        return (await managed.one(cluster, selection.name),), ()
+    there = await find(cluster, selection)
+    return there.found, there.failures
 
 
 async def describe_none(cluster: Cluster, selection: Selection) -> str:

@@ -11,7 +11,7 @@ from keyturn.runtime import build
 
 from .wire import Body
 
-__all__ = ["Holder", "holder_of", "names_reconciled_all", "signature"]
+__all__ = ["Holder", "holder_of", "names_reconciled_all", "renewal_of", "signature"]
 
 _RECONCILED_ALL_IN = "reconciledAllIn"
 
@@ -39,7 +39,7 @@ def holder_of(lease: Body) -> Holder | None:
     annotation = _annotation_of(lease["metadata"].get("annotations") or {}, identity)
     return Holder(
         identity,
-        _time(spec.get("renewTime")),
+        renewal_of(lease),
         int(spec.get("leaseDurationSeconds") or 0),
         str(annotation.get("version", "")),
         str(annotation.get("commit", "")),
@@ -86,9 +86,10 @@ def _document(annotations: dict[str, str]) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _time(text: Any) -> datetime | None:
+def renewal_of(lease: Body) -> datetime | None:
+    """Return when a Lease was last renewed or released; None without a readable time."""
     try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        time = datetime.fromisoformat(str((lease.get("spec") or {}).get("renewTime")))
+    except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

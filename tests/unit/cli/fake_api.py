@@ -6,10 +6,13 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+from keyturn.core.labels import HOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,6 +81,8 @@ class FakeApi:
         self.patched: list[str] = []
         self.url = ""
         self.objects: dict[tuple[str, str, str], Body] = {}
+        self.lease: Body | None = {"holderIdentity": "one", "leaseDurationSeconds": 10}
+        """The spec of the Lease, renewed at each read; None if there is no Lease."""
         self._watches: list[Queue[Body | None]] = []
         self._version = 0
         for one in objects:
@@ -130,7 +135,15 @@ class FakeApi:
         return self._list(plural, namespace, query)
 
     def _of_others(self, path: str) -> tuple[int, Body]:
-        """Know the namespaces, and nothing in them."""
+        """Know the Lease and the namespaces, and nothing else in them."""
+        if "/leases/" in path:
+            if self.lease is None:
+                return _NOT_FOUND
+            signed = {HOLDER: json.dumps({"identity": "one", "version": "0.1.0"})}
+            return 200, {
+                "metadata": {"annotations": signed},
+                "spec": {"renewTime": f"{datetime.now(UTC):%FT%TZ}", **self.lease},
+            }
         if "/secrets/" in path or (path.count("/") == 4 and path.rpartition("/")[2] not in self.namespaces):
             return _NOT_FOUND
         return 200, {"metadata": {"resourceVersion": str(self._version)}, "items": []}

@@ -22,6 +22,7 @@ def api() -> Iterator[FakeApi]:
 
 def test_a_leader_that_may_not_be_read_is_not_a_missing_one(api: FakeApi, console: Console) -> None:
     api.refused["GET", "/deployments/"] = 404
+    api.lease = None
     missing = console.json("version")["operator"]
     api.refused["GET", "/leases/"] = 403
     unread = console.json("version")["operator"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from sandbox.harness import eventually
+from tests.support.console import cells
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
 from tests.unit.cli.test_errors import at
 
@@ -148,6 +150,126 @@ def test_a_name_shows_the_leases_that_its_store_does_not_revoke(api: FakeApi, co
 
     assert console("status", "auth").endswith("\n\nNote: the lease could not be revoked\n")
     assert console.json("status", "auth")["unrevokedLeases"] == leases
+
+
+# Status without an operator
+
+
+_LONG_AGO = datetime(2026, 11, 1, 10, tzinfo=UTC)
+_RENEWED = "2026-11-01T10:00:00Z"
+
+
+def requested(
+    body: dict[str, Any],
+    made: datetime,
+    field: str = '{"f:metadata": {"f:annotations": {"f:keyturn.dev/rotate": {}}}}',
+) -> dict[str, Any]:
+    """Let a user set a field of an object that has a request, before the operator's last status."""
+    body["metadata"]["annotations"] = {"keyturn.dev/rotate": "leak"}
+    times = {"status": datetime.now(UTC), "": made}
+    body["metadata"]["managedFields"] = [
+        {"subresource": subresource, "time": f"{time:%FT%TZ}", "fieldsV1": json.loads(field)}
+        for subresource, time in times.items()
+    ]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("lease", "line", "code"),
+    [
+        pytest.param({}, "", 0, id="held"),
+        pytest.param(
+            {"holderIdentity": "", "renewTime": _RENEWED},
+            "Operator: the Lease keyturn in namespace keyturn-system is free since <time>: no replica leads",
+            3,
+            id="released",
+        ),
+        pytest.param(
+            {"renewTime": _RENEWED, "holderIdentity": "one", "leaseDurationSeconds": 10},
+            "Operator: held by one, last renewed <time>: no replica leads",
+            3,
+            id="expired",
+        ),
+        pytest.param(
+            None,
+            "Operator: unknown: there is no Lease keyturn in namespace keyturn-system;"
+            " POD_NAMESPACE names another one",
+            0,
+            id="none",
+        ),
+    ],
+)
+def test_status_ends_with_what_the_lease_says(
+    lease: dict[str, Any] | None, line: str, code: int, api: FakeApi, console: Console
+) -> None:
+    api.delete("queue")
+    api.lease = {**(api.lease or {}), **lease} if lease is not None else None
+
+    shown = console.run("status")
+    document = console.run("status", "-o", "json")
+
+    assert (
+        re.sub(r"(since |renewed )\w+( ago)?", r"\1<time>", shown.stdout.partition("\n\n")[2]).strip() == line
+    )
+    assert (shown.returncode, document.returncode) == (code, code)
+    assert bool(document.stderr) == bool(line)
+
+
+def test_status_for_who_may_not_read_the_lease_says_that_it_is_unknown(
+    api: FakeApi, console: Console
+) -> None:
+    api.delete("queue")
+    api.refused["GET", "/leases/keyturn"] = 403
+
+    assert console("status").endswith(
+        "\n\nOperator: unknown: you may not get leases in namespace keyturn-system\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("leads", "age", "state"),
+    [(False, 1, "Unseen"), (True, 1, "Ready"), (True, 90, "Unseen")],
+    ids=["no leader", "just requested", "requested long ago"],
+)
+def test_a_rotation_that_was_requested_and_has_not_started_is_unseen(
+    *, leads: bool, age: int, state: str, api: FakeApi, console: Console
+) -> None:
+    api.delete("queue")
+    api.lease = {"holderIdentity": "one" if leads else ""}
+    api.put(requested(managed("auth"), datetime.now(UTC) - timedelta(seconds=age)))
+
+    done = console.run("status", "auth", "-o", "json")
+    shown = json.loads(done.stdout)
+
+    assert (shown["state"], done.returncode) == (state, 3 if not leads or state == "Unseen" else 0)
+    assert ("has not started the rotation that was requested" in shown["message"]) == (state == "Unseen")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({"lastTrigger": "leak"}, id="handled"),
+        pytest.param({"lastTrigger": "spec", "lastRotationTime": _RENEWED}, id="handled with another"),
+        pytest.param({"spec": {"suspend": True}}, id="suspended"),
+        pytest.param({"stalled": "there is no class"}, id="stalled"),
+    ],
+)
+def test_a_request_that_is_answered_or_explained_is_not_unseen(
+    status: dict[str, Any], api: FakeApi, console: Console
+) -> None:
+    api.put(requested(managed("auth", **status), _LONG_AGO))
+
+    assert json.loads(console.run("status", "auth", "-o", "json").stdout)["state"] != "Unseen"
+
+
+def test_a_changed_spec_that_is_not_reconciled_is_unseen(api: FakeApi, console: Console) -> None:
+    api.put(requested(managed("auth", observedGeneration=0, lastTrigger="leak"), _LONG_AGO, '{"f:spec": {}}'))
+
+    done = console.run("status", "auth")
+
+    assert cells(done.stdout)[1][:2] == ["auth", "Unseen"]
+    assert "has not reconciled the spec that was changed" in " ".join(done.stdout.split())
+    assert done.returncode == 3
 
 
 # Watching

@@ -68,7 +68,7 @@ class SummaryState(enum.StrEnum):
     OVERDUE = "Overdue"
     """A rotation was due more than a minute ago and has not started."""
     UNSEEN = "Unseen"
-    """The operator has not reconciled it within a minute of its creation."""
+    """The operator has not taken up a new object, a changed spec or a request within a minute."""
     NOT_READY = "NotReady"
     """The Secret does not have every key yet."""
     BEHIND = "Behind"

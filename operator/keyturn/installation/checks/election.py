@@ -12,7 +12,7 @@ from keyturn.core.shards import LEASE, shard_lease
 from keyturn.core.times import length
 from keyturn.kube import errors, paths
 from keyturn.kube.leader_election import TERMS
-from keyturn.kube.lease_holder import holder_of
+from keyturn.kube.lease_holder import holder_of, renewal_of
 
 from .api_server import MOST_SKEW
 from .point import Point
@@ -37,7 +37,7 @@ class Election:
 
     holder: Holder | None
     age: timedelta | None
-    """Time since the last renewal, by the holder's clock; negative if that clock is ahead."""
+    """Time since the last renewal or the release, by the holder's clock; negative if that clock is ahead."""
     lives: bool
     """Whether the holder renewed recently, or during the check."""
 
@@ -95,7 +95,9 @@ def point_of(found: Election | None, namespace: str) -> Point:
     if found is None:
         return Point.failed(_NAME, f"there is no Lease {LEASE} {where}: no replica has led yet", advice)
     if found.holder is None:
-        return Point.failed(_NAME, f"the Lease {LEASE} {where} is free: no replica leads", advice)
+        return Point.failed(
+            _NAME, f"the Lease {LEASE} {where} is free{_since(found.age)}: no replica leads", advice
+        )
     held = f"held by {found.holder.identity}"
     if not found.holder.version:  # each replica signs the Lease
         advice = (
@@ -114,8 +116,16 @@ def point_of(found: Election | None, namespace: str) -> Point:
 
 
 async def _look_once(api: Api, path: str) -> Election:
-    holder = holder_of(await api.get(path))
-    if holder is None or holder.renewed is None:
-        return Election(holder, None, lives=False)
-    age = api.clock.now() - holder.renewed
-    return Election(holder, age, lives=abs(age) < timedelta(seconds=TERMS.believed(holder.seconds)))
+    lease = await api.get(path)
+    holder, renewed = holder_of(lease), renewal_of(lease)
+    age = api.clock.now() - renewed if renewed else None
+    lives = (
+        holder is not None
+        and age is not None
+        and abs(age) < timedelta(seconds=TERMS.believed(holder.seconds))
+    )
+    return Election(holder, age, lives=lives)
+
+
+def _since(age: timedelta | None) -> str:
+    return f" since {length(age)}" if age is not None else ""
