@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 from release.errors import ReleaseError
 from sandbox import SandboxError
-from sandbox.harness import HarnessError
 
 from . import story
 from .cluster import Cluster, Current, Kind, Refused, Sandbox
 from .node import Node
+from .operator import log_on_failure
 from .screen import Screen
 from .terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .operator import Operator
 
 _INTERRUPTED = 130
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -87,7 +86,7 @@ def _show(cluster: Cluster, screen: Screen) -> None:
         terminal = Terminal(screen, cluster.open())
         story.install(terminal, screen)
         operator = cluster.operator(terminal)
-        stack.enter_context(_last_words(operator, screen))
+        stack.enter_context(log_on_failure(operator, screen))
         stack.enter_context(operator)
         operator.start()
         _tell(cluster, terminal, screen)
@@ -124,17 +123,6 @@ def _closing(cluster: Cluster) -> Iterator[None]:
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_IGN)
         cluster.close()
-
-
-@contextmanager
-def _last_words(operator: Operator, screen: Screen) -> Iterator[None]:
-    """Show the end of the operator's log if something fails while it runs."""
-    try:
-        yield
-    except HarnessError:
-        screen.say("The end of the operator's log:")
-        screen.output(operator.last_words())
-        raise
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

@@ -81,7 +81,7 @@ def _prepared(screen: Screen, *, ask: bool) -> Path:
     if ask and not screen.question("Continue?"):
         raise Refused("nothing was done; YES=1 continues without a question")
     terminal.show(f"apply -k {_OVERLAY}")
-    terminal.show("wait --for=condition=Established --filename=crds --timeout=30s")
+    terminal.show("wait --for=condition=Established --filename=crds --timeout=500s")
     return _kubeconfig(context, cluster)
 
 

@@ -140,9 +140,9 @@ class Current(Cluster):
         if (terminal := self._terminal) is None:
             return
         try:
-            terminal.show("delete namespace shop --ignore-not-found --timeout=90s")
+            terminal.show("delete namespace shop --ignore-not-found --timeout=500s")
         finally:
-            terminal.show("delete -k manifests/base --ignore-not-found --timeout=90s")
+            terminal.show("delete -k manifests/base --ignore-not-found --timeout=500s")
 
 
 def _current_context(screen: Screen) -> dict[str, Any]:

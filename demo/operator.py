@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import signal
+import tempfile
+import time
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import IO, TYPE_CHECKING, Self
 
 from sandbox import harness
-from sandbox.harness import eventually, installation
+from sandbox.harness import HarnessError, eventually, installation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from .screen import Screen
     from .terminal import Terminal
 
-_START = 30.0
+_LIMIT = 600.0
+"""Seconds, which only a machine misses that does nothing."""
+_NEWS = 15.0
+"""Seconds between two lines that say how a start goes."""
 _TAIL = 20
 _RIGHTS = "get clusterrole keyturn -o jsonpath='{.rules[?(@.resources[0]==\"secrets\")].verbs}'"
 _ACCOUNT = "system:serviceaccount:keyturn-system:keyturn"
@@ -60,6 +67,25 @@ class Operator(ABC):
     def last_words(self) -> str:
         """Return the end of its log, which never holds a value."""
 
+    def keep_log(self) -> tuple[Path, Path] | None:
+        """Copy the log out of the demo's folder; return both paths, None if the log is not a file."""
+        return None
+
+
+@contextmanager
+def log_on_failure(operator: Operator, screen: Screen) -> Iterator[None]:
+    """Show the end of the operator's log if the block fails, and keep the log."""
+    try:
+        yield
+    except HarnessError as error:
+        screen.say("The end of the operator's log:")
+        screen.output(operator.last_words())
+        if (logs := operator.keep_log()) is None:
+            raise
+        log, kept = logs
+        screen.say(f"The whole log: {kept}")
+        raise HarnessError(str(error).replace(str(log), str(kept))) from error
+
 
 class Pods(Operator):
     """What the Deployment runs."""
@@ -76,15 +102,15 @@ class Pods(Operator):
         )
         terminal.show(_RIGHTS)
         with screen.progress("starting the operator", _WORKS):
-            terminal.show("rollout status deployment/keyturn -n keyturn-system --timeout=90s")
-            eventually(self._leads, "a pod that leads", _START)
+            terminal.show("rollout status deployment/keyturn -n keyturn-system --timeout=500s")
+            eventually(self._leads, "a pod that leads", _LIMIT)
         screen.say("Two pods of the project's own image; the one in the Lease leads, the other takes over:")
         terminal.show(f"get pods {_PODS}")
         terminal.show("get lease keyturn -n keyturn-system")
 
     def end(self) -> None:
         self._terminal.quiet("scale deployment keyturn -n keyturn-system --replicas=0")
-        self._terminal.quiet(f"wait --for=delete pod {_PODS} --timeout=60s")
+        self._terminal.quiet(f"wait --for=delete pod {_PODS} --timeout=500s")
 
     def last_words(self) -> str:
         return self._terminal.attempt(f"logs {_PODS} --prefix --tail={_TAIL}")
@@ -101,7 +127,7 @@ class Process(Operator):
         super().__init__(terminal, screen)
         self._kubeconfig = folder / "operator.kubeconfig"
         self._arguments = ("--all-namespaces", *options)
-        self._process = _Bound(self._kubeconfig, folder / "operator.log", *self._arguments)
+        self._process: harness.Operator = _Bound(self._kubeconfig, folder / "operator.log", *self._arguments)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,10 +149,34 @@ class Process(Operator):
         screen.command(f"KUBECONFIG=… keyturn run {' '.join(self._arguments)} &")
         self._process.begin()
         with screen.progress("starting the operator", _WORKS):
-            self._process.wait_for_log("leading")
+            self._wait_until_it_leads()
+
+    def _wait_until_it_leads(self) -> None:
+        """Wait as long as it starts, and show what it does meanwhile: a slow machine takes minutes."""
+        began = time.monotonic()
+        while (seconds := time.monotonic() - began) < _LIMIT:
+            if seconds > _NEWS:
+                events = [line["event"] for line in self._process.lines()]
+                doing = f"last event: {events[-1]}" if events else "it has logged nothing yet"
+                self._screen.say(f"still starting after {seconds:.0f} s; {doing}")
+            has_ended = self._process.returncode is not None
+            try:
+                self._process.wait_for_log("leading", _NEWS)
+            except HarnessError:
+                if has_ended:
+                    raise
+            else:
+                return
+        raise HarnessError(f"the operator did not lead within {_LIMIT:.0f} s: see {self._process.log}")
 
     def end(self) -> None:
         self._process.end()
+
+    def keep_log(self) -> tuple[Path, Path] | None:
+        log = self._process.log
+        if not log.exists():
+            return None
+        return log, Path(shutil.copy(log, tempfile.mkdtemp(prefix="keyturn-demo-log-")))
 
     def last_words(self) -> str:
         log = self._process.log

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .screen import Screen
     from .terminal import Terminal
 
-_TIMEOUT = 120.0
+_TIMEOUT = 600.0
 
 
 def follow(terminal: Terminal, screen: Screen, has_ended: Callable[[dict[str, Any]], bool]) -> None:

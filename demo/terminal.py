@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .screen import Screen
 
-_TIMEOUT = 150.0
+_TIMEOUT = 600.0
 
 
 class Terminal:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from demo import story as chapters
 from demo.cluster import Refused
+from demo.operator import log_on_failure
 from demo.screen import Screen
 from demo.terminal import Terminal
 from release.errors import ReleaseError
 from sandbox import SandboxError
-from sandbox.harness import HarnessError
 
 from .local import Local
 from .node import Containers
@@ -68,14 +68,10 @@ def _show(scene: Scene, screen: Screen) -> None:
         server = stack.enter_context(scene.server(terminal))
         chapters.install(terminal, screen)
         operator = stack.enter_context(scene.operator(terminal))
-        try:
+        with log_on_failure(operator, screen):
             operator.start()
             application = stack.enter_context(scene.application(terminal))
             _tell(Story(terminal, screen, scene, server, application))
-        except HarnessError:
-            screen.say("The end of the operator's log:")
-            screen.output(operator.last_words())
-            raise
 
 
 def _tell(story: Story) -> None:

@@ -79,7 +79,7 @@ class Local(Scene):
         given = {"apiVersion": "v1", "kind": "List", "items": body}
         self.screen.output(terminal.kubectl("apply", "-f", "-", given=given))
         with self.screen.progress("creating the account", ACCOUNT):
-            terminal.quiet("wait ms/orders-db -n shop --for=condition=Ready --timeout=60s")
+            terminal.quiet("wait ms/orders-db -n shop --for=condition=Ready --timeout=500s")
 
     def _with_port(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["kind"] == "DatabaseTarget":

@@ -89,7 +89,7 @@ class Containers(Scene):
     def create(self, terminal: Terminal) -> None:
         self._create_server(terminal)
         with self.screen.progress("creating the account", ACCOUNT):
-            terminal.quiet(f"wait ms/{self.secret} -n shop --for=condition=Ready --timeout=120s")
+            terminal.quiet(f"wait ms/{self.secret} -n shop --for=condition=Ready --timeout=500s")
         self.screen.say("For a demo, old logins close after seconds:")
         terminal.show(f"patch ms {self.secret} -n shop --type=merge -p '{_IN_SECONDS}'")
         self.screen.say("The owner of the account gets a table; both logins act as the owner:")
@@ -102,8 +102,8 @@ class Containers(Scene):
         terminal.quiet(f"patch namespace shop -p '{_POLICY}'")
         terminal.show(f"apply -f {_EXAMPLE}")
         with self.screen.progress("starting PostgreSQL in a pod", "Keyturn can log in as its administrator"):
-            terminal.show("rollout status deployment/orders-db -n shop --timeout=120s")
-            terminal.show("wait dbt/orders-db -n shop --for=condition=Ready --timeout=120s")
+            terminal.show("rollout status deployment/orders-db -n shop --timeout=500s")
+            terminal.show("wait dbt/orders-db -n shop --for=condition=Ready --timeout=500s")
 
 
 class _Pods:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Story"]
 
 _LOGIN: Final = {"login": "username", "password": "password"}
-_TIMEOUT: Final = 120.0
+_TIMEOUT: Final = 600.0
 _SOME: Final = 20
 """Requests, of which some reach each process."""
 
@@ -74,7 +74,7 @@ class Story:
         screen.title("A rotation that the application does not survive")
         screen.say(self.scene.fault.sentence)
         self.terminal.show(self.scene.fault.command)
-        self.terminal.show("rollout status deployment/orders -n shop --timeout=90s")
+        self.terminal.show("rollout status deployment/orders -n shop --timeout=500s")
         before = self._login()
         self.terminal.show(f"annotate ms {self.scene.secret} -n shop keyturn.dev/rotate=again --overwrite")
         with self._progress("the revision before is back, and the login of the failed one is closed"):
