@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -15,7 +17,7 @@ from structlog.testing import capture_logs
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import EventHandlers, Key
-from keyturn.controllers.kopf_source import kopf_registry, run_kopf, takers_of
+from keyturn.controllers.kopf_source import _configure, kopf_registry, run_kopf, takers_of
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.report import write_status
 from keyturn.controllers.secretclass import reconcile_class
@@ -281,3 +283,13 @@ async def test_a_signal_while_kopf_starts_is_the_operators() -> None:
             await running
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().remove_signal_handler(number)
+
+
+def test_a_watch_resumes_soon_after_its_right_is_back() -> None:
+    settings = kopf.OperatorSettings()
+
+    _configure(settings)
+
+    backoffs = settings.networking.error_backoffs
+    assert isinstance(backoffs, Iterable)
+    assert max(islice(backoffs, 100)) <= 10
