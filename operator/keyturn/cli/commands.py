@@ -12,6 +12,7 @@ import click
 
 from keyturn import __version__
 from keyturn.runtime.invisible_characters import make_visible
+from keyturn.runtime.lazy_imports import unseen
 
 from .action_commands import (
     refresh_command,
@@ -65,7 +66,8 @@ class _Plain(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with unseen("rich"):  # which structlog loads for tracebacks, where it is installed
+                return super().invoke(ctx)
         except click.ClickException as error:
             vars(error)["message"] = make_visible(error.message)  # click keeps the hint about usage
             raise

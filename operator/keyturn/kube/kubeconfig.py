@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import importlib
 import ipaddress
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from keyturn.core.texts import first_of
-from keyturn.runtime.lazy_imports import unseen
+from keyturn.runtime.lazy_imports import import_alone, unseen
 from keyturn.runtime.tls import cluster_context
 
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
@@ -31,6 +32,18 @@ _NO_READER: Final = (
     "a kubeconfig is read by the package `kubernetes`, which the operator's image leaves out: in a pod use its "
     "ServiceAccount and unset KUBECONFIG, elsewhere install keyturn[cli]"
 )
+_READER: Final = "kubernetes.config.kube_config"
+_CLIENT: Final = (
+    "kubernetes.client",
+    "oauthlib",
+    "oauthlib.oauth2",
+    "requests_oauthlib",
+    "urllib3",
+    "google.auth",
+)
+"""What the reader imports for `_OF_CLIENT` only."""
+_OF_CLIENT: Final = frozenset({"auth-provider", "username"})
+"""Credential types of a kubeconfig user that the package obtains or encodes with its client."""
 _CHANGING: Final = frozenset({"tokenFile", "auth-provider"})
 """Credential types of a kubeconfig user that change without an expiry time."""
 _PATHS: Final = {
@@ -51,19 +64,24 @@ def of_kubeconfig(files: str, context: str | None = None) -> Connection:
     Raises:
         NotConfigured: The kubeconfig, or the package that reads it, is missing or cannot be used.
     """
+    try:
+        # The reader imports Google's auth library if it is installed, though kubectl has dropped that provider.
+        with unseen("google.auth"):
+            # The package's client of the API server would take more than half the time of a command.
+            alone = import_alone(_READER, *_CLIENT)
+            with contextlib.suppress(_NeedsClient):
+                return _read(files, context, alone)
+            return _read(files, context, importlib.import_module(_READER))
+    except ModuleNotFoundError:
+        raise NotConfigured(_NO_READER) from None
+
+
+def _read(files: str, context: str | None, reader: Any) -> Connection:
     import yaml  # noqa: PLC0415
 
-    # The loader imports Google's auth library if it is installed, though kubectl has dropped that provider; it loads
-    # cryptography, which takes a third of the time of every command.
-    with unseen("google.auth"):
-        try:
-            from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod does not need
-        except ModuleNotFoundError:
-            raise NotConfigured(_NO_READER) from None
-
     try:
-        return _Kubeconfig(files, context).connection()
-    except ConfigException as error:
+        return _Kubeconfig(files, context, reader).connection()
+    except reader.ConfigException as error:
         # These messages name files, contexts and keys, never their content.
         problem = str(error)
     except ssl.SSLError:
@@ -76,14 +94,18 @@ def of_kubeconfig(files: str, context: str | None = None) -> Connection:
     raise NotConfigured(f"kubeconfig {files}: {problem}")
 
 
+class _NeedsClient(Exception):  # noqa: N818  # no error
+    """The credentials are obtained by the package's client."""
+
+
 class _Kubeconfig:
     """One context of a kubeconfig, read by the loader of the `kubernetes` package."""
 
-    def __init__(self, files: str, context: str | None) -> None:
-        from kubernetes.config.kube_config import KubeConfigMerger  # noqa: PLC0415
-
+    def __init__(self, files: str, context: str | None, reader: Any) -> None:
+        """`reader` is the module of the package, perhaps without the client."""
         self._files = files
-        self._merged = KubeConfigMerger(_with_content(files))  # type: ignore[no-untyped-call]  # only its models are typed
+        self._reader = reader
+        self._merged = reader.KubeConfigMerger(_with_content(files))
         if self._merged.config is None:
             raise NotConfigured(
                 f"there is no kubeconfig at {files}: name one that exists by --kubeconfig or KUBECONFIG"
@@ -100,6 +122,8 @@ class _Kubeconfig:
                 f"kubeconfig {files}: the user of context {self._context!r} impersonates another (`as`), which"
                 " keyturn does not; name a context without it, or credentials of that user"
             )
+        if reader.ApiClient is None and _OF_CLIENT & self._user.keys():
+            raise _NeedsClient
 
     def connection(self) -> Connection:
         with self._run_loader() as found:
@@ -129,17 +153,15 @@ class _Kubeconfig:
 
         Its temporary key files exist during the context.
         """
-        from kubernetes.config.kube_config import KubeConfigLoader  # noqa: PLC0415
-
         settings = SimpleNamespace(api_key={}, verify_ssl=True, **dict.fromkeys(_LOADER_FIELDS))
         with tempfile.TemporaryDirectory(prefix="keyturn-") as folder:
-            loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
+            loader = self._reader.KubeConfigLoader(
                 self._merged.config,
                 active_context=self._context,
                 config_persister=self._merged.save_changes,
                 temp_file_path=folder,
             )
-            loader.load_and_set(settings)  # type: ignore[no-untyped-call]
+            loader.load_and_set(settings)
             # Set only by a plugin that returns an expiry time.
             settings.expiry = vars(loader).get("expiry")
             yield settings

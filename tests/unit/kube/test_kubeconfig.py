@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -193,6 +195,25 @@ def test_a_plugin_without_a_path_is_looked_for_on_the_path(
     file = kubeconfig(home / "config", user=exec_user("plug.sh"))
 
     assert header(of_kubeconfig(file)) == "Bearer abc"
+
+
+def test_credentials_that_the_package_encodes_with_its_client_are_read(tmp_path: Path) -> None:
+    file = kubeconfig(tmp_path / "config", user={"username": "me", "password": "p"})
+    code = (
+        "import asyncio, sys; from keyturn.kube.kubeconfig import of_kubeconfig;"
+        "print(asyncio.run(of_kubeconfig(sys.argv[1]).authorization()), 'kubernetes.client' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "Basic bWU6cA== True\n"
+
+
+def test_without_the_package_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes.config.kube_config", None)
+
+    with pytest.raises(NotConfigured, match=r"install keyturn\[cli\]"):
+        of_kubeconfig(kubeconfig(tmp_path / "config"))
 
 
 @pytest.mark.usefixtures("elsewhere")
