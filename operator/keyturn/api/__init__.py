@@ -17,12 +17,16 @@ Modules
 Imports: nothing of Keyturn. Every other package may import `api`.
 """
 
-from .databasetarget import ClusterDatabaseTarget, DatabaseTarget
-from .emergency import EmergencyRotation
-from .managedsecret import ManagedSecret
-from .recipe import Recipe
-from .secretclass import SecretClass
-from .secretstore import ClusterSecretStore, ProviderChoice, SecretStore
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .databasetarget import ClusterDatabaseTarget, DatabaseTarget
+    from .emergency import EmergencyRotation
+    from .managedsecret import ManagedSecret
+    from .recipe import Recipe
+    from .secretclass import SecretClass
+    from .secretstore import ClusterSecretStore, ProviderChoice, SecretStore
 
 __all__ = [
     "API_VERSION",
@@ -42,3 +46,22 @@ __all__ = [
 GROUP = "keyturn.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
+
+_HOMES = {
+    "ClusterDatabaseTarget": "databasetarget",
+    "ClusterSecretStore": "secretstore",
+    "DatabaseTarget": "databasetarget",
+    "EmergencyRotation": "emergency",
+    "ManagedSecret": "managedsecret",
+    "ProviderChoice": "secretstore",
+    "Recipe": "recipe",
+    "SecretClass": "secretclass",
+    "SecretStore": "secretstore",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a kind when it is used: a command of the command line reads one or two."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import sys
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import pydantic
 from pydantic.alias_generators import to_camel
+from pydantic.plugin import _loader as plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from pydantic_core import ErrorDetails
+    from pydantic.annotated_handlers import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema, ErrorDetails
 
 __all__ = ["Schema", "rules", "validation_sentence"]
+
+
+# A plugin of another package would see every value that is parsed; to look for them takes long, too.
+plugins._plugins = {}  # noqa: SLF001
 
 
 class Schema(pydantic.BaseModel):
@@ -22,11 +33,45 @@ class Schema(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
+        defer_build=True,  # a command parses one or two kinds
         frozen=True,
-        use_attribute_docstrings=True,
         # A rejected value may be a literal secret; pydantic would otherwise print it into the error.
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe each field by its docstring; pydantic would read the source at each import."""
+        found = handler(core_schema)
+        properties = handler.resolve_ref_schema(found).get("properties", {})
+        texts = {name: text for one in reversed(cls.__mro__) for name, text in _docstrings(one).items()}
+        for name, field in cls.model_fields.items():
+            if name in texts and (shown := properties.get(field.alias or name)) is not None:
+                shown.setdefault("description", texts[name])
+        return found
+
+
+def _docstrings(model: type) -> Mapping[str, str]:
+    """Return the string below each field of a class."""
+    if not issubclass(model, Schema):
+        return {}
+    return _docstrings_in(model.__module__).get(model.__name__, {})
+
+
+@functools.cache
+def _docstrings_in(module: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the same for each class of a module."""
+    source = ast.parse(inspect.getsource(sys.modules[module]))
+    return {one.name: dict(_described(one.body)) for one in ast.walk(source) if isinstance(one, ast.ClassDef)}
+
+
+def _described(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, text in pairwise(body):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(written))):
+                yield name, inspect.cleandoc(written)
 
 
 def rules(*given: tuple[str, ...]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Choice(pydantic.RootModel[dict[str, dict[str, Any]]]):
     The kinds are registered elsewhere; `installation` adds their schemas to the CRD.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = pydantic.ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
     rule: ClassVar[str]
     """Error message if there is no kind or more than one."""

@@ -110,7 +110,7 @@ class ManagedSecretSpec(Schema):
     """When generated values are replaced; without it and without a class, never on a schedule."""
     database: Database | None = None
     """The database account that a generated password belongs to; Keyturn changes it there before it is published."""
-    rollout: Rollout = Rollout()
+    rollout: Rollout = pydantic.Field(default_factory=Rollout)
     """Which workloads are restarted when the Secret changes, and how."""
     push_to: list[PushTo] = pydantic.Field(
         default_factory=list, min_length=1, max_length=16, json_schema_extra=rules(*contradictions.OF_PUSH_TO)

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyturn import api
 from keyturn.api import ManagedSecret, Recipe, SecretClass
-from keyturn.api.base import rules
+from keyturn.api.base import Schema, rules
 from keyturn.api.rollout import Restart
 from keyturn.api.secretclass import Priority
+from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.api.status import ManagedSecretStatus
 from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS, SecretType, TemplateMetadata
 
@@ -26,6 +28,40 @@ def managed(**spec: Any) -> dict[str, Any]:
         "metadata": {"name": "db", "namespace": "shop"},
         "spec": {"data": [{"name": "a", "literal": "x"}]} | spec,
     }
+
+
+class Leaf(Schema):
+    """Model of these tests."""
+
+    plain: str = ""
+    some_name: Leaf | None = None
+    """The first line,
+    and the next.
+    """
+
+
+class Branch(Leaf):
+    other: int = 0
+    """Of the branch."""
+    leaf: Leaf = Leaf()
+    """A leaf."""
+
+
+def test_a_schema_has_the_docstring_of_each_field_also_of_inherited_ones() -> None:
+    found = Branch.model_json_schema()["properties"]
+
+    assert {name: one.get("description") for name, one in found.items()} == {
+        "plain": None,
+        "someName": "The first line,\nand the next.",
+        "other": "Of the branch.",
+        "leaf": "A leaf.",
+    }
+
+
+def test_the_package_has_the_kinds_and_nothing_else() -> None:
+    assert api.ClusterSecretStore is ClusterSecretStore
+    with pytest.raises(AttributeError, match="has no attribute 'Pod'"):
+        _ = api.Pod
 
 
 def test_a_managed_secret_is_read_by_the_names_that_users_write() -> None:
