@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import gc
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,8 @@ __all__ = [
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
+_RARELY: Final = 100_000
+"""Objects between two searches for garbage."""
 _NAMESPACE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A label of RFC 1123."""
 
@@ -146,6 +149,8 @@ def _placed(command: Callable[..., None]) -> Callable[..., None]:
     def placed(*, kubeconfig: str | None, context: str | None, namespace: str | None, **others: Any) -> None:
         if namespace:
             check_namespace(namespace)
+        # Imports create many objects and no garbage; to look for it takes a tenth of a short command.
+        gc.set_threshold(_RARELY)
         command(where=Where(kubeconfig, context, namespace), **others)
 
     return placed

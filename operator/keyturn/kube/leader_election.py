@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, inf
 from typing import Any, Final
@@ -24,36 +23,15 @@ from keyturn.runtime.clock import loop_time
 from . import errors, paths
 from .client import Api, Body
 from .lease_hindrance import Hindrance
-from .lease_holder import names_reconciled_all, signature
+from .lease_holder import TERMS, Terms, names_reconciled_all, signature
 
 __all__ = ["TERMS", "Elector", "LeadershipLost", "Terms"]
 
 _CALL_PERIODS: Final = 1.5
 """Retry periods that one call may take: a hung connection leaves time for another attempt."""
 
-_MOST_TERMS: Final = 3
-"""Terms of its own that a follower waits at most for a Lease that is not renewed, or was deleted."""
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Times of an election, in seconds."""
-
-    lease_duration: float = 10.0
-    """Time after which a follower may take over a Lease that was not renewed."""
-    renew_deadline: float = 7.0
-    """Time for which a leader writes after its last renewal; calls in progress must end within the rest."""
-    retry_period: float = 2.0
-    """Interval at which a leader renews and a follower reads the Lease."""
-
-    def believed(self, seconds: float) -> float:
-        """Return how long a Lease counts whose holder claims `seconds`: a foreign edit must not stop all replicas."""
-        return min(seconds or self.lease_duration, _MOST_TERMS * self.lease_duration)
-
-
-TERMS: Final = Terms()
 
 
 class LeadershipLost(Exception):  # noqa: N818  # an event, not a mistake

@@ -1,9 +1,9 @@
-"""Holder of a Lease: identity, last renewal, and the version of Keyturn in an annotation."""
+"""Times of a Lease, and its holder: identity, last renewal, and the version of Keyturn in an annotation."""
 
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from keyturn import __version__
 from keyturn.core.labels import HOLDER
@@ -11,9 +11,30 @@ from keyturn.runtime import build
 
 from .wire import Body
 
-__all__ = ["Holder", "holder_of", "names_reconciled_all", "renewal_of", "signature"]
+__all__ = ["TERMS", "Holder", "Terms", "holder_of", "names_reconciled_all", "renewal_of", "signature"]
 
 _RECONCILED_ALL_IN = "reconciledAllIn"
+_MOST_TERMS: Final = 3
+"""Terms of its own that a follower waits at most for a Lease that is not renewed, or was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Times of an election, in seconds."""
+
+    lease_duration: float = 10.0
+    """Time after which a follower may take over a Lease that was not renewed."""
+    renew_deadline: float = 7.0
+    """Time for which a leader writes after its last renewal; calls in progress must end within the rest."""
+    retry_period: float = 2.0
+    """Interval at which a leader renews and a follower reads the Lease."""
+
+    def believed(self, seconds: float) -> float:
+        """Return how long a Lease counts whose holder claims `seconds`: a foreign edit must not stop all replicas."""
+        return min(seconds or self.lease_duration, _MOST_TERMS * self.lease_duration)
+
+
+TERMS: Final = Terms()
 
 
 @dataclass(frozen=True, slots=True)

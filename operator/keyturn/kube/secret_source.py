@@ -5,19 +5,17 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from .secret_informer import SecretInformer
-from .secret_poller import SecretPoller
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from .cache.cache import InformerCache
     from .client import Api
-    from .secret_informer import SecretMeta
+    from .secret_informer import SecretInformer, SecretMeta
+    from .secret_poller import SecretPoller
 
 __all__ = ["SecretSource", "SourceKind", "secret_source"]
 
-SecretSource: TypeAlias = SecretInformer | SecretPoller
+SecretSource: TypeAlias = "SecretInformer | SecretPoller"
 
 
 class OnGone(Protocol):
@@ -45,5 +43,9 @@ def secret_source(
 ) -> SecretSource:
     """Return the source; `told` are its callbacks for changed and for deleted Secrets."""
     if kind is SourceKind.BY_NAME:
+        from .secret_poller import SecretPoller  # noqa: PLC0415  # commands need the enum only
+
         return SecretPoller(api, cache, *told)
+    from .secret_informer import SecretInformer  # noqa: PLC0415
+
     return SecretInformer(api, namespaces, *told, cache.labelled_secrets)

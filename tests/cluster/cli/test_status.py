@@ -122,7 +122,10 @@ def test_an_empty_namespace_is_said(console: Console) -> None:
 def test_who_may_view_a_namespace_sees_it(space: Space, viewer: Console) -> None:
     space.managed()
 
-    assert [line[:2] for line in cells(viewer("status"))[1:]] == [["auth", "Ready"]]
+    shown = cells(viewer("status"))
+
+    assert [line[:2] for line in shown[1:-2]] == [["auth", "Ready"]]
+    assert shown[-2:] == [[""], ["Operator: unknown: you may not get leases in namespace keyturn-system"]]
 
 
 def test_a_terminal_wraps_a_line_that_a_pipe_gets_whole(space: Space, console: Console) -> None:

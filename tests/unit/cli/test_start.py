@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +15,63 @@ from click.testing import CliRunner
 from keyturn.cli.commands import main
 from tests.support.console import BIN
 from tests.unit.checklist.git_repository import Repository
+from tests.unit.cli.fake_api import FakeApi, fake_api, managed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.console import Console
+
+_OF_THE_OPERATOR = {"kopf", "cryptography", "google", "keyturn.controllers.manager"}
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api(FakeApi(managed("auth"))) as api:
+        yield api
+
+
+def modules_after(console: Console, names: Path, *arguments: str) -> set[str]:
+    """Run a command in a process of its own; return its modules without the standard library's, by way of a file."""
+    script = (
+        "import sys\n"
+        "from keyturn.cli.commands import main\n"
+        "try:\n"
+        f"    main({arguments!r}, standalone_mode=False)\n"
+        "finally:\n"
+        "    print(*sys.modules, sep='\\n', file=open(sys.argv[1], 'w'))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, names],
+        env=console.environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    found = names.read_text().split()
+    return {one for one in found if one.partition(".")[0] not in sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize(
+    ("command", "most"),
+    [
+        (("completion", "bash"), 55),
+        (("version",), 290),
+        (("status", "-n", "shop"), 325),
+        (("check",), 330),
+        (("plan", "auth", "-n", "shop"), 470),
+    ],
+    ids=lambda given: given[0] if isinstance(given, tuple) else None,
+)
+def test_a_command_imports_few_modules(
+    command: tuple[str, ...], most: int, console: Console, tmp_path: Path
+) -> None:
+    found = modules_after(console, tmp_path / "names", *command)
+
+    assert "click" in found
+    assert found & _OF_THE_OPERATOR == set()
+    assert found & {"kubernetes.client", "rich"} == set()
+    assert len(found) <= most
 
 
 def test_help_cuts_no_sentence_off() -> None:

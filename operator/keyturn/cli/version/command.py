@@ -19,12 +19,12 @@ def version_command(client: bool, output: Output | None, where: Where) -> None: 
     The operator's is read from the Lease of its leader.
     """
     from keyturn.cli import cluster
-    from keyturn.cli.check import run
+    from keyturn.kube import config
 
     from . import find
 
     if client:
         find.show(None, output)
     else:
-        namespace = run.namespace_of(where)
+        namespace = where.namespace or config.own_namespace()
         find.show(cluster.run(where, lambda here: find.find_versions(here, namespace)), output)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.core.shards import LEASE, shard_lease
 from keyturn.core.times import length
 from keyturn.kube import errors, paths
-from keyturn.kube.leader_election import TERMS
-from keyturn.kube.lease_holder import holder_of, renewal_of
+from keyturn.kube.lease_holder import TERMS, holder_of, renewal_of
 
 from .api_server import MOST_SKEW
 from .point import Point

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn import generators
 from keyturn.core import reasons
-from keyturn.stores import providers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,13 +51,25 @@ def structural(model: type[pydantic.BaseModel], unions: Mapping[str, Node] | Non
     return _inline(whole, {**definitions, **unions})
 
 
+def _generators() -> Mapping[str, Any]:
+    from keyturn import generators  # noqa: PLC0415  # `keyturn check` compares without the settings
+
+    return generators.discover()
+
+
+def _providers() -> Mapping[str, Any]:
+    from keyturn.stores import providers  # noqa: PLC0415
+
+    return providers.discover()
+
+
 _UNIONS: Mapping[str, tuple[Callable[[], Mapping[str, Any]], str]] = {
     "Recipe": (
-        generators.discover,
+        _generators,
         "write exactly one generator under generate, such as password: {length: 40}",
     ),
     "ProviderChoice": (
-        providers.discover,
+        _providers,
         "write exactly one provider under provider, such as kubernetes: {}",
     ),
 }
