@@ -18,7 +18,7 @@ __all__ = ["POLICIES", "policies_point", "security_point"]
 _REPORTS: Final = "keyturn-reports"
 _OF_THE_ACCOUNT: Final = {_REPORTS: "manifests/base/operator/policy.yaml"} | {
     f"keyturn-own-{what}": f"manifests/base/own-account/{what}.yaml"
-    for what in ("objects", "pods", "rollouts", "secrets", "tokens", "workloads")
+    for what in ("evictions", "objects", "pods", "rollouts", "secrets", "tokens", "workloads")
 }
 _OF_AUTHORS: Final = {
     "keyturn-authors": "manifests/base/authors/managedsecrets.yaml",
