@@ -106,7 +106,8 @@ def test_a_field_without_a_value_is_dropped_and_an_item_is_not() -> None:
 def test_nearly_every_rule_about_a_text_is_evaluated(kind: str) -> None:
     left = {rule for rule in _rules_of(schema_of(kind)) if is_broken(rule, "x") is None}
 
-    assert {rule[:30] for rule in left} <= {"isIP(self)", "!self.matches('^(?i)(pg_.*|rds"}
+    reserved = "!self.matches('^(?i)(pg_.*|"  # Python has the flag at the start only
+    assert {rule[: len(reserved)] for rule in left} <= {"isIP(self)", reserved}
 
 
 def _rules_of(schema: Any) -> Iterator[str]:
