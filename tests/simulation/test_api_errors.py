@@ -197,9 +197,10 @@ async def test_what_waits_beside_a_whole_secret_is_reported_once_and_in_a_condit
 
     await pauses(cluster, 4)
 
-    (ready,) = (one for one in cluster.objects[MANAGED]["status"]["conditions"] if one["type"] == "Ready")
-    assert (ready["status"], ready["reason"]) == ("True", "Forbidden")
-    assert "to update the Secret 'db-keyturn'" in ready["message"]
+    conditions = {one["type"]: one for one in cluster.objects[MANAGED]["status"]["conditions"]}
+    assert (conditions["Ready"]["status"], conditions["Ready"]["reason"]) == ("True", "Published")
+    assert (conditions["Hindered"]["status"], conditions["Hindered"]["reason"]) == ("True", "Forbidden")
+    assert "to update the Secret 'db-keyturn'" in conditions["Ready"]["message"]
     assert posted.reasons.count("Forbidden") == 1
 
 

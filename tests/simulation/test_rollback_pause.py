@@ -267,3 +267,19 @@ async def test_a_request_that_waits_for_its_window_does_not_end_a_rollback_that_
 
     assert facts_of(cluster)[0] == 2
     assert 1 not in cluster.pods["api"].restarted_for
+
+
+async def test_a_rollback_over_an_added_item_says_what_is_missing_and_what_ends_it() -> None:
+    cluster = await rotated()
+    cluster.change_managed()["data"].append({"name": "two", "generate": {"password": {}}})
+    await cluster.settle()
+    before = facts_of(cluster)[0]
+    await ask(cluster, ROLLBACK, str(before - 1))
+
+    ready = next(one for one in status_of(cluster).conditions if one.type == "Ready")
+    assert (ready.status, ready.reason) == ("False", "LacksKeys")
+    assert "which has no two; run `keyturn rotate db`" in ready.message
+
+    await ask(cluster, ROTATE, "both")
+    ready = next(one for one in status_of(cluster).conditions if one.type == "Ready")
+    assert (ready.status, ready.reason) == ("True", "Published")

@@ -258,9 +258,9 @@ class ManagedSecretStatus(Schema):
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed, CredentialValid; Reconciling, Stalled.
+    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed, CredentialValid.
 
-    The last two are present only while they hold.
+    Reconciling, Stalled, Hindered and CrdOutdated are present only while they hold.
     """
     rest: RestStatus | None = None
     """Until when the object rests; absent while work is left, or if it depends on more than the cluster."""

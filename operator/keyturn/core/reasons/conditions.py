@@ -30,7 +30,16 @@ class ConditionReason(_Reason):
         "Ready Pushed",
         "the Secret is being written, or not every key in a store has the current revision yet",
     )
-    PUBLISHED = "Published", "Ready", "the Secret has the current revision with every key"
+    LACKS_KEYS = (
+        "LacksKeys",
+        "Ready",
+        "rolled back to a revision without an item of the spec; `keyturn rotate` or a change of the spec ends it",
+    )
+    PUBLISHED = (
+        "Published",
+        "Ready",
+        "the Secret has a revision with every key; the message has what keeps it unchanged, if anything does",
+    )
     SUSPENDED = "Suspended", "Ready", "nothing is written, because `spec.suspend` is true"
     IDLE = "Idle", "Rotating", "no rotation is in progress"
     WAITS_FOR_WINDOW = (

@@ -87,8 +87,11 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
         yield "Pushed", _pushed(look.observed, look.observed.desired)
     if valid := credential_valid(look.observed):
         yield "CredentialValid", valid
-    # kstatus: Reconciling and Stalled are present only while true.
-    if isinstance(look.error, Wait) and (look.observed.unfit or not look.observed.has_every_key):
+    # Present only while true, as kstatus has it for Reconciling and Stalled.
+    is_whole = look.observed.has_every_key and not look.observed.unfit
+    if look.hindrance and is_whole:
+        yield "Hindered", ConditionVerdict("True", look.hindrance.reason, look.hindrance.message)
+    if isinstance(look.error, Wait) and not is_whole:
         yield "Reconciling", ConditionVerdict("True", look.error.reason, look.error.message)
     elif _is_changed_spec_to_be_written(look):
         yield "Reconciling", ConditionVerdict("True", ConditionReason.SPEC_CHANGED, _rotating(look).message)
@@ -129,23 +132,44 @@ def _is_changed_spec_to_be_written(look: ConditionInput) -> bool:
 def _ready(look: ConditionInput) -> ConditionVerdict:
     observed, error = look.observed, look.error
     if not observed.has_every_key:
-        if error:
-            return ConditionVerdict("False", error.reason, error.message)
-        if observed.managed.spec.suspend:
-            return ConditionVerdict(
-                "False", ConditionReason.SUSPENDED, "spec.suspend is true and the Secret is not complete"
-            )
-        return ConditionVerdict("False", ConditionReason.PROGRESSING, "the Secret is being written")
+        return _unready(look)
+    number = observed.target.revision if observed.target else None
     kept_back = error if isinstance(error, Stalled) else look.hindrance
     if kept_back:
-        return ConditionVerdict("True", kept_back.reason, f"Secret unchanged: {kept_back.message}")
+        message = f"the Secret holds revision {number}, unchanged: {kept_back.message}"
+        return ConditionVerdict("True", ConditionReason.PUBLISHED, message)
     if observed.managed.spec.suspend:
         return ConditionVerdict(
             "True", ConditionReason.SUSPENDED, "nothing is written while spec.suspend is true"
         )
-    number = observed.target.revision if observed.target else None
     return ConditionVerdict(
         "True", ConditionReason.PUBLISHED, f"the Secret holds revision {number} with every key"
+    )
+
+
+def _unready(look: ConditionInput) -> ConditionVerdict:
+    if look.error:
+        return ConditionVerdict("False", look.error.reason, look.error.message)
+    if look.observed.managed.spec.suspend:
+        return ConditionVerdict(
+            "False", ConditionReason.SUSPENDED, "spec.suspend is true and the Secret is not complete"
+        )
+    if look.rotation is None and (lacking := _rolled_back_keys(look.observed)):
+        return ConditionVerdict("False", ConditionReason.LACKS_KEYS, lacking)
+    return ConditionVerdict("False", ConditionReason.PROGRESSING, "the Secret is being written")
+
+
+def _rolled_back_keys(observed: Observed) -> str | None:
+    """Return which items of the spec are newer than the revision that was restored; None if there is none."""
+    state, desired = observed.state, observed.desired
+    if state is None or desired is None or not state.is_rolled_back or not observed.is_published:
+        return None
+    lacking = desired.names - state.names
+    if not lacking:
+        return None
+    return (
+        f"rolled back to revision {state.current_number}, which has no {few(lacking)};"
+        f" run `keyturn rotate {observed.name}` or change the spec to end this"
     )
 
 
@@ -370,7 +394,7 @@ def _pushed(observed: Observed, desired: Desired) -> ConditionVerdict:
     )
 
 
-_REPLACED = ("Ready", "Reconciling", "Stalled")
+_REPLACED = ("Ready", "Hindered", "Reconciling", "Stalled")
 
 
 def status_unseen(managed: ManagedSecret, error: Wait, now: datetime) -> ManagedSecretStatus:

@@ -196,7 +196,7 @@ def test_a_write_that_is_refused_beside_a_whole_secret_is_reported(space: Space,
     space.respec(lambda spec: spec.update(target={"deletionPolicy": "Delete"}))
 
     assert "denies the request to update the Secret 'auth-keyturn'" in space.stalled("Refused")
-    space.until_condition("Ready", "True", "Refused")
+    space.until_condition("Ready", "True", "Published")
     assert space.condition("Reconciling") is None
     policy.lift()
     space.looked_at()
@@ -216,12 +216,17 @@ def drop(path: str, name: str) -> Review:
 @pytest.mark.parametrize(
     ("path", "what", "ready"),
     [
-        pytest.param("/data/token", "token", "False", id="a key"),
-        pytest.param("/metadata/labels/team", "its labels and annotations", "True", id="a label"),
+        pytest.param("/data/token", "token", ("Ready", "False", "ChangedOnWrite"), id="a key"),
+        pytest.param(
+            "/metadata/labels/team",
+            "its labels and annotations",
+            ("Ready", "True", "Published"),
+            id="a label",
+        ),
     ],
 )
 def test_a_webhook_that_changes_the_secret_is_named(
-    path: str, what: str, ready: str, space: Space, hook: Webhook
+    path: str, what: str, ready: tuple[str, str, str], space: Space, hook: Webhook
 ) -> None:
     hook.review = drop(path, "auth")
     with asked(hook, space.objects, space.namespace, "MutatingWebhookConfiguration", "secrets"):
@@ -232,7 +237,7 @@ def test_a_webhook_that_changes_the_secret_is_named(
             f"the API server stores the Secret 'auth' with changes ({what}): find the mutating"
             " admission webhook or policy, and exclude the Secret from it"
         )
-        space.until_condition("Ready", ready, "ChangedOnWrite")
+        space.until_condition(*ready)
         hook.review = allow
         space.looked_at()
         space.settled(revision=1)

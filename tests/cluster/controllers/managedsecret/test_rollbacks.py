@@ -73,7 +73,7 @@ def test_the_status_reports_it_and_every_workload_is_current(space: Space) -> No
     ]
     verdicts = {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
     assert verdicts == {
-        "Ready": ("True", "RolledBack"),
+        "Ready": ("True", "Published"),
         "Rotating": ("False", "Held"),
         "WorkloadsCurrent": ("True", "AllCurrent"),
         "PolicyCompliant": ("False", "noSchedule"),

@@ -85,7 +85,8 @@ def test_a_spec_that_went_wrong_leaves_the_secret_as_it_was(space: Space) -> Non
     space.respec(lambda spec: spec.update(rotation={"schedule": {"cron": "61 * * * *"}}))
 
     space.stalled("InvalidSchedule")
-    space.until_condition("Ready", "True", "InvalidSchedule")
+    space.until_condition("Stalled", "True", "InvalidSchedule")
+    space.until_condition("Ready", "True", "Published")
     assert space.version("Secret", "auth") == before
 
 
