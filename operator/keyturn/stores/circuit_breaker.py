@@ -71,9 +71,9 @@ class RateLimiter:
 class Breaker:
     """Circuit breaker: decides from the answers of a store whether it is asked again.
 
-    Only silence counts as failure: a refusal shows that the store is up. A server error may concern one key only,
-    which is no reason to stop reads of others; a check decides. A request that the operator itself refused says
-    nothing about the store, and a rejected credential may be one of many.
+    Only silence counts as failure, and makes a check due at once: a refusal shows that the store is up. A server
+    error may concern one key only, which is no reason to stop reads of others; a check decides. A request that the
+    operator itself refused says nothing about the store, and a rejected credential may be one of many.
     """
 
     failures: int = 0
@@ -96,7 +96,7 @@ class Breaker:
     @property
     def is_doubted(self) -> bool:
         """Whether a check is due, while requests continue."""
-        return self.doubts >= _MAX_FAILURES
+        return self.failures > 0 or self.doubts >= _MAX_FAILURES
 
     @property
     def is_down(self) -> bool:

@@ -92,6 +92,11 @@ def test_a_store_is_down_when_a_check_fails_after_the_readers() -> None:
     assert breaker.is_down
 
 
+def test_one_request_without_an_answer_makes_a_check_due() -> None:
+    assert heard(AWAY).is_doubted
+    assert not heard(AWAY, None).is_doubted
+
+
 def test_a_store_without_a_reader_is_down_after_two_checks() -> None:
     breaker = Breaker()
     states = []
