@@ -40,3 +40,25 @@ async def test_no_number_is_used_twice_and_a_failed_rollout_is_found() -> None:
     held = state_of(cluster.objects[STATE]).facts.rollback_pause
     assert held is not None
     assert (held.number, held.failed) == (5, True)
+
+
+async def test_a_history_that_an_older_crd_removed_is_written_again() -> None:
+    cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
+    await cluster.settle()
+    for trigger in ("first", "second", "third"):
+        await rotate(cluster, trigger)
+    before = cluster.objects[MANAGED]["status"]["history"]
+    assert [one["revision"] for one in before] == [4, 3, 2, 1]
+
+    def rows() -> list[tuple[int, str, str, str]]:
+        return [
+            (one["revision"], one["reason"], one["startedAt"], one["result"])
+            for one in cluster.objects[MANAGED]["status"]["history"]
+        ]
+
+    whole = rows()
+    del cluster.objects[MANAGED]["status"]["history"]
+    await rotate(cluster, "fourth")
+    assert rows()[1:] == whole
+    assert rows()[0][0] == 5
+    assert cluster.objects[MANAGED]["status"]["history"][2:] == before[1:]

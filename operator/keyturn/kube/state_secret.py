@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.reasons import ErrorReason
@@ -114,6 +115,8 @@ def _state_document(state: State) -> dict[str, Any]:
     facts = state.facts
     credentials = [asdict(credential) for credential in facts.credentials]
     with_credentials = {"format": _FORMAT_OF_CREDENTIALS, "credentials": credentials} if credentials else {}
+    history = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in facts.history]
+    with_history = {"history": history} if history else {}
     with_left = {"left": [asdict(one) for one in facts.left]} if facts.left else {}
     return {
         "format": _FORMAT,
@@ -135,6 +138,7 @@ def _state_document(state: State) -> dict[str, Any]:
         "loans": [_lease_document(lease) for lease in facts.leases],
         **with_credentials,
         **with_left,
+        **with_history,
     }
 
 
@@ -204,6 +208,7 @@ def _state_from(document: dict[str, Any]) -> State:
         leases=tuple(_lease_from(item) for item in document.get("loans", ())),
         credentials=tuple(_credential_from(item) for item in document.get("credentials", ())),
         left=tuple(_left_from(item) for item in document.get("left", ())),
+        history=tuple(HistoryEntry.model_validate(item) for item in document.get("history", ())),
     )
     return State.of(facts, revisions)  # fails without a current revision
 

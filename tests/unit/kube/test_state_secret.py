@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.api.source import StoreKind
+from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.store_refs import Destination
@@ -56,6 +57,9 @@ STATE = make.record(
         Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
     ),
     left=(LeftSecret("db-old", "uid-old", 1), LeftSecret("db.older", "", 0)),
+    history=(
+        HistoryEntry(revision=2, reason="Triggered", started_at=WHEN, finished_at=WHEN, result="Succeeded"),
+    ),
     leases=(
         StoreLease(
             Destination(StoreKind.SECRET_STORE, "vault", "creds/db").id,
@@ -202,6 +206,11 @@ def test_the_issuer_of_a_lease_is_written_if_it_is_known() -> None:
     assert [loan.issuer for loan in state_of(state_body(KEY, known, None, "")).facts.leases] == [
         issued.issuer
     ]
+
+
+def test_an_entry_of_the_history_has_every_field_of_one() -> None:
+    with pytest.raises(Stalled):
+        state_of(edited(lambda read: read["history"][0].pop("result")))
 
 
 @pytest.mark.parametrize("name", ["", "Db", "a/b", "-a", 7])

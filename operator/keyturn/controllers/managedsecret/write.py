@@ -11,6 +11,7 @@ from keyturn.core.rotation.drift import changed_on_write, with_change, with_repa
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.state.state import state_name
+from keyturn.core.status.status import known_history
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import fitted, too_large
@@ -73,6 +74,7 @@ async def write_state(
     name = state_name(key.name)
     there = context.cache.secret(key.namespace, name)
     binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
+    state = state.with_facts(replace(state.facts, history=tuple(known_history(observed))))
     state, body = fitted(key, state, there.resource_version if there else None, binder)
     body["metadata"]["labels"] = _labels(observed) | body["metadata"]["labels"]
     memory.stores.leases.note_sent(key, state.facts)

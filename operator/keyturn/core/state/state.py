@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
+    from keyturn.api.status import HistoryEntry
+
     from .credential import Credential, Phase
     from .lease import StoreLease
     from .revision import Revision, RevisionFacts, Validity
@@ -189,6 +191,8 @@ class StateFacts:
     """Credentials of the database account, the newest first; empty without `spec.database`."""
     left: tuple[LeftSecret, ...] = ()
     """Secrets under earlier names, the newest first; a workload that still uses one gets no new values."""
+    history: tuple[HistoryEntry, ...] = ()
+    """The history of the status at the last write: an older CRD removes it there."""
 
     @property
     def newest(self) -> RevisionFacts:
@@ -332,10 +336,7 @@ class StateFacts:
         return replace(self, left=(left, *others)[:_MAX_LEFT])
 
     def with_published(self, time: datetime | None) -> StateFacts:
-        """Return the facts with the time at which the current revision was published.
-
-        Called before it is replaced.
-        """
+        """Return the facts with the time at which the current revision, which is replaced next, was published."""
         if time is None:
             return self
         made = Publication(self.current_number, time)
@@ -388,10 +389,7 @@ class StateFacts:
         return facts
 
     def without_oldest(self) -> StateFacts | None:
-        """Return the facts without the values of the oldest revision that is neither current nor the fallback.
-
-        None if there is none.
-        """
+        """Return the facts without the oldest values but those of current and fallback; None if there are none."""
         spare = self.restorable - self._protected
         if not spare:
             return None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.api.source import StoreKind
+from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import RevocationProblem
@@ -21,7 +22,7 @@ from keyturn.core.rotation.triggers import breakage_of
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.state import RollbackPause, Triggers
-from keyturn.core.status.status import Outcome, status_of
+from keyturn.core.status.status import Outcome, known_history, status_of
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     MADE,
@@ -325,6 +326,44 @@ def test_what_is_due_and_not_done_is_overdue(late: int, overdue: bool) -> None: 
 
 
 # History
+
+
+def recorded(*numbers: int, **others: Any) -> Observed:
+    """Look at a revision 3 whose state Secret has the entries of these revisions."""
+    listed = tuple(
+        HistoryEntry.model_validate(ENTRY_1 | {"revision": number, "startedAt": MADE + seconds(number)})
+        for number in numbers
+    )
+    record = state(revision(3, "Triggered"), revision(2), revision(), history=listed)
+    published = target(3, published=NOW - minutes(9))
+    return observed(**{"state": record, "target": published, "status": {"revision": 3}, **others})
+
+
+def test_entries_that_an_older_crd_removed_come_from_the_state_secret() -> None:
+    assert [one.revision for one in status_of(recorded(2, 1), RESTS).history] == [3, 2, 1]
+    assert [one.revision for one in status_of(recorded(2, 1, uid="other"), RESTS).history] == [3]
+    whole = recorded(2, 1, status=entries(*range(13, 3, -1)))
+    assert known_history(whole) == whole.managed.status.history
+
+
+def test_a_complete_revision_without_an_entry_follows_from_the_revisions() -> None:
+    found = status_of(recorded(1), RESTS).history
+    assert [(one.revision, one.result) for one in found] == [
+        (3, "Succeeded"),
+        (2, "Succeeded"),
+        (1, "Succeeded"),
+    ]
+    assert found[1].finished_at == revision(2).made
+
+
+def test_the_entry_of_a_revision_that_was_complete_ends_with_its_publication() -> None:
+    lost = status_of(recorded(2, 1), RESTS).history[0]
+    assert lost.finished_at == NOW - minutes(9)
+    begun = {
+        "revision": 3,
+        "rotation": {"id": "u/3", "reason": "Triggered", "step": "RollOut", "startedAt": MADE},
+    }
+    assert status_of(recorded(2, 1, status=begun), RESTS).history[0].finished_at == NOW
 
 
 def history(look: Observed) -> list[tuple[int, str, str]]:
