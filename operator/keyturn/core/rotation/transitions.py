@@ -165,13 +165,14 @@ def take_over(state: StateFacts, observed: Observed) -> StateFacts:
     A rollout that the previous object began is not judged, because its result is unknown: no rollback follows.
     """
     handled = state.triggers.with_handled(observed.requested).with_refreshed(observed.requested)
-    # The generation at which rotation was held belongs to the previous object.
-    pause = state.rollback_pause and replace(state.rollback_pause, generation=0)
+    # A rotation that was held stays held, such as after a restore: a schedule would bring back what was withdrawn.
+    generation = observed.managed.metadata.generation
+    pause = state.rollback_pause and replace(state.rollback_pause, generation=generation)
     # If the Secret is gone too, the state alone records that it was published.
     known = state if observed.target else state.with_published(state.released)
     if observed.target is None or observed.target.revision in {None, state.current_number}:
         known = known.with_revision_facts(replace(known.current, fallback=None))
-    return replace(known, uid=observed.uid, triggers=handled, rollback_pause=pause)
+    return replace(known, uid=observed.uid, triggers=handled, rollback_pause=pause, history=())
 
 
 def claim(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.source import StoreKind
+from keyturn.api.status import HistoryEntry
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.pods import Trouble
 from keyturn.core.rotation import steps, transitions
@@ -250,13 +251,15 @@ def test_the_state_of_a_recreated_object_is_taken_over(
 ) -> None:
     observed = make.observed(uid="new", annotations=ROTATE, target=target)
 
-    after = transitions.take_over(replace(state(1), rollback_pause=HELD), observed)
+    earlier = HistoryEntry(revision=1, reason="Created", started_at=NOW, finished_at=NOW, result="Succeeded")
+    after = transitions.take_over(replace(state(1), rollback_pause=HELD, history=(earlier,)), observed)
 
     assert (after.uid, after.triggers.annotation, after.rollback_pause) == (
         "new",
         "leaver",
-        replace(HELD, generation=0),
+        replace(HELD, generation=observed.managed.metadata.generation),
     )
+    assert after.history == ()
     assert (after.revisions, after.publications) == (state(1).revisions, publications)
 
 
