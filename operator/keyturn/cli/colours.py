@@ -11,7 +11,7 @@ __all__ = ["Shown", "is_coloured", "painted"]
 
 _RED, _GREEN, _YELLOW, _CYAN = 31, 32, 33, 36
 _BY_COLOUR: Final = {
-    _RED: ("Failed", "Stalled", "Overdue", "Unseen", "NotReady", "RolledBack"),
+    _RED: ("Failed", "Stalled", "Overdue", "Unseen", "NotReady", "CrdOutdated", "RolledBack"),
     _YELLOW: ("Behind", "NotSynced", "NotCompliant", "Suspended", "Held", "Pending", "Superseded", "Deleted"),
     _CYAN: ("Rotating", "Overlapping", "Due", "Rolling", "Running"),
     _GREEN: ("Ready", "Current", "Reloaded", "Succeeded", "RolledOut"),

@@ -33,8 +33,8 @@ def status_command(*, selection: Selection, watches: bool, output: Output, where
     """Show the state of ManagedSecrets, the worst first; with one NAME, each of its workloads as well.
 
     Without NAME it shows every ManagedSecret of the namespace. Ends with 0 if no manual action is required, with
-    3 if one is Failed, Stalled, Overdue or Unseen or no replica of the operator leads, and with 1 if a NAME does not
-    exist.
+    3 if one is Failed, Stalled, Overdue, Unseen, CrdOutdated or NotSynced or no replica of the operator leads, and
+    with 1 if a NAME does not exist.
     """
     from . import cluster
 

@@ -71,6 +71,8 @@ class SummaryState(enum.StrEnum):
     """The operator has not taken up a new object, a changed spec or a request within a minute."""
     NOT_READY = "NotReady"
     """The Secret does not have every key yet."""
+    CRD_OUTDATED = "CrdOutdated"
+    """The installed CRD is older than the operator, so parts of the status are missing."""
     BEHIND = "Behind"
     """A workload runs older values and is not restarted by the operator."""
     NOT_SYNCED = "NotSynced"
@@ -96,7 +98,19 @@ class SummaryState(enum.StrEnum):
 
     @property
     def needs_a_person(self) -> bool:
-        return self in {SummaryState.FAILED, SummaryState.STALLED, SummaryState.OVERDUE, SummaryState.UNSEEN}
+        return self in _FOR_A_PERSON
+
+
+_FOR_A_PERSON = frozenset(
+    {
+        SummaryState.FAILED,
+        SummaryState.STALLED,
+        SummaryState.OVERDUE,
+        SummaryState.UNSEEN,
+        SummaryState.CRD_OUTDATED,
+        SummaryState.NOT_SYNCED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +287,7 @@ _CHECKS: tuple[tuple[SummaryState, Callable[[Known, datetime], str | None]], ...
     (SummaryState.OVERDUE, _overdue),
     (SummaryState.UNSEEN, _unseen),
     (SummaryState.NOT_READY, _not_ready),
+    (SummaryState.CRD_OUTDATED, lambda known, _: _message(known.managed, "CrdOutdated", "True")),
     (SummaryState.BEHIND, _behind),
     (SummaryState.NOT_SYNCED, _not_synced),
     (SummaryState.NOT_COMPLIANT, _not_compliant),

@@ -39,7 +39,13 @@ class Group(Enum):
         {SummaryState.FAILED, SummaryState.STALLED, SummaryState.OVERDUE, SummaryState.UNSEEN}
     )
     TROUBLE = frozenset(
-        {SummaryState.NOT_READY, SummaryState.BEHIND, SummaryState.NOT_SYNCED, SummaryState.NOT_COMPLIANT}
+        {
+            SummaryState.NOT_READY,
+            SummaryState.CRD_OUTDATED,
+            SummaryState.BEHIND,
+            SummaryState.NOT_SYNCED,
+            SummaryState.NOT_COMPLIANT,
+        }
     )
     ROTATING = frozenset({SummaryState.ROTATING, SummaryState.OVERLAPPING})
     DUE = frozenset({SummaryState.DUE})

@@ -18,6 +18,7 @@ ROOT: Final = "/ui"
 
 _TONES: Final[Mapping[SummaryState, str]] = {
     SummaryState.NOT_READY: "warn",
+    SummaryState.CRD_OUTDATED: "warn",
     SummaryState.BEHIND: "warn",
     SummaryState.NOT_SYNCED: "warn",
     SummaryState.NOT_COMPLIANT: "warn",

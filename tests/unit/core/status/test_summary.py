@@ -125,6 +125,10 @@ CASES = {
         found(condition("Ready", "False", message="a quota forbids it")),
         Summary(SummaryState.NOT_READY, "a quota forbids it"),
     ),
+    "the CRD lacks fields": (
+        found(condition("CrdOutdated", "True", "FieldsMissing", "apply the CRDs"), BEHIND),
+        Summary(SummaryState.CRD_OUTDATED, "apply the CRDs"),
+    ),
     "a workload refuses": (found(BEHIND), Summary(SummaryState.BEHIND, "api is pending")),
     "a workload rolls by itself": (
         found(condition("WorkloadsCurrent", "False", "RollingOut")),
@@ -243,6 +247,8 @@ def test_a_person_is_needed_for_these() -> None:
         "Stalled",
         "Overdue",
         "Unseen",
+        "CrdOutdated",
+        "NotSynced",
     }
 
 
