@@ -87,3 +87,19 @@ async def test_one_whose_stores_are_slow_holds_its_turn_until_they_have_answered
     await cluster.settle()
     assert "api-key" in cluster.data()
     assert not cluster.memory.large.has_turn(KEY)
+
+
+async def test_values_that_no_rotation_could_record_are_refused_before_they_are_published() -> None:
+    items = [{"name": f"key-{number}", "generate": {"bytes": {"length": 4096}}} for number in range(80)]
+    cluster = Cluster({"data": items})
+    cluster.tell()
+    await cluster.look()
+
+    conditions = {one["type"]: one for one in cluster.objects[MANAGED]["status"]["conditions"]}
+    assert conditions["Stalled"]["reason"] == "TooLarge"
+    assert "that can be rotated" in conditions["Stalled"]["message"]
+    assert cluster.data() == {}
+
+    cluster.change_managed()["data"] = items[:60]
+    await cluster.settle()
+    assert len(cluster.data()) == 60

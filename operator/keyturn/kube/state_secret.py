@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from .client import Body
 
-__all__ = ["fitted", "state_body", "state_of", "too_large", "unreadable"]
+__all__ = ["fitted", "require_room", "state_body", "state_of", "too_large", "unreadable"]
 
 _STATE_KEY = "state"
 _FORMAT = 2
@@ -57,6 +57,8 @@ _OPTIONAL = frozenset(
     {"credential", "supersedes", "abandoned", "overlap_from", "unpublished", "rotated_before", "fresh"}
 )
 """Facts of a revision that are absent if they are empty."""
+_COPIES = 2
+"""Revisions that are always recorded with their values: the current one, and the last good one."""
 _LATEST_YEAR = 9000
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _ITEM = re.compile(r"[-._a-zA-Z0-9]{0,253}")
@@ -439,8 +441,28 @@ def _shorten(state: State) -> State:
     older = len(state.facts.older)
     shorter = state.facts.with_older(older // 2) if older else state.facts.without_oldest()
     if shorter is None:
-        raise too_large()
+        raise _unrecordable(_COPIES)
     return state.with_facts(shorter)
+
+
+def require_room(body: Body, *, keeps_previous: bool) -> None:
+    """Check that a first revision leaves room for the next one: what cannot be rotated is not published.
+
+    Raises:
+        Stalled: TooLarge.
+    """
+    copies = _COPIES + keeps_previous  # the next revision has the previous values, too
+    if copies * size_of(body) > LARGEST:
+        raise _unrecordable(copies)
+
+
+def _unrecordable(copies: int) -> Stalled:
+    most = LARGEST * 3 // 4 // copies // 1024  # the record has base64
+    return Stalled(
+        ErrorReason.TOO_LARGE,
+        f"the values exceed the {most} KiB that can be rotated, because the state Secret records them {copies} times;"
+        " split them over several ManagedSecrets",
+    )
 
 
 def too_large() -> Stalled:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +13,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.state.revision import ItemValues, Revision, RevisionFacts
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
-from keyturn.kube.state_secret import fitted
+from keyturn.kube.state_secret import fitted, require_room, state_body
 from keyturn.kube.target_secret import LARGEST, size_of
 from tests.unit.core import builders as make
 
@@ -49,3 +51,33 @@ def test_values_that_do_not_fit_at_all_are_refused() -> None:
     with pytest.raises(Stalled) as caught:
         fitted(KEY, state(1, size=900_000), None, "")
     assert caught.value.reason == "TooLarge"
+
+
+@pytest.mark.parametrize(
+    ("size", "keeps", "fits"),
+    [(380, False, True), (390, False, False), (250, True, True), (260, True, False)],
+)
+def test_a_first_revision_leaves_room_for_a_rotation(size: int, *, keeps: bool, fits: bool) -> None:
+    body = state_body(KEY, state_of_size(size), None, "")
+    with contextlib.nullcontext() if fits else pytest.raises(Stalled, match="that can be rotated"):
+        require_room(body, keeps_previous=keeps)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_the_largest_values_with_room_can_be_rotated(*, keeps: bool) -> None:
+    value = Value(bytes((250 if keeps else 380) * 1024))
+    old = ItemValues("", {"value": value}, {"value": "password"})
+    new = replace(old, previous={"value": value} if keeps else {})
+    known = make.state(
+        *(RevisionFacts(number, "Triggered", WHEN, frozenset()) for number in (2, 1)), current=2
+    )
+    both = State.of(known, {2: Revision({"password": new}), 1: Revision({"password": old})})
+
+    fitting, _ = fitted(KEY, both, None, "")
+    assert [*fitting.revisions] == [2, 1]
+
+
+def state_of_size(kib: int) -> State:
+    kept = {"password": ItemValues("", {"value": Value(bytes(kib * 1024))}, {"value": "password"})}
+    known = make.state(RevisionFacts(1, "Created", WHEN, frozenset({"password"})), current=1)
+    return State.of(known, {1: Revision(kept)})

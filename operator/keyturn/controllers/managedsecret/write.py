@@ -14,7 +14,7 @@ from keyturn.core.state.state import state_name
 from keyturn.core.status.status import known_history
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
-from keyturn.kube.state_secret import fitted, too_large
+from keyturn.kube.state_secret import fitted, require_room, too_large
 from keyturn.kube.target_secret import (
     LARGEST,
     Stamp,
@@ -76,6 +76,9 @@ async def write_state(
     binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
     state = state.with_facts(replace(state.facts, history=tuple(known_history(observed))))
     state, body = fitted(key, state, there.resource_version if there else None, binder)
+    if there is None:
+        keeps = observed.desired is not None and any(item.keep_previous for item in observed.desired.items)
+        require_room(body, keeps_previous=keeps)
     body["metadata"]["labels"] = _labels(observed) | body["metadata"]["labels"]
     memory.stores.leases.note_sent(key, state.facts)
     written = await _write_secret(key, body, memory, context)

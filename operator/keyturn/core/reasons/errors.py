@@ -381,7 +381,7 @@ class ErrorReason(Code):
     )
     TOO_LARGE = (
         "TooLarge",
-        "the values together do not fit into a Secret",
+        "the values together do not fit into a Secret, or could not be rotated: a rotation records them twice",
         "split it into several ManagedSecrets",
     )
     TOO_MANY_EMERGENCIES = (

@@ -212,4 +212,4 @@ def test_templates_over_1_mib_are_refused_before_the_api_server_does(space: Spac
 
     space.manage(password(), target=target(A=doubled, B=doubled, C=doubled))
 
-    assert space.stalled("TooLarge").startswith("the values exceed the 1024 KiB")
+    assert space.stalled("TooLarge").startswith("the values exceed the 384 KiB")
