@@ -58,7 +58,11 @@ async def declare(cluster: Cluster, name: str = "leak") -> None:
 
 
 def put_emergency(
-    cluster: Cluster, name: str, status: Body | None = None, age: timedelta = 0 * SECOND
+    cluster: Cluster,
+    name: str,
+    status: Body | None = None,
+    age: timedelta = 0 * SECOND,
+    revoke: str = "Immediately",
 ) -> None:
     metadata = {
         "name": name,
@@ -66,7 +70,7 @@ def put_emergency(
         "uid": f"uid-of-{name}",
         "creationTimestamp": (cluster.now - age).replace(microsecond=0).isoformat(),
     }
-    spec = {"reason": "a laptop was stolen", "names": ["db"]}
+    spec = {"reason": "a laptop was stolen", "names": ["db"], "revoke": revoke}
     body = {"metadata": metadata, "spec": spec, "status": status or {}}
     cluster.context.cache.emergencies.put(EmergencyKey("shop", name), body)
 

@@ -12,6 +12,7 @@ from keyturn.api import ManagedSecret
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.kube import errors
 from tests.simulation.simulated_cluster import MANAGED, TARGET, Cluster
+from tests.simulation.test_emergencies import put_emergency
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
@@ -35,6 +36,14 @@ async def signing(overlap: str = "1d") -> Cluster:
 
 def status_of(cluster: Cluster) -> ManagedSecretStatus:
     return ManagedSecret.model_validate(cluster.objects[MANAGED]).status
+
+
+def rotating(cluster: Cluster) -> str:
+    return next(one.message for one in status_of(cluster).conditions if one.type == "Rotating")
+
+
+def ask_for_a_longer_value(cluster: Cluster) -> None:
+    cluster.change_managed()["data"][0]["generate"]["bytes"] = {"length": 48}
 
 
 def keys_of(cluster: Cluster) -> list[str]:
@@ -62,14 +71,142 @@ async def test_both_are_there_during_the_overlap_and_one_afterwards() -> None:
     assert cluster.pods["api"].restarted_for == [2], "the end of an overlap restarts no workload"
 
 
-async def test_a_rotation_during_the_overlap_holds_the_one_before() -> None:
+async def test_a_rotation_during_the_overlap_waits_for_its_end() -> None:
     cluster = await signing()
 
     await rotate(cluster, "a")
-    second, _ = keys_of(cluster)
+    both = keys_of(cluster)
     await rotate(cluster, "b")
+    assert keys_of(cluster) == both
+    assert "the requested rotation starts when the overlap of the previous values is over" in rotating(
+        cluster
+    )
+    previous = status_of(cluster).previous
+    assert previous is not None
+    assert status_of(cluster).next_rotation_time == previous.valid_until
 
-    assert keys_of(cluster)[1] == second
+    cluster.now += timedelta(days=1)
+    await cluster.settle()
+    third, before = keys_of(cluster)
+    is_that_of_the_second = before == both[0]
+    assert is_that_of_the_second
+    assert third not in both
+
+
+async def test_a_change_of_the_spec_during_the_overlap_keeps_what_pods_hold() -> None:
+    cluster = await signing()
+    await rotate(cluster, "a")
+    second, _ = keys_of(cluster)
+
+    ask_for_a_longer_value(cluster)
+    await cluster.settle()
+
+    is_that_of_the_second = keys_of(cluster)[1] == second
+    assert is_that_of_the_second
+
+
+async def test_a_change_of_the_spec_waits_for_pods_with_the_previous_value() -> None:
+    cluster = await signing()
+    cluster.pause("api", paused=True)
+    await rotate(cluster, "a")
+    both = keys_of(cluster)
+    ask_for_a_longer_value(cluster)
+    await cluster.settle()
+    assert keys_of(cluster) == both
+    assert "waits for pods with the previous one" in rotating(cluster)
+
+    cluster.pause("api", paused=False)
+    await cluster.settle()
+    is_that_of_the_second = keys_of(cluster)[1] == both[0]
+    assert is_that_of_the_second
+    assert cluster.pods["api"].restarted_for == [2, 3]
+
+
+@pytest.mark.parametrize("revoke", ["AfterRollout", "Immediately"])
+async def test_an_emergency_keeps_what_pods_hold_unless_it_revokes_at_once(revoke: str) -> None:
+    cluster = await signing()
+    (first,) = keys_of(cluster)
+    cluster.pause("api", paused=True)
+    await rotate(cluster, "a")
+
+    cluster.now += timedelta(minutes=1)
+    put_emergency(cluster, "leak", revoke=revoke)
+    cluster.now += timedelta(seconds=5)
+    await cluster.settle()
+
+    is_kept = keys_of(cluster)[1:] == [first]
+    assert is_kept is (revoke == "AfterRollout")
+    assert status_of(cluster).revision == 3
+
+
+async def test_a_first_value_that_was_never_published_is_no_previous_one() -> None:
+    class Full(Cluster):
+        is_full = True
+
+        async def create(self, path: str, body: Body) -> Body:
+            if self.is_full and body["metadata"]["name"] == "db":
+                raise errors.Forbidden("create", path, 403, "Forbidden")
+            return await super().create(path, body)
+
+    cluster = Full({"data": [{"name": "jwt", "keepPrevious": True, "generate": {"bytes": {"length": 32}}}]})
+    cluster.tell()
+    await cluster.look()
+    ask_for_a_longer_value(cluster)
+    cluster.tell()
+    await cluster.look()
+    cluster.is_full = False
+    await cluster.settle()
+
+    assert status_of(cluster).revision == 2
+    assert list(cluster.data()) == ["jwt"]
+
+
+async def test_what_pods_hold_stays_for_an_object_that_is_created_again() -> None:
+    cluster = await signing()
+    (first,) = keys_of(cluster)
+    cluster.pause("api", paused=True)
+    await rotate(cluster, "a")
+    cluster.create_managed(cluster.objects[MANAGED]["spec"])
+    await cluster.settle()
+
+    put_emergency(cluster, "leak", revoke="AfterRollout")
+    cluster.now += timedelta(seconds=5)
+    await cluster.settle()
+
+    is_kept = keys_of(cluster)[1:] == [first]
+    assert is_kept
+
+
+async def test_an_overlap_that_waits_for_its_publication_lasts_as_long_as_it_may() -> None:
+    """Its limit counts from the first publication of a successor."""
+    cluster = Refusing(
+        {
+            "data": [{"name": "jwt", "keepPrevious": True, "generate": {"bytes": {"length": 32}}}],
+            "rotation": {"overlap": "1h", "maxOverlap": "2h"},
+        }
+    )
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    first = cluster.data()["jwt"]
+    cluster.refuses = True
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = "a"
+    cluster.touch_managed()
+    for _ in range(40):
+        cluster.tell()
+        await cluster.look()
+        cluster.now += timedelta(minutes=5)
+    ask_for_a_longer_value(cluster)
+    cluster.tell()
+    await cluster.look()
+    cluster.refuses = False
+    await cluster.settle()
+
+    is_kept = cluster.data()["jwt.previous"] == first
+    assert is_kept
+    previous = status_of(cluster).previous
+    assert previous is not None
+    assert previous.revision == 1
 
 
 class Refusing(Cluster):

@@ -19,6 +19,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube.cache.parsing import parse
 
 from . import managed
+from .text import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ async def rotate(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     _hold_to_what_turns(found)
     trigger = f"cli-{secrets.token_hex(6)}"
     now = await managed.annotate(cluster, found.key.name, ROTATE, trigger)
-    said = f"rotation requested{_applied(found.managed)}"
+    said = f"rotation requested{_applied(found.managed)}{_overlap(found.managed)}"
     return Asked(now, "rotate", said, trigger, lambda now: now.status.last_trigger == trigger)
 
 
@@ -133,6 +134,18 @@ def _applied(found: ManagedSecret) -> str:
     if not found.status.rotates_on_request:
         return ""
     return "; nothing applies the new values outside of the Secret: apply them where they are used, or logins fail"
+
+
+def _overlap(found: ManagedSecret) -> str:
+    """Return what the rotation waits for, and which previous value ends with it."""
+    previous, templates = found.status.previous, found.spec.target.template.data or {}
+    keeps = any(item.keep_previous for item in found.spec.data) or any(
+        "previous" in text for text in templates.values()
+    )
+    if previous is None or not (keeps or found.spec.database):
+        return ""
+    until = f", at {clock(previous.valid_until)}" if previous.valid_until else ""
+    return f"; it starts when the overlap with revision {previous.revision} is over{until}"
 
 
 def _is_given(item: DataItem) -> bool:

@@ -163,7 +163,8 @@ def _start(before: ManagedSecretStatus, after: ManagedSecretStatus) -> str | Non
     """Return when a requested rotation starts, if the next date is sooner than before the request."""
     then, now = before.next_rotation_time, after.next_rotation_time
     is_sooner = now is not None and (then is None or now < then)
-    if now is None or not is_sooner or after.rotation or after.revision != before.revision:
+    is_busy = after.rotation is not None and after.rotation.step not in AFTER_THE_ROLLOUT
+    if now is None or not is_sooner or is_busy or after.revision != before.revision:
         return None
     return f"it starts at {clock(now)}"
 

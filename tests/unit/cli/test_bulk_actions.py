@@ -57,6 +57,18 @@ def test_values_that_nothing_applies_are_rotated_with_a_warning(api: FakeApi, co
     assert "apply them" not in console("rotate", "auth")
 
 
+def test_a_rotation_that_waits_for_an_overlap_says_until_when(api: FakeApi, console: Console) -> None:
+    signing = managed("signing")
+    signing["spec"]["data"] = [{"name": "jwt", "generate": {"bytes": {}}, "keepPrevious": True}]
+    signing["status"]["previous"] = {"revision": 1}
+    api.put(signing)
+    starts = "it starts when the overlap with revision 1 is over"
+
+    assert console("rotate", "signing") == f"managedsecret/signing rotation requested; {starts}\n"
+    signing["status"]["previous"]["validUntil"] = "2026-12-01T10:00:00Z"
+    assert f"{starts}, at 2026-12-01 10:00" in console("rotate", "signing")
+
+
 def test_a_name_twice_is_asked_for_once(api: FakeApi, console: Console) -> None:
     console("rotate", "auth", "auth")
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from keyturn.cli.text import listed
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.rotation.triggers import breakage_by_change, breakage_of, removed_items, start_time
+from keyturn.core.rotation.kept_values import kept_items
+from keyturn.core.rotation.triggers import (
+    breakage_by_change,
+    breakage_of,
+    removed_items,
+    start_time,
+)
 from keyturn.core.spec import schedule
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 
@@ -102,6 +108,11 @@ class Plan:
     @property
     def is_refused(self) -> bool:
         return bool(self.refusals)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The items whose previous value the Secret has now."""
+        return kept_items(self.now, self.now.desired) if self.now.desired else frozenset()
 
     @property
     def writes_revision(self) -> bool:
@@ -284,6 +295,7 @@ def notes(plan: Plan) -> Iterator[str]:
     if desired and desired.on_request:
         yield from _breakage(plan, desired)
     yield from _of_account(plan)
+    yield from _of_overlap(plan)
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
         yield f"revision {number} is in progress ({status.rotation.step}); the plan starts after it"
@@ -310,6 +322,22 @@ def _breakage(plan: Plan, desired: Desired) -> Iterator[str]:
     fresh = {item.name for item in desired.items if item.recipe and item.name in plan.foresight.fresh}
     if replaced := (fresh | set(_doubtful(plan))) & known:
         yield breakage_by_change(replaced)
+
+
+def _of_overlap(plan: Plan) -> Iterator[str]:
+    """Yield what a change of the spec does to the overlap of a value; a rotation waits for its end."""
+    status = plan.found.managed.status
+    replaced = plan.kept & (plan.foresight.fresh | set(_doubtful(plan)))
+    if plan.is_rotation or status.previous is None or not replaced:
+        return
+    what, before = f"a new value of {listed(replaced)}", status.previous.revision
+    if status.previous.valid_until is None:
+        yield f"{what} waits until no pod holds the value of revision {before}"
+    else:
+        yield (
+            f"{what} ends the overlap at once: the value of revision {before} is dropped, and that of revision"
+            f" {status.revision} stays readable"
+        )
 
 
 def _of_account(plan: Plan) -> Iterator[str]:

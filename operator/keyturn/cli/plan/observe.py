@@ -26,7 +26,7 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.ownership import adopts_first
-from keyturn.core.spec.desired import VALUE, resolve_spec, secret_of
+from keyturn.core.spec.desired import VALUE, previous_key, resolve_spec, secret_of
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
@@ -330,6 +330,7 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
             base=base,
             credential=_credential_at(number, credentials),
             supersedes=_superseded_by(number, credentials),
+            previous=_kept_keys(before) if status.previous and number == status.revision else frozenset(),
             valid_until=status.previous.valid_until
             if status.previous and number == status.revision
             else None,
@@ -349,6 +350,12 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
         publications=(Publication(status.revision, _published(observed) or observed.now),),
         credentials=credentials,
     )
+
+
+def _kept_keys(before: Desired) -> frozenset[str]:
+    """Return the keys that a Secret can have only during an overlap, or with another value."""
+    kept = (key for item in before.items if item.keep_previous for key in item.keys.values())
+    return frozenset(map(previous_key, kept)) | (before.templates.keys() if before.reads_previous else set())
 
 
 def _credentials(status: ManagedSecretStatus) -> tuple[Credential, ...]:
@@ -395,6 +402,7 @@ def _target_of_status(observed: Observed, state: StateFacts | None) -> TargetFac
         published=_published(observed),
         differs=frozenset(),
         has_metadata_of_spec=True,
+        overlapping=state.current.keeps_previous,
         immutable=observed.desired is not None and observed.desired.target_policy.immutable,
     )
 

@@ -138,9 +138,12 @@ def _fact(name: str, text: str) -> str:
 
 
 def _start(plan: Plan) -> str:
-    starts, now = plan.foresight.starts, plan.now.now
+    starts, now, previous = plan.foresight.starts, plan.now.now, plan.found.managed.status.previous
     if starts > now:
-        return f"{until(starts, now)}, at {clock(starts)}, when a window opens"
+        after = "when a window opens"
+        if previous and plan.kept:
+            after = f"when the overlap with revision {previous.revision} is over"
+        return f"{until(starts, now)}, at {clock(starts)}, {after}"
     if any(one.type == "Refreshed" for one in of_stores(plan.found.managed)):
         return "at once, unless the spec has a value that no store has given yet: then when the store answers"
     return "at once"

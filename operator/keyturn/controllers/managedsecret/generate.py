@@ -15,6 +15,7 @@ from keyturn.core.observation.store_reads import being_made
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import transitions
 from keyturn.core.rotation.credential_slots import staged_login
+from keyturn.core.rotation.kept_values import carried_values, held_values
 from keyturn.core.spec.database import LOGIN
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys, is_found
@@ -63,9 +64,13 @@ async def generate_revision(
         Wait: The Secret with the signing CA does not exist yet.
         Stalled: A value or a template cannot be generated.
     """
-    begun, before, last = generated.since(key) or context.now(), _carried(state), _unexposed(last, observed)
+    begun, before, last = (
+        generated.since(key) or context.now(),
+        carried_values(state),
+        _unexposed(last, observed),
+    )
     recorded = state.facts if state else None
-    values, made_now = await _collect_values(step, key, observed, desired, before, last, generated, context)
+    values, made_now = await _collect_values(step, key, observed, desired, state, last, generated, context)
     rendered = await _render(key.namespace, step.reason, desired, values, state, now := context.now())
     made = Revision(values, rendered)
     adopted = adopted_without_item(desired, before, made, is_whole=not step.reason.awaited)
@@ -81,7 +86,7 @@ async def _collect_values(
     key: ObjectKey,
     observed: Observed,
     desired: Desired,
-    before: Mapping[str, ItemValues],
+    state: State | None,
     last: Reading | None,
     generated: GeneratedValues,
     context: Context,
@@ -91,7 +96,7 @@ async def _collect_values(
     Raises:
         Wait, Stalled: A value that is to be replaced is now made from one that cannot be read.
     """
-    needs = _every_need(desired)
+    needs, before = _every_need(desired), carried_values(state)
     fresh = transitions.with_dependents(step.reason.fresh, needs)
     absent = transitions.with_dependents(step.reason.awaited - before.keys(), needs)
     if observed.pulled.problem and absent & fresh & before.keys():
@@ -100,6 +105,7 @@ async def _collect_values(
     desired = _present(step.reason, absent - before.keys(), desired, before)
     values: dict[str, ItemValues] = {}
     made_now: set[str] = set()
+    held = held_values(state, observed, desired) if state and desired.overlap else {}
     for item in desired.items:
         found = before.get(item.name)
         if found is None and (existing := _existing(desired.secret, item, before, step, last)):
@@ -108,7 +114,7 @@ async def _collect_values(
             made = await _generate_items(
                 item, found, values, login, step, desired, key, last, generated, context
             )
-            values[item.name] = _with_earlier(made, item, found, desired)
+            values[item.name] = _with_held(made, item, held.get(item.name), desired)
             made_now |= {item.name} if item.recipe else set()
         else:
             values[item.name] = found.under_keys_of(item, desired.item_keys)
@@ -190,20 +196,6 @@ def _needs(item: Item, desired: Desired) -> frozenset[str]:
     return generator_for(item.recipe).needs if item.recipe else frozenset()
 
 
-def _login_of(item: Item, before: ItemValues | None, login: str, desired: Desired) -> ItemValues:
-    """Return the login as a value; the previous one stays readable as long as its password."""
-    previous = _previous(item, before) if desired.overlap and item.keep_previous else None
-    return ItemValues(LOGIN, {VALUE: Value.of_text(login)}, item.keys, previous=dict(previous or {}))
-
-
-def _carried(state: State | None) -> Mapping[str, ItemValues]:
-    """Return the current values without those that an ended overlap kept readable."""
-    if state is None:
-        return {}
-    values, ended = state.current.values, state.facts.current.ended
-    return {name: kept.settled() if ended else kept for name, kept in values.items()}
-
-
 def _unexposed(last: Reading | None, observed: Observed) -> Reading | None:
     """Return the last read, in an emergency without what an earlier object has pushed."""
     is_exposed = any(emergency.is_open for emergency in observed.emergencies)
@@ -232,7 +224,7 @@ async def _generate_items(
     context: Context,
 ) -> ItemValues:
     if login and item.is_login:
-        return _login_of(item, before, login, desired)
+        return ItemValues(LOGIN, {VALUE: Value.of_text(login)}, item.keys)
     if item.literal is not None:
         return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
     if item.source is not None:
@@ -273,12 +265,17 @@ def _previous(item: Item, before: ItemValues | None) -> Outputs | None:
     return before.overlapping
 
 
-def _with_earlier(made: ItemValues, item: Item, before: ItemValues | None, desired: Desired) -> ItemValues:
-    """Keep the previous value of a generated item for templates that read it."""
+def _with_held(made: ItemValues, item: Item, held: ItemValues | None, desired: Desired) -> ItemValues:
+    """Keep the value that pods hold of a generated item, under keys of its own and for templates that read it."""
     is_made = item.recipe is not None or item.is_login
-    if not desired.reads_previous or not is_made or not before or _previous(item, before) is None:
+    previous = _previous(item, held) if is_made else None
+    if held is None or previous is None:
         return made
-    return replace(made, earlier=dict(before.outputs))
+    return replace(
+        made,
+        previous=dict(previous) if item.keep_previous else {},
+        earlier=dict(held.outputs) if desired.reads_previous else {},
+    )
 
 
 async def _issuer(generator: Generator[Any], secret: str, key: ObjectKey, context: Context) -> Outputs | None:
@@ -334,7 +331,7 @@ async def _render(
 
 
 def _content_of(revision: Revision, state: State | None) -> transitions.Content:
-    base, before = state.current if state else None, _carried(state)
+    base, before = state.current if state else None, carried_values(state)
     data, previous = revision.data(), revision.overlap_data()
     known = base.overlap_data() if base else {}
     added = frozenset(key for key, value in previous.items() if key not in data and known.get(key) != value)
@@ -479,13 +476,10 @@ async def _apart(
 def _generated(item: Item, recipe: str, generator: Generator[Any], given: GeneratorContext) -> ItemValues:
     outputs = generator.generate(given)
     kept = ItemValues(recipe, outputs, item.keys, generator.life(outputs))
-    return _overlapping(kept, item, given.previous, generator) if given.previous else kept
+    return _overlapping(kept, given.previous, generator) if given.previous else kept
 
 
-def _overlapping(kept: ItemValues, item: Item, previous: Outputs, generator: Generator[Any]) -> ItemValues:
+def _overlapping(kept: ItemValues, previous: Outputs, generator: Generator[Any]) -> ItemValues:
     during = generator.overlapping(kept.outputs, previous)
-    return replace(
-        kept,
-        overlap={output: value for output, value in during.items() if value != kept.outputs[output]},
-        previous=dict(previous) if item.keep_previous else {},
-    )
+    overlap = {output: value for output, value in during.items() if value != kept.outputs[output]}
+    return replace(kept, overlap=overlap)

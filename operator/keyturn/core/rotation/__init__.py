@@ -23,6 +23,7 @@ Scenarios: a row is an observation, and the step that follows
 Modules
     decision, steps                    the choice, and the steps
     triggers, emergency                why a revision is made; declared emergencies
+    kept_values                        previous values that stay readable, and what waits for their overlap
     schedule_dates                     when a rotation is due by its schedule; spread of overdue ones
     ownership, drift                   whether the target may be written, and back-off of repairs
     publication                        when a revision was published

@@ -100,8 +100,11 @@ def overlap_limit(observed: Observed, desired: Desired) -> datetime | None:
     state, limit = observed.state, publication_limit(observed, desired)
     if state is None or limit is None or desired.max_overlap is None or state.current.overlap_from is None:
         return limit
-    start = state.overlap_start
-    return (published_at(start, observed) or start.made) + desired.max_overlap
+    start = state.overlap_start.number
+    of_overlap = (one for one in state.revisions if start in {one.number, one.overlap_from})
+    times = (published_at(one, observed) for one in of_overlap)
+    first = min((time for time in times if time), default=None)
+    return first + desired.max_overlap if first else limit
 
 
 def publication_limit(observed: Observed, desired: Desired) -> datetime | None:

@@ -196,7 +196,8 @@ def _may_renew(observed: Observed, reason: Reason) -> bool:
     Therefore no defect and no trigger can pile up unread revisions until those in use are dropped. While a workload
     fails with the current revision, only a request generates the next one.
     """
-    if observed.state is None or reason.name in {RevisionReason.SPEC_CHANGED, RevisionReason.EMERGENCY}:
+    supersedes = {RevisionReason.SPEC_CHANGED, RevisionReason.EMERGENCY}
+    if observed.state is None or not supersedes.isdisjoint(reason.names):
         return True
     if observed.current and observed.current.abandoned:
         return True  # the server accepts no credential that could be published

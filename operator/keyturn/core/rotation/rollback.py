@@ -17,7 +17,7 @@ from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
 from .rollout import next_changes, progress_of_workloads
 from .rollout_obstacles import denied_until, stuck_pod_message
-from .triggers import waits_for_previous, waits_until
+from .triggers import waits_for_overlap, waits_for_previous, waits_until
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
@@ -80,7 +80,9 @@ def _has_waited(observed: Observed) -> bool:
     waits = ("Rotating", ConditionReason.WAITS_FOR_WINDOW)
     if waits in ((one.type, one.reason) for one in status.conditions):
         return True
-    still_waits = waits_until(observed) or (desired and waits_for_previous(observed, desired))
+    still_waits = waits_until(observed) or (
+        desired and (waits_for_previous(observed, desired) or waits_for_overlap(observed, desired))
+    )
     return status.rotation is not None and bool(still_waits)
 
 

@@ -29,7 +29,7 @@ observes the same facts and continues.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.core.reasons import RevisionReason
@@ -97,6 +97,12 @@ class Reason:
     """It counts as a rotation: the interval restarts."""
     awaited: frozenset[str] = frozenset()
     """Items that a later revision brings, because their stores cannot be read now and this one does not wait."""
+    others: frozenset[str] = frozenset()
+    """The names of other reasons that it serves."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.others | {self.name}
 
     @property
     def is_automatic(self) -> bool:
@@ -104,8 +110,13 @@ class Reason:
         return self.name in {RevisionReason.ROTATION_DUE, RevisionReason.ENDING}
 
     def joined(self, other: Reason) -> Reason:
-        fresh, awaited = self.fresh | other.fresh, self.awaited | other.awaited
-        return Reason(self.name, self.message, fresh, self.rotates or other.rotates, awaited)
+        return replace(
+            self,
+            fresh=self.fresh | other.fresh,
+            rotates=self.rotates or other.rotates,
+            awaited=self.awaited | other.awaited,
+            others=self.others | other.names,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from keyturn.core.texts import first_of
 from .awaited_reads import entries_to_read, without_awaited
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
 from .emergency import asked_at, asked_items
+from .kept_values import drops_kept_value, kept_items, overlap_end
 from .schedule_dates import last_known_time, recorded_time, spread_due, stays_overdue
 from .steps import Reason
 
@@ -51,6 +52,7 @@ __all__ = [
     "scheduled_time",
     "start_time",
     "store_change_waits",
+    "waits_for_overlap",
     "waits_for_previous",
     "waits_until",
 ]
@@ -269,12 +271,13 @@ REVISION_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason |
 
 
 def reason_for_revision(observed: Observed, desired: Desired) -> Reason | None:
-    """Return all reasons that apply, joined under the name of the first, so one revision serves them all.
+    """Return all reasons that apply, joined under the name of the first rotation, so one revision serves them all.
 
     A new password of a database account waits until the previous one is closed; all else does not. While the login
     is locked at the server, which the new one would open, it also waits for a request.
     """
-    reasons = _applying_reasons(observed, desired)
+    applying = _applying_reasons(observed, desired)
+    reasons = [reason for reason in applying if not drops_kept_value(reason, observed, desired)]
     if desired.database is not None and not may_open(observed):
         reasons = [reason for reason in reasons if not brings_credential(reason.fresh, desired)]
     if is_locked(observed):
@@ -286,10 +289,11 @@ def reason_for_revision(observed: Observed, desired: Desired) -> Reason | None:
         ]
     if not reasons:
         return None
-    first, *others = without_awaited(reasons, observed, desired)
-    for other in others:
-        first = first.joined(other)
-    return first
+    reasons = without_awaited(reasons, observed, desired)
+    first = one = next((reason for reason in reasons if reason.rotates), reasons[0])
+    for other in reasons:
+        one = one if other is first else one.joined(other)
+    return one
 
 
 def is_asked(observed: Observed, desired: Desired) -> bool:
@@ -302,6 +306,12 @@ def waits_for_previous(observed: Observed, desired: Desired) -> bool:
     if desired.database is None or may_open(observed):
         return False
     return any(brings_credential(reason.fresh, desired) for reason in _applying_reasons(observed, desired))
+
+
+def waits_for_overlap(observed: Observed, desired: Desired) -> Reason | None:
+    """Return the first reason for new values that waits for an overlap of previous ones; None if none does."""
+    reasons = _applying_reasons(observed, desired) if kept_items(observed, desired) else []
+    return next((one for one in reasons if drops_kept_value(one, observed, desired)), None)
 
 
 def _applying_reasons(observed: Observed, desired: Desired) -> list[Reason]:
@@ -384,13 +394,16 @@ def start_time(observed: Observed) -> datetime | None:
     if is_paused(observed):
         return min((when for when in (resume_time(observed), asked and asked[1]) if when), default=None)
     windows, scheduled = observed.desired.windows, _automatic_time(observed)
+    end = overlap_end(observed, observed.desired)
     times = [
         _renewal_of(life, observed.desired, observed.now) for name, life in _validities(observed).items()
     ]
     if scheduled:
-        times.append(starts_at(scheduled, windows, observed.now))
+        times.append(starts_at(max(scheduled, end or scheduled), windows, observed.now))
     is_waiting = observed.is_requested or observed.pulled.waiting
-    if is_waiting and not is_open(windows, observed.now):
+    if observed.is_requested and end:
+        times.append(starts_at(end, windows, observed.now))
+    elif is_waiting and not is_open(windows, observed.now):
         times.append(opening(windows, observed.now))
     if asked and asked[1]:
         times.append(asked[1])
@@ -419,7 +432,8 @@ def overdue_time(observed: Observed) -> datetime | None:
         return None if observed.managed.status.rotates_on_request else last_known_time(observed)
     scheduled = _automatic_time(observed)
     chances = [_renewal_of(life, observed.desired, life.renew) for life in _validities(observed).values()]
-    chances += [opening(observed.desired.windows, scheduled)] if scheduled else []
+    end = overlap_end(observed, observed.desired)
+    chances += [opening(observed.desired.windows, max(scheduled, end or scheduled))] if scheduled else []
     return min(chances, default=None)
 
 

@@ -27,6 +27,7 @@ from keyturn.core.rotation.triggers import (
     resume_time,
     rotates_nothing,
     scheduled_time,
+    waits_for_overlap,
     waits_until,
 )
 from keyturn.core.spec.store_refs import Destination
@@ -56,6 +57,14 @@ __all__ = [
     "status_unseen",
     "violated_rules",
 ]
+
+
+_WAITING: dict[str, str] = {
+    RevisionReason.TRIGGERED: "the requested rotation starts when the overlap of the previous values is over",
+    RevisionReason.ROTATION_DUE: "the rotation that is due starts when the overlap of the previous values is over",
+    RevisionReason.SPEC_CHANGED: "the changed spec asks for another value, and waits for pods with the previous one",
+}
+"""What waits for the overlap of previous values, by its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +188,9 @@ def _rotating(look: ConditionInput) -> ConditionVerdict:
     message = look.rotation.message or _what_is_under_way(look)
     desired = look.observed.desired
     breaks = f"; {breakage_of(desired)}" if desired and desired.on_request and desired.rotates else ""
-    return ConditionVerdict("True", look.rotation.step, f"{message}{breaks}")
+    next_ = waits_for_overlap(look.observed, desired) if desired else None
+    waits = f"; {_WAITING[next_.name]}" if next_ else ""
+    return ConditionVerdict("True", look.rotation.step, f"{message}{waits}{breaks}")
 
 
 def _idle(observed: Observed) -> ConditionVerdict:

@@ -73,16 +73,37 @@ def test_the_overlap_does_not_start_while_a_workload_runs_the_old_value(space: S
     assert space.values().keys() == {"password", "token"}
 
 
-def test_another_rotation_keeps_the_latest_value_before(space: Space) -> None:
+def test_another_rotation_waits_while_the_value_before_is_valid(space: Space) -> None:
     _managed(space, "1h")
+    space.run(deployment("api", env_from("auth")))
+    first = space.values()["password"]
     space.rotate()
+    space.until_revision("2")
+    space.second_after()
+
+    space.rotate()
+
+    space.until(
+        lambda _: "the requested rotation starts" in (space.condition("Rotating") or {})["message"],
+        "the second rotation waits",
+    )
     _until_overlap(space)
+    is_that_of_the_first = space.values()["password.previous"] == first
+    assert is_that_of_the_first
+    assert (space.revision(), space.marker("api")) == ("2", "auth=2")
+
+
+def test_another_rotation_begins_when_the_overlap_is_over(space: Space) -> None:
+    _managed(space, "2s")
+    space.rotate()
+    space.until_revision("2")
     second = space.values()["password"]
 
     space.rotate()
     space.until_revision("3")
 
-    assert space.values()["password.previous"] == second
+    is_that_of_the_second = space.values()["password.previous"] == second
+    assert is_that_of_the_second
 
 
 def test_a_rotation_of_something_else_does_not_cut_it_short(space: Space) -> None:

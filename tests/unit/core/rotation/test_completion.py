@@ -109,7 +109,7 @@ def test_the_limit_of_an_overlap_counts_from_the_publication_of_its_value() -> N
 
     assert overlap_limit(observed, make.wanted(observed)) == PUBLISHED + make.minutes(70)
     assert publication_limit(observed, make.wanted(observed)) == make.NOW + make.minutes(70)
-    assert overlap_limit(unknown, make.wanted(unknown)) == make.MADE + make.minutes(70)
+    assert overlap_limit(unknown, make.wanted(unknown)) == make.NOW + make.minutes(70), "the first known one"
 
 
 def test_without_publication_there_is_no_limit() -> None:

@@ -98,12 +98,18 @@ KEY_PAIR = replace(THERE, keys={**THERE.keys, "api-key": {"privateKey": "id", "p
         ),
         pytest.param(
             look_at(pulled=CHANGED, annotations={ROTATE: "a"}),
-            reason("Triggered", "a new trigger asks for it", "password", "api-key", rotates=True),
+            replace(
+                reason("Triggered", "a new trigger asks for it", "password", "api-key", rotates=True),
+                others=frozenset({"Refreshed"}),
+            ),
             id="another value when a rotation is asked for: one revision",
         ),
         pytest.param(
             look_at({"target": {"template": {"data": {"url": "x"}}}}, pulled=CHANGED),
-            reason("SpecChanged", "target.template.data changed", "api-key"),
+            replace(
+                reason("SpecChanged", "target.template.data changed", "api-key"),
+                others=frozenset({"Refreshed"}),
+            ),
             id="another value when the spec changes: one revision",
         ),
         pytest.param(look_at(unfit=["api-key"]), OTHERS_WANTED, id="another source"),

@@ -56,6 +56,10 @@ def reason(name: str, message: str, *fresh: str, rotates: bool) -> Reason:
     return Reason(name, message, frozenset(fresh), rotates)
 
 
+def joined(one: Reason, *others: str) -> Reason:
+    return replace(one, others=frozenset(others))
+
+
 FOUND = state(names=("password", "other (found)"))
 FOUND = replace(FOUND, keys={"password": {"value": "password"}, "other (found)": {"value": "other"}})
 FOUND_BESIDE = replace(FOUND, keys={"dataFrom[0]": {"other": "other"}, "other (found)": {"value": "other"}})
@@ -147,22 +151,30 @@ def test_each_reason_names_itself_and_what_is_generated_again(look: Observed, ex
     [
         pytest.param(
             observed(TWO, annotations={ROTATE: "a"}),
-            reason("SpecChanged", "data has new items: token", "password", "token", rotates=True),
+            joined(
+                reason("Triggered", "a new trigger asks for it", "password", "token", rotates=True),
+                "SpecChanged",
+            ),
             id="an added item and a trigger",
         ),
         pytest.param(
             observed(TWO, state=state(names=("password", "old")), unfit=("password",)),
-            reason("SpecChanged", "data has new items: token", "password", "token", rotates=False),
+            joined(
+                reason("SpecChanged", "data has new items: token", "password", "token", rotates=False),
+                "SpecChanged",
+            ),
             id="a renamed item and another recipe",
         ),
         pytest.param(
             observed(HOURLY, annotations={ROTATE: "a"}, now=MADE + timedelta(days=9)),
-            TRIGGERED,
+            joined(TRIGGERED, "RotationDue"),
             id="a trigger when due",
         ),
     ],
 )
-def test_several_reasons_make_one_revision_named_after_the_first(look: Observed, expected: Reason) -> None:
+def test_several_reasons_make_one_revision_named_after_the_first_rotation(
+    look: Observed, expected: Reason
+) -> None:
     assert reason_of(look) == expected
 
 
