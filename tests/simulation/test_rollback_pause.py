@@ -13,7 +13,10 @@ from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyturn.api.status import ManagedSecretStatus
+    from keyturn.core.state.state import State
 
 _QUARTER = timedelta(days=90)
 _NOON = {"cron": "0 12 * * *", "duration": "1h"}
@@ -221,6 +224,43 @@ async def returned_in_vain(windows: list[dict[str, str]], limit: int = 3) -> Clu
     await cluster.settle()
     assert facts_of(cluster)[0] == 2
     return cluster
+
+
+class RecordingCluster(Cluster):
+    """A cluster that records why workloads are not current after a rollback, at each status."""
+
+    reasons: frozenset[str] = frozenset()
+
+    async def look(self) -> datetime | None:
+        """Look again before a controller has observed what was restarted."""
+        await super().look()
+        self.tell()
+        due = await super().look()
+        if MANAGED in self.objects and STATE in self.objects and self.state().facts.is_rolled_back:
+            conditions = status_of(self).conditions
+            self.reasons |= {one.reason for one in conditions if one.type == "WorkloadsCurrent"}
+        return due
+
+    def state(self) -> State:
+        return state_of(self.objects[STATE])
+
+
+async def test_the_way_back_is_not_overdue_before_it_begins() -> None:
+    """A restart waits 10 seconds for the one before it, and for those of other workloads."""
+    data = [{"name": "password", "generate": {"password": {}}}]
+    rollout = {"progressDeadline": "5s", "debounce": "0s", "maxConcurrent": 2}
+    cluster = RecordingCluster({"data": data, "rotation": {"overlap": "0s"}, "rollout": rollout})
+    await cluster.settle()
+    for name in ("api", "web"):
+        cluster.add_workload(name, None)
+    await cluster.settle()
+    cluster.doomed = {2}
+    await ask(cluster, ROTATE, "once")
+    cluster.now += timedelta(seconds=6)
+    await cluster.settle()
+
+    assert facts_of(cluster)[0] == 1
+    assert cluster.reasons <= {"RollingOut", "AllCurrent", "NotPublished"}
 
 
 class UnhealthyCluster(Cluster):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Denial, RestartWait
+    from keyturn.core.observation.observed import Denial, Restarted, RestartWait
     from keyturn.core.policy.rules import Violation
     from keyturn.core.spec.store_refs import Destination
 
@@ -278,7 +278,7 @@ def observed(
     pulled: Pulled = NOT_PULLED,
     push_problems: Mapping[str, PushProblem] | None = None,
     denials: Mapping[WorkloadKey, Denial] | None = None,
-    restarted: Mapping[WorkloadKey, int | None] | None = None,
+    restarted: Mapping[WorkloadKey, Restarted] | None = None,
     revocation_problems: Mapping[str, RevocationProblem] | None = None,
     emergencies: tuple[Emergency, ...] = (),
     restart_wait: RestartWait | None = None,

@@ -77,7 +77,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     )
     observed = await _with_secrets(key, observed, memory, context)
     if observed.state:
-        restarted = memory.restarted.markers(key, observed.state.current_number)
+        restarted = memory.restarted.of(key, observed.state.current_number)
         observed = with_facts(observed, restarted=restarted)
     observed = with_signers(key, observed, memory.emergencies, context.cache)
     observed = _with_exposure(key, observed, context.cache)

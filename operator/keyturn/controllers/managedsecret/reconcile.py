@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.observed import Restarted
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
@@ -255,7 +256,8 @@ async def _restart(
     memory.restarts.accept(key, workload)
     if observed.current:
         marked = read_marker(step.marker).get(secret_of(observed.managed))
-        memory.restarted.record(key, observed.current.number, workload, marked)
+        done = Restarted(marked, context.now())
+        memory.restarted.record(key, observed.current.number, workload, done)
     return True
 
 

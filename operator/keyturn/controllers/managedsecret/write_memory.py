@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.core.keys import ObjectKey, WorkloadKey
-    from keyturn.core.observation.observed import DriftHistory
+    from keyturn.core.observation.observed import DriftHistory, Restarted
     from keyturn.kube.secret_informer import SecretMeta
 
 __all__ = ["DriftRepairs", "Published", "Restarts", "WriteMemory", "Writing"]
@@ -95,21 +95,21 @@ class Restarts:
     """
 
     def __init__(self) -> None:
-        self._restarts: dict[ObjectKey, tuple[int, dict[WorkloadKey, int | None]]] = {}
+        self._restarts: dict[ObjectKey, tuple[int, dict[WorkloadKey, Restarted]]] = {}
 
-    def markers(self, key: ObjectKey, current: int) -> Mapping[WorkloadKey, int | None]:
-        """Return what restarts with the current revision have written; those with another end, even if it returns."""
+    def of(self, key: ObjectKey, current: int) -> Mapping[WorkloadKey, Restarted]:
+        """Return the restarts with the current revision; those with another end, even if it returns."""
         number, written = self._restarts.get(key, (current, {}))
         if number != current:
             self.forget(key)
             return {}
         return dict(written)
 
-    def record(self, key: ObjectKey, number: int, workload: WorkloadKey, marked: int | None) -> None:
-        """Record a restart for a revision, in place of those for another one; `marked` is what its marker has."""
+    def record(self, key: ObjectKey, number: int, workload: WorkloadKey, done: Restarted) -> None:
+        """Record a restart for a revision, in place of those for another one."""
         before, written = self._restarts.get(key, (number, {}))
         others = written if before == number else {}
-        self._restarts[key] = (number, others | {workload: marked})
+        self._restarts[key] = (number, others | {workload: done})
 
     def forget(self, key: ObjectKey) -> None:
         self._restarts.pop(key, None)

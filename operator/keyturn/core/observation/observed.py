@@ -44,6 +44,7 @@ __all__ = [
     "FormerUse",
     "Observed",
     "RestartWait",
+    "Restarted",
     "Sibling",
     "TargetFacts",
     "once",
@@ -181,8 +182,8 @@ class Observed:
     """Last failure of a push, by destination."""
     denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
     """Restarts that the API server rejected since this process started, by workload."""
-    restarted: Mapping[WorkloadKey, int | None] = field(default_factory=dict)
-    """The marker that a restart by this process has written for the current revision; None if it removed it."""
+    restarted: Mapping[WorkloadKey, Restarted] = field(default_factory=dict)
+    """Restarts by this process with the current revision."""
     drift_history: DriftHistory | None = None
     """Recent drift repairs by this process."""
     revocation_problems: Mapping[str, RevocationProblem] = field(default_factory=dict)
@@ -398,6 +399,15 @@ class Denial:
     times: int
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A restart of one workload."""
+
+    marked: int | None
+    """The marker that it has written; None if it removed it."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

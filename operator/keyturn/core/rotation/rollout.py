@@ -204,11 +204,21 @@ def _watched_until(observed: Observed, desired: Desired, progress: WorkloadProgr
     is_watched = progress.state is WorkloadState.ROLLING and not progress.leaving
     if not is_watched or workload.hint or workload.paused:
         return None
-    # A marker that was removed again leaves no restart time.
-    restarted = workload.restarted or (observed.rollback_pause.at if observed.rollback_pause else None)
+    restarted = workload.restarted or _returned(workload, observed)
     interrupted = (progress.consumer.blocked_since, progress.consumer.resumed, workload.progressing)
     began = (restarted, observed.published, *interrupted)
     return max(when for when in began if when) + desired.progress_deadline if restarted else None
+
+
+def _returned(workload: Workload, observed: Observed) -> datetime | None:
+    """Return when a rollback restarted a workload; for another process, when it was recorded. None without one.
+
+    A removed marker leaves no time, and its removal waits for earlier restarts, also for those of other workloads.
+    """
+    if observed.rollback_pause is None:
+        return None
+    known = observed.restarted.get(workload.key)
+    return known.at if known else observed.rollback_pause.at
 
 
 def next_changes(observed: Observed, desired: Desired) -> list[datetime]:
@@ -328,9 +338,9 @@ def _has_failed(workload: Workload, observed: Observed) -> bool:
     """Whether its controller reports a failure of its last restart, and not of a template before it.
 
     After a change of the template the status has the earlier failure for a moment, such as on the way back to pods
-    that stay. A restart that removes the marker has no time: it is later than the request of its rollback.
+    that stay.
     """
-    times = (workload.restarted, observed.rollback_pause.at if observed.rollback_pause else None)
+    times = (workload.restarted, _returned(workload, observed))
     return workload.has_failed_since(max((time for time in times if time), default=None))
 
 

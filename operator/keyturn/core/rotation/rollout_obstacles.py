@@ -121,7 +121,7 @@ def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bo
     if current is None or marked == current.number:
         return False
     if workload.key in observed.restarted:
-        return marked != observed.restarted[workload.key]
+        return marked != observed.restarted[workload.key].marked
     if marked is not None and marked > current.number and not is_since_rollback(observed):
         return False
     status = observed.reported(workload)

@@ -13,7 +13,7 @@ from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import DriftHistory
+from keyturn.core.observation.observed import DriftHistory, Restarted
 from keyturn.core.observation.store_reads import PushProblem, RevocationProblem
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
 
@@ -59,7 +59,7 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
     assert look.desired
     memory.drift.keep(KEY, DriftHistory(1, 1, 1, NOW))
     memory.restarts.deny(KEY, Wait("Forbidden", "", seconds(5)), workload(), look, look.desired)
-    memory.restarted.record(KEY, 2, workload().key, 2)
+    memory.restarted.record(KEY, 2, workload().key, Restarted(2, NOW))
     declared = Emergency("leak", "uid", NOW)
     assert memory.emergencies.note(KEY, observed(emergencies=(declared,)), None)
     assert memory.emergencies.progress(KEY, "uid") is not None
@@ -68,7 +68,7 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
 
     assert memory.drift.history(KEY) is None
     assert memory.restarts.denials(KEY) == {}
-    assert memory.restarted.markers(KEY, 2) == {}
+    assert memory.restarted.of(KEY, 2) == {}
     assert memory.emergencies.progress(KEY, "uid") is None
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import Denial, RestartWait, Sibling
+from keyturn.core.observation.observed import Denial, Restarted, RestartWait, Sibling
 from keyturn.core.rotation.completed_rollouts import reports_completion
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import runs_other_values
@@ -646,6 +646,18 @@ def test_a_failure_of_what_was_given_up_does_not_count_on_the_way_back(
     assert standing_of(one, **BACK | {"now": NOW + seconds(50)}).state is expected
 
 
+@pytest.mark.parametrize(
+    ("minutes_later", "expected"), [(None, WorkloadState.FAILED), (9, WorkloadState.ROLLING)]
+)
+def test_the_way_back_is_overdue_from_the_restart_that_removed_the_marker(
+    minutes_later: int | None, expected: WorkloadState
+) -> None:
+    one = consumer(marker="db=4", settled=False)
+    done = {} if minutes_later is None else {one.workload.key: Restarted(None, NOW + minutes(minutes_later))}
+
+    assert standing_of(one, restarted=done, **BACK | {"now": NOW + minutes(11)}).state is expected
+
+
 def test_the_way_back_waits_for_no_debounce() -> None:
     assert restarted(look(consumer(marker="db=5", settled=False), **BACK)) == ("api",)
 
@@ -836,7 +848,10 @@ def test_who_takes_the_marker_off_is_reported_and_not_fought(told: dict[str, Any
 @pytest.mark.parametrize(("number", "turn"), [(4, Turn.REFUSED), (3, Turn.NEXT)])
 def test_who_takes_the_marker_off_before_the_report_is_not_fought_either(number: int, turn: Turn) -> None:
     one = consumer(marker="db=3")
-    assert standing_of(one, restarted={one.workload.key: number}, status={"revision": 4}).turn is turn
+    assert (
+        standing_of(one, restarted={one.workload.key: Restarted(number, NOW)}, status={"revision": 4}).turn
+        is turn
+    )
 
 
 def on_the_way_back(step: str) -> dict[str, Any]:
@@ -877,14 +892,17 @@ def test_a_marker_of_a_later_revision_was_put_back_if_this_process_has_written_a
     written: int | None, turn: Turn
 ) -> None:
     one = consumer(marker="db=5")
-    assert standing_of(one, restarted={one.workload.key: written}, **BACK).turn is turn
+    assert standing_of(one, restarted={one.workload.key: Restarted(written, NOW)}, **BACK).turn is turn
 
 
 def test_a_marker_that_is_as_this_process_has_written_it_was_not_taken_off() -> None:
     """The status is from before the restart, which has removed the marker again."""
     one = consumer(created=NOW - seconds(30))
     told = {"revision": 4, "workloads": [THROUGH]}
-    assert standing_of(one, restarted={one.workload.key: None}, status=told, **BACK).turn is Turn.NEXT
+    assert (
+        standing_of(one, restarted={one.workload.key: Restarted(None, NOW)}, status=told, **BACK).turn
+        is Turn.NEXT
+    )
 
 
 @pytest.mark.parametrize("count", [200, 201, MOST_WORKLOADS])
