@@ -341,6 +341,30 @@ async def test_an_entry_of_data_from_keeps_its_lease_in_another_place(
     assert cluster.lender.lent == 2
 
 
+@pytest.mark.parametrize(
+    ("before", "data", "lent"),
+    [
+        pytest.param({**ORDERS, "prefix": "DB_"}, [NOTE], 1, id="kept"),
+        pytest.param(
+            {**ORDERS, "prefix": "DB_"}, [NOTE, {"name": "DB_username", "literal": "x"}], 2, id="hidden"
+        ),
+        pytest.param(ORDERS, [NOTE], 2, id="perhaps hidden"),
+    ],
+)
+async def test_an_entry_of_data_from_keeps_its_lease_under_another_prefix(
+    before: dict[str, Any], data: list[dict[str, Any]], lent: int
+) -> None:
+    cluster = LeaseCluster(data=data, dataFrom=[before])
+    await cluster.settle()
+
+    cluster.change_managed()["dataFrom"] = [{**ORDERS, "prefix": "SHOP_"}]
+    await cluster.settle()
+
+    keys = {item["name"] for item in data} | {"SHOP_username", "SHOP_password"}
+    assert set(cluster.data()) == keys
+    assert (cluster.lender.lent, len(cluster.lender.alive())) == (lent, 1)
+
+
 async def test_a_value_keeps_its_lease_under_another_name() -> None:
     cluster = LeaseCluster()
     await cluster.settle()

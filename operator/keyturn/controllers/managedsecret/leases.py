@@ -19,6 +19,7 @@ from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.rotation.awaited_reads import freed_keys
+from keyturn.core.spec.desired import is_spread
 from keyturn.core.state.lease import StoreLease
 from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
@@ -38,12 +39,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State, StateFacts
     from keyturn.stores import Failure, Stores
 
-__all__ = [
-    "LeaseManager",
-    "LeaseMemory",
-    "UnrecordedLeases",
-    "revoke_lease",
-]
+__all__ = ["LeaseManager", "LeaseMemory", "UnrecordedLeases", "revoke_lease"]
 
 _log = structlog.get_logger()
 
@@ -307,11 +303,10 @@ class LeaseManager:
         """
         if self._state is None or self._reissue:
             return None
-        sources = [item.source for item in self._desired.pulled if item.source]
-        readers = [one for one in sources if one.place == source.place]
-        texts = {one.text for one in readers}
-        kept = {one.recipe: one for one in self._state.current.values.values() if one.recipe in texts}
-        if kept.keys() != texts:
+        sources = (item.source for item in self._desired.pulled)
+        readers = [one for one in sources if one and one.place == source.place]
+        kept = {one.text: found for one in readers if (found := _kept(one, self._state))}
+        if kept.keys() != {one.text for one in readers}:
             return None
         if any(one.spreads for one in readers) and freed_keys(self._desired, self._state.facts):
             return None
@@ -484,3 +479,22 @@ def _log_failure(lease: StoreLease, key: ObjectKey, task: asyncio.Task[Failure |
             cause=_cause(failure),
             ends=str(lease.ends),
         )
+
+
+def _kept(source: Source, state: State) -> ItemValues | None:
+    """Return the recorded values of a source; an entry of dataFrom may have had another prefix.
+
+    These lack a property whose key was then one of `data`, so no such key may begin with that prefix.
+    """
+    data = {key for name, keys in state.facts.keys.items() if not is_spread(name) for key in keys.values()}
+    for one in state.current.values.values():
+        if one.recipe == source.text:
+            return one
+        if not (source.spreads and one.keys):
+            continue
+        output, key = next(iter(one.keys.items()))
+        before = replace(source, prefix=key.removesuffix(output))
+        if before.text == one.recipe and not any(name.startswith(before.prefix or "") for name in data):
+            keys = {property_: f"{source.prefix}{property_}" for property_ in one.outputs}
+            return replace(one, recipe=source.text, keys=keys)
+    return None
