@@ -226,6 +226,32 @@ async def returned_in_vain(windows: list[dict[str, str]], limit: int = 3) -> Clu
     return cluster
 
 
+async def returned_to_what_had_failed() -> Cluster:
+    """Return a cluster that is on its way to revision 2, which has failed before, and waits for a paused workload."""
+    data = [{"name": "password", "generate": {"password": {}}}]
+    rollout = {"progressDeadline": "30s", "debounce": "0s"}
+    cluster = Cluster({"data": data, "rotation": {"overlap": "0s"}, "rollout": rollout})
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    cluster.doomed = {2}
+    await ask(cluster, ROTATE, "once")
+    assert facts_of(cluster)[0] == 1
+    cluster.now += timedelta(minutes=1)
+    cluster.pause("api", paused=True)
+    await ask(cluster, ROLLBACK, "2")
+    return cluster
+
+
+async def test_a_return_to_a_revision_that_failed_is_a_rollback() -> None:
+    cluster = await returned_to_what_had_failed()
+
+    status = status_of(cluster)
+    assert status.rotation
+    assert (status.revision, status.rotation.step, status.rotation.reason) == (2, "Rollback", "RolledBack")
+    assert status.rotation.started_at > status.history[0].finished_at
+
+
 class RecordingCluster(Cluster):
     """A cluster that records why workloads are not current after a rollback, at each status."""
 

@@ -60,7 +60,7 @@ def _overlapped(observed: Observed, now: datetime) -> timedelta | None:
 
 def rollout_duration(observed: Observed, now: datetime) -> tuple[str, timedelta] | None:
     """Return the step that ends with the last workload, RollOut or Rollback, and its duration; None if unknown."""
-    if observed.state and observed.state.rollback_pause and observed.state.is_rolled_back:
+    if observed.state and observed.state.rollback_pause:
         return "Rollback", max(now - observed.state.rollback_pause.at, _ZERO)
     published = observed.target_published
     return ("RollOut", max(now - published, _ZERO)) if published else None

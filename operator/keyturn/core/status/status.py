@@ -159,11 +159,12 @@ def _rotation(
     step = _step_under_way(observed)
     if step is None or newest.reason == RevisionReason.CREATED:
         return None
+    returns = state.rollback_pause if state.current is newest else None
     rotation = RotationStatus(
         id=steps.rotation_id(observed.uid, newest.number),
-        reason=newest.reason,
+        reason=RevisionReason.ROLLED_BACK if returns else newest.reason,
         step=step,
-        started_at=to_second(newest.made),
+        started_at=to_second(returns.at if returns else newest.made),
         message=at_server(step, observed)
         or _first_of([one for one in everyone if one.under_way])
         or waiting_message(observed, observed.desired)
@@ -184,7 +185,7 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
 
 
 def _step_under_way(observed: Observed) -> str | None:
-    is_back = observed.state is not None and observed.state.is_rolled_back
+    is_back = observed.state is not None and observed.state.rollback_pause is not None
     if observed.state and (step := credential_step(observed.state)):
         return step
     if not observed.is_published:

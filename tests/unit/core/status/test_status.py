@@ -449,6 +449,23 @@ def test_while_it_goes_back_the_step_is_named() -> None:
     )
 
 
+def test_a_return_to_the_newest_revision_is_a_rollback() -> None:
+    pause = RollbackPause(1, 1, NOW - seconds(30), failed=False)
+    again = BACK | {"state": replace(BACK["state"], current_number=2, rollback_pause=pause)}
+    look = observed(
+        None, consumer(marker="db=1"), **again | {"target": target(2, published=NOW - seconds(20))}
+    )
+
+    assert written(look)["rotation"] | {"message": ""} == {
+        "id": f"{UID}/2",
+        "reason": "RolledBack",
+        "step": "Rollback",
+        "startedAt": "2026-11-24T11:59:30Z",
+        "attempts": 0,
+        "message": "",
+    }
+
+
 def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
     look = observed(None, consumer(marker="db=1"), **BACK)
     assert history(look) == [
