@@ -159,7 +159,7 @@ def test_a_class_that_is_deleted_leaves_the_secret_as_it_was(space: Space, class
     class_.delete()
 
     space.stalled("SecretClassNotFound")
-    space.until_condition("Ready", "True", "SecretClassNotFound")
+    space.until_condition("Ready", "True", "Published")
     assert space.version("Secret", "auth") == before
 
 

@@ -67,7 +67,7 @@ def test_a_class_that_denies_instead_stops_what_continues(space: Space, class_: 
     space.looked_at()
 
     assert space.version("Secret", "auth") == before
-    space.until_condition("Ready", "True", "PolicyViolation")
+    space.until_condition("Ready", "True", "Published")
 
 
 def test_each_broken_rule_is_counted(space: Space, class_: Class, operator: Operator) -> None:
