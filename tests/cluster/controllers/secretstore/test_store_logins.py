@@ -99,17 +99,17 @@ def _trusting(cluster: dict[str, str]) -> Any:
 
 
 @pytest.mark.usefixtures("may_make_tokens")
-def test_a_server_gets_a_token_of_the_account_that_is_named_for_itself_only(
+def test_a_server_gets_a_token_of_the_account_that_is_named_for_vault_only(
     space: Space, stores: Stores, server: Hostile, cluster: Cluster, operator_kubeconfig: Path
 ) -> None:
     account(space)
-    stores.write(vault(server.address, audience=server.address))
+    stores.write(vault(server.address))
     stores.until("Valid")
 
     (token,) = set(server.logins)
     said = claims(token)
     assert said["sub"] == f"system:serviceaccount:{space.namespace}:app"
-    assert said["aud"] == [server.address]
+    assert said["aud"] == ["vault"]
     assert said["exp"] - said["iat"] <= 600
     assert not is_taken_by_api_server(token, cluster.kubeconfig)
     (user, *_) = yaml.safe_load(operator_kubeconfig.read_text())["users"]
