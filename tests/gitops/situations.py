@@ -45,7 +45,7 @@ __all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "
 _CODE = Path(keyturn.__file__).parent
 _TYPES = (
     *("Ready", "Rotating", "WorkloadsCurrent", "PolicyCompliant", "Refreshed", "Pushed"),
-    *("Reconciling", "Stalled", "CrdOutdated", "CredentialValid"),
+    *("Reconciling", "Stalled", "Hindered", "CrdOutdated", "CredentialValid"),
 )
 _STEPS = ("Stage", "Apply", "Prove", "Publish", "Overlap")
 _BUSY = Wait("ApiServerUnavailable", "the API server does not answer", minutes(1))
