@@ -216,7 +216,9 @@ async def test_what_is_adopted_is_looked_at_apart(
     keys = desired.items[0].keys
     context = world_with(db={keys[output]: content for output, content in outputs.items()})
     look = observed({"data": [PASSWORD]}, state=None)
-    await claims.adopt(Adopt(1), KEY, look, desired, None, SecretReads(context), context)
+    with pytest.raises(Stalled) as refused:
+        await claims.adopt(Adopt(1), KEY, look, desired, None, SecretReads(context), context)
+    assert refused.value.reason == "KeyConflict"
 
 
 @pytest.mark.parametrize(("recipe", "make"), FOUND)
