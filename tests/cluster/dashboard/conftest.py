@@ -10,6 +10,7 @@ from sandbox.harness import Kubectl, eventually, installation
 from tests.cluster.dashboard.dashboard_cluster import CANARY, ROOT, Dashboard, applied, managed, role
 from tests.cluster.dashboard.dashboard_objects import set_up
 from tests.support.browser import browser
+from tests.support.forked_cli import CONSTANTS
 from tests.support.objects import Objects
 from tests.support.operator import Operator
 
@@ -83,7 +84,8 @@ def bystander(dashboard: Dashboard) -> Iterator[Operator]:
     """An operator that never leads, and shows statuses that a test has written: one of each kind."""
     set_up(dashboard)
     options = ("--namespace=stage", "--ui-port=0")
-    environment = {"POD_NAMESPACE": "default"}
+    # It believes the Lease of `dashboard_objects` for hours, although that is not renewed.
+    environment = {"POD_NAMESPACE": "default", CONSTANTS: "keyturn.kube.lease_holder._MOST_TERMS=10000"}
     log = dashboard.folder / "bystander.log"
     with Operator(dashboard.plane.kubeconfig, log, *options, env=environment) as operator:
         operator.wait_for_log("watching")
