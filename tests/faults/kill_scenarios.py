@@ -245,7 +245,7 @@ ADOPTION = KillScenario(
     ("Adopt", "Begin", "Stage", "Publish", "RollOut"),
     End(
         2,
-        ((2, "SpecChanged", "Succeeded"), (1, "Claimed", "Succeeded")),
+        ((2, "SpecChanged", "Succeeded"),),
         frozenset({ROTATED, "username"}),
         {API: 1, WEB: 1},
         {API: f"{NAME}=2", WEB: f"{NAME}=2"},

@@ -312,14 +312,13 @@ def _history(observed: Observed) -> list[HistoryEntry]:
         return before
     done = max((entry.revision for entry in before), default=0)
     known = state.current if _is_to_come(state.newest, state) else state.newest
-    # Revisions from before the object belong to an earlier life of this Secret and are left out.
-    created = observed.managed.metadata.creation_timestamp
+    # Revisions before the first entry belong to an earlier life of this Secret and are left out.
     ended = [
         revision
         for revision in state.revisions
         if revision.number > done
         and not _is_to_come(revision, state)
-        and (done or revision is known or (created and created <= revision.made))
+        and (done or revision is known)
     ]
     added = [
         _entry(revision, _result(revision, state, observed.managed.status.revision or 0), observed)
