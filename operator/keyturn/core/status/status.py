@@ -316,9 +316,7 @@ def _history(observed: Observed) -> list[HistoryEntry]:
     ended = [
         revision
         for revision in state.revisions
-        if revision.number > done
-        and not _is_to_come(revision, state)
-        and (done or revision is known)
+        if revision.number > done and not _is_to_come(revision, state) and (done or revision is known)
     ]
     added = [
         _entry(revision, _result(revision, state, observed.managed.status.revision or 0), observed)
