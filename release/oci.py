@@ -11,11 +11,10 @@ import io
 import json
 import tarfile
 from dataclasses import dataclass
-from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["Image", "pack"]
@@ -101,11 +100,10 @@ class Image:
         """How many bytes a node fetches."""
         return sum(layer["size"] for layer in self.manifest["layers"])
 
-    def entries(self) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
-        """Yield what its layers add, from the lowest on, each with a way to read it while it is the current one."""
+    def entries(self) -> Iterator[tarfile.TarInfo]:
+        """Yield what its layers add, from the lowest on."""
         for layer in self._layers():
-            for entry in layer:
-                yield entry, partial(_read, layer, entry)
+            yield from layer
 
     def unpack(self, into: Path) -> None:
         """Write its files into a folder, as a node does before it starts a container."""
@@ -124,5 +122,5 @@ def _json(opened: tarfile.TarFile, name: str) -> dict[str, Any]:
     return dict(json.loads(_read(opened, name)))
 
 
-def _read(opened: tarfile.TarFile, entry: str | tarfile.TarInfo) -> bytes:
-    return cast("IO[bytes]", opened.extractfile(entry)).read()
+def _read(opened: tarfile.TarFile, name: str) -> bytes:
+    return cast("IO[bytes]", opened.extractfile(name)).read()

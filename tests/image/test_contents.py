@@ -56,7 +56,7 @@ _NOT_IN_A_POD = {"kubernetes", "detect_secrets", "pyrage"}
 @pytest.fixture(scope="module")
 def entries(image: Image) -> list[TarInfo]:
     """Everything that its layers add."""
-    return [entry for entry, _ in image.entries()]
+    return list(image.entries())
 
 
 def paths(container: Container) -> Iterator[Path]:
