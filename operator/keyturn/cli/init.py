@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keyturn.offline.dotenv.environments import Flaw
-    from keyturn.offline.dotenv.initialise import Filled
-
-__all__ = ["ENVIRONMENTS", "folder_option", "init_command", "manifests_option", "read_manifests"]
 
 ENVIRONMENTS = ("development", "staging", "production")
 _ATTENTION = 3
@@ -28,15 +25,6 @@ folder_option = click.option(
     show_default=True,
     help="The folder of .env.example and the .env files.",
 )
-manifests_option = click.option(
-    "-f",
-    "--filename",
-    "files",
-    metavar="FILE",
-    multiple=True,
-    help="Manifests of ManagedSecrets instead of .env.example: a file, a folder without its subfolders, or - for"
-    " standard input; repeatable.",
-)
 
 
 @click.command("init", short_help="Create .env files with strong values.")
@@ -47,7 +35,6 @@ manifests_option = click.option(
     multiple=True,
     help="The file to fill; repeatable. Default: development, with --check every existing file.",
 )
-@manifests_option
 @folder_option
 @click.option(
     "--rotate", "rotated", metavar="NAME", multiple=True, help="Replace this value only; repeatable."
@@ -55,7 +42,6 @@ manifests_option = click.option(
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if something is wrong.")
 def init_command(
     environments: tuple[str, ...],
-    files: tuple[str, ...],
     folder: Path,
     rotated: tuple[str, ...],
     check: bool,  # noqa: FBT001 - click passes flags so
@@ -68,17 +54,16 @@ def init_command(
     Ends with 3 if a value remains for you to write: one that is issued externally, or that two environments share.
     """
     from keyturn.offline.dotenv import initialise
-    from keyturn.offline.dotenv.errors import Refused
+    from keyturn.offline.dotenv.files import Refused
 
     if check and rotated:
         raise click.UsageError("--check writes nothing: leave out --rotate")
-    manifests = read_manifests(files)
     try:
         if check:
-            flaws = initialise.check(folder, manifests, environments or _there(folder))
+            there = [name for name in ENVIRONMENTS if (folder / f".env.{name}").exists()]
+            flaws = initialise.check(folder, environments or there or ENVIRONMENTS[:1])
         else:
-            names = tuple(dict.fromkeys(environments)) or ENVIRONMENTS[:1]
-            flaws = _fill(folder, manifests, names, rotated)
+            flaws = _fill(folder, tuple(dict.fromkeys(environments)) or ENVIRONMENTS[:1], rotated)
     except Refused as refused:
         raise click.ClickException(str(refused)) from None
     for flaw in flaws:
@@ -87,62 +72,18 @@ def init_command(
         sys.exit(1 if check else _ATTENTION)
 
 
-def read_manifests(files: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """Read what -f names."""
-    if not files:
-        return ()
-    from .plan.manifest import Unreadable, read_stored
-
-    try:
-        return tuple(read_stored(files))
-    except Unreadable as problem:
-        raise click.ClickException(problem.message) from None
-
-
-def _there(folder: Path) -> tuple[str, ...]:
-    return tuple(name for name in ENVIRONMENTS if (folder / f".env.{name}").exists()) or ENVIRONMENTS[:1]
-
-
-def _fill(
-    folder: Path, manifests: tuple[dict[str, Any], ...], names: Sequence[str], rotated: Sequence[str]
-) -> list[Flaw]:
+def _fill(folder: Path, names: Sequence[str], rotated: Sequence[str]) -> list[Flaw]:
     from keyturn.offline.dotenv import initialise
 
-    if rotated:
-        filled, ignored = initialise.rotate(folder, manifests, names, rotated)
-    else:
-        filled, ignored = initialise.initialise(folder, manifests, names)
+    from .text import table
+
+    filled, ignored = initialise.fill(folder, names, rotated)
     if ignored:
         print_lines(f".gitignore got {', '.join(line.decode() for line in ignored)}")
     for one in filled:
-        _tell(one, only_replaced=bool(rotated))
-        if rotated:
-            _tell_services(folder, one)
+        print_lines(f"{one.file} {one.state}")
+        if one.lines:
+            print_lines(table(("NAME", "VALUE", "HOW", "WHY"), one.lines))
+    if rotated:
+        print_lines("restart what reads it, such as by docker compose up -d --force-recreate")
     return [flaw for one in filled for flaw in one.flaws]
-
-
-def _tell(one: Filled, *, only_replaced: bool) -> None:
-    from .text import table
-
-    state = "is new" if one.is_new else "is changed" if one.is_changed else "is unchanged"
-    closed = "; until now other users could read it" if one.was_open else ""
-    print_lines(f"{one.file} {state}{closed}")
-    lines = [line for line in one.lines if not only_replaced or line.fate == "replaced"]
-    if lines:
-        rows = [(line.name, line.fate, line.how, line.why) for line in lines]
-        print_lines(table(("NAME", "VALUE", "HOW", "WHY"), rows))
-
-
-def _tell_services(folder: Path, one: Filled) -> None:
-    from keyturn.offline.dotenv.compose import users_of
-    from keyturn.offline.dotenv.errors import Refused
-
-    try:
-        services = users_of(folder, one.touched, one.file)
-    except Refused as refused:
-        print_lines(f"restart what uses it; {refused}")
-        return
-    if services:
-        print_lines(f"to restart: docker compose up -d --force-recreate {' '.join(sorted(services))}")
-    elif services is not None:
-        print_lines("no service of the compose file uses it")

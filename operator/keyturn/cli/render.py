@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from .init import ENVIRONMENTS, folder_option, manifests_option, read_manifests
+from .init import ENVIRONMENTS, folder_option
 from .printing import print_lines
-
-if TYPE_CHECKING:
-    from keyturn.offline.dotenv.render import Source
-
-__all__ = ["render_command"]
 
 _FORMS = ("dotenv", "compose", "kubernetes")
 
@@ -28,7 +22,6 @@ _FORMS = ("dotenv", "compose", "kubernetes")
     show_default=True,
     help="The environment.",
 )
-@manifests_option
 @folder_option
 @click.option(
     "--output",
@@ -37,112 +30,68 @@ _FORMS = ("dotenv", "compose", "kubernetes")
 )
 @click.option("--name", help="kubernetes: the name. Default: the folder's name with -secrets.")
 @click.option("-n", "--namespace", metavar="NAME", help="kubernetes: the namespace.")
-@click.option(
-    "--with-values",
-    is_flag=True,
-    help="kubernetes: print a Secret with its values instead of a ManagedSecret.",
-)
 def render_command(
     form: str,
     environment: str,
-    files: tuple[str, ...],
     folder: Path,
     output: Path | None,
     name: str | None,
     namespace: str | None,
-    with_values: bool,  # noqa: FBT001 - click passes flags so
 ) -> None:
     """Render the values of an environment in another form.
 
     \b
-    dotenv      .env with every reference filled in; compose, python-dotenv and shells read it alike
+    dotenv      .env with every reference filled in; compose, python-dotenv and shells read it alike. In a .env that
+                you wrote, only missing and empty values are filled in
     compose     secrets/ENVIRONMENT/NAME.txt, which only you can read, and what a compose file says of them
-    kubernetes  a ManagedSecret that declares what .env.example does; only --with-values prints values, as a Secret
+    kubernetes  a ManagedSecret that declares what .env.example does, without values
     """  # noqa: D301 - click wants the character, not its spelling
-    from keyturn.offline.dotenv.errors import Refused
+    from keyturn.offline.dotenv.declaration import EXAMPLE, declared_at
+    from keyturn.offline.dotenv.files import Refused
+    from keyturn.offline.dotenv.manifest import default_name, manifest
 
-    if form != "kubernetes" and (name or namespace or with_values):
-        raise click.UsageError("--name, --namespace and --with-values belong to --to kubernetes")
+    if form != "kubernetes" and (name or namespace):
+        raise click.UsageError("--name and --namespace belong to --to kubernetes")
     try:
         if form == "dotenv":
-            _dotenv(folder, read_manifests(files), environment, output or folder / ".env")
+            _dotenv(folder, environment, output or folder / ".env")
         elif form == "compose":
-            _compose(folder, read_manifests(files), environment, output)
-        elif files:
-            raise click.UsageError("manifests need no conversion: apply them with kubectl, and remove -f")
-        elif with_values:
-            _secret(folder, environment, name, namespace, output)
+            _compose(folder, environment, output)
         else:
-            _declaration(folder, name, namespace, output)
+            declaration = declared_at(folder)
+            _print(manifest(declaration, name or default_name(folder), namespace), EXAMPLE, output)
     except Refused as refused:
         raise click.ClickException(str(refused)) from None
 
 
-def _dotenv(folder: Path, manifests: tuple[dict[str, Any], ...], environment: str, output: Path) -> None:
-    from keyturn.offline.dotenv import files, render
+def _dotenv(folder: Path, environment: str, output: Path) -> None:
+    from keyturn.offline.dotenv import gitignore, render
+    from keyturn.offline.dotenv.files import Refused
 
-    source = render.source_at(folder, manifests, environment)
-    content = render.to_dotenv(source)
+    source = render.source_at(folder, environment)
     if Path(os.path.realpath(output.parent)).is_relative_to(os.path.realpath(folder)):
-        _keep_out_of_git(folder, output)
-    render.put(output, content, files.PRIVATE)
-    print_lines(f"{output} has the {len(source.values)} variables of {source.file}")
+        try:
+            gitignore.complete(folder)
+        except Refused as refused:  # the folder may be read-only, unlike the place of the output
+            print_lines(f"Git may commit {output}: {refused}", err=True)
+    repaired = render.put_dotenv(output, source)
+    if repaired is None:
+        print_lines(f"{output} has the {len(source.values)} variables of {source.file}")
+    else:
+        print_lines(f"{output} got {repaired} values of {source.file}; its own stay")
 
 
-def _keep_out_of_git(folder: Path, output: Path) -> None:
-    """Complete the .gitignore of the output's folder; it may be read-only, unlike the place of the output."""
-    from keyturn.offline.dotenv import gitignore
-    from keyturn.offline.dotenv.errors import Refused
-
-    try:
-        gitignore.complete(folder)
-    except Refused as refused:
-        print_lines(f"Git may commit {output}: {refused}", err=True)
-
-
-def _compose(
-    folder: Path, manifests: tuple[dict[str, Any], ...], environment: str, output: Path | None
-) -> None:
+def _compose(folder: Path, environment: str, output: Path | None) -> None:
     from keyturn.offline.dotenv import render
 
-    source = render.source_at(folder, manifests, environment)
-    _tell_undeclared(source)
-    secrets = render.secret_files(folder, environment, source)
-    print_lines(f"{secrets.folder}: {len(secrets.names)} files, {len(secrets.written)} written", err=True)
+    source = render.source_at(folder, environment)
+    for name in source.undeclared:
+        print_lines(f"{source.file}: {name} is left out, because it is not declared", err=True)
+    secrets = render.put_secrets(folder, environment, source)
+    print_lines(f"{secrets.folder}: {len(secrets.names)} files, {secrets.written} written", err=True)
     for name in secrets.stray:
         print_lines(f"{secrets.folder / name} belongs to no variable; delete it", err=True)
     _print(secrets.snippet(), source.file, output)
-
-
-def _declaration(folder: Path, name: str | None, namespace: str | None, output: Path | None) -> None:
-    from keyturn.offline.dotenv.declaration import EXAMPLE, declared_in
-    from keyturn.offline.dotenv.environments import before
-    from keyturn.offline.dotenv.write_manifest import default_name, manifest
-
-    example = before(folder)
-    _print(manifest(declared_in(example), example, name or default_name(folder), namespace), EXAMPLE, output)
-
-
-def _secret(
-    folder: Path, environment: str, name: str | None, namespace: str | None, output: Path | None
-) -> None:
-    from keyturn.offline.dotenv import render
-    from keyturn.offline.dotenv.declaration import declared_in
-    from keyturn.offline.dotenv.environments import before
-    from keyturn.offline.dotenv.write_manifest import default_name
-    from keyturn.runtime import yaml_dumper
-
-    if output:
-        raise click.UsageError("--with-values prints to standard output only: remove --output")
-    source = render.source_of(declared_in(before(folder)), folder, environment)
-    _tell_undeclared(source)
-    secret = render.secret_object(name or default_name(folder), namespace, source)
-    click.echo(yaml_dumper.dump(secret), nl=False)
-
-
-def _tell_undeclared(source: Source) -> None:
-    for name in source.undeclared:
-        print_lines(f"{source.file}: {name} is left out, because it is not declared", err=True)
 
 
 def _print(text: str, origin: str, output: Path | None) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from .init import ENVIRONMENTS, folder_option
 from .printing import print_lines
 
-__all__ = ["run_with_command"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-_REFUSED = 125
+_REFUSED, _CANNOT_START, _NOT_FOUND = 125, 126, 127
 """As with env and timeout: distinct from exit codes of programs."""
 
 
@@ -40,18 +44,38 @@ def run_with_command(environment: str, filename: Path | None, folder: Path, comm
     They override variables of the environment. COMMAND replaces this process, so signals and the exit code are its
     own. Where a value is missing it is not started, and the exit code is 125.
     """
-    from keyturn.offline.dotenv.errors import Refused
-    from keyturn.offline.dotenv.run import CannotStart, become, values_in
+    from keyturn.offline.dotenv.environments import values_in
+    from keyturn.offline.dotenv.files import Refused
 
-    path = filename or folder / f".env.{environment}"
     try:
-        become(command, values_in(path, os.environ))
+        values = values_in(filename or folder / f".env.{environment}", os.environ)
     except Refused as refused:
         _end(str(refused), _REFUSED)
-    except CannotStart as failure:
-        _end(str(failure), failure.code)
+    _become(command, values)
 
 
-def _end(sentence: str, code: int) -> None:
+def _become(command: Sequence[str], values: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a program (exec), so that signals and exit codes are its own."""
+    environment = {os.fsencode(name): os.fsencode(text) for name, text in os.environ.items()}
+    # A value may have bytes of the surroundings that are not UTF-8, by a reference.
+    environment |= {name.encode(): text.encode(errors="surrogateescape") for name, text in values.items()}
+    # Python ignores them, and a program would inherit that: `yes | head` would never end.
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
+    program = command[0]
+    try:
+        os.execvpe(program, list(command), environment)  # noqa: S606  # no shell is wanted
+    except (FileNotFoundError, NotADirectoryError):
+        _end(f"there is no program {program!r}", _NOT_FOUND)
+    except OSError as error:
+        if error.errno == errno.E2BIG:
+            _end(
+                f"the values and arguments are more than the system hands to a program ({program!r})",
+                _CANNOT_START,
+            )
+        _end(f"{program!r} cannot be run: {os.strerror(error.errno or 0)}", _CANNOT_START)
+
+
+def _end(sentence: str, code: int) -> NoReturn:
     print_lines(f"Error: {sentence}", err=True)
     sys.exit(code)

@@ -6,5 +6,5 @@ Packages
 
 Both start fast: they import neither a client of Kubernetes nor the controllers.
 
-Imports: `generators`, `templates`, `runtime`, `core`, `api`.
+Imports: `generators`, `runtime`, `core`, `api`.
 """

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.checklist.strength_estimate import bits_of
 from keyturn.core.policy.findings import Finding, Point, Verdict
-from keyturn.offline.dotenv.inference import inferred
-from keyturn.offline.dotenv.sources import Copied
+from keyturn.offline.dotenv.inference import Copied, inferred
 
 from .git import shown
 

@@ -179,7 +179,7 @@ def _committed(path: Path | None) -> str | None:
     if path is None:
         return None
     from keyturn.offline.dotenv import files  # noqa: PLC0415  # only where one is named
-    from keyturn.offline.dotenv.errors import Refused  # noqa: PLC0415  # the same
+    from keyturn.offline.dotenv.files import Refused  # noqa: PLC0415  # the same
 
     try:
         content = files.read(path, _LARGEST_SCHEDULE)

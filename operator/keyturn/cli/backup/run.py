@@ -14,7 +14,7 @@ from keyturn.cli.cluster import run
 from keyturn.cli.printing import print_lines
 from keyturn.core.texts import few
 from keyturn.offline.dotenv import files
-from keyturn.offline.dotenv.errors import Refused
+from keyturn.offline.dotenv.files import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -30,7 +30,6 @@ __all__ = [
     "Refused",
     "Unreadable",
     "read_manifest",
-    "read_stored",
     "resolve_class",
     "resolve_declared",
 ]
@@ -107,18 +106,6 @@ def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> 
         frozenset(key for key in externals if key),
         frozenset(key for key in targets if key),
     )
-
-
-def read_stored(files: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the ManagedSecrets and SecretClasses of all files as the API server would store them.
-
-    Raises:
-        Refused: It would refuse one.
-        Unreadable: There are none.
-    """
-    manifest = read_manifest(files, "default", only=None)
-    secrets = (_pruned(one.body, _SECRET) for one in manifest.secrets)
-    return [*(_pruned(body, _CLASS) for body in manifest.classes), *secrets]
 
 
 async def resolve_class(cluster: Cluster, body: dict[str, Any]) -> DeclaredClass:

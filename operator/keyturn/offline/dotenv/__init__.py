@@ -1,11 +1,11 @@
-"""The same declarations without a cluster: .env files, secrets for compose, manifests for Kubernetes.
+"""Strong values in .env files, rendered for compose, shells and Kubernetes, without a cluster.
 
-A `Document` is a .env file byte for byte. A `Declaration` names the source of each variable's value: a hint beside it
-in .env.example, its name (`inference`), or a ManagedSecret (`read_manifests`). `generate` makes missing values with
-the operator's own generators and templates. `environments` compares the files, `initialise` fills them, `render`,
-`write_manifest` and `run` pass them on.
+`declaration` names the source of each variable of .env.example: a hint next to it, or its name (`inference`).
+`generate` makes missing values with the operator's generators and templates. `document` is a .env file byte for byte,
+`environments` compares the files, `initialise` fills them, `render` passes them on, and `manifest` declares them.
 
-Nothing here speaks to an API server, and no sentence, exception or printed line holds a value.
+`Refused` is raised wherever something cannot be read, generated or written; then no file was changed. No sentence,
+exception or printed line holds a value.
 
-Imports: `generators`, `templates`, `runtime`, `core`, `api`.
+Imports: `generators`, `runtime`, `core`, `api`.
 """

@@ -1,83 +1,66 @@
-"""A .env file, parsed as by python-dotenv and kept byte for byte, so that single values can be replaced."""
+r"""A .env file, read as python-dotenv reads it, and changed value by value; every other byte stays.
+
+Readers differ: python-dotenv expands `${…}` within single quotes too and reads `\\` there as one backslash; a shell
+runs backquotes within double quotes; compose takes ` #` for a comment. A value without a common form is rejected, and
+so is a line that only one of them reads.
+"""
 
 from __future__ import annotations
 
-import io
 import re
-from collections import ChainMap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from .errors import Refused
+from keyturn.runtime import dotenv_reader
+
+from .files import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Document", "Entry", "Unset", "references"]
+    from dotenv.parser import Binding
 
-_MAX_FILE_BYTES: Final = 64 * 1024
+    from keyturn.core.value import Value
+
 _MAX_VARIABLES: Final = 1000
-_MANY_BLANKS = re.compile(r"[^\S\r\n]{1000}")
-"""python-dotenv searches for a comment at each blank, and from each to the last: quadratic."""
-_MAX_REFERENCES: Final = 100
-"""python-dotenv searches the rest of the text for the end of each."""
 _MAX_EXPANDED: Final = 1024 * 1024
-_BOM: Final = "\ufeff"
-_NEWLINE = re.compile(r"\r\n|\n|\r")
-_BLANK_LINES = re.compile(r"\s*")
-# What python-dotenv accepts before a value, to find the value's position.
-_HEAD = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*(=)?")
-_BLANK = re.compile(r"[^\S\r\n]*")
-_QUOTED = re.compile(r"'(?:\\'|[^'])*'|\"(?:\\\"|[^\"])*\"")
-_TO_THE_END = re.compile(r"[^\r\n]*")
+_ENTRY: Final = re.compile(
+    r"(?P<head>\s*(?:export[ \t]+)?[A-Za-z_][A-Za-z0-9_]*[ \t]*=[ \t]*)"
+    r"(?P<value>'(?:\\'|[^'])*'|\"(?:\\\"|[^\"])*\"|[^\s'\"#][^\r\n]*?|)"
+    r"(?P<tail>(?:[ \t]+#[^\r\n]*)?[ \t]*\r?\n?)"
+)
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./@%+,=-][A-Za-z0-9_./:@%+,=~-]*")
+_TILDES: Final = (":~", "=~")
+"""Positions at which shells expand a home folder."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Entry:
     """A variable or a comment, with preceding blank lines and the line end."""
 
-    text: str
     line: int
     name: str | None
     """None for a comment."""
     raw: str
     """The value with unexpanded references; empty if there is none."""
+    head: str
+    written: str
+    """The value as in the file, with quotes."""
+    tail: str
+
+    @property
+    def text(self) -> str:
+        return self.head + self.written + self.tail
 
     @property
     def follows_a_blank_line(self) -> bool:
-        return bool(_NEWLINE.match(self.text))
+        return self.head.startswith(("\n", "\r\n"))
 
     @property
     def comment(self) -> str:
         """The comment of the entry, or after its value."""
-        if self.name is None:
-            return self.text.strip()
-        _, end = _place(self.text)
-        return self.text[end:].strip()
-
-    @property
-    def written(self) -> str:
-        """The value as in the file, with quotes."""
-        start, end = _place(self.text)
-        return self.text[start:end]
-
-    def with_written(self, written: str) -> Entry:
-        """Replace the value, with the quotes that the new one needs."""
-        start, end = _place(self.text)
-        head = self.text[:start]
-        equals = "" if "=" in head else "="
-        # A comment right after a quote would become part of an unquoted value.
-        gap = " " if self.text[end:].startswith("#") else ""
-        return replace(self, text=f"{head}{equals}{written}{gap}{self.text[end:]}")
-
-
-@dataclass(frozen=True, slots=True)
-class Unset:
-    """A reference to a variable that is not set above it."""
-
-    name: str
-    reference: str
-    line: int
+        return self.tail.strip()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -87,27 +70,18 @@ class Document:
     name: str
     """Name of the file in messages."""
     entries: tuple[Entry, ...]
-    has_bom: bool = False
 
     @classmethod
     def read(cls, name: str, content: bytes) -> Document:
-        """Parse a file.
-
-        Raises:
-            Refused: It is no .env file, or too large.
-        """
-        text = _decoded(name, content)
-        has_bom = text.startswith(_BOM)
-        read = cls(name, tuple(_entries(name, text.removeprefix(_BOM))), has_bom)
-        if len(read.variables) > _MAX_VARIABLES:
-            raise Refused(
-                f"{name} has {len(read.variables)} variables; a .env file may have {_MAX_VARIABLES}"
-            )
-        return read
+        """Parse a file."""
+        document = cls(name, tuple(_entries(name, content)))
+        if len(document.variables) > _MAX_VARIABLES:
+            raise Refused(f"{name} has more than the {_MAX_VARIABLES} variables that a .env file may have")
+        return document
 
     @property
     def content(self) -> bytes:
-        return ((_BOM if self.has_bom else "") + "".join(one.text for one in self.entries)).encode()
+        return "".join(one.text for one in self.entries).encode()
 
     @property
     def variables(self) -> tuple[Entry, ...]:
@@ -119,144 +93,113 @@ class Document:
         return {one.name: one.raw for one in self.entries if one.name is not None}
 
     def entry(self, name: str) -> Entry | None:
-        """Return the entry of a variable.
-
-        Raises:
-            Refused: There are several.
-        """
+        """Return the entry of a variable."""
         found = [one for one in self.entries if one.name == name]
         if len(found) > 1:
             lines = " and ".join(str(one.line) for one in found)
             raise Refused(f"{self.name}: {name} is there more than once, in lines {lines}; keep one")
         return found[0] if found else None
 
-    def values(self, surroundings: Mapping[str, str]) -> tuple[dict[str, str], list[Unset]]:
-        """Expand references as python-dotenv does; also return the unset ones.
+    def values(self, surroundings: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Expand references; `surroundings` has variables that the file does not set."""
+        variables = ((one.name or "", one.raw) for one in self.variables)
+        try:
+            found = dotenv_reader.expand(variables, surroundings or {}, _MAX_EXPANDED)
+        except dotenv_reader.NotDotenvError as error:
+            sentence = f"{self.name} {error}"
+        else:
+            return {name: text or "" for name, text in found.items()}
+        raise Refused(sentence)
 
-        Raises:
-            Refused: The result is larger than an environment can be.
-        """
-        from dotenv.variables import Variable, parse_variables  # noqa: PLC0415  # on first use, as its parser
-
-        found: dict[str, str] = {}
-        known = ChainMap(found, surroundings)  # type: ignore[arg-type]  # it writes into the first only
-        unset: list[Unset] = []
-        room = _MAX_EXPANDED
-        for entry in self.variables:
-            parts = []
-            for atom in parse_variables(entry.raw):
-                if isinstance(atom, Variable) and atom.name not in known and atom.default is None:
-                    unset.append(Unset(entry.name or "", atom.name, entry.line))
-                parts.append(atom.resolve(known))
-                room -= len(parts[-1])
-                if room < 0:  # ten lines that double each other have gigabytes
-                    raise Refused(f"{self.name}: the values may have {_MAX_EXPANDED} characters together")
-            found[entry.name or ""] = "".join(parts)
-        return found, unset
+    def unset(self, surroundings: Mapping[str, str] | None = None) -> Iterator[tuple[Entry, str]]:
+        """Yield each entry that references, without a default, what is not set above it."""
+        known = set(surroundings or ())
+        for one in self.variables:
+            for name, default in _references(one.raw):
+                if default is None and name not in known:
+                    yield one, name
+            known.add(one.name or "")
 
     def with_written(self, changes: Mapping[str, str]) -> Document:
-        """Return the file with other values, as they are to be written; every other byte stays.
+        """Return the file with other values, as they are to be written; new variables come last.
 
-        A new variable is inserted before the first one that reads it, otherwise appended.
-
-        Raises:
-            Refused: The file would be parsed differently.
+        A new one that others reference comes first, so that it is set above them.
         """
-        changed = self
+        entries = {id(one): one for one in self.entries}
+        first, last = list[Entry](), list[Entry]()
+        read = {name for one in self.variables for name in references(one.raw)}
+        newline = "\r\n" if any(one.tail.endswith("\r\n") for one in self.entries) else "\n"
         for name, written in changes.items():
-            changed = changed._with(name, written)
-        return Document.read(self.name, changed.content)
-
-    def _with(self, name: str, written: str) -> Document:
-        entry = self.entry(name)
-        if entry is None:
-            return self._with_new(name, written)
-        entries = (one.with_written(written) if one is entry else one for one in self.entries)
-        return replace(self, entries=tuple(entries))
-
-    def _with_new(self, name: str, written: str) -> Document:
-        place = self._place_for(name)
-        before, after = self.entries[:place], self.entries[place:]
-        newline = self._newline
-        is_open = bool(before) and not before[-1].text.endswith(("\n", "\r"))
-        text = f"{newline if is_open else ''}{name}={written}{newline}"
-        return replace(self, entries=(*before, Entry(text, 0, name, ""), *after))
-
-    def _place_for(self, name: str) -> int:
-        readers = (
-            place for place, one in enumerate(self.entries) if one.name and name in references(one.raw)
-        )
-        place = next(readers, len(self.entries))
-        # Comments right above the reader belong to it.
-        while (
-            0 < place < len(self.entries)
-            and not self.entries[place].follows_a_blank_line
-            and self.entries[place - 1].name is None
-        ):
-            place -= 1
-        return place
-
-    @property
-    def _newline(self) -> str:
-        found = next((_NEWLINE.search(one.text) for one in self.entries if _NEWLINE.search(one.text)), None)
-        return found[0] if found else "\n"
+            if entry := self.entry(name):
+                entries[id(entry)] = replace(entry, written=written)
+            else:
+                (first if name in read else last).append(Entry(0, name, "", f"{name}=", written, newline))
+        old = list(entries.values())
+        if last and old and not old[-1].text.endswith("\n"):
+            old[-1] = replace(old[-1], tail=f"{old[-1].tail}{newline}")
+        return Document.read(self.name, replace(self, entries=(*first, *old, *last)).content)
 
 
 def references(raw: str) -> tuple[str, ...]:
     """Return the variables that a value references."""
-    return tuple(re.findall(r"\$\{([^}:]*)(?::-[^}]*)?\}", raw))
+    return tuple(name for name, _ in _references(raw))
 
 
-def _decoded(name: str, content: bytes) -> str:
-    if len(content) > _MAX_FILE_BYTES:
-        raise Refused(f"{name} has {len(content)} bytes; a .env file may have {_MAX_FILE_BYTES}")
+def _references(raw: str) -> Iterator[tuple[str, str | None]]:
+    return ((found[1], found[2]) for found in dotenv_reader.REFERENCE.finditer(raw))
+
+
+def quoted(name: str, value: Value) -> str:
+    """Return a value with the quotes that it needs."""
     try:
-        text = content.decode()
+        text = value.reveal().decode()
     except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:  # outside the except block, since its error quotes the content
-        raise Refused(f"{name} is no text in UTF-8 without NUL; save it as UTF-8")
-    if text.count("${") > _MAX_REFERENCES:
-        raise Refused(f"{name} reads more than {_MAX_REFERENCES} variables by ${{…}}; write fewer")
-    if _MANY_BLANKS.search(text):
-        raise Refused(f"{name} has a thousand blanks in a row; remove them")
-    return text
+        text = None
+    if text is None:  # outside the except block, since its error quotes the value
+        raise Refused(f"{name} is no text, and a .env file holds nothing else; encode it, as in base64")
+    if not text or (_PLAIN.fullmatch(text) and not any(tilde in text for tilde in _TILDES)):
+        return text
+    if _CONTROL.search(text):
+        raise Refused(
+            f"{name} has control characters, which a .env file does not hold; encode it, as in base64"
+        )
+    if "${" in text:
+        raise Refused(f"{name} has ${{ in it, which python-dotenv fills in even within quotes; encode it")
+    if "'" not in text and "\\\\" not in text and not text.endswith("\\"):
+        return f"'{text}'"
+    if "$" not in text and "`" not in text:
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    raise Refused(
+        f"{name} has $ or ` next to a single quote or backslashes, and no way of writing that reads the same"
+        " for compose, python-dotenv and a shell; encode it, as in base64"
+    )
 
 
-def _entries(name: str, text: str) -> Iterator[Entry]:
-    from dotenv.parser import parse_stream  # noqa: PLC0415  # on first use: help answers without it
-
-    for one in parse_stream(io.StringIO(text, newline="")):
-        blank = _BLANK_LINES.match(one.original.string)
-        line = one.original.line + len(_NEWLINE.findall(blank[0] if blank else ""))
-        if one.error:
-            raise Refused(f"{name}, line {line}, is not NAME=value, or a quote is not closed; fix it")
-        if one.key and (not one.key.isprintable() or "=" in one.key):
-            raise Refused(f"{name}, line {line}, has an invalid name; fix it")
-        yield Entry(one.original.string, line, one.key, _raw(one.original.string, one.value))
-
-
-def _raw(text: str, value: str | None) -> str:
-    """Return a value; a comment that python-dotenv alone takes for a value is none."""
-    start, end = _place(text) if value else (0, 0)
-    return value if value and end > start else ""
+def _entries(name: str, content: bytes) -> Iterator[Entry]:
+    if content.startswith(b"\xef\xbb\xbf"):
+        raise Refused(f"{name} has a byte order mark; save it as UTF-8 without one")
+    try:
+        found = dotenv_reader.bindings(content)
+    except dotenv_reader.NotDotenvError as error:
+        sentence = f"{name} {error}"
+    else:
+        yield from (_entry(name, one) for one in found)
+        return
+    raise Refused(sentence)
 
 
-def _place(text: str) -> tuple[int, int]:
-    """Return start and end of the value in an entry."""
-    head = _HEAD.match(text)
-    if head is None:
-        return len(text), len(text)
-    if not head[1]:
-        name_ends = len(head[0].rstrip())
-        return name_ends, name_ends
-    blank = _BLANK.match(text, head.end())
-    start = blank.end() if blank else head.end()
-    if quoted := _QUOTED.match(text, start):
-        return start, quoted.end()
-    rest = _TO_THE_END.match(text, start)
-    unquoted = rest[0] if rest else ""
-    if unquoted.startswith("#") and start > head.end():  # NAME= # a comment, for shells
-        return head.end(), head.end()
-    value = re.sub(r"\s+#.*", "", unquoted).rstrip()
-    return start, start + len(value)
+def _entry(name: str, binding: Binding) -> Entry:
+    text, line = binding.original.string, dotenv_reader.line_of(binding)
+    if binding.key is None:
+        blank = text[: len(text) - len(text.lstrip())]
+        return Entry(line, None, "", blank, "", text.removeprefix(blank))
+    found = _ENTRY.fullmatch(text)
+    value = found["value"] if found else ""
+    if found is None or (value[:1] not in {"", "'", '"'} and value != binding.value):
+        raise Refused(
+            f"{name} line {line} is not read alike by compose, python-dotenv and shells; write NAME=value, with"
+            " letters, digits and underscores as the name, and quotes around a value with blanks, quotes or #"
+        )
+    raw = (value and binding.value) or ""
+    return Entry(line, binding.key, raw, found["head"], value, found["tail"])

@@ -1,34 +1,25 @@
-"""Compares the .env files of a folder: missing values, and values that two of them share."""
+"""The .env file of each environment, what it lacks, and which values two files share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from keyturn.core.value import Value
 
 from . import files
-from .declaration import ENVIRONMENTS, EXAMPLE, declared_in
-from .document import Document, references
-from .errors import Refused
+from .declaration import EXAMPLE, declared_at
+from .document import Document
+from .files import Refused
+from .inference import Copied, inferred
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from .declaration import Declaration
 
-__all__ = [
-    "Environment",
-    "Flaw",
-    "before",
-    "declared_at",
-    "file_of",
-    "flaws",
-    "opened",
-    "readers_of",
-    "siblings",
-]
+ENVIRONMENTS: Final = ("development", "staging", "production")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,9 +35,7 @@ class Environment:
     @property
     def values(self) -> Mapping[str, Value]:
         """All values that are not empty."""
-        if self.document is None:
-            return {}
-        found, _ = self.document.values({})
+        found = self.document.values() if self.document else {}
         return {name: Value.of_text(text) for name, text in found.items() if text}
 
 
@@ -60,17 +49,9 @@ class Flaw:
     sentence: str
 
 
-def file_of(folder: Path, environment: str) -> Path:
-    return folder / f".env.{environment}"
-
-
 def opened(folder: Path, name: str) -> Environment:
-    """Read the file of an environment.
-
-    Raises:
-        Refused: It exists and cannot be read.
-    """
-    path = file_of(folder, name)
+    """Read the file of an environment."""
+    path = folder / f".env.{name}"
     content = files.read(path)
     return Environment(name, path, content, None if content is None else Document.read(path.name, content))
 
@@ -80,40 +61,7 @@ def siblings(folder: Path) -> dict[str, Environment]:
     return {name: opened(folder, name) for name in ENVIRONMENTS}
 
 
-def readers_of(document: Document, names: frozenset[str]) -> frozenset[str]:
-    """Add the variables that read others by ${…}, directly or through others."""
-    grown = set(names)
-    for entry in document.variables:
-        if entry.name and not grown.isdisjoint(references(entry.raw)):
-            grown.add(entry.name)
-    return frozenset(grown)
-
-
-def before(folder: Path, remedy: str = "write one, or name its folder") -> Document:
-    """Read .env.example.
-
-    Raises:
-        Refused: It is missing or cannot be read.
-    """
-    content = files.read(folder / EXAMPLE)
-    if content is None:
-        raise Refused(f"there is no {folder / EXAMPLE}; {remedy}")
-    return Document.read(EXAMPLE, content)
-
-
-def declared_at(folder: Path, manifests: tuple[dict[str, Any], ...]) -> tuple[Declaration, Document | None]:
-    """Return the declaration of manifests, or of .env.example without any, with that file."""
-    if manifests:
-        from .read_manifests import declared_by  # noqa: PLC0415  # on first use: it brings the API's models
-
-        return declared_by(manifests), None
-    example = before(folder, "write one, name its folder, or name manifests with -f")
-    return declared_in(example), example
-
-
-def flaws(
-    one: Environment, declaration: Declaration, example: Document | None, others: Mapping[str, Environment]
-) -> Iterator[Flaw]:
+def flaws(one: Environment, declaration: Declaration, others: Mapping[str, Environment]) -> Iterator[Flaw]:
     """Yield values that need manual action: missing, unset, equal to the example, or shared with another file."""
     file = one.path.name
     if one.document is None:
@@ -121,32 +69,47 @@ def flaws(
         return
     if not files.is_private(one.path):
         yield Flaw(file, "", "can be read by others; chmod 600, or keyturn init")
-    values = one.values
-    beside = {other.path.name: other.values for other in others.values() if other.name != one.name}
-    samples = example.raw if example else {}
-    _, unset = one.document.values({})
-    for reference in unset:
-        if declaration.variable(reference.reference):
-            yield Flaw(file, reference.name, f"reads {reference.reference}, which is not set above it")
-    yield from _of_another_environment(one, declaration)
-    for variable in declaration.secrets:
-        value = values.get(variable.name)
-        if value is None:
-            yield Flaw(file, variable.name, "is missing")
-        elif value == Value.of_text(samples.get(variable.name, "")):
-            yield Flaw(file, variable.name, f"is still the text of {EXAMPLE}")
+    for entry, other in one.document.unset():
+        if declaration.variable(other):
+            yield Flaw(file, entry.name or "", f"reads {other}, which is not set above it")
+    values, samples = one.values, declaration.example.raw
+    known = {other.path.name: other.values for other in others.values() if other.name != one.name}
+    for name in (variable.name for variable in declaration.secrets):
+        if (value := values.get(name)) is None:
+            yield Flaw(file, name, "is missing")
+        elif value == Value.of_text(samples[name]):
+            yield Flaw(file, name, f"is still the text of {EXAMPLE}")
         else:
-            twins = (
-                file for file, others_values in beside.items() if others_values.get(variable.name) == value
-            )
-            yield from (Flaw(file, variable.name, f"has the same value in {twin}") for twin in twins)
+            equal = [other for other, found in known.items() if found.get(name) == value]
+            yield from (Flaw(file, name, f"has the same value in {other}") for other in equal)
 
 
-def _of_another_environment(one: Environment, declaration: Declaration) -> Iterator[Flaw]:
-    """Yield values that name an earlier environment, such as NODE_ENV=development in production; no secrets."""
-    earlier = ENVIRONMENTS[: ENVIRONMENTS.index(one.name)] if one.name in ENVIRONMENTS else ()
-    secrets = {variable.name for variable in declaration.secrets}
-    for name, value in one.values.items():
-        named = next((text for text in earlier if value == Value.of_text(text)), None)
-        if named and name not in secrets:
-            yield Flaw(one.path.name, name, f"is {named}; write {one.name}, or what this environment needs")
+def complete(document: Document, needed: Iterable[str], surroundings: Mapping[str, str]) -> dict[str, str]:
+    """Return all variables with expanded references; `surroundings` has variables that the file does not set."""
+    values = document.values(surroundings)
+    if missing := [name for name in needed if not values.get(name)]:
+        raise Refused(
+            f"{document.name} has no value of {', '.join(missing)}; keyturn init says what it needs"
+        )
+    for one, other in document.unset(surroundings):
+        # Only names in the file are quoted: other text may be part of a password that contains ${.
+        what = f"{other} by ${{…}}, which is" if other in values else "by ${…} what is"
+        raise Refused(
+            f"{document.name}, line {one.line}: {one.name} reads {what} not set above it;"
+            " set that, or write ${NAME:-} if it may be empty"
+        )
+    return values
+
+
+def values_in(path: Path, surroundings: Mapping[str, str]) -> dict[str, str]:
+    """Read a complete file, with the secrets that .env.example declares, or without it those that names suggest."""
+    content = files.read(path)
+    if content is None:
+        raise Refused(f"there is no {path}; name another with -f, or make .env.development by keyturn init")
+    document = Document.read(path.name, content)
+    if (path.parent / EXAMPLE).exists():
+        needed = [variable.name for variable in declared_at(path.parent).secrets]
+    else:
+        found = {name: inferred(name, raw, in_a_url=False).source for name, raw in document.raw.items()}
+        needed = [name for name, source in found.items() if not isinstance(source, Copied)]
+    return complete(document, needed, surroundings)

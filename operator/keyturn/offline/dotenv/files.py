@@ -9,13 +9,9 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from .errors import Refused
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-__all__ = ["PRIVATE", "is_private", "lock", "make_private", "private_folder", "read", "write"]
 
 PRIVATE: Final = 0o600
 _FOREIGN_BITS: Final = 0o077
@@ -23,19 +19,20 @@ _MAX_BYTES: Final = 1024 * 1024
 _NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block
 
 
-def read(path: Path, largest: int = _MAX_BYTES) -> bytes | None:
-    """Return the content of a file of at most `largest` bytes; None if it does not exist.
+class Refused(Exception):  # noqa: N818 - it says what to do, not what went wrong
+    """Nothing was changed; the message has the remedy and no value."""
 
-    Raises:
-        Refused: It cannot be read, is too large, or is a link, a folder or a device.
-    """
+
+def read(path: Path, largest: int = _MAX_BYTES) -> bytes | None:
+    """Return the content of a file of at most `largest` bytes; None if it does not exist."""
     with _meaning(path):
         try:
             opened = os.open(path, os.O_RDONLY | _NO_LINK)
         except FileNotFoundError:
             return None
         try:
-            _hold_to_files(path, os.fstat(opened))
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise Refused(f"{path} is a folder or a device; name a file")
             with os.fdopen(os.dup(opened), "rb") as file:
                 content = file.read(largest + 1)
         finally:
@@ -46,11 +43,7 @@ def read(path: Path, largest: int = _MAX_BYTES) -> bytes | None:
 
 
 def write(path: Path, content: bytes, *, instead_of: bytes | None, mode: int = PRIVATE) -> None:
-    """Replace a file atomically, with its mode from the first byte, if it still has the content that was read.
-
-    Raises:
-        Refused: It cannot be written, or its content has changed.
-    """
+    """Replace a file atomically, with its mode from the first byte, if it still has the content that was read."""
     if read(path) != instead_of:
         raise Refused(f"{path} was changed meanwhile; nothing was written to it; try again")
     with _meaning(path):
@@ -68,7 +61,11 @@ def write(path: Path, content: bytes, *, instead_of: bytes | None, mode: int = P
             with suppress(OSError):
                 fresh.unlink()
             raise
-        _flush(path.parent)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def is_private(path: Path) -> bool:
@@ -89,23 +86,13 @@ def make_private(path: Path) -> None:
 
 
 def private_folder(path: Path) -> None:
-    """Create a folder with mode 0700, or check that an existing one is a folder.
-
-    Raises:
-        Refused: It is something else, or cannot be created.
-    """
+    """Create a folder with mode 0700, or remove permissions of group and others from an existing one."""
+    with _meaning(path), suppress(FileExistsError):
+        path.mkdir(mode=0o700)
     with _meaning(path):
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-        facts = os.lstat(path)
-        if not stat.S_ISDIR(facts.st_mode):
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
             raise Refused(f"{path} is no folder; move it away")
-        if stat.S_IMODE(facts.st_mode) & _FOREIGN_BITS:
-            opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NO_LINK)
-            try:
-                os.fchmod(opened, 0o700)
-            finally:
-                os.close(opened)
+    make_private(path)
 
 
 @contextmanager
@@ -118,19 +105,6 @@ def lock(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(opened, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(opened)
-
-
-def _hold_to_files(path: Path, facts: os.stat_result) -> None:
-    if not stat.S_ISREG(facts.st_mode):
-        raise Refused(f"{path} is a folder or a device; name a file")
-
-
-def _flush(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
     finally:
         os.close(opened)
 
@@ -154,6 +128,6 @@ def _sentence(path: Path, error: OSError) -> str:
         case FileNotFoundError() | NotADirectoryError():
             return f"there is no folder {path.parent}; make it first"
         case PermissionError():
-            return f"{path} may not be read or written by you; look at its rights and its folder's"
+            return f"{path} may not be read or written by you; check the permissions of it and of its folder"
         case _:
             return f"{path}: {os.strerror(error.errno or 0)}"

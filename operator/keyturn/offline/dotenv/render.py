@@ -1,43 +1,26 @@
-"""Renders an environment: a portable .env, compose secrets, or a Kubernetes Secret."""
+"""Renders an environment: a portable .env, or compose secrets."""
 
 from __future__ import annotations
 
-import base64
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from keyturn.core.value import Value
 
-from . import files, gitignore, quoting
-from .compose import secret_name
-from .environment import complete
-from .environments import declared_at, opened
-from .errors import Refused
-from .inference import inferred
-from .sources import Copied
+from . import files, gitignore
+from .declaration import declared_at
+from .document import Document, quoted
+from .environments import complete, opened
+from .files import Refused
+from .inference import Copied, inferred
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from .declaration import Declaration
-    from .document import Document
-
-__all__ = [
-    "Secrets",
-    "Source",
-    "heading",
-    "put",
-    "secret_files",
-    "secret_object",
-    "source_at",
-    "source_of",
-    "to_dotenv",
-]
 
 _MADE: Final = "# Made by keyturn render"
-_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _READABLE_BY_OWNER: Final = 0o400
 
 
@@ -45,13 +28,9 @@ _READABLE_BY_OWNER: Final = 0o400
 class Source:
     """A complete environment."""
 
-    document: Document
+    file: str
     declaration: Declaration
     values: Mapping[str, str]
-
-    @property
-    def file(self) -> str:
-        return self.document.name
 
     @property
     def secrets(self) -> dict[str, Value]:
@@ -59,7 +38,7 @@ class Source:
         return {
             one.name: Value.of_text(self.values[one.name])
             for one in self.declaration.variables
-            if one.holds_a_secret and self.values.get(one.name)
+            if not isinstance(one.source, Copied) and self.values.get(one.name)
         }
 
     @property
@@ -77,8 +56,8 @@ class Secrets:
 
     folder: Path
     names: tuple[str, ...]
-    written: tuple[str, ...]
-    """Files whose content changed."""
+    written: int
+    """How many files have a new content."""
     stray: tuple[str, ...]
     """Files without a variable."""
 
@@ -89,44 +68,33 @@ class Secrets:
         return f"secrets:\n{''.join(lines)}" if self.names else "secrets: {}\n"
 
 
-def source_at(folder: Path, manifests: tuple[dict[str, Any], ...], environment: str) -> Source:
-    """Read an environment.
-
-    Raises:
-        Refused: It is missing or incomplete.
-    """
-    declaration, _ = declared_at(folder, manifests)
-    return source_of(declaration, folder, environment)
-
-
-def source_of(declaration: Declaration, folder: Path, environment: str) -> Source:
-    """Read an environment with the variables of a declaration.
-
-    Raises:
-        Refused: It is missing or incomplete.
-    """
-    one = opened(folder, environment)
+def source_at(folder: Path, environment: str) -> Source:
+    """Read an environment."""
+    declaration, one = declared_at(folder), opened(folder, environment)
     if one.document is None:
         raise Refused(f"there is no {one.path}; keyturn init --environment {environment} makes it")
     needed = [variable.name for variable in declaration.secrets]
-    return Source(one.document, declaration, complete(one.document, needed, {}))
+    return Source(one.path.name, declaration, complete(one.document, needed, {}))
 
 
-def to_dotenv(source: Source) -> bytes:
-    """Render all variables with expanded references, in a form that compose, python-dotenv and a shell read alike.
+def put_dotenv(path: Path, source: Source) -> int | None:
+    """Write a .env file with expanded references, which compose, python-dotenv and a shell read alike.
 
-    Raises:
-        Refused: A value has no common form.
+    A file of another origin is repaired: a variable that is missing or empty there, or still has the text of
+    .env.example, gets its value, and all others stay. Returns how many got one; None for a file that is generated.
     """
-    lines = [heading(source.file)]
-    for entry in source.document.variables:
-        # Without the name: an unquoted pasted key has lines that look like names.
-        if not _SHELL_NAME.fullmatch(entry.name or ""):
-            place = f"{source.file}, line {entry.line}"
-            raise Refused(f"{place}: a shell cannot set this name; use letters, digits and underscores")
-    for name, text in source.values.items():
-        lines.append(f"{name}={quoting.written(name, Value.of_text(text))}\n")
-    return "".join(lines).encode()
+    before = files.read(path)
+    written = {name: quoted(name, Value.of_text(text)) for name, text in source.values.items()}
+    if before is None or before.startswith(_MADE.encode()):
+        lines = (f"{name}={text}\n" for name, text in written.items())
+        put(path, "".join([heading(source.file), *lines]).encode(), files.PRIVATE)
+        return None
+    document = Document.read(path.name, before)
+    samples = {one.name: source.declaration.example.raw[one.name] for one in source.declaration.secrets}
+    absent = [name for name in written if document.raw.get(name, "") in {"", samples.get(name)}]
+    changes = {name: written[name] for name in absent if written[name]}
+    _put(path, before, document.with_written(changes).content, files.PRIVATE)
+    return len(changes)
 
 
 def heading(origin: str) -> str:
@@ -135,61 +103,40 @@ def heading(origin: str) -> str:
 
 
 def put(path: Path, content: bytes, mode: int) -> None:
-    """Write a generated file; only a generated one is replaced.
-
-    Raises:
-        Refused: A file of another origin exists.
-    """
+    """Write a generated file; only a generated one is replaced."""
     before = files.read(path)
     if before is not None and not before.startswith(_MADE.encode()):
         raise Refused(
             f"{path} was not made by keyturn render; move it away, or name another file with --output"
         )
+    _put(path, before, content, mode)
+
+
+def _put(path: Path, before: bytes | None, content: bytes, mode: int) -> None:
     if before != content:
         files.write(path, content, instead_of=before, mode=mode)
     elif mode == files.PRIVATE and not files.is_private(path):
         files.make_private(path)
 
 
-def secret_files(root: Path, environment: str, source: Source) -> Secrets:
-    """Write each secret to its own private file.
-
-    Raises:
-        Refused: Two variables have the same file, or a write failed.
-    """
-    values = _by_name(source)
+def put_secrets(root: Path, environment: str, source: Source) -> Secrets:
+    """Write each secret to its own private file; an equal file stays, since it may be mounted."""
+    values: dict[str, Value] = {}
+    for variable, value in source.secrets.items():
+        if variable.lower() in values:
+            raise Refused(f"{variable} and another variable would be the same secret; rename one")
+        values[variable.lower()] = value
     with files.lock(root):
         gitignore.complete(root)
         folder = root / "secrets" / environment
         files.private_folder(folder.parent)
         files.private_folder(folder)
-        written = tuple(name for name, value in values.items() if _put_secret(folder / f"{name}.txt", value))
-        names = {f"{name}.txt" for name in values}
-        stray = tuple(sorted(one.name for one in folder.iterdir() if one.name not in names))
-    return Secrets(folder, tuple(values), written, stray)
-
-
-def secret_object(name: str, namespace: str | None, source: Source) -> dict[str, Any]:
-    """Return a Kubernetes Secret with values."""
-    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
-    data = {key: base64.b64encode(value.reveal()).decode() for key, value in source.secrets.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}
-
-
-def _by_name(source: Source) -> dict[str, Value]:
-    found: dict[str, Value] = {}
-    for variable, value in source.secrets.items():
-        name = secret_name(variable)
-        if name in found:
-            raise Refused(f"two variables would be the secret {name}; {variable} is one of them; rename it")
-        found[name] = value
-    return found
-
-
-def _put_secret(path: Path, value: Value) -> bool:
-    """Write a file and return whether its content changed; an equal one stays, since it may be mounted."""
-    before = files.read(path)
-    if before == value.reveal() and files.is_private(path):
-        return False
-    files.write(path, value.reveal(), instead_of=before, mode=_READABLE_BY_OWNER)
-    return True
+        written = 0
+        for name, value in values.items():
+            path = folder / f"{name}.txt"
+            before = files.read(path)
+            if before != value.reveal() or not files.is_private(path):
+                files.write(path, value.reveal(), instead_of=before, mode=_READABLE_BY_OWNER)
+                written += 1
+        stray = sorted({one.name for one in folder.iterdir()} - {f"{name}.txt" for name in values})
+    return Secrets(folder, tuple(values), written, tuple(stray))

@@ -6,8 +6,6 @@ Variables expand from the file alone, never from the operator's environment.
 from __future__ import annotations
 
 import asyncio
-import io
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +13,7 @@ import pydantic
 
 from keyturn.api.base import Schema, rules
 from keyturn.core.value import Value
+from keyturn.runtime import dotenv_reader
 
 from . import _disk, work
 from ._refs import KeyRef
@@ -23,15 +22,10 @@ from .errors import NotFound, Refused
 from .files import FolderPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Dotenv", "DotenvConfig"]
 
-_MANY_BLANKS: Final = re.compile(r"[^\S\r\n]{1000}")
-"""python-dotenv searches for a comment at each blank, and from each to the last: quadratic."""
-_MAX_BYTES: Final = 64 * 1024
-_MAX_VARIABLES: Final = 100
-"""Maximum variable references of one file: python-dotenv searches the rest of the text for the end of each."""
 _SOURCES: Final = "[has(self.path), has(self.configMapRef), has(self.secretRef)]"
 _ONE_SOURCE: Final = "write exactly one of path, configMapRef and secretRef"
 
@@ -110,50 +104,8 @@ class Dotenv(Provider[DotenvConfig]):
 def _outcome(content: Value) -> Mapping[str, Value | None] | Refused:
     """Parse a file, or return its error, which would take as long the next time."""
     try:
-        texts = _parsed(_decoded(content))
-    except Refused as refused:
-        return refused.with_traceback(None)
+        found = dotenv_reader.bindings(content.reveal())
+        texts = dotenv_reader.expand(((one.key, one.value) for one in found if one.key), {}, LARGEST)
+    except dotenv_reader.NotDotenvError as error:
+        return Refused(error.code, f"the .env file {error}")
     return {name: None if text is None else Value.of_text(text) for name, text in texts.items()}
-
-
-def _decoded(content: Value) -> str:
-    try:
-        text = content.reveal().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:  # outside the except block, since its error quotes the content
-        raise Refused("NotText", "a .env file is UTF-8 without NUL; save it so")
-    return text
-
-
-def _parsed(text: str) -> Mapping[str, str | None]:
-    """Parse bindings with python-dotenv, and expand variables that were set before."""
-    if len(text) > _MAX_BYTES or text.count("${") > _MAX_VARIABLES:
-        limits = f"{_MAX_BYTES} characters and {_MAX_VARIABLES} references to variables"
-        raise Refused("TooLarge", f"a .env file may have {limits}")
-    if _MANY_BLANKS.search(text):
-        raise Refused("NotParsed", "the .env file has a thousand blanks in a row; remove them")
-    from dotenv.parser import parse_stream  # noqa: PLC0415  # on first use: few clusters have such a store
-
-    bindings = list(parse_stream(io.StringIO(text)))
-    faulty = next((one.original.line for one in bindings if one.error), None)
-    if faulty is not None:
-        # python-dotenv would skip the line; a key that vanishes after a typing error is worse than an error.
-        raise Refused("NotParsed", f"line {faulty} of the .env file is not NAME=value; correct it")
-    return _filled((one.key, one.value) for one in bindings if one.key is not None)
-
-
-def _filled(bindings: Iterable[tuple[str, str | None]]) -> Mapping[str, str | None]:
-    from dotenv.variables import parse_variables  # noqa: PLC0415
-
-    values: dict[str, str | None] = {}
-    room = LARGEST
-    for name, text in bindings:
-        parts = []
-        for atom in parse_variables(text or ""):
-            parts.append(atom.resolve(values))
-            room -= len(parts[-1])
-            if room < 0:  # ten lines that double each other have gigabytes
-                raise Refused("TooLarge", f"the variables of a .env file may have {LARGEST} characters")
-        values[name] = None if text is None else "".join(parts)
-    return values

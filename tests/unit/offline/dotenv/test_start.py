@@ -46,7 +46,7 @@ def modules_after(folder: Folder, *arguments: str) -> set[str]:
 
 @pytest.fixture
 def shop(folder: Folder) -> Folder:
-    folder.example("TOKEN=\n# keyturn: template\nURL='{{ TOKEN }}'\n")
+    folder.example("TOKEN=\nURL=pg://${TOKEN}@db\n")
     folder.init()
     return folder
 
@@ -75,7 +75,7 @@ def test_a_program_is_started_with_nothing_of_the_generators(shop: Folder) -> No
     assert modules_after(shop, "run-with", "true") & _OF_GENERATORS == set()
 
 
-def test_values_without_templates_are_made_without_their_engine(folder: Folder) -> None:
+def test_values_are_made_without_the_engine_of_templates(folder: Folder) -> None:
     folder.example("TOKEN=\n")
 
     assert modules_after(folder, "init") & {"liquid", "cryptography"} == set()
