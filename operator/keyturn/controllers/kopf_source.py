@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["kopf_registry", "run_kopf", "takers_of"]
 
 _SERVER_TIMEOUT = 60
+_END_TIMEOUT = 5.0
 
 
 async def run_kopf(restore_signal_handlers: Callable[[], None], **options: Any) -> None:
@@ -42,11 +43,21 @@ async def run_kopf(restore_signal_handlers: Callable[[], None], **options: Any) 
 
     kopf sets them last when it starts its tasks. The event loop calls handlers and has no turn before they are
     replaced, so no signal is lost.
+
+    kopf suppresses the cancellation of a watch that breaks at the same moment, as all do when the API server
+    restarts, and waits for that watch without a limit, until it kills the process. It is cancelled until it ends.
     """
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(**options)
     restore_signal_handlers()
-    await kopf.run_tasks(tasks, ignored=others)
+    running = asyncio.create_task(kopf.run_tasks(tasks, ignored=others))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            running.cancel()
+            await asyncio.wait([running], timeout=_END_TIMEOUT)
+        raise
 
 
 def kopf_registry(

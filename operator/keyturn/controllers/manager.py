@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "run"]
 
 _DRAIN_TIMEOUT = timedelta(seconds=5)
+_KOPF_TIMEOUT = 10.0
+"""Seconds in which kopf ends before it is cancelled: a watch that breaks meanwhile would delay it for ever."""
 _FIRST_CHECK_TIMEOUT = 5.0
 """Seconds that reconciles wait for the first check of the cluster, whose findings are part of statuses."""
 
@@ -291,6 +293,8 @@ class Manager:
         if not self._kopf_is_ready.is_set():
             task.cancel()
         self._stop_kopf.set()
+        await asyncio.wait([task], timeout=_KOPF_TIMEOUT)
+        task.cancel()
         await asyncio.wait([task])
 
     def _store_recovered(self, key: StoreKey) -> None:

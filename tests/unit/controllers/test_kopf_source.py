@@ -15,6 +15,7 @@ import kopf
 import pytest
 from structlog.testing import capture_logs
 
+from keyturn.controllers import kopf_source
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import EventHandlers, Key
 from keyturn.controllers.kopf_source import _configure, kopf_registry, run_kopf, takers_of
@@ -283,6 +284,31 @@ async def test_a_signal_while_kopf_starts_is_the_operators() -> None:
             await running
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def test_a_cancellation_that_kopf_suppresses_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = asyncio.Event()
+
+    async def watch() -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # as kopf does while a watch breaks
+            waits.set()
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def spawn(**_: Any) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(watch())]
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn)
+    monkeypatch.setattr(kopf_source, "_END_TIMEOUT", 0.05)
+    running = asyncio.create_task(run_kopf(Mock()))
+    await waits.wait()
+
+    running.cancel()
+
+    done, _ = await asyncio.wait([running], timeout=20)
+    assert done
 
 
 def test_a_watch_resumes_soon_after_its_right_is_back() -> None:
