@@ -5,10 +5,9 @@ Modules
                                                access_log, schedule, recovery, revocation
     repository                                 the point source_control
     cluster                                    runs the points, and explains what cannot be read
-    drill                                      test restore of a backup
     facts, fingerprints, condition, operator   what a point reads: each thing once, values as keyed digests
     unscheduled, strength_estimate, guesses    judgements that the operator shares
-    backup, restoring                          age files with the state Secrets of a namespace
+    backup                                     age files with the state Secrets of a namespace, restore, drill
     html, sarif, publishing, report_configmap  formats of a report
     evidence, monitor, probe                   proofs that the running operator collects
 

@@ -1,9 +1,8 @@
-"""Backup format: the state Secrets of a namespace in an age file, encrypted to the named recipients."""
+"""Backup of the state Secrets of a namespace in an age file, its restore, and the drill that proves both."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import codecs
 import re
 from dataclasses import dataclass
@@ -13,19 +12,23 @@ import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
+from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from keyturn.core.state.state import State
-    from keyturn.kube.client import Body
+    from keyturn.core.value import Value
+    from keyturn.kube.client import Api, Body
 
-__all__ = ["Backup", "NoBackup", "decrypt", "encrypt", "identities_in", "recipients_of"]
+    from .facts import Facts
 
 _FORMAT: Final = 1
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_STATE_NAME: Final = re.compile(r"[a-z0-9][-a-z0-9.]{0,244}-keyturn")
 _IDENTITY: Final = "AGE-SECRET-KEY-1"
 _LOCKED: Final = "must be decrypted"
 """In the message of the age library about an SSH key."""
@@ -36,6 +39,10 @@ _PROTECTED: Final = (
 _MAX_RECIPIENTS: Final = 1000
 _STATE_KEY: Final = "state"
 _SUFFIX: Final = "-keyturn"
+_ONLY_STATES: Final = {"fieldSelector": f"type={STATE_TYPE}"}
+_PAGE_SIZE: Final = 50
+_CHECK_ADMISSION: Final = "see what of admission or quota changes Secrets in the namespace of the drill"
+_MORE_OFTEN: Final = "take backups more often, such as after each rotation"
 _NO_READER: Final = (
     "age files are written and read by the package pyrage, which the operator's image leaves out; elsewhere install"
     " keyturn[cli]"
@@ -44,10 +51,6 @@ _NO_READER: Final = (
 
 class NoBackup(Exception):  # noqa: N818  # it says what to do, not what went wrong
     """Why a backup or restore is not possible."""
-
-
-class _UnreadableStateError(Exception):
-    """A state in a backup cannot be parsed; the argument is its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Backup:
         left_out: list[str] = []
         for body in bodies:
             name = body["metadata"]["name"]
-            if _is_restorable(body):
+            if _STATE_NAME.fullmatch(name) and _read(body):
                 states[name] = body["data"][_STATE_KEY]
             else:
                 left_out.append(name)
@@ -91,47 +94,37 @@ class Backup:
 
 def encrypt(backup: Backup, recipients: Sequence[Any]) -> bytes:
     """Encrypt a backup to its recipients."""
-    document = {
-        "format": _FORMAT,
-        "namespace": backup.namespace,
-        "taken": backup.taken,
-        "states": backup.states,
-    }
-    return bytes(_age().encrypt(orjson.dumps(document), list(recipients)))
+    known = {"namespace": backup.namespace, "taken": backup.taken, "states": backup.states}
+    return bytes(_age().encrypt(orjson.dumps({"format": _FORMAT, **known}), list(recipients)))
 
 
 def decrypt(content: bytes, identities: Sequence[Any]) -> Backup:
-    """Decrypt and validate a backup: it has only state Secrets that this version can parse.
-
-    Raises:
-        NoBackup: These identities cannot decrypt it, it is invalid or too large, or the age library is missing.
-    """
+    """Decrypt and validate a backup: it has only state Secrets that this version can parse."""
     age = _age()
     if content.partition(b"\n--- ")[0].count(b"\n-> ") > _MAX_RECIPIENTS:
         raise NoBackup(f"it names more than {_MAX_RECIPIENTS} recipients, each of which would be tried")
     try:
-        return _backup(orjson.loads(age.decrypt(content, list(identities))))
+        backup = _backup(orjson.loads(age.decrypt(content, list(identities))))
     except age.DecryptError:
         reason = (
             "it is not encrypted to this identity, or no age file; name the identity of one of its recipients"
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         reason = "it is an age file, but not one that keyturn backup has written"
-    except _UnreadableStateError as unreadable:
+    else:
+        unreadable = [name for name in backup.states if _read(backup.body(name, backup.namespace)) is None]
+        if not unreadable:
+            return backup
         reason = (
-            f"the state {unreadable} in it was edited or is of a newer version; restore the backup with the version"
-            " of Keyturn that wrote it"
+            f"the state {unreadable[0]} in it was edited or is of a newer version; restore the backup with the"
+            " version of Keyturn that wrote it"
         )
     # Outside the except block, so that no library's message about the content is the context.
     raise NoBackup(reason)
 
 
 def recipients_of(written: Iterable[str]) -> list[Any]:
-    """Parse recipients: public keys of age or SSH.
-
-    Raises:
-        NoBackup: One of them is invalid.
-    """
+    """Parse recipients: public keys of age or SSH."""
     age, found = _age(), []
     for one in written:
         kind = age.ssh if one.startswith("ssh-") else age.x25519
@@ -149,11 +142,7 @@ def recipients_of(written: Iterable[str]) -> list[Any]:
 
 
 def identities_in(content: bytes) -> list[Any]:
-    """Parse the secret keys of a file, as age-keygen or ssh-keygen writes it.
-
-    Raises:
-        NoBackup: There is none, or it is protected by a passphrase.
-    """
+    """Parse the secret keys of a file, as age-keygen or ssh-keygen writes it."""
     age, content = _age(), content.removeprefix(codecs.BOM_UTF8)
     lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
     reason = "it holds no secret key of age (AGE-SECRET-KEY-1…) or of SSH (ed25519 or RSA)"
@@ -170,18 +159,6 @@ def identities_in(content: bytes) -> list[Any]:
     raise NoBackup(reason)
 
 
-def _is_restorable(body: Body) -> bool:
-    try:
-        state_of(body)
-    except Stalled:
-        return False
-    return _is_name_of_state(body["metadata"]["name"])
-
-
-def _is_name_of_state(name: str) -> bool:
-    return name.endswith(_SUFFIX) and len(name) > len(_SUFFIX)
-
-
 def _age() -> Any:
     """Import the age library, on first use."""
     try:
@@ -196,27 +173,161 @@ def _backup(document: dict[str, Any]) -> Backup:
     namespace, states = document["namespace"], document["states"]
     if document["format"] != _FORMAT or not isinstance(states, dict):
         raise ValueError("format")
-    backup = Backup(_name(namespace), str(document["taken"])[:40], {})
-    for name, text in states.items():
-        if not _is_name_of_state(_name(name)):
-            raise ValueError("name")
-        backup.states[name] = _base64(text)
-        try:
-            backup.state(name)
-        except Stalled:
-            raise _UnreadableStateError(name) from None
-    return backup
-
-
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not _NAME.fullmatch(namespace) or not all(map(_STATE_NAME.fullmatch, states)):
         raise ValueError("name")
-    return text
+    decoded = {name: base64.b64decode(text, validate=True) for name, text in states.items()}
+    encoded = {name: base64.b64encode(content).decode() for name, content in decoded.items()}
+    return Backup(namespace, str(document["taken"])[:40], encoded)
 
 
-def _base64(text: str) -> str:
+# Restore
+
+
+async def take(api: Api, namespace: str, now: datetime) -> Backup:
+    """Take a backup of a namespace."""
+    bodies = await _states_of(api, namespace)
+    if not bodies:
+        raise NoBackup(
+            f"namespace {namespace} has no values that Keyturn made; another one is named with --namespace"
+        )
+    return Backup.of(namespace, now, bodies)
+
+
+async def put_back(api: Api, backup: Backup, namespace: str) -> frozenset[str]:
+    """Create every state Secret in a namespace without any, or none; return their UIDs."""
+    if there := await _states_of(api, namespace):
+        raise NoBackup(
+            f"namespace {namespace} has values of Keyturn already, such as {there[0]['metadata']['name']};"
+            " nothing is written over them: name an empty namespace"
+        )
+    made, name = set[str](), ""
     try:
-        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
-    except binascii.Error:
-        pass
-    raise ValueError("base64")
+        for name in sorted(backup.states):
+            body = await api.create(paths.secrets(namespace), backup.body(name, namespace))
+            made.add(body["metadata"]["uid"])
+    except BaseException as error:  # also Ctrl-C
+        if left := await _take_away(api, backup, namespace, made):
+            raise NoBackup(left) from None
+        if not isinstance(error, errors.ApiError):
+            raise
+        refused = error
+    else:
+        return frozenset(made)
+    raise NoBackup(
+        f"the Secret {name} cannot be created in namespace {namespace} ({refused.reason});"
+        " nothing is left of what was restored before it"
+    )
+
+
+async def _take_away(api: Api, backup: Backup, namespace: str, made: Collection[str]) -> str:
+    """Delete what was restored, also by a request that was not answered; return a sentence about what may be left."""
+    left, reason = list(backup.states), ""
+    try:
+        there = await _states_of(api, namespace)
+        left = []
+    except errors.ApiError as error:
+        there, reason = [], error.reason
+    for body in there:
+        name, uid = body["metadata"]["name"], body["metadata"]["uid"]
+        if uid in made or (body.get("data") or {}).get(_STATE_KEY) == backup.states.get(name, ""):
+            try:
+                await api.delete(paths.secret(namespace, name), {"uid": uid})
+            except errors.ApiError as error:
+                left.append(name)
+                reason = error.reason
+    if not left:
+        return ""
+    return (
+        f"Secrets with the values of the backup may be left in namespace {namespace} ({reason}); delete them:"
+        f" {', '.join(sorted(left))}"
+    )
+
+
+async def _states_of(api: Api, namespace: str) -> list[Body]:
+    found: list[Body] = []
+    async for page in api.pages(paths.secrets(namespace), _ONLY_STATES, limit=_PAGE_SIZE):
+        if page.first:
+            found.clear()
+        found += page.items
+    return found
+
+
+# Drill
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A restore into a namespace of its own, which is empty before and afterwards."""
+
+    backup: Backup
+    namespace: str
+
+    async def findings(self, facts: Facts) -> list[Finding]:
+        """Restore, read back, delete again, and compare with the backup and with the cluster."""
+        api, home = facts.api, self.backup.namespace
+        present = _by_name(await _states_of(api, home))
+        try:
+            made = await put_back(api, self.backup, self.namespace)
+        except NoBackup as problem:
+            return [_finding(Verdict.UNKNOWN, str(problem), "name a namespace without Secrets of Keyturn")]
+        try:
+            try:
+                restored = _by_name(await _states_of(api, self.namespace))
+            finally:  # also after Ctrl-C
+                if left := await _take_away(api, self.backup, self.namespace, made):
+                    raise NoBackup(left)
+        except NoBackup as problem:
+            return [_finding(Verdict.FAIL, str(problem), "let the drill's user delete Secrets there")]
+        if found := list(_differences(self.backup, restored, present)):
+            return found
+        if not present:
+            evidence = (
+                f"the {len(restored)} states of the backup came back as they were, and namespace {home} has none"
+                " today to compare them with"
+            )
+            return [_finding(Verdict.UNKNOWN, evidence, "drill with a backup of a namespace that is in use")]
+        evidence = f"the values of {len(present)} ManagedSecrets came back as they are, into {self.namespace}"
+        return [_finding(Verdict.PASS, evidence)]
+
+
+def _differences(
+    backup: Backup, restored: Mapping[str, Body], present: Mapping[str, Body]
+) -> Iterator[Finding]:
+    """Compare the restored Secrets with the backup, and the backup with the cluster."""
+    for name in sorted(backup.states.keys() | present.keys()):
+        where = f"{backup.namespace}/{name}"
+        if name not in backup.states:
+            yield _finding(Verdict.FAIL, "the backup does not have it", _MORE_OFTEN, where)
+            continue
+        kept, back = backup.state(name), _read(restored.get(name))
+        if back is None or _values(back) != _values(kept):
+            what = "did not come back" if name not in restored else "came back with other content"
+            yield _finding(Verdict.FAIL, f"the backup has it, and it {what}", _CHECK_ADMISSION, where)
+        elif name in present and (now := _read(present[name])) is None:
+            yield _finding(Verdict.FAIL, "the state in the cluster cannot be read", "restore it", where)
+        elif name in present and now and _values(now) != _values(kept):
+            numbers = kept.facts.current_number, now.facts.current_number
+            evidence = f"the backup has revision {numbers[0]}, the cluster {numbers[1]}, with other values"
+            yield _finding(Verdict.FAIL, evidence, _MORE_OFTEN, where)
+
+
+def _by_name(bodies: Iterable[Body]) -> dict[str, Body]:
+    return {body["metadata"]["name"]: body for body in bodies}
+
+
+def _read(body: Body | None) -> State | None:
+    """Parse a state Secret; None if there is none, or if it cannot be parsed."""
+    try:
+        return state_of(body) if body else None
+    except Stalled:
+        return None
+
+
+def _values(state: State) -> dict[tuple[str, str], Value]:
+    """Return the values of the current revision; they are compared in constant time."""
+    kept = state.current.values
+    return {(name, output): value for name, one in kept.items() for output, value in one.outputs.items()}
+
+
+def _finding(verdict: Verdict, evidence: str, remedy: str = "", where: str = "") -> Finding:
+    return Finding(Point.RECOVERY, verdict, evidence, remedy, where)

@@ -22,7 +22,7 @@ from .action_commands import (
     suspend_command,
 )
 from .audit.command import audit_command
-from .backup.command import backup_command, restore_command
+from .backup import backup_command, restore_command
 from .check.command import check_command
 from .convert.command import convert_command
 from .emergency.command import emergency_group

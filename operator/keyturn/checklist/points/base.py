@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.checklist.drill import Drill
+    from keyturn.checklist.backup import Drill
     from keyturn.checklist.facts import Facts
     from keyturn.core.policy.findings import Finding
 

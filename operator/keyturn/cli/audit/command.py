@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyturn.cli.backup.command import identity_option
+from keyturn.cli.backup import identity_option
 from keyturn.cli.options import Where, place
 from keyturn.cli.printing import output_failure
 

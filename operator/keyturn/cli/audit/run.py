@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from keyturn.checklist.drill import Drill
+    from keyturn.checklist.backup import Drill
     from keyturn.checklist.scope import Scope
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.options import Where
@@ -169,8 +169,8 @@ async def _require_namespace(cluster: Cluster, *, all_namespaces: bool) -> None:
 def _drill(drilled: Drilled | None) -> Drill | None:
     if drilled is None:
         return None
-    from keyturn.checklist.drill import Drill  # noqa: PLC0415  # only where asked for
-    from keyturn.cli.backup.run import read  # noqa: PLC0415  # the same
+    from keyturn.checklist.backup import Drill  # noqa: PLC0415  # only where asked for
+    from keyturn.cli.backup import read  # noqa: PLC0415  # the same
 
     return Drill(read(drilled.backup, drilled.identity), drilled.namespace)
 
