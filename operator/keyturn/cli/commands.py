@@ -24,7 +24,7 @@ from .action_commands import (
 from .audit.command import audit_command
 from .backup import backup_command, restore_command
 from .check.command import check_command
-from .convert.command import convert_command
+from .convert import convert_command
 from .emergency.command import emergency_group
 from .init import init_command
 from .options import INTERRUPTED

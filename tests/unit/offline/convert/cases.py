@@ -14,7 +14,7 @@ import yaml
 from keyturn.offline.convert import convert, written
 
 if TYPE_CHECKING:
-    from keyturn.offline.convert.model import Conversion
+    from keyturn.offline.convert import Conversion
 
 __all__ = ["CASES", "Case", "documents"]
 

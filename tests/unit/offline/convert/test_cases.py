@@ -11,26 +11,13 @@ from keyturn.api import ManagedSecret
 from keyturn.offline.convert import convert, written
 from tests.unit.offline.convert.cases import CASES, Case, documents, told
 
-_SERVERS = ("cloudnativepg", "zalando", "staticroles")
 _EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 def test_there_are_cases_of_every_kind() -> None:
     kinds = {document["kind"] for case in CASES for document in case.documents()}
 
-    assert {
-        "Cluster",
-        "ClusterExternalSecret",
-        "ClusterGenerator",
-        "ClusterSecretStore",
-        "ExternalSecret",
-        "Password",
-        "PushSecret",
-        "Secret",
-        "SecretStore",
-        "VaultDynamicSecret",
-        "postgresql",
-    } <= kinds
+    assert {"ClusterSecretStore", "ExternalSecret", "Password", "Secret", "SecretStore"} <= kinds
 
 
 @_EACH
@@ -80,12 +67,6 @@ def test_what_belongs_to_others_is_handed_back_untouched() -> None:
     others = convert(_case("foreign").documents()).others
 
     assert [other["kind"] for other in others] == ["Secret", "Deployment"]
-
-
-def test_clusters_stay_as_they_are_and_other_objects_of_vaults_operator_too() -> None:
-    handed_on = [other["kind"] for name in _SERVERS for other in convert(_case(name).documents()).others]
-
-    assert handed_on == ["Cluster", "Cluster", "postgresql", "postgresql", "VaultStaticSecret"]
 
 
 def test_meaning_is_whole_where_nothing_is_lost() -> None:

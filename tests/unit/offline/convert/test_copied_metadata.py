@@ -10,7 +10,7 @@ from keyturn.api import ManagedSecret
 from keyturn.offline.convert import Weight, convert
 
 if TYPE_CHECKING:
-    from keyturn.offline.convert.model import Conversion
+    from keyturn.offline.convert import Conversion
 
 _METADATA = {
     "labels": {"jenkins.io/credentials-type": "usernamePassword"},
@@ -77,17 +77,6 @@ def test_a_secret_that_is_merged_into_gets_none_and_that_is_lost() -> None:
         ("metadata.labels", Weight.LOST),
         ("metadata.annotations", Weight.LOST),
     ]
-
-
-def test_a_cluster_external_secret_gives_those_of_its_external_secrets() -> None:
-    body = {
-        "apiVersion": "external-secrets.io/v1",
-        "kind": "ClusterExternalSecret",
-        "metadata": {"name": "login", "labels": {"of": "the cluster object"}},
-        "spec": {"externalSecretMetadata": _METADATA, "externalSecretSpec": _SPEC},
-    }
-
-    assert _template(convert([body])) == {"metadata": _METADATA}
 
 
 def _converted(metadata: dict[str, Any], target: dict[str, Any]) -> Conversion:

@@ -18,7 +18,7 @@ from keyturn.offline.convert import Weight, convert
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.offline.convert.model import Conversion
+    from keyturn.offline.convert import Conversion
 
 _GROUP = "secret-generator.v1.mittwald.de"
 _CHANGED, _LOST = Weight.CHANGED, Weight.LOST

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keyturn.offline.convert import Weight, convert, written
-from keyturn.offline.convert.inputs import label_of
+from keyturn.offline.convert.conversion import label_of
 from tests.support.soak import TIMES
 from tests.unit.offline.convert.cases import CASES, Case, told
 
@@ -21,27 +21,24 @@ _Path = tuple[str | int, ...]
 
 # What means nothing: the defaults of External Secrets, which are ours as well, and what a server writes.
 _USUAL = {
-    ("allowRepeat", True),
-    ("apiVersion", "generators.external-secrets.io/v1alpha1"),
     ("conversionStrategy", "Default"),
     ("creationPolicy", "Owner"),
     ("decodingStrategy", "None"),
-    ("deletionPolicy", "None"),
     ("deletionPolicy", "Retain"),
     ("engineVersion", "v2"),
     ("immutable", False),
     ("kind", "SecretStore"),
     ("metadataPolicy", "None"),
-    ("noUpper", False),
     ("refreshInterval", "1h"),
     ("refreshInterval", "1h0m0s"),
     ("refreshPolicy", "Periodic"),
     ("service", "SecretsManager"),
     ("type", "Opaque"),
-    ("updatePolicy", "Replace"),
     ("version", "v2"),
 }
-_SERVERS = {"status", "uid", "generation", "resourceVersion", "creationTimestamp", "managedFields"}
+_SERVERS = {
+    *("status", "uid", "generation", "resourceVersion", "creationTimestamp", "managedFields", "finalizers"),
+}
 _MARK = "x-unmistakable-x"
 
 
@@ -99,12 +96,9 @@ def means_nothing(documents: list[dict[str, Any]], path: _Path) -> bool:
         (path[-1], text) in _USUAL
         or not _SERVERS.isdisjoint(map(str, path))
         or path[-1] in noise
-        or document["kind"] in {"Deployment", "ECRAuthorizationToken", "Secret", "ServiceAccount"}
+        or document["kind"] in {"Deployment", "Secret", "ServiceAccount"}
         or is_handed_on(documents, int(path[0]))
-        or (path[-2:] in {("target", "name"), ("destination", "name")} and text in document_names(document))
-        # A generator without a namespace is found as well, and one kind has its name twice.
-        or (path[-2:] == ("metadata", "namespace") and document["apiVersion"].startswith("generators."))
-        or (document["kind"] == "ClusterGenerator" and path[-2:] == ("spec", "kind"))
+        or (path[-2:] == ("target", "name") and text == document["metadata"]["name"])
         # External Secrets reads neither again.
         or (path[-1] == "refreshInterval" and is_never_refreshed(document["spec"]))
     )
@@ -115,12 +109,8 @@ def is_handed_on(documents: list[dict[str, Any]], place: int) -> bool:
     return any(other is documents[place] for other in convert(documents).others)
 
 
-def document_names(document: dict[str, Any]) -> set[str]:
-    return {document["metadata"]["name"], document["spec"].get("externalSecretName")}
-
-
 def is_never_refreshed(spec: dict[str, Any]) -> bool:
-    return spec.get("refreshPolicy") == "OnChange" or spec.get("target", {}).get("immutable") is True
+    return spec.get("target", {}).get("immutable") is True
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -202,15 +192,7 @@ def test_what_should_be_a_list_and_is_none_is_no_traceback(case: Case, part: str
 
 
 # These stand beside what is converted, and are read only where it names them.
-_READ_BY_OTHERS = {
-    "Deployment",
-    "Secret",
-    "ServiceAccount",
-    "Password",
-    "UUID",
-    "ClusterGenerator",
-    "ECRAuthorizationToken",
-}
+_READ_BY_OTHERS = {"Deployment", "Secret", "ServiceAccount"}
 
 
 def is_named(documents: list[dict[str, Any]], path: _Path) -> bool:

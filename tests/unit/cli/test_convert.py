@@ -70,7 +70,7 @@ def test_lost_meaning_is_reported_and_ends_with_1() -> None:
     assert (done.exit_code, done.stdout) == (1, _TEMPLATES.output)
     header, first, *_ = done.stderr.splitlines()
     assert header.split() == ["DOCUMENT", "FIELD", "MEANING", "WHAT", "HAPPENS", "WHAT", "TO", "DO"]
-    assert first.startswith("ExternalSecret shop/orders   spec.target.template.templateFrom[0]")
+    assert first.startswith("ExternalSecret shop/orders   spec.target.template.data.DATABASE_URL")
     assert "   lost   " in first
 
 
@@ -92,9 +92,9 @@ def test_what_is_of_another_kind_is_left_out_and_counted() -> None:
     ("version", "kind"),
     [
         ("secretgenerator.mittwald.de/v1alpha1", "StringSecret"),
-        ("secrets.hashicorp.com/v1beta1", "VaultStaticSecret"),
-        ("bitnami.com/v1alpha1", "SealedSecret"),
-        ("external-secrets.io/v1alpha1", "ClusterPushSecret"),
+        ("generators.external-secrets.io/v1alpha1", "Password"),
+        ("external-secrets.io/v1", "ClusterExternalSecret"),
+        ("external-secrets.io/v1alpha1", "PushSecret"),
     ],
 )
 def test_a_secret_of_another_tool_that_is_not_converted_is_lost(version: str, kind: str) -> None:
@@ -103,24 +103,13 @@ def test_a_secret_of_another_tool_that_is_not_converted_is_lost(version: str, ki
     done = convert("-f", "-", given=json.dumps(body))
 
     assert (done.exit_code, done.stdout) == (1, "")
-    assert [" ".join(line.split()) for line in done.stderr.splitlines()][1] == (
-        f"{kind} shop/web spec lost is of a kind that is not converted write a ManagedSecret for it"
-    )
-    assert "need no conversion" not in done.stderr
+    line = " ".join(done.stderr.splitlines()[1].split())
+    assert line.startswith(f"{kind} shop/web spec lost is of a kind that is not converted ")
 
 
-def test_all_keeps_everything_but_secrets() -> None:
-    done = convert("-f", "-", "--all", given=_FOREIGN.input)
-
-    assert names(done.stdout) == ["ManagedSecret/web", "Deployment/web"]
-    assert "Left out, as their kinds are not converted: 1 Secret" in done.stderr
-
-
-@pytest.mark.parametrize("options", [(), ("--all",), ("--lenient",)], ids=["plain", "all", "lenient"])
 @pytest.mark.parametrize("case", [_FOREIGN, _MITTWALD], ids=lambda case: case.name)
-def test_no_value_of_a_secret_is_ever_printed(case: object, options: tuple[str, ...]) -> None:
-    assert isinstance(case, type(_PLAIN))
-    done = convert("-f", "-", *options, given=case.input)
+def test_no_value_of_a_secret_is_ever_printed(case: Case) -> None:
+    done = convert("-f", "-", given=case.input)
 
     for value in ("not to be printed", "bm90IHRvIGJlIHByaW50ZWQ="):
         assert value not in done.stdout + done.stderr
@@ -180,7 +169,7 @@ def test_a_subfolder_that_cannot_be_read_ends_with_2(folder: Path, monkeypatch: 
     assert done.stderr == f"Error: {closed} cannot be read: Permission denied\n"
 
 
-def test_an_object_that_is_there_twice_is_lost_and_both_files_are_named(tmp_path: Path) -> None:
+def test_an_object_that_is_there_twice_is_lost(tmp_path: Path) -> None:
     for place, key in (("base/secret.yaml", "common"), ("overlays/prod/patch.yaml", "other")):
         (tmp_path / place).parent.mkdir(parents=True)
         (tmp_path / place).write_text(_PLAIN.input.replace("shop/prod/common", f"shop/prod/{key}"))
@@ -188,13 +177,10 @@ def test_an_object_that_is_there_twice_is_lost_and_both_files_are_named(tmp_path
     done = convert("-f", tmp_path)
 
     assert done.exit_code == 1
-    line = " ".join(done.stderr.splitlines()[1].split())
     assert (
-        f"makes the ManagedSecret checkout, which is there 2 times, in {tmp_path}/base/secret.yaml and"
-        f" {tmp_path}/overlays/prod/patch.yaml" in line
+        done.stdout.count("# TODO metadata.name makes the ManagedSecret checkout, which is there 2 times")
+        == 2
     )
-    assert "kubectl kustomize" in line
-    assert done.stdout.count("# TODO metadata.name makes the ManagedSecret checkout") == 2
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -251,7 +237,7 @@ def test_no_value_of_a_typed_list_of_secrets_is_printed() -> None:
         }
     )
 
-    done = convert("-f", "-", "--all", given=text)
+    done = convert("-f", "-", given=text)
 
     assert done.exit_code == 0
     assert "Y2FuYXJ5" not in done.output
@@ -264,7 +250,7 @@ def test_anchors_of_yaml_are_written_out() -> None:
 
 
 def test_an_alias_within_its_own_anchor_ends_with_2() -> None:
-    done = convert("-f", "-", "--all", given="kind: ConfigMap\na: &a [*a]\n")
+    done = convert("-f", "-", given="kind: ConfigMap\na: &a [*a]\n")
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "Error: standard input, line 2: this is not valid YAML\n"
