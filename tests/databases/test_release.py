@@ -55,8 +55,8 @@ async def test_a_rotation_claims_the_released_account_and_its_published_login_st
 ) -> None:
     owned, logins = await released(weak)
     old, new = (
-        Credential(1, owned.logins[0], Phase.PROVEN, NOW),
-        Credential(2, owned.logins[1], Phase.STAGED, NOW),
+        Credential(1, owned.logins[0], Phase.PROVEN, NOW, item="password", target="DatabaseTarget/orders"),
+        Credential(2, owned.logins[1], Phase.STAGED, NOW, item="password", target="DatabaseTarget/orders"),
     )
     state = recorded(logins, new, old, current=1)
 
@@ -71,8 +71,8 @@ async def test_a_rotation_claims_the_released_account_and_its_published_login_st
 async def test_a_revocation_claims_the_released_account_and_closes_the_old_login(weak: Place) -> None:
     owned, logins = await released(weak)
     old, current = (
-        Credential(1, owned.logins[0], Phase.CLOSING, NOW),
-        Credential(2, owned.logins[1], Phase.PROVEN, NOW),
+        Credential(1, owned.logins[0], Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders"),
+        Credential(2, owned.logins[1], Phase.PROVEN, NOW, item="password", target="DatabaseTarget/orders"),
     )
     state = recorded(logins, current, old, current=2)
 
@@ -84,7 +84,9 @@ async def test_a_revocation_claims_the_released_account_and_closes_the_old_login
 
 async def test_a_deletion_does_not_end_while_the_released_account_accepts_a_login(weak: Place) -> None:
     owned, logins = await released(weak)
-    credentials = (Credential(1, owned.logins[0], Phase.CLOSING, NOW),)
+    credentials = (
+        Credential(1, owned.logins[0], Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders"),
+    )
     deleted = operation(weak, owned, recorded(logins, *credentials, current=1))
 
     waits = await deleted.run(Retire())
@@ -99,7 +101,9 @@ async def test_a_deletion_does_not_end_while_the_released_account_accepts_a_logi
 async def test_a_deletion_closes_the_account_once(weak: Place) -> None:
     owned = account()
     logins = await opened(weak, owned, *owned.logins)
-    credentials = (Credential(1, owned.logins[0], Phase.CLOSING, NOW),)
+    credentials = (
+        Credential(1, owned.logins[0], Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders"),
+    )
     deleted = operation(weak, owned, recorded(logins, *credentials, current=1))
 
     assert [await deleted.run(Retire()) for _ in range(2)] == [Effect()] * 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,9 @@ import pytest
 
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.labels import ROTATE
-from keyturn.core.state.revision import ItemValues, Revision, found_under
 from keyturn.core.value import Value
-from keyturn.kube.state_secret import state_body
 from keyturn.stores.providers.errors import Unreachable
-from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
+from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import APP, PLACE, StoreCluster
 
 if TYPE_CHECKING:
@@ -78,19 +75,6 @@ def plain(cluster: StoreCluster) -> dict[str, str]:
     return {key: base64.b64decode(data).decode() for key, data in cluster.data().items()}
 
 
-def record_beside(cluster: StoreCluster, key: str, adopted_text: str, read_text: str) -> None:
-    """Record the value of dataFrom and the adopted one of the same key, as earlier versions did."""
-    state, number = cluster.state(), cluster.state().facts.current_number
-    spread = state.current.values["dataFrom[0]"]
-    output = next(output for output, name in spread.keys.items() if name == key)
-    values = {
-        "dataFrom[0]": replace(spread, outputs={**spread.outputs, output: Value.of_text(read_text)}),
-        found_under(key): ItemValues("", {"value": Value.of_text(adopted_text)}, {"value": key}),
-    }
-    recorded = replace(state, revisions={**state.revisions, number: Revision(values)})
-    cluster.put(STATE, {**cluster.objects[STATE], "data": state_body(KEY, recorded, None, "")["data"]})
-
-
 @KEYS
 async def test_a_changed_value_of_the_store_replaces_the_adopted_one(key: str) -> None:
     cluster = await adopted({key: "old"}, **{key: "old", "theirs": "kept"})
@@ -111,25 +95,6 @@ async def test_a_value_that_differs_from_the_adopted_one_is_rolled_out(key: str)
     await cluster.settle()
 
     assert plain(cluster) == {key: "of-the-store"}
-    assert cluster.pods["api"].read == cluster.data()
-
-
-@KEYS
-@pytest.mark.parametrize(
-    "published", [pytest.param("old", id="adopted"), pytest.param("new", id="of the store")]
-)
-async def test_a_record_with_both_values_ends_with_a_restart(key: str, published: str) -> None:
-    cluster = await adopted({key: "old"}, **{key: "old"})
-    record_beside(cluster, key, adopted_text="old", read_text="new")
-    cluster.edit_target(key, Value.of_text(published).to_base64())
-    cluster.outside.keep(APP, {key: "new"})
-
-    cluster.restart()
-    await cluster.settle()
-
-    assert plain(cluster) == {key: "new"}
-    assert list(cluster.state().current.values) == ["dataFrom[0]"]
-    assert len(cluster.pods["api"].restarted_for) == 1
     assert cluster.pods["api"].read == cluster.data()
 
 

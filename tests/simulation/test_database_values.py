@@ -237,12 +237,3 @@ async def test_a_single_password_works_while_a_replica_is_silent(is_silent: bool
     await made.pass_hours(2)
     assert made.login != first
     assert made.accepts(made.login)
-
-
-async def test_an_object_without_an_account_has_the_format_of_before() -> None:
-    made = Site({"data": [PASSWORD]})
-    await made.settle()
-    document = base64.b64decode(made.objects[STATE]["data"]["state"])
-    assert b'"format":2' in document
-    assert b"credential" not in document
-    assert made.databases.server.calls == []

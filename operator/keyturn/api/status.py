@@ -56,7 +56,6 @@ class Via(StrEnum):
     ENV_FROM = "envFrom"
     VOLUME = "volume"
     PROJECTED = "projected"
-    IMAGE_PULL_SECRET = "imagePullSecret"  # noqa: S105 - of an earlier version's status; no container gets it
 
 
 class WorkloadState(StrEnum):
@@ -181,7 +180,7 @@ class CredentialStatus(Schema):
     since: datetime
     """Since when: a Proven one was accepted at this time, a Closed one refused."""
     proven_at: datetime | None = None
-    """When the server was proven to accept it; absent before, and if an earlier version did not record it."""
+    """When the server was proven to accept it; absent before."""
 
 
 class UnrevokedLeases(Schema):

@@ -116,7 +116,7 @@ class Invalid(ApiError):
 
 
 class HistoryLost(Exception):
-    """A consistent read has an earlier version than a read before, as after a restore of etcd.
+    """A consistent read has an older resourceVersion than a read before, as after a restore of etcd.
 
     Nothing that the process has cached holds, so it ends: the next start reads all objects again.
     """

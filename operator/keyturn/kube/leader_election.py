@@ -114,7 +114,7 @@ class Elector:
 
         Raises:
             LeadershipLost: The Lease was lost.
-            HistoryLost: The Lease has an earlier version than before.
+            HistoryLost: The Lease has an older resourceVersion than before.
         """
         while not self._over.is_set():
             await self.attempt()

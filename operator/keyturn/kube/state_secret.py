@@ -1,8 +1,7 @@
 """Serialisation of the state Secret: all values of a ManagedSecret, and what was handled.
 
 Users with write permission on Secrets can edit this one, so everything in it is validated. A state
-that exceeds the size of a Secret loses its oldest parts until it fits. The format is 3 if it has
-credentials of a database account, which an earlier version would drop, and 2 otherwise.
+that exceeds the size of a Secret loses its oldest parts until it fits.
 """
 
 from __future__ import annotations
@@ -51,8 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["fitted", "require_room", "state_body", "state_of", "too_large", "unreadable"]
 
 _STATE_KEY = "state"
-_FORMAT = 2
-_FORMAT_OF_CREDENTIALS = 3
+_FORMAT = 1
 _OPTIONAL = frozenset(
     {"credential", "supersedes", "abandoned", "overlap_from", "unpublished", "rotated_before", "fresh"}
 )
@@ -61,9 +59,8 @@ _COPIES = 2
 """Revisions that are always recorded with their values: the current one, and the last good one."""
 _LATEST_YEAR = 9000
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
-_ITEM = re.compile(r"[-._a-zA-Z0-9]{0,253}")
-"""Empty in a record of an earlier version, as the target is."""
-_TARGET = re.compile(r"((Cluster)?DatabaseTarget/[a-z0-9.-]{1,253})?")
+_ITEM = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_TARGET = re.compile(r"(Cluster)?DatabaseTarget/[a-z0-9.-]{1,253}")
 _SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 
@@ -97,7 +94,7 @@ def state_of(body: Body) -> State:
     """
     try:
         document = orjson.loads(base64.b64decode(body["data"][_STATE_KEY]))
-        if document["format"] in {_FORMAT, _FORMAT_OF_CREDENTIALS} and document["revisions"]:
+        if document["format"] == _FORMAT and document["revisions"]:
             return _state_from(document)
     except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
         pass  # the error would quote its input
@@ -115,11 +112,6 @@ def unreadable(name: str) -> Stalled:
 
 def _state_document(state: State) -> dict[str, Any]:
     facts = state.facts
-    credentials = [asdict(credential) for credential in facts.credentials]
-    with_credentials = {"format": _FORMAT_OF_CREDENTIALS, "credentials": credentials} if credentials else {}
-    history = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in facts.history]
-    with_history = {"history": history} if history else {}
-    with_left = {"left": [asdict(one) for one in facts.left]} if facts.left else {}
     return {
         "format": _FORMAT,
         "uid": facts.uid,
@@ -138,17 +130,14 @@ def _state_document(state: State) -> dict[str, Any]:
         "refreshed": facts.refreshed,
         "pushed": [asdict(record) for record in facts.pushed],
         "loans": [_lease_document(lease) for lease in facts.leases],
-        **with_credentials,
-        **with_left,
-        **with_history,
+        "credentials": [asdict(credential) for credential in facts.credentials],
+        "left": [asdict(one) for one in facts.left],
+        "history": [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in facts.history],
     }
 
 
 def _lease_document(lease: StoreLease) -> dict[str, Any]:
-    document = asdict(lease) | {"lasts": int(lease.lasts.total_seconds())}
-    if not lease.issuer:
-        del document["issuer"]
-    return document
+    return asdict(lease) | {"lasts": int(lease.lasts.total_seconds())}
 
 
 def _revision_document(revision: Revision) -> dict[str, Any]:
@@ -182,7 +171,7 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
     # Not asdict, which copies every key name of all revisions.
     written = {field.name: getattr(facts, field.name) for field in fields(facts)}
     for name in _OPTIONAL:
-        if written[name] is None or written[name] is False:
+        if written[name] is None or written[name] is False or written[name] == frozenset():
             del written[name]
     names = [name for name in ("changed", "previous", "fresh") if name in written]
     return written | {name: sorted(written[name]) for name in names}
@@ -205,12 +194,12 @@ def _state_from(document: dict[str, Any]) -> State:
         ),
         rollback_pause=_rollback_pause_from(document["held"]) if document["held"] else None,
         used=_number(document["used"]) if document["used"] else 0,
-        refreshed=_time_or_none(document.get("refreshed")),
-        pushed=tuple(_pushed_from(item) for item in document.get("pushed", ())),
-        leases=tuple(_lease_from(item) for item in document.get("loans", ())),
-        credentials=tuple(_credential_from(item) for item in document.get("credentials", ())),
-        left=tuple(_left_from(item) for item in document.get("left", ())),
-        history=tuple(HistoryEntry.model_validate(item) for item in document.get("history", ())),
+        refreshed=_time_or_none(document["refreshed"]),
+        pushed=tuple(_pushed_from(item) for item in document["pushed"]),
+        leases=tuple(_lease_from(item) for item in document["loans"]),
+        credentials=tuple(_credential_from(item) for item in document["credentials"]),
+        left=tuple(_left_from(item) for item in document["left"]),
+        history=tuple(HistoryEntry.model_validate(item) for item in document["history"]),
     )
     return State.of(facts, revisions)  # fails without a current revision
 
@@ -247,7 +236,7 @@ def _kept_from(document: dict[str, Any]) -> ItemValues:
         overlap=overlap,
         previous=previous,
         earlier=_decode(document.get("earlier", {})),
-        lease=_text(document.get("loan", "")),
+        lease=_text(document["loan"]),
     )
 
 
@@ -257,7 +246,7 @@ def _decode(written: dict[str, str]) -> dict[str, Value]:
 
 def _facts_from(document: dict[str, Any]) -> RevisionFacts:
     changed = _names(document["changed"])
-    fresh = _names(document["fresh"]) if "fresh" in document else None
+    fresh = _names(document.get("fresh", []))
     return RevisionFacts(
         number=_number(document["number"]),
         reason=_word(document["reason"]),
@@ -288,23 +277,21 @@ def _credential_from(document: dict[str, Any]) -> Credential:
         phase=Phase(document["phase"]),
         since=_time(document["since"]),
         tries=_tries(document["tries"]),
-        item=_item(document.get("item", "")),
-        target=_target(document.get("target", "")),
-        proven=_time_or_none(document.get("proven")),
+        item=_item(document["item"]),
+        target=_target(document["target"]),
+        proven=_time_or_none(document["proven"]),
     )
 
 
 def _pushed_from(document: dict[str, Any]) -> Pushed:
-    done, kept = bool(document["done"]), bool(document["kept"])
     return Pushed(
         place=Destination.at(_text(document["place"])).id,
         text=_text(document["text"]),
         number=_number(document["number"]),
-        done=done,
+        done=bool(document["done"]),
         deletes=bool(document["deletes"]),
-        kept=kept,
-        # An earlier version did not record it.
-        ours=bool(document.get("ours", done and not kept)),
+        kept=bool(document["kept"]),
+        ours=bool(document["ours"]),
     )
 
 
@@ -320,8 +307,8 @@ def _lease_from(document: dict[str, Any]) -> StoreLease:
         login=_text(document["login"]),
         lasts=timedelta(seconds=_number(document["lasts"])),
         ends=_time(document["ends"]),
-        is_carried=bool(document.get("is_carried")),
-        issuer=_text(document.get("issuer", "")),
+        is_carried=bool(document["is_carried"]),
+        issuer=_text(document["issuer"]),
     )
 
 
@@ -331,9 +318,8 @@ def _rollback_pause_from(document: dict[str, Any]) -> RollbackPause:
         generation=int(document["generation"]),
         at=_time(document["at"]),
         failed=bool(document["failed"]),
-        cause=_text(document.get("cause", "")),
-        # An earlier version promised a pause until the next request.
-        lasts=bool(document.get("lasts", True)),
+        cause=_text(document["cause"]),
+        lasts=bool(document["lasts"]),
     )
 
 

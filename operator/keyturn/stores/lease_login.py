@@ -29,7 +29,7 @@ __all__ = ["SessionSecret"]
 _TOKEN: Final = "token"  # noqa: S105  # a key
 _FOR: Final = "for"
 _ACCOUNT: Final = "account"
-"""UID of the ServiceAccount that logged in; absent if the credential is of another kind, or of an earlier version."""
+"""UID of the ServiceAccount that logged in; absent if the credential is of another kind."""
 _SESSION: Final = "keyturn-session-"
 
 _log = structlog.get_logger()
@@ -57,15 +57,12 @@ class SessionSecret:
         data = body.get("data") or {}
         if data.get(_FOR) != self._settings.to_base64() or _TOKEN not in data:
             return None
-        if self._account and data.get(_ACCOUNT, self._account) != self._account:
+        if self._account and data.get(_ACCOUNT) != self._account:
             return None  # of a deleted account of the same name
         try:
-            login = Value.from_base64(data[_TOKEN])
+            return Value.from_base64(data[_TOKEN])
         except ValueError:
             return None
-        if self._account and _ACCOUNT not in data:
-            await self.save(login)  # so that it is taken over from an earlier version only once
-        return login
 
     async def save(self, login: Value) -> None:
         """Replace the stored credential; a foreign Secret of that name is not changed.

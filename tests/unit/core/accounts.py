@@ -28,7 +28,15 @@ def spec(database: Mapping[str, Any] | None = None, **others: Any) -> dict[str, 
 
 def credential(number: int, phase: Phase = Phase.PROVEN, *, login: str = "", tries: int = 0) -> Credential:
     """Make a credential whose login alternates with its number."""
-    return Credential(number, login or LOGINS[number], phase, make.MADE, tries)
+    return Credential(
+        number,
+        login or LOGINS[number],
+        phase,
+        make.MADE,
+        tries,
+        item="password",
+        target="DatabaseTarget/orders",
+    )
 
 
 def superseding(number: int, **facts: Any) -> Any:

@@ -100,9 +100,10 @@ def revision(
     base: int | None = None,
     **others: Any,
 ) -> RevisionFacts:
-    """Make a revision out of the one before, on which every workload ran."""
-    base = base or (number - 1 or None)
-    return RevisionFacts(number, reason, made, frozenset(changed), base, **{"fallback": base, **others})
+    """Make a revision out of the one before, on which every workload ran; what changed was generated, or the spec."""
+    base, of_keys = base or (number - 1 or None), frozenset(changed)
+    fresh = frozenset[str]() if reason in {"Claimed", "SpecChanged", "Refreshed"} else of_keys
+    return RevisionFacts(number, reason, made, of_keys, base, **{"fallback": base, "fresh": fresh, **others})
 
 
 def state(

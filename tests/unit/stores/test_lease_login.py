@@ -130,12 +130,6 @@ async def test_the_login_of_an_account_is_not_that_of_another_of_the_same_name(
     assert await session(fake_secrets).load() == LOGIN, "it does not matter whose it is"
 
 
-async def test_the_login_that_an_earlier_version_kept_is_taken_over_once(fake_secrets: FakeSecrets) -> None:
-    await session(fake_secrets).save(LOGIN)
-    assert await session(fake_secrets, account="uid-1").load() == LOGIN
-    assert await session(fake_secrets, account="uid-2").load() is None
-
-
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.holders import PodOwner
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.kube.client import Api, Body
     from keyturn.kube.namespace_pods import NamespacePods
@@ -320,7 +321,7 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
     numbers = sorted({status.revision, *_numbers(observed, before)}, reverse=True)
     is_behind = any(not one.state.is_done for one in status.workloads)
     every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
-    credentials = _credentials(status) if before.database else ()
+    credentials = _credentials(status, before.database) if before.database else ()
     revisions = tuple(
         RevisionFacts(
             number=number,
@@ -358,11 +359,19 @@ def _kept_keys(before: Desired) -> frozenset[str]:
     return frozenset(map(previous_key, kept)) | (before.templates.keys() if before.reads_previous else set())
 
 
-def _credentials(status: ManagedSecretStatus) -> tuple[Credential, ...]:
-    known = (row for row in status.credentials or () if row.phase in set(Phase))
+def _credentials(status: ManagedSecretStatus, database: DatabaseDesired) -> tuple[Credential, ...]:
     return tuple(
-        Credential(row.revision, row.login, Phase(row.phase), row.since, proven=row.proven_at)
-        for row in known
+        Credential(
+            row.revision,
+            row.login,
+            Phase(row.phase),
+            row.since,
+            item=database.password,
+            target=database.target_name,
+            proven=row.proven_at,
+        )
+        for row in status.credentials or ()
+        if row.phase in set(Phase)
     )
 
 

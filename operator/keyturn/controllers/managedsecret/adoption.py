@@ -198,7 +198,7 @@ def is_written(state: State, desired: Desired, body: Body) -> bool:
         key in data and data[key] == value
         for facts in state.facts.revisions
         if facts.number in state.revisions
-        for name in facts.fresh or ()
+        for name in facts.fresh
         for key, value in _unguessable(state.revisions[facts.number].values[name]).items()
     )
 

@@ -288,9 +288,7 @@ class LeaseManager:
 
     def _is_of_other_settings(self, lease: StoreLease, source: Source) -> bool:
         """Whether the store names another server or engine than the one that issued a lease."""
-        return bool(lease.issuer) and lease.issuer != self._stores.lease_issuer(
-            source.ref, self._key.namespace
-        )
+        return lease.issuer != self._stores.lease_issuer(source.ref, self._key.namespace)
 
     def _acquired(self, source: Source) -> LeasedValue | None:
         held = self._unrecorded.acquired.get(source.place)
@@ -320,8 +318,7 @@ class LeaseManager:
         left = await self._stores.renew_lease(
             where.ref, self._key.namespace, where.key, _provider_lease(lease)
         )
-        issuer = lease.issuer or self._stores.lease_issuer(where.ref, self._key.namespace)
-        renewed = replace(lease, ends=asked + left, issuer=issuer) if left else None
+        renewed = replace(lease, ends=asked + left) if left else None
         return renewed if renewed and asked < renewed.due else None
 
     async def _renew_if_possible(self, lease: StoreLease) -> StoreLease | None:

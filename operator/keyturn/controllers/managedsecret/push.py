@@ -258,10 +258,7 @@ def _is_ours(content: Content, record: Pushed, state: State) -> bool:
     secret_key = Destination.secret_key_in(record.text)
     if secret_key:
         values = (data[secret_key] for data in every if secret_key in data)
-        return any(
-            properties.have_same_members(content, value) or properties.were_same_fields(content, value)
-            for value in values
-        )
+        return any(properties.have_same_members(content, value) for value in values)
     try:
         pushed = properties.parts(content)
     except StoreError:

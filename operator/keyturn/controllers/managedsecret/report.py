@@ -9,7 +9,6 @@ import structlog
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED
-from keyturn.core.legacy_status import reported_reason
 from keyturn.core.policy.checklist import reported_violations
 from keyturn.core.policy.rules import denies, joined_messages
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
@@ -328,7 +327,7 @@ def report_denied(
 ) -> None:
     """Post that the API server rejects a restart, unless the status of an earlier process has it."""
     told = observed.reported(workload)
-    if told and reported_reason(told) == error.reason:
+    if told and told.reason == error.reason:
         return
     context.events.record(observed.managed, error.reason, error.message, EventType.WARNING)
     _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)

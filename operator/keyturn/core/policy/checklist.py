@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.api.status import MOST_VIOLATIONS, PolicyStatus, PolicyViolation
 from keyturn.core.labels import ROTATE
-from keyturn.core.legacy_status import legacy_violations
 from keyturn.core.texts import few
 
 from .findings import Point, Verdict
@@ -95,7 +94,7 @@ def policy_of(violated: Iterable[Violation]) -> PolicyStatus | None:
 
 def reported_violations(status: ManagedSecretStatus) -> tuple[PolicyViolation, ...]:
     """Return the violations of a status; rules that this version does not know are left out."""
-    violations = status.policy.violations if status.policy else legacy_violations(status)
+    violations = status.policy.violations if status.policy else ()
     return tuple(violation for violation in violations if violation.rule in POINTS)
 
 

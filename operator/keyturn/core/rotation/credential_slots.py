@@ -209,22 +209,19 @@ def contradiction(observed: Observed) -> Stalled:
 
 
 def _difference(one: Credential, database: DatabaseDesired, observed: Observed) -> str | None:
-    """Return how an open credential differs from the account of the spec.
-
-    A record of an earlier version has its login only.
-    """
+    """Return how an open credential differs from the account of the spec."""
     if one.login not in database.every_login:
         return (
             f"the open login {one.login!r} is none of account {database.username!r} with strategy"
             f" {database.strategy}; write username and strategy as they were, or restore the state Secret"
             f" {state_name(observed.name)!r} if it was edited"
         )
-    if one.target not in {"", database.target_name}:
+    if one.target != database.target_name:
         return (
             f"the login {one.login!r} is open at {one.target}, and targetRef names {database.target_name};"
             " write targetRef as it was"
         )
-    if one.item not in {"", database.password}:
+    if one.item != database.password:
         return (
             f"the password of the open login {one.login!r} is the item {one.item!r}, and passwordValue names"
             f" {database.password!r}; write passwordValue: {one.item}"

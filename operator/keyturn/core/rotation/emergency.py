@@ -43,8 +43,6 @@ COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
 _UNLIMITED = 1_000_000
 _MIN_OVERLAP = timedelta(seconds=1)
-_WITHOUT_PROOF = frozenset({RevisionReason.SPEC_CHANGED, RevisionReason.REFRESHED})
-"""Reasons of revisions whose changed keys do not prove that their values were generated."""
 
 
 def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime | None] | None:
@@ -207,21 +205,21 @@ def renewed_by(
 
 def _renewal(
     emergency: Emergency, observed: Observed, desired: Desired, only: Collection[str] = ()
-) -> tuple[RevisionFacts | None, Collection[str]]:
+) -> tuple[RevisionFacts | None, frozenset[str]]:
     """Return that revision, and the items that are not later than the declaration."""
     if observed.state is None:
-        return None, ()
-    generated = _generated_keys(observed.state, desired)
-    stale = {name: keys for name, keys in generated.items() if name in only} or generated
+        return None, frozenset()
+    generated = _generated_items(observed.state, desired)
+    stale = generated.intersection(only) or generated
     if emergency.signer and not emergency.signed.isdisjoint(stale):
         return None, stale
     for revision in reversed(observed.state.revisions):
         if not _may_renew(revision, emergency, observed):
             continue
         is_signed_before = emergency.signed_from is not None and revision.made < emergency.signed_from
-        exposed = {name: stale[name] for name in stale.keys() & emergency.signed if is_signed_before}
-        stale = _without_fresh(stale, revision) | exposed
-        if not stale or (not exposed and _changed_all(revision, emergency.started, observed)):
+        exposed = stale & emergency.signed if is_signed_before else frozenset()
+        stale = (stale - revision.fresh) | exposed
+        if not stale:
             return revision, stale
     return None, stale
 
@@ -243,34 +241,20 @@ def has_only_new_values(one: RevisionFacts, started: datetime, observed: Observe
     if observed.state is None:
         return False
     found: RevisionFacts | None = one
-    stale = _generated_keys(observed.state, desired)
+    stale = _generated_items(observed.state, desired)
     while stale and found is not None:
         if found.reason == RevisionReason.CLAIMED or not _is_since(found, started, observed):
             return False
         if _is_rotated_since(found, started, observed):
             return True
-        stale = _without_fresh(stale, found)
+        stale -= found.fresh
         found = observed.state.revision(found.base)
     return True
 
 
-def _generated_keys(state: StateFacts, desired: Desired) -> dict[str, set[str]]:
-    """Return the generated items of the current revision, with their keys that no template hides."""
-    return {
-        item.name: set(state.keys[item.name].values()) - state.templates.keys()
-        for item in desired.items
-        if item.is_generated and item.name in state.names
-    }
-
-
-def _without_fresh(stale: dict[str, set[str]], one: RevisionFacts) -> dict[str, set[str]]:
-    """Return the items whose values were not generated for a revision.
-
-    A key of the Secret changes also if only its name does; an earlier version has recorded nothing but that.
-    """
-    if one.fresh is None and one.reason in _WITHOUT_PROOF:
-        return stale
-    return {name: keys for name, keys in stale.items() if not one.generated(name, keys)}
+def _generated_items(state: StateFacts, desired: Desired) -> frozenset[str]:
+    """Return the generated items that the current revision has."""
+    return state.names.intersection(item.name for item in desired.items if item.is_generated)
 
 
 def _is_rotated_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
@@ -279,11 +263,6 @@ def _is_rotated_since(one: RevisionFacts, started: datetime, observed: Observed)
     Its time may be that of another replica, whose clock is a little ahead.
     """
     return one.reason == RevisionReason.EMERGENCY and started <= one.made <= observed.now + COOL_DOWN
-
-
-def _changed_all(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
-    """Whether an earlier version has rotated for an emergency: values that it did not change cannot be changed."""
-    return one.fresh is None and _is_rotated_since(one, started, observed)
 
 
 def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadState
 from keyturn.core.backoff import backoff
-from keyturn.core.legacy_status import reported_reason
 from keyturn.core.observation.observed import Denial
 from keyturn.core.reasons import WorkloadReason
 
@@ -256,7 +255,7 @@ def _failed_before(consumer: Consumer, number: int, observed: Observed, desired:
     status = observed.reported(workload)
     if status is None or status.state is not WorkloadState.FAILED or status.revision != number:
         return None
-    is_crash = reported_reason(status) == WorkloadReason.CRASH_LOOP
+    is_crash = status.reason == WorkloadReason.CRASH_LOOP
     return status.message if is_crash and fallback_of(observed, desired) is None else None
 
 
@@ -367,7 +366,7 @@ def reported_rejection(workload: Workload, observed: Observed, desired: Desired)
     if observed.current is None or status.revision != observed.current.number:
         return None
     workload_status = observed.reported(workload)
-    reason = reported_reason(workload_status) if workload_status else None
+    reason = workload_status.reason if workload_status else None
     if workload_status is None or reason not in _DENIED:
         return None
     has_failed = workload_status.state is WorkloadState.FAILED and fallback_of(observed, desired) is None

@@ -98,12 +98,11 @@ def applied_schedule(observed: Observed) -> ScheduleStatus | None:
 def _beginning(known: ScheduleStatus | None, observed: Observed, rotated: datetime) -> dict[str, datetime]:
     """Return since when a schedule applies that the status does not have: now, unless it may be as old as the values.
 
-    A new object, or one whose status is of an earlier version of Keyturn, shows no change of its schedule. A date
-    that an earlier schedule had set is never postponed.
+    A new object shows no change of its schedule. A date that an earlier schedule had set is never postponed.
     """
     status = observed.managed.status
     planned = None if status.rotates_on_request else status.next_rotation_time
-    if known is None and (status.revision is None or status.next_rotation_time):
+    if known is None and status.revision is None:
         return {"since": to_second(rotated)}
     return {"since": to_second(observed.now)} | ({"due_before": planned} if planned else {})
 

@@ -109,9 +109,7 @@ def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts | N
     last = state.last_new_credential if state else None
     if last is None or desired.database is None or state is None or not last.abandoned or is_exhausted(state):
         return None
-    fresh = {
-        item.name for item in desired.items if item.recipe and last.generated(item.name, item.keys.values())
-    }
+    fresh = {item.name for item in desired.items if item.recipe and item.name in last.fresh}
     return Reason(
         last.reason,
         f"revision {last.number} was given up before it was published",
@@ -158,11 +156,10 @@ def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
     gone = state.names - desired.names
     if not desired.target_policy.keeps_others:
         return gone
-    written = desired.every_key
-    if not desired.target_policy.immutable:  # earlier versions kept them beside the same keys of dataFrom
-        written = written.union(*(state.keys[name].values() for name in desired.names & state.names))
     return frozenset(
-        name for name in gone if not is_found(name) or not written.isdisjoint(state.keys[name].values())
+        name
+        for name in gone
+        if not is_found(name) or not desired.every_key.isdisjoint(state.keys[name].values())
     )
 
 

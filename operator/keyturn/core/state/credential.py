@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -42,12 +42,12 @@ class Credential:
     """When its phase was recorded."""
     tries: int = 0
     """How many candidates of the same rotation the server refused before it."""
-    item: str = ""
-    """The item of data that is its password; empty in a record of an earlier version."""
-    target: str = ""
-    """Kind and name of the target whose server has it; empty in a record of an earlier version."""
+    item: str = field(kw_only=True)
+    """The item of data that is its password."""
+    target: str = field(kw_only=True)
+    """Kind and name of the target whose server has it."""
     proven: datetime | None = None
-    """When it was proven, if its phase is another one since; None in a record of an earlier version."""
+    """When it was proven, if its phase is another one since; None if no login has proven it."""
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +65,7 @@ class Credential:
 
     @property
     def proven_at(self) -> datetime | None:
-        """When a login was accepted last; None if none was, or if that is unknown."""
+        """When a login was accepted last; None if none was."""
         return self.since if self.is_proven else self.proven
 
     @property

@@ -32,7 +32,7 @@ class StoreLease:
     is_carried: bool = field(default=False, compare=False)
     """Whether a revision has had its values, so that pods may use them; it stays when those values are dropped."""
     issuer: str = ""
-    """Server and engine that issued it; empty in a record of an earlier version."""
+    """Server and engine that issued it."""
 
     @property
     def due(self) -> datetime:

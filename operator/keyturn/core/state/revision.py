@@ -166,16 +166,9 @@ class RevisionFacts:
     unpublished: datetime | None = None
     """When it was still unpublished, if an emergency has taken it over then."""
     rotated_before: datetime | None = None
-    """When values were rotated before it, if it is a rotation; None also if an earlier version recorded it."""
-    fresh: frozenset[str] | None = None
-    """Items whose values were generated for it; None if an earlier version recorded it."""
-
-    def generated(self, item: str, keys: Collection[str]) -> bool:
-        """Whether the value of an item with these keys was generated for it.
-
-        An earlier version recorded only the keys that changed.
-        """
-        return not self.changed.isdisjoint(keys) if self.fresh is None else item in self.fresh
+    """When values were rotated before it, if it is a rotation."""
+    fresh: frozenset[str] = frozenset()
+    """Items whose values were generated for it."""
 
     @property
     def overlaps(self) -> bool:
@@ -215,14 +208,8 @@ class Revision:
         return {name: kept.lease for name, kept in self.values.items() if kept.lease}
 
     def data(self) -> dict[str, Value]:
-        """Return the content of the Secret without overlap.
-
-        A template takes precedence over an item of the same key, and so does an adopted value: earlier versions
-        recorded and published it in place of the value of dataFrom.
-        """
-        items: dict[str, Value] = {}
-        for name in sorted(self.values, key=is_found):
-            items |= self.values[name].data()
+        """Return the content of the Secret without overlap; a template takes precedence over an item of its key."""
+        items = {key: value for kept in self.values.values() for key, value in kept.data().items()}
         return items | {key: rendered.value for key, rendered in self.rendered.items()}
 
     def made_here(self) -> dict[str, Value]:

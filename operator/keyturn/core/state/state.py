@@ -150,7 +150,7 @@ class RollbackPause:
     failed: bool
     """Whether a failed rollout caused it; otherwise a user requested it."""
     cause: str = ""
-    """The failed workloads with pods and reasons, for people; empty if an earlier version recorded the rollback."""
+    """The failed workloads with pods and reasons, for people; empty if a user requested the rollback."""
     lasts: bool = True
     """Whether the pause lasts until a request or change of the spec; otherwise it ends at the next scheduled date."""
 

@@ -208,9 +208,10 @@ def _columns(name: str, sheet: Sheet, largest: int) -> dict[str, bytes]:
 def _stored(name: str, data: Mapping[str, bytes]) -> StoredLog:
     entries = [_entry(row) for row in orjson.loads(_unpack(data[name]))]
     counts = orjson.loads(_unpack(data[f"{name}-forgotten"]))
-    # An earlier version writes no times.
-    times = orjson.loads(_unpack(data[f"{name}-times"])) if f"{name}-times" in data else []
-    newest = max((_number(entry.last) for _, _, entry in entries), default=0)
+    times = orjson.loads(_unpack(data[f"{name}-times"]))
+    newest = max(
+        (_number(entry.last) for _, _, entry in entries), default=0
+    )  # for times that the limit has cut
     return StoredLog(
         entries, [_count(*one) for one in zip(counts, chain(times, repeat(newest)), strict=False)]
     )

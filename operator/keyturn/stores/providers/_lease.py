@@ -23,7 +23,7 @@ class ProviderLease:
     lasts: timedelta
     """Duration of the lease, counted from the read."""
     issuer: str = ""
-    """`Provider.lease_issuer` of the settings that it was acquired with; empty in a record of an earlier version."""
+    """`Provider.lease_issuer` of the settings that it was acquired with."""
 
 
 class Keep(Protocol):

@@ -29,7 +29,6 @@ __all__ = [
     "size_of",
     "take",
     "value_of",
-    "were_same_fields",
     "written",
 ]
 
@@ -240,14 +239,6 @@ def have_same_members(found: Content, desired: Content) -> bool:
     if not isinstance(there, dict) or not isinstance(wanted, dict):
         return False
     return Value.of_text(canonical(there)) == Value.of_text(canonical(wanted))
-
-
-def were_same_fields(found: Content, desired: Content) -> bool:
-    """Whether an earlier version has pushed the desired JSON object, all of whose members it wrote as texts."""
-    try:
-        return are_same(parts(found), parts(desired))
-    except Refused:
-        return False
 
 
 async def compare_members(found: Content, desired: Content, owner: str) -> bool:

@@ -130,7 +130,7 @@ class Vault(Provider[VaultConfig]):
 
     @classmethod
     def hold_to_issuer(cls, config: VaultConfig, lease: ProviderLease) -> None:
-        if lease.issuer and _server_of(lease.issuer) != _server_of(cls.lease_issuer(config)):
+        if _server_of(lease.issuer) != _server_of(cls.lease_issuer(config)):
             raise Refused(  # Vault reports success for a lease that it does not know
                 "OtherServer",
                 "another server or namespace issued it than the store names now; revoke it there, or restore the"

@@ -342,18 +342,6 @@ async def test_what_was_asked_of_the_server_of_before_is_not_used(reader: LeaseR
     ]
 
 
-async def test_what_an_earlier_version_has_taken_is_of_the_server_that_renews_it(reader: LeaseReader) -> None:
-    await reader.take_in()
-    reader.remote.issuer = "first"
-    assert user(await reader.read()) == "user-1"
-
-    reader.now += minutes(30)
-    reader.remote.longer = HOUR
-    reading = await reader.read()
-    assert user(reading) == "user-1"
-    assert [lease.issuer for lease in reading.leases] == ["first"]
-
-
 async def test_another_server_is_not_asked_to_take_it_back(
     reader: LeaseReader, give_back: Revocation
 ) -> None:

@@ -366,8 +366,9 @@ async def test_the_value_that_was_rolled_back_is_a_change_when_the_pause_ends(wa
     values = {"api-key": kept(value="second")}, {"api-key": kept(value="first")}
     watch.spec, watch.state = BOTH | NEXT_HOUR, recorded(*values, current=1, rollback_pause=UNTIL_A_DATE)
     watch.remote.keep("prod/api", "second")
-    assert (await watch.later(timedelta(minutes=59))).changed == frozenset()
-    assert (await watch.later()).changed == {"api-key"}
+    status = READ_BEFORE | {"schedule": {"text": "every 2h, jitter 0%", "since": NOW - timedelta(days=1)}}
+    assert (await watch.later(timedelta(minutes=59), status=status)).changed == frozenset()
+    assert (await watch.later(status=status)).changed == {"api-key"}
 
 
 async def test_where_the_rolled_back_values_are_unknown_nothing_is_a_change(watch: Watch) -> None:

@@ -100,7 +100,7 @@ def test_a_request_without_a_schedule_makes_nothing_overdue(lack: str) -> None:
 @LACKS
 def test_a_window_that_a_due_rotation_waits_for_is_a_date_of_the_schedule(lack: str) -> None:
     spec, opens = {"rotation": QUARTERLY | NIGHTLY}, (DUE + DAY).replace(hour=2)
-    before = told(observed(spec, now=DUE + HOUR))
+    before = told(observed(spec, now=DUE + HOUR, status={}))
     assert (before["nextRotationTime"], before["overdue"]) == (opens, False)
 
     look = blind(before, lack, DUE + HOUR, spec=spec)

@@ -169,15 +169,8 @@ def bare(look: Observed) -> Any:
     return look.managed.status.model_copy(update={"next_rotation_time": None})
 
 
-@pytest.mark.parametrize(
-    "status",
-    [
-        pytest.param({}, id="a new object"),
-        pytest.param({"revision": 1, "nextRotationTime": NOW + DAY}, id="a status of an earlier version"),
-    ],
-)
-def test_a_schedule_that_may_be_as_old_as_the_values_is_no_change(status: dict[str, Any]) -> None:
-    found = look(status=status)
+def test_the_schedule_of_a_new_object_is_as_old_as_the_values() -> None:
+    found = look(status={})
 
     assert spread_due(found) == natural_due(found) == NOW - 30 * DAY
     applied = applied_schedule(found)

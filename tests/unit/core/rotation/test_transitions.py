@@ -101,7 +101,7 @@ LONG_AGO, LATELY = MADE - minutes(90), MADE - minutes(30)
     [
         pytest.param(True, {3: LATELY, 2: LONG_AGO}, LONG_AGO, id="before both rotations"),
         pytest.param(True, {3: LATELY}, LATELY, id="before one of them, with a spec change"),
-        pytest.param(True, {}, MADE, id="unknown to earlier versions"),
+        pytest.param(True, {}, MADE, id="spec changes only"),
         pytest.param(False, {3: LATELY, 2: LONG_AGO}, MADE, id="on request"),
     ],
 )

@@ -25,7 +25,6 @@ from keyturn.core.rotation.triggers import (
 from keyturn.core.state.revision import Validity
 from keyturn.core.state.state import RollbackPause, Triggers
 from tests.unit.core.builders import (
-    EVERYTHING,
     MADE,
     NOW,
     PASSWORD,
@@ -62,7 +61,6 @@ def joined(one: Reason, *others: str) -> Reason:
 
 FOUND = state(names=("password", "other (found)"))
 FOUND = replace(FOUND, keys={"password": {"value": "password"}, "other (found)": {"value": "other"}})
-FOUND_BESIDE = replace(FOUND, keys={"dataFrom[0]": {"other": "other"}, "other (found)": {"value": "other"}})
 TRIGGERED = reason("Triggered", "a new trigger asks for it", "password", rotates=True)
 
 
@@ -72,11 +70,6 @@ def test_what_is_as_the_spec_says_is_not_renewed() -> None:
 
 def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
     assert reason_of(observed(state=FOUND)) is None
-
-
-def test_an_immutable_secret_keeps_what_was_adopted_beside_the_same_key_of_a_store() -> None:
-    spec = {"data": [], "dataFrom": [EVERYTHING], "target": {"immutable": True}}
-    assert reason_of(observed(spec, state=FOUND_BESIDE)) is None
 
 
 @pytest.mark.parametrize(
@@ -122,11 +115,6 @@ def test_an_immutable_secret_keeps_what_was_adopted_beside_the_same_key_of_a_sto
             ),
             reason("SpecChanged", "data no longer has: other (found)", rotates=False),
             id="a template writes what was adopted",
-        ),
-        pytest.param(
-            observed({"data": [], "dataFrom": [EVERYTHING]}, state=FOUND_BESIDE),
-            reason("SpecChanged", "data no longer has: other (found)", rotates=False),
-            id="a store has what was adopted",
         ),
         pytest.param(
             observed(unfit=("password",)),

@@ -266,14 +266,6 @@ def test_what_may_be_pushed_is_what_was_made_here(read: dict[str, ItemValues], k
     assert one.made_here() == {key: value for key, value in one.data().items() if key in keys}
 
 
-@pytest.mark.parametrize("key", ["A", "z"])
-def test_an_adopted_value_beside_one_of_a_store_is_the_published_one(key: str) -> None:
-    names = sorted(["dataFrom[0]", found_under(key)])
-    values = {name: ItemValues("", {"value": Value(name.encode())}, {"value": key}) for name in names}
-
-    assert Revision(values).data() == {key: Value(found_under(key).encode())}
-
-
 def test_while_the_overlap_lasts_the_value_before_is_there_as_well() -> None:
     assert TURNED.published_data(overlapping=True) == {
         "TOKEN": Value(b"new"),

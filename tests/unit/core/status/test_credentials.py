@@ -73,7 +73,7 @@ def test_a_credential_keeps_when_it_was_proven() -> None:
     ]
 
 
-def test_what_an_earlier_version_recorded_as_closed_was_proven_at_an_unknown_time() -> None:
+def test_a_credential_that_was_closed_before_it_was_proven_has_no_such_time() -> None:
     rows = credential_status(look(state(credential(1, CLOSED))))
     assert rows is not None
     assert [row.proven_at for row in rows] == [None]

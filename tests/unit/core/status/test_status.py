@@ -483,7 +483,7 @@ def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
     [
         pytest.param("Deployment/api: not ready", "Deployment/api: not ready", id="workloads failed"),
         pytest.param("x" * 2000, "x" * 1024, id="another writer has made it long"),
-        pytest.param("", None, id="an earlier version recorded it"),
+        pytest.param("", None, id="without a cause"),
     ],
 )
 def test_the_history_has_the_cause_of_a_rollback(cause: str, message: str | None) -> None:
@@ -963,16 +963,6 @@ def test_of_a_spec_that_cannot_be_followed_compliance_is_unknown_and_violations_
     assert (found.status, found.reason) == ("Unknown", "SpecNotFollowed")
     assert before.policy
     assert after.policy == before.policy
-
-
-def test_violations_of_a_status_without_fields_stay_too_while_the_spec_cannot_be_followed() -> None:
-    told = condition("PolicyCompliant", "False", "minLength", "minLength: password is too short")
-    look = observed(spec_error=WRONG, status={"revision": 1, "conditions": [told]})
-
-    policy = status_of(look, Outcome(None, WRONG)).policy
-
-    assert policy
-    assert [(one.rule, one.item) for one in policy.violations] == [("minLength", "password")]
 
 
 @pytest.mark.parametrize(

@@ -259,21 +259,6 @@ def test_the_number_of_dropped_readers_ends_as_they_would_in_each_process(
     assert found == [20, 0]
 
 
-def test_the_number_of_an_earlier_version_ends_with_the_last_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = crowded(monkeypatch)
-    finish(before.journal.sweep(START))
-    written = before.writes()
-    del written["data"]["journal-times"], written["data"]["refused-times"]
-
-    found = []
-    for since in (at(days=3), at(days=3, seconds=1)):
-        after = Replica().reads(written)
-        finish(after.journal.sweep(since))
-        found.append(after.journal.forgotten("shop", ["auth"]))
-
-    assert found == [20, 0]
-
-
 def test_restarts_of_one_replica_do_not_increase_what_does_not_fit_into_the_record() -> None:
     one = Replica()
     flooded(one, "tenant", 400)

@@ -44,7 +44,7 @@ _STATE_PATH = "/api/v1/namespaces/shop/secrets/db-keyturn"
 
 
 def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
-    return Credential(revision, login, phase, NOW)
+    return Credential(revision, login, phase, NOW, item="password", target="DatabaseTarget/orders")
 
 
 def recorded(*credentials: Credential, current: int = 1, reason: str = "Created") -> State:

@@ -36,7 +36,7 @@ FIRST, SECOND = "first-password", "second-password"
 
 
 def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
-    return Credential(revision, login, phase, NOW)
+    return Credential(revision, login, phase, NOW, item="password", target="DatabaseTarget/orders")
 
 
 def recorded(*credentials: Credential, current: int = 1, reason: str = "Created") -> State:
@@ -746,7 +746,7 @@ async def test_a_pooler_that_accepts_a_login_of_an_account_without_a_mark_is_nam
 async def test_a_lost_password_of_an_account_without_a_mark_is_not_tried(site: Site) -> None:
     site.server.roles = claimed(app_a="lost")
     site.server.roles["app"].mark = ""
-    lost = Credential(0, "app_a", Phase.CLOSING, NOW)
+    lost = Credential(0, "app_a", Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders")
     state = recorded(replace(A, phase=Phase.CLOSING))
     state = state.with_facts(replace(state.facts, credentials=(*state.facts.credentials, lost)))
 
@@ -764,7 +764,7 @@ async def test_a_first_candidate_that_is_given_up_is_proven_refused(site: Site) 
 
 async def test_a_login_whose_password_is_lost_is_closed_at_the_server(site: Site) -> None:
     site.server.roles = claimed(app_a="lost", app_b=SECOND)
-    lost = Credential(0, "app_a", Phase.CLOSING, NOW)
+    lost = Credential(0, "app_a", Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders")
     state = recorded(credential(2, "app_b"), current=2)
     state = state.with_facts(replace(state.facts, credentials=(*state.facts.credentials, lost)))
 
@@ -944,7 +944,7 @@ async def test_a_login_whose_password_is_lost_is_retired_once_it_is_closed(
     site: Site, *, is_open: bool
 ) -> None:
     site.server.roles = released(**({"app_a": "lost"} if is_open else {}))
-    lost = Credential(0, "app_a", Phase.CLOSING, NOW)
+    lost = Credential(0, "app_a", Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders")
     state = RETIRING.with_facts(replace(RETIRING.facts, credentials=(lost,)))
 
     assert reason(await site.run(Retire(), state)) == ("StillAccepted" if is_open else "")

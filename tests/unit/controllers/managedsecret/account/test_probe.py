@@ -39,7 +39,7 @@ KEY = ObjectKey("shop", "db")
 TARGET = TargetKey("DatabaseTarget", "shop", "orders")
 SPEC = {"database": {"targetRef": {"name": "orders"}, "username": "app"}}
 PASSWORD = "first-password"  # noqa: S105
-PROVEN = Credential(1, "app_a", Phase.PROVEN, NOW)
+PROVEN = Credential(1, "app_a", Phase.PROVEN, NOW, item="password", target="DatabaseTarget/orders")
 ACCEPTED_BEFORE = {
     "revision": 1,
     "secretName": "db",
@@ -480,7 +480,7 @@ async def test_a_server_that_was_restored_is_repaired(prober: Prober) -> None:
 
 
 async def test_a_login_that_was_locked_during_an_overlap_is_locked(prober: Prober) -> None:
-    overlapping = Credential(0, "app_b", Phase.CLOSING, NOW)
+    overlapping = Credential(0, "app_b", Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders")
     prober.api.found = recorded(PROVEN, overlapping)
     prober.server.roles |= {"app_a": Role(), "app_b": Role(Value.of_text("earlier"), may_login=True)}
 

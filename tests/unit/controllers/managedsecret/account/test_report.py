@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from keyturn.core.rotation.steps import DatabaseStep
 
 KEY = ObjectKey("shop", "db")
-STATE = make.state(make.revision(credential=1), credentials=(Credential(1, "app_a", Phase.PROVEN, NOW),))
+STATE = make.state(
+    make.revision(credential=1),
+    credentials=(Credential(1, "app_a", Phase.PROVEN, NOW, item="password", target="DatabaseTarget/orders"),),
+)
 
 
 @dataclass
