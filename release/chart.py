@@ -34,8 +34,6 @@ _MANIFESTS: Mapping[str, str] = {
     "users": "base/users/aggregate.yaml",
     "class-reader": "base/users/classes.yaml",
     "tokens": "components/workload-identity/*.yaml",
-    "ui": "components/ui/*.yaml",
-    "ui-https": "components/ui-https/*.yaml",
     "classes": "classes/*.yaml",
     "monitoring": "monitoring/*.*",
     "audit": "monitoring/audit/*.yaml",

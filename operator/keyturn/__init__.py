@@ -16,7 +16,7 @@ Packages, each imports only those below it, and none of its own line
     cli           commands of `keyturn` and `kubectl keyturn`
     controllers   the process: sources of events, work queue, reconcilers
     checklist     the points of `keyturn audit`      |  installation  CRDs, and checks of a cluster
-    endpoints     HTTP servers: metrics, probes, audit webhook, dashboard
+    endpoints     HTTP servers: metrics, probes, audit webhook
     databases     database servers, and the accounts whose passwords are set there
     stores        external secret stores             |  offline       .env files, conversion of manifests
     kube          client of the API server and cache |  generators    new values

@@ -148,49 +148,9 @@ def test_tokens_can_be_for_few_accounts() -> None:
     assert [rule["resourceNames"] for rule in rules] == 2 * [["reads-vault", "reads-aws"]]
 
 
-@pytest.mark.parametrize("namespaces", [(), ("shop",)], ids=["everywhere", "in one namespace"])
-@pytest.mark.parametrize(
-    ("component", "values"),
-    [
-        ("ui", "ui.enabled=true"),
-        ("ui-https", "ui.enabled=true,ui.tlsSecret=keyturn-ui"),
-    ],
-)
-def test_the_page_is_the_component(
-    component: str, values: str, namespaces: tuple[str, ...], tmp_path: Path
-) -> None:
-    folders = (NAMESPACED if namespaces else BASE, MANIFESTS / "components" / component)
-    resources, components = ([os.path.relpath(one, tmp_path)] for one in folders)
-    body = {"kind": "Kustomization", "resources": resources, "components": components}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
-    chosen = (f"--set=namespaces={{{','.join(namespaces)}}}",) if namespaces else ()
-
-    made, desired = named(render(f"--set={values}", *chosen)), kustomized(tmp_path)
-    for objects in (made, desired):
-        ports = objects["Deployment keyturn-system/keyturn"]["spec"]["template"]["spec"]["containers"][0][
-            "ports"
-        ]
-        ports.sort(key=lambda port: port["containerPort"])
-    assert made == desired
-
-
-def test_without_network_policies_there_is_none_for_the_page() -> None:
-    values = "--set=ui.enabled=true,ui.tlsSecret=keyturn-ui,networkPolicy.enabled=false"
-
-    assert [body for body in render(values) if body["kind"] == "NetworkPolicy"] == []
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        ("ui.tlsSecret=keyturn-ui", "set ui.enabled to true"),
-        ("metrics.tokenFile=/etc/token", "set metrics.auth to true"),
-    ],
-    ids=["a certificate of no page", "a token that nobody asks for"],
-)
-def test_a_value_without_effect_is_refused(value: str, said: str) -> None:
-    with pytest.raises(Refused, match=said):
-        render(f"--set={value}")
+def test_a_value_without_effect_is_refused() -> None:
+    with pytest.raises(Refused, match=r"set metrics\.auth to true"):
+        render("--set=metrics.tokenFile=/etc/token")
 
 
 @pytest.mark.parametrize(("replicas", "shards"), [(16, 16), (2, 4), (4, 3)])
@@ -200,17 +160,6 @@ def test_each_number_of_pods_can_share_the_work(replicas: int, shards: int) -> N
 
     assert spec["replicas"] == replicas
     assert f"--shards={shards}" in spec["template"]["spec"]["containers"][0]["args"]
-
-
-def test_the_page_takes_no_volume_of_a_person(tmp_path: Path) -> None:
-    (tmp_path / "values.yaml").write_text(
-        yaml.safe_dump({name: _FULL[name] for name in ("volumes", "volumeMounts")})
-    )
-    spec = pod(f"--values={tmp_path / 'values.yaml'}", "--set=ui.enabled=true,ui.tlsSecret=web")["spec"]
-
-    assert [one["name"] for one in spec["volumes"]] == ["files", "ui"]
-    assert [one["name"] for one in spec["containers"][0]["volumeMounts"]] == ["files", "ui"]
-    assert spec["volumes"][-1]["secret"] == {"secretName": "web"}
 
 
 def test_the_audit_endpoint_is_the_component(tmp_path: Path) -> None:
@@ -889,7 +838,6 @@ def test_every_value_has_a_default() -> None:
         pytest.param("networkPolicy.apiServerPorts={0}", "minimum: got 0, want 1", id="no port either"),
         pytest.param("metrics.tlsSecret=Web_TLS", "does not match pattern", id="no name of another Secret"),
         pytest.param("metrics.tokenFile=token", "does not match pattern", id="a file from nowhere"),
-        pytest.param("ui.tlsSecret=Web_TLS", "does not match pattern", id="no name of a Secret"),
         pytest.param("stores.filesRoot=files", "does not match pattern", id="a folder from nowhere"),
     ],
 )

@@ -154,73 +154,9 @@ def rules_of(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [rule for one in objects for rule in one.get("rules") or ()]
 
 
-# The page
-
-
 def one(kind: str, objects: list[dict[str, Any]], name: str = "keyturn") -> dict[str, Any]:
     (found,) = [one for one in objects if (one["kind"], one["metadata"]["name"]) == (kind, name)]
     return found
-
-
-def page_options(objects: list[dict[str, Any]]) -> list[str]:
-    (container,) = one("Deployment", objects)["spec"]["template"]["spec"]["containers"]
-    return [option for option in container["args"] if option.startswith("--ui")]
-
-
-@pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
-def test_the_page_is_for_port_forwards_until_it_has_a_certificate(installation: Path, folder: Path) -> None:
-    objects = rendered(folder, installation, _COMPONENTS / "ui")
-
-    assert page_options(objects) == ["--ui-port=8082"]
-    open_ports = {
-        port["port"]
-        for policy in objects
-        if policy["kind"] == "NetworkPolicy"
-        for rule in policy["spec"]["ingress"]
-        for port in rule["ports"]
-    }
-    assert 8082 not in open_ports
-
-
-@pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
-def test_the_page_can_be_reached_by_https_all_the_way(installation: Path, folder: Path) -> None:
-    objects = rendered(folder, installation, _COMPONENTS / "ui-https")
-    pod = one("Deployment", objects)["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    (port,) = one("Service", objects, "keyturn-ui")["spec"]["ports"]
-    (rule,) = one("NetworkPolicy", objects, "keyturn-ui")["spec"]["ingress"]
-
-    known = {option for parameter in run_command.params for option in parameter.opts}
-    options = dict(option.split("=", 1) for option in page_options(objects))
-    assert options.keys() <= known
-    assert {"name": port["targetPort"], "containerPort": int(options["--ui-port"])} in container["ports"]
-    assert rule == {"ports": [{"port": int(options["--ui-port"])}]}
-    (mount,) = container["volumeMounts"]
-    assert {options[name].rpartition("/")[0] for name in ("--ui-cert", "--ui-key")} == {mount["mountPath"]}
-    assert pod["volumes"] == [{"name": mount["name"], "secret": {"secretName": "keyturn-ui"}}]
-
-
-def test_components_keep_what_others_have_mounted(folder: Path) -> None:
-    parts = [_COMPONENTS / "ui-https", MANIFESTS / "monitoring" / "audit"]
-    for order in (parts, parts[::-1]):
-        pod = one("Deployment", rendered(folder, BASE, *order))["spec"]["template"]["spec"]
-        mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
-
-        assert mounted == {volume["name"] for volume in pod["volumes"]} == {"audit", "ui"}
-
-
-def test_the_page_brings_the_right_to_ask_and_no_other(folder: Path) -> None:
-    before, after = (
-        shipped(),
-        rendered(folder, BASE, _COMPONENTS / "ui"),
-    )
-    roles = [one for one in after if one["kind"].endswith("Role") and one not in before]
-
-    assert [(role["kind"], role["metadata"]["name"]) for role in roles] == [("ClusterRole", "keyturn-ui")]
-    assert [(rule["resources"], rule["verbs"]) for rule in roles[0]["rules"]] == [
-        (["tokenreviews"], ["create"]),
-        (["subjectaccessreviews"], ["create"]),
-    ]
 
 
 # Metrics for who logs in
@@ -261,14 +197,14 @@ def test_metrics_ask_for_a_login_with_the_component(
 
 
 def test_the_certificate_of_the_metrics_is_mounted(folder: Path) -> None:
-    parts = [_COMPONENTS / "metrics-https", _COMPONENTS / "ui-https", MANIFESTS / "monitoring" / "audit"]
+    parts = [_COMPONENTS / "metrics-https", MANIFESTS / "monitoring" / "audit"]
     for order in (parts, parts[::-1]):
         pod = one("Deployment", rendered(folder, BASE, *order))["spec"]["template"]["spec"]
         mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
         volumes = {one["name"]: one["secret"]["secretName"] for one in pod["volumes"]}
 
         assert mounts["metrics"] == "/etc/keyturn/metrics"
-        assert volumes == {"metrics": "keyturn-metrics", "ui": "keyturn-ui", "audit": "keyturn-audit"}
+        assert volumes == {"metrics": "keyturn-metrics", "audit": "keyturn-audit"}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ _INSTALLED = (
     "/api/v1/namespaces",
 )
 _COMPONENTS = (
-    *("components/workload-identity", "components/ui-https", "components/encryption-proof"),
+    *("components/workload-identity", "components/encryption-proof"),
     "monitoring/audit",
 )
 _MANAGED = {
@@ -187,7 +187,7 @@ def test_no_right_of_any_component_stays_when_it_is_uninstalled(kubectl: Kubectl
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
     checkout.run("kubectl apply -k deploy")
     named = {name.rpartition("/")[2] for name in left(kubectl)}
-    assert {"keyturn-tokens", "keyturn-ui", "keyturn-encryption-proof", "keyturn-view"} <= named
+    assert {"keyturn-tokens", "keyturn-encryption-proof", "keyturn-view"} <= named
 
     checkout.walk("uninstall", "2. Remove the operator", block=1)
 

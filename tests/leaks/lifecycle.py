@@ -12,6 +12,7 @@ from tests.faults.apiserver import MANAGED
 from tests.faults.namespace import NAME, managed_secret
 from tests.leaks.leak_gate import generated
 from tests.leaks.store_lifecycle import StoreLifecycle
+from tests.support.web_ui import web_ui
 
 if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
@@ -260,6 +261,7 @@ class Lifecycle:
             "the operator's metrics": self.operator.get("/metrics")[1].encode(),
             "the operator's command line": (process / "cmdline").read_bytes(),
             "the operator's environment": _environment(process),
+            "the pages of keyturn ui": self._pages(),
             **self._objects(),
         }
         self.operator.stop()
@@ -267,6 +269,15 @@ class Lifecycle:
         self.places["the audit log"] = b"".join(
             file.read_bytes() for file in self.cluster.plane.audit_log.parent.glob("*audit*")
         )
+
+    def _pages(self) -> bytes:
+        """Open every page about what happened, with all rights."""
+        namespace, path = self.space.namespace, f"{MANAGED}/namespaces/{self.space.namespace}/managedsecrets"
+        names = [one["metadata"]["name"] for one in self.cluster.items(path)]
+        pages = ["", "/connections", *(f"/secrets/{namespace}/{name}" for name in names)]
+        folder = self.operator.log.parent
+        with web_ui(self.cluster.plane.kubeconfig, folder, f"--namespace={namespace}", "--no-browser") as ui:
+            return b"".join(map(ui.get, pages))
 
     def _objects(self) -> dict[str, bytes]:
         """Read each kind that can be listed, Secrets aside, as the API server has it."""

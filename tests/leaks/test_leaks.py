@@ -29,6 +29,7 @@ _OURS = (
     "the operator's metrics",
     "the operator's command line",
     "the operator's environment",
+    "the pages of keyturn ui",
 )
 # A review asks what the caller itself may; it has no namespace and is not stored.
 _FOR_ALL = {

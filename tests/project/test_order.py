@@ -104,7 +104,7 @@ def scope(file: str) -> str:
     return order.ByFolder._split_scope(cast("order.ByFolder", None), f"{file}::test_it")
 
 
-@pytest.mark.parametrize("folder", ["cluster/dashboard", "databases", "image", "install", "install/checks"])
+@pytest.mark.parametrize("folder", ["cluster/ui", "databases", "image", "install", "install/checks"])
 def test_a_folder_whose_files_share_servers_is_given_to_one_process(folder: str) -> None:
     files = sorted((_ROOT / "tests" / folder).glob("test_*.py"))
 
@@ -113,9 +113,9 @@ def test_a_folder_whose_files_share_servers_is_given_to_one_process(folder: str)
 
 
 def test_a_folder_that_one_process_takes_stays_whole() -> None:
-    together = [of(f"cluster/dashboard/test_{name}", "scene") for name in "ab"]
+    together = [of(f"cluster/ui/test_{name}", "scene") for name in "ab"]
 
     files = ordered(*together, *(of(f"unit/core/test_{number}") for number in range(4)))
 
-    place = files.index("tests/cluster/dashboard/test_a.py")
-    assert files[place + 1] == "tests/cluster/dashboard/test_b.py"
+    place = files.index("tests/cluster/ui/test_a.py")
+    assert files[place + 1] == "tests/cluster/ui/test_b.py"

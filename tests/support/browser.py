@@ -19,7 +19,7 @@ from sandbox.harness import eventually
 from tests.support.chromium import chromium
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Page", "browser", "end"]
 
@@ -47,6 +47,8 @@ class Page:
     """Every URL that was asked for."""
     complaints: list[str] = field(default_factory=list)
     """What the console says: errors, and what a policy forbade."""
+    on_load: Callable[[], object] = lambda: None
+    """Called after each page."""
     _number: int = 0
     _loads: int = 0
 
@@ -63,18 +65,6 @@ class Page:
         with self._loading():
             failed = self.call("Page.navigate", url=url).get("errorText")
             assert not failed, f"{url}: {failed}"
-
-    def type(self, selector: str, text: str) -> None:
-        """Put text into a field, as a keyboard does."""
-        self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
-        self.call("Input.insertText", text=text)
-
-    def submit(self) -> None:
-        """Press Enter in the field that has the focus, and wait for what comes."""
-        with self._loading():
-            key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
-            self.call("Input.dispatchKeyEvent", type="keyDown", **key)
-            self.call("Input.dispatchKeyEvent", type="keyUp", **key)
 
     def follow(self, selector: str) -> None:
         """Click on what leads to another page, and wait for that."""
@@ -99,9 +89,6 @@ class Page:
     def path(self) -> str:
         return str(self.evaluate("location.pathname"))
 
-    def cookies(self) -> list[dict[str, Any]]:
-        return cast("list[dict[str, Any]]", self.call("Network.getCookies")["cookies"])
-
     def look(self, *, width: int = 1200, height: int = 800, theme: str = "light") -> None:
         """Have a screen of this size, light or dark."""
         self.call(
@@ -125,6 +112,7 @@ class Page:
         while self._loads == before:
             assert time.monotonic() < deadline, "no page was loaded"
             self._next()
+        self.on_load()
 
     def _next(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self._socket.recv())

@@ -25,7 +25,7 @@ _LONG = (
     *("faults", "databases", "e2e", "sandbox", "release", "benchmarks", "demo"),
     *("leaks", "project", "install", "install/checks", "image"),
 )
-_TOGETHER = ("install", "install/checks", "image", "databases", "cluster/dashboard", _TROUBLED)
+_TOGETHER = ("install", "install/checks", "image", "databases", "cluster/ui", _TROUBLED)
 """Folders that one process can take as a whole: each process would start their control planes, or servers, again."""
 _SHARED = {
     f"tests/e2e/test_{name}.py": "tests/e2e/test_operator.py" for name in ("readme", "rollouts", "size")
@@ -48,7 +48,7 @@ With other long files they would start it, and its operator, to idle until then.
 """
 _DEEP = ("cluster", "install", "unit")
 """Folders whose folders are sorted each for itself."""
-_PLANES = {"cluster", "plane", "dashboard", "troubled"}
+_PLANES = {"cluster", "plane", "desk", "troubled"}
 """Fixtures that bring a control plane with them."""
 
 

@@ -63,15 +63,6 @@ app.kubernetes.io/name: keyturn
 {{- range .Values.stores.clusterCIDRs }}
 - {{ printf "--cluster-cidr=%s" . | quote }}
 {{- end }}
-{{- if .Values.ui.enabled }}
-- --ui-port=8082
-{{- if include "keyturn.https" . }}
-- --ui-cert=/etc/keyturn/ui/tls.crt
-- --ui-key=/etc/keyturn/ui/tls.key
-{{- end }}
-{{- else if .Values.ui.tlsSecret }}
-{{- fail "ui.tlsSecret has no effect without the web UI: set ui.enabled to true, or leave ui.tlsSecret empty" }}
-{{- end }}
 {{- if .Values.audit.enabled }}
 - --audit-port=8443
 - --audit-cert=/etc/keyturn/audit/tls.crt
@@ -119,11 +110,6 @@ app.kubernetes.io/name: keyturn
 {{- range .Values.extraArgs }}
 - {{ . | quote }}
 {{- end }}
-{{- end }}
-
-{{/* Whether the page is served by https: a word, or nothing. */}}
-{{- define "keyturn.https" -}}
-{{- if and .Values.ui.enabled .Values.ui.tlsSecret }}yes{{ end }}
 {{- end }}
 
 {{/* What Prometheus needs to read metrics that are for who logs in, or that come by https. */}}

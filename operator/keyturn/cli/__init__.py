@@ -3,7 +3,7 @@
 `commands` declares every command with its options; what a command needs is imported when it runs, so that help and
 completion answer at once.
 
-Packages: run, plan, audit, emergency, check, version. Each has `command` with the click command and
+Packages: run, plan, audit, emergency, ui, check, version. Each has `command` with the click command and
 modules that do the work.
 
 Modules

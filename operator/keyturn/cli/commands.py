@@ -32,6 +32,7 @@ from .printing import output_failure
 from .render import render_command
 from .run.command import crds_command, run_command
 from .run_with import run_with_command
+from .ui.command import ui_command
 from .version.command import version_command
 from .view_commands import history_command, plan_command, status_command
 
@@ -39,7 +40,18 @@ __all__ = ["GROUPS", "kubectl_completion", "kubectl_plugin", "main"]
 
 GROUPS = {
     "Secrets in a cluster": (
-        *("status", "plan", "history", "rotate", "refresh", "rollback", "suspend", "resume", "emergency"),
+        *(
+            "status",
+            "plan",
+            "history",
+            "rotate",
+            "refresh",
+            "rollback",
+            "suspend",
+            "resume",
+            "emergency",
+            "ui",
+        ),
     ),
     "Operator and installation": ("check", "version", "crds", "run"),
     "Audit and backup": ("audit", "backup", "restore"),
@@ -124,6 +136,7 @@ for _command in (
     run_with_command,
     convert_command,
     emergency_group,
+    ui_command,
     audit_command,
     backup_command,
     restore_command,

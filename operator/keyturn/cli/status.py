@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     from .selection import Failure
 
 __all__ = [
+    "Leadership",
     "Shown",
     "StatusRow",
     "cells_of",
     "describe_none",
     "document",
     "header_of",
+    "leadership",
     "rows_of",
     "show",
 ]
@@ -146,7 +148,7 @@ def _set_at(one: FoundManagedSecret, *path: str) -> datetime | None:
     return max(times, default=None)
 
 
-async def _leadership(cluster: Cluster) -> Leadership:
+async def leadership(cluster: Cluster) -> Leadership:
     """Read whether a replica leads."""
     namespace = config.own_namespace()
     try:
@@ -166,7 +168,7 @@ async def _leadership(cluster: Cluster) -> Leadership:
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
     """Print one object with its workloads, or a line for each of several; return the result."""
-    (found, failures), leader = await asyncio.gather(_find(cluster, selection), _leadership(cluster))
+    (found, failures), leader = await asyncio.gather(_find(cluster, selection), leadership(cluster))
     rows = rows_of(found, cluster.now(), lives=leader.lives)
     none = "" if rows or failures else await describe_none(cluster, selection)
     if output is Output.NAME:

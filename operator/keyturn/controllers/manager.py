@@ -21,7 +21,6 @@ from keyturn.core.keys import EmergencyKey, ProbeKey, StoreKey, TargetKey
 from keyturn.core.observation.health import HealthEvents
 from keyturn.endpoints import server
 from keyturn.endpoints.audit_server import AuditServer
-from keyturn.endpoints.dashboard_server import DashboardServer
 from keyturn.endpoints.metrics_server import MetricsServer
 from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
@@ -57,7 +56,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.endpoints.audit import AuditSettings
-    from keyturn.endpoints.dashboard import DashboardSettings
     from keyturn.kube.connection import Connection
     from keyturn.kube.shard_election import Election
 
@@ -92,8 +90,6 @@ class Options:
     """Addresses that stores and databases may use."""
     audit: AuditSettings | None = None
     """Settings of the audit webhook; None to run without it."""
-    ui: DashboardSettings | None = None
-    """Settings of the dashboard; None to run without it."""
     source_kind: SourceKind = SourceKind.WATCH
     """How changes of Secrets are observed: by a watch or by polling."""
     proves_encryption: bool = False
@@ -105,7 +101,6 @@ class Options:
     def place(self) -> Place:
         """Return namespace, watched namespaces and features, which decide about permissions."""
         chosen = {
-            Feature.UI: self.ui,
             Feature.AUDIT: self.audit,
             Feature.METRICS_AUTH: self.exposure.asks_login,
             Feature.ENCRYPTION_PROOF: self.proves_encryption,
@@ -153,7 +148,6 @@ class Manager:
         self.audit = AuditServer(options.audit, for_lease, place.own, cache, now, evidence)
         context.readership = self.audit.readership
         self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
-        self.dashboard = DashboardServer(options.ui, api, cache, now, self.election, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.cache_sync = CacheSync(self.context, self.handlers, self.secrets, self.liveness)
         lists = self.cache_sync.sweep, self.secrets.fresh
@@ -201,12 +195,11 @@ class Manager:
         async with (
             self.metrics_server.listening(site) as ports,
             self.audit.listening() as audit_port,
-            self.dashboard.listening() as ui_port,
             contextlib.aclosing(self.context.stores),
             contextlib.aclosing(self.context.databases),
             asyncio.TaskGroup() as group,
         ):
-            _log.info("started", version=build.version(), **ports, **audit_port, **ui_port)
+            _log.info("started", version=build.version(), **ports, **audit_port)
             work = group.create_task(self._work())
             parts = [
                 group.create_task(part)
@@ -219,7 +212,6 @@ class Manager:
                     self.cluster_checks.run(),
                     self.audit.watch(self.cache_sync.is_primed),
                     self.audit.keep(),
-                    self.dashboard.keep(),
                     self.metrics_server.keep(),
                     self.checklist_monitor.run(),
                 )

@@ -7,8 +7,7 @@ import os
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
@@ -19,16 +18,14 @@ from .connection_limits import ConnectionLimiter, PortLimits
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
     from .scrape_authorization import Scrapers
 
 __all__ = [
-    "Addresses",
     "CannotListen",
     "Exposure",
-    "OnPrepare",
     "PortLimits",
     "Ports",
     "Site",
@@ -36,24 +33,12 @@ __all__ = [
     "serve",
 ]
 
-OnPrepare: TypeAlias = "Callable[[web.Request, web.StreamResponse], Awaitable[None]]"
-"""Called for each response before it is sent."""
-
-
 _LARGEST_BODY = 1024
 _LIMITS = PortLimits()
 
 
 class CannotListen(Exception):  # noqa: N818  # it says what happened
     """A port cannot be opened; the message has port and cause."""
-
-
-class Addresses(Enum):
-    """Addresses of a listener."""
-
-    ALL = ""
-    LOOPBACK = "127.0.0.1"
-    """Reachable within the pod only, which includes `kubectl port-forward`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +123,6 @@ async def listen(
     *,
     tls: ssl.SSLContext | None = None,
     largest: int = _LARGEST_BODY,
-    addresses: Addresses = Addresses.ALL,
-    on_prepare: OnPrepare | None = None,
     limits: PortLimits = _LIMITS,
 ) -> AsyncIterator[int]:
     """Serve one port until the block ends; yield the port.
@@ -150,13 +133,11 @@ async def listen(
     door = ConnectionLimiter(limits)
     app = web.Application(client_max_size=largest, middlewares=[door.watch])
     app.add_routes(routes)
-    if on_prepare:
-        app.on_response_prepare.append(on_prepare)
     # aiohttp's keep-alive timeout counts from the start of the connection.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, keepalive_timeout=limits.silence)
     await runner.setup()
     try:
-        listener = _bind(port, purpose, addresses)
+        listener = _bind(port, purpose)
         async with door.open(listener, _server_of(runner), tls):
             yield listener.getsockname()[1]
     finally:
@@ -169,12 +150,12 @@ def _server_of(runner: web.AppRunner) -> web.Server:
     return runner.server
 
 
-def _bind(port: int, purpose: str, addresses: Addresses) -> socket.socket:
-    """Bind a port; `ALL` binds IPv4 and IPv6 if available: probes may use either."""
+def _bind(port: int, purpose: str) -> socket.socket:
+    """Bind a port of IPv4 and IPv6 if available: probes may use either."""
     try:
-        if addresses is Addresses.ALL and socket.has_dualstack_ipv6():
+        if socket.has_dualstack_ipv6():
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        return socket.create_server((addresses.value, port))
+        return socket.create_server(("", port))
     except OSError as error:
         why = os.strerror(error.errno or 0).lower()
         raise CannotListen(f"cannot listen on port {port} for {purpose}: {why}") from error

@@ -33,7 +33,7 @@ class ServerTls:
     certificate: Path
     key: Path
     name: str
-    """The server that it is for, and the prefix of its options: `ui`, `metrics`."""
+    """The server that it is for, and the prefix of its options, such as `metrics`."""
     context: ssl.SSLContext = field(init=False, default_factory=server_context)
     _files: RenewedFiles = field(init=False)
 

@@ -135,7 +135,7 @@ SECRET_ACCESS_UNUSUAL = _counter(
 )
 AUTHENTICATION_FAILURES = _counter(
     "authentication_failures",
-    "Failed logins: of the operator at the API server, and of clients at metrics, audit endpoint and web UI.",
+    "Failed logins: of the operator at the API server, and of clients at metrics and audit endpoint.",
     ("source",),
 )
 AUDIT_BATCHES = _counter("audit_batches", "Batches sent to the audit endpoint.", ("code",))

@@ -187,7 +187,6 @@ def _place(deployed: Deployed | None, namespace: str) -> Place:
     arguments = [one for one in deployed.args if one != "run"]
     said = run_command.make_context("run", arguments, resilient_parsing=True).params
     chosen = {
-        Feature.UI: said.get("ui_port"),
         Feature.AUDIT: said.get("audit_port"),
         Feature.METRICS_AUTH: said.get("metrics_auth"),
         Feature.ENCRYPTION_PROOF: said.get("prove_encryption"),

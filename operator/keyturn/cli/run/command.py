@@ -16,7 +16,6 @@ from keyturn.core.shards import MAX_SHARDS
 
 from .audit_options import audit_endpoint
 from .contacts import Contacts
-from .dashboard_options import page_for_people
 from .metrics_options import metrics_endpoint
 from .restart_options import restart_budget
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from keyturn.controllers.managedsecret.restart_budget import RestartLimits
     from keyturn.controllers.manager import Options
     from keyturn.endpoints.audit import AuditSettings
-    from keyturn.endpoints.dashboard import DashboardSettings
     from keyturn.endpoints.server import Exposure
     from keyturn.runtime.reach import Reach
 
@@ -83,7 +81,6 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     help="Deny stores and database targets this range of public addresses of pods, services or nodes; repeatable.",
 )
 @audit_endpoint
-@page_for_people
 @click.option(
     "--contacts",
     type=Contacts(),
@@ -125,7 +122,6 @@ def run_command(
     log_format: str | None,
     verbose: bool,  # noqa: FBT001
     audit: AuditSettings | None,
-    ui: DashboardSettings | None,
     exposure: Exposure,
     restarts: RestartLimits,
 ) -> None:
@@ -144,7 +140,6 @@ def run_command(
         restarts=restarts,
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,
-        ui=ui,
         source_kind=SourceKind(secrets),
         proves_encryption=prove_encryption,
         contacts=contacts or {},

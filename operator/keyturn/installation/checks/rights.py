@@ -51,7 +51,6 @@ class RightScope(enum.Enum):
 class Feature(enum.Enum):
     """Optional features."""
 
-    UI = "ui"
     AUDIT = "audit"
     METRICS_AUTH = "metrics-auth"
     ENCRYPTION_PROOF = "encryption-proof"
@@ -108,16 +107,11 @@ OF_SHARDS: Final = tuple(
     for shard in range(MAX_SHARDS)
 )
 """Further permissions of an operator with several shards: one for each."""
-_UI = "manifests/components/ui/rbac.yaml"
 _AUDIT = "manifests/monitoring/audit/rbac.yaml"
 _METRICS = "manifests/components/metrics-auth/rbac.yaml"
 _PROOF = "manifests/components/encryption-proof/metrics.yaml"
 
 FEATURES: Final = {
-    Feature.UI: (
-        Need(_UI, RightScope.CLUSTER, "create", "authentication.k8s.io", "tokenreviews"),
-        Need(_UI, RightScope.CLUSTER, "create", "authorization.k8s.io", "subjectaccessreviews"),
-    ),
     Feature.AUDIT: (
         Need(_AUDIT, RightScope.OWN, "create", "", "secrets"),
         Need(_AUDIT, RightScope.OWN, "get update", "", "secrets", "keyturn-access"),

@@ -24,7 +24,7 @@ from keyturn.core.reasons import ErrorReason
 from .parsing import places_of, without
 
 if TYPE_CHECKING:
-    from collections.abc import KeysView, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from keyturn.core.keys import ObjectKey
@@ -117,10 +117,6 @@ class EmergencyCache:
         found = self._of_namespace.get(key.namespace, {}).get(key.name)
         return found.flaw if isinstance(found, Declared) else found
 
-    def namespaces(self) -> KeysView[str]:
-        """Return the namespaces with emergencies."""
-        return self._of_namespace.keys()
-
     def known(self) -> list[EmergencyKey]:
         """Return all keys; metrics call this from another thread."""
         return [
@@ -146,11 +142,6 @@ class EmergencyCache:
             if isinstance(one, Declared) and one.scope.concerns(key.name, labels):
                 return started
         return None
-
-    def of_namespace(self, namespace: str) -> list[EmergencyKey]:
-        """Return all keys of a namespace, sorted, handled or not; the Web UI calls this from another thread."""
-        names = list(self._of_namespace.get(namespace, ()))
-        return [EmergencyKey(namespace, name) for name in sorted(names)]
 
     def followed(self, namespace: str) -> list[EmergencyKey]:
         """Return the keys of a namespace that are handled, sorted."""

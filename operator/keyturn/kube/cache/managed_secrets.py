@@ -169,7 +169,7 @@ def _light(body: Mapping[str, Any]) -> bytes:
 
 
 def _brief(status: Any) -> dict[str, Any]:
-    """Return what metrics and the list of the Web UI need of a large status; less if that is large too."""
+    """Return what metrics need of a large status; less if that is large too."""
     if not isinstance(status, dict):
         return {}
     brief = {name: _shortened(part, 0 if name in _COUNTED else _MAX_TEXT) for name, part in status.items()}
