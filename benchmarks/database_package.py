@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 _REST = (
-    "keyturn.checklist.evidence",
+    "keyturn.checklist.monitor",
     "keyturn.kube.cache.cache",
     "keyturn.kube.events",
     "keyturn.stores",

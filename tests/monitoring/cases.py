@@ -314,7 +314,7 @@ _OPERATOR = (
     ),
 )
 
-_AT_REST = {"report": "cluster", "point": "at-rest"}
+_AT_REST = {"point": "at-rest"}
 
 _CHECKLIST = (
     Case(
@@ -323,15 +323,6 @@ _CHECKLIST = (
         | of_process("checklist", "1x5 0x80 1x60", **_AT_REST, verdict="Pass"),
         *(65, 66, 87),
         _WARNING | _AT_REST,
-    ),
-    # In steps of two hours; somebody looks again on the 40th day.
-    Case(
-        "KeyturnChecklistOutdated",
-        of_process("checklist_timestamp_seconds", f"0x479 {40 * 86400}x100", **_AT_REST),
-        *(35 * 1440, 36 * 1440, 40 * 1440),
-        _WARNING | _AT_REST,
-        value="36d 0h 0m 0s",
-        step=120,
     ),
 )
 
@@ -366,19 +357,6 @@ _ACCESS = (
     ),
 )
 
-_SILENT = (
-    Case(
-        "KeyturnAccessLogSilent",
-        of_process(
-            "checklist_timestamp_seconds", "0+60x10 600x40 3060+60x60", report="operator", point="access-log"
-        )
-        | of_process("checklist_timestamp_seconds", "0x120", "2", report="operator", point="access-log"),
-        *(35, 36, 52),
-        _WARNING | _REPLICAS,
-        value="26m 0s",
-    ),
-)
-
 _EMERGENCIES = (
     Case(
         "KeyturnEmergencyDeadlineNear",
@@ -395,4 +373,4 @@ _EMERGENCIES = (
     ),
 )
 
-CASES = (*_SECRETS, *_EMERGENCIES, *_STORES, *_OPERATOR, *_CHECKLIST, *_ACCESS, *_SILENT)
+CASES = (*_SECRETS, *_EMERGENCIES, *_STORES, *_OPERATOR, *_CHECKLIST, *_ACCESS)

@@ -174,23 +174,12 @@ QUIET = (
     Quiet(
         "KeyturnChecklistFailed",
         "what another alert tells of: single secrets break a rule",
-        of_process("checklist", "1x200", report="operator", point="strength", verdict="Fail"),
+        of_process("checklist", "1x200", point="strength", verdict="Fail"),
     ),
     Quiet(
         "KeyturnChecklistFailed",
         "a point that nobody can prove",
-        of_process("checklist", "1x200", report="cluster", point="recovery", verdict="Unknown"),
-    ),
-    Quiet(
-        "KeyturnChecklistOutdated",
-        "a drill of last month",
-        of_process("checklist_timestamp_seconds", "-2592000x200", report="cluster", point="recovery"),
-    ),
-    Quiet(
-        "KeyturnAccessLogSilent",
-        "a replica that gets no events, beside one that does",
-        of_process("checklist_timestamp_seconds", "0x200", report="operator", point="access-log")
-        | of_process("checklist_timestamp_seconds", "0+60x200", "2", report="operator", point="access-log"),
+        of_process("checklist", "1x200", point="at-rest", verdict="Unknown"),
     ),
     Quiet(
         "KeyturnApiForbidden",

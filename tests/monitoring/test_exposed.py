@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from keyturn.checklist.report_configmap import OPERATOR
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
@@ -86,10 +85,7 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
     metrics.SECRET_ACCESS_REFUSED.labels("get", "user")
     metrics.AUDIT_BATCHES.labels("200")
     # Only who audits a cluster, or sends its audit events, brings these about.
-    looked = [
-        ChecklistFacts(report, Point.AT_REST, Verdict.FAIL, datetime.now(UTC))
-        for report in ("cluster", OPERATOR)
-    ]
+    looked = [ChecklistFacts(Point.AT_REST, verdict) for verdict in Verdict]
     # Only a database brings these about; the tests of databases have one.
     metrics.DATABASE_OPERATIONS.labels("postgresql", "bring", "OK")
     metrics.DATABASE_OPERATION_SECONDS.labels("postgresql", "bring")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from keyturn.checklist.evidence import ClusterEvidence
+from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.controllers.object_metrics import facts
 from keyturn.core.labels import ROTATE
 from keyturn.endpoints.exposition import ObjectFacts

@@ -1,15 +1,17 @@
-"""The checklist of eight points of `keyturn audit`: one module per point in `points` and `repository`.
+"""The checklist of eight points of `keyturn audit`.
 
 Modules
-    points                                     points that need a cluster: strength, environments, at_rest,
-                                               access_log, schedule, recovery, revocation
-    repository                                 the point source_control
-    cluster                                    runs the points, and explains what cannot be read
-    facts, fingerprints, condition, operator   what a point reads: each thing once, values as keyed digests
-    unscheduled, strength_estimate, guesses    judgements that the operator shares
-    backup                                     age files with the state Secrets of a namespace, restore, drill
-    html, sarif, publishing, report_configmap  formats of a report
-    evidence, monitor, probe                   proofs that the running operator collects
+    cluster           runs the points that need a cluster, with point 5 (access log) and 7 (recovery)
+    values            points 1 (strength) and 3 (environments)
+    api_server        point 4 (at rest), and what metrics say about point 5
+    schedule          point 6, and the document of the rotation schedule
+    revocation        point 8
+    repository        the point source_control
+    facts             what a point reads, each thing once, and why something cannot be read
+    strength_estimate which values are certainly weak; the operator uses it too
+    monitor           evidence that the running operator collects
+    backup            age files with the state Secrets of a namespace, restore, drill
+    sarif             a report for code hosts
 
 Imports: `endpoints`, `offline`, `kube`, `generators`, `runtime`, `core`, `api`.
 """

@@ -4,42 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.labels import UNREADABLE_TYPES
+from keyturn.core.policy.checklist import POINTS, reported_violations
+from keyturn.core.policy.findings import Finding, Verdict
 from keyturn.core.spec.desired import resolve_spec, secret_of
 from keyturn.core.status.summary import condition
+from keyturn.core.value import Value
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.managed_secrets import WHOLE
-from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.secret_informer import meta_of
-from keyturn.runtime.clock import loop_time
 
-from .fingerprints import Held, held_in
+from .strength_estimate import is_public, is_weak
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
+    from keyturn.core.policy.findings import Point
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.client import Api, Body
-    from keyturn.kube.namespace_pods import PodList
-    from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["Declared", "Facts"]
+__all__ = ["Declared", "Facts", "Held", "find_or_explain", "held_in", "reported"]
 
 _PAGE_SIZE = 50
 """Secrets per page: each can have 1 MiB."""
+_LEFT_OUT: Final = frozenset({*UNREADABLE_TYPES, "helm.sh/release.v1", "bootstrap.kubernetes.io/token"})
+"""Types that Kubernetes, Helm or Vault generates, and state Secrets, whose values are judged in the target."""
+_WITHOUT_LOGIN: Final = re.compile(rb"\s*[a-z][a-z0-9+.-]*://[^@]*", re.IGNORECASE)
+_MIN_COMPARED_LENGTH: Final = 8
+_METRICS: Final = "/metrics"
 
 _Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One key of a Secret: what the points need of its value, which is dropped."""
+
+    namespace: str
+    secret: str
+    key: str
+    owner: str
+    """ManagedSecret by the Secret's label; empty without one."""
+    is_written: bool
+    """Whether Keyturn has written the Secret; a copy by another user, with label and all, was not."""
+    is_weak: bool
+    mark: bytes
+    """Equal for equal values; empty for a value that may be shared."""
+
+    @property
+    def where(self) -> str:
+        return f"{self.namespace}/{self.secret}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +110,7 @@ class Facts:
     namespace: str | None
     now: Callable[[], datetime]
     mark: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-    """Key of the digests that are compared: random, and in memory only."""
+    """Key under which values are compared: random, and in memory only."""
     _read: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
 
     @property
@@ -98,17 +126,8 @@ class Facts:
         return await self._once("classes", lambda: self._all(paths.secret_classes()))
 
     async def list_held(self) -> list[Held]:
-        """Return all values, as judgement and digest."""
+        """Return what the points need of all values."""
         return await self._once("held", self._read_held)
-
-    async def list_pods(self, namespace: str) -> PodList:
-        """Return the pods of a namespace that use Secrets; one list serves all ManagedSecrets."""
-        reader = NamespacePods(self.api, loop_time)
-        return await self._once(f"pods of {namespace}", lambda: reader.read(namespace, 0))
-
-    async def list_published(self, namespace: str) -> dict[str, SecretMeta]:
-        """Return the metadata of the Secrets of ManagedSecrets, by name."""
-        return await self._once(f"Secrets of {namespace}", lambda: self._read_published(namespace))
 
     async def environments(self) -> dict[str, str]:
         """Return the environments by the labels of namespaces."""
@@ -146,15 +165,6 @@ class Facts:
             page.items.clear()
         return found
 
-    async def _read_published(self, namespace: str) -> dict[str, SecretMeta]:
-        found: dict[str, SecretMeta] = {}
-        labelled = {"labelSelector": OWNER_LABEL}
-        async for page in self.api.pages(paths.secrets(namespace), labelled, metadata_only=True):
-            if page.first:
-                found.clear()
-            found |= {body["metadata"]["name"]: meta_of(body) for body in page.items}
-        return found
-
     async def _environments(self) -> dict[str, str]:
         cache = InformerCache()
         bodies = await self._all(paths.namespaces(), metadata_only=True)
@@ -185,3 +195,71 @@ def _declared_in(cache: InformerCache, key: ObjectKey) -> Declared:
     except Stalled:
         pass  # its status has the error
     return Declared(managed, secret_class, desired)
+
+
+def held_in(body: Body, mark: bytes) -> Iterator[Held]:
+    """Judge the values of a Secret; none of them is needed afterwards."""
+    if body.get("type") in _LEFT_OUT:
+        return
+    meta = meta_of(body)
+    for key, text in (body.get("data") or {}).items():
+        value = Value.from_base64(text)
+        yield Held(
+            namespace=meta.namespace,
+            secret=meta.name,
+            key=key,
+            owner=meta.owner,
+            is_written=meta.written,
+            is_weak=is_weak(key, value),
+            mark=hmac.digest(mark, value.reveal(), "sha256") if _is_compared(key, value) else b"",
+        )
+
+
+def _is_compared(key: str, value: Value) -> bool:
+    content = value.reveal()
+    is_short = len(content) < _MIN_COMPARED_LENGTH
+    return not (is_short or is_public(key, value) or _WITHOUT_LOGIN.fullmatch(content))
+
+
+def reported(one: Declared, point: Point, but: Collection[str] = ()) -> Iterator[Finding]:
+    """Return the rules of a point that a status reports as violated, except those that are checked otherwise."""
+    for violation in reported_violations(one.managed.status):
+        if POINTS[violation.rule] is point and violation.rule not in but:
+            evidence = f"it violates the rule {violation.rule}: {violation.message}"
+            yield Finding(point, Verdict.FAIL, evidence, "change the spec or rotate", one.where)
+
+
+async def find_or_explain(
+    point: Point, find: Callable[[], Awaitable[list[Finding]]], *, quiet: bool = False
+) -> list[Finding]:
+    """Check a point, or return why that failed; with `quiet` a cluster without Keyturn gives no finding."""
+    try:
+        return await find()
+    except errors.Forbidden as refused:
+        return [_forbidden(point, refused)]
+    except errors.Unavailable as trouble:
+        if trouble.status != HTTPStatus.NOT_FOUND:
+            raise
+        if quiet:
+            return []
+        if trouble.path == _METRICS:
+            evidence, remedy = (
+                "the API server serves no /metrics to you",
+                "ask the administrator of the cluster",
+            )
+        else:
+            evidence, remedy = "Keyturn is not installed there", "install it: kubectl apply -k manifests/base"
+        return [Finding(point, Verdict.UNKNOWN, evidence, remedy)]
+
+
+def _forbidden(point: Point, refused: errors.ApiError) -> Finding:
+    if refused.path == _METRICS:
+        what = "get /metrics of the API server"
+        remedy = "ask for a ClusterRole with nonResourceURLs: [/metrics] and verbs: [get]"
+    else:
+        parts = refused.path.split("/")
+        place = parts[parts.index("namespaces") + 1 :][:1] if "namespaces" in parts[:-1] else []
+        where = f"in namespace {place[0]}" if place else "in all namespaces"
+        what = f"{refused.verb} {paths.resource(refused.path)} {where}"
+        remedy = f"ask for the right to {what}"
+    return Finding(point, Verdict.UNKNOWN, f"you may not {what}", remedy)

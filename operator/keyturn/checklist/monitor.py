@@ -1,107 +1,73 @@
-"""Checklist monitor of the operator: reads published reports, and checks encryption at rest if enabled."""
+"""Evidence about the cluster as a whole, and the operator's check of encryption at rest."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from keyturn.core.policy import encryption
 from keyturn.core.policy.findings import Verdict
-from keyturn.kube import errors, paths
+from keyturn.kube import errors
 from keyturn.runtime import logs, threadpools
 
-from . import report_configmap
-from .evidence import TimedVerdict
+from . import api_server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from keyturn.kube.client import Api
 
-    from .evidence import ClusterEvidence
+__all__ = ["ClusterEvidence", "EncryptionMonitor"]
 
-__all__ = ["ChecklistMonitor"]
-
-_INTERVAL: Final = 60.0
-_ENCRYPTION_ROUNDS: Final = 10
-"""Rounds between checks: the metrics of an API server can have megabytes."""
-_METRICS: Final = "/metrics"
+_INTERVAL: Final = 600.0
+"""Seconds between checks: the metrics of an API server can have megabytes."""
 
 _log = structlog.get_logger()
 
 
-class ChecklistMonitor:
+@dataclass(slots=True)
+class ClusterEvidence:
+    """Each field is replaced as a whole, since metrics are collected in another thread."""
+
+    at_rest: Verdict | None = None
+    """Encryption of Secrets in etcd; None if it is not checked."""
+    takes_events: bool = False
+    """Whether the audit webhook is served."""
+    logged: datetime | None = None
+    """The last read by the operator that arrived as an audit event."""
+
+
+class EncryptionMonitor:
     """Runs in every replica; it reads only."""
 
-    def __init__(
-        self,
-        api: Api,
-        namespace: str,
-        evidence: ClusterEvidence,
-        now: Callable[[], datetime],
-        *,
-        proves_encryption: bool,
-    ) -> None:
-        """`namespace` is the operator's own, which has the published reports."""
+    def __init__(self, api: Api, evidence: ClusterEvidence, *, is_enabled: bool) -> None:
+        """`evidence` gets the verdict."""
         self._api = api
-        self._namespace = namespace
         self._evidence = evidence
-        self._now = now
-        self._proves_encryption = proves_encryption
-        self._looks = 0
-        self._logged: dict[str, str] = {}
+        self._is_enabled = is_enabled
+        self._logged = ""
 
     async def run(self) -> None:
-        """Run until cancelled."""
+        """Run until cancelled; no error ends the operator."""
         while True:
-            await self.look()
+            if self._is_enabled:
+                await self.check()
             await asyncio.sleep(_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads the requests
 
-    async def look(self) -> None:
-        """Read the reports; each tenth time check encryption as well. No error of either ends the operator."""
-        await self._attempt(self._read_reports)
-        if self._proves_encryption and self._looks % _ENCRYPTION_ROUNDS == 0:
-            await self._attempt(self._look_at_encryption)
-        self._looks += 1
-
-    async def _attempt(self, part: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await part()
-        except Exception as error:  # noqa: BLE001  # the process reconciles without it, and the next look follows
-            _log.error("checklist look failed", **logs.describe(error))
-
-    async def _read_reports(self) -> None:
-        try:
-            body = await self._api.get(paths.config_map(self._namespace, report_configmap.NAME))
-        except errors.NotFound:
-            self._evidence.published = {}
-            return
-        except errors.ApiError as error:
-            self._log_once("published reports not read", str(error))
-            return  # the earlier reports stay, with their times
-        found = dict(report_configmap.reports_in(body.get("data") or {}))
-        unreadable = sorted(name for name, report in found.items() if report is None)
-        self._log_once("published reports invalid", ", ".join(unreadable))
-        self._evidence.published = {name: report for name, report in found.items() if report is not None}
-
-    async def _look_at_encryption(self) -> None:
+    async def check(self) -> None:
+        """Read the metrics of the API server; log each problem once."""
         verdict = Verdict.UNKNOWN
         try:
-            text = await self._api.text(_METRICS)
+            found = await threadpools.for_us(api_server.judge_encryption, await self._api.text("/metrics"))
+            verdict, problem = found.verdict, "" if found.verdict is Verdict.PASS else found.evidence
         except errors.ApiError as error:
-            self._log_once("encryption check failed", str(error))
-        else:
-            (found,) = await threadpools.for_us(encryption.judge_encryption, text)
-            verdict = found.verdict
-            self._log_once("encryption at rest missing", "" if verdict is Verdict.PASS else found.evidence)
-        self._evidence.at_rest = TimedVerdict(verdict, self._now())
-
-    def _log_once(self, event: str, reason: str) -> None:
-        """Log each problem once."""
-        if reason and self._logged.get(event) != reason:
-            _log.warning(event, reason=reason)
-        self._logged[event] = reason
+            problem = str(error)
+        except Exception as error:  # noqa: BLE001  # the process reconciles without it, and the next check follows
+            _log.error("encryption check failed", **logs.describe(error))
+            problem = type(error).__name__
+        if problem and problem != self._logged:
+            _log.warning("encryption at rest not proven", reason=problem)
+        self._logged, self._evidence.at_rest = problem, verdict

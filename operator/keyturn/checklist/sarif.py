@@ -6,8 +6,6 @@ results are the failed checks only; unknown points are notifications of the run,
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -15,8 +13,6 @@ from keyturn import __version__
 from keyturn.core.policy.findings import Point, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from keyturn.core.policy.findings import Finding, Report
 
 __all__ = ["sarif"]
@@ -24,35 +20,25 @@ __all__ = ["sarif"]
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _MAX_RESULTS: Final = 5_000
 """Code scanning shows that many of a run."""
-_SEVERITY: Final = "8.0"
-"""High, on the scale of CVSS."""
 
 
 def sarif(report: Report) -> dict[str, Any]:
     """Return every failed check as a result, and every point as a rule."""
     failed = [one for one in report.findings if one.verdict is Verdict.FAIL]
     unknown = [one for one in report.findings if one.verdict is Verdict.UNKNOWN]
-    return {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [
+    rules = [_rule(point) for point in Point]
+    run = {
+        "tool": {"driver": {"name": "keyturn audit", "version": __version__, "rules": rules}},
+        "columnKind": "unicodeCodePoints",
+        "invocations": [
             {
-                "tool": {"driver": _driver()},
-                "columnKind": "unicodeCodePoints",
-                "invocations": [
-                    {
-                        "executionSuccessful": True,
-                        "toolExecutionNotifications": [_notification(one) for one in unknown],
-                    }
-                ],
-                "results": list(_results(failed[:_MAX_RESULTS])),
+                "executionSuccessful": True,
+                "toolExecutionNotifications": [_notification(one) for one in unknown],
             }
         ],
+        "results": [_result(one) for one in failed[:_MAX_RESULTS]],
     }
-
-
-def _driver() -> dict[str, Any]:
-    return {"name": "keyturn audit", "version": __version__, "rules": [_rule(point) for point in Point]}
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _rule(point: Point) -> dict[str, Any]:
@@ -63,26 +49,19 @@ def _rule(point: Point) -> dict[str, Any]:
         "fullDescription": {"text": f"Point {point.number} of the secrets checklist: {point.asks}."},
         "help": {"text": f"keyturn audit --only {point.value} prints the evidence and the remedies."},
         "defaultConfiguration": {"level": "error"},
-        "properties": {"tags": ["security"], "precision": "high", "security-severity": _SEVERITY},
+        "properties": {"tags": ["security"], "precision": "high", "security-severity": "8.0"},
     }
 
 
-def _results(failed: Iterable[Finding]) -> Iterable[dict[str, Any]]:
-    """Number equal findings: a file with two tokens of one form has two alerts."""
-    seen = Counter[str]()
-    for one in failed:
-        fingerprint = _fingerprint(one)
-        seen[fingerprint] += 1
-        yield {
-            "ruleId": one.point.value,
-            "ruleIndex": one.point.number - 1,
-            "kind": "fail",
-            "level": "error",
-            "message": {"text": _text(one)},
-            "locations": [_location(one)],
-            # Code scanning compares this one; the line of a moved finding is no part of it.
-            "partialFingerprints": {"primaryLocationLineHash": f"{fingerprint}:{seen[fingerprint]}"},
-        }
+def _result(one: Finding) -> dict[str, Any]:
+    return {
+        "ruleId": one.point.value,
+        "ruleIndex": one.point.number - 1,
+        "kind": "fail",
+        "level": "error",
+        "message": {"text": _text(one)},
+        "locations": [_location(one)],
+    }
 
 
 def _notification(one: Finding) -> dict[str, Any]:
@@ -100,7 +79,7 @@ def _text(one: Finding) -> str:
 def _location(one: Finding) -> dict[str, Any]:
     """Return a file of the repository, or a path that stands for an object of the cluster or for a whole point."""
     if one.where and one.point is Point.SOURCE_CONTROL:
-        return _physical(one.where, one.line)
+        return _physical(one.where, one.line or 1)
     if not one.where:
         return _physical(f"checklist/{one.point.value}")
     return _physical(f"cluster/{one.where}") | {
@@ -108,11 +87,6 @@ def _location(one: Finding) -> dict[str, Any]:
     }
 
 
-def _physical(path: str, line: int = 0) -> dict[str, Any]:
+def _physical(path: str, line: int = 1) -> dict[str, Any]:
     artifact = {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
-    return {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": line or 1}}}
-
-
-def _fingerprint(one: Finding) -> str:
-    """Return an identifier of a finding; it depends on no value."""
-    return hashlib.sha256(f"{one.point}\n{one.where}\n{one.evidence}".encode()).hexdigest()
+    return {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": line}}}

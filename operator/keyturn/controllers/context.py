@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.checklist.evidence import ClusterEvidence
+from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.namespace_pods import JobOwners, NamespacePods

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn import generators
-from keyturn.checklist.monitor import ChecklistMonitor
+from keyturn.checklist.monitor import EncryptionMonitor
 from keyturn.core.keys import EmergencyKey, ProbeKey, StoreKey, TargetKey
 from keyturn.core.observation.health import HealthEvents
 from keyturn.endpoints import server
@@ -142,9 +142,7 @@ class Manager:
         self.secrets = secret_source(options.source_kind, api, options.namespaces, context.cache, on_secret)
         context.covers = self.secrets.covers
         cache, now, evidence = context.cache, context.now, context.evidence
-        self.checklist_monitor = ChecklistMonitor(
-            for_lease, place.own, evidence, now, proves_encryption=options.proves_encryption
-        )
+        self.encryption = EncryptionMonitor(for_lease, evidence, is_enabled=options.proves_encryption)
         self.audit = AuditServer(options.audit, for_lease, place.own, cache, now, evidence)
         context.readership = self.audit.readership
         self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
@@ -213,7 +211,7 @@ class Manager:
                     self.audit.watch(self.cache_sync.is_primed),
                     self.audit.keep(),
                     self.metrics_server.keep(),
-                    self.checklist_monitor.run(),
+                    self.encryption.run(),
                 )
             ]
             # kopf cancels every task that is younger than itself, so it starts last.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.checklist.report_configmap import OPERATOR
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import (
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
     from keyturn.api.status import ManagedSecretStatus
-    from keyturn.checklist.evidence import ClusterEvidence
+    from keyturn.checklist.monitor import ClusterEvidence
     from keyturn.core.keys import EmergencyKey, ExternalKey
     from keyturn.endpoints.exposition import Facts
     from keyturn.kube.cache.cache import InformerCache
@@ -134,23 +133,16 @@ def _may_be_in_use(managed: ManagedSecret) -> bool:
 
 
 def _of_checklist(every: ChecklistTotals, evidence: ClusterEvidence) -> Iterator[ChecklistFacts]:
-    """Yield the points that the operator checks, and those of published reports."""
+    """Yield the points that the operator checks."""
     for point, verdict in judge_all(every).items():
-        yield ChecklistFacts(OPERATOR, point, verdict)
-    if look := evidence.at_rest:
-        yield ChecklistFacts(OPERATOR, Point.AT_REST, look.verdict, look.at)
-    if evidence.awaited:
-        yield _of_access_log(evidence.awaited, evidence.logged)
-    for name, report in evidence.published.items():
-        for one in report:
-            yield ChecklistFacts(name, one.point, one.verdict, one.looked)
-
-
-def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts:
-    """Return whether the operator's own reads appear in the audit log; another replica may receive them."""
-    is_proven = logged is not None and -_MAX_AHEAD <= datetime.now(UTC) - logged < _FRESH
-    verdict = Verdict.PASS if is_proven else Verdict.UNKNOWN
-    return ChecklistFacts(OPERATOR, Point.ACCESS_LOG, verdict, logged or awaited)
+        yield ChecklistFacts(point, verdict)
+    if evidence.at_rest:
+        yield ChecklistFacts(Point.AT_REST, evidence.at_rest)
+    if evidence.takes_events:
+        # Whether the operator's own reads appear in the audit log; another replica may receive them.
+        logged = evidence.logged
+        is_proven = logged is not None and -_MAX_AHEAD <= datetime.now(UTC) - logged < _FRESH
+        yield ChecklistFacts(Point.ACCESS_LOG, Verdict.PASS if is_proven else Verdict.UNKNOWN)
 
 
 def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> ObjectFacts:

@@ -104,13 +104,10 @@ class DeadlineFacts:
 
 @dataclass(frozen=True, slots=True)
 class ChecklistFacts:
-    """Result of a report for one point of the checklist."""
+    """Verdict of the operator on one point of the checklist."""
 
-    report: str
     point: Point
     verdict: Verdict
-    at: datetime | None = None
-    """Time of the result; None for now."""
 
 
 Facts: TypeAlias = ObjectFacts | StoreFacts | DatabaseFacts | DeadlineFacts | ChecklistFacts
@@ -210,16 +207,12 @@ def _emergencies(emergencies: Sequence[DeadlineFacts]) -> Iterator[str]:
 
 def _checklist(points: Sequence[ChecklistFacts]) -> Iterator[str]:
     yield _head(
-        "checklist", "1 for the verdict of a report on a point of the checklist, 0 for other verdicts."
+        "checklist", "1 for the operator's verdict on a point of the checklist, 0 for other verdicts."
     )
-    labelled = [(f'report="{each.report}",point="{each.point}"', each) for each in points]
-    for labels, each in labelled:
+    for each in points:
         for verdict in Verdict:
-            yield f'{_PREFIX}_checklist{{{labels},verdict="{verdict}"}} {each.verdict is verdict:d}\n'
-    yield _head("checklist_timestamp_seconds", "Time of a published verdict.")
-    for labels, each in labelled:
-        if each.at:
-            yield f"{_PREFIX}_checklist_timestamp_seconds{{{labels}}} {each.at.timestamp()}\n"
+            labels = f'point="{each.point}",verdict="{verdict}"'
+            yield f"{_PREFIX}_checklist{{{labels}}} {each.verdict is verdict:d}\n"
 
 
 _LINES: dict[type[Facts], Callable[[Sequence[Any]], Iterator[str]]] = {

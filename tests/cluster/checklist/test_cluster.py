@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cluster
 
 WEAK = "hunter2"
-_FORMS = ("table", "json", "sarif", "html")
+_FORMS = ("table", "json", "sarif")
 
 
 def put(space: Space, name: str, type_: str = "Opaque", **values: str) -> None:
@@ -337,7 +337,7 @@ def test_what_a_schedule_does_not_say_is_found(space: Space, console: Console, t
 
     assert done.code == 1
     assert dict(done.found("Fail")) == {
-        f"{space.namespace}/auth": "the schedule differs from the cluster: Rotates",
+        f"{space.namespace}/auth": "the schedule differs from the cluster",
         f"{space.namespace}/gone": "the schedule has it, and the cluster does not",
         f"{space.namespace}/new": "the schedule does not have it",
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,17 +161,15 @@ def told(audited: Audited, space: Space) -> list[dict[str, Any]]:
 
 def test_own_reads_that_come_back_prove_that_access_is_logged(audited: Audited, space: Space) -> None:
     del space
-    point = {"report": "operator", "point": "access-log"}
+    point = {"point": "access-log"}
 
     eventually(lambda: audited.count("checklist", **point, verdict="Pass") == 1, "it is proven")
 
     assert audited.count("checklist", **point, verdict="Unknown") == 0
-    began = datetime.fromisoformat(audited.operator.lines()[0]["timestamp"]).timestamp()
-    assert audited.count("checklist_timestamp_seconds", **point) >= int(began)
 
 
 def test_encryption_at_rest_is_proven_by_the_operator_itself(audited: Audited) -> None:
-    point = {"report": "operator", "point": "at-rest"}
+    point = {"point": "at-rest"}
 
     eventually(lambda: audited.count("checklist", **point, verdict="Pass") == 1, "it is proven")
 
@@ -266,12 +263,10 @@ def test_a_read_that_is_recorded_proves_that_access_is_logged(audited: Audited, 
     audited.account(space.namespace, "somebody")("get", "secret", "auth", "-n", space.namespace, "-o", "name")
     eventually(lambda: record(audited) not in {None, before}, "somebody's read is recorded")
 
-    first = audit_command.audited(console, "--only", "access-log")
-    again = audit_command.audited(console, "--only", "access-log")
+    done = audit_command.audited(console, "--only", "access-log")
 
-    assert (first.code, again.code) == (0, 0)
-    assert first.found("Pass")
-    assert "your reads are recorded, the last one at" in again.found("Pass")[0][1]
+    assert done.code == 0
+    assert "reads of managed Secrets are recorded, the last one at" in done.found("Pass")[0][1]
 
 
 def record(audited: Audited) -> str | None:

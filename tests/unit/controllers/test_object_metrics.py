@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from keyturn.checklist.evidence import ClusterEvidence, TimedVerdict
-from keyturn.checklist.report_configmap import Published
+from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.controllers.object_metrics import facts
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey, TargetKey
-from keyturn.core.policy.findings import Point, Verdict
+from keyturn.core.policy.findings import Verdict
 from keyturn.endpoints.exposition import expose
 from keyturn.kube.cache.cache import InformerCache
 
@@ -205,31 +204,17 @@ def put(
     cache.put_managed(body)
 
 
-def verdicts(
-    cache: InformerCache,
-    proofs: ClusterEvidence | None = None,
-    clock: Callable[[], datetime] = machine_now,
-) -> dict[tuple[str, str], str]:
-    """Return by report and point the one verdict that is 1."""
-    text = expose(partial(facts, cache, proofs or ClusterEvidence(), clock), "")[0].decode()
-    family = next(one for one in parse(text) if one.name == "keyturn_checklist")
-    found = {}
-    for sample in family.samples:
-        labels = sample.labels
-        if sample.value:
-            assert (labels["report"], labels["point"]) not in found
-            found[labels["report"], labels["point"]] = labels["verdict"]
-    assert len(family.samples) == 4 * len(found)
-    return found
-
-
 def of_operator(
     cache: InformerCache,
     proofs: ClusterEvidence | None = None,
     clock: Callable[[], datetime] = machine_now,
 ) -> dict[str, str]:
-    found = verdicts(cache, proofs, clock).items()
-    return {point: verdict for (report, point), verdict in found if report == "operator"}
+    """Return by point the one verdict that is 1."""
+    text = expose(partial(facts, cache, proofs or ClusterEvidence(), clock), "")[0].decode()
+    family = next(one for one in parse(text) if one.name == "keyturn_checklist")
+    found = {one.labels["point"]: one.labels["verdict"] for one in family.samples if one.value}
+    assert len(family.samples) == 4 * len(found)
+    return found
 
 
 WELL = {"strength": "Pass", "environments": "Unknown", "schedule": "Unknown", "revocation": "Pass"}
@@ -421,7 +406,7 @@ NOW = datetime.now(UTC)
 )
 def test_access_is_logged_as_long_as_our_own_reads_come_back(logged: timedelta | None, verdict: str) -> None:
     now = datetime.now(UTC)
-    proofs = ClusterEvidence(awaited=now, logged=now - logged if logged else None)
+    proofs = ClusterEvidence(takes_events=True, logged=now - logged if logged else None)
 
     assert of_operator(InformerCache(), proofs)["access-log"] == verdict
 
@@ -430,23 +415,8 @@ def test_nothing_is_said_of_access_where_no_audit_events_are_taken() -> None:
     assert "access-log" not in of_operator(InformerCache(), ClusterEvidence())
 
 
-def test_what_is_proven_of_encryption_is_reported_with_its_time() -> None:
-    proofs = ClusterEvidence(at_rest=TimedVerdict(Verdict.FAIL, NOW))
-
-    assert of_operator(InformerCache(), proofs)["at-rest"] == "Fail"
-    text = expose(partial(facts, InformerCache(), proofs, machine_now), "")[0].decode()
-    assert (
-        f'keyturn_checklist_timestamp_seconds{{report="operator",point="at-rest"}} {NOW.timestamp()}' in text
-    )
-
-
-def test_published_reports_stand_beside_the_operators_own() -> None:
-    drill = Published(Point.RECOVERY, Verdict.PASS, "they came back", NOW, NOW)
-
-    found = verdicts(InformerCache(), ClusterEvidence(published={"drills": (drill,), "empty": ()}))
-
-    assert found["drills", "recovery"] == "Pass"
-    assert {report for report, _ in found} == {"operator", "drills"}
+def test_what_is_proven_of_encryption_is_reported() -> None:
+    assert of_operator(InformerCache(), ClusterEvidence(at_rest=Verdict.FAIL))["at-rest"] == "Fail"
 
 
 def credential(phase: str, since: str = NOON) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Command `keyturn audit`: runs the checklist and prints or publishes its reports.
+"""Command `keyturn audit`: runs the checklist and prints its report.
 
-`command` holds the click command and imports the other modules when it runs, so that help stays fast.
+`command` holds the click command and imports `run` when it runs, so that help stays fast.
 
 Imports: what `cli` may import.
 """

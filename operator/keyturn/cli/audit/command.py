@@ -24,20 +24,12 @@ _HELP = """Check a cluster, a namespace or a Git repository against the checklis
 
 Secrets are read with your own rights, and no value is printed. What you cannot read is listed as unknown.
 
-Ends with 0 if every point passed, with 1 if one failed, and with 2 if one is unknown. With
---publish it writes one ConfigMap, of verdicts and counts, into the operator's namespace.
+Ends with 0 if every point passed, with 1 if one failed, and with 2 if one is unknown.
 """
 POINTS = (
-    "strength",
-    "source-control",
-    "environments",
-    "at-rest",
-    "access-log",
-    "schedule",
-    "recovery",
-    "revocation",
+    *("strength", "source-control", "environments", "at-rest"),
+    *("access-log", "schedule", "recovery", "revocation"),
 )
-_FORMS = ("table", "json", "sarif", "html")
 
 
 class _CannotLook(click.ClickException):
@@ -53,17 +45,6 @@ def _seconds(_: click.Context, __: click.Parameter, written: str) -> float:
         return parse_duration(written).total_seconds()
     except ValueError as problem:
         raise click.BadParameter(str(problem)) from None
-
-
-def _report_name(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
-    from keyturn.checklist.report_configmap import OPERATOR, is_name
-
-    if written is None or is_name(written):
-        return written
-    raise click.BadParameter(
-        f"{written!r} cannot be a report: write up to 63 lower-case letters, digits and dashes, with no dash at"
-        f" either end, and not {OPERATOR}, which has the findings of the operator"
-    )
 
 
 def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
@@ -130,22 +111,17 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
 @identity_option
 @click.option("--drill", metavar="NAMESPACE", help="An empty namespace for the drill; it is emptied again.")
 @click.option(
-    "--publish",
-    "report_name",
-    callback=_report_name,
-    metavar="NAME",
-    help="Publish the verdicts under this name; the operator serves them as metrics.",
-)
-@click.option(
     "--operator-namespace",
+    default="keyturn-system",
+    show_default=True,
     metavar="NAMESPACE",
-    help="The operator's namespace, with access records and published verdicts. Default: that of its Deployment.",
+    help="The operator's namespace, which has the record of reads.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(_FORMS),
-    default=_FORMS[0],
+    type=click.Choice(("table", "json", "sarif")),
+    default="table",
     show_default=True,
     help="The format of the report.",
 )
@@ -164,8 +140,7 @@ def audit_command(
     backup: Path | None,
     identity: Path | None,
     drill: str | None,
-    report_name: str | None,
-    operator_namespace: str | None,
+    operator_namespace: str,
     output: str,
     where: Where,
 ) -> None:
@@ -184,7 +159,6 @@ def audit_command(
         compare_context=compare_context,
         schedule=committed,
         drill=_drilled(backup, identity, drill),
-        report_name=report_name,
         operator_namespace=operator_namespace,
     )
     sys.exit(run.report(asked, output, allow_unknown=allow_unknown))

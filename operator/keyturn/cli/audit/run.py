@@ -1,4 +1,4 @@
-"""Runs the checklist for `keyturn audit`, and prints or publishes the report."""
+"""Runs the checklist for `keyturn audit`, and prints the report as text, JSON or SARIF."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyturn.cli.printing import print_document, print_lines
+from keyturn import __version__
+from keyturn.cli.printing import print_document, print_json, print_lines
+from keyturn.cli.text import in_one_line, room, table
 from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
-
-from . import output as auditprint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from keyturn.checklist.backup import Drill
-    from keyturn.checklist.scope import Scope
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.options import Where
     from keyturn.core.policy.findings import Report
@@ -52,19 +51,7 @@ class Asked:
     compare_context: str | None = None
     schedule: Path | None = None
     drill: Drilled | None = None
-    report_name: str | None = None
-    """Name under which the report is published; None to publish none."""
-    operator_namespace: str | None = None
-    """Namespace of the operator; None to detect it."""
-
-    @property
-    def looked_at(self) -> set[Point]:
-        """The points that are checked, apart from those that only report that there was no check."""
-        left_out = {
-            *(() if self.drill else (Point.RECOVERY,)),
-            *(() if self.repository else (Point.SOURCE_CONTROL,)),
-        }
-        return {Point(one) for one in self.points} - left_out
+    operator_namespace: str = "keyturn-system"
 
     @property
     def wants_cluster(self) -> bool:
@@ -75,22 +62,94 @@ class Asked:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Time and subject of a report; None for what was not checked."""
+
+    made: datetime
+    repository: str | None
+    server: str | None = None
+    namespace: str | None = None
+    """The namespace, or None for all of the cluster."""
+
+    def __str__(self) -> str:
+        where = f"namespace {self.namespace}" if self.namespace else "all namespaces"
+        subjects = [f"{self.server}, {where}"] if self.server else []
+        subjects += [f"repository {self.repository}"] if self.repository else []
+        return f"{self.made:%Y-%m-%d %H:%M:%S} UTC, keyturn {__version__}: {', '.join(subjects)}"
+
+
 def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
     """Check, print the report, and return the exit code."""
-    findings, scope = _checked(asked)
+    findings, cluster = _cluster(asked) if asked.wants_cluster else ([], None)
+    scope = _Scope(
+        datetime.now(UTC),
+        str(asked.repository.resolve()) if asked.repository else None,
+        cluster.server if cluster else None,
+        cluster.namespace if cluster and not asked.all_namespaces else None,
+    )
+    if Point.SOURCE_CONTROL in asked.points:
+        findings += _repository(asked)
     found = in_order(findings)
-    auditprint.FORMS[output](found, scope)
-    if asked.report_name:
-        _publish(found, asked, asked.report_name)
+    match output:
+        case "json":
+            _print_json(found, scope)
+        case "sarif":
+            from keyturn.checklist.sarif import sarif  # noqa: PLC0415  # only where asked for
+
+            print_json(sarif(found))
+        case _:
+            _print_table(found, scope)
     if found.has(Verdict.FAIL):
         return _FOUND
     return _CANNOT_LOOK if found.has(Verdict.UNKNOWN) and not allow_unknown else 0
 
 
+def _print_table(report: Report, scope: _Scope) -> None:
+    rows = [
+        (one.point, one.verdict, f"{one.where}:{one.line}" if one.line else one.where, one.evidence)
+        for one in report.findings
+    ]
+    print_lines(table(("POINT", "VERDICT", "WHERE", "EVIDENCE"), rows, room()))
+    remedies = {(one.point, one.remedy): None for one in report.findings if one.remedy}
+    if remedies:
+        print_lines("", "To be done:", *(in_one_line(f"  {point}: {remedy}") for point, remedy in remedies))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items())
+    print_lines("", in_one_line(f"{scope}. Points: {counts}"))
+
+
+def _print_json(report: Report, scope: _Scope) -> None:
+    print_json(
+        {
+            "madeAt": scope.made,
+            "version": __version__,
+            "server": scope.server,
+            "namespace": scope.namespace,
+            "repository": scope.repository,
+            "counts": {str(verdict): count for verdict, count in report.counts.items()},
+            "points": [
+                {"number": point.number, "point": point, "asks": point.asks, "verdict": verdict}
+                for point, verdict in report.verdicts.items()
+            ],
+            "findings": [
+                {
+                    "point": one.point,
+                    "verdict": one.verdict,
+                    "where": one.where or None,
+                    "line": one.line or None,
+                    "evidence": one.evidence,
+                    "remedy": one.remedy or None,
+                }
+                for one in report.findings
+            ],
+        }
+    )
+
+
 def schedule(where: Where, *, all_namespaces: bool) -> None:
     """Print the document that --schedule is compared with."""
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # only where a cluster is looked at
-    from keyturn.checklist.points.schedule import document  # noqa: PLC0415  # the same
+    from keyturn.checklist.schedule import document  # noqa: PLC0415  # the same
     from keyturn.cli.cluster import run  # noqa: PLC0415  # the same
 
     async def work(cluster: Cluster) -> str:
@@ -102,43 +161,10 @@ def schedule(where: Where, *, all_namespaces: bool) -> None:
     print_document(run(where, work))
 
 
-def _publish(report: Report, asked: Asked, name: str) -> None:
-    from keyturn.checklist.publishing import publish  # noqa: PLC0415  # only where asked for
-    from keyturn.cli.cluster import run  # noqa: PLC0415  # the same
-
-    async def work(cluster: Cluster) -> str:
-        namespace = await _operator_namespace(asked, cluster)
-        await publish(cluster.api, namespace, name, report, asked.looked_at, cluster.now())
-        return namespace
-
-    _tell(f"published as {name} in ConfigMap {run(asked.where, work)}/keyturn-checklist")
-
-
-async def _operator_namespace(asked: Asked, cluster: Cluster) -> str:
-    from keyturn.checklist.operator import find_namespace  # noqa: PLC0415  # only where a cluster is looked at
-
-    return asked.operator_namespace or await find_namespace(cluster.api)
-
-
-def _checked(asked: Asked) -> tuple[list[Finding], Scope]:
-    from keyturn.checklist.scope import Scope  # noqa: PLC0415  # help and completion need none
-
-    repository = str(asked.repository.resolve()) if asked.repository else None
-    findings, scope = list[Finding](), Scope(datetime.now(UTC), repository=repository)
-    if asked.wants_cluster:
-        findings, here = _cluster(asked)
-        namespace = None if asked.all_namespaces else here.namespace
-        scope = replace(scope, server=here.server, namespace=namespace)
-    if Point.SOURCE_CONTROL in asked.points:
-        findings += _repository(asked)
-    return findings, scope
-
-
 def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
     """Return the findings, and the cluster with its namespace."""
-    from keyturn.checklist.cluster import check  # noqa: PLC0415  # only where a cluster is looked at
+    from keyturn.checklist.cluster import Checked, check  # noqa: PLC0415  # only where a cluster is looked at
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # the same
-    from keyturn.checklist.points.base import Checked, Other  # noqa: PLC0415  # the same
     from keyturn.cli.cluster import beside, run  # noqa: PLC0415  # the same
 
     committed, drill = _committed(asked.schedule), _drill(asked.drill)
@@ -146,14 +172,13 @@ def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
     async def work(here: Cluster) -> tuple[list[Finding], Cluster]:
         await _require_namespace(here, all_namespaces=asked.all_namespaces)
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
-        operator = await _operator_namespace(asked, here)
+        checked = Checked(facts, None, committed, drill, asked.operator_namespace)
         if asked.compare_context is None:
-            return await check(Checked(facts, None, committed, drill, _tell, operator), asked.points), here
-        where = replace(asked.where, context=asked.compare_context)
-        async with beside(where) as there:
+            return await check(checked, asked.points), here
+        async with beside(replace(asked.where, context=asked.compare_context)) as there:
             namespace = None if asked.all_namespaces else there.namespace
-            other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
-            return await check(Checked(facts, other, committed, drill, _tell, operator), asked.points), here
+            other = asked.compare_context, Facts(there.api, namespace, there.now, facts.mark)
+            return await check(replace(checked, other=other), asked.points), here
 
     return run(asked.where, work)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from keyturn.api.recipe import Recipe
+from keyturn.checklist.schedule import unscheduled
 from keyturn.checklist.strength_estimate import is_weak
-from keyturn.checklist.unscheduled import unscheduled
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import PRODUCTION
 from keyturn.core.observation.observed import with_facts

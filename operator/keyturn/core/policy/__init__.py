@@ -4,7 +4,6 @@ Modules
     rules        rules of a SecretClass, and their violations
     checklist    rules of the checklist for one secret, and the verdict over all
     findings     `Verdict`, `Finding`, `Report`
-    encryption   encryption at rest, judged by metrics of the API server
     strength     floor of length and entropy
 
 A rule returns data; `core.status.conditions` and `checklist` turn it into conditions and reports.

@@ -52,15 +52,15 @@ _log = structlog.get_logger()
 class Proof(Protocol):
     """Evidence of whether the API server logs reads of Secrets."""
 
-    awaited: datetime | None
-    """Time since which audit events are expected; None without the webhook."""
+    takes_events: bool
+    """Whether the webhook is served."""
     logged: datetime | None
     """The last read by the operator that arrived as an audit event."""
 
 
 @dataclass(slots=True)
 class _Unshared:
-    awaited: datetime | None = None
+    takes_events: bool = False
     logged: datetime | None = None
 
 
@@ -108,7 +108,7 @@ class Audit:
 
     async def run(self) -> None:
         """Process events until cancelled, once the own identity and the stored record are known."""
-        self._proof.awaited = self._now()
+        self._proof.takes_events = True
         myself = await self._myself()
         self._watcher.is_ourselves = lambda subject: subject == myself
         while not await self._sync():  # noqa: ASYNC110 - nothing tells that the API server is back

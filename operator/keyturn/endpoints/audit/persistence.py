@@ -32,7 +32,18 @@ if TYPE_CHECKING:
     from .access_log import AccessLog
     from .baseline import Habits
 
-__all__ = ["NAME", "Record", "RecordRow", "Sheet", "StoredLog", "Unreadable", "body_of", "decode", "merge"]
+__all__ = [
+    "NAME",
+    "Record",
+    "RecordRow",
+    "Sheet",
+    "StoredLog",
+    "Unreadable",
+    "body_of",
+    "decode",
+    "last_read",
+    "merge",
+]
 
 NAME: Final = "keyturn-access"
 _KEY_BYTES: Final = 32
@@ -178,6 +189,15 @@ def decode(body: Body) -> Record:
         raise Unreadable
     tags = OrderedDict.fromkeys(pairs[at : at + TAG_BYTES] for at in range(0, len(pairs), TAG_BYTES))
     return Record(key, since if since.timestamp() else None, tags, read, refused)
+
+
+def last_read(body: Body) -> datetime | None:
+    """Return the time of the last read in a stored record.
+
+    Raises:
+        Unreadable: It is not one of ours.
+    """
+    return max((entry.last for _, _, entry in decode(body).read.entries), default=None)
 
 
 def merge(record: Record, habits: Habits, read: AccessLog, refused: AccessLog) -> Iterator[int]:

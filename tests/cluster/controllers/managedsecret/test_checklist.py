@@ -160,8 +160,8 @@ def test_the_points_are_reported_as_metrics(space: Space, operator: Operator) ->
     )
     told = metrics(operator, "checklist")
 
-    assert '{report="operator",point="strength",verdict="Fail"} 1' in told
-    assert '{report="operator",point="strength",verdict="Pass"} 0' in told
+    assert '{point="strength",verdict="Fail"} 1' in told
+    assert '{point="strength",verdict="Pass"} 0' in told
     assert {re.findall('point="([^"]+)"', one)[0] for one in told if "operator" in one} == {
         "strength",
         "environments",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from keyturn.checklist.evidence import ClusterEvidence
+from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.core.keys import ObjectKey
 from keyturn.endpoints.audit import Audit, AuditSettings, persistence
 from keyturn.endpoints.audit.access_log import AccessLog, AccessScope

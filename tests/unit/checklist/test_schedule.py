@@ -10,9 +10,8 @@ import pytest
 
 from keyturn import generators
 from keyturn.api.managedsecret import ManagedSecret
+from keyturn.checklist import schedule
 from keyturn.checklist.facts import Declared, Facts
-from keyturn.checklist.points import schedule
-from keyturn.checklist.points.base import Checked
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
@@ -177,7 +176,7 @@ class Api:
 
 def found(managed: dict[str, Any], classes: list[dict[str, Any]] | None) -> list[Finding]:
     facts = Facts(Api(managed, classes), "shop", lambda: datetime.now(UTC))  # type: ignore[arg-type]  # a fake
-    return asyncio.run(schedule.DocumentedSchedule().find(Checked(facts)))
+    return asyncio.run(schedule.judge(facts, None))
 
 
 def test_without_the_right_to_list_classes_schedules_are_unknown_and_what_is_overdue_fails() -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from keyturn import generators
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.checklist.facts import Declared
-from keyturn.checklist.fingerprints import Held, held_in
-from keyturn.checklist.points.strength import look
+from keyturn.checklist.facts import Declared, Held, held_in
+from keyturn.checklist.values import judge_strength
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
 
@@ -53,15 +52,19 @@ def secret(owner: str = "db", writer: str = "keyturn", key: str = "password") ->
 class Cluster:
     """Facts of a cluster with one Secret."""
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any], one: Declared) -> None:
         self._held = [*held_in(body, b"k" * 32)]
+        self._declared = [one]
+
+    async def list_declared(self) -> list[Declared]:
+        return self._declared
 
     async def list_held(self) -> list[Held]:
         return self._held
 
 
 def verdict(body: dict[str, Any], one: Declared) -> str:
-    (found,) = asyncio.run(look(Cluster(body), [one]))  # type: ignore[arg-type]  # a fake
+    (found,) = asyncio.run(judge_strength(Cluster(body, one)))  # type: ignore[arg-type]  # a fake
     return found.verdict
 
 

@@ -5,42 +5,42 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from keyturn.checklist.behind import find_behind
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.core.state.credential import Phase
 from keyturn.core.status.summary import condition
 from keyturn.kube import errors
 
-from .base import PointCheck
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
-    from keyturn.checklist.facts import Declared
-    from keyturn.checklist.fingerprints import Held
+    from .facts import Declared, Facts, Held
 
-    from .base import Checked
-
-__all__ = ["Revocation", "judged"]
+__all__ = ["judge", "judged"]
 
 _GRACE = timedelta(minutes=1)
 _PREVIOUS = ".previous"
 _IN_PROGRESS = frozenset({ConditionReason.PROGRESSING, ErrorReason.PUSHING})
 
 
-def judged(
-    declared: list[Declared], held: list[Held] | None, now: datetime, behind: Iterable[Finding] = ()
-) -> list[Finding]:
-    """Judge every ManagedSecret; `held` is None without permission to read Secrets, `behind` is about pods."""
+async def judge(facts: Facts) -> list[Finding]:
+    """Find previous values that are still readable or in use."""
+    held: list[Held] | None = None
+    with contextlib.suppress(errors.Forbidden):  # the statuses have most of it
+        held = await facts.list_held()
+    return judged(await facts.list_declared(), held, facts.now())
+
+
+def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> list[Finding]:
+    """Judge every ManagedSecret; `held` is None without permission to read Secrets."""
     kept: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for one in held or ():
         if one.key.endswith(_PREVIOUS) and one.owner:
             kept[one.namespace, one.secret].append(one.key)
-    found = [*(finding for one in declared for finding in _of(one, kept, now)), *behind]
+    found = [finding for one in declared for finding in _of(one, kept, now)]
     if not declared:
         found.append(
             _finding(Verdict.NOT_APPLICABLE, "there is no ManagedSecret that could have an old value")
@@ -131,16 +131,3 @@ def _in_the_secret(one: Declared, kept: dict[tuple[str, str], list[str]], now: d
 
 def _finding(verdict: Verdict, evidence: str, remedy: str = "", where: str = "") -> Finding:
     return Finding(Point.REVOCATION, verdict, evidence, remedy, where)
-
-
-class Revocation(PointCheck):
-    """Finds previous values that are still readable or in use."""
-
-    kind: ClassVar[str] = Point.REVOCATION
-
-    async def find(self, checked: Checked) -> list[Finding]:
-        held: list[Held] | None = None
-        with contextlib.suppress(errors.Forbidden):  # the statuses have most of it
-            held = await checked.facts.list_held()
-        declared, behind = await checked.facts.list_declared(), await find_behind(checked.facts)
-        return judged(declared, held, checked.facts.now(), behind)

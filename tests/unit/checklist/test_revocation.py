@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.checklist.facts import Declared
-from keyturn.checklist.fingerprints import Held
-from keyturn.checklist.points import revocation
+from keyturn.checklist import revocation
+from keyturn.checklist.facts import Declared, Held
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LAST = "9999-12-31T23:59:59Z"
