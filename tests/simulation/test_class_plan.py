@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
-from keyturn.cli.plan.class_effects import Becomes, Effect
-from keyturn.cli.plan.class_plan import find_effects
+from keyturn.cli.plan.classes import Becomes, Effect, find_effects
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.managed_secrets import WHOLE
 from tests.simulation.simulated_cluster import MANAGED, Cluster

@@ -11,7 +11,7 @@ import structlog
 
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.cli.plan import effects
-from keyturn.cli.plan.estimate import Makers
+from keyturn.cli.plan.effects import Makers
 from keyturn.controllers.managedsecret import execute, reconcile
 from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.core.rotation import steps

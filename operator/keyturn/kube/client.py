@@ -124,6 +124,12 @@ class Client:
         call = self._call("update", path, data=orjson.dumps(body))
         return await self._write(call, repeatable="resourceVersion" in body.get("metadata", ()))
 
+    async def dry_run(self, path: str, body: Body, *, is_new: bool) -> Body:
+        """Return what creating, or replacing, an object would store; nothing is written."""
+        verb, params = "create" if is_new else "update", {"dryRun": "All", "fieldValidation": "Strict"}
+        call = self._call(verb, path, params, data=orjson.dumps(body))
+        return wire.parsed(call, await self._answer(call))
+
     async def patch(self, path: str, body: Body, kind: Patch, params: Params | None = None) -> Body:
         """Patch an object. APPLY requires `fieldManager` in `params`."""
         return await self._write(

@@ -276,15 +276,6 @@ def test_a_foreign_secret_is_refused(space: Space, console: Console, viewer: Con
     assert [one["reason"] for one in refusals(viewer, "auth")] == ["SecretNotOwned"]
 
 
-def test_a_weak_value_is_refused(console: Console) -> None:
-    weak = manifest(password(length=8))
-
-    (refusal,) = refusals(console, "-f", "-", given=weak)
-
-    assert refusal["reason"] == "TooWeak"
-    assert refusal["message"].startswith("data item 'password': password gives 8 characters")
-
-
 def test_a_class_whose_minimum_is_missed_is_refused_and_the_rest_is_reported(
     class_: Class, console: Console
 ) -> None:
@@ -519,7 +510,9 @@ def test_a_manifest_that_is_no_yaml_is_refused(console: Console) -> None:
         assert "this is not valid YAML" in done.stderr
 
 
-@pytest.mark.parametrize("given", ["", "kind: Secret", "kind: ManagedSecret"])
+@pytest.mark.parametrize(
+    "given", ["", "kind: Secret", "apiVersion: keyturn.dev/v1alpha1\nkind: ManagedSecret"]
+)
 def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console: Console) -> None:
     done = console.run("plan", "-f", "-", given=given)
 
@@ -528,27 +521,36 @@ def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console:
 
 
 @pytest.mark.parametrize(
-    ("spec", "sentence"),
+    ("body", "reason"),
     [
-        ("[1]", "would be refused: spec has to be an object with fields"),
-        ("{rollout: {targets: [{name: api}]}}", "spec.rollout.targets[0].kind is missing; write it"),
-        ("{rollout: 1}", "would be refused: spec.rollout has to be an object with fields"),
-        ("{suspend: maybe}", "would be refused: spec.suspend has to be true or false, without quotes"),
+        ("spec: [1]", "Invalid"),
+        ("spec: {data: [{name: a, generate: {password: {}}}], supend: true}", "BadRequest"),
+        ("spec: {data: [{name: a, generate: {password: {}}}], suspend: maybe}", "Invalid"),
+        ("spec: {data: [{name: a, literal: canary, generate: {password: {}}}]}", "Invalid"),
+        ("spec: {data: [{name: a, generate: {password: {length: 8}}}]}", "Invalid"),
     ],
+    ids=["no object", "an unknown field", "a wrong type", "a rule over two fields", "a weak value"],
 )
-def test_a_manifest_of_no_form_at_all_is_refused(spec: str, sentence: str, console: Console) -> None:
-    header = "apiVersion: keyturn.dev/v1alpha1, kind: ManagedSecret, metadata: {name: a}"
-    done = console.run("plan", "-f", "-", given=f"{{{header}, spec: {spec}}}")
+def test_what_the_api_server_refuses_is_refused_without_a_value(
+    body: str, reason: str, console: Console
+) -> None:
+    header = "apiVersion: keyturn.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: a}\n"
+    done = console.run("plan", "-f", "-", given=header + body)
 
     assert done.returncode == 3
-    assert sentence in done.stderr
+    assert done.stderr == (
+        f"Error: the API server refuses the ManagedSecret a ({reason});"
+        " kubectl apply --dry-run=server -f FILE says why\n"
+    )
 
 
-def test_a_spec_that_cannot_be_read_is_refused_with_the_field(console: Console) -> None:
-    (refusal,) = refusals(console, "-f", "-", given=manifest(password(), rollout={"onFailure": "maybe"}))
+def test_without_the_right_to_apply_it_a_manifest_is_not_planned(space: Space, viewer: Console) -> None:
+    space.managed(password())
 
-    assert refusal["reason"] == "InvalidSpec"
-    assert refusal["message"].startswith("spec.rollout.onFailure: ")
+    done = viewer.run("plan", "-f", "-", given=manifest(password(), bytes_()))
+
+    assert done.returncode == 3
+    assert "the API server refuses the ManagedSecret auth (Forbidden)" in done.stderr
 
 
 def test_a_manifest_of_another_namespace_is_refused(console: Console) -> None:

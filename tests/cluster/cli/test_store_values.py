@@ -46,6 +46,7 @@ def test_they_see_where_values_come_from_and_go_to(
             "key": "copy",
             "keys": ["password"],
             "action": "Push",
+            "why": "",
         }
     ]
     assert (plan["refusals"], plan["nextRevision"]) == ([], 2)

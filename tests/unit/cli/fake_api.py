@@ -22,7 +22,7 @@ __all__ = ["FakeApi", "fake_api", "managed"]
 Body = dict[str, Any]
 _OURS = "/apis/keyturn.dev/v1alpha1/"
 _CREATED = "2026-11-01T00:00:00Z"
-_REASONS = {403: "Forbidden", 404: "NotFound"}
+_REASONS = {403: "Forbidden", 404: "NotFound", 422: "Invalid"}
 
 
 def managed(
@@ -126,6 +126,8 @@ class FakeApi:
         parts = path.removeprefix(_OURS).split("/")
         namespace = parts[1] if parts[0] == "namespaces" else None
         plural, *named = parts[2:] if namespace else parts
+        if query.get("dryRun"):
+            return self._dry_run((plural, namespace or "", *named), given)
         if method == "POST":
             given["metadata"] |= {"namespace": namespace, "uid": "u", "creationTimestamp": _CREATED}
             self.put(given)
@@ -155,6 +157,16 @@ class FakeApi:
             self.patched.append(key[2])
             self.put(_merged(self.objects[key], given))
         return 200, self.objects[key]
+
+    def _dry_run(self, key: tuple[str, ...], given: Body) -> tuple[int, Body]:
+        """Return what would be stored; nothing is validated."""
+        now = self.objects.get((key[0], key[1], key[-1]))
+        made = f"{datetime.now(UTC):%FT%TZ}"
+        own: Body = {"uid": "u", "generation": 0, "resourceVersion": "0", "creationTimestamp": made}
+        known = {name: now["metadata"][name] for name in own} if now else own
+        place = {"namespace": key[1]} if key[1] else {}
+        metadata = {**given["metadata"], **place, **known, "generation": known["generation"] + 1}
+        return 200, {**given, "metadata": metadata, "status": now.get("status", {}) if now else {}}
 
     def _list(self, plural: str, namespace: str | None, query: dict[str, list[str]]) -> tuple[int, Body]:
         selector = query.get("labelSelector", [""])[0]
@@ -228,7 +240,7 @@ def fake_api(api: FakeApi) -> Iterator[FakeApi]:
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 
-        do_PATCH = do_POST = do_GET  # noqa: N815  # the standard library's names
+        do_PATCH = do_POST = do_PUT = do_GET  # noqa: N815  # the standard library's names
 
         def log_message(self, *_: object) -> None:
             pass

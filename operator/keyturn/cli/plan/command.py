@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,8 +16,7 @@ from keyturn.core.labels import ROTATE
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.runtime.clock import loop_time
 
-from .absent_references import find_absent
-from .class_plan import plan_classes
+from .classes import plan_classes
 from .manifest import Refused, read_manifest, resolve_class, resolve_declared
 from .model import Plan
 from .observe import look_at
@@ -33,14 +31,8 @@ if TYPE_CHECKING:
     from keyturn.cli.options import Output, Selection
     from keyturn.core.observation.observed import Observed
 
-    from .manifest import Declared, DeclaredClass, Manifest
+    from .manifest import Declared, DeclaredClass
 
-__all__ = ["Shown", "show", "show_manifests"]
-
-_UNCHECKED = (
-    "Note: rules of the schema over several fields are not checked here;"
-    " `kubectl apply --dry-run=server {}` checks them"
-)
 _UNKNOWN_TRIGGER = "keyturn plan: a trigger that is not in the object"
 
 
@@ -69,22 +61,20 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
 
 async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output, only: str | None) -> Shown:
     """Print what applying manifests would do; return whether a part would be refused, or an object changes state."""
-    manifest = read_manifest(files, cluster.namespace, only=only)
-    classes = [await resolve_class(cluster, body) for body in manifest.classes]
-    planned = {ObjectKey(one.namespace, one.name) for one in manifest.secrets}
+    secrets, declared_classes = read_manifest(files, cluster.namespace, only=only)
+    classes = [await resolve_class(cluster, one) for one in declared_classes]
+    planned = {ObjectKey(one.namespace, one.name) for one in secrets}
     of_classes = await plan_classes(cluster, classes, planned) if classes else []
-    are_many = len(manifest.secrets) + len(classes) > 1
+    are_many = len(secrets) + len(classes) > 1
     plans, failures, pods = [], [], NamespacePods(cluster.api, loop_time)
-    for one in manifest.secrets:
+    for one in secrets:
         try:
-            plans.append(await _of_manifest(cluster, one, classes, pods, manifest))
+            plans.append(await _of_manifest(cluster, one, classes, pods))
         except Refused as problem:
             if not are_many:
                 raise
             failures.append(problem.message)
     is_refused = print_plans(plans, output, are_many=are_many, classes=of_classes)
-    if not output.is_document:
-        print_lines("", _UNCHECKED.format(shlex.join(part for name in files for part in ("-f", name))))
     for failure in failures:
         print_lines(f"Error: {failure}", err=True)
     return Shown(is_refused or bool(failures), has_failed=False)
@@ -101,14 +91,10 @@ async def _of_manifest(
     declared: Declared,
     classes: Sequence[DeclaredClass],
     pods: NamespacePods,
-    manifest: Manifest,
 ) -> Plan:
     here = cluster.at(declared.namespace)
     found, applied = await resolve_declared(here, declared)
     look = await look_at(here, found, pods, applied, classes)
-    if look.observed.desired:
-        absent, unknown = await find_absent(here.api, declared.namespace, look.observed.desired, manifest)
-        look = replace(look, absent=absent, blind_spots=(*look.blind_spots, *unknown))
     return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 
 

@@ -1,10 +1,11 @@
-"""Model of a plan: what is printed about each part."""
+"""What a plan shows: the document of each part, from the simulation and the current observation."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from keyturn.api.duration import format_duration
 from keyturn.cli.text import listed
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation.kept_values import kept_items
@@ -14,11 +15,16 @@ from keyturn.core.rotation.triggers import (
     removed_items,
     start_time,
 )
-from keyturn.core.spec import schedule
-from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
+from keyturn.core.status.summary import (
+    AFTER_THE_ROLLOUT,
+    UNDER_WAY_OUTSIDE,
+    WORKLOAD_FAILED,
+    condition,
+    summary_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
@@ -26,30 +32,12 @@ if TYPE_CHECKING:
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.observation.holders import PodOwner
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation import rollout
+    from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.spec.store_refs import Destination
 
-    from .absent_references import Absent
     from .observe import PlanObservation
-    from .simulate import Foresight, Restart
-
-__all__ = [
-    "IS_READ",
-    "Plan",
-    "PodLine",
-    "PushLine",
-    "Refusal",
-    "ValueLine",
-    "WorkloadLine",
-    "due_again",
-    "notes",
-    "of_stores",
-    "pods",
-    "pushes",
-    "values",
-    "workloads",
-]
+    from .simulate import Foresight
 
 IS_READ = "is read from the store"
 _TEMPLATE = "template"
@@ -97,7 +85,6 @@ class Plan:
     def refusals(self) -> tuple[Refusal, ...]:
         """All reasons against execution, including those that only the operator can determine."""
         foreseen = tuple(Refusal(one.reason, one.message) for one in self.foresight.refusals)
-        foreseen += tuple(Refusal(one.reason, one.message) for one in self.look.absent if self.needs(one))
         said = condition(self.found.managed, "Stalled") if self.is_rotation else None
         known = {one.reason for one in foreseen} | WORKLOAD_FAILED | _RESOLVED
         known |= {one.reason for one in of_stores(self.found.managed)}  # which does not prevent a rotation
@@ -119,41 +106,63 @@ class Plan:
         """Whether a revision is generated or adopted."""
         return self.foresight.number is not None or self.foresight.adopts is not None
 
-    def needs(self, absent: Absent) -> bool:
-        """Whether nothing is written before a store, a database target or a signing Secret exists.
 
-        Before the first revision each store is read, also one that is only pushed to: it may have the values of an
-        earlier object.
-        """
-        if absent.is_target or self.now.state is None:
-            return self.writes_revision
-        return not absent.items.isdisjoint(self.foresight.fresh)
+def document(plan: Plan) -> dict[str, Any]:
+    """Return a plan for programs; the tables of the text show its rows."""
+    foresight, desired, status = plan.foresight, plan.now.desired, plan.found.managed.status
+    summary = summary_of(plan.found, plan.now.now)
+    return {
+        "kind": "ManagedSecret",
+        "namespace": plan.found.key.namespace,
+        "name": plan.found.key.name,
+        "refusals": [{"reason": one.reason, "message": one.message} for one in plan.refusals],
+        "now": {"state": summary.state, "message": summary.message} if plan.is_rotation else None,
+        "secretName": desired.secret if desired else None,
+        "revision": status.revision,
+        "nextRevision": foresight.number or foresight.adopts,
+        "reason": str(foresight.reason.name) if foresight.reason else None,
+        "startsAt": foresight.starts if plan.writes_revision else None,
+        "nextRotationTime": status.next_rotation_time,
+        "dueAgain": due_again(plan),
+        "values": list(values(plan)),
+        "pushes": list(pushes(plan)),
+        "workloads": list(workloads(plan)),
+        "pods": None if plan.look.owners is None else list(pods(plan)),
+        "rollout": _rollout(desired) if desired else None,
+        "overlapKeys": sorted(foresight.lingers),
+        "database": [{"step": one.step, "login": one.login} for one in foresight.at_server],
+        "notes": list(notes(plan)),
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class ValueLine:
-    name: str
-    keys: tuple[str, ...]
-    source: str
-    action: str
-    why: str
+def _rollout(desired: Desired) -> dict[str, Any]:
+    return {
+        "debounce": format_duration(desired.debounce),
+        "maxConcurrent": desired.max_concurrent,
+        "progressDeadline": format_duration(desired.progress_deadline),
+        "onFailure": desired.on_failure,
+        "overlap": format_duration(desired.overlap),
+    }
 
 
-def values(plan: Plan) -> Iterator[ValueLine]:
+def values(plan: Plan) -> Iterator[dict[str, Any]]:
     desired, before = plan.now.desired, plan.now.state
     if desired is None:
         return
     for item in desired.items:
         action, why = _fate(item, plan, desired)
-        yield ValueLine(item.name, tuple(item.keys.values()), _source(item), action, why)
+        yield _value(item.name, item.keys.values(), _source(item), action, why)
     for key in desired.templates:
-        yield ValueLine(key, (key,), _TEMPLATE, "Render" if plan.writes_revision else "Keep", "")
-    if before is None:
-        return
-    for name in sorted(removed_items(desired, before)):
-        yield ValueLine(name, tuple(before.keys[name].values()), "", "Remove", "")
-    for key in sorted(before.templates.keys() - desired.every_key):
-        yield ValueLine(key, (key,), _TEMPLATE, "Remove", "")
+        yield _value(key, (key,), _TEMPLATE, "Render" if plan.writes_revision else "Keep")
+    if before:
+        for name in sorted(removed_items(desired, before)):
+            yield _value(name, before.keys[name].values(), "", "Remove")
+        for key in sorted(before.templates.keys() - desired.every_key):
+            yield _value(key, (key,), _TEMPLATE, "Remove")
+
+
+def _value(name: str, keys: Iterable[str], source: str, action: str, why: str = "") -> dict[str, Any]:
+    return {"name": name, "keys": list(keys), "from": source, "action": action, "why": why}
 
 
 def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
@@ -186,16 +195,8 @@ def _source(item: Item) -> str:
     return f"{item.recipe.kind} (of the class)" if item.of_class else item.recipe.kind
 
 
-@dataclass(frozen=True, slots=True)
-class PushLine:
-    """The change of one key in a store."""
-
-    destination: Destination
-    keys: tuple[str, ...]
-    action: str
-
-
-def pushes(plan: Plan) -> Iterator[PushLine]:
+def pushes(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Yield the change of each key in a store."""
     desired, before = plan.now.desired, plan.look.before
     if desired is None:
         return
@@ -203,44 +204,42 @@ def pushes(plan: Plan) -> Iterator[PushLine]:
     for one in desired.pushes:
         keys = (one.secret_key,) if one.secret_key else tuple(sorted(desired.made_here))
         is_other = one.id not in then or then[one.id].text != one.text
-        yield PushLine(one, keys, "Push" if plan.writes_revision or is_other else "Keep")
+        yield _push(one, keys, "Push" if plan.writes_revision or is_other else "Keep")
     for place in sorted(then.keys() - {one.id for one in desired.pushes}):
-        yield PushLine(then[place], (), "Delete" if then[place].deletes else "Leave")
+        yield _push(then[place], (), "Delete" if then[place].deletes else "Leave")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadLine:
-    progress: rollout.WorkloadProgress
-    wave: int
-    round: int | None
-    why: str
-
-    @property
-    def via(self) -> tuple[str, ...]:
-        use = self.progress.consumer.use
-        return tuple(use.via) if use else ()
-
-    @property
-    def keys(self) -> list[str] | None:
-        use = self.progress.consumer.use
-        return None if use is None or use.keys is None else sorted(use.keys)
+def _push(place: Destination, keys: tuple[str, ...], action: str) -> dict[str, Any]:
+    why = "if the key does not exist yet" if action == "Push" and not place.replaces else ""
+    store = {"kind": place.kind, "name": place.store}
+    return {"storeRef": store, "key": place.key, "keys": list(keys), "action": action, "why": why}
 
 
-def workloads(plan: Plan) -> Iterator[WorkloadLine]:
-    waves = plan.now.desired.waves if plan.now.desired else {}
-    for restart in plan.foresight.restarts:
-        yield WorkloadLine(restart.progress, waves.get(restart.key, 0), restart.round, _after_what(restart))
+def workloads(plan: Plan) -> Iterator[dict[str, Any]]:
+    for one in plan.foresight.restarts:
+        hint = one.progress.consumer.workload.hint
+        why = "; ".join(text for text in (one.waits_for, hint) if text)
+        yield _workload(one.progress, plan, one.round, why)
     for progress in plan.foresight.left:
-        wave = waves.get(progress.consumer.workload.key, 0)
-        yield WorkloadLine(progress, wave, None, _why_left(progress, plan))
+        yield _workload(progress, plan, None, _why_left(progress, plan))
 
 
-def _after_what(restart: Restart) -> str:
-    workload = restart.progress.consumer.workload
-    return "; ".join(text for text in (restart.waits_for, workload.hint) if text)
+def _workload(progress: WorkloadProgress, plan: Plan, round_: int | None, why: str) -> dict[str, Any]:
+    key, use = progress.consumer.workload.key, progress.consumer.use
+    waves = plan.now.desired.waves if plan.now.desired else {}
+    return {
+        "kind": key.kind,
+        "name": key.name,
+        "via": list(use.via) if use else [],
+        "keys": None if use is None or use.keys is None else sorted(use.keys),
+        "wave": waves.get(key, 0),
+        "round": round_,
+        "restarted": round_ is not None,
+        "why": why,
+    }
 
 
-def _why_left(progress: rollout.WorkloadProgress, plan: Plan) -> str:
+def _why_left(progress: WorkloadProgress, plan: Plan) -> str:
     if progress.message:
         return progress.message
     use, reason = progress.consumer.use, plan.foresight.reason
@@ -251,24 +250,23 @@ def _why_left(progress: rollout.WorkloadProgress, plan: Plan) -> str:
     return "runs the current values"
 
 
-@dataclass(frozen=True, slots=True)
-class PodLine:
-    """Pods of one owner that Keyturn does not restart."""
-
-    owner: PodOwner
-    is_awaited: bool
-    """Whether the rotation waits for their end."""
-    why: str
-
-
-def pods(plan: Plan) -> Iterator[PodLine]:
+def pods(plan: Plan) -> Iterator[dict[str, Any]]:
     """Yield the owners of pods that hold an earlier value, or would hold one after the planned revision."""
     changed = _changed_keys(plan)
     for owner in plan.look.owners or ():
-        if owner.uses(changed):
-            yield PodLine(owner, is_awaited=True, why=_held_before(owner, plan))
-        elif owner.before:
-            yield PodLine(owner, is_awaited=False, why=_held_before(owner, plan))
+        is_awaited = owner.uses(changed)
+        if is_awaited or owner.before:
+            yield {
+                "ownerKind": owner.kind,
+                "ownerName": owner.name,
+                "via": list(owner.via),
+                "keys": None if owner.keys is None else sorted(owner.keys),
+                "pods": owner.pods,
+                "startedAt": owner.since,
+                "podsBeforePublication": owner.before,
+                "awaited": is_awaited,
+                "why": _held_before(owner, plan),
+            }
 
 
 def _changed_keys(plan: Plan) -> frozenset[str]:
@@ -295,7 +293,6 @@ def notes(plan: Plan) -> Iterator[str]:
     if desired and desired.on_request:
         yield from _breakage(plan, desired)
     yield from _of_account(plan)
-    yield from _of_overlap(plan)
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
         yield f"revision {number} is in progress ({status.rotation.step}); the plan starts after it"
@@ -303,12 +300,10 @@ def notes(plan: Plan) -> Iterator[str]:
         yield "the operator has not reconciled the last change of the spec; the plan does not include it"
     for target in plan.now.missing_targets:
         yield f"rollout.targets names {target}, which does not exist"
-    for absent in plan.look.absent:
-        if not plan.needs(absent):
-            yield absent.message
     for said in of_stores(plan.found.managed):
         yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
-    yield from _doubts(plan)
+    for name in _doubtful(plan):
+        yield f"{name} is replaced as well if the present value does not satisfy the new settings"
     yield from plan.look.blind_spots
 
 
@@ -322,22 +317,6 @@ def _breakage(plan: Plan, desired: Desired) -> Iterator[str]:
     fresh = {item.name for item in desired.items if item.recipe and item.name in plan.foresight.fresh}
     if replaced := (fresh | set(_doubtful(plan))) & known:
         yield breakage_by_change(replaced)
-
-
-def _of_overlap(plan: Plan) -> Iterator[str]:
-    """Yield what a change of the spec does to the overlap of a value; a rotation waits for its end."""
-    status = plan.found.managed.status
-    replaced = plan.kept & (plan.foresight.fresh | set(_doubtful(plan)))
-    if plan.is_rotation or status.previous is None or not replaced:
-        return
-    what, before = f"a new value of {listed(replaced)}", status.previous.revision
-    if status.previous.valid_until is None:
-        yield f"{what} waits until no pod holds the value of revision {before}"
-    else:
-        yield (
-            f"{what} ends the overlap at once: the value of revision {before} is dropped, and that of revision"
-            f" {status.revision} stays readable"
-        )
 
 
 def _of_account(plan: Plan) -> Iterator[str]:
@@ -357,11 +336,6 @@ def of_stores(managed: ManagedSecret) -> list[Condition]:
     return [one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE]
 
 
-def _doubts(plan: Plan) -> Iterator[str]:
-    for name in _doubtful(plan):
-        yield f"{name} is replaced as well if the present value does not satisfy the new settings"
-
-
 def _doubtful(plan: Plan) -> Iterator[str]:
     """Yield the values for which only the operator can decide whether the new recipe accepts them."""
     desired, before = plan.now.desired, plan.look.before
@@ -373,23 +347,12 @@ def _doubtful(plan: Plan) -> Iterator[str]:
         yield item.name
 
 
-def due_again(plan: Plan) -> tuple[datetime, datetime] | None:
-    """Return the earliest and the latest due time of the rotation after the planned one.
+def due_again(plan: Plan) -> datetime | None:
+    """Return when the rotation after the planned one is due.
 
-    They differ before the object exists, since the jitter depends on its UID. Unknown before a certificate is issued.
+    Unknown before the object exists, since the jitter depends on its UID, and before a certificate is issued.
     """
     end = plan.foresight.end
-    if not plan.foresight.number or plan.is_refused or plan.look.makers.mortal:
+    if not plan.foresight.number or plan.is_refused or plan.look.makers.mortal or not plan.now.uid:
         return None
-    cadence = end.desired.cadence if end.desired else None
-    if plan.now.uid or not isinstance(cadence, schedule.Every):
-        due = start_time(end)
-        return (due, due) if due else None
-    shortest = schedule.Every(cadence.interval * (100 - cadence.jitter) / 100, 0)
-    first, last = (_due_with(every, end) for every in (shortest, replace(cadence, jitter=0)))
-    return (first, last) if first and last else None
-
-
-def _due_with(cadence: schedule.Every, end: Observed) -> datetime | None:
-    desired = replace(end.desired, cadence=cadence) if end.desired else None
-    return start_time(replace(end, desired=desired))
+    return start_time(end)

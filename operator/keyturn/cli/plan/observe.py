@@ -38,7 +38,7 @@ from keyturn.kube.secret_informer import SecretMeta, meta_of
 from keyturn.kube.target_secret import foreign_owner, target_facts, values_of
 from keyturn.kube.workloads import workload_of
 
-from .estimate import Makers
+from .effects import Makers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,10 +56,7 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api, Body
     from keyturn.kube.namespace_pods import NamespacePods
 
-    from .absent_references import Absent
     from .manifest import DeclaredClass
-
-__all__ = ["PlanObservation", "look_at", "observe_cached", "put_classes", "state_of_status"]
 
 _PODS_UNKNOWN = "Unknown which pods that Keyturn does not restart use the Secret"
 
@@ -75,8 +72,6 @@ class PlanObservation:
     blind_spots: tuple[str, ...]
     owners: tuple[PodOwner, ...] | None = ()
     """Owners of pods that use the Secret and that no workload of the plan controls; None if they are unknown."""
-    absent: tuple[Absent, ...] = ()
-    """Stores and database targets that the spec of a manifest names and that do not exist."""
     derived: frozenset[str] = frozenset()
     """Keys whose values follow from those of the Secret that is adopted."""
 

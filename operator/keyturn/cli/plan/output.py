@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keyturn.api.duration import format_duration
 from keyturn.cli.printing import print_data, print_lines
 from keyturn.cli.text import clock, listed, room, since, table, until
 from keyturn.core.status.summary import SummaryState, summary_of
 
-from .class_output import class_document, class_lines
-from .model import (
-    IS_READ,
-    Plan,
-    PodLine,
-    PushLine,
-    ValueLine,
-    WorkloadLine,
-    due_again,
-    notes,
-    of_stores,
-    pods,
-    pushes,
-    values,
-    workloads,
-)
+from .classes import Becomes
+from .model import IS_READ, Plan, document, due_again, notes, of_stores, pods, pushes, values, workloads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from keyturn.cli.options import Output
     from keyturn.core.spec.desired import Desired
     from keyturn.core.status.summary import Summary
 
-    from .class_plan import ClassPlan
 
-__all__ = ["print_plans"]
-
+Row: TypeAlias = "dict[str, Any]"
+"""An entry of a document."""
 _NAMES = 13
 _AT_SERVER = {
     "SetPassword": "role {} gets a new password",
@@ -46,47 +32,66 @@ _AT_SERVER = {
     "Publish": "the Secret names {}",
     "Close": "role {} is closed, and its login refused",
 }
-_FROM_THE_FIRST = "counted from the first revision, which does not exist yet"
 
 
 def print_plans(
-    plans: Sequence[Plan], output: Output, *, are_many: bool, classes: Sequence[ClassPlan] = ()
+    plans: Sequence[Plan], output: Output, *, are_many: bool, classes: Sequence[Row] = ()
 ) -> bool:
     """Print the plans; return whether one would be refused, or a class changes the state of an object."""
     if output.is_document:
-        documents = [*map(class_document, classes), *map(_document, plans)]
+        documents = [*classes, *map(document, plans)]
         print_data({"items": documents} if are_many else documents[0], output)
-    texts = [] if output.is_document else [*map(class_lines, classes), *map(_lines, plans)]
+    texts = [] if output.is_document else [*map(_class_lines, classes), *map(_lines, plans)]
     for number, lines in enumerate(texts):
         print_lines(*([""] if number else []), *lines)
-    return any(plan.is_refused for plan in plans) or any(plan.needs_attention for plan in classes)
+    return any(plan.is_refused for plan in plans) or any(one["refusals"] or one["effects"] for one in classes)
 
 
 # Text
 
 
+def _class_lines(one: Row) -> Iterator[str]:
+    kinds = [text for text, holds in (("new", one["isNew"]), ("default", one["isDefault"])) if holds]
+    which = f" ({', '.join(kinds)})" if kinds else ""
+    counts = Counter(effect["becomes"] for effect in one["effects"])
+    known = [f"{counts[kind]} {kind}" for kind in Becomes if counts[kind]]
+    becomes = ", ".join(known) or "none due, overdue or violating"
+    name, followers = one["name"], one["managedSecrets"]
+    yield f"SecretClass {name}{which}: applying this would make {becomes}, of {followers} that follow it"
+    facts = [("Refused", f"{refusal['reason']}: {refusal['message']}") for refusal in one["refusals"]]
+    yield from _block(_fact(*fact) for fact in (*facts, *(("Note", note) for note in one["notes"])))
+    rows = [
+        (
+            f"{effect['namespace']}/{effect['name']}",
+            effect["becomes"],
+            clock(effect["startsAt"]) if effect["startsAt"] else "",
+            effect["message"],
+        )
+        for effect in one["effects"]
+    ]
+    yield from _table(("MANAGEDSECRET", "BECOMES", "STARTS", "WHAT HAPPENS"), rows)
+
+
+def _block(lines: Iterable[str]) -> list[str]:
+    """Return lines after an empty one; nothing without lines."""
+    found = list(lines)
+    return ["", *found] if found else []
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    found = list(rows)
+    return ["", table(header, found, room())] if found else []
+
+
 def _lines(plan: Plan) -> Iterator[str]:
     yield _title(plan)
-    if facts := list(_facts(plan)):
-        yield ""
-        yield from (_fact(name, text) for name, text in facts)
-    of_values, of_workloads = list(values(plan)), list(workloads(plan))
-    if of_values:
-        yield ""
-        yield table(
-            ("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), [_value_cells(one) for one in of_values], room()
-        )
-    if of_pushes := list(pushes(plan)):
-        yield ""
-        yield table(("PLACE", "WHAT HAPPENS"), [_push_cells(one) for one in of_pushes], room())
-    if of_workloads:
-        yield ""
-        header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
-        yield table(header, [_workload_cells(one) for one in of_workloads], room())
-    if of_pods := list(pods(plan)):
-        yield ""
-        header = ("NOT RESTARTED", "PODS", "STARTED", "USES IT BY", "WHAT HAPPENS")
-        yield table(header, [_pod_cells(one, plan.now.now) for one in of_pods], room())
+    yield from _block(_fact(name, text) for name, text in _facts(plan))
+    yield from _table(("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), map(_value_cells, values(plan)))
+    yield from _table(("PLACE", "WHAT HAPPENS"), map(_push_cells, pushes(plan)))
+    header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
+    yield from _table(header, map(_workload_cells, workloads(plan)))
+    header = ("NOT RESTARTED", "PODS", "STARTED", "USES IT BY", "WHAT HAPPENS")
+    yield from _table(header, (_pod_cells(one, plan.now.now) for one in pods(plan)))
 
 
 def _title(plan: Plan) -> str:
@@ -113,7 +118,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.is_rotation:
         yield "Scheduled", _scheduled(plan, summary)
     if again := due_again(plan):
-        yield "Then again", _dates(again, now)
+        yield "Then again", f"{until(again, now)}, at {clock(again)}"
     if desired and foresight.restarts:
         yield "Restarts", _pace(desired)
     if desired and foresight.lingers:
@@ -164,17 +169,8 @@ def _scheduled(plan: Plan, summary: Summary) -> str:
     if desired is None or not desired.rotates or desired.cadence is None:
         return "none (no rotation.every and no rotation.schedule)"
     if plan.found.managed.status.observed_generation is None:
-        dates = due_again(plan)
-        return f"{_dates(dates, now)}, if the first revision is written now" if dates else _FROM_THE_FIRST
+        return "counted from the first revision, which does not exist yet"
     return "unknown: the operator has not written it yet"
-
-
-def _dates(dates: tuple[datetime, datetime], now: datetime) -> str:
-    """Return one date, or the two between which it lies."""
-    first, last = dates
-    if first == last:
-        return f"{until(last, now)}, at {clock(last)}"
-    return f"between {clock(first)} and {clock(last)}: the jitter depends on the UID"
 
 
 def _pace(desired: Desired) -> str:
@@ -194,127 +190,35 @@ _ACTIONS = {
 }
 
 
-def _value_cells(one: ValueLine) -> list[str]:
-    action = "" if one.why == IS_READ else _ACTIONS[one.action]
-    what = ": ".join(filter(None, (action, one.why)))
-    return [one.name, ", ".join(one.keys), one.source, what]
+def _value_cells(one: Row) -> list[str]:
+    action = "" if one["why"] == IS_READ else _ACTIONS[one["action"]]
+    what = ": ".join(filter(None, (action, one["why"])))
+    return [one["name"], ", ".join(one["keys"]), one["from"], what]
 
 
-def _push_cells(one: PushLine) -> list[str]:
-    where = "" if one.destination.replaces else ", if the key does not exist yet"
+def _push_cells(one: Row) -> list[str]:
+    keys, store = listed(one["keys"]), one["storeRef"]
     what = {
-        "Push": f"gets {listed(one.keys)}{where}",
-        "Keep": f"has {listed(one.keys)}: stays",
+        "Push": ", ".join(filter(None, (f"gets {keys}", one["why"]))),
+        "Keep": f"has {keys}: stays",
         "Delete": "is no longer pushed to, and is deleted",
         "Leave": "is no longer pushed to, and stays",
     }
-    return [str(one.destination), what[one.action]]
+    return [f"key {one['key']!r} of {store['kind']} {store['name']!r}", what[one["action"]]]
 
 
-def _workload_cells(one: WorkloadLine) -> list[str]:
-    what = "is restarted" if one.round else "is not restarted"
-    via = ", ".join(one.via) + (f" ({', '.join(one.keys)})" if one.keys else "")
-    why = f"{'; ' if one.round else ': '}{one.why}" if one.why else ""
-    return [str(one.round or ""), str(one.progress.consumer.workload.key), str(one.wave), via, f"{what}{why}"]
+def _workload_cells(one: Row) -> list[str]:
+    what = "is restarted" if one["round"] else "is not restarted"
+    why = f"{'; ' if one['round'] else ': '}{one['why']}" if one["why"] else ""
+    name = f"{one['kind']}/{one['name']}"
+    return [str(one["round"] or ""), name, str(one["wave"]), _uses(one), f"{what}{why}"]
 
 
-def _pod_cells(one: PodLine, now: datetime) -> list[str]:
-    owner = one.owner
-    via = ", ".join(owner.via) + (f" ({', '.join(sorted(owner.keys))})" if owner.keys else "")
-    what = [_AWAITED] if one.is_awaited else []
-    cells = "; ".join([*what, *([one.why] if one.why else [])])
-    return [str(owner), str(owner.pods), f"{since(owner.since, now)} ago", via, cells]
+def _pod_cells(one: Row, now: datetime) -> list[str]:
+    what = "; ".join(filter(None, (_AWAITED if one["awaited"] else "", one["why"])))
+    name = f"{one['ownerKind']}/{one['ownerName']}"
+    return [name, str(one["pods"]), f"{since(one['startedAt'], now)} ago", _uses(one), what]
 
 
-# JSON and YAML
-
-
-def _document(plan: Plan) -> dict[str, Any]:
-    foresight, desired, status = plan.foresight, plan.now.desired, plan.found.managed.status
-    again = due_again(plan)
-    return {
-        "kind": "ManagedSecret",
-        "namespace": plan.found.key.namespace,
-        "name": plan.found.key.name,
-        "refusals": [{"reason": one.reason, "message": one.message} for one in plan.refusals],
-        "now": _now_document(plan) if plan.is_rotation else None,
-        "secretName": desired.secret if desired else None,
-        "revision": status.revision,
-        "nextRevision": foresight.number or foresight.adopts,
-        "reason": str(foresight.reason.name) if foresight.reason else None,
-        "startsAt": foresight.starts if plan.writes_revision else None,
-        "nextRotationTime": status.next_rotation_time,
-        "dueAgain": again[1] if again else None,
-        "dueAgainFrom": again[0] if again else None,
-        "values": [
-            {
-                "name": one.name,
-                "keys": list(one.keys),
-                "from": one.source,
-                "action": one.action,
-                "why": one.why,
-            }
-            for one in values(plan)
-        ],
-        "pushes": [_push_document(one) for one in pushes(plan)],
-        "workloads": [_workload_document(one) for one in workloads(plan)],
-        "pods": None if plan.look.owners is None else [_pod_document(one) for one in pods(plan)],
-        "rollout": _rollout_document(desired) if desired else None,
-        "overlapKeys": sorted(foresight.lingers),
-        "database": [{"step": one.step, "login": one.login} for one in foresight.at_server],
-        "notes": list(notes(plan)),
-    }
-
-
-def _now_document(plan: Plan) -> dict[str, Any]:
-    summary = summary_of(plan.found, plan.now.now)
-    return {"state": summary.state, "message": summary.message}
-
-
-def _push_document(one: PushLine) -> dict[str, Any]:
-    place = one.destination
-    return {
-        "storeRef": {"kind": place.kind, "name": place.store},
-        "key": place.key,
-        "keys": list(one.keys),
-        "action": one.action,
-    }
-
-
-def _workload_document(one: WorkloadLine) -> dict[str, Any]:
-    key = one.progress.consumer.workload.key
-    return {
-        "kind": key.kind,
-        "name": key.name,
-        "via": list(one.via),
-        "keys": one.keys,
-        "wave": one.wave,
-        "round": one.round,
-        "restarted": one.round is not None,
-        "why": one.why,
-    }
-
-
-def _pod_document(one: PodLine) -> dict[str, Any]:
-    owner = one.owner
-    return {
-        "ownerKind": owner.kind,
-        "ownerName": owner.name,
-        "via": list(owner.via),
-        "keys": None if owner.keys is None else sorted(owner.keys),
-        "pods": owner.pods,
-        "startedAt": owner.since,
-        "podsBeforePublication": owner.before,
-        "awaited": one.is_awaited,
-        "why": one.why,
-    }
-
-
-def _rollout_document(desired: Desired) -> dict[str, Any]:
-    return {
-        "debounce": format_duration(desired.debounce),
-        "maxConcurrent": desired.max_concurrent,
-        "progressDeadline": format_duration(desired.progress_deadline),
-        "onFailure": desired.on_failure,
-        "overlap": format_duration(desired.overlap),
-    }
+def _uses(one: Row) -> str:
+    return ", ".join(one["via"]) + (f" ({', '.join(one['keys'])})" if one["keys"] else "")

@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.rollout import Turn, restart_due
 from keyturn.core.rotation.transitions import with_dependents
+from keyturn.core.spec import schedule
 
 from . import effects
-from .waits import everyone, is_hindered, waited
+from .effects import everyone, with_workloads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,12 +26,11 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.workload import Workload
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.rotation.steps import Reason
 
-    from .estimate import Makers
-
-__all__ = ["AtServer", "Foresight", "Restart", "foresee"]
+    from .effects import Makers
 
 _MOST_STEPS = 10_000
 
@@ -179,3 +181,36 @@ def _restarts(moments: list[_Moment]) -> tuple[Restart, ...]:
                 if is_hindered(one)
             }
     return tuple(restarts)
+
+
+# Awaited events
+
+
+def waited(observed: Observed) -> Observed | None:
+    """Let the next awaited event occur; None if that is the next scheduled rotation."""
+    desired, state = observed.desired, observed.state
+    if desired is None or state is None:
+        return None
+    now, them = observed.now, everyone(observed)
+    if desired.windows and state.triggers.unhandled(observed.requested):
+        opening = schedule.opening(desired.windows, now)
+        if opening > now:
+            return replace(observed, now=opening)
+    if not_ready := [one for one in them if one.takes_a_slot]:
+        return with_workloads(observed, not_ready, _settled)
+    restarts = [restart_due(observed, desired, one) for one in them if one.turn is Turn.NEXT]
+    if later := [time for time in restarts if time > now]:
+        return replace(observed, now=min(later))
+    hindered = [one for one in them if is_hindered(one)]
+    if stuck := hindered or [one for one in them if one.state is WorkloadState.ROLLING]:
+        return with_workloads(observed, stuck, _settled)  # a user helps
+    until = state.current.valid_until if state.current.overlaps else None
+    return replace(observed, now=until) if until and until > now else None
+
+
+def is_hindered(progress: WorkloadProgress) -> bool:
+    return progress.state is WorkloadState.PENDING and progress.turn is Turn.HINDERED
+
+
+def _settled(workload: Workload) -> Workload:
+    return replace(workload, settled=True, failed=False, paused=False, complaint=None)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from .pull import Reading
 
-__all__ = ["GeneratedValues", "absent_issuer", "generate_revision", "generate_value", "making_order"]
+__all__ = ["GeneratedValues", "generate_revision", "generate_value", "making_order"]
 
 _ISSUER_RETRY_DELAY = timedelta(seconds=5)
 
@@ -286,10 +286,10 @@ async def _issuer(generator: Generator[Any], secret: str, key: ObjectKey, contex
         return values_of(await context.api.get(paths.secret(key.namespace, name)))
     except errors.NotFound as error:
         refuse_circle(key.namespace, secret, name, context.cache)
-        raise Wait(ErrorReason.ISSUER_NOT_FOUND, absent_issuer(name), _ISSUER_RETRY_DELAY) from error
+        raise Wait(ErrorReason.ISSUER_NOT_FOUND, _absent_issuer(name), _ISSUER_RETRY_DELAY) from error
 
 
-def absent_issuer(name: str) -> str:
+def _absent_issuer(name: str) -> str:
     """Return the message about a Secret that is to sign a certificate and does not exist."""
     return (
         f"the Secret {name!r} that signs the certificate is not there; create it,"

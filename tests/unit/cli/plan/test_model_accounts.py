@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.cli.managed import found_in
 from keyturn.cli.options import Output
-from keyturn.cli.plan.estimate import Makers
+from keyturn.cli.plan.effects import Makers
 from keyturn.cli.plan.model import Plan, notes
 from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import print_plans

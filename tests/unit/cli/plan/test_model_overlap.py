@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from keyturn.cli.managed import FoundManagedSecret
-from keyturn.cli.plan.estimate import Makers
-from keyturn.cli.plan.model import Plan, notes
+from keyturn.cli.plan.effects import Makers
+from keyturn.cli.plan.model import Plan
 from keyturn.cli.plan.observe import PlanObservation, state_of_status
 from keyturn.cli.plan.output import _start
 from keyturn.cli.plan.simulate import foresee
@@ -18,8 +18,8 @@ ASKED = {"keyturn.dev/rotate": "now"}
 UNTIL = make.NOW + make.minutes(30)
 
 
-def plan(*, is_rotation: bool = True, previous: dict[str, Any] | None = None) -> Plan:
-    """Plan a rotation, or another value, while the value of revision 1 is kept."""
+def plan(previous: dict[str, Any]) -> Plan:
+    """Plan a rotation while the value of revision 1 is kept."""
     kept = {"data": [{**make.PASSWORD, "keepPrevious": True}]}
     history = [
         {
@@ -33,10 +33,9 @@ def plan(*, is_rotation: bool = True, previous: dict[str, Any] | None = None) ->
     status = {"revision": 2, "secretName": "db", "previous": previous, "history": history}
     look = make.observed(
         kept,
-        annotations=ASKED if is_rotation else None,
+        annotations=ASKED,
         status=status,
         target=make.target(2, overlapping=True),
-        unfit=[] if is_rotation else ["password"],
     )
     asked = make.observed(kept, status=status)
     look = replace(look, state=state_of_status(asked, asked.desired))
@@ -44,32 +43,12 @@ def plan(*, is_rotation: bool = True, previous: dict[str, Any] | None = None) ->
         FoundManagedSecret(look.managed, None, make.MADE, {}),
         PlanObservation(look, look.desired, NO_MAKERS, ()),
         foresee(look, NO_MAKERS),
-        is_rotation=is_rotation,
+        is_rotation=True,
     )
 
 
 def test_a_rotation_starts_when_the_overlap_is_over() -> None:
-    planned = plan(previous={"revision": 1, "validUntil": UNTIL})
+    planned = plan({"revision": 1, "validUntil": UNTIL})
 
     assert planned.foresight.starts == UNTIL
     assert _start(planned).endswith("when the overlap with revision 1 is over")
-    assert not [one for one in notes(planned) if "new value" in one]
-
-
-def test_another_value_ends_the_overlap() -> None:
-    (note,) = (
-        one
-        for one in notes(plan(is_rotation=False, previous={"revision": 1, "validUntil": UNTIL}))
-        if "new" in one
-    )
-
-    assert note == (
-        "a new value of password ends the overlap at once: the value of revision 1 is dropped, and that of revision 2"
-        " stays readable"
-    )
-
-
-def test_another_value_waits_for_pods() -> None:
-    (note,) = (one for one in notes(plan(is_rotation=False, previous={"revision": 1})) if "new" in one)
-
-    assert note == "a new value of password waits until no pod holds the value of revision 1"

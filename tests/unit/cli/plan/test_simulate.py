@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.source import StoreKind
-from keyturn.cli.plan.estimate import Makers
+from keyturn.cli.plan.effects import Makers
 from keyturn.cli.plan.simulate import Foresight, foresee
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.store_reads import Pulled

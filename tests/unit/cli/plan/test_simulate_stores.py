@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
-from keyturn.cli.plan.estimate import Makers
-from keyturn.cli.plan.model import Plan, notes, pushes, values
+from keyturn.cli.plan.effects import Makers
+from keyturn.cli.plan.model import Plan, document, notes, pushes, values
 from keyturn.cli.plan.observe import PlanObservation
-from keyturn.cli.plan.output import _document, _lines
+from keyturn.cli.plan.output import _lines
 from keyturn.cli.plan.simulate import foresee
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.spec.desired import resolve_spec
@@ -82,7 +82,7 @@ def printed(planned: Plan) -> str:
 
 
 def test_what_stores_hold_stays_when_the_rest_is_generated_again() -> None:
-    assert [(one.name, one.source, one.action) for one in values(plan(ALL))] == [
+    assert [(one["name"], one["from"], one["action"]) for one in values(plan(ALL))] == [
         ("password", "password", "Replace"),
         ("api-key", "key 'prod/api' of SecretStore 'vault'", "Keep"),
         ("username", "literal", "Keep"),
@@ -94,17 +94,18 @@ def test_what_stores_hold_stays_when_the_rest_is_generated_again() -> None:
 def test_every_place_gets_what_is_made_here() -> None:
     planned = plan(TWO)
 
-    assert [(one.destination.key, one.keys, one.action) for one in pushes(planned)] == [
-        ("shop/db", ("password", "username"), "Push"),
-        ("shop/alone", ("password",), "Push"),
+    assert [(one["key"], one["keys"], one["action"]) for one in pushes(planned)] == [
+        ("shop/db", ["password", "username"], "Push"),
+        ("shop/alone", ["password"], "Push"),
     ]
     assert "key 'shop/db' of SecretStore 'vault'" in printed(planned)
     assert "gets password, username" in printed(planned)
-    assert _document(planned)["pushes"][1] == {
+    assert document(planned)["pushes"][1] == {
         "storeRef": {"kind": "SecretStore", "name": "vault"},
         "key": "shop/alone",
         "keys": ["password"],
         "action": "Push",
+        "why": "",
     }
 
 
@@ -140,7 +141,10 @@ def test_a_manifest_says_what_becomes_of_places(
 def test_a_new_item_of_a_store_is_read() -> None:
     planned = plan({"data": [PASSWORD, API_KEY]}, before={"data": [PASSWORD]})
 
-    assert [(one.name, one.action) for one in values(planned)] == [("password", "Keep"), ("api-key", "Make")]
+    assert [(one["name"], one["action"]) for one in values(planned)] == [
+        ("password", "Keep"),
+        ("api-key", "Make"),
+    ]
     assert "is read" in printed(planned)
 
 
