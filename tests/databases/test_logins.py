@@ -50,13 +50,13 @@ def keyed(monkeypatch: pytest.MonkeyPatch) -> list[Salt]:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The jobs in threads of tenants."""
     begun: list[str] = []
-    run = threadpools.for_tenant
+    run = threadpools.run_for_tenant
 
-    async def for_tenant(owner: str, doing: Callable[..., Any], *args: Any) -> Any:
+    async def run_for_tenant(owner: str, doing: Callable[..., Any], *args: Any) -> Any:
         begun.append(doing.__name__)
         return await run(owner, doing, *args)
 
-    monkeypatch.setattr(threadpools, "for_tenant", for_tenant)
+    monkeypatch.setattr(threadpools, "run_for_tenant", run_for_tenant)
     return begun
 
 
@@ -254,7 +254,7 @@ async def test_a_login_that_gets_no_thread_says_nothing_about_the_server(
     async def resolve(endpoint: Endpoint) -> tuple[str, ...]:
         return (endpoint.host,)
 
-    monkeypatch.setattr(threadpools, "for_tenant", wait)
+    monkeypatch.setattr(threadpools, "run_for_tenant", wait)
     engine = Postgresql(replace(newest.engine().settings, connect_timeout=0.1, resolve=resolve))
 
     with pytest.raises(Overloaded):

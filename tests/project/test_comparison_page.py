@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 from keyturn.stores.providers import discover
-from keyturn.stores.providers.base import Can
+from keyturn.stores.providers.base import Capability
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "comparison.md").read_text()
 _WRITES_ELSEWHERE = {"kubernetes"}
 """Only into another cluster, so that it does not say so for all of its stores."""
-WRITTEN = {kind for kind, provider in discover().items() if Can.WRITE in provider.can} | _WRITES_ELSEWHERE
+WRITTEN = {
+    kind for kind, provider in discover().items() if Capability.WRITE in provider.capabilities
+} | _WRITES_ELSEWHERE
 """The kinds of stores that values are pushed to."""
 
 

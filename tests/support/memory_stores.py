@@ -64,11 +64,11 @@ class InMemoryStores:
         self.hangs[key] = asyncio.Event()
         return self.hangs[key]
 
-    def is_here(self, ref: StoreRef, namespace: str) -> bool:
+    def is_own_namespace(self, ref: StoreRef, namespace: str) -> bool:
         del ref, namespace
         return self.here
 
-    def circle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:
+    def reference_cycle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:
         del ref, namespace, key, secret
         return ()
 

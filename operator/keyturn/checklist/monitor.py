@@ -61,7 +61,7 @@ class EncryptionMonitor:
         """Read the metrics of the API server; log each problem once."""
         verdict = Verdict.UNKNOWN
         try:
-            found = await threadpools.for_us(api_server.judge_encryption, await self._api.text("/metrics"))
+            found = await threadpools.run_own(api_server.judge_encryption, await self._api.text("/metrics"))
             verdict, problem = found.verdict, "" if found.verdict is Verdict.PASS else found.evidence
         except errors.ApiError as error:
             problem = str(error)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from .bulk_actions import Manner
+    from .bulk_actions import BulkOptions
     from .options import Output, Where
 
 __all__ = ["refresh_command", "resume_command", "rollback_command", "rotate_command", "suspend_command"]
@@ -37,9 +37,9 @@ def _answered(command: Callable[..., None]) -> Callable[..., None]:
     def asked(
         *, output: Output | None, wait: bool = False, timeout: timedelta | None = None, **others: Any
     ) -> None:
-        from .bulk_actions import Manner
+        from .bulk_actions import BulkOptions
 
-        command(manner=Manner(timeout if wait else None, output), **others)
+        command(manner=BulkOptions(timeout if wait else None, output), **others)
 
     return answer(asked)
 
@@ -53,7 +53,7 @@ def _waited(command: Callable[..., None]) -> Callable[..., None]:
 @_waited
 @_answered
 @place
-def rotate_command(selection: Selection, manner: Manner, where: Where) -> None:
+def rotate_command(selection: Selection, manner: BulkOptions, where: Where) -> None:
     """Request new values for NAME now, or when its next window opens.
 
     It sets the annotation keyturn.dev/rotate to a new text and nothing else. `keyturn plan NAME` shows what follows.
@@ -68,7 +68,7 @@ def rotate_command(selection: Selection, manner: Manner, where: Where) -> None:
 @_waited
 @_answered
 @place
-def refresh_command(selection: Selection, manner: Manner, where: Where) -> None:
+def refresh_command(selection: Selection, manner: BulkOptions, where: Where) -> None:
     """Read the values of NAME that come from stores now; a changed value is a new revision and restarts workloads.
 
     It sets the annotation keyturn.dev/refresh to a new text and nothing else.
@@ -97,7 +97,7 @@ def refresh_command(selection: Selection, manner: Manner, where: Where) -> None:
 @_waited
 @_answered
 @place
-def rollback_command(name: str, manner: Manner, where: Where, **options: Any) -> None:
+def rollback_command(name: str, manner: BulkOptions, where: Where, **options: Any) -> None:
     """Publish an earlier revision of NAME again and restart its workloads.
 
     Afterwards scheduled rotation is paused until its next date, `keyturn rotate` or a change of the spec. A revision
@@ -115,7 +115,7 @@ def rollback_command(name: str, manner: Manner, where: Where, **options: Any) ->
 @acted_on
 @_answered
 @place
-def suspend_command(selection: Selection, manner: Manner, where: Where) -> None:
+def suspend_command(selection: Selection, manner: BulkOptions, where: Where) -> None:
     """Stop all writes for NAME: no new values, no restarts, no repair. The status is still updated."""
     from . import actions
 
@@ -126,14 +126,14 @@ def suspend_command(selection: Selection, manner: Manner, where: Where) -> None:
 @acted_on
 @_answered
 @place
-def resume_command(selection: Selection, manner: Manner, where: Where) -> None:
+def resume_command(selection: Selection, manner: BulkOptions, where: Where) -> None:
     """Remove spec.suspend of NAME; overdue rotations start at once, or in the next window."""
     from . import actions
 
     _carry_out("resume", actions.resume, selection, manner, where)
 
 
-def _carry_out(action: str, actions: Any, selection: Selection, manner: Manner, where: Where) -> None:
+def _carry_out(action: str, actions: Any, selection: Selection, manner: BulkOptions, where: Where) -> None:
     from . import bulk_actions, cluster
 
     if cluster.run(where, lambda here: bulk_actions.carry_out(here, action, actions, selection, manner)):

@@ -54,7 +54,7 @@ class Asked:
 
 async def rotate(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     """Request a rotation by a new trigger text."""
-    _hold_to_what_turns(found)
+    _check_rotatable(found)
     trigger = f"cli-{secrets.token_hex(6)}"
     now = await managed.annotate(cluster, found.key.name, ROTATE, trigger)
     said = f"rotation requested{_applied(found.managed)}{_overlap(found.managed)}"
@@ -83,7 +83,7 @@ async def rollback(cluster: Cluster, found: FoundManagedSecret, back: Return) ->
         if not back.hold:
             return Asked(found, "rollback", f"holds revision {number} already", changed=False)
     else:
-        _hold_to_what_is_kept(found, number)
+        _check_restorable(found, number)
         if not back.even_exposed:
             await _refuse_exposed(cluster, found.managed, number)
     request = f"{number}/cli-{secrets.token_hex(6)}{back.words}"
@@ -118,7 +118,7 @@ async def resume(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     return Asked(now, "resume", "resumed")
 
 
-def _hold_to_what_turns(found: FoundManagedSecret) -> None:
+def _check_rotatable(found: FoundManagedSecret) -> None:
     """Reject a rotation of values that all come from stores or literals, and of an immutable Secret."""
     spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
     if spec.target.immutable and found.managed.status.revision:
@@ -202,7 +202,7 @@ async def _list_declarations(cluster: Cluster, found: ManagedSecret) -> list[dat
     return [time for time in times if time]
 
 
-def _hold_to_what_is_kept(found: FoundManagedSecret, number: int) -> None:
+def _check_restorable(found: FoundManagedSecret, number: int) -> None:
     """Reject a revision whose values cannot be kept any more, so that no unanswerable annotation remains."""
     name, others = found.key.name, _perhaps_kept(found.managed)
     if number in others or found.managed.status.revision is None:

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
     Ask = Callable[[Cluster, FoundManagedSecret], Awaitable[Asked]]
 
-__all__ = ["Manner", "carry_out"]
+__all__ = ["BulkOptions", "carry_out"]
 
 _MAX_CONCURRENT = 20
 """Maximum concurrent waits: each has a watch."""
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class BulkOptions:
     """How requests are made and results printed."""
 
     wait: timedelta | None = None
@@ -60,7 +60,7 @@ class _Done:
     asked: Asked
     now: FoundManagedSecret
 
-    def document(self, manner: Manner) -> dict[str, Any]:
+    def document(self, manner: BulkOptions) -> dict[str, Any]:
         now, asked = self.now.managed, self.asked
         return {
             "namespace": now.metadata.namespace,
@@ -74,7 +74,9 @@ class _Done:
         }
 
 
-async def carry_out(cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: Manner) -> bool:
+async def carry_out(
+    cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: BulkOptions
+) -> bool:
     """Make the request for one named object, whose failure is the command's, or for several, each with its line.
 
     Return whether it failed for some.
@@ -84,7 +86,7 @@ async def carry_out(cluster: Cluster, action: str, ask: Ask, selection: Selectio
     return await _of_many(cluster, action, ask, selection, manner)
 
 
-async def _of_one(cluster: Cluster, name: str, ask: Ask, manner: Manner) -> bool:
+async def _of_one(cluster: Cluster, name: str, ask: Ask, manner: BulkOptions) -> bool:
     asked = await ask(cluster, await managed.one(cluster, name))
     manner.tell(f"managedsecret/{name} {asked.said}")
     done = await _follow(cluster, asked, manner, Waiting(manner.wait))
@@ -95,7 +97,9 @@ async def _of_one(cluster: Cluster, name: str, ask: Ask, manner: Manner) -> bool
     return False
 
 
-async def _of_many(cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: Manner) -> bool:
+async def _of_many(
+    cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: BulkOptions
+) -> bool:
     there = await find(cluster, selection)
     if not there.found and not there.failures:
         place = "the cluster" if selection.everywhere else f"namespace {cluster.namespace!r}"
@@ -123,7 +127,7 @@ async def _make_request(
     found: FoundManagedSecret,
     ask: Ask,
     selection: Selection,
-    manner: Manner,
+    manner: BulkOptions,
     failures: list[Failure],
 ) -> Asked | None:
     """Make one request; if it does not apply, an object selected by label or --all is skipped, a named one fails."""
@@ -141,7 +145,7 @@ async def _make_request(
 
 
 async def _follow_all(
-    cluster: Cluster, asked: list[Asked], selection: Selection, manner: Manner, failures: list[Failure]
+    cluster: Cluster, asked: list[Asked], selection: Selection, manner: BulkOptions, failures: list[Failure]
 ) -> list[_Done]:
     """Wait for all results concurrently."""
     slots, waiting = asyncio.Semaphore(_MAX_CONCURRENT), Waiting(manner.wait)
@@ -160,7 +164,7 @@ async def _follow_all(
     return [done for done in await asyncio.gather(*map(one, asked)) if done]
 
 
-async def _follow(cluster: Cluster, asked: Asked, manner: Manner, waiting: Waiting) -> _Done:
+async def _follow(cluster: Cluster, asked: Asked, manner: BulkOptions, waiting: Waiting) -> _Done:
     """Wait for the result, if requested."""
     found, name = asked.found, asked.found.key.name
     if asked.is_taken_up is None:
@@ -172,7 +176,7 @@ async def _follow(cluster: Cluster, asked: Asked, manner: Manner, waiting: Waiti
     return _Done(asked, found)
 
 
-def _answer(done: list[_Done], failures: list[Failure], manner: Manner) -> None:
+def _answer(done: list[_Done], failures: list[Failure], manner: BulkOptions) -> None:
     if manner.output is Output.NAME:
         print_names(one.now.key.name for one in done)
     elif manner.output:

@@ -88,7 +88,7 @@ class ClusterChecks:
             self._log_unknown("CRD check failed", error)
             return
         self._unknown.pop("CRD check failed", None)
-        crds = await threadpools.for_us(schemas.compared, document, schemas.SHALLOW)
+        crds = await threadpools.run_own(schemas.compared, document, schemas.SHALLOW)
         for crd in crds:
             self._report_crd(crd)
         self._lost(_lost_fields(crds))

@@ -164,8 +164,12 @@ class Manager:
         """Have background work add keys to the work queue."""
         self.context.wake = self.context.alert = self.queue.add
         self.context.probe_at = lambda key, due: self.queue.put(ProbeKey.of(key), due)
-        self.context.stores.news = HealthEvents(turned=self.queue.add, recovered=self._store_recovered)
-        self.context.databases.news = HealthEvents(turned=self.queue.add, recovered=self._target_recovered)
+        self.context.stores.health_events = HealthEvents(
+            turned=self.queue.add, recovered=self._store_recovered
+        )
+        self.context.databases.health_events = HealthEvents(
+            turned=self.queue.add, recovered=self._target_recovered
+        )
 
     def _election(self, api: Api, place: Place) -> Election:
         if self._options.shards == 1:
@@ -322,7 +326,7 @@ async def run(options: Options) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
     favour_event_loop()
-    await threadpools.for_us(_load)
+    await threadpools.run_own(_load)
     connection = await config.load()
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     async with config.session(connection) as session:

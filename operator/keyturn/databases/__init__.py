@@ -72,7 +72,7 @@ class Databases:
     """
 
     def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
-        self.news: HealthEvents[TargetKey] = HealthEvents()
+        self.health_events: HealthEvents[TargetKey] = HealthEvents()
         self._api, self._cache, self._reach = api, cache, reach
         self._tasks = Tasks()
         self._clients: dict[TargetKey, TargetClient] = {}
@@ -140,7 +140,7 @@ class Databases:
             check.doubt()
 
     def health(self, key: TargetKey) -> Health | None:
-        """Return the health of a target; None while it is checked, which `news` reports at its end."""
+        """Return the health of a target; None while it is checked, which `health_events` reports at its end."""
         try:
             target = self._cache.targets.get(key)
             client = self._of(key, target) if target else None
@@ -154,7 +154,7 @@ class Databases:
         if check is None:
             started = target.status.server_started if target else None
             check = self._checks[key] = TargetCheck(
-                key, client, self._tasks, lambda: self.news, self._turns, started
+                key, client, self._tasks, lambda: self.health_events, self._turns, started
             )
         check.look()
         return check.health

@@ -75,7 +75,7 @@ class TargetCheck:
         key: TargetKey,
         client: TargetClient,
         tasks: Tasks,
-        news: Callable[[], HealthEvents[TargetKey]],
+        health_events: Callable[[], HealthEvents[TargetKey]],
         turns: KeyedLimiter,
         started: str | None = None,
     ) -> None:
@@ -83,7 +83,8 @@ class TargetCheck:
         self.health: Health | None = None
         """None while unknown."""
         self.recoveries = 0
-        self._key, self._client, self._tasks, self._news, self._turns = key, client, tasks, news, turns
+        self._key, self._client, self._tasks = key, client, tasks
+        self._health_events, self._turns = health_events, turns
         self._doubted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._refused: _Refused | None = None
@@ -168,8 +169,8 @@ class TargetCheck:
         if (health := reported(before, health)) == before:
             return
         self.health, self._started = health, health.started or was_started
-        self._news().turned(self._key)
+        self._health_events().turned(self._key)
         is_replaced = was_started is not None and self._started != was_started
         if health.is_ready and (before or is_replaced):
             self.recoveries += 1
-            self._news().recovered(self._key)
+            self._health_events().recovered(self._key)

@@ -83,7 +83,7 @@ class Site:
         accept = request.headers.get(hdrs.ACCEPT, "")
         # One at a time: each needs megabytes, and a second scraper can wait.
         async with self._scrape:
-            body, content_type = await threadpools.for_us(exposition.expose, self.objects, accept)
+            body, content_type = await threadpools.run_own(exposition.expose, self.objects, accept)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     async def livez(self, _request: web.Request) -> web.Response:

@@ -36,7 +36,7 @@ async def load(kubeconfig: str | None = None, context: str | None = None) -> Con
     Raises:
         NotConfigured: There is none of these, or it cannot be used.
     """
-    return await threads.for_us(_find, kubeconfig or os.environ.get("KUBECONFIG"), context)
+    return await threads.run_own(_find, kubeconfig or os.environ.get("KUBECONFIG"), context)
 
 
 def own_namespace() -> str:

@@ -89,7 +89,7 @@ class Connection:
                 return
             self._last_attempt = now
             try:
-                self._login = await threads.for_us(self._source)
+                self._login = await threads.run_own(self._source)
             except (NotConfigured, OSError) as error:
                 # The old credentials may still be valid; if not, the server rejects them.
                 _log.warning("credentials not reloaded", error=error)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-__all__ = ["LONGEST", "HoldUp", "record", "watch"]
+__all__ = ["LONGEST", "Stall", "record", "watch"]
 
 LONGEST: Final = 0.1
 """Seconds of delay from which on a stall is reported."""
@@ -42,11 +42,11 @@ _MAX_PLACES: Final = 256
 _OURS: Final = str(Path(__file__).parents[1])
 
 _log = structlog.get_logger()
-_told: Final[dict[str, float]] = {}
+_last_logged: Final[dict[str, float]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class HoldUp:
+class Stall:
     """A stall of the event loop."""
 
     place: str
@@ -59,7 +59,7 @@ class HoldUp:
 class _Watchdog:
     """Watchdog of one event loop, as uvloop has no hook to time its calls."""
 
-    def __init__(self, tell: Callable[[HoldUp], None], longest: float) -> None:
+    def __init__(self, tell: Callable[[Stall], None], longest: float) -> None:
         self._tell = tell
         self._longest = longest
         self._loop = asyncio.get_running_loop()
@@ -82,7 +82,7 @@ class _Watchdog:
             if not self._answered.wait(self._longest):
                 place = self._place()
                 self._wait()
-                stall = HoldUp(place, monotonic() - began, self._used() - processor)
+                stall = Stall(place, monotonic() - began, self._used() - processor)
                 if not self._ended.is_set():
                     self._tell(stall)
 
@@ -111,7 +111,7 @@ class _Watchdog:
 
 
 @contextmanager
-def watch(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterator[None]:
+def watch(tell: Callable[[Stall], None], longest: float = LONGEST) -> Iterator[None]:
     """Report stalls of the running loop of more than `longest` seconds, from another thread, during the context."""
     beat = _Watchdog(tell, longest)
     thread = threading.Thread(target=beat.look, name="holdups", daemon=True)
@@ -123,16 +123,16 @@ def watch(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterator[
         thread.join()
 
 
-def record(one: HoldUp) -> None:
+def record(one: Stall) -> None:
     """Record a stall in the metric, and log each place at most once a minute."""
     metrics.LOOP_HELD.observe(one.seconds)
     now = monotonic()
-    was_told = _told.get(one.place, now - _LOG_INTERVAL) > now - _LOG_INTERVAL
+    was_told = _last_logged.get(one.place, now - _LOG_INTERVAL) > now - _LOG_INTERVAL
     if was_told or (one.processor < LONGEST and one.seconds < _MIN_LOGGED):
         return
-    if len(_told) >= _MAX_PLACES:
-        _told.clear()
-    _told[one.place] = now
+    if len(_last_logged) >= _MAX_PLACES:
+        _last_logged.clear()
+    _last_logged[one.place] = now
     _log.warning(
         "event loop blocked",
         place=one.place,

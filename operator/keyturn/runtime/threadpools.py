@@ -34,7 +34,7 @@ from .scheduling import yield_processor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TookTooLong", "end_process", "for_tenant", "for_tenant_at_length", "for_us"]
+__all__ = ["TookTooLong", "end_process", "run_for_tenant", "run_long", "run_own"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,27 +71,27 @@ class TookTooLong(Wait):
     """A job of a tenant exceeds its limit, or its tenant is suspended because earlier jobs did."""
 
 
-async def for_us(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+async def run_own(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """Run work of the operator itself in a thread."""
     return await asyncio.wrap_future(_submit(_OURS, _call(doing, *args, **named)))
 
 
-async def for_tenant(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+async def run_for_tenant(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """Run work of the tenant `owner` in a thread, one job at a time; other tenants are not delayed.
 
     Raises:
         TookTooLong: It exceeds 20 s, or the owner is suspended.
     """
-    return await _office().run(owner, _QUICK, _call(doing, *args, **named))
+    return await _tenant_pool().run(owner, _QUICK, _call(doing, *args, **named))
 
 
-async def for_tenant_at_length(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Run work that takes seconds by nature, such as a search for large primes; otherwise as `for_tenant`.
+async def run_long(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Run work that takes seconds by nature, such as a search for large primes; otherwise as `run_for_tenant`.
 
     Raises:
         TookTooLong: It exceeds 180 s, or the owner is suspended.
     """
-    return await _office().run(owner, _LONG, _call(doing, *args, **named))
+    return await _tenant_pool().run(owner, _LONG, _call(doing, *args, **named))
 
 
 def end_process(code: int) -> NoReturn:
@@ -266,7 +266,7 @@ class _Work(Generic[T]):
             self._left.set_result(None)
 
 
-class _Office:
+class _TenantPool:
     """Pools and tenants of one event loop."""
 
     def __init__(self) -> None:
@@ -327,8 +327,8 @@ def _too_busy() -> TookTooLong:
     return TookTooLong(ErrorReason.WORK_TOOK_TOO_LONG, message, _RETRY_DELAY)
 
 
-_offices: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Office]] = WeakKeyDictionary()
+_tenant_pools: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _TenantPool]] = WeakKeyDictionary()
 
 
-def _office() -> _Office:
-    return _offices.setdefault(asyncio.get_running_loop(), _Office())
+def _tenant_pool() -> _TenantPool:
+    return _tenant_pools.setdefault(asyncio.get_running_loop(), _TenantPool())

@@ -36,7 +36,7 @@ from .client import StoreClient
 from .connections import ConnectionContext
 from .health import health_of
 from .providers.errors import Refused, StoreError, Unreachable
-from .reference_cycles import circle
+from .reference_cycles import reference_cycle
 from .remote_keys import located
 from .settings import plan_of
 from .single_flight import closed
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.runtime.reach import Reach
 
-    from .circuit_breaker import Past
+    from .circuit_breaker import PreviousClient
     from .providers import Content, Policy, RemoteValue, Written
     from .providers.base import ProviderLease
     from .providers.guard import Guard
@@ -78,17 +78,17 @@ class Stores:
     """
 
     def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
-        self.news: HealthEvents[StoreKey] = HealthEvents()
+        self.health_events: HealthEvents[StoreKey] = HealthEvents()
         self._api = api
-        self._mirror = cache
+        self._informer_cache = cache
         self._reach = reach
         self._guard: Guard | None = None
         self._tokens = Tokens(api, reach.our_audiences)
-        self._outside = ConnectionContext(api, self._tokens, self._guarded, reach.files_root, reach.namespace)
+        self._context = ConnectionContext(api, self._tokens, self._guarded, reach.files_root, reach.namespace)
         self._cache = Cache()
         self._tasks = Tasks()
         self._shared: dict[StoreKey, StoreClient] = {}
-        self._pasts: dict[StoreKey, Past] = {}
+        self._previous: dict[StoreKey, PreviousClient] = {}
         """By name, so that a store that hangs is not new after each change of its spec."""
         self._at_leases: Counter[StoreKey] = Counter()
         """Requests for leases in the background."""
@@ -98,19 +98,22 @@ class Stores:
 
     def identity(self, ref: StoreRef, namespace: str) -> str | None:
         """Return UID and generation of a store; None if it does not exist."""
-        return self._mirror.stores.identity(StoreKey.of(ref, namespace))
+        return self._informer_cache.stores.identity(StoreKey.of(ref, namespace))
 
-    def circle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:
+    def reference_cycle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:
         """Return the Secrets through which a key leads back to `secret`, if each reads the next one whole."""
         start = self._secret_at(StoreKey.of(ref, namespace), namespace, key)
         if start is None:
             return ()
         end = ObjectKey(namespace, secret)
-        return circle(
-            start, end, self._mirror.data_from, lambda store, key: self._secret_at(store, namespace, key)
+        return reference_cycle(
+            start,
+            end,
+            self._informer_cache.data_from,
+            lambda store, key: self._secret_at(store, namespace, key),
         )
 
-    def is_here(self, ref: StoreRef, namespace: str) -> bool:
+    def is_own_namespace(self, ref: StoreRef, namespace: str) -> bool:
         """Whether a store is the Secrets of the consumer's own namespace."""
         return self._is_here(StoreKey.of(ref, namespace))
 
@@ -125,7 +128,7 @@ class Stores:
 
     def _is_here(self, key: StoreKey) -> bool:
         try:
-            store = self._mirror.stores.get(key)
+            store = self._informer_cache.stores.get(key)
         except Stalled:
             return False
         provider = store.spec.provider if store else None
@@ -192,7 +195,7 @@ class Stores:
             Stalled: The store does not exist, or is not permitted for this namespace.
             StoreError: Its settings are invalid for this version.
         """
-        store_key, store = store_for(ref, namespace, self._mirror)
+        store_key, store = store_for(ref, namespace, self._informer_cache)
         return self._of(store_key, store).plan.issues_leases
 
     def lease_issuer(self, ref: StoreRef, namespace: str) -> str:
@@ -202,7 +205,7 @@ class Stores:
             Stalled: The store does not exist, or is not permitted for this namespace.
             StoreError: Its settings are invalid for this version.
         """
-        store_key, store = store_for(ref, namespace, self._mirror)
+        store_key, store = store_for(ref, namespace, self._informer_cache)
         return self._of(store_key, store).plan.lease_issuer
 
     def lease(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[RemoteValue | Failure]:
@@ -258,9 +261,9 @@ class Stores:
     # Health and life cycle
 
     def health(self, key: StoreKey) -> Health | None:
-        """Return the health of a store; None while it is checked, which `news` reports at its end."""
+        """Return the health of a store; None while it is checked, which `health_events` reports at its end."""
         try:
-            store = self._mirror.stores.get(key)
+            store = self._informer_cache.stores.get(key)
             shared = self._of(key, store) if store else None
         except Stalled:
             return None
@@ -277,7 +280,7 @@ class Stores:
     def forget(self, key: StoreKey) -> None:
         """Close a deleted store."""
         if shared := self._shared.pop(key, None):
-            self._pasts[key] = shared.close()
+            self._previous[key] = shared.close()
 
     def forget_each(self, concerns: Callable[[StoreKey], bool]) -> None:
         """Close the stores that another process uses from now on."""
@@ -290,10 +293,10 @@ class Stores:
             await asyncio.sleep(_TIDY_INTERVAL)
             now = loop_time()
             for shared in list(self._shared.values()):
-                shared.doors.tidy(now - _IDLE_TIMEOUT)
-            for key, past in list(self._pasts.items()):
-                if past.ended < now - _IDLE_TIMEOUT:
-                    del self._pasts[key]
+                shared.connections.tidy(now - _IDLE_TIMEOUT)
+            for key, previous in list(self._previous.items()):
+                if previous.ended < now - _IDLE_TIMEOUT:
+                    del self._previous[key]
 
     async def aclose(self) -> None:
         await self.close()
@@ -313,7 +316,7 @@ class Stores:
             self._guard = None
 
     def _place(self, ref: StoreRef, namespace: str, key: str) -> tuple[StoreClient, str]:
-        store_key, store = store_for(ref, namespace, self._mirror)
+        store_key, store = store_for(ref, namespace, self._informer_cache)
         shared = self._of(store_key, store)
         return shared, located(key, shared.plan.prefix, namespace, rooted=shared.plan.provider.rooted)
 
@@ -327,8 +330,10 @@ class Stores:
         self.forget(key)
         plan = plan_of(key, store)
         # A store with one credential per namespace cannot be checked before its first use.
-        past = None if plan.is_personal else self._pasts.get(key)
-        shared = StoreClient(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news, past)
+        previous = None if plan.is_personal else self._previous.get(key)
+        shared = StoreClient(
+            identity, plan, self._context, self._cache, self._tasks, lambda: self.health_events, previous
+        )
         self._shared[key] = shared
         return shared
 

@@ -17,7 +17,7 @@ from .providers.errors import Denied, Refused, Throttled, Unauthorized, Unreacha
 if TYPE_CHECKING:
     from .providers.errors import StoreError
 
-__all__ = ["Breaker", "Past", "RateLimiter"]
+__all__ = ["Breaker", "PreviousClient", "RateLimiter"]
 
 _BURST_SECONDS: Final = 0.2
 """Seconds' worth of requests that may be sent at once."""
@@ -32,7 +32,7 @@ _MAX_GUESSED_PAUSE: Final = 30.0
 _LONG_PAUSE: Final = 30.0
 
 
-class Past(NamedTuple):
+class PreviousClient(NamedTuple):
     """State of the breaker that outlasts a change of the store's spec."""
 
     failures: int

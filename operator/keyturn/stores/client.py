@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import KeyedLimiter
 
-from .circuit_breaker import Breaker, Past, RateLimiter
+from .circuit_breaker import Breaker, PreviousClient, RateLimiter
 from .connections import ConnectionPool
 from .health_check import CLUSTER_ERRORS, HealthCheck
 from .providers.errors import (
@@ -24,7 +24,7 @@ from .providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from .request_metrics import tell
+from .request_metrics import observe_request
 from .single_flight import SingleFlight, again
 
 if TYPE_CHECKING:
@@ -87,25 +87,27 @@ class StoreClient:
         self,
         identity: str,
         plan: StoreSettings,
-        outside: ConnectionContext,
+        context: ConnectionContext,
         cache: Cache,
         tasks: Tasks,
-        news: Callable[[], HealthEvents[StoreKey]],
-        past: Past | None = None,
+        health_events: Callable[[], HealthEvents[StoreKey]],
+        previous: PreviousClient | None = None,
     ) -> None:
-        """`past` is the state of the breaker from an earlier spec."""
+        """`previous` is the state of the breaker from an earlier spec."""
         self.identity = identity
         self.plan = plan
-        self.doors = ConnectionPool(plan, outside, tasks)
-        self._breaker = Breaker(failures=past.failures if past else 0)
-        self.health_check = HealthCheck(plan, self.doors, self._breaker, tasks, news, outside.checks)
-        self._tokens = outside.tokens
+        self.connections = ConnectionPool(plan, context, tasks)
+        self._breaker = Breaker(failures=previous.failures if previous else 0)
+        self.health_check = HealthCheck(
+            plan, self.connections, self._breaker, tasks, health_events, context.checks
+        )
+        self._tokens = context.tokens
         self._cache = cache
         self._flights = SingleFlight(tasks)
-        self._bucket = RateLimiter(plan.rate, last=past.asked if past else -inf)
+        self._bucket = RateLimiter(plan.rate, last=previous.asked if previous else -inf)
         each = _MAX_CONCURRENT if plan.key.namespace else _MAX_OF_ONE
         self._slots = KeyedLimiter(each, _MAX_CONCURRENT)
-        self._turns, self._reads = outside.requests, outside.reads
+        self._tenant_slots, self._reads = context.requests, context.reads
         self._one_by_one = asyncio.Lock()
         self._unanswered: list[float] = []
         """Start times of requests that are in progress."""
@@ -171,25 +173,25 @@ class StoreClient:
         Raises:
             StoreError: The store did not revoke it; `refused` if there is no session.
         """
-        door = await self.doors.resume_session(namespace)
+        connection = await self.connections.resume_session(namespace)
         try:
             await self._send(
-                door, namespace, "revoke", lambda provider: provider.revoke_lease(path, lease), cost=1
+                connection, namespace, "revoke", lambda provider: provider.revoke_lease(path, lease), cost=1
             )
         except Refused:
             raise again(refused) from None
         finally:
-            door.retire()
+            connection.retire()
 
-    def close(self) -> Past:
+    def close(self) -> PreviousClient:
         """Cancel all reads, let writes finish, and admit no further request; return the state for the next spec."""
         # A cancelled request counts as a failure only if the store had time to answer.
         is_silent = any(began <= loop_time() - _SILENT_AFTER for began in self._unanswered)
         failures = self._breaker.failures + is_silent
         self._flights.close()
         self.health_check.close()
-        self.doors.close()
-        return Past(failures, min(self._bucket.last, loop_time()), loop_time())
+        self.connections.close()
+        return PreviousClient(failures, min(self._bucket.last, loop_time()), loop_time())
 
     def _user(self, namespace: str) -> str:
         """Return the key of the connection for `namespace`; a shared connection has no consumer."""
@@ -244,43 +246,43 @@ class StoreClient:
     ) -> T:
         """Send a request for a namespace, and repeat it once if the credential has changed meanwhile."""
         user = self._user(namespace)
-        door = await self._door(user, loop_time() - oldest)
+        connection = await self._connection(user, loop_time() - oldest)
         while True:
             began = loop_time()
             try:
-                return await self._send(door, namespace, operation, doing, cost)
+                return await self._send(connection, namespace, operation, doing, cost)
             except _Paused as paused:
                 refused, is_answer = paused.cause, False
             except Unauthorized as error:
                 if isinstance(error, Denied):
                     raise
                 refused, is_answer = error, True
-                door.record_rejection(namespace, refused)
+                connection.record_rejection(namespace, refused)
                 self._tokens.forget(user)
-            newer = await self._door(user, began)
-            if newer is door:
+            newer = await self._connection(user, began)
+            if newer is connection:
                 if is_answer:
-                    self._record_rejection(refused, door)
+                    self._record_rejection(refused, connection)
                 raise again(refused)
-            door = newer
+            connection = newer
 
-    def _record_rejection(self, refused: StoreError, door: StoreConnection) -> None:
+    def _record_rejection(self, refused: StoreError, connection: StoreConnection) -> None:
         """Record a rejected credential in the store's health; a check decides if it may concern a key only."""
-        if door.is_refused or self.plan.key.namespace or self.plan.is_personal:
-            self.health_check.record_result(refused, door.namespace)
+        if connection.is_refused or self.plan.key.namespace or self.plan.is_personal:
+            self.health_check.record_result(refused, connection.namespace)
         else:
             self.health_check.look()
 
-    async def _door(self, user: str, looked_at: float) -> StoreConnection:
+    async def _connection(self, user: str, looked_at: float) -> StoreConnection:
         try:
-            return await self.doors.door(user, looked_at, self.health_check.hold_login)
+            return await self.connections.connection(user, looked_at, self.health_check.mark_unverified)
         except StoreError as error:
             self.health_check.record_no_connection(error)
             raise
 
     async def _send(
         self,
-        door: StoreConnection,
+        connection: StoreConnection,
         namespace: str,
         operation: str,
         doing: Callable[[Provider[Any]], Awaitable[T]],
@@ -291,17 +293,17 @@ class StoreClient:
         Namespaces take turns: what waits for the rate is no more than has a slot.
         """
         self._check_rate(namespace)
-        mine = self._turns.hold(self.plan.whose(door.namespace))
-        async with self._slots.hold(namespace), mine, self._alone_after_a_refusal():
+        mine = self._tenant_slots.hold(self.plan.whose(connection.namespace))
+        async with self._slots.hold(namespace), mine, self._serialised_while_throttled():
             await asyncio.sleep(self._bucket.take(loop_time(), cost))
-            await self._wait_for_pause(door, namespace)
+            await self._wait_for_pause(connection, namespace)
             try:
-                return await self._call_provider(door, operation, doing)
+                return await self._call_provider(connection, operation, doing)
             except Throttled:
                 if self._breaker.quiet(loop_time()) > _MAX_WAITED_PAUSE:
                     raise
-            await self._wait_for_pause(door, namespace)
-            return await self._call_provider(door, operation, doing)
+            await self._wait_for_pause(connection, namespace)
+            return await self._call_provider(connection, operation, doing)
 
     def _check_rate(self, namespace: str) -> None:
         """Check that the requests of a namespace do not wait too long for the rate limit.
@@ -314,7 +316,7 @@ class StoreClient:
             raise Throttled("RateLimit", "requests exceed the store's ratePerSecond", retry_after=wait)
 
     @asynccontextmanager
-    async def _alone_after_a_refusal(self) -> AsyncIterator[None]:
+    async def _serialised_while_throttled(self) -> AsyncIterator[None]:
         """After a throttled request let one request proceed; the others follow once it is answered."""
         if not self._breaker.refusals:
             yield
@@ -322,7 +324,7 @@ class StoreClient:
         async with self._one_by_one:
             yield
 
-    async def _wait_for_pause(self, door: StoreConnection, namespace: str) -> None:
+    async def _wait_for_pause(self, connection: StoreConnection, namespace: str) -> None:
         """Wait for a pause that the store asked for.
 
         Raises:
@@ -338,34 +340,34 @@ class StoreClient:
             )
         if (quiet := self._breaker.quiet(loop_time())) > _MAX_WAITED_PAUSE:
             raise Throttled("Paused", "the store requested a pause (Retry-After)", retry_after=quiet)
-        if refusal := door.refusal(namespace):
+        if refusal := connection.refusal(namespace):
             raise _Paused(refusal)
         await asyncio.sleep(quiet)
 
     async def _call_provider(
-        self, door: StoreConnection, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
+        self, connection: StoreConnection, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
     ) -> T:
         began = loop_time()
         self._unanswered.append(began)
         try:
-            async with door.use() as provider:
+            async with connection.use() as provider:
                 done = await doing(provider)
         except StoreError as error:
-            self._record_result(operation, error, door, began)
+            self._record_result(operation, error, connection, began)
             raise
         finally:
             self._unanswered.remove(began)
-        self._record_result(operation, None, door, began)
+        self._record_result(operation, None, connection, began)
         return done
 
     def _record_result(
-        self, operation: str, error: StoreError | None, door: StoreConnection, began: float
+        self, operation: str, error: StoreError | None, connection: StoreConnection, began: float
     ) -> None:
-        tell(self.plan.provider.kind, operation, error, loop_time() - began)
-        if door.is_apart:
+        observe_request(self.plan.provider.kind, operation, error, loop_time() - began)
+        if connection.is_apart:
             return
         if error is None or isinstance(error, _ACCEPTED):
-            door.record_success(began)
+            connection.record_success(began)
         # A rejected credential may have been replaced; it is read again before the error is reported.
         if not isinstance(error, Unauthorized) or isinstance(error, Denied):
-            self.health_check.record_result(error, door.namespace)
+            self.health_check.record_result(error, connection.namespace)

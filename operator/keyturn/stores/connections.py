@@ -18,7 +18,7 @@ from keyturn.runtime.concurrency import KeyedLimiter
 from .consent import hold_to_consent
 from .credentials import look_at
 from .lease_login import SessionSecret
-from .pending_reads import Crowd
+from .pending_reads import PendingReads
 from .providers import ProviderContext, work
 from .providers.errors import Refused, Unauthorized, Unreachable
 from .single_flight import again, closed
@@ -83,7 +83,7 @@ class ConnectionContext:
         )
     )
     """Concurrency limit of reads and writes."""
-    reads: Crowd = field(default_factory=lambda: Crowd(_MAX_READS_PER_TENANT))
+    reads: PendingReads = field(default_factory=lambda: PendingReads(_MAX_READS_PER_TENANT))
     """Reads of each namespace, in progress or waiting."""
 
 
@@ -109,7 +109,7 @@ class StoreConnection:
         self._tasks = tasks
         self._guests = 0
         self._is_retired = False
-        self.was_accepted = before is not None and before.vouches_for(login)
+        self.was_accepted = before is not None and before.has_accepted(login)
         self._pauses: dict[str, tuple[StoreError, float]] = {}
         """Rejections by namespace, and until when its requests are refused here."""
         self._rejected: set[str] = set()
@@ -165,7 +165,7 @@ class StoreConnection:
         """Whether the next attempt should use a new provider, without memory of the rejected one."""
         return bool(self._rejected - self._active_pauses().keys())
 
-    def vouches_for(self, login: Credentials) -> bool:
+    def has_accepted(self, login: Credentials) -> bool:
         """Whether this connection's credential is the same, and worked."""
         is_distrusted = len(self._rejected) >= self._threshold
         return self.was_accepted and not is_distrusted and self.login.versions == login.versions
@@ -201,9 +201,9 @@ def _may_still_consent(consent: _Consent, error: StoreError) -> bool:
 class ConnectionPool:
     """Connections of one store: one for all consumers, or one for each namespace with its own credential."""
 
-    def __init__(self, plan: StoreSettings, outside: ConnectionContext, tasks: Tasks) -> None:
+    def __init__(self, plan: StoreSettings, context: ConnectionContext, tasks: Tasks) -> None:
         self._plan = plan
-        self._outside = outside
+        self._context = context
         self._tasks = tasks
         self._open: dict[str, StoreConnection] = {}
         self._is_closed = False
@@ -211,7 +211,7 @@ class ConnectionPool:
         self._consents: dict[str, _Consent] = {}
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def door(
+    async def connection(
         self, namespace: str, looked_at: float, admit: Callable[[], None] = lambda: None
     ) -> StoreConnection:
         """Return the connection of `namespace`, with a credential that was read after `looked_at`.
@@ -249,11 +249,11 @@ class ConnectionPool:
             StoreError: An object that the settings refer to is missing, or the store has other settings now.
         """
         self._hold_open()
-        login = await look_at(await self._needs(), self._home, self._outside.api)
+        login = await look_at(await self._needs(), self._home, self._context.api)
         given = replace(
             self._context_of(namespace, login),
             token_of=None,
-            keep=SessionSecret(self._plan, namespace, self._outside.api),
+            keep=SessionSecret(self._plan, namespace, self._context.api),
         )
         made = self._plan.provider(self._plan.config, given)
         return StoreConnection(namespace, made, login, self._tasks, is_apart=True)
@@ -302,13 +302,13 @@ class ConnectionPool:
             self._shut(namespace)
             return _Consent(frozenset(), loop_time() + _REJECTION_SECONDS, error.with_traceback(None))
         if before is not None and before.account != {uid}:
-            self._outside.tokens.forget(namespace)  # of a deleted account of the same name
+            self._context.tokens.forget(namespace)  # of a deleted account of the same name
         now = loop_time()
         return _Consent(frozenset({uid}), now + _CONSENT_SECONDS, seen=now)
 
     async def _login(self, namespace: str, needs: tuple[Reference, ...]) -> Credentials:
         try:
-            return await look_at(needs, self._home, self._outside.api)
+            return await look_at(needs, self._home, self._context.api)
         except Unreachable:
             there = self._open.get(namespace)
             if there and not self._plan.provider.references_have_values:
@@ -324,8 +324,8 @@ class ConnectionPool:
 
     def tidy(self, unused_since: float) -> None:
         """Close connections that are unused since then."""
-        for namespace, door in list(self._open.items()):
-            if door.is_idle(unused_since) and not self._opening[namespace].locked():
+        for namespace, connection in list(self._open.items()):
+            if connection.is_idle(unused_since) and not self._opening[namespace].locked():
                 del self._opening[namespace]
                 self._shut(namespace)
         for namespace, consent in list(self._consents.items()):
@@ -343,22 +343,22 @@ class ConnectionPool:
         made = plan.provider(plan.config, self._context_of(namespace, login))
         before = self._open.get(namespace)
         self._shut(namespace)
-        door = self._open[namespace] = StoreConnection(namespace, made, login, self._tasks, before)
-        return door
+        connection = self._open[namespace] = StoreConnection(namespace, made, login, self._tasks, before)
+        return connection
 
     def _shut(self, namespace: str) -> None:
-        if door := self._open.pop(namespace, None):
-            door.retire()
+        if connection := self._open.pop(namespace, None):
+            connection.retire()
 
     def _context_of(self, namespace: str, login: Credentials) -> ProviderContext:
-        outside = self._outside
+        context = self._context
         return ProviderContext(
             namespace=namespace,
             owner=self._owner,
             referred=login.referred,
-            guard=outside.guard().of(self._owner),
-            api=outside.api,
-            files_root=outside.files_root if self._plan.key.is_for_all else None,
+            guard=context.guard().of(self._owner),
+            api=context.api,
+            files_root=context.files_root if self._plan.key.is_for_all else None,
             token_of=partial(self._token, namespace) if self._plan.logs_in_as and namespace else None,
             keep=self._keep(namespace) if self._plan.issues_leases else None,
         )
@@ -367,7 +367,7 @@ class ConnectionPool:
         """Return where session credentials are stored: the namespace of the credential."""
         home, consent = namespace or self._home, self._consents.get(namespace)
         account = "".join(consent.account) if consent else ""
-        return SessionSecret(self._plan, home, self._outside.api, account) if home else None
+        return SessionSecret(self._plan, home, self._context.api, account) if home else None
 
     async def _token(self, namespace: str, account: str, audience: str, _seconds: int) -> Value:
         """Request a token for the ServiceAccount that the settings name, and no other."""
@@ -375,14 +375,14 @@ class ConnectionPool:
             raise Refused("AnotherAccount", "the store's settings name another ServiceAccount")
         await self._hold_to_consent(namespace, account)
         try:
-            return await self._outside.tokens.token(namespace, account, audience)
+            return await self._context.tokens.token(namespace, account, audience)
         except api_errors.ApiError as error:
             meant = _meaning(error, namespace, account)
         raise meant
 
     async def _hold_to_consent(self, namespace: str, account: str) -> str:
         try:
-            return await hold_to_consent(namespace, account, self._plan.key, self._outside.api)
+            return await hold_to_consent(namespace, account, self._plan.key, self._context.api)
         except api_errors.ApiError as error:
             meant = _meaning(error, namespace, account)
         raise meant
@@ -394,7 +394,7 @@ class ConnectionPool:
 
     @property
     def _home(self) -> str:
-        return self._plan.key.namespace or self._outside.namespace
+        return self._plan.key.namespace or self._context.namespace
 
 
 def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreError:

@@ -25,7 +25,7 @@ from .providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from .request_metrics import tell
+from .request_metrics import observe_request
 from .single_flight import again
 
 if TYPE_CHECKING:
@@ -59,17 +59,17 @@ class HealthCheck:
     def __init__(
         self,
         plan: StoreSettings,
-        doors: ConnectionPool,
+        connections: ConnectionPool,
         breaker: Breaker,
         tasks: Tasks,
-        news: Callable[[], HealthEvents[StoreKey]],
+        health_events: Callable[[], HealthEvents[StoreKey]],
         checks: KeyedLimiter,
     ) -> None:
         """`checks` is the concurrency limit of all stores' checks."""
         self.health: Health | None = None
         """None while unknown."""
-        self._plan, self._doors, self._breaker, self._tasks = plan, doors, breaker, tasks
-        self._news, self._checks = news, checks
+        self._plan, self._connections, self._breaker, self._tasks = plan, connections, breaker, tasks
+        self._health_events, self._checks = health_events, checks
         self._trouble: StoreError | None = None
         self._silence: Unreachable | None = None
         self._wish: Throttled | None = None
@@ -97,7 +97,7 @@ class HealthCheck:
         """Why the store is down, if that needs manual action."""
         return self._silence if self._silence and self._silence.is_lasting and self._breaker.is_down else None
 
-    def hold_login(self) -> None:
+    def mark_unverified(self) -> None:
         """Spare the API server a read of a credential that was missing a moment ago.
 
         Raises:
@@ -134,10 +134,10 @@ class HealthCheck:
         before, found = self.health, self._found()
         if found and (after := reported(before, found)) != before:
             self.health = after
-            self._news().turned(self._plan.key)
+            self._health_events().turned(self._plan.key)
         is_well = not self._breaker.is_open and bool(found and found.is_ready)
         if is_well and (was_open or (before and not before.is_ready)):
-            self._news().recovered(self._plan.key)
+            self._health_events().recovered(self._plan.key)
         if not is_well or self._breaker.is_doubted:
             self.look()
 
@@ -171,7 +171,7 @@ class HealthCheck:
             case Unauthorized():
                 return _MAX_CREDENTIAL_INTERVAL
             case _:
-                return _MAX_CREDENTIAL_INTERVAL if self._doors.needs_something else _RETRY_INTERVAL
+                return _MAX_CREDENTIAL_INTERVAL if self._connections.needs_something else _RETRY_INTERVAL
 
     async def _check(self) -> None:
         user = self._user
@@ -179,35 +179,37 @@ class HealthCheck:
             self._judge(was_open=False)
             return
         try:
-            door = await self._doors.door(user, loop_time())
+            connection = await self._connections.connection(user, loop_time())
         except StoreError as missing:
             self.record_no_connection(missing)
             return
-        if self._was_tried(door):
+        if self._was_tried(connection):
             return
         async with self._checks.hold(self._plan.whose(user)):
             began = loop_time()
-            error = await _probe(door)
+            error = await _probe(connection)
         if error is None:
-            door.record_success(began)
+            connection.record_success(began)
         is_rejected = isinstance(error, Unauthorized | Refused)
-        self._tried = (door.login.versions, loop_time()) if is_rejected else None
-        tell(self._plan.provider.kind, "check", error, loop_time() - began)
+        self._tried = (connection.login.versions, loop_time()) if is_rejected else None
+        observe_request(self._plan.provider.kind, "check", error, loop_time() - began)
         self.record_result(error, user, of_check=True)
 
-    def _was_tried(self, door: StoreConnection) -> bool:
+    def _was_tried(self, connection: StoreConnection) -> bool:
         """Whether the store has rejected this credential recently."""
         if self._trouble is not None and self._trouble.code in CLUSTER_ERRORS:
             return False
         tried, at = self._tried or (None, -inf)
         return (
-            self._trouble is not None and tried == door.login.versions and loop_time() < at + _RETRY_INTERVAL
+            self._trouble is not None
+            and tried == connection.login.versions
+            and loop_time() < at + _RETRY_INTERVAL
         )
 
 
-async def _probe(door: StoreConnection) -> StoreError | None:
+async def _probe(connection: StoreConnection) -> StoreError | None:
     try:
-        async with asyncio.timeout(_REQUEST_TIMEOUT), door.use() as provider:
+        async with asyncio.timeout(_REQUEST_TIMEOUT), connection.use() as provider:
             await provider.check()
     except TimeoutError:
         return Unreachable("Timeout")

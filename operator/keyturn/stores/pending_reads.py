@@ -11,13 +11,13 @@ from .providers.errors import Throttled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Crowd"]
+__all__ = ["PendingReads"]
 
 _RETRY_AFTER: Final = 10.0
 """Retry-After in seconds: about half the time limit of a read."""
 
 
-class Crowd:
+class PendingReads:
     """Counts reads by namespace, and rejects those above the limit."""
 
     def __init__(self, most: int) -> None:

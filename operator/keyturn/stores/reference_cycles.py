@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from keyturn.core.keys import StoreKey
     from keyturn.kube.cache.externals import DataFromIndex
 
-__all__ = ["circle"]
+__all__ = ["reference_cycle"]
 
 _MAX_SECRETS: Final = 1000
 """Maximum Secrets of one search."""
 
 
-def circle(
+def reference_cycle(
     start: str, end: ObjectKey, data_from: DataFromIndex, named: Callable[[StoreKey, str], str | None]
 ) -> tuple[str, ...]:
     """Return the Secrets through which `start` reads `end`, in order; empty without a cycle.

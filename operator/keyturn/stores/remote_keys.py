@@ -27,7 +27,7 @@ def located(key: str, prefix: str | None, namespace: str, *, rooted: bool = Fals
         Refused: The message has the rule for keys.
     """
     is_rooted = rooted and not prefix
-    if any(mark in key for mark in _FORBIDDEN) or _leads_away(key, rooted=is_rooted):
+    if any(mark in key for mark in _FORBIDDEN) or _escapes_prefix(key, rooted=is_rooted):
         raise Refused(
             "InvalidKey",
             "write a key such as prod/payments: no slash at its ends, no empty part, no part . or .., no backslash"
@@ -46,7 +46,11 @@ def located(key: str, prefix: str | None, namespace: str, *, rooted: bool = Fals
 def _filled(prefix: str, namespace: str, *, rooted: bool) -> str:
     filled = prefix.replace(_PLACEHOLDER, namespace)
     # The API server checks the prefix too; this holds even if its validation rules were weakened.
-    if not namespace or _OPEN_ENDED.search(prefix) or _leads_away(filled.removesuffix("/"), rooted=rooted):
+    if (
+        not namespace
+        or _OPEN_ENDED.search(prefix)
+        or _escapes_prefix(filled.removesuffix("/"), rooted=rooted)
+    ):
         raise Refused(
             "InvalidPrefix",
             "the store's keyPrefix is not safe as a path; write one such as {namespace}/, with / or _ after it",
@@ -54,6 +58,6 @@ def _filled(prefix: str, namespace: str, *, rooted: bool) -> str:
     return filled
 
 
-def _leads_away(path: str, *, rooted: bool) -> bool:
+def _escapes_prefix(path: str, *, rooted: bool) -> bool:
     below = path.removeprefix("/") if rooted else path
     return not _LEADS_AWAY.isdisjoint(below.split("/"))

@@ -11,12 +11,12 @@ from .providers.errors import Throttled
 if TYPE_CHECKING:
     from .providers.errors import StoreError
 
-__all__ = ["tell"]
+__all__ = ["observe_request"]
 
 _DONE: Final = "OK"
 
 
-def tell(provider: str, operation: str, error: StoreError | None, seconds: float) -> None:
+def observe_request(provider: str, operation: str, error: StoreError | None, seconds: float) -> None:
     """Count a request by result and duration."""
     code = _DONE if error is None else type(error).__name__
     metrics.PROVIDER_REQUESTS.labels(provider, operation, code).inc()

@@ -88,7 +88,7 @@ class FakeTargets:
         self.databases = Databases(self.api, self.cache, reach)  # type: ignore[arg-type]  # a fake
         self.turned: list[TargetKey] = []
         self.recovered: list[TargetKey] = []
-        self.databases.news = HealthEvents(self.turned.append, self.recovered.append)
+        self.databases.health_events = HealthEvents(self.turned.append, self.recovered.append)
 
     def secret(self, name: str = "db-admin", namespace: str = "shop", **data: str) -> None:
         encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from keyturn.runtime.event_loop_stalls import HoldUp
+    from keyturn.runtime.event_loop_stalls import Stall
 
 CANARY = "c4n4ry-in-an-argument"
 
@@ -62,9 +62,9 @@ def sleeps_until(looked: list[str]) -> None:
     time.sleep(0.2)
 
 
-async def found(is_meant: Callable[[HoldUp], bool], doing: object, *given: object) -> list[HoldUp]:
+async def found(is_meant: Callable[[Stall], bool], doing: object, *given: object) -> list[Stall]:
     """Return what is told of something that the loop calls, and that holds it up; a busy machine does so, too."""
-    told: list[HoldUp] = []
+    told: list[Stall] = []
     with holdups.watch(told.append):
         await asyncio.sleep(0.2)  # an answer has come in time
         told.clear()
@@ -75,7 +75,7 @@ async def found(is_meant: Callable[[HoldUp], bool], doing: object, *given: objec
     return list(filter(is_meant, told))
 
 
-def works_long(one: HoldUp) -> bool:
+def works_long(one: Stall) -> bool:
     return one.processor > holdups.LONGEST
 
 
@@ -91,7 +91,7 @@ async def test_a_call_that_sleeps_for_long_has_used_no_processor(looked: list[st
 
 
 async def test_a_short_call_is_not_reported() -> None:
-    told: list[HoldUp] = []
+    told: list[Stall] = []
     with holdups.watch(told.append, longest=60.0):
         asyncio.get_running_loop().call_soon(works, 0.3)
         await asyncio.sleep(0.2)
@@ -99,7 +99,7 @@ async def test_a_short_call_is_not_reported() -> None:
 
 
 async def test_what_waits_in_another_thread_holds_up_nothing() -> None:
-    told: list[HoldUp] = []
+    told: list[Stall] = []
     with holdups.watch(told.append):
         await asyncio.to_thread(works, 0.3)
     assert [one for one in told if one.processor > holdups.LONGEST] == []
@@ -159,10 +159,10 @@ def counted() -> float:
 
 @pytest.fixture(autouse=True)
 def _nothing_told() -> None:
-    holdups._told.clear()
+    holdups._last_logged.clear()
 
 
-def logged(*ones: HoldUp) -> list[object]:
+def logged(*ones: Stall) -> list[object]:
     with structlog.testing.capture_logs() as lines:
         for one in ones:
             holdups.record(one)
@@ -171,19 +171,19 @@ def logged(*ones: HoldUp) -> list[object]:
 
 def test_each_is_counted_and_logged_with_its_place() -> None:
     before = counted()
-    assert logged(holdups.HoldUp("a.py:1 f", 0.2, 0.2)) == [("event loop blocked", "a.py:1 f")]
+    assert logged(holdups.Stall("a.py:1 f", 0.2, 0.2)) == [("event loop blocked", "a.py:1 f")]
     assert counted() == before + 1
 
 
 def test_one_place_is_logged_once_in_a_while_and_counted_each_time() -> None:
-    before, one = counted(), holdups.HoldUp("a.py:1 f", 0.2, 0.2)
+    before, one = counted(), holdups.Stall("a.py:1 f", 0.2, 0.2)
     assert logged(one, one, one) == [("event loop blocked", "a.py:1 f")]
     assert counted() == before + 3
 
 
 def test_a_machine_without_time_for_us_is_counted_and_not_logged() -> None:
     before = counted()
-    assert logged(holdups.HoldUp("a.py:1 f", 0.5, 0.01)) == []
+    assert logged(holdups.Stall("a.py:1 f", 0.5, 0.01)) == []
     assert counted() == before + 1
 
 
@@ -193,10 +193,10 @@ async def test_no_value_of_a_call_is_reported(looked: list[str]) -> None:
 
 
 def test_what_holds_up_the_loop_that_the_operator_runs_on_is_reported() -> None:
-    found: list[HoldUp] = []
+    found: list[Stall] = []
     told = threading.Event()
 
-    def tell(one: HoldUp) -> None:
+    def tell(one: Stall) -> None:
         found.append(one)
         told.set()
 

@@ -49,8 +49,8 @@ def gate() -> Iterator[Gate]:
 
 
 async def test_work_of_one_owner_is_done_one_by_one(gate: Gate) -> None:
-    waiting = [asyncio.ensure_future(threads.for_tenant("a", gate.pass_through)) for _ in range(20)]
-    await threads.for_tenant("b", int)  # by then whatever may begin has begun
+    waiting = [asyncio.ensure_future(threads.run_for_tenant("a", gate.pass_through)) for _ in range(20)]
+    await threads.run_for_tenant("b", int)  # by then whatever may begin has begun
     gate.open()
     await asyncio.gather(*waiting)
 
@@ -58,10 +58,10 @@ async def test_work_of_one_owner_is_done_one_by_one(gate: Gate) -> None:
 
 
 async def test_another_tenant_is_served_while_one_keeps_us_busy(gate: Gate) -> None:
-    waiting = [asyncio.ensure_future(threads.for_tenant("a", gate.pass_through)) for _ in range(20)]
+    waiting = [asyncio.ensure_future(threads.run_for_tenant("a", gate.pass_through)) for _ in range(20)]
 
     async with asyncio.timeout(20):
-        assert await threads.for_tenant("b", int, "7") == 7
+        assert await threads.run_for_tenant("b", int, "7") == 7
 
     gate.open()
     await asyncio.gather(*waiting)
@@ -69,12 +69,12 @@ async def test_another_tenant_is_served_while_one_keeps_us_busy(gate: Gate) -> N
 
 async def test_our_own_work_waits_for_no_tenant(gate: Gate) -> None:
     waiting = [
-        asyncio.ensure_future(threads.for_tenant(f"tenant {number}", gate.pass_through))
+        asyncio.ensure_future(threads.run_for_tenant(f"tenant {number}", gate.pass_through))
         for number in range(20)
     ]
 
     async with asyncio.timeout(20):
-        assert await threads.for_us(int, "7") == 7
+        assert await threads.run_own(int, "7") == 7
 
     gate.open()
     await asyncio.gather(*waiting)
@@ -85,18 +85,18 @@ async def test_work_without_a_waiter_keeps_its_turn(gate: Gate) -> None:
     for _ in range(4):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
-                await threads.for_tenant("a", gate.pass_through)
+                await threads.run_for_tenant("a", gate.pass_through)
     assert gate.most == 1
 
     gate.open()
     async with asyncio.timeout(20):
-        assert await threads.for_tenant("a", int, "7") == 7
+        assert await threads.run_for_tenant("a", int, "7") == 7
 
 
 async def test_what_fails_is_reported_and_gives_the_turn_on() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
-        await threads.for_tenant("a", int, "x")
-    assert await threads.for_tenant("a", int, "7") == 7
+        await threads.run_for_tenant("a", int, "x")
+    assert await threads.run_for_tenant("a", int, "7") == 7
 
 
 # Who is next, and who waits
@@ -108,7 +108,7 @@ async def outlasted(gate: Gate, owner: str = "a") -> Wait:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_QUICK", limit)
         with pytest.raises(threads.TookTooLong) as refused:
-            await threads.for_tenant(owner, gate.pass_through)
+            await threads.run_for_tenant(owner, gate.pass_through)
     return refused.value
 
 
@@ -117,13 +117,13 @@ async def test_who_has_used_the_threads_least_is_next() -> None:
     began: list[str] = []
     for owner in ("busy", "busier"):
         for _ in range(2 if owner == "busier" else 1):
-            await threads.for_tenant(owner, time.sleep, 0.05)
+            await threads.run_for_tenant(owner, time.sleep, 0.05)
     waiting = [
-        asyncio.ensure_future(threads.for_tenant(f"{number}", first.pass_through)) for number in range(3)
+        asyncio.ensure_future(threads.run_for_tenant(f"{number}", first.pass_through)) for number in range(3)
     ]
     await asyncio.sleep(0)
     later = [
-        asyncio.ensure_future(threads.for_tenant(owner, began.append, owner))
+        asyncio.ensure_future(threads.run_for_tenant(owner, began.append, owner))
         for owner in ("busier", "busy", "new")
     ]
     await asyncio.sleep(0)
@@ -137,12 +137,11 @@ async def test_who_has_used_the_threads_least_is_next() -> None:
 
 async def test_a_large_key_keeps_nobody_from_the_threads_of_small_works(gate: Gate) -> None:
     waiting = [
-        asyncio.ensure_future(threads.for_tenant_at_length(f"tenant {number}", gate.pass_through))
-        for number in range(20)
+        asyncio.ensure_future(threads.run_long(f"tenant {number}", gate.pass_through)) for number in range(20)
     ]
 
     async with asyncio.timeout(20):
-        assert await threads.for_tenant("b", int, "7") == 7
+        assert await threads.run_for_tenant("b", int, "7") == 7
     assert gate.most <= 2
 
     gate.open()
@@ -150,10 +149,10 @@ async def test_a_large_key_keeps_nobody_from_the_threads_of_small_works(gate: Ga
 
 
 async def test_a_large_key_holds_up_no_small_work_of_its_own_owner(gate: Gate) -> None:
-    waiting = [asyncio.ensure_future(threads.for_tenant_at_length("a", gate.pass_through)) for _ in range(20)]
+    waiting = [asyncio.ensure_future(threads.run_long("a", gate.pass_through)) for _ in range(20)]
 
     async with asyncio.timeout(20):
-        assert await threads.for_tenant("a", int, "7") == 7
+        assert await threads.run_for_tenant("a", int, "7") == 7
     assert gate.most <= 1
 
     gate.open()
@@ -174,7 +173,7 @@ async def test_nothing_more_is_begun_for_one_whose_work_outlasts_its_limit(gate:
 async def test_no_work_queues_behind_what_outlasts_its_limit(gate: Gate) -> None:
     first = asyncio.ensure_future(outlasted(gate))
     await asyncio.sleep(0)
-    behind = [asyncio.ensure_future(threads.for_tenant("a", int, "7")) for _ in range(20)]
+    behind = [asyncio.ensure_future(threads.run_for_tenant("a", int, "7")) for _ in range(20)]
 
     await first
     async with asyncio.timeout(60):
@@ -193,7 +192,7 @@ async def test_work_without_a_waiter_leaves_its_place_at_its_limit_too(
             await left_alone(gate, f"gone {number}")
 
     async with asyncio.timeout(20):
-        assert await threads.for_tenant("e", int, "7") == 7
+        assert await threads.run_for_tenant("e", int, "7") == 7
     assert gate.inside == 3
 
 
@@ -205,12 +204,12 @@ async def test_three_works_that_take_too_long_count_also_without_a_waiter(
         gate = Gate()
         await left_alone(gate, "a")
         async with asyncio.timeout(20):
-            while not threads._office()._owner("a").overdue:  # noqa: ASYNC110  # it has no event
+            while not threads._tenant_pool()._owner("a").overdue:  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0.01)
         await ended(gate)
 
     with pytest.raises(threads.TookTooLong) as refused:
-        await threads.for_tenant("a", int, "7")
+        await threads.run_for_tenant("a", int, "7")
     assert refused.value.reason == "WorkSuspended"
 
 
@@ -219,7 +218,7 @@ async def test_who_waits_for_threads_that_others_keep_is_not_blamed(gate: Gate) 
         await outlasted(gate, f"other {number}")
 
     assert "other namespaces" in (await outlasted(gate)).message
-    owner = threads._office()._owner("a")
+    owner = threads._tenant_pool()._owner("a")
     assert (owner.strikes, owner.overdue) == (0, 0)
 
 
@@ -229,12 +228,12 @@ async def test_who_has_waited_longer_is_before_who_has_used_the_threads_just_now
     monkeypatch.setattr(threads, "_HALF_LIFE", 0.05)
     first, began, now = Gate(), list[str](), asyncio.get_running_loop().time
     waiting = [
-        asyncio.ensure_future(threads.for_tenant(f"{number}", first.pass_through)) for number in range(3)
+        asyncio.ensure_future(threads.run_for_tenant(f"{number}", first.pass_through)) for number in range(3)
     ]
     await asyncio.sleep(0)
     for owner, used in (("patient", 0.2), ("late", 0.1)):
-        threads._office()._owner(owner).has_used(used, now())
-        waiting.append(asyncio.ensure_future(threads.for_tenant(owner, began.append, owner)))
+        threads._tenant_pool()._owner(owner).has_used(used, now())
+        waiting.append(asyncio.ensure_future(threads.run_for_tenant(owner, began.append, owner)))
         await asyncio.sleep(0.3)
 
     first.open()
@@ -251,9 +250,9 @@ async def test_work_that_no_thread_can_take_gives_everything_back(monkeypatch: p
         patch.setattr(threads._QUICK.pool, "submit", refuse)
         for _ in range(5):
             with pytest.raises(RuntimeError):
-                await threads.for_tenant("a", int, "7")
+                await threads.run_for_tenant("a", int, "7")
 
-    assert await threads.for_tenant("a", int, "7") == 7
+    assert await threads.run_for_tenant("a", int, "7") == 7
 
 
 async def test_work_that_outlasts_its_limit_leaves_its_place_to_others(gate: Gate) -> None:
@@ -262,7 +261,7 @@ async def test_work_that_outlasts_its_limit_leaves_its_place_to_others(gate: Gat
     assert gate.most == 4
 
     async with asyncio.timeout(20):
-        assert await threads.for_tenant("e", int, "7") == 7
+        assert await threads.run_for_tenant("e", int, "7") == 7
 
 
 async def test_one_whose_work_takes_too_long_three_times_in_a_row_waits() -> None:
@@ -272,10 +271,10 @@ async def test_one_whose_work_takes_too_long_three_times_in_a_row_waits() -> Non
         await ended(gate)
 
     with pytest.raises(threads.TookTooLong) as refused:
-        await threads.for_tenant("a", int, "7")
+        await threads.run_for_tenant("a", int, "7")
     assert refused.value.reason == "WorkSuspended"
     assert refused.value.after > timedelta(minutes=9)
-    assert await threads.for_tenant("b", int, "7") == 7
+    assert await threads.run_for_tenant("b", int, "7") == 7
 
 
 async def test_two_times_in_a_row_are_forgiven_by_one_that_ends() -> None:
@@ -284,13 +283,13 @@ async def test_two_times_in_a_row_are_forgiven_by_one_that_ends() -> None:
             gate = Gate()
             await outlasted(gate)
             await ended(gate)
-        assert await threads.for_tenant("a", int, "7") == 7
+        assert await threads.run_for_tenant("a", int, "7") == 7
 
 
 async def left_alone(gate: Gate, owner: str) -> None:
     """Have work begun, and go away."""
     before = gate.inside
-    waiting = asyncio.ensure_future(threads.for_tenant(owner, gate.pass_through))
+    waiting = asyncio.ensure_future(threads.run_for_tenant(owner, gate.pass_through))
     async with asyncio.timeout(20):
         while gate.inside == before:  # noqa: ASYNC110  # a thread tells of itself in no other way
             await asyncio.sleep(0.01)
@@ -301,7 +300,7 @@ async def left_alone(gate: Gate, owner: str) -> None:
 async def ended(gate: Gate) -> None:
     """Let work that nobody waits for end, and wait until its owner has its turn again."""
     gate.open()
-    owner = threads._office()._owner("a")
+    owner = threads._tenant_pool()._owner("a")
     async with asyncio.timeout(10):
         while owner.overdue:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.01)
@@ -312,6 +311,6 @@ async def test_what_takes_long_leaves_the_processors_to_the_loop() -> None:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     ours = priority()
-    assert await threads.for_tenant_at_length("a", priority) == min(ours + 5, 19)
+    assert await threads.run_long("a", priority) == min(ours + 5, 19)
     # What holds the interpreter lock is not to wait for a processor.
-    assert await threads.for_tenant("a", priority) == ours
+    assert await threads.run_for_tenant("a", priority) == ours

@@ -20,7 +20,7 @@ from keyturn.kube import paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
-from keyturn.stores.providers import Can, Provider, Reference, RemoteValue
+from keyturn.stores.providers import Capability, Provider, Reference, RemoteValue
 from keyturn.stores.providers._refs import KeyRef
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized
@@ -101,7 +101,7 @@ class FakeProvider(Provider[FakeProviderConfig]):
 
     kind = "kept"
     Config = FakeProviderConfig
-    can = frozenset({Can.WRITE, Can.VERSIONS})
+    capabilities = frozenset({Capability.WRITE, Capability.VERSIONS})
     rate = 1e6
     server: ClassVar[FakeStoreServer]
 
@@ -250,7 +250,7 @@ class FakeStores:
         )
         self.turned: list[StoreKey] = []
         self.recovered: list[StoreKey] = []
-        self.stores.news = HealthEvents(self.turned.append, self.recovered.append)
+        self.stores.health_events = HealthEvents(self.turned.append, self.recovered.append)
         self._versions = count(1)
 
     # What is there

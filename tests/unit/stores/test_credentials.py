@@ -228,8 +228,8 @@ async def test_what_is_no_login_is_sent_nowhere(type_: str, fake: FakeStores) ->
 async def test_only_the_keys_that_are_named_are_handed_over(locked: FakeStores) -> None:
     await locked.read()
     (shared,) = locked.stores._shared.values()
-    (door,) = shared.doors._open.values()
-    assert [reference.key for reference in door.login.referred] == ["token"]
+    (connection,) = shared.connections._open.values()
+    assert [reference.key for reference in connection.login.referred] == ["token"]
 
 
 @in_no_time
@@ -491,8 +491,8 @@ async def test_consent_of_an_idle_namespace_is_forgotten(consented: FakeStores) 
     await consented.read()
     (shared,) = consented.stores._shared.values()
     await asyncio.sleep(1200)
-    shared.doors.tidy(now() - 600)
-    assert shared.doors._consents == {}
+    shared.connections.tidy(now() - 600)
+    assert shared.connections._consents == {}
 
 
 @in_no_time
@@ -501,8 +501,8 @@ async def test_a_store_gets_tokens_of_the_account_that_it_names_only(fake: FakeS
     fake.server.values["db"] = "hunter2"
     await fake.read()
     (shared,) = fake.stores._shared.values()
-    (door,) = shared.doors._open.values()
-    async with door.use() as provider:
+    (connection,) = shared.connections._open.values()
+    async with connection.use() as provider:
         assert provider.given.token_of
         with pytest.raises(Refused, match="AnotherAccount"):
             await provider.given.token_of("default", "https://kept.test", 600)

@@ -34,7 +34,7 @@ def takes_in(fake: FakeStores, name: str, *keys: str, store: StoreRef = HERE, se
 
 
 def way(fake: FakeStores, key: str, secret: str = "a", store: StoreRef = HERE) -> str:  # noqa: S107  # a name
-    return " ".join(fake.stores.circle(store, "shop", key, secret))
+    return " ".join(fake.stores.reference_cycle(store, "shop", key, secret))
 
 
 def test_two_that_take_in_each_other_are_a_circle(fake: FakeStores) -> None:

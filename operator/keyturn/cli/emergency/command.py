@@ -99,7 +99,7 @@ def declare_command(  # click passes options by name
 
     if sum([selector is not None, bool(names), takes_all]) != 1:
         raise click.UsageError("write one of --selector, --secret and --all")
-    wish = declaring.Wish(
+    wish = declaring.DeclareOptions(
         incident=incident,
         reason=reason,
         contact=contact,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .scope import Scope
 
-__all__ = ["Wish", "declare", "name_of", "scope_of", "selector_in"]
+__all__ = ["DeclareOptions", "declare", "name_of", "scope_of", "selector_in"]
 
 _FEW = 10
 _NEW = "declared"
@@ -50,7 +50,7 @@ _BETWEEN = re.compile(r",(?![^(]*\))")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DeclareOptions:
     """What to rotate, and why."""
 
     incident: str
@@ -135,7 +135,7 @@ def name_of(incident: str) -> str:
 
 async def declare(
     cluster: Cluster,
-    wish: Wish,
+    wish: DeclareOptions,
     scope: Scope,
     *,
     wait: timedelta | None,
@@ -177,7 +177,7 @@ def _line(namespace: str, name: str, said: str, names: list[str]) -> str:
     )
 
 
-def _document(namespace: str, wish: Wish, said: str, names: list[str]) -> dict[str, Any]:
+def _document(namespace: str, wish: DeclareOptions, said: str, names: list[str]) -> dict[str, Any]:
     return {
         "namespace": namespace,
         "name": name_of(wish.incident),
@@ -194,7 +194,7 @@ def _answer(documents: list[dict[str, Any]], name: str, output: Output | None) -
         print_data({"items": documents}, output)
 
 
-def _only(wish: Wish, names: list[str]) -> Wish:
+def _only(wish: DeclareOptions, names: list[str]) -> DeclareOptions:
     """Limit the names to those in the namespace: a name of another namespace would never complete."""
     return replace(wish, names=tuple(names)) if wish.names else wish
 

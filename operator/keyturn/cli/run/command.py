@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["crds_command", "run_command"]
 
 _LOG_FORMATS = ("console", "json")
-_SIGHTS = ("watch", "by-name")
+_SECRET_SOURCES = ("watch", "by-name")
 _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 """Thresholds of the garbage collector: new containers, and collections of the previous generation."""
 
@@ -93,8 +93,8 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 )
 @click.option(
     "--secrets",
-    type=click.Choice(_SIGHTS),
-    default=_SIGHTS[0],
+    type=click.Choice(_SECRET_SOURCES),
+    default=_SECRET_SOURCES[0],
     show_default=True,
     help="Watch Secrets, or read those of ManagedSecrets by name: this needs no right to list Secrets, and detects"
     " changes within a minute.",
@@ -167,7 +167,7 @@ def _serve(options: Options) -> None:
     from keyturn.runtime.memory_protection import keep_memory_unseen
 
     keep_memory_unseen()
-    _search_less_garbage()
+    _tune_garbage_collector()
     code = 0
     try:
         uvloop.run(manager.run(options))
@@ -185,7 +185,7 @@ def _serve(options: Options) -> None:
     threadpools.end_process(code)
 
 
-def _search_less_garbage() -> None:
+def _tune_garbage_collector() -> None:
     """Freeze what is loaded, and collect less often: a reconcile allocates much, but hardly any cycles.
 
     https://docs.python.org/3/library/gc.html#gc.freeze

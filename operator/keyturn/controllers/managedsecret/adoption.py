@@ -312,7 +312,7 @@ async def claim(
     if state is not None:
         return state.with_facts(transitions.take_over(state.facts, observed))
     body = await secrets.target(key, desired.secret)
-    found = await threadpools.for_tenant(key.namespace, found_values, desired, body) if body else {}
+    found = await threadpools.run_for_tenant(key.namespace, found_values, desired, body) if body else {}
     revision = Revision(found, _found_templates(desired, body) if body else {})
     created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else observed.now
     facts = transitions.claim(step, observed, _content_of(revision, desired), created, context.now())
@@ -333,7 +333,9 @@ async def adopt(
     Workloads that read the Secret already run it, except for values that differ from those of an earlier revision.
     """
     body = await secrets.target(key, desired.secret)
-    found = await threadpools.for_tenant(key.namespace, adopted_values, desired, body, state) if body else {}
+    found = (
+        await threadpools.run_for_tenant(key.namespace, adopted_values, desired, body, state) if body else {}
+    )
     # A key that is missing here is no reason to generate a new value.
     recorded = state.current.values if state else {}
     kept = {name: one.settled() for name, one in recorded.items() if name in desired.names} | found

@@ -121,7 +121,7 @@ async def note_values(
     if state is None:
         memory.keep(key, _NO_FINDINGS)
     elif _takes_long(desired, state):
-        memory.keep(key, await threadpools.for_tenant(key.namespace, _evaluate, desired, state))
+        memory.keep(key, await threadpools.run_for_tenant(key.namespace, _evaluate, desired, state))
     else:
         memory.keep(key, _evaluate(desired, state))
     if state:

@@ -315,7 +315,7 @@ async def _render(
     async def render(texts: Mapping[str, str], inputs: Mapping[str, ItemValues]) -> Mapping[str, Rendered]:
         if not texts:
             return {}
-        return await threadpools.for_tenant(namespace, templates.rendered, texts, inputs, before, now)
+        return await threadpools.run_for_tenant(namespace, templates.rendered, texts, inputs, before, now)
 
     try:
         return await render(desired.templates, values)
@@ -443,7 +443,7 @@ async def generate_value(
     if generator.is_long:
         return await _apart(item, recipe, doing, key, generated, context)
     if generator.is_slow or (given.previous and generator.merges):
-        return await threadpools.for_tenant(key.namespace, doing)
+        return await threadpools.run_for_tenant(key.namespace, doing)
     return doing()
 
 
@@ -463,7 +463,7 @@ async def _apart(
     if job is None or job.name != recipe:
         if job:
             job.task.cancel()
-        began, work = context.now(), threadpools.for_tenant_at_length(key.namespace, doing)
+        began, work = context.now(), threadpools.run_long(key.namespace, doing)
         job = await begin(recipe, work, lambda: context.wake(key))
         generated.keep(key, item.name, job, began)
     if not job.task.done():

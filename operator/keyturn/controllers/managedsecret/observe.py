@@ -239,7 +239,7 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
     if not desired.target_policy.adopts:
         return facts
     try:
-        found = await threadpools.for_tenant(key.namespace, adopted_values, desired, target, state)
+        found = await threadpools.run_for_tenant(key.namespace, adopted_values, desired, target, state)
     except Stalled as stalled:
         return replace(facts, unadoptable=stalled)
     there = values_of(target)
@@ -255,7 +255,7 @@ async def _has_lost_label(
     """Whether the state proves that a Secret without label is our own, and no other tool has it now."""
     if facts.foreign_owner or facts.filled_by or state.facts.uid != observed.uid:
         return False
-    return await threadpools.for_tenant(key.namespace, is_written, state, desired, target)
+    return await threadpools.run_for_tenant(key.namespace, is_written, state, desired, target)
 
 
 def _labels_of(body: Body) -> Mapping[str, str]:
@@ -287,7 +287,7 @@ async def unfit(key: ObjectKey, desired: Desired, state: State) -> frozenset[str
         elif not _fits(item, kept):
             found.add(item.name)
     if doubted:  # which may be large or malformed
-        found |= await threadpools.for_tenant(key.namespace, _not_accepted, doubted)
+        found |= await threadpools.run_for_tenant(key.namespace, _not_accepted, doubted)
     return frozenset(found)
 
 

@@ -108,7 +108,7 @@ async def read_all(
     if problem := _first_problem(problems) if problems else _key_conflict(values):
         return Reading(problem=problem, leases=(*manager.leases, *await manager.renew_others()))
     parts = [task.result() for task in pushed]
-    found = await threadpools.for_tenant(key.namespace, _found, parts, desired) if parts else {}
+    found = await threadpools.run_for_tenant(key.namespace, _found, parts, desired) if parts else {}
     return Reading(values, found, manager.leases)
 
 
@@ -170,7 +170,7 @@ class _Documents:
         if not document.is_large:
             return doing(document)
         async with self._parsing:
-            return await threadpools.for_tenant(self._owner, doing, document)
+            return await threadpools.run_for_tenant(self._owner, doing, document)
 
     def _document(self, found: RemoteValue) -> Document:
         if id(found) not in self._known:
@@ -226,12 +226,14 @@ def _check_cycle(name: str, source: Source, key: ObjectKey, desired: Desired, st
     Raises:
         Stalled: There is a cycle.
     """
-    if source.key == desired.secret and stores.is_here(source.ref, key.namespace):
+    if source.key == desired.secret and stores.is_own_namespace(source.ref, key.namespace):
         raise Stalled(
             ErrorReason.INVALID_SOURCE,
             f"{name}: {source} is the Secret that this ManagedSecret writes; write another key",
         )
-    if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, desired.secret)):
+    if source.spreads and (
+        way := stores.reference_cycle(source.ref, key.namespace, source.key, desired.secret)
+    ):
         raise Stalled(
             ErrorReason.INVALID_SOURCE,
             f"{name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
@@ -363,7 +365,7 @@ async def _read_pushed(destination: Destination, key: ObjectKey, stores: Stores)
     except StoreError as error:
         trouble = trouble_of(error, f"pushTo: {destination}")
     else:
-        return await threadpools.for_tenant(key.namespace, _pushed_parts, destination, found.content)
+        return await threadpools.run_for_tenant(key.namespace, _pushed_parts, destination, found.content)
     raise trouble
 
 

@@ -193,7 +193,7 @@ async def _write(step: steps.Push, state: State, key: ObjectKey, context: Contex
         found = await context.stores.inspect(destination.ref, key.namespace, destination.key)
     except NotFound:
         return _PushResult(kept=True, ours=False)
-    ours = await threadpools.for_tenant(key.namespace, _is_of_a_push, found.content, record, state)
+    ours = await threadpools.run_for_tenant(key.namespace, _is_of_a_push, found.content, record, state)
     return _PushResult(kept=True, ours=ours)
 
 
@@ -220,7 +220,7 @@ async def _delete(
     record = state.facts.pushed_to(destination.id)
     try:
         found = await context.stores.inspect(destination.ref, key.namespace, destination.key)
-        if record is not None and await threadpools.for_tenant(
+        if record is not None and await threadpools.run_for_tenant(
             key.namespace, _is_ours, found.content, record, state
         ):
             await context.stores.delete(destination.ref, key.namespace, destination.key)

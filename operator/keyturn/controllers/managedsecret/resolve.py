@@ -125,7 +125,7 @@ async def template_flaw(namespace: str, desired: Desired) -> Stalled | None:
         if templates.is_known(desired.templates, names, is_open=is_open):
             templates.check(desired.templates, names, is_open=is_open)
         else:
-            await threadpools.for_tenant(
+            await threadpools.run_for_tenant(
                 namespace, templates.check, desired.templates, names, is_open=is_open
             )
     except Stalled as stalled:

@@ -71,7 +71,7 @@ class Postgresql(Engine):
         """Return the operations; the driver is imported in a thread, as that takes a tenth of a second and more."""
         if self._operations is None:
             if Postgresql._of_driver is None:
-                module = await threadpools.for_us(importlib.import_module, _OPERATIONS)
+                module = await threadpools.run_own(importlib.import_module, _OPERATIONS)
                 Postgresql._of_driver = module.Operations
             self._operations = Postgresql._of_driver(self.settings)
         return self._operations

@@ -189,7 +189,7 @@ class Audit:
         if found is not None and found["metadata"]["resourceVersion"] != self._version:
             whole = await self._api.get(paths.secret(self._namespace, persistence.NAME))
             try:
-                record = await threadpools.for_us(persistence.decode, whole)
+                record = await threadpools.run_own(persistence.decode, whole)
                 await in_slices(persistence.merge(record, self._habits, self.journal, self.refused))
             except persistence.Unreadable:
                 if whole.get("type") != ACCESS_TYPE:
@@ -218,7 +218,7 @@ class Audit:
                 await in_slices(sheet.copy(journal))
             self._habits.is_changed = False
             habits = self._habits.copy()
-            body = await threadpools.for_us(persistence.body_of, self._namespace, version, habits, *sheets)
+            body = await threadpools.run_own(persistence.body_of, self._namespace, version, habits, *sheets)
             self._sending = asyncio.create_task(self._send(version, body, sheets))
             await asyncio.shield(self._sending)
         except BaseException:  # also a cancellation: `aclose` writes what this write has not stored

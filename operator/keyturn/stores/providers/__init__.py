@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.runtime import plugins
 
 from .base import (
-    Can,
+    Capability,
     Content,
     Policy,
     Provider,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "Can",
+    "Capability",
     "Content",
     "Policy",
     "Provider",

@@ -11,7 +11,7 @@ from .errors import Unreachable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Curves", "Server", "failed_for_want_of_a_curve"]
+__all__ = ["Curves", "Server", "curve_mismatch"]
 
 _NO_COMMON_CURVE: Final = (
     "its TLS supports none of the curves P-256, X25519 and P-384 with ECDHE and AES-GCM, ChaCha20 or AES, or needs a"
@@ -51,7 +51,7 @@ class Curves:
         self._known[server] = curve
 
 
-def failed_for_want_of_a_curve(error: OSError) -> Unreachable | None:
+def curve_mismatch(error: OSError) -> Unreachable | None:
     """Return an error if a handshake failed as it does without a common curve."""
     if has_no_common_curve(error):
         return Unreachable("NoCommonCurve", _NO_COMMON_CURVE)

@@ -73,12 +73,12 @@ class SecretManager:
 
     async def call(self, method: str, request: Mapping[str, Any]) -> Any:
         """Call a method with a result, by its name in Google's client, such as access_secret_version."""
-        answer = await self.tell(method, request)
+        answer = await self.send(method, request)
         if answer is None:  # the client returns None for what it cannot parse
             raise Unreachable("MalformedAnswer")
         return answer
 
-    async def tell(self, method: str, request: Mapping[str, Any]) -> Any:
+    async def send(self, method: str, request: Mapping[str, Any]) -> Any:
         """Call a method whose result may be empty."""
         guard = self._given.guard
         if guard is None:
@@ -158,7 +158,7 @@ class _Line:
 
 
 async def _connect(url: URL, addresses: list[tuple[str, int]], size: int) -> _Line:
-    await threadpools.for_us(_load)
+    await threadpools.run_own(_load)
     from google.cloud.secretmanager_v1 import SecretManagerServiceAsyncClient  # noqa: PLC0415  # is loaded now
     from google.cloud.secretmanager_v1.services.secret_manager_service import transports  # noqa: PLC0415
     from grpc import aio, ssl_channel_credentials  # noqa: PLC0415

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import properties
 from ._aws import AwsConfig, AwsStore, member, tags, text_of
-from .base import Can, Content, RemoteValue
+from .base import Capability, Content, RemoteValue
 from .errors import Conflict, Denied, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
 
     kind = "awsParameterStore"
     Config = AwsParameterStoreConfig
-    can = frozenset(Can)
+    capabilities = frozenset(Capability)
     rate = 40.0  # AWS's limit per account without higher throughput
     service = "ssm"
 

@@ -11,7 +11,7 @@ from keyturn.core.value import Value
 
 from . import properties
 from ._aws import AwsConfig, AwsStore, member, tags, text_of
-from .base import Can, Content, RemoteValue
+from .base import Capability, Content, RemoteValue
 from .errors import Conflict, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
 
     kind = "awsSecretsManager"
     Config = AwsSecretsManagerConfig
-    can = frozenset(Can)
+    capabilities = frozenset(Capability)
     rate = 500.0  # AWS's limit per account is 10,000
     service = "secretsmanager"
     rooted = True

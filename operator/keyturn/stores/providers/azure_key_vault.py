@@ -13,7 +13,7 @@ from keyturn.runtime import threadpools
 from . import properties
 from ._azure import DELETED, AzureKeyVaultConfig, place_of
 from ._azure_login import AzureLogin
-from .base import Can, Content, Provider, ProviderContext, Reference, RemoteValue
+from .base import Capability, Content, Provider, ProviderContext, Reference, RemoteValue
 from .errors import Conflict, NotFound, Refused, UnusableError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
     kind = "azureKeyVault"
     Config = AzureKeyVaultConfig
-    can = frozenset(Can)
+    capabilities = frozenset(Capability)
     rate = 200.0  # half of Azure's limit per vault
 
     def __init__(self, config: AzureKeyVaultConfig, given: ProviderContext) -> None:
@@ -117,7 +117,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
         place = place_of(self.config, guard)
-        sdk = await threadpools.for_us(_sdk)  # takes a second, off the event loop
+        sdk = await threadpools.run_own(_sdk)  # takes a second, off the event loop
         made: KeyVaultClient = sdk.KeyVaultClient(
             place, AzureLogin(self.config, self.given, guard, place), guard, self.given.owner
         )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGEST",
-    "Can",
+    "Capability",
     "Content",
     "Keep",
     "Permit",
@@ -65,7 +65,7 @@ Permit: TypeAlias = Callable[[], float]
 """Returns the loop time until which this process may write; another one may have newer values from then on."""
 
 
-class Can(Enum):
+class Capability(Enum):
     """Optional capabilities of a provider."""
 
     WRITE = auto()
@@ -147,7 +147,7 @@ class Provider(ABC, Generic[C]):
     """The name under `provider` in a store's spec."""
     Config: ClassVar[type[Schema]]
     """The settings model; becomes a property of the CRD with its docstrings."""
-    can: ClassVar[frozenset[Can]] = frozenset()
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
     rate: ClassVar[float] = 50.0
     """Maximum requests per second to one store, unless `refresh.ratePerSecond` is set."""
 
@@ -221,7 +221,7 @@ class Provider(ABC, Generic[C]):
             StoreError: See each kind; only Throttled and Unreachable are temporary.
         """
         self._check(key)
-        if version is not None and Can.VERSIONS not in self.can:
+        if version is not None and Capability.VERSIONS not in self.capabilities:
             raise Refused("NoVersions", f"{self.kind} keeps no versions; remove remoteRef.version")
         return _hold_to_size(await self._within(self._read(key, version)))
 
@@ -241,7 +241,7 @@ class Provider(ABC, Generic[C]):
     ) -> Written:
         """Set one key to `content`. Idempotent: it compares before it writes."""
         self._check(key)
-        if Can.WRITE not in self.can:
+        if Capability.WRITE not in self.capabilities:
             raise Refused("ReadOnly", f"{self.kind} is read-only; push to another store")
         for _ in range(_ATTEMPTS - 1):
             try:
@@ -253,7 +253,7 @@ class Provider(ABC, Generic[C]):
     async def delete(self, key: str, permit: Permit = lambda: inf) -> None:
         """Delete `key`, recoverably if the store can. Absence is success."""
         self._check(key)
-        if Can.WRITE not in self.can:
+        if Capability.WRITE not in self.capabilities:
             raise Refused("ReadOnly", f"{self.kind} is read-only; nothing is deleted there")
         await self._within(_while_permitted(self._delete(key), permit))
 

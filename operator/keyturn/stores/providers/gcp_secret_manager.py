@@ -14,7 +14,7 @@ from keyturn.core.value import Value
 from . import properties
 from ._gcp_grpc import SecretManager
 from ._gcp_login import GcpAuth
-from .base import Can, Content, Provider, ProviderContext, Reference, RemoteValue
+from .base import Capability, Content, Provider, ProviderContext, Reference, RemoteValue
 from .errors import Conflict, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
 
     kind = "gcpSecretManager"
     Config = GcpSecretManagerConfig
-    can = frozenset(Can)
+    capabilities = frozenset(Capability)
     rate = 200.0
     parts_with = "_"
 
@@ -114,7 +114,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
 
     async def _delete(self, key: str) -> None:
         try:
-            await self._google.tell("delete_secret", {"name": self._name(key)})
+            await self._google.send("delete_secret", {"name": self._name(key)})
         except NotFound:
             return
 

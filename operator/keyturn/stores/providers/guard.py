@@ -28,7 +28,7 @@ from keyturn.runtime.dns import Admitting, Lookups, asking_for, has_no_host, pla
 from keyturn.runtime.networks import is_private, is_public, unwrapped
 
 from ._connection_errors import of_connection
-from ._curves import Curves, Server, failed_for_want_of_a_curve
+from ._curves import Curves, Server, curve_mismatch
 from .errors import NO_HOST, Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Guard:
                 with tls.offering(curve):
                     answer = await asked()
             except aiohttp.ClientConnectorError as error:
-                if (told := failed_for_want_of_a_curve(error.os_error)) is None:
+                if (told := curve_mismatch(error.os_error)) is None:
                     raise
                 failure = told
             else:

@@ -17,7 +17,17 @@ from keyturn.kube import paths
 
 from . import _cluster, _kubeconfig, properties, work
 from ._refs import KeyRef
-from .base import Can, Content, Permit, Policy, Provider, ProviderContext, Reference, RemoteValue, Written
+from .base import (
+    Capability,
+    Content,
+    Permit,
+    Policy,
+    Provider,
+    ProviderContext,
+    Reference,
+    RemoteValue,
+    Written,
+)
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -77,7 +87,7 @@ class Kubernetes(Provider[KubernetesConfig]):
         self._other: Client | None = None
         self._opening = asyncio.Lock()
         if config.kubeconfig_ref is not None:
-            self.can = frozenset({Can.WRITE})  # type: ignore[misc]  # of this store, not of all
+            self.capabilities = frozenset({Capability.WRITE})  # type: ignore[misc]  # of this store, not of all
 
     @classmethod
     def needs(cls, config: KubernetesConfig) -> tuple[Reference, ...]:
@@ -96,7 +106,7 @@ class Kubernetes(Provider[KubernetesConfig]):
     async def write(
         self, key: str, content: Content, policy: Policy = Policy.REPLACE, permit: Permit = lambda: inf
     ) -> Written:
-        if isinstance(content, Value) and Can.WRITE in self.can:
+        if isinstance(content, Value) and Capability.WRITE in self.capabilities:
             content = _parts(content)
         return await super().write(key, content, policy, permit)
 

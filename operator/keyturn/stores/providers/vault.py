@@ -15,7 +15,7 @@ from . import _vault_leases, properties
 from ._refs import KeyRef
 from ._vault_auth import VaultAuth, VaultLogin, VaultPath
 from ._vault_http import Http
-from .base import Can, Content, Provider, ProviderContext, ProviderLease, Reference, RemoteValue
+from .base import Capability, Content, Provider, ProviderContext, ProviderLease, Reference, RemoteValue
 from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Vault(Provider[VaultConfig]):
 
     kind = "vault"
     Config = VaultConfig
-    can = frozenset(Can)
+    capabilities = frozenset(Capability)
     rate = 200.0
 
     def __init__(self, config: VaultConfig, given: ProviderContext) -> None:
@@ -102,9 +102,9 @@ class Vault(Provider[VaultConfig]):
         self._http = Http(config.server, config.namespace, authorities, given)
         self._login = VaultLogin(config.auth, self._http, given, given.keep if config.is_dynamic else None)
         if config.is_dynamic:
-            self.can = frozenset()  # type: ignore[misc]  # of this store, not of all
+            self.capabilities = frozenset()  # type: ignore[misc]  # of this store, not of all
         elif not config.has_versions:
-            self.can = frozenset({Can.WRITE})  # type: ignore[misc]
+            self.capabilities = frozenset({Capability.WRITE})  # type: ignore[misc]
 
     @classmethod
     def needs(cls, config: VaultConfig) -> tuple[Reference, ...]:

@@ -24,7 +24,7 @@ async def run(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwarg
         Refused: It takes too long, or work of this owner did before.
     """
     try:
-        return await threadpools.for_tenant(owner, doing, *args, **named)
+        return await threadpools.run_for_tenant(owner, doing, *args, **named)
     except threadpools.TookTooLong as error:
         refusal = Refused(error.reason, error.message)
     # Outside the except block, so that the timeout is not the context.

@@ -16,7 +16,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.installation.crds.schema import structural
 from keyturn.stores import providers
-from keyturn.stores.providers import Can, Policy, WriteResult, discover, properties, provider_of
+from keyturn.stores.providers import Capability, Policy, WriteResult, discover, properties, provider_of
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized, Unreachable
 from tests.leaks.scan import leaks
 from tests.support import vault as vaults
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.unit.stores.providers.provider_fixtures import ProviderUnderTest
 
 KINDS = list(discover())
-READERS = [kind for kind in KINDS if Can.WRITE not in discover()[kind].can]
+READERS = [kind for kind in KINDS if Capability.WRITE not in discover()[kind].capabilities]
 ELSEWHERE = "kubernetes elsewhere"
 """The same provider with another cluster, where it writes as well."""
 LENDING = "vault dynamic"
@@ -196,7 +196,7 @@ async def test_an_older_version_is_read_where_the_store_keeps_them(
     await tested.seed(f"{prefix}login", LOGIN)
     old = (await tested.provider.read(f"{prefix}login")).version
     await tested.seed(f"{prefix}login", {"password": "newer"})
-    if Can.VERSIONS in tested.provider.can:
+    if Capability.VERSIONS in tested.provider.capabilities:
         assert await texts(tested.provider, f"{prefix}login", old) == LOGIN
     else:
         refusal = await failing(tested.provider.read(f"{prefix}login", "1"))

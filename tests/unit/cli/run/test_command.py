@@ -229,7 +229,7 @@ def generate():
     time.sleep(60)
 
 async def run(options):
-    job = asyncio.ensure_future(threadpools.for_tenant_at_length("a", generate))
+    job = asyncio.ensure_future(threadpools.run_long("a", generate))
     await asyncio.to_thread(began.wait)
     print("stopped")
     {end}

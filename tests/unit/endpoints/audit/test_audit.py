@@ -342,7 +342,7 @@ async def test_reads_are_neither_lost_nor_counted_twice_wherever_a_shutdown_inte
     replica: Callable[..., Audit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Audit, "_exists", lambda *_: True)
-    monkeypatch.setattr("keyturn.runtime.threadpools.for_us", in_one_turn)
+    monkeypatch.setattr("keyturn.runtime.threadpools.run_own", in_one_turn)
     monkeypatch.setattr("keyturn.endpoints.audit.audit._SHUTDOWN_TIMEOUT", 60)
     names = [f"s{number}" for number in range(12)]
 

@@ -190,8 +190,8 @@ async def test_a_file_of_each_environment_is_read(tmp_path: Path) -> None:
 async def test_a_file_outside_the_root_is_refused(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / ".env").write_text("A=b\n")
-    outside = opened("dotenv", {"path": str(tmp_path / ".env")}, files_root=tmp_path / "root")
-    assert (await failing(outside)).code == "OutsideFilesRoot"
+    context = opened("dotenv", {"path": str(tmp_path / ".env")}, files_root=tmp_path / "root")
+    assert (await failing(context)).code == "OutsideFilesRoot"
 
 
 def test_a_secret_or_a_config_map_is_asked_for() -> None:

@@ -586,7 +586,7 @@ async def test_names_that_are_never_answered_block_no_other(silence: list[str]) 
         later = await good.ask("GET", address)  # the lookups go on, though nobody waits for them
 
         async with asyncio.timeout(60):
-            metrics = await threads.for_us(lambda: "metrics")
+            metrics = await threads.run_own(lambda: "metrics")
             loaded = await asyncio.to_thread(lambda: "a file")
 
     assert (answer.body, later.body, metrics, loaded) == (b"hello", b"hello", "metrics", "a file")

@@ -247,7 +247,7 @@ _LOGINS: Final = _Logins()
 async def advance(opening: Opening, owner: str) -> None:
     """Advance a login with each event of its socket, which changes with the address."""
     with _LOGINS.one():
-        while wait := _WAITS.get(await threadpools.for_tenant(owner, opening.advance, _LOGINS.patience)):
+        while wait := _WAITS.get(await threadpools.run_for_tenant(owner, opening.advance, _LOGINS.patience)):
             await waiting.wait_async(_once(wait), opening.connection.socket, INTERVAL)
 
 

@@ -105,7 +105,7 @@ class Session:
             )
         with suppress(TimeoutError, threadpools.TookTooLong):
             async with asyncio.timeout(_HASHED_WITHIN):
-                return await threadpools.for_tenant(
+                return await threadpools.run_for_tenant(
                     self._owner, scram.verifier, login.password.reveal(), Salt(salt, int(wanted))
                 )
         raise Overloaded("NoThread", "no thread was free in time to hash a password; it is retried")

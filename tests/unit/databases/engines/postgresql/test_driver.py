@@ -49,7 +49,7 @@ async def test_a_tenant_whose_work_is_suspended_is_no_silence_of_the_server(
     async def refuse(*_: object) -> bytes:
         raise threadpools.TookTooLong("WorkSuspended", "suspended", timedelta(minutes=10))
 
-    monkeypatch.setattr(threadpools, "for_tenant", refuse)
+    monkeypatch.setattr(threadpools, "run_for_tenant", refuse)
     with pytest.raises(Overloaded):
         await session().verifier(LOGIN, SALT)
 
