@@ -184,9 +184,7 @@ async def test_pods_without_the_new_value_end_the_run_with_the_reason(
 ) -> None:
     brings = Contender.brings
 
-    async def waits(
-        contender: Contender, crowd: Crowd, objects: int, patience: float, done: str
-    ) -> float:
+    async def waits(contender: Contender, crowd: Crowd, objects: int, patience: float, done: str) -> float:
         """Wait briefly for the step that is missing alone."""
         return await brings(contender, crowd, objects, NEVER if done.endswith(missing) else patience, done)
 
