@@ -1,7 +1,7 @@
 """Generators of values: one module per kind, with a minimum strength.
 
 `generator_for(recipe)` returns the generator of a recipe; `make` builds one without the cache of recipes. `kinds` and
-`Generator` describe what exists, for CRDs and converters.
+`Generator` describe what exists, for CRDs.
 
 A generator is a class with a `Config` model. It defines how to `generate` a value, whether it `accepts` an existing
 one, and the strength of its values. `base` has the interface.
