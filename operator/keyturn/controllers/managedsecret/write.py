@@ -11,7 +11,7 @@ from keyturn.core.rotation.drift import changed_on_write, with_change, with_repa
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.state.state import state_name
-from keyturn.core.status.status import known_history
+from keyturn.core.status.status import history_of
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import fitted, require_room, too_large
@@ -74,7 +74,7 @@ async def write_state(
     name = state_name(key.name)
     there = context.cache.secret(key.namespace, name)
     binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
-    state = state.with_facts(replace(state.facts, history=tuple(known_history(observed))))
+    state = state.with_facts(replace(state.facts, history=tuple(history_of(observed))))
     state, body = fitted(key, state, there.resource_version if there else None, binder)
     if there is None:
         keeps = observed.desired is not None and any(item.keep_previous for item in observed.desired.items)

@@ -192,7 +192,7 @@ class StateFacts:
     left: tuple[LeftSecret, ...] = ()
     """Secrets under earlier names, the newest first; a workload that still uses one gets no new values."""
     history: tuple[HistoryEntry, ...] = ()
-    """The history of the status at the last write: an older CRD removes it there."""
+    """The history at the last write: an older CRD removes it from the status."""
 
     @property
     def newest(self) -> RevisionFacts:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["Outcome", "known_history", "status_of"]
+__all__ = ["Outcome", "history_of", "status_of"]
 
 _MAX_HISTORY = 10
 _UNAVAILABLE_ATTEMPTS = 3
@@ -100,7 +100,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         workloads=workloads,
         workloads_summary=done_of(workloads),
         policy=_policy(observed),
-        history=_history(observed),
+        history=history_of(observed),
         conditions=conditions_of(
             ConditionInput(observed, everyone, rotation, outcome.error, _hindrance(outcome))
         ),
@@ -293,7 +293,7 @@ def _policy(observed: Observed) -> PolicyStatus | None:
     return PolicyStatus(violations=reported[:MOST_VIOLATIONS]) if reported else None
 
 
-def known_history(observed: Observed) -> list[HistoryEntry]:
+def _known_history(observed: Observed) -> list[HistoryEntry]:
     """Return the history of the status, with the recorded entries that an older CRD has removed there."""
     before, state = observed.managed.status.history, observed.state
     if state is None or state.uid != observed.uid or len(before) == _MAX_HISTORY:
@@ -304,8 +304,9 @@ def known_history(observed: Observed) -> list[HistoryEntry]:
     return every[:_MAX_HISTORY]
 
 
-def _history(observed: Observed) -> list[HistoryEntry]:
-    before, state = known_history(observed), observed.state
+def history_of(observed: Observed) -> list[HistoryEntry]:
+    """Return the history with what has ended since the last status."""
+    before, state = _known_history(observed), observed.state
     if state is None or observed.desired is None or not observed.is_published:
         return before
     if not is_rollout_complete(observed, observed.desired):
@@ -318,10 +319,7 @@ def _history(observed: Observed) -> list[HistoryEntry]:
         for revision in state.revisions
         if revision.number > done and not _is_to_come(revision, state) and (done or revision is known)
     ]
-    added = [
-        _entry(revision, _result(revision, state, observed.managed.status.revision or 0), observed)
-        for revision in ended
-    ]
+    added = [_entry(revision, _result(revision, state), observed) for revision in ended]
     return (_rollback_entry(observed, before) + added + before)[:_MAX_HISTORY]
 
 
@@ -331,8 +329,8 @@ def _is_to_come(one: RevisionFacts, state: StateFacts) -> bool:
     return one is state.candidate or (one.abandoned and one.number > published)
 
 
-def _result(one: RevisionFacts, state: StateFacts, reported: int) -> str:
-    if one.number == state.current_number or one.began_overlap or _was_complete(one, state, reported):
+def _result(one: RevisionFacts, state: StateFacts) -> str:
+    if one.number == state.current_number or one.began_overlap:
         return RevisionResult.SUCCEEDED
     is_given_up = state.rollback_pause is not None and one.number == state.rollback_pause.number
     return RevisionResult.ROLLED_BACK if is_given_up else RevisionResult.SUPERSEDED
@@ -369,16 +367,7 @@ def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
 
 def _finished(one: RevisionFacts, observed: Observed) -> datetime:
     """Return when a revision was complete: now, or at its publication if an older CRD has removed its entry."""
-    status, state = observed.managed.status, observed.state
-    if state is not None and _was_complete(one, state, status.revision or 0):
-        published = (known.time for known in state.publications if known.number == one.number)
-        return next(published, observed.now)
+    status = observed.managed.status
     was_reported = status.revision == one.number and status.rotation is None
     is_first = one.reason == RevisionReason.CREATED  # its workloads may still start, without a rotation
     return (observed.target_published if was_reported and not is_first else None) or observed.now
-
-
-def _was_complete(one: RevisionFacts, state: StateFacts, reported: int) -> bool:
-    """Whether every workload ran on a revision when a later one was generated; the status `reported` one of them."""
-    is_past = one.number <= reported and not one.abandoned
-    return is_past and any(later.fallback == one.number for later in state.revisions)

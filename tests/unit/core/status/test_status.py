@@ -22,7 +22,7 @@ from keyturn.core.rotation.triggers import breakage_of
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.state import RollbackPause, Triggers
-from keyturn.core.status.status import Outcome, known_history, status_of
+from keyturn.core.status.status import Outcome, history_of, status_of
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     MADE,
@@ -343,17 +343,7 @@ def test_entries_that_an_older_crd_removed_come_from_the_state_secret() -> None:
     assert [one.revision for one in status_of(recorded(2, 1), RESTS).history] == [3, 2, 1]
     assert [one.revision for one in status_of(recorded(2, 1, uid="other"), RESTS).history] == [3]
     whole = recorded(2, 1, status=entries(*range(13, 3, -1)))
-    assert known_history(whole) == whole.managed.status.history
-
-
-def test_a_complete_revision_without_an_entry_follows_from_the_revisions() -> None:
-    found = status_of(recorded(1), RESTS).history
-    assert [(one.revision, one.result) for one in found] == [
-        (3, "Succeeded"),
-        (2, "Succeeded"),
-        (1, "Succeeded"),
-    ]
-    assert found[1].finished_at == revision(2).made
+    assert history_of(whole) == whole.managed.status.history
 
 
 def test_the_entry_of_a_revision_that_was_complete_ends_with_its_publication() -> None:
