@@ -38,7 +38,6 @@ _MANIFESTS: Mapping[str, str] = {
     "monitoring": "monitoring/*.*",
     "audit": "monitoring/audit/*.yaml",
     "encryption-proof": "components/encryption-proof/*.yaml",
-    "shards": "components/shards/*.yaml",
     "pod-deletion": "components/pod-deletion/*.yaml",
     "pod-eviction": "components/pod-eviction/*.yaml",
     "argo-rollouts": "components/argo-rollouts/*.yaml",

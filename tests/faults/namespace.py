@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.shards import shard_of
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, Cluster, state_of, values_of
 from tests.support.objects import deployment
@@ -180,9 +179,9 @@ def managed_secret(**spec: Any) -> dict[str, Any]:
     }
 
 
-def workload_namespaces(cluster: Cluster, count: int, shards: int = 1) -> list[WorkloadNamespace]:
-    """Make namespaces with their Deployments, as many of each shard, and wait until those have settled."""
-    names = [_name(number % shards, shards) for number in range(count)]
+def workload_namespaces(cluster: Cluster, count: int) -> list[WorkloadNamespace]:
+    """Make namespaces with their Deployments, and wait until those have settled."""
+    names = [f"faults-{secrets.token_hex(4)}" for _ in range(count)]
     for name in names:
         cluster.create("/api/v1/namespaces", {"metadata": {"name": name}})
     for name in names:
@@ -190,12 +189,6 @@ def workload_namespaces(cluster: Cluster, count: int, shards: int = 1) -> list[W
     made = [WorkloadNamespace(cluster, name) for name in names]
     eventually(lambda: all(_settled(cluster, names)), "settled Deployments", max(60, 3 * count))
     return made
-
-
-def _name(shard: int, shards: int) -> str:
-    while shard_of(name := f"faults-{secrets.token_hex(4)}", shards) != shard:
-        pass
-    return name
 
 
 def _with_deployments(cluster: Cluster, namespace: str) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.core.shards import LEASE
 from keyturn.kube import paths
+from keyturn.kube.lease_holder import LEASE
 from sandbox.harness import eventually
 from tests.databases.evidence import Answer
 from tests.databases.server_log import read_lines

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.core.shards import LEASE
 from keyturn.kube import paths
-from keyturn.kube.lease_holder import names_reconciled_all
+from keyturn.kube.lease_holder import LEASE, names_reconciled_all
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
 from tests.faults.namespace import workload_namespaces

@@ -153,15 +153,6 @@ def test_a_value_without_effect_is_refused() -> None:
         render("--set=metrics.tokenFile=/etc/token")
 
 
-@pytest.mark.parametrize(("replicas", "shards"), [(16, 16), (2, 4), (4, 3)])
-def test_each_number_of_pods_can_share_the_work(replicas: int, shards: int) -> None:
-    """A pod takes several shards, or none: tests/unit/kube/test_shard_election.py."""
-    spec = one("Deployment", render(f"--set=replicas={replicas},shards={shards}"))["spec"]
-
-    assert spec["replicas"] == replicas
-    assert f"--shards={shards}" in spec["template"]["spec"]["containers"][0]["args"]
-
-
 def test_the_audit_endpoint_is_the_component(tmp_path: Path) -> None:
     made = named(render("--set=audit.enabled=true"))
     desired = with_component(tmp_path, MANIFESTS / "monitoring" / "audit")
@@ -176,19 +167,6 @@ def test_the_proof_of_encryption_is_the_component(tmp_path: Path) -> None:
     made = named(render("--set=encryptionProof.enabled=true"))
 
     assert made == with_component(tmp_path, MANIFESTS / "components" / "encryption-proof")
-
-
-def test_shards_are_the_component(tmp_path: Path) -> None:
-    made = named(render("--set=shards=3,replicas=3"))
-
-    assert made == with_component(tmp_path, MANIFESTS / "components" / "shards")
-
-
-@pytest.mark.parametrize("limit", ["maxRolling", "perMinute"])
-def test_a_restart_budget_that_shards_cannot_share_is_refused(limit: str) -> None:
-    with pytest.raises(Refused, match=rf"restarts\.{limit} 2 is divided among shards: 3; write at least 3"):
-        render(f"--set=shards=3,replicas=3,restarts.{limit}=2")
-    render(f"--set=shards=3,replicas=3,restarts.{limit}=3")
 
 
 def test_names_that_yaml_reads_as_something_else_stay_names() -> None:
@@ -814,7 +792,7 @@ def test_every_value_has_a_default() -> None:
         pytest.param("image.name=x", "additional properties 'name' not allowed", id="one that lies deeper"),
         pytest.param("replicas=many", "got string, want integer", id="a word for a number"),
         pytest.param("replicas=0", "minimum: got 0, want 1", id="no pod at all"),
-        pytest.param("replicas=17", "maximum: got 17, want 16", id="more pods than shards can be"),
+        pytest.param("replicas=17", "maximum: got 17, want 16", id="too many pods"),
         pytest.param("logFormat=text", "value must be one of", id="no format of the log"),
         pytest.param("dnsPolicy=Cluster", "value must be one of", id="no policy of names"),
         pytest.param("extraArgs={metrics}", "does not match pattern", id="an argument that is no option"),

@@ -227,16 +227,6 @@ _OPERATOR = (
         *(10, 11, 37),
         _REPLICAS | {"severity": "critical"},
     ),
-    # Of three shards one has no holder; each replica reports the number.
-    Case(
-        "KeyturnNotLeading",
-        of_process("shards", "3x120")
-        | of_process("shards_held", "2x120")
-        | of_process("shards", "3x120", "2")
-        | of_process("shards_held", "1x5 0x60 1x60", "2"),
-        *(10, 11, 67),
-        _REPLICAS | {"severity": "critical"},
-    ),
     # Two replicas observe the same Lease, which is acquired every five minutes for an hour.
     Case(
         "KeyturnLeaderChanging",

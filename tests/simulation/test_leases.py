@@ -254,19 +254,6 @@ async def with_lost_answer(**spec: Any) -> LostAnswer:
     return cluster
 
 
-async def test_the_loss_of_a_shard_revokes_no_lease_that_a_revision_may_have() -> None:
-    cluster = await with_lost_answer()
-
-    await cluster.memory.end([KEY])  # the Lease could not be renewed at that API server either
-    assert cluster.lender.alive() == {"creds/orders/1", "creds/orders/2"}
-
-    cluster.is_away, cluster.lender.longer = False, HOUR
-    cluster._start()
-    cluster.tell()
-    await cluster.settle()
-    assert cluster.published() == cluster.lender.alive() == {"creds/orders/2"}
-
-
 async def test_a_deletion_revokes_no_lease_that_the_state_it_leaves_may_have() -> None:
     cluster = await with_lost_answer()
 

@@ -39,15 +39,6 @@ app.kubernetes.io/name: keyturn
 {{- if ne (int .Values.workers) 32 }}
 - --workers={{ int .Values.workers }}
 {{- end }}
-{{- if gt (int .Values.shards) 1 }}
-- --shards={{ int .Values.shards }}
-{{- end }}
-{{- range $name := list "maxRolling" "perMinute" }}
-{{- $limit := int (index $.Values.restarts $name) }}
-{{- if and (gt $limit 0) (lt $limit (int $.Values.shards)) }}
-{{- fail (printf "restarts.%s %d is divided among shards: %d; write at least %d, or fewer shards" $name $limit (int $.Values.shards) (int $.Values.shards)) }}
-{{- end }}
-{{- end }}
 {{- with .Values.restarts.maxRolling }}
 - --max-rolling={{ int . }}
 {{- end }}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from keyturn.core.labels import ROTATE
 from keyturn.core.reasons import ConditionReason
-from keyturn.core.shards import LEASE
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.status.summary import (
     Summary,
@@ -22,6 +21,7 @@ from keyturn.core.status.summary import (
 from keyturn.installation.checks import election
 from keyturn.installation.checks.point import Result
 from keyturn.kube import config, errors, paths
+from keyturn.kube.lease_holder import LEASE
 
 from . import managed
 from .options import Output, Selection

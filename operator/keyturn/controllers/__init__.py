@@ -4,7 +4,6 @@ Modules
     manager                       parts of the process, their start and end
     kopf_source, kopf_lists       kopf: watches and process life cycle; no other module imports it
     event_handlers, cache_sync, discovery, watch_liveness   events to cache and queue; first list and sweep
-    shard_work                    shards that this process holds: their admission and handover
     start                         objects that a start leaves at rest; reads of all others, in pages
     workqueue, fair_queue         keys with delays, priorities and fairness between namespaces
     context                       clients, cache and clock that reconcilers share

@@ -68,7 +68,7 @@ class Context:
     contacts: Mapping[str, str] = field(default_factory=dict)
     """Contacts of the organisation by role, for emergencies."""
     since: datetime | None = None
-    """When this process became the leader, or gained its last shard."""
+    """When this process became the leader."""
 
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.cache, self.reach)

@@ -261,7 +261,7 @@ class EventHandlers:
         """Expect the values of all objects that may have equal ones, before the first reconcile."""
         cache = self._context.cache
         self._memory.compliance.index.expect(
-            key for key in cache.managed_keys() if cache.has_all_values and cache.environment(key.namespace)
+            key for key in cache.managed_keys() if cache.environment(key.namespace)
         )
 
     # Kinds

@@ -26,8 +26,9 @@ from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
 from keyturn.kube.client import Api
 from keyturn.kube.events import Events
+from keyturn.kube.leader_election import Elector
+from keyturn.kube.lease_holder import LEASE
 from keyturn.kube.secret_source import SourceKind, secret_source
-from keyturn.kube.shard_election import ShardElection, SoleElection
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.reach import Reach
 from keyturn.runtime.scheduling import favour_event_loop
@@ -46,8 +47,7 @@ from .managedsecret.reconcile import reconcile
 from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
-from .shard_work import Shards
-from .start import leave_at_rest
+from .start import StartReads, leave_at_rest
 from .watch_liveness import WatchLiveness, is_stuck
 from .workqueue import Priority, WorkQueue
 
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
     from keyturn.endpoints.audit import AuditSettings
     from keyturn.kube.connection import Connection
-    from keyturn.kube.shard_election import Election
 
     from .managedsecret.restart_budget import RestartLimits
 
@@ -82,8 +81,6 @@ class Options:
     """The operator's own namespace; None to detect it."""
     exposure: server.Exposure = field(default_factory=server.Exposure)
     workers: int = 32
-    shards: int = 1
-    """Number of shards of the namespaces, which the replicas share; equal in all of them."""
     restarts: RestartLimits = NO_LIMITS
     """Limits of restarts in the whole cluster."""
     reach: Reach = field(default_factory=Reach)
@@ -110,7 +107,6 @@ class Options:
             None if self.namespaces is None else tuple(self.namespaces),
             frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
             self.source_kind,
-            self.shards,
         )
 
 
@@ -124,17 +120,14 @@ class Manager:
         for_lease, api = apis
         self._options, self._connection, self._identity = options, connection, identity
         place = options.place
-        self.election = self._election(for_lease, place)
+        self.election = Elector(for_lease, place.own, LEASE, identity, may_take=self._has_cache)
         api.fence, api.clock = self.election.deadline, for_lease.clock  # answers to the Lease tell the time
         for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
         context = self.context = self._context(api, place)
         self.memory = Memory(context, options.restarts)
-        self.shards = Shards(options.shards, options.restarts)
-        self.queue: WorkQueue[Key] = WorkQueue(
-            api.clock.now, owner=attrgetter("namespace"), is_open=self.shards.is_open
-        )
+        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self._connect()
         self.liveness = WatchLiveness()
         self.handlers = EventHandlers(context, self.memory, self.queue, options.namespaces)
@@ -148,17 +141,10 @@ class Manager:
         self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.cache_sync = CacheSync(self.context, self.handlers, self.secrets, self.liveness)
-        lists = self.cache_sync.sweep, self.secrets.fresh
-        self.shards.attach(context, self.memory, self.handlers, self.queue, lists, self._leave_at_rest)
         self.cluster_checks = ClusterChecks(api, place, self._set_lost_fields)
         context.doubt_crds, context.doubt_cache = self.cluster_checks.doubt, self.cache_sync.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
-
-    async def _leave_at_rest(self) -> None:
-        """Leave unchanged objects at rest, if one leader before has reconciled all of them."""
-        if isinstance(self.election, SoleElection):
-            await leave_at_rest(self.context, self.memory, self.queue, self.election.elector)
 
     def _connect(self) -> None:
         """Have background work add keys to the work queue."""
@@ -171,15 +157,10 @@ class Manager:
             turned=self.queue.add, recovered=self._target_recovered
         )
 
-    def _election(self, api: Api, place: Place) -> Election:
-        if self._options.shards == 1:
-            return SoleElection(api, place.own, self._identity)
-        return ShardElection(api, place.own, self._options.shards, self._identity)
-
     def _context(self, api: Api, place: Place) -> Context:
         options, audiences = self._options, self._connection.audiences
         reach = replace(options.reach, namespace=place.own, our_audiences=audiences)
-        context = Context(
+        return Context(
             api,
             self.events,
             api.clock.now,
@@ -187,8 +168,6 @@ class Manager:
             source_kind=options.source_kind,
             contacts=options.contacts,
         )
-        context.cache.has_all_values = options.shards == 1
-        return context
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; the end of one part ends all."""
@@ -206,7 +185,7 @@ class Manager:
             parts = [
                 group.create_task(part)
                 for part in (
-                    self.election.run(self.shards, self.cache_sync.is_primed),
+                    self.election.run(),
                     self.secrets.run(),
                     self.events.run(),
                     self.context.stores.run(),
@@ -229,15 +208,30 @@ class Manager:
 
     async def _work(self) -> None:
         await self.cache_sync.is_primed.wait()
+        await self.election.attempt()  # not as late as the next period
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_CHECK_TIMEOUT):
                 await self.cluster_checks.was_checked.wait()
         if self._options.audit:
             await self.secrets.fresh()  # standbys receive audit events too, which name Secrets
+        await self.election.leading()
+        reads = await self._begin()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.shards.run())
-            await self.shards.begun.wait()
+            group.create_task(reads.run())
             await self.queue.run(self._reconcile, workers=self._options.workers, grace=_DRAIN_TIMEOUT)
+
+    async def _begin(self) -> StartReads:
+        """Begin as the leader; return the reads of the objects that are not at rest."""
+        await self.secrets.fresh()
+        self.context.since = self.context.now()
+        self.memory.budget.count_rolling(self.context.cache.rolling_workloads())
+        metrics.LEADER.set(1)
+        _log.info("leading")
+        self.context.doubt_cache()
+        await leave_at_rest(self.context, self.memory, self.queue, self.election)
+        reads = StartReads(self.context, self.memory, self.queue, self.handlers.namespaces)
+        reads.hold()
+        return reads
 
     async def _reconcile(self, key: Key) -> datetime | None:
         """Reconcile one object; all kinds share the work queue."""
@@ -256,7 +250,7 @@ class Manager:
         return None
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
-        """Stop reconciles, flush events, and release the Leases last."""
+        """Stop reconciles, flush events, and release the Lease last."""
         work.cancel()
         await asyncio.wait([work])
         await self.context.stores.close()
@@ -264,7 +258,7 @@ class Manager:
         await self.context.databases.close()
         await self.events.flush(1.0)
         await self.election.release()
-        self.shards.close()
+        metrics.LEADER.set(0)
 
     async def _kopf(self, stop: asyncio.Event) -> None:
         """Start kopf after the first list: it discovers kinds only once."""
@@ -299,6 +293,9 @@ class Manager:
     def _target_recovered(self, key: TargetKey) -> None:
         for user in self.context.cache.targets.users_of(key):
             self.queue.add(user, Priority.BACKLOG)
+
+    def _has_cache(self) -> bool:
+        return self.cache_sync.is_primed.is_set()
 
     def _unhealthy(self) -> list[str]:
         stuck = ["watch stuck: secrets"] if is_stuck(self.secrets.last_alive) else []

@@ -102,7 +102,7 @@ class _Tally:
         self.all = ChecklistTotals(
             count=self.all.count + 1,
             violated=self.all.violated | rules,
-            has_environments=bool(others) and PRODUCTION in self._environments and self.cache.has_all_values,
+            has_environments=bool(others) and PRODUCTION in self._environments,
             keeps_old=self.all.keeps_old
             or (previous is not None and until is None)
             or _may_be_in_use(managed),

@@ -31,7 +31,7 @@ from .managedsecret.rest import has_record, rest_of
 from .workqueue import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
 
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Body, Page
@@ -141,12 +141,6 @@ class StartReads:
             _log.warning("secrets read one by one", reason=error.reason, error=error)
         finally:
             self._release(self._held)
-
-    def drop(self, is_lost: Callable[[Key], bool]) -> None:
-        """Hold the objects of a lost shard no longer: no pass takes their Secrets, for which a page would wait."""
-        self._held = {key for key in self._held if not is_lost(key)}
-        for key in [*filter(is_lost, self._groups)]:
-            del self._groups[key]
 
     def _has_secrets(self, key: Key) -> bool:
         """Whether a key is that of a small ManagedSecret with a state Secret, which was not read yet."""

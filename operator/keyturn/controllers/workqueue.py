@@ -67,16 +67,12 @@ class WorkQueue(Generic[K]):
         self,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         owner: Callable[[K], str] = lambda _: "",
-        is_open: Callable[[K], bool] = lambda _: True,
     ) -> None:
         """`owner` maps a key to its tenant; the owner "" gets all workers.
 
         Each other owner gets at most 7/8 of the workers, and a quarter while several have work.
-
-        A key that is not open is dropped: another process has it.
         """
         self._owner = owner
-        self._is_open = is_open
         self._now = now
         self.chance: Callable[[], float] = random.random
         """Returns a random number from 0 to 1, for the jitter of back-offs."""
@@ -99,8 +95,6 @@ class WorkQueue(Generic[K]):
 
     def add(self, key: K, priority: Priority = Priority.FRESH) -> None:
         """Add a key; if it is being processed, it is processed again afterwards."""
-        if not self._is_open(key):
-            return
         known = self._again if key in self._working else self._waiting
         if known.get(key) in {priority, Priority.FRESH}:
             return
@@ -119,9 +113,8 @@ class WorkQueue(Generic[K]):
 
     def put(self, key: K, due: datetime) -> None:
         """Add a key at a time, instead of at the time that its last work returned."""
-        if self._is_open(key):
-            self._due.put(key, due, self._now())
-            self._wake.set()
+        self._due.put(key, due, self._now())
+        self._wake.set()
 
     def ready(self) -> list[K]:
         """Return the keys that are ready."""
@@ -160,20 +153,6 @@ class WorkQueue(Generic[K]):
 
     def _is_in(self, priority: Priority, key: K) -> bool:
         return self._waiting.get(key) is priority
-
-    async def end(self, concerns: Callable[[K], bool], grace: timedelta) -> None:
-        """Remove keys that are open no more; wait for their work in progress, and cancel it after `grace`."""
-        for key in {
-            key for key in (*self._waiting, *self._again, *self._failures, *self._due) if concerns(key)
-        }:
-            self.forget(key)
-        tasks = [task for key, task in self._working.items() if concerns(key)]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace.total_seconds())
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
 
     async def run(
         self,
@@ -248,7 +227,7 @@ class WorkQueue(Generic[K]):
         finally:
             self._leave(key)
             self._wake.set()
-        if due is not None and self._is_open(key):
+        if due is not None:
             # If the clock was set back meanwhile, the due time may be by the earlier time.
             self._due.put(key, due, max(self._now(), began + timedelta(seconds=loop_time() - started)))
         if key in self._again:
@@ -260,8 +239,6 @@ class WorkQueue(Generic[K]):
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
-            if not self._is_open(key):
-                return None
             return self._now() + self._backoff(key, error)
         # If the clock was set back meanwhile, the work began earlier by the new time.
         began = min(began, self._now() - timedelta(seconds=loop_time() - started))
@@ -374,9 +351,6 @@ class _DueTimes(Generic[K]):
 
     def drop(self, key: K) -> None:
         self._entries.pop(key, None)
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(self._entries)
 
     def seconds_left(self, now: datetime) -> float:
         """Return how long no key is due; infinite without keys."""

@@ -39,7 +39,6 @@ __all__ = [
     "STORE",
     "TEMPLATE",
     "UNREADABLE_TYPES",
-    "WANTED_BY",
 ]
 
 PREFIX: Final = "keyturn.dev/"
@@ -79,8 +78,6 @@ MARKER = "keyturn.dev/secret-versions"
 FINALIZER = "keyturn.dev/pushed"
 HOLDER: Final = "keyturn.dev/holder"
 """Annotation of the Lease with its holder's identity, version and commit; valid only for that holder."""
-WANTED_BY: Final = "keyturn.dev/wanted-by"
-"""Annotation of the Lease of a shard: the replica that asks its holder for it, because it has fewer shards."""
 STORE: Final = "keyturn.dev/store"
 CONTROLLER: Final = "keyturn.dev/keyturn"
 """Reporting controller of Events."""

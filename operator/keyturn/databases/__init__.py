@@ -41,7 +41,7 @@ from .permissions import check_schemas, check_username, is_permitted
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from keyturn.api.database import TargetRef
     from keyturn.core.keys import ObjectKey
@@ -165,16 +165,6 @@ class Databases:
             check.close()
         if client := self._clients.pop(key, None):
             self._tasks.start(client.close())
-
-    def forget_each(self, concerns: Callable[[TargetKey], bool]) -> None:
-        """Close the targets that another process uses from now on."""
-        for key in [*filter(concerns, self._clients)]:
-            self.forget(key)
-
-    def pause_checks(self, concerns: Callable[[TargetKey], bool]) -> None:
-        """End the checks of targets that another process checks from now on; accounts still use them."""
-        for key in filter(concerns, self._checks):
-            self._checks[key].pause()
 
     async def aclose(self) -> None:
         await self.close()

@@ -103,11 +103,6 @@ class TargetCheck:
         if self._task is not None:
             self._task.cancel()
 
-    def pause(self) -> None:
-        """End the checks until the next `look`; the number of recoveries stays, by which accounts know the target."""
-        self.close()
-        self._task = self.health = None
-
     async def _run(self) -> None:
         failures = 0
         while True:

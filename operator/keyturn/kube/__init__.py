@@ -5,7 +5,6 @@ Modules
     config, connection, kubeconfig, clock        which server, how it is trusted, its time
     tokens, jwt, callers                         tokens of ServiceAccounts; authentication of callers
     leader_election, lease_holder, lease_hindrance   the Lease
-    shard_election                               Leases of several shards
     target_secret, state_secret                  Secrets of ours
     secret_informer, secret_poller, secret_source   how changes of Secrets are noticed: watch, or reads
     workloads                                    restarts

@@ -41,7 +41,7 @@ Params: TypeAlias = Mapping[str, str | int]
 OnResponse: TypeAlias = Callable[[str, str, int, float], None]
 """Called after every attempt: verb, resource, status (0 for no answer), seconds."""
 
-Fence: TypeAlias = Callable[[str], float]
+Fence: TypeAlias = Callable[[], float]
 """Returns the loop time until which the object or collection at a path may be written."""
 
 LONGEST_PAUSE: Final = 10.0
@@ -238,7 +238,7 @@ class Client:
         """
         if self.fence is None or call.verb in wire.READS:
             return now + self._timeout
-        fence = self.fence(call.path)
+        fence = self.fence()
         if fence <= now:
             raise errors.NotLeading(call.verb, call.path, 0, "NotLeading")
         return min(fence, now + self._timeout)

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import structlog
 
-from keyturn.core.labels import WANTED_BY
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
@@ -52,7 +51,8 @@ class Elector:
     ) -> None:
         """`api` has no fence; `identity` is globally unique for this process.
 
-        `may_take` is called when the Lease is free, and returns whether to acquire it now.
+        `may_take` is called when the Lease is free: a process without a cache observes the Lease and does not acquire
+        it, because it would reconcile nothing.
         """
         self._api = api
         self._namespace = namespace
@@ -71,10 +71,6 @@ class Elector:
         self._turn = asyncio.Lock()
         self._hindrance = Hindrance(namespace)
         self._has_reconciled_all = False
-        self.is_free = False
-        """Whether the last read of a follower found the Lease free."""
-        self.wanted_by = ""
-        """Identity of the replica that asks this leader for the Lease; empty without one."""
 
     def deadline(self) -> float:
         """Return the loop time until which this process may write."""
@@ -130,22 +126,6 @@ class Elector:
             if not self._over.is_set():
                 await (self._renew() if self._leading.is_set() else self._seek())
 
-    async def ask(self) -> None:
-        """Ask the holder for the Lease, by an annotation that it finds at its next renewal.
-
-        Raises:
-            ApiError: It was not written, for example because the holder has just renewed the Lease.
-        """
-        async with self._timeout():
-            lease = await self._read()
-            if lease is None:
-                return
-            metadata = lease["metadata"]
-            annotations = {**(metadata.get("annotations") or {}), WANTED_BY: self.identity}
-            await self._api.replace(
-                self._path, {**lease, "metadata": {**metadata, "annotations": annotations}}
-            )
-
     async def release(self) -> None:
         """Release the Lease, so a follower acquires it at its next attempt.
 
@@ -171,8 +151,7 @@ class Elector:
         started = loop_time()
         try:
             lease = await self._read()
-            self.is_free = self._is_free(lease)
-            if self.is_free and self._may_take():
+            if self._is_free(lease) and self._may_take():
                 self._lease = await self._acquire(lease)
                 self._begin(started)
         except (errors.Conflict, errors.AlreadyExists):
@@ -227,7 +206,6 @@ class Elector:
         metadata, term = lease["metadata"], lease["spec"].get("leaseTransitions", 0)
         ours = signature(self.identity, reconciled_all_in=term if self._has_reconciled_all else None)
         annotations = {**(metadata.get("annotations") or {}), **ours}
-        annotations.pop(WANTED_BY, None)
         return {**lease, "metadata": {**metadata, "annotations": annotations}}
 
     def _begin(self, started: float) -> None:
@@ -243,16 +221,13 @@ class Elector:
         if self._lease is None or started >= self._until:
             raise self._lost("not renewed in time")
         try:
-            self._lease = await self._extend(self._lease)
+            self._lease = await self._replace(self._lease, {"renewTime": _micro_time()})
         except (errors.Conflict, errors.NotFound):
             await self._recheck()
         except (errors.ApiError, TimeoutError) as error:
             _log.warning("lease not renewed", error=error)
         else:
             self._until = started + self._terms.renew_deadline
-
-    async def _extend(self, lease: Body) -> Body:
-        return await self._replace(lease, {"renewTime": _micro_time()})
 
     async def _recheck(self) -> None:
         """Find the cause of a conflict: an own renewal whose answer was lost, an edit, or a new leader.
@@ -269,7 +244,6 @@ class Elector:
         if lease.get("spec", {}).get("holderIdentity") != self.identity:
             raise self._lost("held by another process")
         self._lease = lease
-        self.wanted_by = (lease["metadata"].get("annotations") or {}).get(WANTED_BY, "")
 
     def _lost(self, reason: str) -> LeadershipLost:
         self._until = -inf

@@ -11,8 +11,19 @@ from keyturn.runtime import build
 
 from .wire import Body
 
-__all__ = ["TERMS", "Holder", "Terms", "holder_of", "names_reconciled_all", "renewal_of", "signature"]
+__all__ = [
+    "LEASE",
+    "TERMS",
+    "Holder",
+    "Terms",
+    "holder_of",
+    "names_reconciled_all",
+    "renewal_of",
+    "signature",
+]
 
+LEASE: Final = "keyturn"
+"""Name of the Lease of the leader."""
 _RECONCILED_ALL_IN = "reconciledAllIn"
 _MOST_TERMS: Final = 3
 """Terms of its own that a follower waits at most for a Lease that is not renewed, or was deleted."""
@@ -47,7 +58,7 @@ class Holder:
     seconds: int
     """Validity of the Lease after a renewal, in seconds."""
     version: str = ""
-    """Empty for a holder that is older than the annotation."""
+    """Empty for a holder that is no replica of Keyturn."""
     commit: str = ""
 
 

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, CLUSTER_SECRET_STORE, DATABASE_TARGET, SECRET_STORE
 from keyturn.core.observation.workload_kinds import type_of
@@ -29,7 +29,6 @@ __all__ = [
     "managed_secret_status",
     "managed_secrets",
     "namespace",
-    "namespace_in",
     "namespaces",
     "own_access_reviews",
     "own_review",
@@ -208,13 +207,6 @@ def admission_binding(name: str) -> str:
 
 def namespace(name: str) -> str:
     return _member(namespaces(), name)
-
-
-def namespace_in(path: str) -> str:
-    """Return the namespace of the object or collection at `path`; empty for cluster-scoped ones."""
-    parts = path.split("/")
-    at = 3 if parts[1] == "api" else 4
-    return unquote(parts[at + 1]) if len(parts) > at + 2 and parts[at] == "namespaces" else ""
 
 
 def described(path: str) -> str:

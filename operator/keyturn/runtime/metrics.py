@@ -40,8 +40,6 @@ __all__ = [
     "SECRET_ACCESS",
     "SECRET_ACCESS_REFUSED",
     "SECRET_ACCESS_UNUSUAL",
-    "SHARDS",
-    "SHARDS_HELD",
     "UNCHANGED",
     "WORKLOAD_RESTARTS",
     "WORK_FAILED",
@@ -81,14 +79,12 @@ QUEUE_DEPTH = _gauge("queue_depth", "Length of the work queue, without delayed i
 CLOCK_AHEAD = _gauge(
     "clock_ahead_seconds", "Seconds by which this machine's clock is ahead of the API server's."
 )
-LEADER = _gauge("leader", "1 on the leader, or a replica that holds a shard; 0 on a standby.")
+LEADER = _gauge("leader", "1 on the leader, 0 on a standby.")
 LEASE_TRANSITIONS = _gauge(
     "lease_transitions",
     "Number of times that a Lease was acquired, by all replicas since it exists.",
     ("lease",),
 )
-SHARDS = _gauge("shards", "Number of shards of the operator.")
-SHARDS_HELD = _gauge("shards_held", "Number of shards whose objects this replica reconciles.")
 LOOP_HELD = _histogram(
     "loop_held_seconds",
     "Duration of calls that blocked the event loop for more than 0.1 s.",

@@ -17,15 +17,12 @@ Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, StoreKey
 from keyturn.core.observation.health import HealthEvents
-from keyturn.kube import paths
 from keyturn.kube.cache.references import store_for
 from keyturn.kube.tokens import Tokens
 from keyturn.runtime.background_tasks import Tasks
@@ -42,7 +39,7 @@ from .settings import plan_of
 from .single_flight import closed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from datetime import timedelta
 
     from keyturn.api.source import StoreRef
@@ -90,10 +87,6 @@ class Stores:
         self._shared: dict[StoreKey, StoreClient] = {}
         self._previous: dict[StoreKey, PreviousClient] = {}
         """By name, so that a store that hangs is not new after each change of its spec."""
-        self._at_leases: Counter[StoreKey] = Counter()
-        """Requests for leases in the background."""
-        self.is_used: Callable[[StoreKey], bool] = lambda _: True
-        """Whether this process keeps a store open; for one of a lost shard leases only are still revoked."""
         self._is_closed = False
 
     def identity(self, ref: StoreRef, namespace: str) -> str | None:
@@ -170,7 +163,7 @@ class Stores:
             StoreError: The store did not accept it, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
-        return await shared.write(namespace, path, content, policy, partial(self._may_write_until, namespace))
+        return await shared.write(namespace, path, content, policy, self._may_write_until)
 
     async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:
         """Delete a key. Absence is success.
@@ -180,11 +173,11 @@ class Stores:
             StoreError: The store did not delete it, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
-        await shared.delete(namespace, path, partial(self._may_write_until, namespace))
+        await shared.delete(namespace, path, self._may_write_until)
 
-    def _may_write_until(self, namespace: str) -> float:
-        """Return the loop time until which this process may write for a namespace, as at the API server."""
-        return self._api.fence(paths.secrets(namespace)) if self._api.fence else inf
+    def _may_write_until(self) -> float:
+        """Return the loop time until which this process may write, as at the API server."""
+        return self._api.fence() if self._api.fence else inf
 
     # Dynamic credentials, one lease per ManagedSecret
 
@@ -210,8 +203,7 @@ class Stores:
 
     def lease(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[RemoteValue | Failure]:
         """Acquire a credential, even if the caller is cancelled; a failure is a result of the task."""
-        store = StoreKey.of(ref, namespace)
-        return self._tasks.start(self._in_background(store, self._acquire(ref, namespace, key)))
+        return self._tasks.start(_outcome(self._acquire(ref, namespace, key)))
 
     async def renew_lease(
         self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
@@ -239,20 +231,7 @@ class Stores:
         self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
     ) -> asyncio.Task[Failure | None]:
         """Revoke a lease that no state records; if that fails, the lease expires."""
-        store = StoreKey.of(ref, namespace)
-        return self._tasks.start(self._in_background(store, self.revoke_lease(ref, namespace, key, lease)))
-
-    async def _in_background(self, store: StoreKey, asking: Coroutine[Any, Any, T]) -> T | Failure:
-        """Send a request for a lease; the last one closes a store that this process does not use."""
-        self._at_leases[store] += 1
-        try:
-            return await _outcome(asking)
-        finally:
-            self._at_leases[store] -= 1
-            if not self._at_leases[store]:
-                del self._at_leases[store]
-                if not self.is_used(store):
-                    self.forget(store)
+        return self._tasks.start(_outcome(self.revoke_lease(ref, namespace, key, lease)))
 
     async def _acquire(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
         shared, path = self._place(ref, namespace, key)
@@ -281,11 +260,6 @@ class Stores:
         """Close a deleted store."""
         if shared := self._shared.pop(key, None):
             self._previous[key] = shared.close()
-
-    def forget_each(self, concerns: Callable[[StoreKey], bool]) -> None:
-        """Close the stores that another process uses from now on."""
-        for key in [*filter(concerns, self._shared)]:
-            self.forget(key)
 
     async def run(self) -> None:
         """Close idle stores, until cancelled."""

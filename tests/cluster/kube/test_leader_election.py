@@ -158,7 +158,7 @@ async def test_a_leader_that_is_cut_off_stops_before_its_follower_starts(
     terms = Terms(lease_duration=3.0, renew_deadline=2.0, retry_period=0.4)
     one = elector(troubled_api, troubled_namespace, "one", terms)
     fenced = Api(troubled_api._session, troubled_api._server)
-    fenced.fence = lambda _: one.deadline()
+    fenced.fence = one.deadline
     async with running(one) as (task,):
         await one.leading()
         await asyncio.to_thread(troubled.stop_apiserver)

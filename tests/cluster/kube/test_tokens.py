@@ -118,7 +118,7 @@ async def test_no_token_is_made_for_whom_our_own_is_good(api: Api, namespace: st
 
 
 async def test_a_token_needs_no_leadership(api: Api, namespace: str, account: str) -> None:
-    api.fence = lambda _: 0.0
+    api.fence = lambda: 0.0
     try:
         assert await Tokens(api).token(namespace, account, AUDIENCE)
     finally:

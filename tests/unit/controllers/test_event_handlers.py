@@ -586,10 +586,10 @@ class Forbidding(Lists):
 
     def __init__(self, *namespaces: str) -> None:
         super().__init__(next(_versions))
-        self.namespaces = namespaces
+        self.namespaces = frozenset(namespaces)
 
     async def pages(self, path: str) -> AsyncIterator[Page]:
-        if paths.namespace_in(path) in self.namespaces:
+        if self.namespaces.intersection(path.split("/")):
             raise errors.Forbidden("list", path, 403, "Forbidden")
         async for page in super().pages(path):
             yield page

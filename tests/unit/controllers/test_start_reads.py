@@ -302,16 +302,3 @@ async def test_a_cancelled_read_returns_all_keys(started: Started) -> None:
     await asyncio.wait([reads])
 
     assert len(started.queue._waiting) == 2
-
-
-async def test_secrets_of_a_lost_shard_are_neither_kept_nor_waited_for(started: Started) -> None:
-    of_db, of_web = pair(DB), pair(WEB)
-    started.lists.pages_of = {paths.secrets(): [[*of_db, of_web[0]], [of_web[1]], []]}
-    started.reads.hold()
-    started.queue._is_open = lambda key: key != WEB  # another process has it
-
-    started.reads.drop(lambda key: key == WEB)
-    found = await started.run(is_held=True)
-
-    assert found == [both(DB)]
-    assert started.lists.sent == 3

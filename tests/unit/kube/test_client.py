@@ -206,7 +206,7 @@ async def test_a_redirect_is_not_followed() -> None:
 async def test_a_write_is_not_sent_after_the_fence(verb: str) -> None:
     script = Scripted(answer())
     async with scripted(script) as api:
-        api.fence = lambda _: asyncio.get_running_loop().time() - 1.0
+        api.fence = lambda: asyncio.get_running_loop().time() - 1.0
         with pytest.raises(errors.NotLeading):
             await called(api, verb)
     assert script.asked == []
@@ -215,7 +215,7 @@ async def test_a_write_is_not_sent_after_the_fence(verb: str) -> None:
 async def test_a_write_under_way_ends_at_the_fence() -> None:
     async with scripted(Scripted(30.0), timeout=60.0) as api:
         start = asyncio.get_running_loop().time()
-        api.fence = lambda _: start + 0.3
+        api.fence = lambda: start + 0.3
         with pytest.raises(errors.Unavailable):  # the server would answer after a while
             await api.create(SECRETS, {})
         assert asyncio.get_running_loop().time() - start >= 0.3
@@ -224,7 +224,7 @@ async def test_a_write_under_way_ends_at_the_fence() -> None:
 async def test_a_write_is_not_tried_again_after_the_fence() -> None:
     script = Scripted(refused(503, "ServiceUnavailable"), answer())
     async with scripted(script) as api:
-        api.fence = lambda _: inf if not script.asked else 0.0
+        api.fence = lambda: inf if not script.asked else 0.0
         with pytest.raises(errors.NotLeading):
             await api.replace(SECRET, WITH_VERSION)
     assert len(script.asked) == 1
@@ -232,7 +232,7 @@ async def test_a_write_is_not_tried_again_after_the_fence() -> None:
 
 async def test_reading_needs_no_leadership() -> None:
     async with scripted(Scripted(answer())) as api:
-        api.fence = lambda _: 0.0
+        api.fence = lambda: 0.0
         assert await api.get(SECRET) == {}
 
 

@@ -251,3 +251,17 @@ def test_nothing_is_known_of_a_lease_that_was_deleted() -> None:
         assert not one.has_reconciled_all
 
     play(begin_again())
+
+
+def test_a_process_without_a_cache_observes_the_lease_and_takes_it_with_one() -> None:
+    async def wait() -> None:
+        server, is_primed = LeaseServer(), asyncio.Event()
+        one = Elector(server, "keyturn", "leader", "one", TERMS, may_take=is_primed.is_set)  # type: ignore[arg-type]
+        await one.attempt()
+        assert not one.is_leading
+
+        is_primed.set()
+        await one.attempt()
+        assert one.is_leading
+
+    play(wait())

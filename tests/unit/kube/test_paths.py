@@ -59,22 +59,3 @@ def test_a_name_that_would_speak_of_another_resource_is_refused(name: str) -> No
 )
 def test_a_path_reports_its_resource(path: str, resource: str) -> None:
     assert paths.resource(path) == resource
-
-
-@pytest.mark.parametrize(
-    ("path", "namespace"),
-    [
-        (paths.secrets("shop"), "shop"),
-        (paths.secret("shop", "a"), "shop"),
-        (paths.managed_secret_status("shop", "a"), "shop"),
-        (paths.eviction("shop", "a"), "shop"),
-        (paths.events("shop"), "shop"),
-        (paths.secrets(), ""),
-        (paths.secret_class_status("a"), ""),
-        (paths.namespace("shop"), ""),
-        ("/metrics", ""),
-        ("/api", ""),
-    ],
-)
-def test_a_path_tells_its_namespace(path: str, namespace: str) -> None:
-    assert paths.namespace_in(path) == namespace

@@ -180,7 +180,7 @@ class FakeProvider(Provider[FakeProviderConfig]):
 class FakeApiServer:
     """The requests of stores to the API server: Secrets, ServiceAccounts and their tokens."""
 
-    fence: Callable[[str], float] | None = None
+    fence: Callable[[], float] | None = None
 
     def __init__(self) -> None:
         self.bodies: dict[str, dict[str, Any]] = {}

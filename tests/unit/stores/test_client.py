@@ -16,7 +16,6 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.kube import paths
 from keyturn.runtime import metrics
 from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.base import ProviderLease
@@ -287,8 +286,7 @@ async def test_a_write_is_seen_by_the_next_read(fake: FakeStores) -> None:
 async def test_a_replica_that_does_not_lead_changes_nothing(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "of the successor"
-    ends = {paths.secrets("shop"): now()}
-    fake.api.fence = ends.__getitem__
+    fake.api.fence = now
 
     for change in (
         fake.stores.write(ref(), "shop", "db", Value(b"old"), Policy.REPLACE),
@@ -309,7 +307,7 @@ async def test_a_replica_that_loses_its_lease_ends_a_write(fake: FakeStores, lea
     fake.server.values["db"] = "old"
     fake.server.delay = 2
     until = now() + leads_for
-    fake.api.fence = lambda _: until
+    fake.api.fence = lambda: until
 
     with pytest.raises(Conflict):
         await fake.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE)
@@ -321,7 +319,7 @@ async def test_a_replica_that_loses_its_lease_ends_a_write(fake: FakeStores, lea
 async def test_a_lease_that_is_renewed_ends_no_slow_write(fake: FakeStores) -> None:
     fake.store()
     fake.server.delay = 9
-    fake.api.fence = lambda _: now() + 3
+    fake.api.fence = lambda: now() + 3
 
     written = await fake.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE)
 

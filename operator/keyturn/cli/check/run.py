@@ -128,12 +128,10 @@ async def _deployment(api: Api, namespace: str, found: list[Point]) -> Deployed 
 async def _lease(api: Api, place: Place, found: list[Point]) -> Election | None:
     try:
         elected = await election.look(api, place.own)
-        vacant = await election.vacant_shards(api, place.own, place.shards)
     except errors.ApiError as error:
         found.append(_unknown("lease", error))
         return None
     found.append(election.point_of(elected, place.own))
-    found += election.shard_points(vacant, place.own, place.shards)
     return elected
 
 
@@ -196,5 +194,4 @@ def _place(deployed: Deployed | None, namespace: str) -> Place:
         tuple(said.get("namespaces") or ()) or None,
         frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
         SourceKind(said.get("secrets") or SourceKind.WATCH),
-        int(said.get("shards") or 1),
     )

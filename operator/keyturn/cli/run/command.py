@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.cli.options import check_namespace
-from keyturn.core.shards import MAX_SHARDS
 
 from .audit_options import audit_endpoint
 from .contacts import Contacts
@@ -51,14 +50,6 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     show_default=True,
     type=click.IntRange(1, 256),
     help="Number of objects reconciled concurrently.",
-)
-@click.option(
-    "--shards",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, MAX_SHARDS),
-    help="Number of parts into which the namespaces are divided by hash; the replicas share them. Equal in all"
-    " replicas.",
 )
 @restart_budget
 @click.option(
@@ -112,7 +103,6 @@ def run_command(
     all_namespaces: bool,  # noqa: FBT001 - click passes flags so
     lease_namespace: str | None,
     workers: int,
-    shards: int,
     files_root: Path | None,
     allowed_hosts: tuple[str, ...],
     cluster_cidrs: tuple[str, ...],
@@ -136,7 +126,6 @@ def run_command(
         lease_namespace=lease_namespace,
         exposure=exposure,
         workers=workers,
-        shards=shards,
         restarts=restarts,
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,

@@ -30,21 +30,9 @@ def restart_budget(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options; the command receives them as `restarts`."""
 
     @functools.wraps(command)
-    def with_limits(
-        *, max_rolling: int | None, restarts_per_minute: int | None, shards: int, **others: Any
-    ) -> None:
+    def with_limits(*, max_rolling: int | None, restarts_per_minute: int | None, **others: Any) -> None:
         from keyturn.controllers.managedsecret.restart_budget import RestartLimits  # noqa: PLC0415
 
-        _check("--max-rolling", max_rolling, shards)
-        _check("--restarts-per-minute", restarts_per_minute, shards)
-        command(restarts=RestartLimits(max_rolling, restarts_per_minute), shards=shards, **others)
+        command(restarts=RestartLimits(max_rolling, restarts_per_minute), **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), with_limits)
-
-
-def _check(name: str, limit: int | None, shards: int) -> None:
-    """Reject a limit of the cluster of which a shard would have no part."""
-    if limit is not None and limit < shards:
-        raise click.UsageError(
-            f"{name} {limit} is divided by --shards {shards}: write at least {shards}, or fewer shards"
-        )

@@ -126,7 +126,7 @@ async def note_values(
         memory.keep(key, _evaluate(desired, state))
     if state:
         memory.keep_first(key, state.facts.current_number)
-    is_compared = state and cache.has_all_values and cache.environment(key.namespace)
+    is_compared = state and cache.environment(key.namespace)
     memory.affect(memory.index.put(key, _secret_values(desired, state) if state and is_compared else ()))
 
 
@@ -219,8 +219,6 @@ def _unchecked(observed: Observed, cache: InformerCache) -> str | None:
             "distinctAcrossEnvironments is not checked: the operator watches selected namespaces and cannot read"
             " the labels of others"
         )
-    if asks and not cache.has_all_values:
-        return "distinctAcrossEnvironments is not checked: the operator shares its work by --shards"
     return None
 
 
@@ -309,7 +307,7 @@ def _twins(
     Until all objects of the start were read, the findings of the previous process remain.
     """
     here = cache.environment(key.namespace)
-    if here is None or not cache.has_all_values:
+    if here is None:
         return frozenset()
     matches = {
         name: frozenset(other for other in others if cache.environment(other.namespace) not in {None, here})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from keyturn.controllers.emergency.memory import EmergencyMemory
@@ -24,8 +23,6 @@ from .secret_reads import SecretReads
 from .write_memory import DriftRepairs, Restarts, WriteMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
 
@@ -70,14 +67,6 @@ class Memory:
         self.specs.forget(key)
         self.secrets.forget_values(key)
         self.stores.pulls.forget_values(key)
-
-    async def end(self, keys: Collection[ObjectKey]) -> None:
-        """Drop all records of objects of another process, after the end of their operations at databases."""
-        await self.accounts.end(keys)
-        for number, key in enumerate(keys, 1):
-            self.forget(key)
-            if not number % _PORTION:
-                await asyncio.sleep(0)
 
     def forget(self, key: ObjectKey) -> None:
         """Drop all records of a deleted object, and cancel its background jobs."""

@@ -50,12 +50,6 @@ class RestartLimits:
     per_minute: int | None = None
     """Restarts that begin in a minute."""
 
-    def share(self, held: int, shards: int) -> RestartLimits:
-        """Return the part of a process that holds some of the shards, so that all together keep the limits."""
-        return RestartLimits(
-            *(limit and limit // shards * max(held, 1) for limit in (self.rolling, self.per_minute))
-        )
-
 
 NO_LIMITS = RestartLimits()
 
@@ -91,16 +85,6 @@ class RestartBudget:
         until = self._now() + _UNKNOWN_DEADLINE
         for workload in workloads:
             self._rolling.setdefault(workload, {})[_EARLIER] = until
-
-    def limit(self, limits: RestartLimits) -> None:
-        """Replace the limits: the number of shards of this process has changed."""
-        self._limits = limits
-        self._wake_next()
-
-    def drop(self, concerns: Callable[[WorkloadKey], bool]) -> None:
-        """Count rollouts no more that another process counts now."""
-        for workload in [one for one in self._rolling if concerns(one)]:
-            self.settle(workload)
 
     def take(
         self, key: ObjectKey, workload: WorkloadKey, until: datetime, *, waits: bool = True

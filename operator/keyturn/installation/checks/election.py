@@ -8,10 +8,9 @@ from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.shards import LEASE, shard_lease
 from keyturn.core.times import length
 from keyturn.kube import errors, paths
-from keyturn.kube.lease_holder import TERMS, holder_of, renewal_of
+from keyturn.kube.lease_holder import LEASE, TERMS, holder_of, renewal_of
 
 from .api_server import MOST_SKEW
 from .point import Point
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.kube.lease_holder import Holder
 
-__all__ = ["Election", "look", "point_of", "shard_points", "vacant_shards"]
+__all__ = ["Election", "look", "point_of"]
 
 _NAME: Final = "lease"
-_SHARDS: Final = "shards"
 _MAX_READS: Final = 6
 _READ_INTERVAL: Final = 1.0
 """Seconds. A leader renews every 2 s; an observed renewal shows that it is alive, whatever its clock."""
@@ -41,13 +39,13 @@ class Election:
     """Whether the holder renewed recently, or during the check."""
 
 
-async def look(api: Api, namespace: str, name: str = LEASE) -> Election | None:
-    """Read a Lease, repeatedly if the holder may be dead or its clock wrong; None without a Lease.
+async def look(api: Api, namespace: str) -> Election | None:
+    """Read the Lease, repeatedly if the holder may be dead or its clock wrong; None without a Lease.
 
     Raises:
         ApiError: A read failed.
     """
-    path = paths.lease(namespace, name)
+    path = paths.lease(namespace, LEASE)
     try:
         first = await _look_once(api, path)
         for _ in range(_MAX_READS):
@@ -60,29 +58,6 @@ async def look(api: Api, namespace: str, name: str = LEASE) -> Election | None:
     except errors.NotFound:
         return None
     return first
-
-
-async def vacant_shards(api: Api, namespace: str, shards: int) -> list[int]:
-    """Return the shards that no replica holds; none if there is one leader for all.
-
-    Raises:
-        ApiError: A read failed.
-    """
-    if shards == 1:
-        return []
-    found = await asyncio.gather(*(look(api, namespace, shard_lease(shard)) for shard in range(shards)))
-    return [shard for shard, one in enumerate(found) if one is None or one.holder is None or not one.lives]
-
-
-def shard_points(vacant: list[int], namespace: str, shards: int) -> list[Point]:
-    """Return a point for the shards; none if there is one leader for all."""
-    if shards == 1:
-        return []
-    if not vacant:
-        return [Point.ok(_SHARDS, f"all {shards} are held")]
-    said = f"no replica holds {', '.join(shard_lease(one) for one in vacant)} in namespace {namespace}"
-    advice = "the ManagedSecrets of a shard's namespaces wait: see the points rights and deployment"
-    return [Point.failed(_SHARDS, said, advice)]
 
 
 def point_of(found: Election | None, namespace: str) -> Point:

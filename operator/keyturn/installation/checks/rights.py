@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
-from keyturn.core.shards import LEASE, MAX_SHARDS, shard_lease
 from keyturn.kube import errors, paths
+from keyturn.kube.lease_holder import LEASE
 from keyturn.kube.secret_source import SourceKind
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURES",
     "NEEDS",
-    "OF_SHARDS",
     "TO_WATCH",
     "Account",
     "Feature",
@@ -101,12 +100,6 @@ NEEDS: Final = (
 """Permissions of every operator."""
 TO_WATCH: Final = Need(_ACCESS, RightScope.SERVED, _LOOK, "", "secrets")
 """Further permissions of an operator that watches Secrets."""
-_SHARDS = "manifests/components/shards/rbac.yaml"
-OF_SHARDS: Final = tuple(
-    Need(_SHARDS, RightScope.OWN, "get update", "coordination.k8s.io", "leases", shard_lease(shard))
-    for shard in range(MAX_SHARDS)
-)
-"""Further permissions of an operator with several shards: one for each."""
 _AUDIT = "manifests/monitoring/audit/rbac.yaml"
 _METRICS = "manifests/components/metrics-auth/rbac.yaml"
 _PROOF = "manifests/components/encryption-proof/metrics.yaml"
@@ -147,7 +140,6 @@ class Place:
     """None for all."""
     features: frozenset[Feature] = frozenset()
     source_kind: SourceKind = SourceKind.WATCH
-    shards: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +199,6 @@ def rights_of(place: Place) -> Iterator[Right]:
     desired = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
     if place.source_kind is SourceKind.WATCH:
         desired.append(TO_WATCH)
-    if place.shards > 1:
-        desired += OF_SHARDS[: place.shards]
     return _rights_for(desired, place)
 
 

@@ -51,8 +51,6 @@ class InformerCache:
         self._uids: dict[str, str] = {}
         self.sees_namespaces = False
         """Whether namespaces are watched; with selected namespaces the operator has no permission to."""
-        self.has_all_values = True
-        """Whether this process reads the values of every ManagedSecret; of several shards each reads its own."""
         self.stores = StoreCache()
         self.data_from = DataFromIndex()
         self.targets = TargetCache()

@@ -124,37 +124,6 @@ def test_secrets_are_watched_unless_it_is_said(
     ]
 
 
-# Shards
-
-
-@pytest.mark.parametrize(("option", "shards"), [((), 1), (("--shards=3",), 3)])
-def test_there_is_one_shard_unless_it_is_said(
-    option: tuple[str, ...], shards: int, served: list[Options]
-) -> None:
-    CliRunner().invoke(main, ["run", "--all-namespaces", *option])
-
-    assert [(options.shards, options.place.shards) for options in served] == [(shards, shards)]
-
-
-@pytest.mark.parametrize(
-    ("option", "sentence"),
-    [
-        ("--shards=0", "0 is not in the range"),
-        ("--shards=17", "17 is not in the range"),
-        ("--max-rolling=2", "--max-rolling 2 is divided by --shards 3: write at least 3, or fewer shards"),
-        ("--restarts-per-minute=1", "write at least 3, or fewer shards"),
-    ],
-)
-def test_shards_that_cannot_be_are_refused_with_what_to_write(
-    option: str, sentence: str, served: list[Options]
-) -> None:
-    answer = CliRunner().invoke(main, ["run", "--all-namespaces", "--shards=3", option])
-
-    assert answer.exit_code == 2
-    assert sentence in answer.output
-    assert served == []
-
-
 @pytest.mark.parametrize(
     ("end", "code"),
     [("return", 0), ("raise LeadershipLost('Lease lost')", 1)],

@@ -48,20 +48,3 @@ def test_equal_values_of_two_environments_violate_the_rule(
 def test_a_deletion_affects_objects_with_an_equal_value(memory: ComplianceMemory) -> None:
     memory.forget(THERE)
     assert memory.take_affected() == {HERE}
-
-
-def test_a_process_that_reads_some_values_compares_none_and_says_so(memory: ComplianceMemory) -> None:
-    cache = InformerCache()
-    cache.sees_namespaces, cache.has_all_values = True, False
-    for namespace, name in (("shop", "production"), ("office", "staging")):
-        labels = {ENVIRONMENT: name}
-        cache.put_namespace({"metadata": {"name": namespace, "resourceVersion": "1", "labels": labels}})
-    observed = make.observed(given=make.secret_class(distinctAcrossEnvironments=True))
-
-    found = with_compliance(HERE, observed, memory, cache)
-
-    assert found.violations == ()
-    assert (
-        found.unchecked
-        == "distinctAcrossEnvironments is not checked: the operator shares its work by --shards"
-    )

@@ -229,38 +229,6 @@ def test_none_of_500_objects_restarts_twice_or_is_lost_if_the_operator_dies(deat
     assert sorted(restarts.begun) == sorted(restarts.due)
 
 
-@pytest.mark.parametrize(
-    ("held", "shards", "expected"),
-    [(1, 1, (10, None)), (1, 3, (3, None)), (3, 3, (9, None)), (0, 3, (3, None))],
-)
-def test_a_process_has_the_part_of_its_shards(
-    held: int, shards: int, expected: tuple[int | None, int | None]
-) -> None:
-    share = RestartLimits(rolling=10).share(held, shards)
-    assert (share.rolling, share.per_minute) == expected
-
-
-def test_a_higher_limit_wakes_who_waits() -> None:
-    cluster = Cluster(rolling=1)
-    assert cluster.restart(A)
-    assert not cluster.restart(B)
-
-    cluster.budget.limit(RestartLimits(rolling=2))
-
-    assert cluster.woken == [B]
-
-
-def test_rollouts_that_another_process_counts_leave_room() -> None:
-    cluster = Cluster(rolling=1)
-    assert cluster.restart(A)
-    cluster.budget.drop(lambda workload: workload.namespace == "b")
-    assert not cluster.restart(B)
-
-    cluster.budget.drop(lambda workload: workload.namespace == "a")
-
-    assert cluster.restart(B)
-
-
 def place(cluster: Cluster, key: ObjectKey, workload: WorkloadKey | None = None) -> RestartPlace:
     """Take a place that is free."""
     taken = cluster.budget.take(key, workload or workload_of(key), cluster.now + DEADLINE)

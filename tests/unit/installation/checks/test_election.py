@@ -1,4 +1,4 @@
-"""Which shards have no holder."""
+"""Whether a replica leads."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.shards import LEASE, shard_lease
 from keyturn.installation.checks import election
 from keyturn.installation.checks.point import Result
-from keyturn.kube import errors, paths
-from keyturn.kube.lease_holder import signature
+from keyturn.kube import paths
+from keyturn.kube.lease_holder import LEASE, signature
 
 if TYPE_CHECKING:
     from keyturn.installation.checks.point import Point
@@ -34,51 +33,17 @@ def lease(age: int = 1, seconds: int = 10, signed_by: str = "one") -> Body:
     return {"metadata": {"annotations": signature(signed_by)}, "spec": spec}
 
 
-class Leases:
-    """API server with the Leases of some shards."""
+class One:
+    """API server with the Lease of one leader."""
 
     clock = Clock()
 
-    def __init__(self, *held: int) -> None:
-        self._leases = {paths.lease(_HOME, shard_lease(shard)): lease() for shard in held}
+    def __init__(self, lease: Body) -> None:
+        self._lease = lease
 
     async def get(self, path: str) -> Body:
-        if path not in self._leases:
-            raise errors.NotFound("get", path, 404, "NotFound")
-        return self._leases[path]
-
-
-@pytest.mark.parametrize(("shards", "held", "vacant"), [(3, (0, 1, 2), []), (3, (1,), [0, 2]), (1, (), [])])
-async def test_shards_without_a_holder_are_found(
-    shards: int, held: tuple[int, ...], vacant: list[int]
-) -> None:
-    api: Any = Leases(*held)
-    assert await election.vacant_shards(api, _HOME, shards) == vacant
-
-
-def test_one_leader_for_all_has_no_shards() -> None:
-    assert election.shard_points([], _HOME, 1) == []
-
-
-def test_shards_that_are_all_held_are_in_order() -> None:
-    (point,) = election.shard_points([], _HOME, 3)
-    assert (point.result, point.found) == (Result.OK, "all 3 are held")
-
-
-def test_a_shard_without_a_holder_is_named_with_its_lease() -> None:
-    (point,) = election.shard_points([0, 2], _HOME, 3)
-    assert point.result is Result.FAILED
-    assert point.found == "no replica holds keyturn-0, keyturn-2 in namespace keyturn-system"
-
-
-# One leader for all
-
-
-class One(Leases):
-    """API server with the Lease of one leader."""
-
-    def __init__(self, lease: Body) -> None:
-        self._leases = {paths.lease(_HOME, LEASE): lease}
+        assert path == paths.lease(_HOME, LEASE)
+        return self._lease
 
 
 async def _point(lease: Body) -> Point:

@@ -9,8 +9,6 @@ import pytest
 import yaml
 
 from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES, WORKLOAD_TYPES
-from keyturn.core.shards import MAX_SHARDS, shard_lease
-from keyturn.installation.checks.rights import Place, rights_of
 
 if TYPE_CHECKING:
     from keyturn.core.observation.workload_kinds import WorkloadType
@@ -64,19 +62,3 @@ def test_a_policy_checks_the_authors_right_to_patch_each_kind(row: WorkloadType)
     variables = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
     assert f"t.kind == '{row.kind}'" in variables[row.plural]
     assert f"authorizer.group('{row.group}').resource('{row.plural}')" in variables[row.plural]
-
-
-def test_the_component_grants_the_leases_of_all_shards() -> None:
-    (rule,) = documents("components/shards/rbac.yaml")[0]["rules"]
-    assert (rule["resourceNames"], rule["verbs"]) == (
-        [shard_lease(shard) for shard in range(MAX_SHARDS)],
-        ["get", "update"],
-    )
-
-
-@pytest.mark.parametrize(("shards", "leases"), [(1, []), (3, ["keyturn-0", "keyturn-1", "keyturn-2"])])
-def test_an_operator_needs_the_leases_of_its_shards(shards: int, leases: list[str]) -> None:
-    found = [one for one in rights_of(Place("home", None, shards=shards)) if one.resource == "leases"]
-
-    assert sorted({one.name for one in found}) == sorted(["", "keyturn", *leases])
-    assert {one.manifest for one in found if one.name in leases} <= {"manifests/components/shards/rbac.yaml"}

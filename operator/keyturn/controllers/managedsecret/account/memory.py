@@ -16,7 +16,6 @@ from keyturn.runtime.jitter import jittered
 from .breaker import ServerBreaker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from keyturn.controllers.background import BackgroundJob
@@ -112,12 +111,7 @@ class AccountMemory:
 
     async def close(self) -> None:
         """Cancel all operations, whose sessions end with them: this process leads no more."""
-        await self.end(self._accounts)
-
-    async def end(self, keys: Iterable[ObjectKey]) -> None:
-        """Cancel the operations of some objects, and wait for their end."""
-        accounts = [account for key in keys if (account := self._accounts.get(key))]
-        tasks = [task for account in accounts for task in account.tasks]
+        tasks = [task for account in self._accounts.values() for task in account.tasks]
         for task in tasks:
             task.cancel()
         if tasks:
