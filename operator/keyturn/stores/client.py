@@ -294,7 +294,7 @@ class StoreClient:
         """
         self._check_rate(namespace)
         mine = self._tenant_slots.hold(self.plan.whose(connection.namespace))
-        async with self._slots.hold(namespace), mine, self._serialised_while_throttled():
+        async with self._slots.hold(namespace), mine, self._serialise_while_throttled():
             await asyncio.sleep(self._bucket.take(loop_time(), cost))
             await self._wait_for_pause(connection, namespace)
             try:
@@ -316,7 +316,7 @@ class StoreClient:
             raise Throttled("RateLimit", "requests exceed the store's ratePerSecond", retry_after=wait)
 
     @asynccontextmanager
-    async def _serialised_while_throttled(self) -> AsyncIterator[None]:
+    async def _serialise_while_throttled(self) -> AsyncIterator[None]:
         """After a throttled request let one request proceed; the others follow once it is answered."""
         if not self._breaker.refusals:
             yield
