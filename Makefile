@@ -77,7 +77,7 @@ check: $(COMPILED) ## run the gates that need no cluster: lint, format, types, l
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>&1
-	$(BIN)/python .ci/sizes operator
+	$(BIN)/python .ci/sizes
 	$(BIN)/python .ci/words
 	$(BIN)/keyturn crds --check crds
 	$(BIN)/python .ci/command-reference --check
