@@ -119,3 +119,14 @@ def test_the_lines_are_listed(folder: Path) -> None:
         ],
     )
     assert ask(folder, "--list", "operator/")[1].count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["look_again", "_told", "CannotLook", "hold_to_size", "TWINS"])
+def test_names_of_the_operator_count(name: str, folder: Path) -> None:
+    allow(folder, "docs/page.md 2\noperator/one.py 1\n")
+    write(folder, "operator/two.py", f"{name} = 1\nletter = outsider = 0\n")
+
+    code, said = ask(folder)
+
+    assert (code, said.startswith("operator/two.py has ")) == (1, True)
+    assert ask(folder, "--list", "operator/two.py") == (0, f"operator/two.py:1: {name} = 1\n")
