@@ -82,6 +82,7 @@ check: $(COMPILED) ## run the gates that need no cluster: lint, format, types, l
 	$(BIN)/keyturn crds --check crds
 	$(BIN)/python .ci/command-reference --check
 	$(BIN)/python .ci/reason-tables --check
+	$(BIN)/python .ci/alert-page --check
 
 bench: $(READY) sandbox ## measure, and compare with a bare client in the same run
 	$(BIN)/python -m benchmarks $(or $(ARGS),all)
@@ -106,10 +107,11 @@ release: $(READY) ## make every file of a release into dist/, VERSION=…, signe
 	@$(BIN)/python -m release all --version "$(VERSION)" $(if $(KEY),--key "$(KEY)") $(if $(UNSIGNED),--unsigned) \
 		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part))
 
-generate: $(READY) ## regenerate the CRDs, the API and command reference, and the tables of reasons
+generate: $(READY) ## regenerate the CRDs, the API and command reference, the tables of reasons, and the alerts
 	$(BIN)/keyturn crds --output crds
 	$(BIN)/python .ci/command-reference
 	$(BIN)/python .ci/reason-tables
+	$(BIN)/python .ci/alert-page
 
 format: $(READY) ## format the code and apply fixes of ruff
 	$(BIN)/ruff check --fix-only

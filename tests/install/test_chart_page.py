@@ -74,7 +74,7 @@ def pinned(module: str, name: str) -> str:
 def test_crds_are_upgraded_by_one_command_wherever_it_is_named(page: str, hint: str) -> None:
     (command,) = upgrades_of_crds(page)
 
-    assert f"{command}\n" in (ROOT / "docs" / "alerts" / "KeyturnCrdOutdated.md").read_text()
+    assert f"{command}\n" in (ROOT / "docs" / "alerts" / "index.md").read_text()
     assert hint.format(command) in schemas.APPLY
 
 

@@ -10,21 +10,31 @@ _USE = {"provider": "vault", "operation": "read"}
 
 QUIET = (
     Quiet(
-        "KeyturnLeaderChanging",
-        "a rolling update of an installation that has had many leaders",
-        of_process("lease_transitions", "57x10 58x2 59x200", lease="keyturn")
-        | of_process("lease_transitions", "_x20 59x200", "2", lease="keyturn"),
-    ),
-    Quiet(
-        "KeyturnEmergencyDeadlineMissed",
+        "KeyturnEmergencyDeadline",
         "an emergency that is rotated two minutes after it was declared",
         of_object("emergency_deadline_seconds", "60 0 -60 stale", stage="Rotated"),
         (1, 2, 3, 4, 20),
     ),
     Quiet(
-        "KeyturnEmergencyDeadlineNear",
+        "KeyturnEmergencyDeadline",
         "an access audit that is due in five hours",
         of_object("emergency_deadline_seconds", "18000x200", stage="AccessAudited"),
+    ),
+    Quiet(
+        "KeyturnSyncFailing",
+        "a push that waits for its turn in each rotation",
+        of_object("condition", "1x20 0x20 1x20 0x20 1x20", type="Pushed"),
+        (35, 45, 70),
+    ),
+    Quiet(
+        "KeyturnRevocationPending",
+        "revocations that end within minutes",
+        of_object("revocation_pending_seconds", "0+60x10 stale _x20 0+60x10 stale"),
+    ),
+    Quiet(
+        "KeyturnPolicyViolated",
+        "a verdict of another point, whose rules single secrets violate",
+        of_process("checklist", "1x200", point="strength", verdict="Fail"),
     ),
     Quiet(
         "KeyturnAccessRefused",
@@ -59,30 +69,6 @@ QUIET = (
         of_object("stalled", "1x200", reason="RolledBack") | of_object("condition", "1x200", type="Ready"),
     ),
     Quiet(
-        "KeyturnSecretExpiring",
-        "a routine rotation that is due in an hour",
-        of_object("next_rotation_timestamp_seconds", "10800x200"),
-    ),
-    Quiet(
-        "KeyturnSecretExpiring",
-        "one that is suspended and due in a month",
-        of_object("next_rotation_timestamp_seconds", "2592000x200") | of_object("suspended", "1x200"),
-    ),
-    Quiet(
-        "KeyturnSecretExpiring",
-        "one that another alert tells of: it is late already",
-        of_object("next_rotation_timestamp_seconds", "0x200")
-        | of_object("suspended", "1x200")
-        | of_object("rotation_overdue", "1x200"),
-    ),
-    Quiet(
-        "KeyturnSecretExpiring",
-        "one that another alert tells of: it is due and waits for a request",
-        of_object("next_rotation_timestamp_seconds", "0x200")
-        | of_object("suspended", "1x200")
-        | of_object("rotation_due", "1x200"),
-    ),
-    Quiet(
         "KeyturnRotationStuck",
         "the overlap of a rotation that is through",
         of_object("rotation_started_timestamp_seconds", "0x200", step="Overlap"),
@@ -106,12 +92,6 @@ QUIET = (
         | of_object("rotation_started_timestamp_seconds", "0x200", step="RollOut"),
     ),
     Quiet(
-        "KeyturnPushFailing",
-        "a push that waits for its turn in each rotation",
-        of_object("condition", "1x20 0x20 1x20 0x20 1x20", type="Pushed"),
-        (35, 45, 70),
-    ),
-    Quiet(
         "KeyturnRevocationPending",
         "an overlap that lasts",
         of_object("previous_valid_until_timestamp_seconds", "86400x200"),
@@ -130,32 +110,6 @@ QUIET = (
         },
     ),
     Quiet(
-        "KeyturnCredentialStillOpen",
-        "revocations that end within minutes",
-        of_object("revocation_pending_seconds", "0+60x10 stale _x20 0+60x10 stale"),
-    ),
-    Quiet(
-        "KeyturnDriftRepairedOften",
-        "somebody who edits a Secret now and then",
-        of_process("drift_repaired_total", "0x9 1x29 2x29 3x29 4x29"),
-    ),
-    Quiet(
-        "KeyturnProviderErrors",
-        "keys that are not there, which is an answer",
-        of_process("provider_requests_total", "0+6x200", **_USE, code="NotFound"),
-    ),
-    Quiet(
-        "KeyturnProviderErrors",
-        "one failure among few requests",
-        of_process("provider_requests_total", "0x15 1x200", **_USE, code="Unreachable"),
-    ),
-    Quiet(
-        "KeyturnProviderLoginRefused",
-        "one refusal, such as while a login is changed",
-        of_process("provider_requests_total", "0x20 1x200", **_USE, code="Denied"),
-        (22, 28, 34, 50),
-    ),
-    Quiet(
         "KeyturnProviderUseUnusual",
         "the first day, which has nothing to be compared with",
         of_process("provider_requests_total", "0+1x30 31+600x200", **_USE, code="OK"),
@@ -163,32 +117,9 @@ QUIET = (
     Quiet(
         "KeyturnNotLeading",
         "a hand-over between two scrapes",
-        of_process("leader", "1x5 0x90") | of_process("leader", "0x6 1x90", "2"),
+        of_process("leader", "1x5 0x90")
+        | of_process("leader", "0x6 1x90", "2")
+        | of_process("build_info", "1x90", version="0.1.0", commit="17cd3115a2b4", python="3.13.1"),
         (6, 12, 20),
-    ),
-    Quiet(
-        "KeyturnQueueStuck",
-        "a standby, which works on nothing",
-        of_process("queue_depth", "500x200") | of_process("leader", "0x200"),
-    ),
-    Quiet(
-        "KeyturnChecklistFailed",
-        "what another alert tells of: single secrets break a rule",
-        of_process("checklist", "1x200", point="strength", verdict="Fail"),
-    ),
-    Quiet(
-        "KeyturnChecklistFailed",
-        "a point that nobody can prove",
-        of_process("checklist", "1x200", point="at-rest", verdict="Unknown"),
-    ),
-    Quiet(
-        "KeyturnApiForbidden",
-        "conflicts, which are part of the work",
-        of_process("api_requests_total", "0+30x200", verb="update", resource="secrets", code="409"),
-    ),
-    Quiet(
-        "KeyturnApiErrors",
-        "conflicts, which are part of the work",
-        of_process("api_requests_total", "0+30x200", verb="patch", resource="secrets", code="409"),
     ),
 )

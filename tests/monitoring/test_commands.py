@@ -1,32 +1,35 @@
-"""What the pages of the alerts have people type works, on a real API server with something to look at."""
+"""What the alerts have a user type to look at something works, on a real API server."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.harness import eventually
 from tests.cluster.workloads import deployment, env_from
+from tests.monitoring.rules import ALERTS
 from tests.support.forked_cli import run
 
 if TYPE_CHECKING:
     import subprocess
+    from pathlib import Path
 
     from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
     from tests.conftest import Cluster
 
-_PAGES = Path(__file__).parents[2] / "docs" / "alerts"
+_LOOKS = re.compile(
+    r"kubectl (get|describe|logs|keyturn (status|history|plan|check|audit|emergency status))\\b"
+)
 _TYPED = {
-    line.partition(" | ")[0]
-    for page in _PAGES.glob("*.md")
-    for line in re.findall(r"^\$ (.*)$", page.read_text(), re.MULTILINE)
-    if not line.startswith("helm ")  # tests/install runs those, with a Helm of its own
+    " ".join(command.split())
+    for rule in ALERTS.values()
+    for command in re.findall(r"`(kubectl [^`]+)`", rule["annotations"]["action"])
+    if _LOOKS.match(command)
 }
 _ELSEWHERE = (
     'the server doesn\'t have a resource type "servicemonitor"',
@@ -52,11 +55,11 @@ def test_every_command_of_the_pages_works(space: Space, kubectl: Kubectl, cluste
     declared = {"reason": "a laptop was stolen", "names": ["auth"]}
     space.create({"kind": "EmergencyRotation", "metadata": {"name": "auth"}, "spec": declared})
     eventually(lambda: space.find("ConfigMap", "auth-report") is not None, "the report")
-    here = {"NAMESPACE": space.namespace, "NAME": "auth", "WORKLOAD": "auth"}
+    here = {"NAMESPACE": space.namespace, "NAME": "auth", "KIND": "secretstore"}
 
     said = {}
     for command in sorted(_TYPED):
-        words = shlex.split(re.sub(r"\b(NAMESPACE|NAME|WORKLOAD)\b", lambda found: here[found[0]], command))
+        words = shlex.split(re.sub(r"\b(NAMESPACE|NAME|KIND)\b", lambda found: here[found[0]], command))
         assert words[0] == "kubectl"
         done = keyturn(words[2:], cluster.kubeconfig) if words[1] == "keyturn" else kubectl.run(*words[1:])
         needs_a_person = words[1] == "keyturn" and done.returncode in _ATTENTION and done.stderr == ""

@@ -164,11 +164,12 @@ def invented_series(labels: dict[str, set[str]]) -> set[str]:
 def unknown_conditions(samples: list[Sample]) -> set[str]:
     told = {sample.labels["type"] for sample in samples if sample.name == "keyturn_condition"}
     asked = {
-        value
+        word
         for one in terms(_EXPRESSIONS)
         for selector in one.selectors
         for label, _, value in selector.matchers
         if label == "type"
+        for word in value.split("|")
     }
     return asked - told - {"Pushed"}
 

@@ -70,7 +70,7 @@ def test_replicas_that_do_not_agree_on_the_class_cause_one_alert_all_the_same(tm
 
 
 def test_stores_of_one_name_are_distinguished(tmp_path: Path) -> None:
-    found = next(case for case in CASES if case.alert == "KeyturnStoreNotReady")
+    found = next(case for case in CASES if case.alert == "KeyturnConnectionNotReady")
     others = {
         series(
             "keyturn_store_ready",

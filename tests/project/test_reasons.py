@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core import reasons
-from keyturn.core.reasons import ErrorReason, EventReason, StoreReason
+from keyturn.core.reasons import ErrorReason, EventReason
 from tests.monitoring.rules import ALERTS
 
 if TYPE_CHECKING:
@@ -119,11 +119,3 @@ def test_alerts_select_reasons_that_exist() -> None:
 
     assert selected
     assert {code for codes in selected for code in codes.split("|")} <= set(ErrorReason)
-
-
-def test_the_runbook_of_a_store_has_every_reason_of_its_condition() -> None:
-    page = (_ROOT / "docs" / "alerts" / "KeyturnStoreNotReady.md").read_text()
-    listed = re.findall(r"`(\w+)`", page.partition("has the reason:")[2].partition("\n\n")[0])
-
-    wanted = [str(one) for one in StoreReason if "Ready" in one.conditions and one is not StoreReason.VALID]
-    assert sorted(listed) == sorted(wanted)

@@ -274,7 +274,7 @@ class WorkQueue(Generic[K]):
         if isinstance(error, errors.NotLeading):  # the process ends its work, or its Lease is renewed late
             _log.info("reconcile interrupted", **facts)
             return pause
-        if isinstance(error, errors.Unavailable | errors.Throttled | errors.Unauthorized):  # KeyturnApiErrors
+        if isinstance(error, errors.Unavailable | errors.Throttled | errors.Unauthorized):
             _log.warning("reconcile not answered", **facts, error=error)
             return pause
         metrics.WORK_FAILED.inc()

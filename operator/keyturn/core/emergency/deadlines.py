@@ -23,7 +23,7 @@ NEAR: Mapping[str, timedelta] = {
     "AccessAudited": timedelta(hours=4),
     "Documented": timedelta(hours=8),
 }
-"""Lead time of the warning before a deadline, as in the alert KeyturnEmergencyDeadlineNear."""
+"""Lead time of the warning before a deadline, as in the alert KeyturnEmergencyDeadline."""
 
 
 def deadlines_of(started: datetime) -> Mapping[str, datetime]:
