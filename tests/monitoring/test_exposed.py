@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from tests.cluster.classes import Class
     from tests.cluster.namespace import Space
+    from tests.monitoring.rules import Case, Quiet
     from tests.support.operator import Operator
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
@@ -153,7 +154,8 @@ def unknown_labels(labels: dict[str, set[str]]) -> set[tuple[str, str]]:
 
 def invented_series(labels: dict[str, set[str]]) -> set[str]:
     """Name what the tests of the alerts feed them with and no operator tells."""
-    fed = {text for case in (*CASES, *QUIET) for text in case.series}
+    cases: list[Case | Quiet] = [*CASES, *QUIET]
+    fed = {text for case in cases for text in case.series}
     return {
         text
         for text in fed

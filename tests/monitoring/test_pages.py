@@ -16,7 +16,7 @@ _ALERTS = pytest.mark.parametrize("name", ALERTS)
 
 
 def test_the_page_is_what_the_generator_writes() -> None:
-    command = [sys.executable, _ROOT / ".ci" / "alert-page", "--check"]
+    command = [sys.executable, str(_ROOT / ".ci" / "alert-page"), "--check"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
     assert (done.returncode, done.stdout) == (0, "")

@@ -27,7 +27,7 @@ def allow(checkout: Path, rows: str) -> None:
 
 
 def ask(folder: Path, *arguments: str) -> tuple[int, str]:
-    command = [sys.executable, _ROOT / ".ci" / "sizes", *arguments]
+    command = [sys.executable, str(_ROOT / ".ci" / "sizes"), *arguments]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout
 
