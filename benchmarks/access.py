@@ -22,12 +22,9 @@ import orjson
 from cryptography import x509
 
 from keyturn.endpoints import server as web
-from keyturn.endpoints.audit.access_log import AccessLog
-from keyturn.endpoints.audit.authentication import AuditAuthentication, AuditSettings
-from keyturn.endpoints.audit.baseline import Habits
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
-from keyturn.endpoints.audit.queue import Intake
+from keyturn.endpoints.server_tls import ServerTls
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.secret_informer import SecretMeta
 from sandbox.pki import Authority
@@ -157,16 +154,13 @@ async def _serve(folder: Path) -> None:
         metadata = {"name": name, "namespace": namespace, "uid": name, "resourceVersion": "1"}
         cache.put_managed({"metadata": metadata, "spec": {}})
         cache.put_secret(SecretMeta(namespace, name, "1", name, name, 1, None))
-    habits = Habits(secrets.token_bytes(32), timedelta(days=14), 10)
-    intake = Intake(Watcher(cache, habits, AccessLog(), partial(datetime.now, UTC)).take)
-    settings = AuditSettings(0, folder / "server.crt", folder / "server.key", token_file=folder / "token")
-    login = AuditAuthentication(settings)
-    endpoint = Endpoint(login, intake)
-    async with web.listen(
-        endpoint.routes(), 0, "audit", tls=login.context, largest=endpoint.largest_body
-    ) as port:
+    watcher = Watcher(cache, partial(datetime.now, UTC), timedelta(days=14))
+    endpoint = Endpoint(folder / "token", watcher.take)
+    endpoint.is_ready = True
+    tls = ServerTls(folder / "server.crt", folder / "server.key", "audit").context
+    async with web.listen(endpoint.routes(), 0, "audit", tls=tls, largest=endpoint.largest_body) as port:
         print(port, flush=True)
-        await intake.run()
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -595,31 +595,23 @@ def parsed(arguments: list[str]) -> Body:
     return dict(run_command.make_context("run", options).params)
 
 
-def test_the_endpoint_takes_certificates_in_place_of_a_token() -> None:
-    taken = container("--set=audit.enabled=true,audit.clientName=apiserver")["args"]
-
-    assert taken[-2:] == ["--audit-client-ca=/etc/keyturn/audit/ca.crt", "--audit-client-name=apiserver"]
-    assert [one for one in taken if "token" in one] == []
-
-
 def test_every_value_about_audit_events_arrives() -> None:
     values = (
         "--set=audit.enabled=true,audit.port=443,audit.clusterIP=10.96.0.50,audit.secretName=hook",
-        "--set=audit.allow={system:serviceaccount:argocd:*},audit.learning=7d,audit.many=20",
+        "--set=audit.allow={system:serviceaccount:argocd:*},audit.learning=7d",
     )
     service = named(render(*values))["Service keyturn-system/keyturn-audit"]["spec"]
 
     assert (service["clusterIP"], service["ports"][0]["port"]) == ("10.96.0.50", 443)
     assert pod(*values)["spec"]["volumes"] == [{"name": "audit", "secret": {"secretName": "hook"}}]
-    assert container(*values)["args"][-3:] == [
+    assert container(*values)["args"][-2:] == [
         "--audit-allow=system:serviceaccount:argocd:*",
         "--audit-learning=7d",
-        "--audit-many=20",
     ]
 
 
 def test_the_operator_knows_the_options_of_the_endpoint() -> None:
-    values = "audit.enabled=true,audit.clientName=a,audit.allow={b},audit.learning=7d,audit.many=20"
+    values = "audit.enabled=true,audit.allow={b},audit.learning=7d"
     given = {
         one.partition("=")[0] for one in container(f"--set={values},encryptionProof.enabled=true")["args"]
     }
@@ -810,7 +802,6 @@ def test_every_value_has_a_default() -> None:
         pytest.param("stores.allowHosts={https://a}", "does not match pattern", id="a URL for a host"),
         pytest.param("audit.clusterIP=keyturn", "does not match pattern", id="a name for an address"),
         pytest.param("audit.learning=two weeks", "does not match pattern", id="a time in words"),
-        pytest.param("audit.many=1", "minimum: got 1, want 2", id="one is not many"),
         pytest.param("audit.secretName=", "audit/secretName", id="no Secret for the endpoint"),
         pytest.param("stores.ports={0}", "minimum: got 0, want 1", id="no port"),
         pytest.param("networkPolicy.apiServerPorts={0}", "minimum: got 0, want 1", id="no port either"),

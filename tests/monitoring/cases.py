@@ -184,9 +184,9 @@ _OPERATOR = (
 _ACCESS = (
     Case(
         "KeyturnAccessUnusual",
-        of_process("secret_access_unusual_total", "0x10 1x200", reason="FirstRead"),
+        of_process("secret_access_unusual_total", "0x10 1x200", reason="NewReader"),
         *(12, 13, 75),
-        _WARNING | _REPLICAS | {"reason": "FirstRead"},
+        _WARNING | _REPLICAS | {"reason": "NewReader"},
         value="1",
     ),
     Case(

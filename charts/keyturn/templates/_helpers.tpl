@@ -58,20 +58,12 @@ app.kubernetes.io/name: keyturn
 - --audit-port=8443
 - --audit-cert=/etc/keyturn/audit/tls.crt
 - --audit-key=/etc/keyturn/audit/tls.key
-{{- if .Values.audit.clientName }}
-- --audit-client-ca=/etc/keyturn/audit/ca.crt
-- {{ printf "--audit-client-name=%s" .Values.audit.clientName | quote }}
-{{- else }}
 - --audit-token-file=/etc/keyturn/audit/token
-{{- end }}
 {{- range .Values.audit.allow }}
 - {{ printf "--audit-allow=%s" . | quote }}
 {{- end }}
 {{- if ne .Values.audit.learning "14d" }}
 - {{ printf "--audit-learning=%s" .Values.audit.learning | quote }}
-{{- end }}
-{{- if ne (int .Values.audit.many) 10 }}
-- --audit-many={{ int .Values.audit.many }}
 {{- end }}
 {{- end }}
 {{- if not .Values.rbac.listSecrets }}

@@ -47,7 +47,7 @@ class Access(Schema):
     """Which reads of secrets of this class are expected."""
 
     allowed: list[SubjectPattern] = pydantic.Field(min_length=1, max_length=64)
-    """The users whose reads are expected, such as system:serviceaccount:argocd:*; * and ? are wildcards."""
+    """The users whose reads are usual, such as system:serviceaccount:argocd:*; * and ? are wildcards."""
 
 
 class SecretClassSpec(Schema):

@@ -71,7 +71,8 @@ async def _access_log(checked: Checked) -> list[Finding]:
     facts = checked.facts
     path = paths.secret(checked.operator_namespace, persistence.NAME)
     with contextlib.suppress(errors.NotFound, errors.Forbidden, persistence.Unreadable):
-        last = persistence.last_read(await facts.api.get(path))
+        reads = persistence.decode(await facts.api.get(path)).read.rows()
+        last = max((entry.last for _, _, entry in reads), default=None)
         if last and facts.now() - last < _RECENT:
             evidence = f"reads of managed Secrets are recorded, the last one at {last:%Y-%m-%d %H:%M} UTC"
             return [Finding(Point.ACCESS_LOG, Verdict.PASS, evidence)]

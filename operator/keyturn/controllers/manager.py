@@ -20,7 +20,6 @@ from keyturn.checklist.monitor import EncryptionMonitor
 from keyturn.core.keys import EmergencyKey, ProbeKey, StoreKey, TargetKey
 from keyturn.core.observation.health import HealthEvents
 from keyturn.endpoints import server
-from keyturn.endpoints.audit_server import AuditServer
 from keyturn.endpoints.metrics_server import MetricsServer
 from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
@@ -53,9 +52,10 @@ from .workqueue import Priority, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
-    from keyturn.endpoints.audit import AuditSettings
+    from keyturn.endpoints.audit import Audit, AuditSettings
     from keyturn.kube.connection import Connection
 
     from .managedsecret.restart_budget import RestartLimits
@@ -134,10 +134,9 @@ class Manager:
         on_secret = self.handlers.put_secret, self.handlers.drop_secret
         self.secrets = secret_source(options.source_kind, api, options.namespaces, context.cache, on_secret)
         context.covers = self.secrets.covers
-        cache, now, evidence = context.cache, context.now, context.evidence
-        self.encryption = EncryptionMonitor(for_lease, evidence, is_enabled=options.proves_encryption)
-        self.audit = AuditServer(options.audit, for_lease, place.own, cache, now, evidence)
-        context.readership = self.audit.readership
+        self.encryption = EncryptionMonitor(for_lease, context.evidence, is_enabled=options.proves_encryption)
+        self.audit = self._audit(for_lease, place.own)
+        context.readership = self.audit.readership if self.audit else None
         self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.cache_sync = CacheSync(self.context, self.handlers, self.secrets, self.liveness)
@@ -175,7 +174,7 @@ class Manager:
         site = server.Site(samples, self._unhealthy, self._unready)
         async with (
             self.metrics_server.listening(site) as ports,
-            self.audit.listening() as audit_port,
+            self._audit_listening() as audit_port,
             contextlib.aclosing(self.context.stores),
             contextlib.aclosing(self.context.databases),
             asyncio.TaskGroup() as group,
@@ -191,8 +190,7 @@ class Manager:
                     self.context.stores.run(),
                     self.cache_sync.run(),
                     self.cluster_checks.run(),
-                    self.audit.watch(self.cache_sync.is_primed),
-                    self.audit.keep(),
+                    self._take_audit_events(),
                     self.metrics_server.keep(),
                     self.encryption.run(),
                 )
@@ -205,6 +203,26 @@ class Manager:
             await self._end_kopf(kopf_task)
             for part in parts:
                 part.cancel()
+
+    def _audit(self, api: Api, namespace: str) -> Audit | None:
+        """Load the audit webhook, if it is enabled."""
+        if self._options.audit is None:
+            return None
+        from keyturn.endpoints.audit import Audit  # noqa: PLC0415  # on first use: it is off by default
+
+        context = self.context
+        return Audit(self._options.audit, api, namespace, context.cache, context.now, context.evidence)
+
+    def _audit_listening(self) -> AbstractAsyncContextManager[dict[str, int]]:
+        return self.audit.listening() if self.audit else contextlib.nullcontext({})
+
+    async def _take_audit_events(self) -> None:
+        if self.audit is None:
+            return
+        await self.cache_sync.is_primed.wait()  # events name Secrets
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.audit.run())
+            group.create_task(self.audit.tls.keep())
 
     async def _work(self) -> None:
         await self.cache_sync.is_primed.wait()

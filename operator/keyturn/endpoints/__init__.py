@@ -3,7 +3,6 @@
 Modules
     server                 HTTP listener with limits; /metrics, /livez, /readyz
     metrics_server         listener of metrics: http or https, with authorization
-    audit_server           listener of the audit webhook
     exposition             per-object series in Prometheus text
     scrape_authorization   who may read metrics
     connection_limits      connections per port

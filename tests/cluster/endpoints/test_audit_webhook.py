@@ -143,7 +143,7 @@ def test_a_service_account_that_reads_a_managed_secret_is_counted_and_named(
     eventually(lambda: len(told(audited, space)) == 1, "it is told")
     (line,) = told(audited, space)
     assert (line["reason"], line["subject"], line["secret"]) == (
-        "FirstRead",
+        "NewReader",
         f"system:serviceaccount:{space.namespace}:reader",
         "auth",
     )

@@ -31,15 +31,6 @@ _OPTIONS = (
         "--audit-token-file", type=_FILE, help="File with the token that authorises a sender of events."
     ),
     click.option(
-        "--audit-client-ca", type=_FILE, help="CA whose client certificates authorise senders of events, PEM."
-    ),
-    click.option(
-        "--audit-client-name",
-        default="kube-apiserver",
-        show_default=True,
-        help="The common name of that certificate.",
-    ),
-    click.option(
         "--audit-allow",
         "audit_allowed",
         multiple=True,
@@ -52,13 +43,6 @@ _OPTIONS = (
         default="14d",
         show_default=True,
         help="Learning period after the first event, in which new readers are not unusual.",
-    ),
-    click.option(
-        "--audit-many",
-        type=click.IntRange(2),
-        default=10,
-        show_default=True,
-        help="Number of different secrets read within 5 minutes that is unusual.",
     ),
 )
 
@@ -73,31 +57,27 @@ def audit_endpoint(command: Callable[..., None]) -> Callable[..., None]:
         audit_cert: Path | None,
         audit_key: Path | None,
         audit_token_file: Path | None,
-        audit_client_ca: Path | None,
-        audit_client_name: str,
         audit_allowed: tuple[str, ...],
         audit_learning: timedelta,
-        audit_many: int,
         **others: Any,
     ) -> None:
         if audit_port is None:
-            _leave_out(audit_cert, audit_key, audit_token_file, audit_client_ca)
+            _leave_out(audit_cert, audit_key, audit_token_file)
             command(audit=None, **others)
             return
         from keyturn.endpoints.audit import AuditSettings  # noqa: PLC0415  # as with all commands
 
-        if not (audit_cert and audit_key):
-            raise click.UsageError("audit events need TLS: set --audit-cert and --audit-key")
+        if not (audit_cert and audit_key and audit_token_file):
+            raise click.UsageError(
+                "audit events need TLS and a token: set --audit-cert, --audit-key and --audit-token-file"
+            )
         audit = AuditSettings(
             audit_port,
             audit_cert,
             audit_key,
-            token_file=audit_token_file,
-            client_ca=audit_client_ca,
-            client_name=audit_client_name,
+            audit_token_file,
             allowed=audit_allowed,
             learning=audit_learning,
-            many=audit_many,
         )
         command(audit=_checked(audit), **others)
 
@@ -111,11 +91,12 @@ def _leave_out(*files: Path | None) -> None:
 
 def _checked(audit: AuditSettings) -> AuditSettings:
     """Check the files at the start; the operator reads them again."""
-    from keyturn.endpoints.audit.authentication import AuditAuthentication  # noqa: PLC0415
-    from keyturn.endpoints.server_tls import CannotServe  # noqa: PLC0415
+    from keyturn.endpoints.audit.endpoint import read_token  # noqa: PLC0415  # as with all commands
+    from keyturn.endpoints.server_tls import CannotServe, ServerTls  # noqa: PLC0415  # the same
 
     try:
-        AuditAuthentication(audit)
+        ServerTls(audit.certificate, audit.key, "audit")
+        read_token(audit.token_file)
     except CannotServe as error:
         raise click.UsageError(str(error)) from None
     return audit

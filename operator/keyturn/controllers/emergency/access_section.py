@@ -67,10 +67,6 @@ def _access_report(found: Readership) -> Iterator[str]:
     if len(rows) > _MOST_READERS:
         yield f"{len(rows) - _MOST_READERS} more are not listed here; the audit log has them."
         yield ""
-    if any(one.subject.endswith("*") for _, one in found.readers):
-        yield "A name that ends with * counts many together: the accounts of a namespace, nodes, or the names that"
-        yield "one subject takes. The audit log has each of them."
-        yield ""
     yield from _refused(found)
     if found.forgotten:
         yield f"**This is not all.** About {found.forgotten} more are in the audit log only: the record of a Secret"

@@ -1,10 +1,10 @@
-"""Composition root of the audit webhook: endpoint, queue, classifier, access log and its persistence."""
+"""Composition root of the audit webhook: endpoint, classifier, and the record in its Secret."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import secrets
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
@@ -14,39 +14,50 @@ import structlog
 from keyturn.core.emergency.readers import Readership
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ACCESS_TYPE
-from keyturn.endpoints.server_tls import CannotServe
+from keyturn.endpoints import server
+from keyturn.endpoints.server_tls import ServerTls
 from keyturn.kube import errors, paths
 from keyturn.runtime import threadpools
 
 from . import persistence
-from .access_log import AccessLog, AccessScope
-from .authentication import AuditAuthentication
-from .baseline import Habits
+from .access_log import AccessScope, Record, readers_of
 from .classifier import Watcher
-from .endpoint import Endpoint
-from .queue import Intake
-from .slices import in_slices
+from .endpoint import Endpoint, read_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import AsyncIterator, Callable, Collection
     from datetime import datetime
+    from pathlib import Path
 
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api, Body
 
-    from .authentication import AuditSettings
-
-__all__ = ["Audit"]
+__all__ = ["Audit", "AuditSettings"]
 
 _WHO_AM_I: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_REVIEW: Final = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 _SYNC_INTERVAL: Final = 60.0
 _SLOW_SYNC_INTERVAL: Final = timedelta(minutes=10)
-"""Interval of writes if only times of known readers have changed."""
+"""Interval of writes if only known readers have read."""
 _SHUTDOWN_TIMEOUT: Final = 2.0
 _RETRY_DELAY: Final = 5.0
 _RETENTION: Final = timedelta(days=90)
+_LIMITS: Final = server.PortLimits(silence=120)
+"""The API server keeps idle connections for 90 s, and does not retry a batch if one is closed."""
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Settings of the webhook."""
+
+    port: int
+    certificate: Path
+    key: Path
+    token_file: Path
+    allowed: tuple[str, ...] = ()
+    learning: timedelta = timedelta(days=14)
 
 
 class Proof(Protocol):
@@ -58,14 +69,12 @@ class Proof(Protocol):
     """The last read by the operator that arrived as an audit event."""
 
 
-@dataclass(slots=True)
-class _Unshared:
-    takes_events: bool = False
-    logged: datetime | None = None
-
-
 class Audit:
-    """Runs in every replica: the API server connects to any of them, and keeps the connection."""
+    """Runs in every replica: the API server connects to any of them, and keeps the connection.
+
+    A round adds what was noted since the last write to the stored record, and writes the sum. After a conflict the
+    next round does that again.
+    """
 
     def __init__(
         self,
@@ -74,7 +83,7 @@ class Audit:
         namespace: str,
         cache: InformerCache,
         now: Callable[[], datetime],
-        proof: Proof | None = None,
+        proof: Proof,
     ) -> None:
         """`api` writes also without leadership; `namespace` is the operator's own.
 
@@ -83,169 +92,156 @@ class Audit:
         Raises:
             CannotServe: A file of the settings is invalid.
         """
-        self.login = AuditAuthentication(settings)
-        self.journal = AccessLog(self._exists)
-        self._habits = Habits(secrets.token_bytes(32), settings.learning, settings.many)
-        self.refused = AccessLog(self._exists)
-        self._watcher = Watcher(cache, self._habits, self.journal, now, settings.allowed, self.refused)
-        self._intake = Intake(self._watcher.take)
-        self.endpoint = Endpoint(self.login, self._intake)
+        self.tls = ServerTls(settings.certificate, settings.key, "audit")
+        read_token(settings.token_file)
+        self.watcher = Watcher(cache, now, settings.learning, settings.allowed, note_own=self._note_own)
+        self.endpoint = Endpoint(settings.token_file, self.watcher.take)
         self.endpoint.announce()
-        self._watcher.announce()
+        self.watcher.announce()
         self._api = api
         self._namespace = namespace
-        self._mirror = cache
+        self._port = settings.port
+        self._cache = cache
         self._now = now
-        self._proof: Proof = proof or _Unshared()
-        self._watcher.note_own = self._note_own
+        self._proof = proof
         self._version: str | None = None
         self._written: datetime | None = None
-        self._sending: asyncio.Task[None] | None = None
-        """The last write of the record."""
-        self._trouble = ""
-        """Why the files of the settings were not reloaded; empty if they were."""
-        self._is_ready = asyncio.Event()
+        self._round: asyncio.Task[bool] | None = None
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[dict[str, int]]:
+        """Serve until the block ends, then store what is new; yield the port.
+
+        Raises:
+            CannotListen: The port is in use or not permitted.
+        """
+        routes, largest = self.endpoint.routes(), self.endpoint.largest_body
+        listening = server.listen(
+            routes, self._port, "audit events", tls=self.tls.context, largest=largest, limits=_LIMITS
+        )
+        async with aclosing(self), listening as port:
+            yield {"audit_port": port}
 
     async def run(self) -> None:
-        """Process events until cancelled, once the own identity and the stored record are known."""
+        """Take events once the own identity and the stored record are known, and store them, until cancelled."""
         self._proof.takes_events = True
         myself = await self._myself()
-        self._watcher.is_ourselves = lambda subject: subject == myself
-        while not await self._sync():  # noqa: ASYNC110 - nothing tells that the API server is back
+        self.watcher.is_ourselves = lambda subject: subject == myself
+        while not await self.sync():  # noqa: ASYNC110 - nothing tells that the API server is back
             await asyncio.sleep(_RETRY_DELAY)
-        self._is_ready.set()
-        await self._intake.run()
-
-    async def keep(self) -> None:
-        """Synchronise with the stored record periodically."""
-        await self._is_ready.wait()
+        self.endpoint.is_ready = True
         while True:
             await asyncio.sleep(_SYNC_INTERVAL * random.uniform(1, 1.5))  # noqa: S311 - it spreads the requests
-            self._follow_files()
-            await self._sync()
+            await self.sync()
 
     async def aclose(self) -> None:
-        """Process accepted events, and write what is new."""
-        if not self._is_ready.is_set():
+        """Store what is new."""
+        if not self.endpoint.is_ready:
             return
-        self._intake.finish()
         try:
             async with asyncio.timeout(_SHUTDOWN_TIMEOUT):
-                if self._sending:
-                    await asyncio.wait([self._sending])
-                await self._sync(at_the_end=True)
+                if self._round:
+                    await asyncio.wait([self._round])
+                await self.sync(at_the_end=True)
         except TimeoutError:
             _log.warning("access log not persisted", reason="timeout at shutdown")
 
     def readership(self, namespace: str, names: Collection[str], since: datetime) -> Readership:
         """Return the readers of ManagedSecrets since then, as far as this replica knows."""
-        found = [(name, one) for name in names for one in self.journal.readers_of(namespace, (name,), since)]
+        records = self.watcher.records
+        reads, refused = [one.read for one in records], [one.refused for one in records]
+        found = [(name, one) for name in names for one in readers_of(reads, namespace, (name,), since)[0]]
         found.sort(key=lambda pair: pair[1].last, reverse=True)
-        refused = self.refused.readers_of(namespace, names, since)
-        return Readership(
-            tuple(found), self.journal.forgotten(namespace, names), tuple(refused), self._habits.since
-        )
+        _, forgotten = readers_of(reads, namespace, names, since)
+        rejected, _ = readers_of(refused, namespace, names, since)
+        return Readership(tuple(found), forgotten, tuple(rejected), self.watcher.since)
+
+    async def sync(self, *, at_the_end: bool = False) -> bool:
+        """Synchronise with the stored record; return whether that succeeded or never will.
+
+        A cancellation does not interrupt a round: reads that the API server has stored would be counted twice.
+        """
+        self._round = asyncio.create_task(self._sync(is_due=self._is_due(at_the_end=at_the_end)))
+        return await asyncio.shield(self._round)
+
+    def _is_due(self, *, at_the_end: bool) -> bool:
+        watcher = self.watcher
+        if watcher.record.is_empty:
+            return False
+        if at_the_end or self._written is None or self._now() - self._written >= _SLOW_SYNC_INTERVAL:
+            return True
+        return not watcher.known.has_all(watcher.record)
+
+    async def _sync(self, *, is_due: bool) -> bool:
+        watcher, new = self.watcher, Record()
+        if is_due:
+            new, watcher.record = watcher.record, new
+        watcher.sending = new
+        try:
+            watcher.known = await self._exchange(new)
+        except errors.ApiError as error:
+            new.add(watcher.record)
+            watcher.record = new
+            if not isinstance(error, errors.Conflict | errors.AlreadyExists):  # the next round writes it
+                _log.warning("access log not persisted", error=error)
+            return isinstance(error, errors.Forbidden | errors.Conflict | errors.AlreadyExists)
+        finally:
+            watcher.sending = Record()
+        return True
+
+    async def _exchange(self, new: Record) -> Record:
+        """Add what is new to the stored record, and return the sum."""
+        path, found = paths.secret(self._namespace, persistence.NAME), None
+        try:
+            found = await self._api.get(path, metadata_only=True)
+            if new.is_empty and found["metadata"]["resourceVersion"] == self._version:
+                return self.watcher.known
+            found = await self._api.get(path)
+        except errors.NotFound:
+            if new.is_empty:
+                return self.watcher.known
+        record, body = await threadpools.run_own(self._sum, found, self.watcher.known, new)
+        if body is None:
+            self._version = found["metadata"]["resourceVersion"] if found else None
+            return record
+        if found is None:
+            written = await self._api.create(paths.secrets(self._namespace), body)
+        else:
+            written = await self._api.replace(path, body)
+        self._version, self._written = written["metadata"]["resourceVersion"], self._now()
+        return record
+
+    def _sum(self, found: Body | None, known: Record, new: Record) -> tuple[Record, Body | None]:
+        """Return the sum, and the Secret to write; None if nothing is new, or if the Secret is foreign."""
+        record, version, is_ours = Record(), None, True
+        if found is not None:
+            version, is_ours = found["metadata"]["resourceVersion"], found.get("type") == ACCESS_TYPE
+            try:
+                record = persistence.decode(found)
+            except persistence.Unreadable:
+                reason = "the record is invalid, and begins again" if is_ours else "the Secret is foreign"
+                _log.warning("access log not read", reason=reason, name=persistence.NAME)
+                record.add(known)
+        record.add(new)
+        record.trim(self._now() - _RETENTION, self._exists)
+        if new.is_empty or not is_ours:
+            return record, None
+        return record, persistence.body_of(self._namespace, version, record, self._exists)
 
     def _note_own(self, when: datetime) -> None:
         self._proof.logged = max(when, self._proof.logged or when)
 
     async def _myself(self) -> str:
-        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         while True:
             try:
-                answer = await self._api.request(_WHO_AM_I, review)
+                answer = await self._api.request(_WHO_AM_I, _REVIEW)
             except errors.ApiError as error:
                 _log.warning("own identity unknown", error=error)
                 await asyncio.sleep(_RETRY_DELAY)
             else:
                 return str(answer["status"]["userInfo"]["username"])
 
-    def _follow_files(self) -> None:
-        before, self._trouble = self._trouble, ""
-        try:
-            if self.login.refresh():
-                _log.info("audit files reloaded")
-        except CannotServe as error:
-            self._trouble = str(error)
-            if self._trouble != before:
-                _log.warning("audit files not reloaded", reason=self._trouble)
-
-    async def _sync(self, *, at_the_end: bool = False) -> bool:
-        """Synchronise with the stored record; return whether that succeeded or never will."""
-        try:
-            await self._exchange(at_the_end=at_the_end)
-        except errors.Forbidden as error:
-            _log.warning("access log not persisted", reason="the operator has no permission", error=error)
-        except (errors.Conflict, errors.AlreadyExists):
-            pass  # another replica was faster; the next round writes it
-        except errors.ApiError as error:
-            _log.warning("access log not persisted", error=error)
-            return False
-        return True
-
-    async def _exchange(self, *, at_the_end: bool) -> None:
-        is_due = self._is_due(at_the_end=at_the_end)
-        found = await self._read_record()
-        if found is not None and found["metadata"]["resourceVersion"] != self._version:
-            whole = await self._api.get(paths.secret(self._namespace, persistence.NAME))
-            try:
-                record = await threadpools.run_own(persistence.decode, whole)
-                await in_slices(persistence.merge(record, self._habits, self.journal, self.refused))
-            except persistence.Unreadable:
-                if whole.get("type") != ACCESS_TYPE:
-                    _log.warning(
-                        "access log not persisted", reason="the Secret is foreign", name=persistence.NAME
-                    )
-                    return
-                _log.warning("access log reset", reason="the record is invalid")
-            self._version = whole["metadata"]["resourceVersion"]
-        for journal in (self.journal, self.refused):
-            await in_slices(journal.sweep(self._now() - _RETENTION))
-        if is_due:
-            await self._write(None if found is None else self._version)
-
-    async def _read_record(self) -> Body | None:
-        try:
-            return await self._api.get(paths.secret(self._namespace, persistence.NAME), metadata_only=True)
-        except errors.NotFound:
-            return None
-
-    async def _write(self, version: str | None) -> None:
-        sheets = persistence.Sheet(), persistence.Sheet()
-        try:
-            for sheet, journal in zip(sheets, (self.journal, self.refused), strict=True):
-                journal.has_news = journal.is_fresh = False
-                await in_slices(sheet.copy(journal))
-            self._habits.is_changed = False
-            habits = self._habits.copy()
-            body = await threadpools.run_own(persistence.body_of, self._namespace, version, habits, *sheets)
-            self._sending = asyncio.create_task(self._send(version, body, sheets))
-            await asyncio.shield(self._sending)
-        except BaseException:  # also a cancellation: `aclose` writes what this write has not stored
-            self.journal.has_news = True
-            raise
-
-    async def _send(self, version: str | None, body: Body, sheets: Iterable[persistence.Sheet]) -> None:
-        """Write a record and settle its counts.
-
-        A shutdown does not interrupt it: reads that the API server has stored would be counted twice.
-        """
-        if version is None:
-            written = await self._api.create(paths.secrets(self._namespace), body)
-        else:
-            written = await self._api.replace(paths.secret(self._namespace, persistence.NAME), body)
-        self._version, self._written = written["metadata"]["resourceVersion"], self._now()
-        for sheet in sheets:
-            sheet.settle()
-
-    def _is_due(self, *, at_the_end: bool) -> bool:
-        if self._habits.is_changed or self.journal.has_news or self.refused.has_news:
-            return True
-        if not (self.journal.is_fresh or self.refused.is_fresh):
-            return False
-        return at_the_end or self._written is None or self._now() - self._written >= _SLOW_SYNC_INTERVAL
-
     def _exists(self, scope: AccessScope) -> bool:
         if scope.name:
-            return self._mirror.has_managed(ObjectKey(*scope))
-        return not scope.namespace or scope.namespace in self._mirror.managed_namespaces()
+            return self._cache.has_managed(ObjectKey(*scope))
+        return not scope.namespace or scope.namespace in self._cache.managed_namespaces()

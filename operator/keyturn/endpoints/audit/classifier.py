@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import product
 from typing import TYPE_CHECKING, Final
@@ -13,23 +14,20 @@ import structlog
 
 from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.core.keys import ObjectKey
-from keyturn.core.labels import PRODUCTION
 from keyturn.core.state.state import state_name
 from keyturn.runtime import metrics
 
-from .access_log import AccessLog, AccessScope
-from .baseline import Unusual
-from .event import Access, LoginFailed, Missed, Refusal, SubjectKind
+from .access_log import AccessScope, Record
+from .event import Access, LoginFailed, AccessOutcome, SubjectKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from keyturn.kube.cache.cache import InformerCache
 
-    from .baseline import Habits
     from .event import Told
 
-__all__ = ["Watcher"]
+__all__ = ["Unusual", "Watcher"]
 
 _LOG_INTERVAL: Final = timedelta(hours=1)
 _MAX_LOGGED: Final = 1_000
@@ -48,23 +46,34 @@ _EXPECTED: Final = frozenset({SubjectKind.NODE, SubjectKind.SYSTEM})
 _log = structlog.get_logger()
 
 
+class Unusual(StrEnum):
+    """Why a read is reported."""
+
+    UNLISTED = "NotListed"
+    NEW = "NewReader"
+
+
 @dataclass(slots=True)
 class Watcher:
     """Processes events; those that concern no managed secret leave no trace."""
 
     cache: InformerCache
-    habits: Habits
-    journal: AccessLog
     now: Callable[[], datetime]
     """Clock of the API server, which limits the times of events."""
+    learning: timedelta
+    """Time after the first event in which no reader is new."""
     allowed: Sequence[str] = ()
     """Subjects whose reads are always expected, as patterns with * and ?."""
-    refused: AccessLog = field(default_factory=AccessLog)
-    """Rejected reads."""
+    record: Record = field(default_factory=Record)
+    """Requests that are not stored yet."""
+    known: Record = field(default_factory=Record)
+    """The stored record."""
+    sending: Record = field(default_factory=Record)
+    """Requests that are being stored."""
     is_ourselves: Callable[[str], bool] = lambda _: False
     note_own: Callable[[datetime], None] = lambda _: None
     """Called for a read by the operator itself, which proves that reads of Secrets are logged."""
-    _said: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
+    _logged: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
     _failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     @staticmethod
@@ -76,25 +85,32 @@ class Watcher:
             metrics.SECRET_ACCESS_REFUSED.labels(verb, kind)
         metrics.AUTHENTICATION_FAILURES.labels("apiserver")
 
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All that is known of requests."""
+        return self.record, self.sending, self.known
+
+    @property
+    def since(self) -> datetime | None:
+        """Time of the first event."""
+        return min((one.since for one in self.records if one.since), default=None)
+
     def take(self, told: Told) -> None:
-        match told:
-            case LoginFailed():
-                metrics.AUTHENTICATION_FAILURES.labels("apiserver").inc()
-                self._note_failure(told)
-            case Refusal(access):
-                access = self._timed(access)
-                if not self.is_ourselves(access.subject) and (scope := self._scope(access)):
-                    metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
-                    self.refused.note(scope, access)
-                    self._log_access("refused access", ("refused", access.subject), scope, access)
-            case Missed(access):
-                self._note_own(self._timed(access))
-            case Access():
-                access = self._timed(told)
-                if self.is_ourselves(access.subject):
-                    self._note_own(access)
-                elif scope := self._scope(access):
-                    self._note(scope, access)
+        if isinstance(told, LoginFailed):
+            metrics.AUTHENTICATION_FAILURES.labels("apiserver").inc()
+            self._note_failure(told)
+            return
+        access = self._timed(told)
+        if self.is_ourselves(access.subject):
+            if access.verb in _READS and access.outcome is not AccessOutcome.REFUSED:
+                self.note_own(access.time)
+        elif access.outcome is not AccessOutcome.MISSED and (scope := self._scope(access)):
+            if access.outcome is AccessOutcome.REFUSED:
+                metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
+                self.record.refused.note(scope, access)
+                self._log_access("refused access", "", scope, access)
+            else:
+                self._note(scope, access)
 
     def _timed(self, access: Access) -> Access:
         """Limit the time of an event: one from a wrong clock would decide for years what is new or recent."""
@@ -102,29 +118,32 @@ class Watcher:
         time = min(max(access.time, now - _MAX_AGE), now + _MAX_AHEAD)
         return access if time == access.time else replace(access, time=time)
 
-    def _note_own(self, access: Access) -> None:
-        if access.verb in _READS and self.is_ourselves(access.subject):
-            self.note_own(access.time)
-
     def _note(self, scope: AccessScope, access: Access) -> None:
         metrics.SECRET_ACCESS.labels(access.verb, access.kind).inc()
-        if access.kind in _EXPECTED or self._is_allowed(scope, access.subject):
-            self.journal.note(scope, access, ReaderStatus.KNOWN)
-            return
-        found = self.habits.judge(scope, access)
-        self.journal.note(scope, access, self._standing(found, access))
-        is_person = access.kind in {SubjectKind.USER, SubjectKind.ANONYMOUS}
-        if is_person and self._is_production(scope):
-            found.append(Unusual.PERSON)
-        for unusual in found:
+        self.record.since = min(access.time, self.since or access.time)
+        listed = self._is_listed(scope, access)
+        status = ReaderStatus.KNOWN
+        if not listed:
+            is_learning = access.time - self.record.since < self.learning
+            status = ReaderStatus.UNKNOWN if is_learning else ReaderStatus.NEW
+        is_known = any(access.subject in one.read.pages.get(scope, ()) for one in self.records)
+        self.record.read.note(scope, access, status)
+        if listed is False or (status is ReaderStatus.NEW and not is_known):
+            unusual = Unusual.UNLISTED if listed is False else Unusual.NEW
             metrics.SECRET_ACCESS_UNUSUAL.labels(unusual).inc()
-            what = (unusual, access.subject, *scope)
-            self._log_access("unusual access", what, scope, access, reason=str(unusual))
+            self._log_access("unusual access", unusual, scope, access)
 
-    def _standing(self, found: Collection[Unusual], access: Access) -> ReaderStatus:
-        if Unusual.FIRST in found:
-            return ReaderStatus.NEW
-        return ReaderStatus.UNKNOWN if self.habits.is_learning(access.time) else ReaderStatus.KNOWN
+    def _is_listed(self, scope: AccessScope, access: Access) -> bool | None:
+        """Whether a read is expected; None if no class decides that, so that a new reader is reported."""
+        patterns = (*_CONTROLLERS, *self.allowed)
+        if access.kind in _EXPECTED or _matches(access.subject, patterns):
+            return True
+        reached = [ObjectKey(*scope)] if scope.name else self.cache.managed_in(scope.namespace)
+        classes = [self.cache.class_of(key) for key in reached]
+        lists = [one.spec.access.allowed if one and one.spec.access else None for one in classes]
+        if any(one is not None and not _matches(access.subject, one) for one in lists):
+            return False
+        return True if lists and None not in lists else None
 
     def _scope(self, access: Access) -> AccessScope | None:
         """Return the managed scope of a read; None if it concerns nothing managed."""
@@ -148,43 +167,19 @@ class Watcher:
                 return owner
         return None
 
-    def _is_production(self, scope: AccessScope) -> bool:
-        namespaces = (scope.namespace,) if scope.namespace else self.cache.managed_namespaces()
-        return any(self.cache.environment(one) == PRODUCTION for one in namespaces)
-
-    def _is_allowed(self, scope: AccessScope, subject: str) -> bool:
-        """Whether a subject may read a scope; for a namespace, everything managed there."""
-        if subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed):
-            return True
-        if scope.name:
-            return self._allows(ObjectKey(*scope), subject)
-        reached = self.cache.managed_in(scope.namespace)
-        return bool(reached) and all(self._allows(key, subject) for key in reached)
-
-    def _allows(self, key: ObjectKey, subject: str) -> bool:
-        found = self.cache.class_of(key)
-        allowed = found.spec.access.allowed if found and found.spec.access else ()
-        return any(fnmatchcase(subject, one) for one in allowed)
-
-    def _log_access(
-        self, event: str, what: tuple[str, ...], scope: AccessScope, access: Access, **more: str
-    ) -> None:
+    def _log_access(self, event: str, reason: str, scope: AccessScope, access: Access) -> None:
         """Log once per hour; metrics have no names."""
-        before = self._said.get(what)
+        what = (event, reason, access.subject, *scope)
+        before = self._logged.get(what)
         if before and access.time - before < _LOG_INTERVAL:
             return
-        self._said[what] = access.time
-        self._said.move_to_end(what)
-        while len(self._said) > _MAX_LOGGED:
-            self._said.popitem(last=False)
-        _log.warning(
-            event,
-            **more,
-            subject=access.subject,
-            verb=access.verb,
-            namespace=scope.namespace,
-            secret=scope.name or "all",
-        )
+        self._logged[what] = access.time
+        self._logged.move_to_end(what)
+        while len(self._logged) > _MAX_LOGGED:
+            self._logged.popitem(last=False)
+        where = {"namespace": scope.namespace, "secret": scope.name or "all"}
+        more = {"reason": str(reason)} if reason else {}
+        _log.warning(event, **more, subject=access.subject, verb=access.verb, **where)
 
     def _note_failure(self, failed: LoginFailed) -> None:
         """Log an address after 20 failures, and at each doubling."""
@@ -195,3 +190,7 @@ class Watcher:
         ratio, rest = divmod(times, _MIN_LOGGED_FAILURES)
         if rest == 0 and ratio & (ratio - 1) == 0:
             _log.warning("logins refused", address=failed.address, times=times)
+
+
+def _matches(subject: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(subject, one) for one in patterns)

@@ -18,9 +18,8 @@ __all__ = [
     "MOST_EVENTS",
     "Access",
     "LoginFailed",
-    "Missed",
     "NotAnEvent",
-    "Refusal",
+    "AccessOutcome",
     "SubjectKind",
     "Told",
     "items_of",
@@ -73,39 +72,37 @@ class SubjectKind(StrEnum):
         return next((kind for prefix, kind in _PREFIXES.items() if name.startswith(prefix)), cls.USER)
 
 
+_PREFIX_OF_NODES: Final = "system:node:"
 _PREFIXES: Final = {
     "system:serviceaccount:": SubjectKind.SERVICE_ACCOUNT,
-    "system:node:": SubjectKind.NODE,
+    _PREFIX_OF_NODES: SubjectKind.NODE,
 }
+
+
+class AccessOutcome(StrEnum):
+    """What came of a request."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """It was rejected (403)."""
+    MISSED = "missed"
+    """The Secret is missing (404): nothing was read, but the request was logged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A successful request for Secrets."""
+    """A request for Secrets."""
 
     time: datetime
     verb: str
     subject: str
-    """The subject; "alice as bob" if alice impersonates bob."""
+    """The subject; "alice as bob" if alice impersonates bob; "system:node:*" for every node."""
     kind: SubjectKind
     namespace: str
     """Empty for all namespaces."""
     name: str
     """Empty for all Secrets of the namespace."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A rejected request for Secrets (403)."""
-
-    access: Access
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """A request for a missing Secret (404): nothing was read, but the request was logged."""
-
-    access: Access
+    outcome: AccessOutcome = AccessOutcome.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,8 @@ class LoginFailed:
     """Address that the API server saw; earlier ones are the client's claim."""
 
 
-Told = Access | Refusal | Missed | LoginFailed
+Told = Access | LoginFailed
+_OUTCOMES: Final = {HTTPStatus.FORBIDDEN: AccessOutcome.REFUSED, HTTPStatus.NOT_FOUND: AccessOutcome.MISSED}
 
 
 def items_of(body: bytes) -> Sequence[Any]:
@@ -166,24 +164,19 @@ def _parse(item: Mapping[str, Any]) -> Told | None:
     # A watch has two events, at its start and at its end, which may be an hour later.
     if stage != (_STARTED if verb == "watch" else _COMPLETE):
         return None
-    access = _access(item, ref, verb)
-    if code == HTTPStatus.FORBIDDEN:
-        return Refusal(access)
-    if code == HTTPStatus.NOT_FOUND:
-        return Missed(access)
-    return access if code < HTTPStatus.BAD_REQUEST else None
-
-
-def _access(item: Mapping[str, Any], ref: Mapping[str, Any], verb: str) -> Access:
-    user = _text(item["user"]["username"])
-    acting = item.get("impersonatedUser")
+    if code >= HTTPStatus.BAD_REQUEST and code not in _OUTCOMES:
+        return None
+    user, acting = _text(item["user"]["username"]), item.get("impersonatedUser")
+    kind = SubjectKind.of(user, item["user"].get("groups") or ())
+    subject = f"{_PREFIX_OF_NODES}*" if kind is SubjectKind.NODE else user
     return Access(
         time=_time(item),
         verb=verb if verb in _VERBS else "other",
-        subject=f"{user} as {_text(acting['username'])}" if acting else user,
-        kind=SubjectKind.of(user, item["user"].get("groups") or ()),
+        subject=f"{subject} as {_text(acting['username'])}" if acting else subject,
+        kind=kind,
         namespace=_text(ref.get("namespace") or ""),
         name=_text(ref.get("name") or ""),
+        outcome=_OUTCOMES.get(code, AccessOutcome.DONE),
     )
 
 

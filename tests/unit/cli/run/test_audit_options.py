@@ -41,7 +41,7 @@ def test_it_is_off_unless_it_is_asked_for(served: list[Options], folder: Path) -
 
 def test_what_is_asked_for_is_handed_on(served: list[Options], folder: Path) -> None:
     files = ("--audit-cert=@server.crt", "--audit-key=@server.key", "--audit-token-file=@token")
-    more = ("--audit-allow=a", "--audit-allow=b:*", "--audit-learning=1d12h", "--audit-many=5")
+    more = ("--audit-allow=a", "--audit-allow=b:*", "--audit-learning=1d12h")
     run(folder, "--audit-port=8443", *files, *more)
     assert [options.audit for options in served] == [
         AuditSettings(
@@ -51,7 +51,6 @@ def test_what_is_asked_for_is_handed_on(served: list[Options], folder: Path) -> 
             folder / "token",
             allowed=("a", "b:*"),
             learning=timedelta(hours=36),
-            many=5,
         )
     ]
 
@@ -60,11 +59,14 @@ def test_what_is_asked_for_is_handed_on(served: list[Options], folder: Path) -> 
     ("options", "sentence"),
     [
         (["--audit-cert=@server.crt"], "--audit-port 8443"),
-        (["--audit-port=8443"], "set --audit-cert and --audit-key"),
-        (["--audit-port=8443", "--audit-cert=@server.crt"], "set --audit-cert and --audit-key"),
+        (["--audit-port=8443"], "set --audit-cert, --audit-key and --audit-token-file"),
+        (
+            ["--audit-port=8443", "--audit-cert=@server.crt"],
+            "set --audit-cert, --audit-key and --audit-token-file",
+        ),
         (
             ["--audit-port=8443", "--audit-cert=@server.crt", "--audit-key=@server.key"],
-            "--audit-token-file or --audit-client-ca",
+            "set --audit-cert, --audit-key and --audit-token-file",
         ),
         (
             [

@@ -84,13 +84,6 @@ def test_readers_that_were_forgotten_are_reported() -> None:
     assert "not all" not in "\n".join(written(("auth", READER)))
 
 
-def test_that_a_crowd_is_counted_together_is_reported() -> None:
-    crowd = replace(READER, subject="system:serviceaccount:shop:*")
-
-    assert "A name that ends with * counts many together" in "\n".join(written(("auth", crowd)))
-    assert "together" not in "\n".join(written(("auth", READER)))
-
-
 def test_who_tried_and_was_refused_is_distinguished() -> None:
     section = "\n".join(written(refused=(replace(READER, subject="mallory|"),)))
 

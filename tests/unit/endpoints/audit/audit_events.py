@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-__all__ = ["ALICE", "API", "START", "at", "event", "event_list", "finish", "login_failed"]
+__all__ = ["ALICE", "API", "START", "at", "event", "event_list", "login_failed"]
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ALICE = "alice@shop.test"
@@ -19,11 +15,6 @@ API = "system:serviceaccount:shop:api"
 
 def at(**after: float) -> datetime:
     return START + timedelta(**after)
-
-
-def finish(steps: Iterable[object]) -> None:
-    """Do all steps of what can be done in slices."""
-    deque(steps, maxlen=0)
 
 
 def event(

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from keyturn.endpoints.audit.access_log import AccessLog
-from keyturn.endpoints.audit.baseline import Habits
+from keyturn.endpoints.audit.access_log import Record, readers_of
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.event import parse
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.secret_informer import SecretMeta
-from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event, finish, login_failed
+from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event, login_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from keyturn.core.emergency.readers import Reader
+
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
 
 
-def cache(*, environment: str = "staging") -> InformerCache:
+def cache() -> InformerCache:
     """Return a mirror of ManagedSecret shop/auth with a Secret of another name, and of a Secret that is a copy."""
     cache = InformerCache()
     metadata = {"name": "auth", "namespace": "shop", "uid": "1", "resourceVersion": "1"}
@@ -31,21 +32,18 @@ def cache(*, environment: str = "staging") -> InformerCache:
     for name in ("login", "auth-keyturn"):
         cache.put_secret(SecretMeta("shop", name, "1", name, "auth", 1, None))
     cache.put_secret(SecretMeta("shop", "copy", "1", "copy", "auth", 1, None, written=False))
-    labels = {"keyturn.dev/environment": environment}
-    cache.put_namespace({"metadata": {"name": "shop", "resourceVersion": "1", "labels": labels}})
     return cache
 
 
 def watcher(
-    mirrored: InformerCache | None = None, *, allowed: tuple[str, ...] = (), many: int = 10
+    mirrored: InformerCache | None = None, *, allowed: tuple[str, ...] = (), since: datetime | None = None
 ) -> Watcher:
-    habits = Habits(b"k" * 32, timedelta(days=14), many, since=at(days=-30))
     return Watcher(
         mirrored or cache(),
-        habits,
-        AccessLog(),
         lambda: START,
+        timedelta(days=14),
         allowed,
+        known=Record(since or at(days=-30)),
         is_ourselves=lambda subject: subject == OURSELVES,
     )
 
@@ -59,15 +57,21 @@ def take(watcher: Watcher, *events: dict[str, Any]) -> None:
 
 def take_late(watcher: Watcher, *events: dict[str, Any]) -> None:
     for one in events:
-        found = parse(one)
-        assert found
-        watcher.take(found)
+        told = parse(one)
+        assert told
+        watcher.take(told)
 
 
 def readers(watcher: Watcher) -> list[tuple[str, str, int]]:
-    return [
-        (one.subject, one.reach, one.count) for one in watcher.journal.readers_of("shop", ["auth"], START)
-    ]
+    return [(one.subject, one.reach, one.count) for one in found(watcher)]
+
+
+def found(watcher: Watcher, since: datetime = START) -> list[Reader]:
+    return readers_of([one.read for one in watcher.records], "shop", ["auth"], since)[0]
+
+
+def refused(watcher: Watcher, since: datetime = START) -> list[Reader]:
+    return readers_of([one.refused for one in watcher.records], "shop", ["auth"], since)[0]
 
 
 async def test_reads_of_target_and_state_are_reads_of_the_managed_secret(
@@ -144,7 +148,7 @@ async def test_a_list_is_counted_from_the_namespaces_first_managed_secret_on(
 async def test_nothing_is_counted_of(body: dict[str, Any], counted: Callable[[str], Any]) -> None:
     it = watcher()
     take(it, body)
-    assert it.journal.is_empty
+    assert it.record.is_empty
     for name in ("secret_access_total", "secret_access_refused_total", "secret_access_unusual_total"):
         assert counted(name) == {}
 
@@ -167,8 +171,7 @@ async def test_a_refused_read_is_counted_and_is_no_read(counted: Callable[[str],
     take(it, event(name="login", code=403))
     assert sum(counted("secret_access_refused_total").values()) == 1
     assert readers(it) == []
-    refused = it.refused.readers_of("shop", ["auth"], START)
-    assert [(one.subject, one.count) for one in refused] == [(API, 1)]
+    assert [(one.subject, one.count) for one in refused(it)] == [(API, 1)]
 
 
 async def test_who_is_refused_is_named_in_the_log_once_in_an_hour() -> None:
@@ -191,36 +194,28 @@ async def test_a_stranger_is_reported_once_with_its_name_in_the_log_only(
     it = watcher()
     with capture_logs() as logs:
         take(it, event(name="login"), event(name="login"))
-    assert counted("secret_access_unusual_total") == {"FirstRead": 1}
+    assert counted("secret_access_unusual_total") == {"NewReader": 1}
     assert [(one["reason"], one["subject"], one["namespace"], one["secret"]) for one in logs] == [
-        ("FirstRead", API, "shop", "auth")
+        ("NewReader", API, "shop", "auth")
     ]
 
 
-async def test_reads_of_people_in_production_are_all_counted_and_reported_once_in_an_hour(
-    counted: Callable[[str], Any],
-) -> None:
-    it = watcher(cache(environment="production"))
-    with capture_logs() as logs:
-        for minutes in (0, 10, 70):
-            take(it, event(user=ALICE, name="login", time=at(minutes=minutes)))
-    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 3}
-    assert [one["reason"] for one in logs] == ["FirstRead", "PersonInProduction", "PersonInProduction"]
+async def test_a_reader_of_the_stored_record_is_not_new(counted: Callable[[str], Any]) -> None:
+    it = watcher()
+    take(it, event(name="login"))
+    it.known, it.record = it.record, Record()
+    take(it, event(name="login"))
+    it.sending, it.known = it.known, Record()
+    take(it, event(name="login"))
+    assert counted("secret_access_unusual_total") == {"NewReader": 1}
 
 
-async def test_people_elsewhere_and_programs_in_production_are_not_persons_in_production(
-    counted: Callable[[str], Any],
-) -> None:
-    take(watcher(), event(user=ALICE, name="login"))
-    take(watcher(cache(environment="production")), event(user=API, name="login"))
-    assert counted("secret_access_unusual_total") == {"FirstRead": 2}
-
-
-async def test_a_person_who_lists_the_whole_cluster_is_in_production_too(
-    counted: Callable[[str], Any],
-) -> None:
-    take(watcher(cache(environment="production")), event("list", user=ALICE, namespace="", name=""))
-    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
+async def test_no_reader_is_new_in_the_learning_time(counted: Callable[[str], Any]) -> None:
+    it = watcher(since=at(days=-13))
+    take(it, event(name="login"), event(user=ALICE, name="login", time=at(days=1, seconds=-1)))
+    assert counted("secret_access_unusual_total") == {}
+    take(it, event(user="bob", name="login", time=at(days=1)))
+    assert counted("secret_access_unusual_total") == {"NewReader": 1}
 
 
 @pytest.mark.parametrize(
@@ -233,10 +228,10 @@ async def test_a_person_who_lists_the_whole_cluster_is_in_production_too(
     ],
 )
 async def test_who_is_expected_everywhere_is_never_unusual(user: str, counted: Callable[[str], Any]) -> None:
-    it = watcher(cache(environment="production"), allowed=("system:serviceaccount:argocd:*",))
+    it = watcher(with_class("ada"), allowed=("system:serviceaccount:argocd:*",))
     take(it, event(user=user, name="login"))
     assert counted("secret_access_unusual_total") == {}
-    assert [one for one, _, _ in readers(it)] == [user]
+    assert len(readers(it)) == 1
 
 
 @pytest.mark.parametrize(
@@ -248,21 +243,10 @@ async def test_who_is_expected_everywhere_is_never_unusual(user: str, counted: C
     ],
 )
 async def test_it_is_noted_what_was_known_of_a_reader(since: datetime, user: str, standing: str) -> None:
-    it = watcher()
-    it.habits.since = since
+    it = watcher(since=since)
     take(it, event(user=user, name="login"), event(user=user, name="login", time=at(days=1)))
 
-    assert [one.status for one in it.journal.readers_of("shop", ["auth"], START)] == [standing]
-
-
-async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
-    it = watcher()
-    it.habits.since = at(days=-3)
-    take(it, event(name="login"))
-    finish(it.journal.sweep(at(days=90)))
-    take(it, event(name="login", time=at(days=100)))
-
-    assert [one.status for one in it.journal.readers_of("shop", ["auth"], at(days=90))] == ["known"]
+    assert [one.status for one in found(it)] == [standing]
 
 
 # Events from a wrong clock
@@ -292,36 +276,27 @@ async def test_the_time_of_an_event_is_a_minute_ahead_and_a_day_old_at_most(
         event(user=OURSELVES, name="keyturn-access", code=404, time=sent),
     )
 
-    (reader,) = it.journal.readers_of("shop", ["auth"], at(days=-9999))
-    (refused,) = it.refused.readers_of("shop", ["auth"], at(days=-9999))
-    assert {reader.first, reader.last, refused.first, refused.last, *own} == {counted_as}
+    (reader,), (other,) = found(it, at(days=-9999)), refused(it, at(days=-9999))
+    assert {reader.first, reader.last, other.first, other.last, *own} == {counted_as}
 
 
 async def test_an_event_years_old_does_not_end_the_learning_period(counted: Callable[[str], Any]) -> None:
     it = watcher()
-    it.habits.since = None
+    it.known = Record()
     take_late(it, event(user="system:serviceaccount:shop:late", name="login", time=at(days=-2000)))
     take_late(it, event(name="login"))
 
-    assert it.habits.since == at(days=-1)
+    assert it.since == at(days=-1)
     assert counted("secret_access_unusual_total") == {}
 
 
 async def test_an_event_years_ahead_silences_no_later_one() -> None:
-    it = watcher(cache(environment="production"))
+    it = watcher(with_class("ada"))
     take_late(it, event(user=ALICE, name="login", time=at(days=3650)))
     with capture_logs() as logs:
         take(it, event(user=ALICE, name="login", time=at(hours=2)))
 
-    assert [one["reason"] for one in logs] == ["PersonInProduction"]
-
-
-async def test_an_administrator_of_the_cluster_is_a_person_in_production(
-    counted: Callable[[str], Any],
-) -> None:
-    it = watcher(cache(environment="production"))
-    take(it, event(user="system:admin", name="login"))
-    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
+    assert [one["reason"] for one in logs] == ["NotListed"]
 
 
 ROBOT = "system:serviceaccount:argocd:argocd-server"
@@ -329,7 +304,7 @@ ROBOT = "system:serviceaccount:argocd:argocd-server"
 
 def with_class(*allowed: str, second: bool = False) -> InformerCache:
     """Return a mirror whose ManagedSecret follows a class with these patterns, and perhaps a second one without."""
-    mirrored = cache(environment="production")
+    mirrored = cache()
     for name, class_name in (("auth", "strict"), *((("mail", ""),) if second else ())):
         metadata = {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "2"}
         mirrored.put_managed({"metadata": metadata, "spec": {"className": class_name}})
@@ -343,38 +318,51 @@ def with_class(*allowed: str, second: bool = False) -> InformerCache:
     [
         (with_class("*:argocd:*"), event(user=ROBOT, name="login"), {}),
         (with_class(ROBOT, "ada"), event("list", user=ROBOT, name=""), {}),
-        (with_class("*:argocd:*"), event(user=API, name="login"), {"FirstRead": 1}),
-        (with_class(), event(user=ROBOT, name="login"), {"FirstRead": 1}),
-        (with_class(ROBOT, second=True), event("list", user=ROBOT, name=""), {"FirstRead": 1}),
-        (with_class(ROBOT), event("list", user=ROBOT, name="", namespace=""), {"FirstRead": 1}),
+        (with_class("*:argocd:*"), event(user=API, name="login"), {"NotListed": 2}),
+        (with_class("*:argocd:*"), event("list", user=API, name=""), {"NotListed": 2}),
+        (with_class(), event(user=ROBOT, name="login"), {"NewReader": 1}),
+        (with_class(ROBOT, second=True), event("list", user=ROBOT, name=""), {"NewReader": 1}),
+        (with_class(ROBOT), event("list", user=ROBOT, name="", namespace=""), {"NewReader": 1}),
         (
             with_class(ROBOT),
             event(user=ALICE, name="login", impersonatedUser={"username": ROBOT}),
-            {"FirstRead": 1, "PersonInProduction": 1},
+            {"NotListed": 2},
         ),
     ],
     ids=[
-        "one that the class allows",
-        "a list of a namespace whose every class allows it",
+        "one that the class lists",
+        "a list of a namespace whose every class lists it",
         "another one",
-        "a class that allows nobody",
+        "a list by another one",
+        "a class without a list",
         "a list that reaches what another class has",
         "a list of the whole cluster",
         "who pretends to be it",
     ],
 )
-async def test_whom_the_class_allows_is_not_unusual(
+async def test_whom_the_class_lists_is_usual_and_all_others_are_not(
     mirrored: InformerCache, body: dict[str, Any], unusual: dict[str, int], counted: Callable[[str], Any]
 ) -> None:
-    take(watcher(mirrored), body)
+    take(watcher(mirrored), body, body)
     assert counted("secret_access_unusual_total") == unusual
+
+
+async def test_each_read_of_whom_the_class_does_not_list_counts_and_is_logged_once_in_an_hour(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher(with_class("ada"), since=START)
+    with capture_logs() as logs:
+        for minutes in (0, 10, 70):
+            take(it, event(user=ALICE, name="login", time=at(minutes=minutes)))
+    assert counted("secret_access_unusual_total") == {"NotListed": 3}
+    assert [one["reason"] for one in logs] == ["NotListed", "NotListed"]
 
 
 async def test_who_pretends_to_be_an_expected_one_is_a_stranger(counted: Callable[[str], Any]) -> None:
     it = watcher(allowed=("system:serviceaccount:argocd:*",))
     acting = {"username": "system:serviceaccount:argocd:argocd-server"}
     take(it, event(user=ALICE, name="login", impersonatedUser=acting))
-    assert counted("secret_access_unusual_total") == {"FirstRead": 1}
+    assert counted("secret_access_unusual_total") == {"NewReader": 1}
 
 
 async def test_refused_logins_are_counted_and_an_address_that_continues_is_named(

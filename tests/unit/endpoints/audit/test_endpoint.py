@@ -8,7 +8,7 @@ import ipaddress
 import secrets
 import ssl
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -16,12 +16,9 @@ import pytest
 from cryptography import x509
 
 from keyturn.endpoints import server as web
-from keyturn.endpoints.audit import rejected_batches as deferred
-from keyturn.endpoints.audit.authentication import AuditAuthentication, AuditSettings
-from keyturn.endpoints.audit.endpoint import Endpoint
+from keyturn.endpoints.audit.endpoint import Endpoint, read_token
 from keyturn.endpoints.audit.event import Access
-from keyturn.endpoints.audit.queue import Intake
-from keyturn.endpoints.server_tls import CannotServe
+from keyturn.endpoints.server_tls import CannotServe, ServerTls
 from sandbox.pki import Authority
 from tests.unit.endpoints.audit.audit_events import event, event_list
 
@@ -46,22 +43,10 @@ class Files:
         address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         self.authority.pair.write(self.folder, "ca")
         self.authority.issue("keyturn", names=[address]).write(self.folder, "server")
-        self.authority.issue("kube-apiserver").write(self.folder, "apiserver")
-        self.authority.issue("kubelet").write(self.folder, "kubelet")
         (self.folder / "token").write_text(f"{TOKEN}\n")
 
-    def settings(self, **changes: Any) -> AuditSettings:
-        plain = AuditSettings(0, self.folder / "server.crt", self.folder / "server.key")
-        return replace(plain, **{"token_file": self.folder / "token", **changes})
-
-    def mutual(self) -> AuditSettings:
-        return self.settings(token_file=None, client_ca=self.folder / "ca.crt")
-
-    def client(self, name: str | None = None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.folder / "ca.crt")
-        if name:
-            context.load_cert_chain(self.folder / f"{name}.crt", self.folder / f"{name}.key")
-        return context
+    def client(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.folder / "ca.crt")
 
 
 @dataclass
@@ -71,8 +56,7 @@ class Sender:
     session: aiohttp.ClientSession
     port: int
     taken: list[Told]
-    login: AuditAuthentication
-    intake: Intake
+    endpoint: Endpoint
 
     async def send(self, body: bytes, headers: Mapping[str, str] = BEARER) -> int:
         status, _, _ = await self.answer(body, headers)
@@ -85,12 +69,6 @@ class Sender:
         async with self.session.post(url, data=io.BytesIO(body), headers=headers) as response:
             return response.status, await response.text(), response.headers
 
-    async def arrived(self, count: int) -> list[Told]:
-        async with asyncio.timeout(60):
-            while len(self.taken) < count:  # noqa: ASYNC110 - the watcher of a test tells nobody
-                await asyncio.sleep(0.01)
-        return self.taken
-
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
@@ -98,29 +76,15 @@ def files(tmp_path: Path) -> Files:
 
 
 @asynccontextmanager
-async def sender(
-    files: Files,
-    settings: AuditSettings | None = None,
-    *,
-    client: str | None = None,
-    most: int = 20_000,
-    is_stuck: bool = False,
-) -> AsyncIterator[Sender]:
+async def sender(files: Files) -> AsyncIterator[Sender]:
     taken: list[Told] = []
-    intake = Intake(taken.append, most)
-    login = AuditAuthentication(settings or files.settings())
-    endpoint = Endpoint(login, intake)
-    listening = web.listen(endpoint.routes(), 0, "audit", tls=login.context, largest=endpoint.largest_body)
-    connector = aiohttp.TCPConnector(ssl=files.client(client))
-    async with (
-        listening as port,
-        aiohttp.ClientSession(connector=connector) as session,
-        asyncio.TaskGroup() as group,
-    ):
-        running = None if is_stuck else group.create_task(intake.run())
-        yield Sender(session, port, taken, login, intake)
-        if running:
-            running.cancel()
+    endpoint = Endpoint(files.folder / "token", taken.append)
+    endpoint.is_ready = True
+    tls = ServerTls(files.folder / "server.crt", files.folder / "server.key", "audit").context
+    listening = web.listen(endpoint.routes(), 0, "audit", tls=tls, largest=endpoint.largest_body)
+    connector = aiohttp.TCPConnector(ssl=files.client())
+    async with listening as port, aiohttp.ClientSession(connector=connector) as session:
+        yield Sender(session, port, taken, endpoint)
 
 
 async def test_what_the_api_server_sends_arrives_in_order(
@@ -130,7 +94,7 @@ async def test_what_the_api_server_sends_arrives_in_order(
     async with sender(files) as it:
         assert await it.send(event_list(*(event(name=name) for name in names[:300]))) == 200
         assert await it.send(event_list(*(event(name=name) for name in names[300:]))) == 200
-        assert [one.name for one in await it.arrived(400) if isinstance(one, Access)] == names
+        assert [one.name for one in it.taken if isinstance(one, Access)] == names
     assert counted("audit_batches_total") == {"200": 2}
     assert counted("audit_events_total") == {"": 400}
     assert counted("audit_events_dropped_total") == {}
@@ -160,88 +124,32 @@ async def test_who_has_not_the_token_is_refused_and_counted(
     assert counted("audit_batches_total") == {"401": 1}
 
 
-async def test_the_client_certificate_of_the_api_server_is_enough(files: Files) -> None:
-    async with sender(files, files.mutual(), client="apiserver") as it:
-        assert await it.send(event_list(event()), {}) == 200
-
-
-async def test_another_client_of_the_same_authority_is_refused(files: Files) -> None:
-    async with sender(files, files.mutual(), client="kubelet") as it:
-        assert await it.send(event_list(event()), {}) == 401
-
-
-async def test_a_client_without_a_certificate_has_no_connection(files: Files) -> None:
-    async with sender(files, files.mutual()) as it:
-        with pytest.raises(aiohttp.ClientError):
-            await it.send(event_list(event()), {})
-
-
-async def test_a_certificate_of_an_authority_of_strangers_has_no_connection(
-    files: Files, tmp_path: Path
-) -> None:
-    Authority.new("strangers").issue("kube-apiserver").write(tmp_path, "stranger")
-    async with sender(files, files.mutual(), client="stranger") as it:
-        with pytest.raises(aiohttp.ClientError):
-            await it.send(event_list(event()), {})
-
-
-async def test_with_both_ways_either_is_enough(files: Files) -> None:
-    both = files.settings(client_ca=files.folder / "ca.crt")
-    async with sender(files, both) as by_token, sender(files, both, client="apiserver") as by_certificate:
-        assert await by_token.send(event_list(event())) == 200
-        assert await by_certificate.send(event_list(event()), {}) == 200
-        assert await by_token.send(event_list(event()), {}) == 401
-
-
-async def test_a_token_that_was_renewed_counts_once_it_is_read(files: Files) -> None:
+async def test_a_token_that_was_renewed_counts_at_once(files: Files) -> None:
     fresh = secrets.token_urlsafe(32)
     async with sender(files) as it:
         (files.folder / "token").write_text(fresh)
-        assert it.login.refresh()
-        assert not it.login.refresh()
         assert await it.send(event_list(), {"Authorization": f"Bearer {fresh}"}) == 200
         assert await it.send(event_list()) == 401
-
-
-async def test_a_renewed_file_that_is_broken_changes_nothing(files: Files) -> None:
-    async with sender(files) as it:
-        (files.folder / "token").write_text("short")
-        for _ in range(2):  # it is tried again
-            with pytest.raises(CannotServe, match="at least 32 characters"):
-                it.login.refresh()
-        assert await it.send(event_list()) == 200
-
-
-async def test_a_renewed_certificate_without_its_key_changes_nothing(files: Files) -> None:
-    async with sender(files) as it:
-        files.authority.issue("other").write(files.folder, "server")
-        (files.folder / "server.key").write_text("half a fi")
-        with pytest.raises(CannotServe, match="the key must fit"):
-            it.login.refresh()
-        assert await it.send(event_list()) == 200
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda folder: (folder / "token").write_text("x" * 31), "write at least 32 characters"),
-        (lambda folder: (folder / "token").unlink(), "cannot be read"),
-        (lambda folder: (folder / "server.key").write_text("nothing"), "must be readable PEM files"),
-        (lambda folder: (folder / "kubelet.key").rename(folder / "server.key"), "the key must fit"),
+        (lambda token: token.write_text("x" * 31), "write at least 32 characters"),
+        (lambda token: token.unlink(), "cannot be read"),
     ],
-    ids=["short token", "no token", "no key", "another key"],
+    ids=["short", "none"],
 )
-def test_files_that_cannot_be_used_are_refused_with_what_to_write(
+async def test_without_a_token_that_can_be_used_nothing_is_taken(
     change: Callable[[Path], object], sentence: str, files: Files
 ) -> None:
-    change(files.folder)
+    change(files.folder / "token")
     with pytest.raises(CannotServe, match=sentence):
-        AuditAuthentication(files.settings())
-
-
-def test_a_subject_must_be_allowed(files: Files) -> None:
-    with pytest.raises(CannotServe, match="--audit-token-file or --audit-client-ca"):
-        AuditAuthentication(files.settings(token_file=None))
+        read_token(files.folder / "token")
+    async with sender(files) as it:
+        for header in (BEARER, {"Authorization": f"Bearer {'x' * 31}"}, {"Authorization": "Bearer "}):
+            assert await it.send(event_list(event()), header) == 401
+        assert it.taken == []
 
 
 @pytest.mark.parametrize(
@@ -260,53 +168,31 @@ async def test_what_is_no_list_of_events_is_refused_and_the_next_one_taken(
     async with sender(files) as it:
         assert await it.send(body) == status
         assert await it.send(event_list(event())) == 200
-        assert len(await it.arrived(1)) == 1
+        assert len(it.taken) == 1
     assert counted("audit_events_dropped_total") == {reason: 1}
 
 
 async def test_a_malformed_event_takes_no_other_with_it(files: Files, counted: Callable[[str], Any]) -> None:
     async with sender(files) as it:
         assert await it.send(event_list(event(name="a"), {"stage": 7}, None, event(name="b"))) == 200
-        assert [one.name for one in await it.arrived(2) if isinstance(one, Access)] == ["a", "b"]
+        assert [one.name for one in it.taken if isinstance(one, Access)] == ["a", "b"]
     assert counted("audit_events_dropped_total") == {"malformed": 2}
     assert counted("audit_events_total") == {"": 2}
 
 
-async def test_a_full_line_sends_back_with_the_time_to_wait(
+async def test_before_events_can_be_judged_a_batch_is_sent_back(
     files: Files, counted: Callable[[str], Any]
 ) -> None:
-    async with sender(files, most=3, is_stuck=True) as it:
-        assert await it.send(event_list(*[event()] * 3)) == 200
-        status, text, headers = await it.answer(event_list(*[event()] * 5))
+    async with sender(files) as it:
+        it.endpoint.is_ready = False
+        status, text, headers = await it.answer(event_list(event()))
         assert (status, headers["Retry-After"]) == (429, "2")
         assert "send the batch again" in text
+        it.endpoint.is_ready = True
+        assert await it.send(event_list(event())) == 200
     assert counted("audit_events_dropped_total") == {}
-    assert counted("audit_events_total") == {"": 3}
+    assert counted("audit_events_total") == {"": 1}
     assert counted("audit_batches_total") == {"200": 1, "429": 1}
-
-
-async def test_a_batch_that_is_sent_back_and_comes_again_is_not_dropped(
-    files: Files, counted: Callable[[str], Any]
-) -> None:
-    async with sender(files, most=3, is_stuck=True) as it:
-        first, second = event_list(*[event()] * 3), event_list(*[event()] * 5)
-        assert [await it.send(one) for one in (first, second, second)] == [200, 429, 429]
-        it.intake.finish()
-        assert await it.send(second) == 200
-    assert counted("audit_events_dropped_total") == {}
-    assert counted("audit_events_total") == {"": 8}
-
-
-async def test_a_batch_that_is_sent_back_and_never_comes_again_is_dropped_once(
-    files: Files, counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deferred, "_RETRY_WINDOW", 0.0)
-    async with sender(files, most=3, is_stuck=True) as it:
-        assert await it.send(event_list(*[event()] * 3)) == 200
-        assert await it.send(event_list(*[event()] * 5)) == 429
-        it.intake.finish()
-        assert [await it.send(event_list(event())) for _ in range(2)] == [200, 200]
-    assert counted("audit_events_dropped_total") == {"busy": 5}
 
 
 async def test_more_senders_than_can_be_read_at_once_are_sent_back(files: Files) -> None:

@@ -11,9 +11,8 @@ import pytest
 from keyturn.endpoints.audit.event import (
     Access,
     LoginFailed,
-    Missed,
     NotAnEvent,
-    Refusal,
+    AccessOutcome,
     SubjectKind,
     items_of,
     parse,
@@ -64,6 +63,11 @@ def test_who_takes_the_name_of_another_is_reported_as_such() -> None:
     assert found == replace(READ, subject=f"{ALICE} as {API}", kind=SubjectKind.USER)
 
 
+def test_all_nodes_are_one_reader() -> None:
+    found = parse(event(user="system:node:worker-1"))
+    assert found == replace(READ, subject="system:node:*", kind=SubjectKind.NODE)
+
+
 def test_a_list_reaches_all_of_a_namespace() -> None:
     assert parse(event("list", name="")) == replace(READ, verb="list", name="")
 
@@ -78,6 +82,7 @@ def test_a_list_reaches_all_of_a_namespace() -> None:
             event(objectRef={"resource": "secrets", "apiGroup": "x.test"}), id="another API's secrets"
         ),
         pytest.param(event(objectRef=None), id="no object"),
+        pytest.param(event(code=409), id="a conflict"),
     ],
 )
 def test_nothing_is_reported(body: dict[str, Any]) -> None:
@@ -89,11 +94,11 @@ def test_a_watch_is_reported_when_it_begins() -> None:
 
 
 def test_a_refusal_is_no_read() -> None:
-    assert parse(event(code=403)) == Refusal(READ)
+    assert parse(event(code=403)) == replace(READ, outcome=AccessOutcome.REFUSED)
 
 
 def test_a_read_of_what_is_not_there_is_reported_as_such() -> None:
-    assert parse(event(code=404)) == Missed(READ)
+    assert parse(event(code=404)) == replace(READ, outcome=AccessOutcome.MISSED)
 
 
 def test_a_refused_login_has_the_address_that_the_api_server_saw_and_not_what_the_client_says() -> None:
