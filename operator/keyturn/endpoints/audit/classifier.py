@@ -18,7 +18,7 @@ from keyturn.core.state.state import state_name
 from keyturn.runtime import metrics
 
 from .access_log import AccessScope, Record
-from .event import Access, LoginFailed, AccessOutcome, SubjectKind
+from .event import Access, AccessOutcome, LoginFailed, SubjectKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_EVENTS",
     "Access",
+    "AccessOutcome",
     "LoginFailed",
     "NotAnEvent",
-    "AccessOutcome",
     "SubjectKind",
     "Told",
     "items_of",

@@ -10,9 +10,9 @@ import pytest
 
 from keyturn.endpoints.audit.event import (
     Access,
+    AccessOutcome,
     LoginFailed,
     NotAnEvent,
-    AccessOutcome,
     SubjectKind,
     items_of,
     parse,
