@@ -71,7 +71,7 @@ async def rotate(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(
     ("doing", "ceilings"),
-    [(rotate, (102, 1160, 3720)), (Cluster.look, (82, 645, 615))],
+    [(rotate, (100, 1151, 3715)), (Cluster.look, (82, 638, 612))],
     ids=["rotation", "rest"],
 )
 async def test_few_files_functions_and_changes_of_file_are_entered(
