@@ -241,5 +241,6 @@ def test_a_renamed_account_is_not_replaced_by_an_empty_one(account: DatabaseAcco
     assert (account.accepts(pair), account.open_names()) == (True, [pair.login])
 
     account.alter(f"ALTER ROLE {account.username}_old RENAME TO {account.username}")
-    account.space.until_revision("2")
+    # A missing account is looked for once a minute.
+    eventually(lambda: account.space.revision("auth") == "2", "the rotation", timeout=120)
     account.space.until_condition("CredentialValid", "True", "Accepted")
