@@ -31,8 +31,6 @@ from sandbox.pki import Authority
 
 from .process import cpu_of
 
-__all__ = ["access"]
-
 _SECRETS = 1_000
 _NAMESPACES = 20
 _BATCH = 400  # as an API server has it

@@ -16,8 +16,6 @@ from .serving import serving
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["awslike", "change_values", "serve", "value_of"]
-
 _TARGET = "secretsmanager.GetSecretValue"
 _CHANGE = "/change"
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .system import Reading, System
     from .watching import Crowd
 
-__all__ = ["PODS", "REST", "change"]
-
 PODS = 3
 REST = 10.0
 """Seconds in which the use of processor at rest is measured."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["add_options", "check", "grown", "keep", "kept"]
-
 Run: TypeAlias = "dict[str, float]"
 
 _PARTS = ("controller_ms", "api_server_ms", "etcd_ms")

@@ -28,21 +28,6 @@ if TYPE_CHECKING:
 
     from release.container import Container
 
-__all__ = [
-    "ACCOUNT",
-    "NAMESPACE",
-    "Bare",
-    "Cluster",
-    "Planes",
-    "RefusedError",
-    "connected",
-    "for_each",
-    "fresh",
-    "managed_secret",
-    "prepared",
-    "request_rotation",
-]
-
 NAMESPACE = "bench"
 ACCOUNT = (installation.NAMESPACE, "keyturn")
 """Namespace and name of the operator's ServiceAccount in `manifests/base`."""

@@ -18,8 +18,6 @@ import orjson
 
 from sandbox.supervisor import COLLECT_LATER
 
-__all__ = ["compare"]
-
 _ROOT = Path(__file__).parents[1]
 _CODE = ("operator", "sandbox", "benchmarks")
 _PATIENCE = 900.0

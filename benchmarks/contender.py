@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .template import Template
     from .watching import Crowd
 
-__all__ = ["Contender", "Running"]
-
 T = TypeVar("T")
 _QUIET = 2.0
 _STARTED_WITHIN = 120.0

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .cluster import Bare, Cluster, Planes
     from .process import Operator
 
-__all__ = ["compared", "created", "creation"]
-
 
 async def creation(objects: int, planes: Planes) -> dict[str, float]:
     """Time the floor and the operator, each on a control plane of its own."""

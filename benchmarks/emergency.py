@@ -15,8 +15,6 @@ from .watching import watching
 if TYPE_CHECKING:
     from .cluster import Cluster, Planes
 
-__all__ = ["emergency"]
-
 _DEPLOYMENTS = paths.workloads("Deployment", NAMESPACE)
 _NAME = "incident"
 _PATIENCE = 300.0

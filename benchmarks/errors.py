@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BenchmarkError", "CheckError", "PeerError"]
-
 
 class BenchmarkError(Exception):
     """A benchmark ends without a figure, or with a bad one; the message says why."""

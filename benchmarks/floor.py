@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
     from .cluster import Bare, Cluster
 
-__all__ = [
-    "CRDS",
-    "Crd",
-    "CrdPlanes",
-    "bare_secret",
-    "floor",
-    "floors",
-    "names",
-    "shipped",
-    "with_crd",
-    "without_rules",
-    "without_schema",
-]
-
 Crd: TypeAlias = "dict[str, Any]"
 CrdPlanes: TypeAlias = "Callable[[Crd], AbstractAsyncContextManager[Cluster]]"
 _SHIPPED = installation.ROOT / "crds" / "keyturn.dev_managedsecrets.yaml"

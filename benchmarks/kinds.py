@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .cluster import Cluster, Planes
     from .process import Operator
 
-__all__ = ["kinds"]
-
 _PATIENCE = 60.0
 _ASK_EVERY = 0.005
 

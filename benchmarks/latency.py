@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster, Planes
 
-__all__ = ["latency"]
-
 _PATIENCE = 30.0
 _SECRETS = paths.secrets(NAMESPACE)
 

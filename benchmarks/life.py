@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .cluster import Cluster, Planes
     from .process import Operator, Usage
 
-__all__ = ["life"]
-
 _SETTLE = 3.0
 _TOLD_WITHIN = 180.0
 _FLOOR_AT_MOST = 10_000

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from .contender import Contender
 
-__all__ = ["create_all", "load", "percentiles"]
-
 _SETTLED_WITHIN = 180.0
 _PERCENT = 100
 

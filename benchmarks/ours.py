@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from .cluster import Planes
 
-__all__ = ["keyturn"]
-
 
 @asynccontextmanager
 async def keyturn(

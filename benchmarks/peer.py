@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .template import Template
 
-__all__ = ["Peer", "Program", "install", "running", "started"]
-
 _NAMESPACE = "peer"
 _ACCOUNTS = {CONTROLLER: "peer", RELOADER: "reloader"}
 """What each program is called on the control plane, as a process and as a ServiceAccount."""

@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = [
-    "BEGIN",
-    "CHANGED",
-    "END",
-    "FOLDER",
-    "OURS",
-    "OURS_AT_ONCE",
-    "THEIRS",
-    "VALUES",
-    "table",
-    "write_tables",
-]
-
 BEGIN, END = "<!-- peers: python -m benchmarks table -->\n", "<!-- end of peers -->\n"
 OURS, OURS_AT_ONCE, THEIRS = "keyturn", "keyturn_0s", "peer"
 """The sides of a comparison; the second is Keyturn with `debounce: 0s`."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from .contender import Contender
 
-__all__ = ["add_options", "compare_with_peer", "keep", "measure_pair", "peer_of"]
-
 Side: TypeAlias = "Callable[[], AbstractAsyncContextManager[Contender]]"
 Measure: TypeAlias = "Callable[[Contender], Awaitable[dict[str, float]]]"
 Pair: TypeAlias = "dict[str, dict[str, float]]"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
 
-__all__ = ["Operator", "Usage", "are_quiet", "cpu_of", "memory_of", "running"]
-
 _START_TIMEOUT = 180.0
 _QUIET_WITHIN = 900.0
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .cluster import Cluster, Planes
     from .process import Operator
 
-__all__ = ["create_store", "pulled", "pulled_secret"]
-
 _AWAY = 0.02
 """Seconds that each answer of the store takes."""
 _STORE = "aws"

@@ -18,18 +18,6 @@ from sandbox import releases
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = [
-    "BEGIN",
-    "END",
-    "HERE",
-    "Runs",
-    "circumstances",
-    "circumstances_of",
-    "keep",
-    "write_between",
-    "write_table",
-]
-
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- figures: python -m benchmarks table -->\n", "<!-- end of figures -->\n"
 

@@ -14,8 +14,6 @@ from .watching import is_ready, watching
 if TYPE_CHECKING:
     from .cluster import Cluster, Planes
 
-__all__ = ["deployment", "is_patched", "is_rolled", "prepare", "rotation"]
-
 _DEPLOYMENTS = paths.workloads("Deployment", NAMESPACE)
 _MARKER = "keyturn.dev/secret-versions"
 _PATIENCE = 120.0

@@ -21,8 +21,6 @@ from .errors import BenchmarkError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HERE", "Interpreter", "interpreter"]
-
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:

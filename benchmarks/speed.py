@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Speed", "sampled"]
-
 _PAUSE = 0.1
 _ROUNDS = 40
 _RECORD = {"name": "x" * 20, "list": list(range(50)), "nested": {str(number): number for number in range(50)}}

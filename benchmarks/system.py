@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from sandbox import ControlPlane
 
-__all__ = ["CONTROLLER", "RELOADER", "AuditLog", "Client", "Reading", "System"]
-
 CONTROLLER = "controller"
 RELOADER = "reloader"
 """A second program of a controller, which restarts workloads."""

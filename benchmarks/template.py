@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from sandbox.harness import Kubectl
 
-__all__ = ["SHIPPED", "Template"]
-
 SHIPPED = Path(__file__).with_name("templates")
 _NAME = "${name}"
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
 
-__all__ = ["Crowd", "among", "has_condition", "is_ready", "watching"]
-
 _PAUSE = 0.1
 _WATCH_SECONDS = 60
 

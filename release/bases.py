@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from .debian import Package
 
-__all__ = ["RUN", "Made", "made"]
-
 _LIBRARIES: Final = (
     *("gcc-14-base", "libbz2-1.0", "libc6", "libexpat1", "libffi8", "libgcc-s1", "liblzma5", "libsqlite3-0"),
     *("libssl3t64", "libstdc++6", "libuuid1", "libzstd1", "zlib1g"),

@@ -12,8 +12,6 @@ from typing import Final
 
 from .errors import ReleaseError
 
-__all__ = ["Buildah", "ready"]
-
 _PATIENCE: Final = 900.0
 _ENDS_WITH_US: Final = (
     *("setpriv", "--pdeathsig", "KILL"),

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["drop_older", "folder", "only_maker"]
-
 
 def folder() -> Path:
     """Return the folder for images, beside what the sandbox keeps."""

@@ -21,8 +21,6 @@ from . import packing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["assemble", "package"]
-
 _ROOT = Path(__file__).parents[1]
 _CHART = _ROOT / "charts" / "keyturn"
 _MANIFESTS: Mapping[str, str] = {

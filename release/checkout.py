@@ -17,8 +17,6 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Checkout", "check_version", "read"]
-
 _ROOT = Path(__file__).parents[1]
 
 

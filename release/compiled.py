@@ -15,8 +15,6 @@ import sysconfig
 from pathlib import Path
 from typing import Final
 
-__all__ = ["write"]
-
 _NEVER_LOADED: Final = re.compile(
     r".*/(site|dist)-packages/.*|.*/lib2to3/.*"
     r"|(config-[^/]+|ensurepip|idlelib|pydoc_data|sqlite3|test|tkinter|turtledemo|unittest|venv|xmlrpc)/.*"

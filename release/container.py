@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from .oci import Image
 
-__all__ = ["PYTHON", "Container"]
-
 PYTHON: Final = "/opt/keyturn/bin/python"
 _ACCOUNT: Final = "var/run/secrets/kubernetes.io/serviceaccount"
 _USER: Final = "4711:4711"

@@ -20,8 +20,6 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["SUITE", "Package", "fetch"]
-
 SUITE: Final = "trixie"
 _MIRROR: Final = "DEBIAN_MIRROR"
 """The variable that names a mirror where apt of this machine has none, as on Ubuntu."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ReleaseError"]
-
 
 class ReleaseError(Exception):
     """It cannot be made; the sentence says why."""

@@ -26,8 +26,6 @@ from .source import ROOT, Source, source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["NAME", "Bases", "Layers", "again", "archive", "delivered", "registered"]
-
 NAME: Final = f"keyturn.invalid/keyturn:{__version__}"
 """Under which the archive has it: a name that no registry ever answers to."""
 _ARCHIVES: Final = 10

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Image", "pack"]
-
 _NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["EPOCH", "files_of", "pack_gzipped"]
-
 EPOCH = 0
 
 

@@ -18,8 +18,6 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Signer"]
-
 _HOW = "make one with: openssl ecparam -name prime256v1 -genkey -noout -out keyturn.key"
 
 

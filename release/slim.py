@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["INSTALLED", "slim"]
-
 INSTALLED: Final = "installed.json"
 """The list of archives, below the environment."""
 _LEFT_OUT: Final = re.compile(

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ROOT", "Source", "source"]
-
 ROOT: Final = Path(__file__).parents[1]
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["NODE_IMAGE", "PART", "cluster", "program"]
-
 PART: Final = Part("kind", "kind", "sigs.k8s.io/kind")
 NODE_IMAGE: Final = (
     "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"

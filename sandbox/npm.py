@@ -14,8 +14,6 @@ from typing import Final
 from .errors import SandboxError
 from .parts import HERE
 
-__all__ = ["SECONDS", "Package", "fetch", "node"]
-
 SECONDS: Final = 900
 """Half a minute with a fast line."""
 _REQUIREMENTS: Final = HERE / "requirements-node.txt"

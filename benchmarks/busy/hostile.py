@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["WAYS", "hostile", "serve"]
-
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _HUGE = 2**32
 _PART = b"[" * 2**16

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from benchmarks.cluster import Cluster, Planes
 
-__all__ = ["LOADS"]
-
 _LOCAL = "--allow-host=127.0.0.1"
 _SLOW = 1.0
 """Seconds that each answer of the slow store takes."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from benchmarks.cluster import Cluster
     from benchmarks.process import Operator
 
-__all__ = ["Newcomers"]
-
 _LABEL = "bench.keyturn.dev/newcomer"
 _EVERY = 0.25
 _IDLE, _IDLE_EVERY = 2.0, 0.5

@@ -17,20 +17,6 @@ if TYPE_CHECKING:
 
     from benchmarks.cluster import Cluster
 
-__all__ = [
-    "ALLOWED",
-    "DATABASE",
-    "Credentials",
-    "Shop",
-    "account",
-    "create_target",
-    "has_revision",
-    "is_closed",
-    "read_credentials",
-    "rotate",
-    "shop",
-]
-
 ALLOWED = "--allow-host=127.0.0.1"
 """The option that lets the operator connect to a server of this machine."""
 DATABASE = "shop"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from .accounts import Shop
 
-__all__ = ["burst", "create_accounts"]
-
 _PATIENCE = 120.0
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from .accounts import Credentials, Shop
 
-__all__ = ["Logins", "accepts", "logging_in"]
-
 _PAUSE = 0.05
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.process import Operator
 
-__all__ = ["DRIVER", "TRACED", "imported", "importing"]
-
 TRACED = {"PYTHONPROFILEIMPORTTIME": "1"}
 """With it an interpreter logs each module that it imports, in any thread, at its first import."""
 DRIVER = "psycopg"

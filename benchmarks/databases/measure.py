@@ -16,8 +16,6 @@ from .successor import successor
 if TYPE_CHECKING:
     from benchmarks.cluster import Planes
 
-__all__ = ["databases"]
-
 _SUCCEEDED = 20
 """Accounts that rotate while the leader is frozen."""
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from .accounts import Shop
 
-__all__ = ["memory"]
-
 _PATIENCE = 60.0
 _PLAIN, _USED = "without-a-server", "first-account"
 

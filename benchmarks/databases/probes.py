@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from benchmarks.cluster import Planes
     from benchmarks.process import Operator
 
-__all__ = ["done_probes", "probes"]
-
 _PROBES = re.compile(
     r'^keyturn_database_operations_total\{engine="postgresql",operation="probe",result="(\w+)"\} (\S+)$',
     re.MULTILINE,

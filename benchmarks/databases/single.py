@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from .accounts import Shop
 
-__all__ = ["single"]
-
 _NAME = "with-pods"
 _REPLICAS = 3
 _PATIENCE = 60.0

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from .accounts import Shop
 
-__all__ = ["successor"]
-
 _PATIENCE = 120.0
 _LOOK, _REACTION = 0.002, 0.02
 _FREEZE_WITHIN = 60.0

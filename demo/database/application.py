@@ -23,8 +23,6 @@ from typing import Any, Final
 
 import psycopg
 
-__all__ = ["main"]
-
 _SESSIONS: Final = 2
 _USES: Final = 5
 _CONNECT_TIMEOUT: Final = 5

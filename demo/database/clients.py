@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["Clients"]
-
 _PAUSE: Final = 0.05
 _TIMEOUT: Final = 15.0
 _CLIENTS: Final = 2

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from demo.screen import Screen
     from demo.terminal import Terminal
 
-__all__ = ["Local"]
-
 _EXAMPLE: Final = Path(__file__).with_name("orders.yaml")
 _UNREADY_WITH: Final = (
     '{"spec":{"template":{"metadata":{"annotations":{"sandbox.keyturn.dev/fails-with":"orders-db=3"}}}}}'

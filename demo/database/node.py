@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from demo.terminal import Terminal
     from sandbox import RealNode
 
-__all__ = ["Containers"]
-
 _EXAMPLE: Final = "manifests/examples/database-postgresql.yaml"
 _POLICY: Final = '{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}'
 _IN_SECONDS: Final = (

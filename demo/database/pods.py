@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from demo.terminal import Terminal
 
-__all__ = ["Pods"]
-
 _END: Final = 10.0
 _SECRET: Final = 60.0
 _PAUSE: Final = 0.05

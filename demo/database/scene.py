@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .clients import Clients
     from .shop import Server
 
-__all__ = ["ACCOUNT", "Application", "Fault", "Scene"]
-
 ACCOUNT: Final = "the account exists, and its password is in the Secret"
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from demo.terminal import Terminal
 
-__all__ = ["TABLE", "Server", "Shop"]
-
 TABLE: Final = (
     "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY, placed_by text NOT NULL,"
     " placed_at timestamptz NOT NULL DEFAULT now())"

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .scene import Application, Scene
     from .shop import Server
 
-__all__ = ["Story"]
-
 _LOGIN: Final = {"login": "username", "password": "password"}
 _TIMEOUT: Final = 600.0
 _SOME: Final = 20

@@ -19,8 +19,6 @@ from sandbox.node import archives, debian
 
 from . import programs
 
-__all__ = ["NAME", "archive"]
-
 NAME: Final = f"docker.io/library/postgres:{programs.NEWEST}"
 _PACKAGES: Final = ("base-files", "dash", "libstdc++6", "postgresql-client")
 _KEPT: Final = re.compile(

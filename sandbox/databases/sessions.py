@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from .postgresql import PostgresServer
 
-__all__ = ["counted_sessions", "sessions_of"]
-
 _PAUSE = 0.05
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'keyturn%'"
 

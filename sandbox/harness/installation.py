@@ -14,19 +14,6 @@ from sandbox.pki import write_private
 from .kubectl import Kubectl
 from .waiting import eventually
 
-__all__ = [
-    "NAMESPACE",
-    "ROOT",
-    "create_namespace",
-    "current_context",
-    "install",
-    "install_crds",
-    "rendered",
-    "scale_to_zero",
-    "wait_for_crds",
-    "write_account",
-]
-
 NAMESPACE = "keyturn-system"
 """The namespace of the operator in `manifests/base`."""
 ROOT = Path(__file__).parents[2]

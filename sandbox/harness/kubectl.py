@@ -16,8 +16,6 @@ from .errors import HarnessError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Kubectl"]
-
 _BESIDE_PYTHON = Path(sys.executable).with_name("kubectl")
 _PROGRAM = str(_BESIDE_PYTHON if _BESIDE_PYTHON.exists() else shutil.which("kubectl") or "kubectl")
 _LITTLE_GARBAGE = {"GOGC": "400"}

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Operator", "Process"]
-
 _START_TIMEOUT = 30.0
 _END_TIMEOUT = 15.0
 _POLL_INTERVAL = 0.05

@@ -11,8 +11,6 @@ from .errors import HarnessError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["eventually", "until"]
-
 _TIMEOUT = 60.0
 _POLL_INTERVAL, _LONG_POLL_INTERVAL = 0.05, 0.2
 _SHORT_WAIT = 2.0

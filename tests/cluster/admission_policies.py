@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tests.support.objects import Body, Objects
     from tests.support.webhook import Webhook
 
-__all__ = ["Policy", "asked"]
-
 _OPERATOR = "system:serviceaccount:keyturn-system:keyturn"
 
 

@@ -10,8 +10,6 @@ from sandbox.harness import eventually
 if TYPE_CHECKING:
     from tests.support.objects import Body, Objects
 
-__all__ = ["Class"]
-
 _DEFAULT = "keyturn.dev/is-default-class"
 
 

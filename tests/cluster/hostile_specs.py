@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from tests.cluster.namespace import Space
     from tests.support.objects import Body
 
-__all__ = ["large_key", "made", "signed", "write_secret"]
-
 
 def made(name: str, **recipe: Any) -> Body:
     return {"name": name, "generate": recipe}

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Hostile", "hostile", "hung"]
-
 
 class Hostile:
     """What a hostile server heard."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.support.objects import Body, Objects
 
-__all__ = ["MARKER", "OWNER", "REVISION", "Space", "bytes_", "literal", "password"]
-
 OWNER = "keyturn.dev/managed-secret"
 REVISION = "keyturn.dev/revision"
 MARKER = "keyturn.dev/secret-versions"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tests.support.objects import Body
     from tests.support.store_proxy import StoreProxy
 
-__all__ = ["Stores", "Vault", "pulled"]
-
 
 def pulled(name: str, key: str, store: str = "store", **ref: Any) -> Body:
     """Ask for a value of a SecretStore, or with `kind` and another `store` of another one."""

@@ -7,19 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.support.objects import Body
 
-__all__ = [
-    "daemon_set",
-    "deployment",
-    "env",
-    "env_from",
-    "init_env",
-    "pod",
-    "projected",
-    "pulling_with",
-    "stateful_set",
-    "volume",
-]
-
 
 def pod(**spec: Any) -> Body:
     """Build a pod's spec; what it names goes over what every pod has."""

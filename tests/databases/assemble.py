@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tests.databases.journal import Journal
     from tests.databases.server_log import Line
 
-__all__ = ["assemble", "assemble_each"]
-
 _RECORDER = "recorder"
 """The application_name of logins that the recorder does itself."""
 

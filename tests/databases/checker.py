@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tests.databases.evidence import Attempt, Change, Evidence, Pair
 
-__all__ = ["Rule", "Violation", "judge"]
-
 _TICK = 0.002
 """The server's log has milliseconds, the audit log microseconds."""
 

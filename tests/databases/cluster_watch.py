@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tests.databases.evidence import Pair
     from tests.databases.journal import Journal
 
-__all__ = ["ClusterWatch", "Subject", "record_of", "retime", "retime_each"]
-
 _ACCOUNTS = "system:serviceaccount:keyturn"
 _MARKER = "keyturn.dev/secret-versions"
 _NAMESPACE = re.compile(rb'"namespace":"([^"]+)"')

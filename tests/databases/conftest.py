@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.engines._postgresql import driver, operations
-from tests.databases.servers import PATIENT, RELEASES, Place, Servers
+from sandbox.databases import RELEASES
+from tests.databases.servers import PATIENT, Place, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

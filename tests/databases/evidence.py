@@ -11,21 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = [
-    "OPEN",
-    "Answer",
-    "Attempt",
-    "Change",
-    "Entry",
-    "Evidence",
-    "Pair",
-    "Publication",
-    "Record",
-    "Restart",
-    "Roles",
-    "Run",
-]
-
 
 class Answer(StrEnum):
     """What a server made of a login."""

@@ -14,8 +14,6 @@ from tests.faults.namespace import digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Journal", "Kept"]
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:

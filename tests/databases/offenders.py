@@ -19,21 +19,6 @@ if TYPE_CHECKING:
 
     from tests.databases.journal import Journal
 
-__all__ = [
-    "AlterThenPublish",
-    "AlterWithoutRecord",
-    "CloseBeforeRestart",
-    "ForgetEarly",
-    "KeepOpen",
-    "LockWithoutRecord",
-    "NoLoginOnly",
-    "PublishThenAlter",
-    "PublishUnproven",
-    "Right",
-    "TwoCandidates",
-    "World",
-]
-
 _PODS = 2
 _TIMEOUT = 60.0
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from sandbox.databases import PostgresServer
 
-__all__ = ["Pooler"]
-
 _PACKAGES: Final = ("pgbouncer", "libc-ares2")
 _TIMEOUT: Final = 300.0
 _START: Final = 60.0

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from sandbox.databases import PostgresServer
 
-__all__ = ["RATE", "Recorder", "answer_to", "application"]
-
 RATE = 8.0 if TIMES == 1 else 20.0
 """Logins per second: in `make soak` as many as the specification of the proof says; each takes 20 ms of processor."""
 _CLOSED_RATE = 2.0

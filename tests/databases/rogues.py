@@ -20,20 +20,6 @@ if TYPE_CHECKING:
 
     from sandbox.pki import Authority
 
-__all__ = [
-    "Rogue",
-    "Talk",
-    "accepting",
-    "ask_clear_text",
-    "ask_md5",
-    "ask_scram",
-    "asking_for_long",
-    "hiding_iterations",
-    "refusing",
-    "refusing_after_scram",
-    "trust",
-]
-
 _TLS_REQUEST: Final = 80877103
 _SEVERITY: Final = "ФАТАЛЬНО"
 

@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "PREFIX",
-    "SETTINGS",
-    "STRANGER",
-    "Line",
-    "LoggedIn",
-    "Recogniser",
-    "ServerLog",
-    "of_each_account",
-    "read_lines",
-]
-
 PREFIX = "%n|%p|%a|"
 SETTINGS: Mapping[str, str] = {
     "log_line_prefix": PREFIX,

@@ -11,25 +11,12 @@ from keyturn.core.value import Value
 from keyturn.databases.base import Account, Endpoint, EngineSettings, Login, Template, Tls
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import Fenced, Overloaded
-from sandbox.databases import RELEASES, PostgresServer
+from sandbox.databases import PostgresServer
 
 if TYPE_CHECKING:
     import psycopg
 
     from keyturn.databases.base import Limits, Verdict
-
-__all__ = [
-    "PATIENT",
-    "RELEASES",
-    "Fences",
-    "Place",
-    "Servers",
-    "account",
-    "new_login",
-    "new_value",
-    "open_fence",
-    "prove_patiently",
-]
 
 PATIENT: Final = {"connect_timeout": 60.0, "statement_timeout": 60.0, "idle_timeout": 60.0}
 """Time limits that a server which answers never exceeds, also where a process is held up for ten seconds."""

@@ -10,8 +10,6 @@ from sandbox.node.images import APP
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["application", "managed_secret", "service"]
-
 _MARKER = "metadata.annotations['keyturn.dev/secret-versions']"
 """What the pod template was restarted for, such as `auth=2`."""
 _AS_IT_IS: Mapping[str, str] = MappingProxyType({})

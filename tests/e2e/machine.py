@@ -29,19 +29,6 @@ if TYPE_CHECKING:
 
     from sandbox.node.real import RealNode
 
-__all__ = [
-    "NAMESPACE",
-    "OPERATORS",
-    "Installed",
-    "Load",
-    "Machine",
-    "install",
-    "is_ready",
-    "names",
-    "restarts",
-    "running",
-]
-
 NAMESPACE = "keyturn-system"
 OPERATORS = "app.kubernetes.io/name=keyturn"
 _OF_ITS_OWN = 1

@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from tests.faults.database_kills import AccountScenario
     from tests.faults.database_namespace import WiredShop
 
-__all__ = [
-    "BACKEND_KILLED",
-    "CASES",
-    "CRASHED",
-    "CUT_OFF",
-    "FROZEN",
-    "RESTARTED",
-    "SILENT",
-    "Case",
-    "Disturbance",
-    "Hold",
-    "at",
-]
-
 _OF_OURS = """
 SELECT coalesce(min(pid) FILTER (WHERE application_name LIKE 'keyturn%'), pg_backend_pid()) FROM pg_stat_activity
 """

@@ -18,26 +18,6 @@ if TYPE_CHECKING:
 
     from tests.faults.database_namespace import AccountNamespace
 
-__all__ = [
-    "ADOPTION",
-    "CREATION",
-    "DELETION",
-    "EMERGENCY",
-    "FAILURE",
-    "INTERRUPTIONS",
-    "LOSSES",
-    "OVERLAPPING",
-    "REPAIR",
-    "ROTATION",
-    "AccountScenario",
-    "Kills",
-    "at",
-    "chain",
-    "pairs",
-    "rotate",
-    "singles",
-]
-
 _AT_THE_SERVER = {
     "Apply": ("inside", "unrecorded"),
     "Prove": ("unrecorded",),

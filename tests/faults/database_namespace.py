@@ -32,17 +32,6 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.faults.namespace import WorkloadNamespace
 
-__all__ = [
-    "DATABASE",
-    "PASSWORD",
-    "AccountNamespace",
-    "Shop",
-    "WiredShop",
-    "account_namespaces",
-    "operator_of",
-    "single_operator_of",
-]
-
 DATABASE = "shop"
 _NUMBERS = itertools.count(100_000)
 PASSWORD = "password"  # noqa: S105  # the name of an item

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tests.support.kept_operator import KeptOperator
     from tests.support.operator import Operator
 
-__all__ = ["Frozen", "Play", "frozen", "frozen_at", "play", "recorded_phases", "records", "thaw"]
-
 _FREEZES = f"keyturn.runtime.failpoints._SIGNAL={int(signal.SIGSTOP)}"
 _PATIENCE = 60.0
 

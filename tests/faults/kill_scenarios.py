@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tests.faults.namespace import WorkloadNamespace
 
-__all__ = ["SCENARIOS", "End", "Facts", "KillScenario", "Kills", "chain", "facts", "pairs", "singles"]
-
 API, WEB = CONSUMERS
 _OWNER = "keyturn.dev/managed-secret"
 _ROLLBACK = "keyturn.dev/rollback"

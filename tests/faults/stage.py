@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tests.faults.namespace import WorkloadNamespace
 
-__all__ = ["Stage"]
-
 _KILLED = -9
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/keyturn"
 

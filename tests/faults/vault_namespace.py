@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.support.vault import VaultServer
 
-__all__ = ["VaultNamespace", "operator_of", "run_to_the_ends", "vault_namespaces"]
-
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/keyturn"
 PASSWORD = {"name": "password", "generate": {"password": {}}}
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["Wire"]
-
 _RECEIVE = 65_536
 _TIMEOUT = 10.0
 _RESET = struct.pack("ii", 1, 0)

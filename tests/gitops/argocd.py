@@ -11,8 +11,6 @@ from lupa import lua51  # type: ignore[import-untyped]  # ships no stubs
 if TYPE_CHECKING:
     from tests.support.objects import Body
 
-__all__ = ["SETTINGS", "actions", "definitions", "health", "merge_patch", "run_action"]
-
 _FOLDER = Path(__file__).parents[2] / "manifests" / "gitops" / "argocd"
 SETTINGS: dict[str, str] = yaml.safe_load((_FOLDER / "argocd-cm.yaml").read_text())["data"]
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.support.objects import Body
 
-__all__ = ["CHECKS", "Verdict", "judge", "program"]
-
 _MODULE = Path(__file__).with_name("judge-go")
 _FLUX = Path(__file__).parents[2] / "manifests" / "gitops" / "flux" / "health-checks.yaml"
 CHECKS: list[dict[str, str]] = yaml.safe_load(_FLUX.read_text())["spec"]["healthCheckExprs"]

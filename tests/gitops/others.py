@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.externals import AnyStore, AnyTarget
     from tests.support.objects import Body
 
-__all__ = ["EMERGENCIES", "STORES", "TARGETS"]
-
 _NOT_LOOKED = "Keyturn has not looked at this spec yet"
 _TARGETS: Mapping[str, type[AnyTarget]] = {
     "DatabaseTarget": DatabaseTarget,

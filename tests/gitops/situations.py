@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
     from tests.support.objects import Body
 
-__all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "verdicts", "waiting"]
-
 _CODE = Path(keyturn.__file__).parent
 _TYPES = (
     *("Ready", "Rotating", "WorkloadsCurrent", "PolicyCompliant", "Refreshed", "Pushed"),

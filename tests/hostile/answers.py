@@ -10,8 +10,6 @@ from keyturn.stores.providers.guard import Limits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LARGEST", "anything", "pages", "wrong"]
-
 LARGEST: Final = Limits().size
 """Bytes that are read of an answer; the rest is refused before anybody parses it."""
 _HALF: Final = b'"\\ud800"'

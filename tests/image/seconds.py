@@ -4,7 +4,5 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["SECONDS"]
-
 SECONDS: Final = 900
 """Three minutes on two idle cores; nothing for one who has the cache."""

@@ -15,8 +15,6 @@ import yaml
 from release import chart
 from tests.support.goprogram import built
 
-__all__ = ["BUILD_SECONDS", "CHART", "IMAGE", "ROOT", "Refused", "helm", "render", "run"]
-
 ROOT = Path(__file__).parents[2]
 _SCRATCH = tempfile.TemporaryDirectory(prefix="keyturn-chart-")
 atexit.register(_SCRATCH.cleanup)

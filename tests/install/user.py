@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sandbox.harness import Kubectl
     from tests.support.objects import Body, Client
 
-__all__ = ["User"]
-
 _DENIED = "denied request: "
 _DRY = {"dryRun": "All", "fieldValidation": "Strict"}
 _MERGE = "application/merge-patch+json"

@@ -18,8 +18,6 @@ from tests.install.helm import program
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Checkout", "blocks"]
-
 _KUBECTL = Path(shutil.which("kubectl", path=f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}") or "kubectl")
 _ELSEWHERE = "docker "
 """Commands of another machine: there is no registry here."""

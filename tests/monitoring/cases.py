@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tests.monitoring.rules import Case, of_object, of_process
 
-__all__ = ["CASES"]
-
 _AUTH = {
     "namespace": "shop",
     "name": "auth",

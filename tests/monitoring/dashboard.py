@@ -7,8 +7,6 @@ from typing import Any
 
 from tests.monitoring.rules import MANIFESTS
 
-__all__ = ["DASHBOARD", "PANELS", "QUERIES", "filled"]
-
 DASHBOARD: dict[str, Any] = json.loads((MANIFESTS / "dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = [one for one in DASHBOARD["panels"] if one["type"] != "row"]
 QUERIES: list[tuple[str, dict[str, Any]]] = [

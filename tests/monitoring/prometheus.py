@@ -13,8 +13,6 @@ from tests.support.goprogram import folder_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["BUILD_SECONDS", "Selector", "Terms", "promtool", "terms"]
-
 BUILD_SECONDS = 1200
 """Three minutes on two idle cores; seconds for one who has the cache."""
 _MODULE = Path(__file__).with_name("prometheus-go")

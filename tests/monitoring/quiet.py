@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tests.monitoring.rules import Quiet, of_object, of_process
 
-__all__ = ["QUIET"]
-
 _USE = {"provider": "vault", "operation": "read"}
 
 QUIET = (

@@ -15,21 +15,6 @@ from tests.monitoring.prometheus import promtool
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "ALERTS",
-    "GROUPS",
-    "MANIFESTS",
-    "RECORDS",
-    "Case",
-    "Quiet",
-    "check",
-    "of_object",
-    "of_process",
-    "series",
-    "value",
-    "written",
-]
-
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "monitoring"
 GROUPS: list[dict[str, Any]] = yaml.safe_load((MANIFESTS / "rules.yaml").read_text())["spec"]["groups"]
 ALERTS: dict[str, dict[str, Any]] = {

@@ -13,8 +13,6 @@ from packaging.utils import canonicalize_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["operator", "packages_of", "with_requirements"]
-
 _CODE = Path(__file__).parents[2] / "operator"
 _START = "keyturn.cli.run.command"
 _FOUND_BY_NAME = ("keyturn.databases.engines.", "keyturn.generators.", "keyturn.stores.providers.")

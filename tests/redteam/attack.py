@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from tests.redteam.target import AttackTarget
 
-__all__ = ["ATTACKS", "Attack", "attack"]
-
 
 @dataclass(frozen=True, slots=True)
 class Attack:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tests.redteam.tenant import OtherTenant
     from tests.redteam.verdict import Limits
 
-__all__ = ["ALL", "fight"]
-
 MODULES: Final = (computing, memory, rights, stores, ports, crowd)
 """Where the attacks are; to import them makes them known."""
 ALL: Final = ATTACKS

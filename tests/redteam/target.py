@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sandbox import ControlPlane
     from tests.support.objects import Body
 
-__all__ = ["HOME", "AttackTarget", "Processors"]
-
 ROOT: Final = Path(__file__).parents[2]
 HOME: Final = "redteam"
 """The namespace of the attackers' accounts; they attack in others."""

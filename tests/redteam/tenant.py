@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.redteam.target import AttackTarget
     from tests.support.objects import Body
 
-__all__ = ["PATIENCE", "OtherTenant", "Served", "Wait", "first", "tenant"]
-
 PATIENCE: Final = 60.0
 
 

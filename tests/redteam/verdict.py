@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from tests.redteam.tenant import Served
 
-__all__ = ["LIMITS", "Hold", "Limits", "Row", "shown", "summary"]
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

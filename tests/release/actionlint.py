@@ -6,8 +6,6 @@ from pathlib import Path
 
 from tests.support.goprogram import built
 
-__all__ = ["BUILD_SECONDS", "program"]
-
 BUILD_SECONDS = 300
 """Fifteen seconds on an idle machine; seconds for one who has the cache."""
 _MODULE = Path(__file__).with_name("actionlint-go")

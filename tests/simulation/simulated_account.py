@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["ACCOUNT", "Account", "Died", "Login"]
-
 ACCOUNT: Mapping[str, Any] = {"targetRef": {"name": "orders"}, "username": "app"}
 _SECOND = timedelta(seconds=1)
 _STEPS = 400

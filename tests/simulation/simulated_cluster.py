@@ -21,16 +21,18 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import type_of
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.kube import errors, paths
-from keyturn.kube.client import Api, Page, Patch
+from keyturn.kube.client import Api, Page
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
+from keyturn.kube.wire import Patch
 from keyturn.kube.workloads import workload_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
     from keyturn.api.status import RestStatus
-    from keyturn.kube.client import Body, Params
+    from keyturn.kube.client import Params
+    from keyturn.kube.wire import Body
 
 KEY = ObjectKey("shop", "db")
 MANAGED = paths.managed_secret("shop", "db")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.api.source import StoreRef
     from keyturn.controllers.context import Context
     from keyturn.core.state.state import State
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
     from keyturn.stores.providers import Content, Policy, Written
 
 API, APP, PLACE = "prod/api", "prod/app", "shop/db"

@@ -16,7 +16,7 @@ from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import APP, PLACE, StoreCluster
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}

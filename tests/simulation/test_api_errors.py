@@ -13,8 +13,8 @@ from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
     from keyturn.kube.errors import ApiError
+    from keyturn.kube.wire import Body
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 

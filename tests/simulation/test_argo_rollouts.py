@@ -18,7 +18,8 @@ from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from keyturn.kube.client import Body, Page, Params
+    from keyturn.kube.client import Page, Params
+    from keyturn.kube.wire import Body
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}}],

@@ -14,7 +14,7 @@ from keyturn.kube.cache.managed_secrets import WHOLE
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 DATA = [{"name": "password", "generate": {"password": {"length": 32}}}]
 LONG: dict[str, Any] = {"rotation": {"every": "90d"}}

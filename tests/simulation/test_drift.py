@@ -14,7 +14,7 @@ from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.simulation.test_api_errors import Posted
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 SPEC: dict[str, Any] = {
     "data": [

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from keyturn.core.emergency.progress import Affected
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 PASSWORD: list[dict[str, Any]] = [{"name": "password", "generate": {"password": {}}}]
 OTHER = "b3RoZXI="

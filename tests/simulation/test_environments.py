@@ -12,7 +12,7 @@ from tests.simulation.simulated_cluster import KEY, STATE, TARGET, Cluster
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 NAMESPACE: dict[str, Any] = {

@@ -22,7 +22,7 @@ from tests.support.soak import TIMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -15,7 +15,7 @@ from keyturn.kube import errors
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, Cluster
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 MANY = 450
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from keyturn.api.meta import Condition
     from keyturn.api.source import StoreRef
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
     from keyturn.stores.providers import RemoteValue
-    from keyturn.stores.providers.base import ProviderLease
+    from keyturn.stores.providers._lease import ProviderLease
     from keyturn.stores.providers.errors import StoreError
 
 HOUR = timedelta(hours=1)

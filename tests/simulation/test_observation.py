@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.controllers.context import Context
-    from keyturn.kube.client import Body, Page
+    from keyturn.kube.client import Page
+    from keyturn.kube.wire import Body
 
 VAULT = {"kind": "SecretStore", "name": "vault"}
 SPEC: dict[str, Any] = {

@@ -17,7 +17,7 @@ from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Clus
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 RENAMED = paths.secret("shop", "db2")
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}

@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.test_completed_rollouts import current, request, rotated, status_of
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
     from tests.simulation.simulated_cluster import Cluster
 
 LIVES = pytest.mark.parametrize("restarts", [False, True], ids=["one process", "new processes"])

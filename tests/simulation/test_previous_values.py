@@ -16,7 +16,7 @@ from tests.simulation.test_emergencies import put_emergency
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 _TEXT = "{{ jwt }}{% if previous.jwt %},{{ previous.jwt }}{% endif %}"
 

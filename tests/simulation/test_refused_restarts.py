@@ -13,8 +13,8 @@ from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
 from tests.simulation.test_api_errors import Posted
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
     from keyturn.kube.errors import ApiError
+    from keyturn.kube.wire import Body
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {"length": 32}}}],

@@ -12,7 +12,7 @@ from keyturn.core.labels import MARKER, ROLLBACK, ROTATE
 from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 
 class Reverted(Cluster):

@@ -10,7 +10,7 @@ from tests.simulation.test_api_errors import Posted, Refusing
 from tests.simulation.test_refused_restarts import SPEC, rotated
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 CLASSED: dict[str, Any] = {
     "className": "strict",

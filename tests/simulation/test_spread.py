@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 DATA = [{"name": "password", "generate": {"password": {"length": 32}}}]
 LONG: dict[str, Any] = {"rotation": {"every": "365d", "jitter": "0%"}}

@@ -14,7 +14,7 @@ from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Clus
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 SPEC: dict[str, Any] = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 FOREIGN = "Zm9yZWlnbg=="

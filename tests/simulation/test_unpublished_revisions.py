@@ -15,7 +15,7 @@ from tests.simulation.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 
 class Refusing(Cluster):

@@ -21,8 +21,6 @@ from tests.support.chromium import chromium
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Page", "browser", "end"]
-
 _PATIENCE: Final = 30.0
 _BOUND: Final = ("setpriv", "--pdeathsig=KILL", "--")
 _OPTIONS: Final = (

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-__all__ = ["calls"]
-
 
 def calls(action: Callable[[], object]) -> int:
     """Count the calls of functions, and the turns of generators, that an action makes in this thread."""

@@ -13,8 +13,6 @@ from typing import Final
 
 from sandbox import cache, npm
 
-__all__ = ["SECONDS", "Chromium", "chromium"]
-
 SECONDS: Final = npm.SECONDS
 """Nothing for one who has the cache."""
 _PACKAGE: Final = npm.Package(

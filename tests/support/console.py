@@ -16,8 +16,6 @@ from tests.support.forked_cli import run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BIN", "Console", "cells"]
-
 BIN = Path(sys.executable).parent
 _TIMES = re.compile(r"\b(\d+[smhd])+ ago\b|\bin (\d+[smhd])+|\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
 

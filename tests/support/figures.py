@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["Figures"]
-
 
 class Figures:
     """Collects figures from the reports of tests, which come from every process that shares the run."""

@@ -27,8 +27,6 @@ from keyturn.runtime import failpoints
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CONSTANTS", "Forked", "run"]
-
 CONSTANTS = "KEYTURN_TEST_CONSTANTS"
 """Environment variable with numbers of modules to replace in the fork, such as an interval of a minute:
 `keyturn.endpoints.audit.audit._SYNC_INTERVAL=2`, more than one with spaces between; of a timedelta, the seconds."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sandbox.harness import Kubectl
     from tests.support.objects import Body
 
-__all__ = ["GitOpsProbe", "Shown", "meant", "shown"]
-
 _LINE = r'jsonpath={.metadata.generation}|{.spec.suspend}|{.status}{"\n"}'
 
 

@@ -12,8 +12,6 @@ from sandbox import cache, golang, parts
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["built", "folder_of"]
-
 
 def built(module: Path, name: str, seconds: float, *, package: str = ".") -> Path:
     """Return a program of the Go module in a folder; where this machine never built it, that may take `seconds`."""

@@ -8,8 +8,6 @@ from typing import Any
 
 import yaml
 
-__all__ = ["filled_in"]
-
 _CRDS = Path(__file__).parents[2] / "crds"
 
 

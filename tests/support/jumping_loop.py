@@ -6,8 +6,6 @@ import asyncio
 import selectors
 from typing import Any
 
-__all__ = ["JumpingLoop"]
-
 
 class _JumpingSelector(selectors.SelectSelector):
     now = 0.0

@@ -17,8 +17,6 @@ from tests.support.operator import LEADERSHIP_LOST, Operator
 if TYPE_CHECKING:
     from sandbox.harness.operator import Process
 
-__all__ = ["KeptOperator"]
-
 _START_TIMEOUT, _END_TIMEOUT, _PATIENCE = 60.0, 30.0, 90.0
 _LOOK_INTERVAL = 0.05
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 
-__all__ = ["pace"]
-
 _TURNS = 400_000
 _AT_REST = 0.0135
 """Seconds that so many turns take on the machine for which the bounds were set, while nobody else uses it."""

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.databases.base import Account, Fence, Template
 
-__all__ = ["HOST", "NOT_ADMITTED", "MemoryDatabases", "MemoryEngine", "MemoryServer", "Role"]
-
 HOST = Endpoint("db.shop.svc", 5432)
 NOT_ADMITTED = "no line of pg_hba.conf at db.shop.svc:5432 admits this name; add one"
 

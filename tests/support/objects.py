@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Body", "Client", "Objects", "Refused", "deployment", "path_of", "shared", "shared_client"]
-
 Body = dict[str, Any]
 
 _OURS, _APPS = "apis/keyturn.dev/v1alpha1", "apis/apps/v1"

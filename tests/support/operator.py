@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from sandbox.harness.operator import Process
 
-__all__ = ["BEGUN", "LEADERSHIP_LOST", "Operator"]
-
 _PROGRAM = ("-m", "keyturn")
 _SOONER = "keyturn.core.rotation.rollout._MIN_RESTART_INTERVAL=1"
 """The constant of forks: a second between two restarts of one workload instead of ten."""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-__all__ = ["OperatorLogs"]
-
 _LINES = 25
 _LENGTH = 400
 _STARTED = pytest.StashKey[float]()

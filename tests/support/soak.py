@@ -14,8 +14,6 @@ import hypothesis
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SEED", "TIMES", "chance", "draw", "profile", "some"]
-
 T = TypeVar("T")
 
 TIMES = int(os.environ.get("KEYTURN_SOAK") or 1)

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["ProxiedRequest", "StoreProxy", "after", "lose", "refuse", "store_proxy"]
-
 _TIMEOUT = 60.0
 _HANGS = 120.0
 

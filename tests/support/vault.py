@@ -18,8 +18,6 @@ from tests.support.goprogram import built
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BUILD_SECONDS", "VaultServer", "running"]
-
 BUILD_SECONDS = 1800
 """Six minutes on two idle cores; seconds for one who has the cache."""
 _MODULE = Path(__file__).with_name("vault-go")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tests.support.vault import VaultServer
 
-__all__ = ["VaultFolder"]
-
 
 @dataclass(frozen=True, slots=True)
 class VaultFolder:

@@ -19,8 +19,6 @@ from tests.support.operator import BEGUN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["WebUi", "web_ui"]
-
 
 @dataclass(frozen=True, slots=True)
 class WebUi:

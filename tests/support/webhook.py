@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tests.support.objects import Body
 
-__all__ = ["Review", "Webhook", "allow", "deny", "patch", "webhook"]
-
 Review: TypeAlias = "Callable[[Body], Body]"
 """What is answered to a request."""
 

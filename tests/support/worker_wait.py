@@ -9,8 +9,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["impatient", "patient"]
-
 
 @pytest.fixture(autouse=True, scope="module")
 def patient() -> Iterator[None]:

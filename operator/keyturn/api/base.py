@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pydantic.annotated_handlers import GetJsonSchemaHandler
     from pydantic_core import CoreSchema, ErrorDetails
 
-__all__ = ["Schema", "rules", "validation_sentence"]
-
-
 # A plugin of another package would see every value that is parsed; to look for them takes long, too.
 plugins._plugins = {}  # noqa: SLF001
 

@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 import orjson
 import pydantic
 
-__all__ = ["Choice"]
-
 
 class Choice(pydantic.RootModel[dict[str, dict[str, Any]]]):
     """Exactly one kind, keyed by its name, with its settings.

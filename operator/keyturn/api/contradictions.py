@@ -7,8 +7,6 @@ from typing import Final
 from .database import CNPG_CLUSTER, CNPG_RELOAD, OF_SPILO, PASSWORD, SPILO_CLUSTER, USERNAME
 from .target import SecretType
 
-__all__ = ["OF_DATA", "OF_DATA_FROM", "OF_ITEM", "OF_PUSH_TO", "OF_SPEC"]
-
 # Rules of one item of `spec.data`; `self` is the item.
 
 _ONE_SOURCE = (

@@ -13,26 +13,6 @@ from .meta import Name
 from .spelled import Spelled
 from .target import DeletionPolicy
 
-__all__ = [
-    "CNPG_CLUSTER",
-    "CNPG_RELOAD",
-    "NO_SCHEMA_OF_THE_SERVER",
-    "OF_SPILO",
-    "PASSWORD",
-    "SPILO_CLUSTER",
-    "USERNAME",
-    "AccountTemplate",
-    "Database",
-    "Drift",
-    "Privilege",
-    "Probe",
-    "SchemaName",
-    "Sessions",
-    "Strategy",
-    "TargetKind",
-    "TargetRef",
-]
-
 USERNAME: Final = "username"
 """The key of the Secret with the login that the password belongs to."""
 PASSWORD: Final = "password"  # noqa: S105  # a name

@@ -13,21 +13,6 @@ from .meta import Conditions, Metadata, Name, ObservedGeneration
 from .secretstore import AllowedNamespaces
 from .spelled import Spelled
 
-__all__ = [
-    "AdminCredentials",
-    "AdminSecret",
-    "CertificateAuthority",
-    "ClusterDatabaseTarget",
-    "ClusterDatabaseTargetSpec",
-    "DatabaseTarget",
-    "DatabaseTargetSpec",
-    "DatabaseTargetStatus",
-    "Endpoint",
-    "PostgresqlServer",
-    "Tls",
-    "TlsMode",
-]
-
 Host = Annotated[
     str,
     Spelled(

@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 import pydantic
 
-__all__ = ["Duration", "Pause", "format_duration", "parse_duration"]
-
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _PART = re.compile(r"([0-9]+)([smhdw])")
 _MAX_DURATION = timedelta(days=36500)

@@ -13,18 +13,6 @@ from .meta import Conditions, Metadata, Name, ObservedGeneration
 from .selector import LabelSelector
 from .spelled import Spelled
 
-__all__ = [
-    "AffectedLogin",
-    "AffectedSecret",
-    "AffectedState",
-    "Deadlines",
-    "EmergencyRotation",
-    "EmergencyRotationSpec",
-    "EmergencyRotationStatus",
-    "Revoke",
-    "TimelineEntry",
-]
-
 
 class Revoke(StrEnum):
     """When the previous values are removed from the Secret, and refused by a database server."""

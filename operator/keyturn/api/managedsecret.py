@@ -17,8 +17,6 @@ from .source import READ_SELDOM, DataFrom, From, PushTo, RefreshInterval
 from .status import ManagedSecretStatus
 from .target import HELM_PREFIX, NAMES_OF_HELM, NAMES_OF_STATES, Target
 
-__all__ = ["LONGEST_NAME", "NAME_IS_LABEL", "DataItem", "ManagedSecret", "ManagedSecretSpec"]
-
 LONGEST_NAME = 63
 NAME_IS_LABEL = f"the name becomes a label's value; give it at most {LONGEST_NAME} characters"
 

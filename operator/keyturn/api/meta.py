@@ -10,22 +10,6 @@ import pydantic
 
 from .base import Schema, rules
 
-__all__ = [
-    "MOST_TEXT",
-    "NEVER_LOOKED",
-    "NEVER_OBSERVED",
-    "QUALIFIED_KEYS",
-    "AnnotationValue",
-    "Condition",
-    "Conditions",
-    "LabelValue",
-    "Metadata",
-    "Name",
-    "NameOrNone",
-    "ObservedGeneration",
-    "QualifiedName",
-]
-
 MOST_TEXT = 32768
 """Characters of a condition's message, as Kubernetes limits them."""
 _DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .choice import Choice
 
-__all__ = ["FORMS", "Recipe"]
-
 FORMS = frozenset({"dockerConfig"})
 """Generators that write the value of another item in another form, and have no secret of their own."""
 

@@ -11,8 +11,6 @@ from .duration import Duration, Pause
 from .meta import Name
 from .status import WorkloadKind
 
-__all__ = ["FailFast", "FailFastWhen", "OnFailure", "Restart", "Rollout", "WorkloadRef"]
-
 
 class Restart(StrEnum):
     """Which workloads are restarted when the Secret changes."""

@@ -10,8 +10,6 @@ import pydantic
 from .base import Schema, rules
 from .duration import Duration, Pause
 
-__all__ = ["AppliedBy", "Cadence", "ClassRotation", "Rotation", "Schedule", "Window"]
-
 _FIVE_FIELDS = r"self.matches('^\\s*(\\S+\\s+){4}\\S+\\s*$')"
 _ONE_CADENCE = (
     "!(has(self.every) && has(self.schedule))",

@@ -14,9 +14,6 @@ from .recipe import Recipe
 from .rotation import ClassRotation
 from .spelled import Spelled
 
-__all__ = ["Access", "Enforcement", "Priority", "SecretClass", "SecretClassSpec", "SecretClassStatus"]
-
-
 SubjectPattern = Annotated[
     str,
     Spelled(

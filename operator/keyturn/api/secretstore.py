@@ -14,17 +14,6 @@ from .meta import Conditions, Metadata, ObservedGeneration
 from .selector import LabelSelector
 from .spelled import Spelled
 
-__all__ = [
-    "AllowedNamespaces",
-    "ClusterSecretStore",
-    "ClusterSecretStoreSpec",
-    "ProviderChoice",
-    "Refresh",
-    "SecretStore",
-    "SecretStoreSpec",
-    "SecretStoreStatus",
-]
-
 
 class ProviderChoice(Choice):
     """Exactly one provider with its settings, such as `vault: {server: …}` or `kubernetes: {}`.

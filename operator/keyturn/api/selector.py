@@ -9,8 +9,6 @@ import pydantic
 from .base import Schema, rules
 from .meta import QUALIFIED_KEYS, LabelValue, QualifiedName
 
-__all__ = ["LabelRequirement", "LabelSelector", "Operator"]
-
 
 class Operator(StrEnum):
     """The operators of a requirement."""

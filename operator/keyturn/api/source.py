@@ -14,20 +14,6 @@ from .meta import Name
 from .spelled import Spelled
 from .target import DeletionPolicy
 
-__all__ = [
-    "READ_SELDOM",
-    "DataFrom",
-    "From",
-    "PushTo",
-    "RefreshInterval",
-    "RemoteDestination",
-    "RemoteDocument",
-    "RemoteRef",
-    "StoreKind",
-    "StoreRef",
-    "UpdatePolicy",
-]
-
 # A part of a path may be anything except `.` and `..`. RE2 has no lookahead, so the first characters are
 # enumerated.
 _LETTER = r"[^/\\\x00-\x1f\x7f]"

@@ -13,8 +13,6 @@ from .base import rules
 if TYPE_CHECKING:
     import pydantic
 
-__all__ = ["Spelled"]
-
 
 @dataclass(frozen=True, slots=True)
 class Spelled:

@@ -15,25 +15,6 @@ from .meta import Conditions, ObservedGeneration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "MOST_VIOLATIONS",
-    "MOST_WORKLOADS",
-    "CredentialStatus",
-    "HistoryEntry",
-    "ManagedSecretStatus",
-    "PolicyStatus",
-    "PolicyViolation",
-    "PreviousStatus",
-    "RestStatus",
-    "RotationStatus",
-    "ScheduleStatus",
-    "UnrevokedLeases",
-    "Via",
-    "WorkloadKind",
-    "WorkloadState",
-    "WorkloadStatus",
-]
-
 MOST_WORKLOADS = 1000
 MOST_VIOLATIONS = 1000
 """More than a spec can violate: each of its 128 values violates a rule in at most two ways."""

@@ -10,24 +10,6 @@ import pydantic
 from .base import Schema, rules
 from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Name
 
-__all__ = [
-    "HELM_PREFIX",
-    "NAMES_OF_HELM",
-    "NAMES_OF_STATES",
-    "RESERVED_NAMES",
-    "TRACKING_ANNOTATIONS",
-    "TRACKING_LABELS",
-    "Adopt",
-    "CreationPolicy",
-    "DeletionPolicy",
-    "OtherKeys",
-    "SecretType",
-    "Target",
-    "TargetTemplate",
-    "TemplateMetadata",
-    "TemplateText",
-]
-
 
 class SecretType(StrEnum):
     """The types of a native Secret that can be written."""

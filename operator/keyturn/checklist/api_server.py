@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from prometheus_client.samples import Sample
 
-__all__ = ["judge_audit_events", "judge_encryption"]
-
 _TRANSFORMED: Final = "apiserver_storage_transformation_operations_total"
 _WRITTEN: Final = ("etcd_requests_total", "etcd_request_duration_seconds_count")
 _AUDITED: Final = "apiserver_audit_event_total"

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from keyturn.core.state.state import State
     from keyturn.core.value import Value
-    from keyturn.kube.client import Api, Body
+    from keyturn.kube.client import Api
+    from keyturn.kube.wire import Body
 
     from .facts import Facts
 

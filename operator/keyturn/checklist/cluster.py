@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .backup import Drill
     from .facts import Facts
 
-__all__ = ["Checked", "check"]
-
 _RECENT: Final = timedelta(days=1)
 
 

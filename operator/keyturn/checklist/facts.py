@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
     from keyturn.core.policy.findings import Point
     from keyturn.core.spec.desired import Desired
-    from keyturn.kube.client import Api, Body
-
-__all__ = ["Declared", "Facts", "Held", "find_or_explain", "held_in", "reported"]
+    from keyturn.kube.client import Api
+    from keyturn.kube.wire import Body
 
 _PAGE_SIZE = 50
 """Secrets per page: each can have 1 MiB."""

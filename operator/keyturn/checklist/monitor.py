@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-__all__ = ["ClusterEvidence", "EncryptionMonitor"]
-
 _INTERVAL: Final = 600.0
 """Seconds between checks: the metrics of an API server can have megabytes."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from .facts import Declared, Facts, Held
 
-__all__ = ["judge", "judged"]
-
 _GRACE = timedelta(minutes=1)
 _PREVIOUS = ".previous"
 _IN_PROGRESS = frozenset({ConditionReason.PROGRESSING, ErrorReason.PUSHING})

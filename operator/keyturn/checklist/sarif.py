@@ -15,8 +15,6 @@ from keyturn.core.policy.findings import Point, Verdict
 if TYPE_CHECKING:
     from keyturn.core.policy.findings import Finding, Report
 
-__all__ = ["sarif"]
-
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _MAX_RESULTS: Final = 5_000
 """Code scanning shows that many of a run."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from .facts import Declared, Facts
 
-__all__ = ["document", "judge", "judged", "unscheduled"]
-
 _GRACE: Final = timedelta(minutes=5)
 """The time after its date within which a running operator has reported that a rotation started, or is overdue."""
 _CHECKED_RULES: Final = ("noSchedule", OVERDUE)

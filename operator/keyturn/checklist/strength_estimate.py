@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
-__all__ = ["bits_of", "is_public", "is_strong", "is_weak"]
-
 _ENOUGH_BITS: Final = 108
 """Threshold for a random value of 128 bits, in which runs and words stand by chance."""
 _PUBLIC_NAME: Final = re.compile(

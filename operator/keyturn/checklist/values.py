@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from .facts import Declared, Facts, Held
 
-__all__ = ["judge_environments", "judge_strength", "judge_two_clusters"]
-
 _REMEDY: Final = "use a value of its own in each environment: rotate one, or declare a ManagedSecret in each"
 _REPLACE: Final = (
     "replace it, best by a ManagedSecret: adopt: IfUnowned takes this Secret over, and keyturn rotate"

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .bulk_actions import BulkOptions
     from .options import Output, Where
 
-__all__ = ["refresh_command", "resume_command", "rollback_command", "rotate_command", "suspend_command"]
-
 _wait = click.option("--wait", is_flag=True, help="Wait until the operation completes and print each change.")
 _timeout = click.option(
     "--timeout",

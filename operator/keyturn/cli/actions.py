@@ -15,11 +15,11 @@ from keyturn.core.observation.emergency import concerns
 from keyturn.core.reasons import RevisionReason, RevisionResult
 from keyturn.core.rotation.rollback import EVEN_EXPOSED, HOLD, exposed_message
 from keyturn.core.spec.desired import history_limit_of
+from keyturn.core.times import clock
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.parsing import parse
 
 from . import managed
-from .text import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
     from .managed import FoundManagedSecret
-
-__all__ = ["Asked", "NotApplicable", "Return", "refresh", "resume", "rollback", "rotate", "suspend"]
 
 
 class NotApplicable(click.ClickException):

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     Ask = Callable[[Cluster, FoundManagedSecret], Awaitable[Asked]]
 
-__all__ = ["BulkOptions", "carry_out"]
-
 _MAX_CONCURRENT = 20
 """Maximum concurrent waits: each has a watch."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from .options import Where
 
-__all__ = ["Cluster", "beside", "pause_after", "run", "sentence"]
-
 _REQUEST_TIMEOUT = 10.0
 """Request timeout in seconds, for interactive use."""
 _LONGEST_PAUSE = 30.0

@@ -7,8 +7,6 @@ import sys
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["Shown", "is_coloured", "painted"]
-
 _RED, _GREEN, _YELLOW, _CYAN = 31, 32, 33, 36
 _BY_COLOUR: Final = {
     _RED: ("Failed", "Stalled", "Overdue", "Unseen", "NotReady", "CrdOutdated", "RolledBack"),

@@ -36,8 +36,6 @@ from .ui.command import ui_command
 from .version.command import version_command
 from .view_commands import history_command, plan_command, status_command
 
-__all__ = ["GROUPS", "kubectl_completion", "kubectl_plugin", "main"]
-
 GROUPS = {
     "Secrets in a cluster": (
         *(

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from click import Command
 
-__all__ = ["for_kubectl", "script"]
-
 _VARIABLE = "_KEYTURN_COMPLETE"
 """Variable by which click detects a completion request, derived from the program's name."""
 _NO_FILES = ":4"

@@ -13,8 +13,6 @@ from keyturn.kube.connection import NotConfigured
 if TYPE_CHECKING:
     from .options import Where
 
-__all__ = ["names"]
-
 _VARIABLE = "KEYTURN_COMPLETION_TIMEOUT"
 """Variable for the time limit in seconds; the Tab key has no options."""
 _TIMEOUT = 3.0

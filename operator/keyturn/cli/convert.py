@@ -13,8 +13,6 @@ from .printing import print_document, print_lines
 if TYPE_CHECKING:
     from keyturn.offline.convert import Conversion
 
-__all__ = ["convert_command"]
-
 
 @click.command("convert", short_help="Convert manifests of External Secrets and mittwald's generator.")
 @click.option(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT
+from keyturn.core.times import NOTHING, clock, length
 
 from . import managed
 from .printing import print_data, print_lines
 from .selection import find
 from .status import describe_none
-from .text import NOTHING, clock, length, room, table
+from .text import room, table
 
 if TYPE_CHECKING:
     from keyturn.api.status import HistoryEntry, ManagedSecretStatus
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .managed import FoundManagedSecret
     from .options import Output, Selection
-
-__all__ = ["show"]
 
 _RUNNING = "Running"
 _HEADER = ("CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT", "MESSAGE")

@@ -13,27 +13,16 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.status.summary import Known
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.managed_secrets import readable, slim
-from keyturn.kube.client import Patch
+from keyturn.kube.wire import Patch
 
 from .text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
     from .cluster import Cluster
-
-__all__ = [
-    "FoundManagedSecret",
-    "all_of",
-    "annotate",
-    "change",
-    "describe_empty",
-    "found_in",
-    "list_of",
-    "one",
-]
 
 _FEW = 5
 

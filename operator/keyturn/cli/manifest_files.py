@@ -14,8 +14,6 @@ from .yaml_stream import YamlError, load_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Unreadable", "objects_in"]
-
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 

@@ -15,21 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-__all__ = [
-    "INTERRUPTED",
-    "Length",
-    "Output",
-    "Selection",
-    "Where",
-    "answer",
-    "check_namespace",
-    "formats",
-    "home",
-    "named_place",
-    "output",
-    "place",
-]
-
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 

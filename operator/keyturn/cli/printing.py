@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from .options import Output
 
-__all__ = ["output_failure", "print_data", "print_document", "print_json", "print_lines", "print_names"]
-
 _WRITE_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .managed import FoundManagedSecret
     from .options import Selection
 
-__all__ = ["Chosen", "Failure", "confirm", "find"]
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -13,8 +13,6 @@ from .options import Selection, Where
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["acted_on", "looked_at", "name", "names"]
-
 _KINDS = frozenset(
     {"managedsecret", "managedsecrets", "ms", "managedsecret.keyturn.dev", "managedsecrets.keyturn.dev"}
 )

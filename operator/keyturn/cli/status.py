@@ -18,6 +18,7 @@ from keyturn.core.status.summary import (
     done_of,
     summary_of,
 )
+from keyturn.core.times import NOTHING, clock, since, until
 from keyturn.installation.checks import election
 from keyturn.installation.checks.point import Result
 from keyturn.kube import config, errors, paths
@@ -27,7 +28,7 @@ from . import managed
 from .options import Output, Selection
 from .printing import print_data, print_lines, print_names
 from .selection import find
-from .text import NOTHING, clock, room, since, table, until
+from .text import room, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,19 +38,6 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .managed import FoundManagedSecret
     from .selection import Failure
-
-__all__ = [
-    "Leadership",
-    "Shown",
-    "StatusRow",
-    "cells_of",
-    "describe_none",
-    "document",
-    "header_of",
-    "leadership",
-    "rows_of",
-    "show",
-]
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _GRACE: Final = timedelta(minutes=1)

@@ -8,26 +8,13 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.times import NOTHING, clock, length, since, until
+from keyturn.core.times import NOTHING
 from keyturn.runtime.invisible_characters import make_visible
 
 from .colours import Shown, is_coloured, painted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-__all__ = [
-    "NOTHING",
-    "Columns",
-    "clock",
-    "in_one_line",
-    "length",
-    "listed",
-    "room",
-    "since",
-    "table",
-    "until",
-]
 
 _GAP: Final = "   "
 _INDENT: Final = "    "

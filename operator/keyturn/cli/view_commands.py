@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .options import Selection, Where
 
-__all__ = ["ATTENTION", "history_command", "plan_command", "status_command"]
-
 ATTENTION = 3
 """Exit code of a successful command that found something requiring manual action."""
 

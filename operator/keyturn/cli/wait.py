@@ -12,12 +12,12 @@ import click
 
 from keyturn.core.reasons import ErrorReason, WorkloadReason
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, condition, summary_of
+from keyturn.core.times import clock, length
 from keyturn.kube import errors, paths
 from keyturn.runtime.clock import loop_time
 
 from . import cluster as clusters
 from . import managed
-from .text import clock, length
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
     from .managed import FoundManagedSecret
-
-__all__ = ["Waiting", "changes_between", "follow", "trouble_of"]
 
 _TAKE_UP_SECONDS = 3.0
 """Seconds in which the operator takes up a request; earlier problems in the status are no answer to it."""

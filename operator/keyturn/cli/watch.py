@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.client import Change
+    from keyturn.kube.wire import Change
 
     from .cluster import Cluster
     from .managed import FoundManagedSecret
     from .options import Selection
-
-__all__ = ["watch"]
 
 _WATCH_SECONDS: Final = 5
 """Seconds of one watch; afterwards all are listed again: some states change with time alone."""

@@ -8,8 +8,6 @@ import yaml
 
 from keyturn.runtime import yaml_loader
 
-__all__ = ["YamlError", "load_all"]
-
 
 class YamlError(ValueError):
     """A stream is refused; the parser's error would quote lines, which may have values."""

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["BackgroundJob", "begin"]
-
 T = TypeVar("T")
 
 _WORKER_WAIT: Final = 0.1

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from .event_handlers import EventHandlers
     from .watch_liveness import WatchLiveness
 
-__all__ = ["CacheSync"]
-
 _SWEEP_INTERVAL: Final = 600.0
 _RELIST_PAUSE: Final = 2.0
 _FRESH: Final = 10.0

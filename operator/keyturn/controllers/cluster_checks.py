@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from keyturn.installation.checks.schemas import Installed
     from keyturn.kube.client import Api
 
-__all__ = ["ClusterChecks"]
-
 _INTERVAL: Final = 600.0
 _FAILING_INTERVAL: Final = 15.0
 _PUBLICATION_DELAY: Final = 5.0

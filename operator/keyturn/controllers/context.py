@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.kube.events import Events
 
-__all__ = ["Context"]
-
 
 @dataclass(slots=True)
 class Context:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.client import Api
 
-__all__ = ["find_named_types", "find_watchable"]
-
 _GROUPS: Final = "/apis"
 
 _log = structlog.get_logger()

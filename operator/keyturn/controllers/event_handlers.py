@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
 
-__all__ = ["EventHandlers", "Key", "WatchedKind"]
-
 _NOT_SERVED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """Answers to a list of a kind whose CRD, or the right on it, is not installed."""
 _MOST_OLDER_LISTS: Final = 3

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from .context import Context
 
-__all__ = ["reconcile_store", "reconcile_target", "store_status", "target_status"]
-
 _Key_contra = TypeVar("_Key_contra", contravariant=True)
 
 _log = structlog.get_logger()

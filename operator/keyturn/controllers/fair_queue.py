@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["FairQueue"]
-
 K = TypeVar("K", bound="Hashable")
 
 _LEAD: Final = 4

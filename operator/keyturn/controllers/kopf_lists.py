@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import Connection
 
-__all__ = ["Take", "WatchOnlyResponse", "watch_only"]
-
 Take: TypeAlias = "Callable[[dict[str, Any]], None]"
 """Handles an event, and raises nothing."""
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from .kopf_lists import Take
     from .watch_liveness import WatchLiveness
 
-__all__ = ["kopf_registry", "run_kopf", "takers_of"]
-
 _SERVER_TIMEOUT = 60
 _END_TIMEOUT = 5.0
 

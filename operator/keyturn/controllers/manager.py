@@ -60,8 +60,6 @@ if TYPE_CHECKING:
 
     from .managedsecret.restart_budget import RestartLimits
 
-__all__ = ["Options", "run"]
-
 _DRAIN_TIMEOUT = timedelta(seconds=5)
 _KOPF_TIMEOUT = 10.0
 """Seconds in which kopf ends before it is cancelled: a watch that breaks meanwhile would delay it for ever."""

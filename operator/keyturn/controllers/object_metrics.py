@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.externals import ExternalCache, Key, Model
 
-__all__ = ["facts"]
-
 _FRESH = timedelta(minutes=10)
 """A read by the operator appears in the audit log within seconds, and there is one every 90 s."""
 _MAX_AHEAD = timedelta(minutes=5)

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 
     from keyturn.api.meta import Metadata
-    from keyturn.kube.client import Body
     from keyturn.kube.status import HasStatus, WrittenStatus
-
-__all__ = ["OwnWrites"]
+    from keyturn.kube.wire import Body
 
 
 @dataclass(frozen=True, slots=True)

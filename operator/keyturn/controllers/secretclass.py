@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from .context import Context
 
-__all__ = ["flaw_of", "reconcile_class"]
-
 _GENERATED = "generate"
 _STRONG = Strength(sys.maxsize, math.inf)
 _OFTEN = Every(timedelta(0), 0)

@@ -34,15 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.client import Body, Page
+    from keyturn.kube.client import Page
     from keyturn.kube.leader_election import Elector
+    from keyturn.kube.wire import Body
 
     from .context import Context
     from .event_handlers import Key
     from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
-
-__all__ = ["StartReads", "leave_at_rest"]
 
 _AT_ONCE: Final = 200
 """Objects between two turns of the event loop, which takes about 10 ms."""

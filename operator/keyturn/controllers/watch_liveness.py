@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["WatchLiveness", "is_stuck"]
-
 _STUCK_AFTER = 180.0
 """Three times the duration after which a watch is renewed."""
 

@@ -27,8 +27,6 @@ from .fair_queue import FairQueue
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator
 
-__all__ = ["Priority", "WorkQueue"]
-
 K = TypeVar("K", bound="Hashable")
 C = TypeVar("C", datetime, float)
 Work: TypeAlias = "Callable[[K], Awaitable[datetime | None]]"

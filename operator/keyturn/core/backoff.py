@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from datetime import timedelta
 
-__all__ = ["backoff"]
-
 _MAX_DOUBLINGS = 16
 """Beyond it a pause would overflow after days of failures."""
 

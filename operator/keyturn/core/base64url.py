@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
-__all__ = ["decode", "encode"]
-
 
 def encode(content: bytes) -> bytes:
     return urlsafe_b64encode(content).rstrip(b"=")

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-__all__ = ["Stalled", "Wait", "copied"]
-
 _Error = TypeVar("_Error", bound=Exception)
 
 

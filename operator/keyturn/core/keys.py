@@ -12,20 +12,6 @@ if TYPE_CHECKING:
     from keyturn.api.database import TargetRef
     from keyturn.api.source import StoreRef
 
-__all__ = [
-    "CLUSTER_DATABASE_TARGET",
-    "CLUSTER_SECRET_STORE",
-    "DATABASE_TARGET",
-    "SECRET_STORE",
-    "EmergencyKey",
-    "ExternalKey",
-    "ObjectKey",
-    "ProbeKey",
-    "StoreKey",
-    "TargetKey",
-    "WorkloadKey",
-]
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectKey:

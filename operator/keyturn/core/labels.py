@@ -4,43 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = [
-    "ACCESS_TYPE",
-    "ACKNOWLEDGE_AUDIT",
-    "ACKNOWLEDGE_REPORT",
-    "ARGO_SECRET_TYPE",
-    "CLUSTER_SESSION",
-    "CONSENT",
-    "CONTROLLER",
-    "CREATION_POLICY",
-    "DEFAULT_CLASS",
-    "ENVIRONMENT",
-    "FINALIZER",
-    "HOLDER",
-    "KEYTURN",
-    "LEASES_REVOKED",
-    "MANAGED_BY",
-    "MARKER",
-    "OVERLAP_ANNOTATION",
-    "OWNER_LABEL",
-    "PREFIX",
-    "PRODUCTION",
-    "PUBLISHED_ANNOTATION",
-    "REFRESH",
-    "RELEASED_BY",
-    "RELOAD",
-    "RESTART",
-    "REVISION_ANNOTATION",
-    "ROLLBACK",
-    "ROTATE",
-    "SERVICE_ACCOUNT_TOKEN",
-    "SESSION_TYPE",
-    "STATE_TYPE",
-    "STORE",
-    "TEMPLATE",
-    "UNREADABLE_TYPES",
-]
-
 PREFIX: Final = "keyturn.dev/"
 
 # What users write.

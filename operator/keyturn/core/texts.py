@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["FEW", "and_more", "few", "first_of", "first_within"]
-
 FEW: Final = 10
 """How many are listed where thousands are possible: Kubernetes limits the message of a condition."""
 

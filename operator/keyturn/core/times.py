@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import timedelta
 
-__all__ = ["NOTHING", "clock", "length", "may_precede", "pause_end", "since", "time_of", "to_second", "until"]
-
 NOTHING = "-"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _SINGLE_UNIT_FROM = {"d": 8, "h": 8, "m": 10, "s": 0}

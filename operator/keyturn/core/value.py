@@ -6,8 +6,6 @@ import base64
 import hmac
 from typing import Final, NoReturn, Self
 
-__all__ = ["Value"]
-
 
 class Value:
     """One secret value; `reveal()` is the only access and belongs on the line that writes the value.

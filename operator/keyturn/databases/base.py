@@ -21,35 +21,6 @@ from .silent_families import SilentFamilies
 if TYPE_CHECKING:
     from keyturn.core.value import Value
 
-__all__ = [
-    "ANSWERS_DIFFER",
-    "MOST_ADMIN_CONNECTIONS",
-    "MOST_LOGIN_CONNECTIONS",
-    "MOST_TENANT_CONNECTIONS",
-    "NO_CONNECTION_LEFT",
-    "Account",
-    "Answer",
-    "Client",
-    "Endpoint",
-    "Engine",
-    "EngineSettings",
-    "Fence",
-    "Found",
-    "FoundLogin",
-    "Lack",
-    "Limits",
-    "Login",
-    "Resolve",
-    "Salt",
-    "Salts",
-    "Server",
-    "TargetIdentity",
-    "Template",
-    "Tls",
-    "Verdict",
-    "steps_for",
-]
-
 MOST_ADMIN_CONNECTIONS: Final = 4
 """Connections of the admin to one server at the same time, unless `maxConnections` is set."""
 MOST_LOGIN_CONNECTIONS: Final = 6

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .hosts import Hosts
     from .settings import TargetSettings
 
-__all__ = ["API_SERVER_UNAVAILABLE", "TargetClient"]
-
 API_SERVER_UNAVAILABLE: Final = "ApiServerUnavailable"
 _REREAD_AFTER: Final = 60.0
 """Seconds for which Secrets that were read are used; no watch shows their changes."""

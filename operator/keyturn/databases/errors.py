@@ -7,20 +7,6 @@ code of one word, which becomes the reason of a condition, and a sentence that s
 
 from __future__ import annotations
 
-__all__ = [
-    "Busy",
-    "DatabaseError",
-    "Denied",
-    "Fenced",
-    "Forbidden",
-    "Missing",
-    "Overloaded",
-    "ReadOnly",
-    "RefusedByPolicy",
-    "Unauthorized",
-    "Unreachable",
-]
-
 
 class DatabaseError(Exception):
     """A server, or the engine on its behalf, did not execute an operation."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from .base import Server
     from .errors import DatabaseError
 
-__all__ = ["LOGIN_NOT_FOUND", "health_of", "health_of_server"]
-
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 _UNLIMITED: Final = "; the administrator is a superuser, whom no grant limits: use one with CREATEROLE"
 _CERTIFICATE: Final = "Certificate"

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from .base import Server
     from .client import TargetClient
 
-__all__ = ["TargetCheck"]
-
 _INTERVAL: Final = 60.0
 """Seconds between two checks of a server that is ready."""
 _MIN_INTERVAL: Final = 5.0

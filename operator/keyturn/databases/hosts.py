@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from keyturn.runtime.networks import Address, Network
     from keyturn.runtime.reach import AllowedHost
 
-__all__ = ["HOST_NOT_ALLOWED", "HOST_NOT_FOUND", "Hosts"]
-
 HOST_NOT_ALLOWED: Final = "HostNotAllowed"
 HOST_NOT_FOUND: Final = "HostNotFound"
 

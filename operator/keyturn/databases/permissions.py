@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.externals import AnyTarget
 
-__all__ = ["check_schemas", "check_username", "is_permitted"]
-
 _MAX_NAMED: Final = 10
 _NAMESPACE: Final = "{namespace}"
 

@@ -9,8 +9,6 @@ from .base import ANSWERS_DIFFER, Answer, Verdict
 if TYPE_CHECKING:
     from .base import Endpoint, Engine, Login
 
-__all__ = ["PUBLISHED_REFUSED", "prove_refused"]
-
 PUBLISHED_REFUSED: Final = "CurrentNotAccepted"
 """Why nothing is known about the old login: the server refuses the current one too."""
 

@@ -13,8 +13,6 @@ from keyturn.runtime.clock import loop_time
 
 from .errors import Unauthorized
 
-__all__ = ["RefusedAdmins", "digest"]
-
 _PAUSE: Final = 60.0
 """Seconds between two logins with a credential that was refused."""
 _KEY: Final = secrets.token_bytes(32)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .base import Engine, Resolve
     from .hosts import Hosts
 
-__all__ = ["INVALID_SETTINGS", "TargetSettings", "settings_of"]
-
 INVALID_SETTINGS: Final = "InvalidSettings"
 _POSTGRESQL: Final = "postgresql"
 _POSTGRESQL_PORT: Final = 5432

@@ -12,8 +12,6 @@ from keyturn.runtime.clock import loop_time
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["SilentFamilies"]
-
 _PAUSE: Final = 60.0
 """Seconds after which they are tried again."""
 

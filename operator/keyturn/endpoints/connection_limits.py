@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
     from aiohttp.typedefs import Handler
 
-__all__ = ["ConnectionLimiter", "PortLimits"]
-
 _Greeting: TypeAlias = "asyncio.Task[None]"
 _Held: TypeAlias = "_Greeting | web.RequestHandler"
 

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.policy.findings import Point
 
-__all__ = [
-    "ChecklistFacts",
-    "DatabaseFacts",
-    "DeadlineFacts",
-    "Facts",
-    "ObjectFacts",
-    "StoreFacts",
-    "expose",
-]
-
 _PREFIX = "keyturn"
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-__all__ = ["MetricsServer"]
-
 
 class MetricsServer:
     """Serves metrics, with authorization if configured, and probes, always without."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-__all__ = ["AUDIENCE", "READER", "Scrapers"]
-
 AUDIENCE: Final = "keyturn-metrics"
 """Audience of a token for the metrics alone."""
 READER: Final = "keyturn-metrics-reader"

@@ -23,16 +23,6 @@ if TYPE_CHECKING:
 
     from .scrape_authorization import Scrapers
 
-__all__ = [
-    "CannotListen",
-    "Exposure",
-    "PortLimits",
-    "Ports",
-    "Site",
-    "listen",
-    "serve",
-]
-
 _LARGEST_BODY = 1024
 _LIMITS = PortLimits()
 

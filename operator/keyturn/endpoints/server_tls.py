@@ -15,8 +15,6 @@ from keyturn.runtime.tls_files import RenewedFiles
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CannotServe", "ServerTls"]
-
 _RELOAD_INTERVAL: Final = 60.0
 
 _log = structlog.get_logger()

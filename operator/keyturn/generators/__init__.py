@@ -26,10 +26,11 @@ from keyturn import generators
 from keyturn.api.base import validation_sentence
 from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
+from keyturn.core.policy.strength import LEAST_BITS, LEAST_LENGTH, Strength
 from keyturn.core.reasons import ErrorReason
 from keyturn.runtime import plugins
 
-from .base import LEAST_BITS, LEAST_LENGTH, Generator, GeneratorContext, Outputs, SingleValue, Strength
+from .base import Generator, GeneratorContext, Outputs, SingleValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

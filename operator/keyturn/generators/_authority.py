@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ._certificate_config import CertificateConfig
     from .base import Outputs
 
-__all__ = ["authority_in", "verify"]
-
 _MIN_REMAINING = timedelta(minutes=1)
 _MAX_KIB = tls.LARGEST_BUNDLE // 1024
 _LEAVE = "keep only the chain from the CA to its root"

@@ -10,25 +10,9 @@ import pydantic
 
 from keyturn.api.base import Schema, rules
 from keyturn.api.duration import Duration, format_duration
+from keyturn.api.spelled import Spelled
 
 from ._keyforms import LEAST_RSA_BITS, Curve, Ec, Ed25519, KeyForm, Rsa, RsaBits
-from ._spelled import Spelled
-
-__all__ = [
-    "CertificateConfig",
-    "CertificateKey",
-    "CommonName",
-    "DnsName",
-    "EcSettings",
-    "Ed25519Settings",
-    "IpAddress",
-    "Issuer",
-    "RsaSettings",
-    "SecretRef",
-    "SelfSigned",
-    "Usage",
-]
-
 
 Usage = Literal["serverAuth", "clientAuth", "codeSigning", "emailProtection"]
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ._certificate_config import CertificateConfig
     from ._pem import PrivateKey
 
-__all__ = ["authorities_in", "certificates_in", "fulfils", "joined", "validity"]
-
 _TOLERANCE = timedelta(seconds=1)
 _MAX_BUNDLE = 8  # less than the limit of a parsed bundle
 _BLOCKS = rb"(-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"

@@ -21,8 +21,6 @@ from ._pem import is_sound
 if TYPE_CHECKING:
     from ._pem import PrivateKey
 
-__all__ = ["Entry", "joined", "key_in", "public_of", "set_in", "thumbprint", "written", "written_set"]
-
 Entry = dict[str, Any]
 
 _MAX_KEYS = 8

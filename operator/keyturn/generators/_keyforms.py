@@ -8,10 +8,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from keyturn.api.base import rules
-
-from .base import LEAST_BITS, Strength
-
-__all__ = ["LEAST_RSA_BITS", "Curve", "Ec", "Ed25519", "KeyForm", "PemForm", "Rsa", "RsaBits"]
+from keyturn.core.policy.strength import LEAST_BITS, Strength
 
 Curve = Literal["P-256", "P-384", "P-521"]
 PemForm = Literal["PKCS8", "PKCS1", "SEC1"]

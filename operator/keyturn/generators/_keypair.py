@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 from keyturn.api.base import Schema
 
 from ._keyforms import Rsa
-from .base import Generator, GeneratorContext, Outputs, Strength, is_loaded
+from .base import Generator, GeneratorContext, Outputs, is_loaded
 
 if TYPE_CHECKING:
-    from ._keyforms import KeyForm, PemForm
+    from keyturn.core.policy.strength import Strength
 
-__all__ = ["KeyPair"]
+    from ._keyforms import KeyForm, PemForm
 
 C = TypeVar("C", bound=Schema)
 

@@ -29,22 +29,6 @@ if TYPE_CHECKING:
 
     from ._keyforms import Curve, KeyForm, PemForm
 
-__all__ = [
-    "CURVES",
-    "EXPONENT",
-    "PrivateKey",
-    "draw",
-    "is_of",
-    "is_ours",
-    "is_small",
-    "is_sound",
-    "one_block",
-    "private_key_in",
-    "private_pem",
-    "public_key_in",
-    "public_pem",
-]
-
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 EXPONENT = 65537

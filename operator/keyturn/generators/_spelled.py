@@ -6,8 +6,6 @@ from typing import Annotated
 
 from keyturn.api.spelled import Spelled
 
-__all__ = ["Spelled", "Username"]
-
 Username = Annotated[
     str,
     Spelled(

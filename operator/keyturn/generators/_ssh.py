@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ._pem import PrivateKey
 
-__all__ = ["private_key", "private_key_in", "public_key_in", "public_line"]
-
 _AUTHORIZED_KEY = rb"\S+ [A-Za-z0-9+/=]+( [ -~]+)?\n?"
 
 

@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-__all__ = [
-    "extension",
-    "first_end",
-    "is_ca",
-    "is_signed_by",
-    "is_verified",
-    "last_start",
-    "may_sign",
-    "permits_below",
-]
-
 E = TypeVar("E", bound=x509.ExtensionType)
 
 _ANY_CRITICALITY = verification.Criticality.AGNOSTIC

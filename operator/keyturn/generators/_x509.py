@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from ._certificate_config import CertificateConfig, Usage
     from ._pem import PrivateKey
 
-__all__ = [
-    "BACKDATED",
-    "DEFAULT_USAGES",
-    "USAGES",
-    "Authority",
-    "alternative_names",
-    "signed",
-    "subject_of",
-    "written",
-]
-
 # Clocks differ: a client whose clock is slow must not see a certificate that is not valid yet.
 BACKDATED = timedelta(minutes=1)
 DEFAULT_USAGES: tuple[Usage, ...] = ("serverAuth", "clientAuth")

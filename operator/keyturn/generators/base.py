@@ -9,26 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from keyturn.api.base import Schema
-from keyturn.core.policy.strength import LEAST_BITS, LEAST_LENGTH, Strength
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.value import Value
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from keyturn.core.policy.strength import Strength
     from keyturn.core.state.revision import Validity
-
-__all__ = [
-    "LEAST_BITS",
-    "LEAST_LENGTH",
-    "VALUE",
-    "Generator",
-    "GeneratorContext",
-    "Outputs",
-    "SingleValue",
-    "Strength",
-    "is_loaded",
-]
 
 C = TypeVar("C", bound=Schema)
 

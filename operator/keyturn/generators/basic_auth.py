@@ -8,13 +8,12 @@ from typing import Annotated
 import pydantic
 
 from keyturn.api.base import Schema, rules
+from keyturn.api.spelled import Spelled
+from keyturn.core.policy.strength import LEAST_LENGTH, Strength
 from keyturn.core.value import Value
 
-from ._spelled import Spelled
-from .base import LEAST_LENGTH, Generator, GeneratorContext, Outputs, Strength
+from .base import Generator, GeneratorContext, Outputs
 from .password import Password, PasswordConfig
-
-__all__ = ["BasicAuth", "BasicAuthConfig"]
 
 _MAX_LENGTH = 72  # bcrypt reads no more
 _ABSENT = Value(b"")

@@ -8,13 +8,12 @@ from keyturn.core.state.revision import Validity
 
 from ._certificate_config import CertificateConfig
 from ._keyforms import LEAST_RSA_BITS, Rsa
-from .base import Generator, GeneratorContext, Outputs, Strength, is_loaded
+from .base import Generator, GeneratorContext, Outputs, is_loaded
 
 if TYPE_CHECKING:
+    from keyturn.core.policy.strength import Strength
+
     from ._keyforms import KeyForm
-
-__all__ = ["Certificate"]
-
 
 _CHAIN, _KEY, _ROOTS = "tls.crt", "tls.key", "ca.crt"
 

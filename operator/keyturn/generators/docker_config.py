@@ -9,17 +9,17 @@ import orjson
 import pydantic
 
 from keyturn.api.base import Schema
+from keyturn.api.spelled import Spelled
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.desired import VALUE
 from keyturn.core.value import Value
 
-from ._spelled import Spelled, Username
-from .base import VALUE, Generator, GeneratorContext, Outputs
+from ._spelled import Username
+from .base import Generator, GeneratorContext, Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["DockerConfig", "DockerConfigConfig"]
 
 _CONFIG = ".dockerconfigjson"
 _PASSWORD = "password"  # noqa: S105  # the name of an output

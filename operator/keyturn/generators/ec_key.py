@@ -7,8 +7,6 @@ from keyturn.api.base import Schema
 from ._keyforms import Curve, Ec
 from ._keypair import KeyPair
 
-__all__ = ["EcKey", "EcKeyConfig"]
-
 
 class EcKeyConfig(Schema):
     """A key pair on a NIST curve as PEM."""

@@ -7,8 +7,6 @@ from keyturn.api.base import Schema
 from ._keyforms import Ed25519
 from ._keypair import KeyPair
 
-__all__ = ["Ed25519Key", "Ed25519KeyConfig"]
-
 
 class Ed25519KeyConfig(Schema):
     """An Ed25519 key pair as PEM."""

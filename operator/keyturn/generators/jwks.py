@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from keyturn.api.base import Schema
 
 from ._keyforms import Ec, Ed25519, Rsa
-from .base import Generator, GeneratorContext, Outputs, Strength, is_loaded
+from .base import Generator, GeneratorContext, Outputs, is_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._keyforms import KeyForm
+    from keyturn.core.policy.strength import Strength
 
-__all__ = ["Jwks", "JwksConfig"]
+    from ._keyforms import KeyForm
 
 Algorithm = Literal["ES256", "RS256", "EdDSA"]
 

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import pydantic
 
 from keyturn.api.base import Schema, rules
+from keyturn.api.spelled import Spelled
+from keyturn.core.policy.strength import LEAST_BITS, Strength
 from keyturn.core.value import Value
 
-from ._spelled import Spelled
-from .base import LEAST_BITS, SingleValue, Strength
+from .base import SingleValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["Passphrase", "PassphraseConfig", "known_words"]
 
 _MIN_WORDS = 10
 

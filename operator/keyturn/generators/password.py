@@ -13,15 +13,14 @@ import pydantic
 
 from keyturn.api.base import Schema, rules
 from keyturn.core.errors import Stalled
+from keyturn.core.policy.strength import LEAST_BITS, LEAST_LENGTH, Strength
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
-from .base import LEAST_BITS, LEAST_LENGTH, SingleValue, Strength
+from .base import SingleValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-
-__all__ = ["Password", "PasswordConfig", "count_passwords"]
 
 _MAX_LENGTH = 1024
 _CLASSES = ("lower", "upper", "digits", "symbols")

@@ -11,14 +11,13 @@ import pydantic
 
 from keyturn.api.base import Schema, rules
 from keyturn.core import base64url
+from keyturn.core.policy.strength import LEAST_LENGTH, Strength
 from keyturn.core.value import Value
 
-from .base import LEAST_LENGTH, SingleValue, Strength
+from .base import SingleValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-__all__ = ["BytesConfig", "RandomBytes"]
 
 Encoding = Literal["base64", "base64url", "hex", "base32", "raw"]
 

@@ -9,8 +9,6 @@ from keyturn.api.base import Schema
 from ._keyforms import LEAST_RSA_BITS, PemForm, Rsa, RsaBits
 from ._keypair import KeyPair
 
-__all__ = ["RsaKey", "RsaKeyConfig"]
-
 
 class RsaKeyConfig(Schema):
     """An RSA key pair as PEM."""

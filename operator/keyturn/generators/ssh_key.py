@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from keyturn.api.base import Schema
+from keyturn.api.spelled import Spelled
 
 from ._keyforms import Ec, Ed25519, Rsa
-from ._spelled import Spelled
-from .base import Generator, GeneratorContext, Outputs, Strength, is_loaded
+from .base import Generator, GeneratorContext, Outputs, is_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._keyforms import KeyForm
+    from keyturn.core.policy.strength import Strength
 
-__all__ = ["SshKey", "SshKeyConfig"]
+    from ._keyforms import KeyForm
 
 KeyType = Literal["ed25519", "rsa", "ecdsa"]
 

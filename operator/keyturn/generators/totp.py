@@ -10,12 +10,11 @@ from typing import Annotated
 import pyotp
 
 from keyturn.api.base import Schema
+from keyturn.api.spelled import Spelled
+from keyturn.core.policy.strength import Strength
 from keyturn.core.value import Value
 
-from ._spelled import Spelled
-from .base import Generator, GeneratorContext, Outputs, Strength
-
-__all__ = ["Totp", "TotpConfig"]
+from .base import Generator, GeneratorContext, Outputs
 
 _BYTES = 20  # the size of HMAC-SHA-1, which apps use; RFC 4226, section 4, recommends 160 bits
 

@@ -13,8 +13,6 @@ from keyturn.core.value import Value
 
 from .base import SingleValue
 
-__all__ = ["Uuid", "UuidConfig", "uuid7"]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from .client import Api
 
-__all__ = ["Caller", "bearer_token", "caller_of", "is_allowed", "is_like_a_token"]
-
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,8192}")
 
 

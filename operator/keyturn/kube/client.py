@@ -26,17 +26,6 @@ from .clock import ServerClock
 from .paging import PageSize, TooMuch
 from .wire import Body, Call, Change, Headers, Patch, Response
 
-__all__ = [
-    "Api",
-    "Body",
-    "Change",
-    "Client",
-    "FencedBody",
-    "Page",
-    "Params",
-    "Patch",
-]
-
 Params: TypeAlias = Mapping[str, str | int]
 OnResponse: TypeAlias = Callable[[str, str, int, float], None]
 """Called after every attempt: verb, resource, status (0 for no answer), seconds."""

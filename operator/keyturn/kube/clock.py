@@ -8,8 +8,6 @@ from time import monotonic
 
 import structlog
 
-__all__ = ["ServerClock"]
-
 _TOLERANCE = timedelta(seconds=2)
 _MAX_SKEW = timedelta(minutes=1)
 """Skew that is logged: less is usual, more makes tokens and certificates fail."""

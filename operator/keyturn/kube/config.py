@@ -18,8 +18,6 @@ from keyturn.runtime.tls import cluster_context
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
 from .kubeconfig import of_kubeconfig
 
-__all__ = ["load", "of_pod", "own_namespace", "session"]
-
 _USUAL_NAMESPACE: Final = "keyturn-system"
 """Namespace of the operator in the manifests."""
 

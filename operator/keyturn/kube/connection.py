@@ -14,8 +14,6 @@ from keyturn.runtime import threadpools as threads
 
 from .jwt import audiences_of
 
-__all__ = ["TOKEN_LIFE", "ApiCredentials", "Connection", "NotConfigured"]
-
 TOKEN_LIFE: Final = 60.0
 """Seconds after which a token file is read again."""
 _MIN_RENEWAL_INTERVAL: Final = 10.0

@@ -14,26 +14,6 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
-__all__ = [
-    "AlreadyExists",
-    "ApiError",
-    "BadRequest",
-    "Conflict",
-    "Denier",
-    "DenierKind",
-    "Forbidden",
-    "Gone",
-    "HistoryLost",
-    "Invalid",
-    "NotFound",
-    "NotLeading",
-    "Throttled",
-    "Unauthorized",
-    "Unavailable",
-    "denier_of",
-    "of_answer",
-]
-
 
 class DenierKind(StrEnum):
     """What can deny a request at admission."""

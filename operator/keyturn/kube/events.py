@@ -29,12 +29,11 @@ from keyturn.api import (
 from keyturn.core.labels import CONTROLLER
 from keyturn.core.observation.workload import Workload
 from keyturn.core.observation.workload_kinds import type_of
+from keyturn.kube.wire import Body
 from keyturn.runtime import metrics
 
 from . import errors, paths
-from .client import Api, Body
-
-__all__ = ["About", "EventType", "Events", "ObjectRef", "ref_of"]
+from .client import Api
 
 _REPEAT_AFTER: Final = 600.0
 """Seconds within which an equal event about the same object is not repeated."""

@@ -12,8 +12,6 @@ from keyturn.core import base64url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["audiences_of", "end_of", "has_header", "issuer_of"]
-
 
 def issuer_of(token: bytes) -> str | None:
     issuer = _claims(token).get("iss")

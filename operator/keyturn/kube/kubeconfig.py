@@ -24,8 +24,6 @@ from keyturn.runtime.tls import cluster_context
 
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
 
-__all__ = ["of_kubeconfig"]
-
 _EXPIRY_MARGIN: Final = 120.0
 """Seconds before their expiry at which credentials are renewed."""
 _NO_READER: Final = (

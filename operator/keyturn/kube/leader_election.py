@@ -16,15 +16,14 @@ from typing import Any, Final
 
 import structlog
 
+from keyturn.kube.wire import Body
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
 from . import errors, paths
-from .client import Api, Body
+from .client import Api
 from .lease_hindrance import Hindrance
 from .lease_holder import TERMS, Terms, names_reconciled_all, signature
-
-__all__ = ["TERMS", "Elector", "LeadershipLost", "Terms"]
 
 _CALL_PERIODS: Final = 1.5
 """Retry periods that one call may take: a hung connection leaves time for another attempt."""

@@ -9,8 +9,6 @@ from keyturn.runtime.clock import loop_time
 
 from . import errors
 
-__all__ = ["Hindrance"]
-
 _GRACE: Final = 30.0
 """Seconds for which the API server may be unavailable before the process counts as not ready."""
 _LOG_INTERVAL: Final = 60.0

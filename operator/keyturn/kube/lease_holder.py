@@ -11,17 +11,6 @@ from keyturn.runtime import build
 
 from .wire import Body
 
-__all__ = [
-    "LEASE",
-    "TERMS",
-    "Holder",
-    "Terms",
-    "holder_of",
-    "names_reconciled_all",
-    "renewal_of",
-    "signature",
-]
-
 LEASE: Final = "keyturn"
 """Name of the Lease of the leader."""
 _RECONCILED_ALL_IN = "reconciledAllIn"

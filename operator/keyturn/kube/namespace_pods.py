@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import Via
     from keyturn.core.observation.workload import Use
+    from keyturn.kube.wire import Body
 
-    from .client import Api, Body
-
-__all__ = ["JobOwners", "ListPaused", "NamespacePods", "PodList", "holding_pod_of"]
+    from .client import Api
 
 _KEPT: Final = 120.0
 """Seconds for which a list is kept."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-__all__ = ["MOST_BYTES", "PageSize", "TooMuch"]
-
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Bytes of JSON; parsed objects take about ten times as much while a page is processed."""
 _FIRST: Final = 50

@@ -7,46 +7,6 @@ from urllib.parse import quote
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, CLUSTER_SECRET_STORE, DATABASE_TARGET, SECRET_STORE
 from keyturn.core.observation.workload_kinds import type_of
 
-__all__ = [
-    "OURS",
-    "access_reviews",
-    "admission_binding",
-    "admission_policy",
-    "config_map",
-    "config_maps",
-    "described",
-    "emergency_rotation",
-    "emergency_rotation_status",
-    "emergency_rotations",
-    "events",
-    "eviction",
-    "external_status",
-    "externals",
-    "job",
-    "lease",
-    "leases",
-    "managed_secret",
-    "managed_secret_status",
-    "managed_secrets",
-    "namespace",
-    "namespaces",
-    "own_access_reviews",
-    "own_review",
-    "pod",
-    "pods",
-    "resource",
-    "secret",
-    "secret_class",
-    "secret_class_status",
-    "secret_classes",
-    "secrets",
-    "service_account",
-    "token",
-    "token_reviews",
-    "workload",
-    "workloads",
-]
-
 _CORE: Final = "/api/v1"
 OURS: Final = "/apis/keyturn.dev/v1alpha1"
 """Path of Keyturn's API group."""

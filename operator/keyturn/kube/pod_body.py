@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from keyturn.core.observation.workload import Workload
-
-    from .client import Body
-
-__all__ = ["belongs_to", "controller_of", "pod_of", "terminating_since"]
+    from keyturn.kube.wire import Body
 
 _NO_IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}

@@ -22,17 +22,6 @@ if TYPE_CHECKING:
 
     from .client import Api
 
-__all__ = [
-    "NOT_ENDED",
-    "NO_GRACE",
-    "READ_GRACE",
-    "PodDetail",
-    "PodReader",
-    "delete_pod",
-    "evict_pod",
-    "pods_of",
-]
-
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 """A pod that has ended reads no Secret, even if a finalizer keeps it."""
 READ_GRACE = timedelta(seconds=10)

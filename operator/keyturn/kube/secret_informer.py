@@ -27,13 +27,12 @@ from keyturn.core.labels import (
 )
 from keyturn.core.state.state import HIGHEST_REVISION
 from keyturn.core.times import time_of
+from keyturn.kube.wire import Body
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
 from . import errors, paths
-from .client import Api, Body
-
-__all__ = ["SecretInformer", "SecretMeta", "meta_of", "number_of"]
+from .client import Api
 
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _WATCH_SECONDS = 60

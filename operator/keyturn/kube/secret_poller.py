@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from .client import Api
     from .secret_informer import SecretMeta
 
-__all__ = ["LATEST", "PER_SECOND", "SOONEST", "Rounds", "SecretPoller"]
-
 SOONEST: Final = 45.0
 LATEST: Final = 55.0
 """Seconds between two reads of a key; the rest of a minute is for the answer and the repair."""

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from .secret_informer import SecretInformer, SecretMeta
     from .secret_poller import SecretPoller
 
-__all__ = ["SecretSource", "SourceKind", "secret_source"]
-
 SecretSource: TypeAlias = "SecretInformer | SecretPoller"
 
 

@@ -44,10 +44,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.keys import ObjectKey
-
-    from .client import Body
-
-__all__ = ["fitted", "require_room", "state_body", "state_of", "too_large", "unreadable"]
+    from keyturn.kube.wire import Body
 
 _STATE_KEY = "state"
 _FORMAT = 1

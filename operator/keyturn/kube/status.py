@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
     from keyturn.api.base import Schema
     from keyturn.api.meta import Metadata
+    from keyturn.kube.wire import Body
 
-    from .client import Api, Body
+    from .client import Api
 
     Seal = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
     """Return the changes of a status, and of fields that depend on the whole new status, from both."""
-
-__all__ = ["HasStatus", "WrittenStatus", "write"]
 
 
 class HasStatus(Protocol):

@@ -44,24 +44,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import Revision
     from keyturn.core.state.state import State
-
-    from .client import Body
-
-__all__ = [
-    "LARGEST",
-    "Stamp",
-    "filled_by",
-    "foreign_owner",
-    "other_writer",
-    "owner_of",
-    "owner_reference",
-    "plausible",
-    "released_body",
-    "size_of",
-    "target_body",
-    "target_facts",
-    "values_of",
-]
+    from keyturn.kube.wire import Body
 
 LARGEST = 1024 * 1024
 """Maximum bytes of data in one Secret (Kubernetes, "Secrets", section "Data size")."""

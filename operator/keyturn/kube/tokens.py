@@ -14,9 +14,9 @@ from .jwt import issuer_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from .client import Api, Body
+    from keyturn.kube.wire import Body
 
-__all__ = ["OWN_AUDIENCE", "Tokens"]
+    from .client import Api
 
 OWN_AUDIENCE: Final = "OwnAudience"
 """Reason of a rejection: a holder of such a token could act at the API server as that account."""

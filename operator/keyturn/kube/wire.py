@@ -13,27 +13,6 @@ from yarl import URL
 
 from . import errors
 
-__all__ = [
-    "METHODS",
-    "PATCH",
-    "READ",
-    "READS",
-    "READ_METADATA",
-    "READ_METADATA_LIST",
-    "WRITE",
-    "Body",
-    "Call",
-    "Change",
-    "Headers",
-    "Patch",
-    "Response",
-    "change",
-    "malformed",
-    "parsed",
-    "refusal",
-    "seconds",
-]
-
 Body: TypeAlias = dict[str, Any]
 Headers: TypeAlias = CIMultiDictProxy[str]
 

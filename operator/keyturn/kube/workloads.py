@@ -12,18 +12,17 @@ from keyturn.core.labels import KEYTURN, MARKER, RELOAD, RESTART
 from keyturn.core.observation.workload import Workload, uses_of
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, progress_condition, type_of
 from keyturn.core.times import time_of
+from keyturn.kube.wire import Patch
 
 from . import errors, paths
-from .client import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.core.observation.workload_kinds import WorkloadType
+    from keyturn.kube.wire import Body
 
-    from .client import Api, Body
-
-__all__ = ["restart", "workload_of"]
+    from .client import Api
 
 _MIN_HISTORY = 2
 _SECOND = timedelta(seconds=1)

@@ -12,8 +12,6 @@ from . import logs
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["Tasks"]
-
 T = TypeVar("T")
 
 _log = structlog.get_logger()

@@ -14,8 +14,6 @@ from typing import Final
 
 from keyturn import __version__
 
-__all__ = ["FILE", "VARIABLE", "commit", "user_agent", "version"]
-
 FILE: Final = "commit.txt"
 """File in the package's folder to which a build writes the commit."""
 VARIABLE: Final = "KEYTURN_COMMIT"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["loop_time"]
-
 
 def loop_time() -> float:
     """Return the event loop's time in seconds, which a change of the wall clock does not move."""

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["KeyedLimiter"]
-
 
 class KeyedLimiter:
     """Limits concurrent holders per name and in total, with places reserved for the first holder of each name."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from ipaddress import IPv4Address, IPv6Address
 
-__all__ = ["Admitting", "Lookups", "asking_for", "has_no_host", "plain"]
-
 _owner: ContextVar[str] = ContextVar("owner", default="")
 
 _MAX_LOOKUPS: Final = 64

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-__all__ = ["LONGEST", "Stall", "record", "watch"]
-
 LONGEST: Final = 0.1
 """Seconds of delay from which on a stall is reported."""
 _INTERVAL: Final = 0.05

@@ -6,8 +6,6 @@ import os
 import signal
 from itertools import count
 
-__all__ = ["reached"]
-
 _NAME, _, _TIMES = os.environ.get("KEYTURN_FAILPOINT", "").partition("#")
 _SIGNAL = int(signal.SIGKILL)
 """What the process sends itself; tests of a frozen leader replace it by SIGSTOP."""

@@ -11,8 +11,6 @@ from keyturn.core.backoff import backoff
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["jittered", "pauses"]
-
 
 def jittered(pause: float, least: float = 0.5, chance: Callable[[], float] = random.random) -> float:
     """Return a random part of a pause, from the share `least` of it to all of it."""

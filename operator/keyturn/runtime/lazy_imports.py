@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["import_alone", "unseen"]
-
 
 @contextmanager
 def unseen(*modules: str) -> Iterator[None]:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-__all__ = ["LogFormat", "configure", "describe"]
-
 _MAX_FRAMES = 20
 _LINE_OF_KOPF: Final = re.compile(
     r"(?P<what>.*?\b(fail(s|ed)?|error|exception|unsupported event type)\b[^:]*):.*", re.IGNORECASE

@@ -13,8 +13,6 @@ import resource
 import sys
 from typing import Final
 
-__all__ = ["keep_memory_unseen"]
-
 _PR_SET_DUMPABLE: Final = 4
 
 

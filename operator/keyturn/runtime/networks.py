@@ -10,8 +10,6 @@ from __future__ import annotations
 import ipaddress
 from typing import Final, TypeAlias
 
-__all__ = ["FORBIDDEN", "PRIVATE", "Address", "Network", "is_private", "is_public", "unwrapped"]
-
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 

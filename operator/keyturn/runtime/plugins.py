@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["discover", "module_names", "plugins_in"]
-
 
 class _Plugin(Protocol):
     kind: ClassVar[str]

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from .networks import Network
 
-__all__ = ["AllowedHost", "Reach"]
-
 
 @dataclass(frozen=True, slots=True)
 class AllowedHost:

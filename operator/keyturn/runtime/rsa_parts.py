@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
 
-__all__ = ["belong_together"]
-
 
 def belong_together(numbers: RSAPrivateNumbers) -> bool:
     """Whether the parts are consistent with each other (RFC 8017, section 3.2); primality is not checked."""

@@ -8,8 +8,6 @@ import sys
 import threading
 from typing import Final
 
-__all__ = ["favour_event_loop", "yield_processor"]
-
 _SWITCH_SECONDS: Final = 0.0005
 _NICE_STEPS: Final = 5
 """Linux gives a thread 5 steps below another about a third of its share of a busy processor: 1.25 ** 5 is 3.05."""

@@ -34,8 +34,6 @@ from .scheduling import yield_processor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TookTooLong", "end_process", "run_for_tenant", "run_long", "run_own"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -15,20 +15,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "CURVES",
-    "LARGEST_BUNDLE",
-    "LARGEST_KEY",
-    "LARGEST_RSA",
-    "MOST_CERTIFICATES",
-    "client_context",
-    "cluster_context",
-    "has_no_common_curve",
-    "is_bounded",
-    "offering",
-    "server_context",
-]
-
 CURVES: Final = ("prime256v1", "X25519", "secp384r1")
 """P-256, which every TLS 1.3 server must support (RFC 8446, section 9.1), and alternatives for servers that do not.
 """

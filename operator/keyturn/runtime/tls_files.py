@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["RenewedFiles"]
-
 _Stamp: TypeAlias = tuple[int, int] | None
 
 

@@ -11,8 +11,6 @@ from typing import Any, Final
 
 import yaml
 
-__all__ = ["YamlDumper", "dump"]
-
 _NUMBER: Final = re.compile(
     r"(?:[-+]?(?:[.][0-9_]+|[0-9][0-9_]*(?:[.][0-9_]*)?)(?:[eE][-+]?[0-9_]+)?|[-+]?0[xXbBoO][-+]?[0-9a-fA-F_]+)\Z"
 )

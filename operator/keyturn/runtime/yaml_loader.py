@@ -16,8 +16,6 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["TooManyAliases", "YamlLoader", "load_all", "without_nulls"]
-
 _TAG: Final = "tag:yaml.org,2002:"
 _KEPT: Final = frozenset({f"{_TAG}null", f"{_TAG}merge"})
 _BOOLEAN: Final = re.compile(

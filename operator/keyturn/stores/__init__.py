@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.externals import AnyStore
     from keyturn.kube.client import Api
     from keyturn.runtime.reach import Reach
+    from keyturn.stores.providers._lease import ProviderLease
 
     from .circuit_breaker import PreviousClient
     from .providers import Content, Policy, RemoteValue, Written
-    from .providers.base import ProviderLease
     from .providers.guard import Guard
 
 __all__ = ["Failure", "Stores"]

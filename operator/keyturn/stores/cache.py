@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from .providers.errors import StoreError
 
-__all__ = ["Cache", "Outcome"]
-
 Outcome: TypeAlias = "RemoteValue | StoreError"
 
 _MAX_BYTES: Final = 16 * 1024 * 1024

@@ -17,8 +17,6 @@ from .providers.errors import Denied, Refused, Throttled, Unauthorized, Unreacha
 if TYPE_CHECKING:
     from .providers.errors import StoreError
 
-__all__ = ["Breaker", "PreviousClient", "RateLimiter"]
-
 _BURST_SECONDS: Final = 0.2
 """Seconds' worth of requests that may be sent at once."""
 _MAX_FAILURES: Final = 5

@@ -34,14 +34,13 @@ if TYPE_CHECKING:
     from keyturn.core.keys import StoreKey
     from keyturn.core.observation.health import HealthEvents
     from keyturn.runtime.background_tasks import Tasks
+    from keyturn.stores.providers._lease import ProviderLease
 
     from .cache import Cache, Outcome
     from .connections import ConnectionContext, StoreConnection
     from .providers import Content, Policy, Provider, RemoteValue, Written
-    from .providers.base import Permit, ProviderLease
+    from .providers.base import Permit
     from .settings import StoreSettings
-
-__all__ = ["StoreClient"]
 
 T = TypeVar("T")
 

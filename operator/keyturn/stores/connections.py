@@ -30,15 +30,13 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
     from keyturn.kube.client import Api
     from keyturn.runtime.background_tasks import Tasks
+    from keyturn.stores.providers._lease import Keep
 
     from .credentials import Credentials
     from .providers import Provider, Reference
-    from .providers.base import Keep
     from .providers.errors import StoreError
     from .providers.guard import Guard
     from .settings import StoreSettings
-
-__all__ = ["NO_ACCOUNT", "NO_RIGHT", "ConnectionContext", "ConnectionPool", "StoreConnection"]
 
 NO_ACCOUNT: Final = "NoServiceAccount"
 NO_RIGHT: Final = "TokenForbidden"

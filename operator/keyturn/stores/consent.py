@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import StoreKey
     from keyturn.kube.client import Api
 
-__all__ = ["NO_CONSENT", "hold_to_consent"]
-
 NO_CONSENT: Final = "NoConsent"
 
 

@@ -15,11 +15,10 @@ from .providers.errors import Refused, Unauthorized, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from keyturn.kube.client import Api, Body
+    from keyturn.kube.client import Api
+    from keyturn.kube.wire import Body
 
     from .providers import Reference
-
-__all__ = ["LOGIN_NOT_FOUND", "Credentials", "look_at"]
 
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 

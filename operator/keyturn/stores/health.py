@@ -13,8 +13,6 @@ from .providers.errors import CERTIFICATES, Refused, Throttled, Unauthorized, Un
 if TYPE_CHECKING:
     from .providers.errors import StoreError
 
-__all__ = ["IN_USE", "VALID", "health_of"]
-
 VALID: Final = Health(
     is_ready=True, reason=StoreReason.VALID, message="the last check of the store succeeded"
 )

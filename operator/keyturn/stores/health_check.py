@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from .connections import ConnectionPool, StoreConnection
     from .settings import StoreSettings
 
-__all__ = ["CLUSTER_ERRORS", "HealthCheck"]
-
 _MIN_INTERVAL: Final = 1.0
 _MAX_INTERVAL: Final = 30.0
 _MAX_CREDENTIAL_INTERVAL: Final = 15.0

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import StoreKey
     from keyturn.kube.cache.externals import AnyStore
 
-__all__ = ["shared_keys"]
-
 _PLACE: Final = "{namespace}"
 
 

@@ -20,11 +20,10 @@ from keyturn.kube import paths
 from .providers.errors import Unreachable
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Api, Body
+    from keyturn.kube.client import Api
+    from keyturn.kube.wire import Body
 
     from .settings import StoreSettings
-
-__all__ = ["SessionSecret"]
 
 _TOKEN: Final = "token"  # noqa: S105  # a key
 _FOR: Final = "for"

@@ -11,8 +11,6 @@ from .providers.errors import Throttled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PendingReads"]
-
 _RETRY_AFTER: Final = 10.0
 """Retry-After in seconds: about half the time limit of a read."""
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import StoreKey
     from keyturn.kube.cache.externals import DataFromIndex
 
-__all__ = ["reference_cycle"]
-
 _MAX_SECRETS: Final = 1000
 """Maximum Secrets of one search."""
 

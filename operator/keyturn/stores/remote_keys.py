@@ -7,8 +7,6 @@ from typing import Final
 
 from .providers.errors import Refused
 
-__all__ = ["located"]
-
 _PLACEHOLDER: Final = "{namespace}"
 _OPEN_ENDED: Final = re.compile(r"[{]namespace[}]([-A-Za-z0-9]|$)")
 """A prefix with which the namespace team could name keys of the namespace team-a."""

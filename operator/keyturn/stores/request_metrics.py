@@ -11,8 +11,6 @@ from .providers.errors import Throttled
 if TYPE_CHECKING:
     from .providers.errors import StoreError
 
-__all__ = ["observe_request"]
-
 _DONE: Final = "OK"
 
 

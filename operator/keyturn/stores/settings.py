@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from .providers import Provider
 
-__all__ = ["StoreSettings", "plan_of"]
-
 _MIN_INTERVAL: Final = 15.0
 
 

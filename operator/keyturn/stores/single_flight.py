@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from .cache import Outcome
     from .providers.base import RemoteValue
 
-__all__ = ["SingleFlight", "again", "closed"]
-
 Read: TypeAlias = "Callable[[], Coroutine[Any, Any, Outcome]]"
 
 

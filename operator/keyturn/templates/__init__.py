@@ -153,8 +153,8 @@ def render(
     Raises:
         TemplateFailed: One cannot be rendered with these values; the error does not quote them.
     """
-    from .bounds import Budget  # noqa: PLC0415
-    from .engine import Names, Template, absent, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+    from .bounds import Budget, Names  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+    from .engine import Template, absent, exposed  # noqa: PLC0415
 
     by_name = {name: exposed(name, outputs) for name, outputs in values.items()}
     previous = {

@@ -12,18 +12,6 @@ from liquid.undefined import Undefined
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "LARGEST",
-    "LONGEST_LIST",
-    "Binary",
-    "Budget",
-    "Names",
-    "Refused",
-    "is_undefined",
-    "size_of",
-    "weight_of",
-]
-
 LARGEST: Final = 1024 * 1024
 """Maximum bytes of data in one Secret."""
 LONGEST_LIST: Final = 10_000

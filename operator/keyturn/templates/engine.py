@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
-__all__ = ["Budget", "Names", "Reference", "Template", "absent", "exposed"]
-
 _MAX_MESSAGE_LENGTH: Final = 100
 _DATE: Final = "date"
 _TIMES: Final = frozenset({"now", "today"})

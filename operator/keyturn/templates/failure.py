@@ -5,8 +5,6 @@ from __future__ import annotations
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 
-__all__ = ["TemplateFailed"]
-
 
 class TemplateFailed(Stalled):
     """A template cannot be rendered with the given values.

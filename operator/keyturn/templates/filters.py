@@ -24,8 +24,6 @@ from .bounds import LARGEST, LONGEST_LIST, STEPS, Binary, Budget, Refused, is_un
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["FILTERS", "guarded"]
-
 _MAX_INTEGER: Final = 2**63
 _MAX_FORMAT_LENGTH: Final = 100
 _BCRYPT_ROUNDS: Final = 10

@@ -15,8 +15,6 @@ from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TA
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["tokens"]
-
 _MAX_LENGTH: Final = 500  # within braces: the expression parser is quadratic in its length
 _OPENING: Final = re.compile(r"\{[{%]-?")
 _CLOSING: Final = {"{{": "}}", "{%": "%}"}

@@ -10,8 +10,6 @@ from tests.unit.checklist.git_repository import Audit
 if TYPE_CHECKING:
     from tests.support.console import Console
 
-__all__ = ["audited"]
-
 
 def audited(console: Console, *options: str, everywhere: bool = False) -> Audit:
     """Run the command with somebody's kubeconfig; without options about its form the answer is JSON."""

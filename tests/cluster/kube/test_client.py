@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.kube import config, errors, paths
-from keyturn.kube.client import Api, Page, Patch
+from keyturn.kube.client import Api, Page
+from keyturn.kube.wire import Patch
 from tests.support.api_servers import forgotten, secret
 from tests.unit.kube.test_client import CANARY, SECRETS, changes_of, everything_in, pages_of
 

@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from tests.support.objects import Objects
     from tests.support.web_ui import WebUi
 
-__all__ = [
-    "CANARY",
-    "HOSTILE",
-    "Answer",
-    "Client",
-    "Desk",
-    "applied",
-    "at",
-    "condition",
-    "managed",
-    "role",
-]
-
 CANARY = f"canary-{secrets.token_urlsafe(24)}"
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&{{ server }}"
 

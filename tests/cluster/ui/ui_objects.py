@@ -9,8 +9,6 @@ from tests.cluster.ui.ui_cluster import HOSTILE, at, condition, managed
 if TYPE_CHECKING:
     from tests.cluster.ui.ui_cluster import Desk
 
-__all__ = ["CONTACTS", "STATES", "set_up"]
-
 Status = dict[str, Any]
 
 

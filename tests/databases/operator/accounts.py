@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tests.cluster.namespace import Space
     from tests.support.objects import Body
 
-__all__ = ["DatabaseAccount", "Pair"]
-
 
 @dataclass(frozen=True, slots=True)
 class Pair:

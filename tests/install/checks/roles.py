@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-__all__ = ["ACCOUNT", "OWN", "without"]
-
 OWN = "keyturn-system"
 ACCOUNT = Account(OWN, "keyturn")
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Audit", "Repository", "audit"]
-
 _NOBODY = {
     "GIT_AUTHOR_NAME": "nobody",
     "GIT_AUTHOR_EMAIL": "nobody@shop.test",

@@ -20,7 +20,7 @@ from tests.unit.core import builders
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 DRILL = "drill"
 

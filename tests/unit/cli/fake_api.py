@@ -17,8 +17,6 @@ from keyturn.core.labels import HOLDER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FakeApi", "fake_api", "managed"]
-
 Body = dict[str, Any]
 _OURS = "/apis/keyturn.dev/v1alpha1/"
 _CREATED = "2026-11-01T00:00:00Z"

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from keyturn.cli import printing
 from keyturn.cli.commands import main
 from keyturn.cli.printing import print_json, print_lines
-from keyturn.cli.text import length, since, table, until
+from keyturn.cli.text import table
+from keyturn.core.times import length, since, until
 from keyturn.runtime.invisible_characters import is_visible, make_visible
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

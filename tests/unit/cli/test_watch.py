@@ -12,7 +12,8 @@ import pytest
 from keyturn.cli import watch
 from keyturn.cli.options import Output, Selection
 from keyturn.kube import errors
-from keyturn.kube.client import Change, Page
+from keyturn.kube.client import Page
+from keyturn.kube.wire import Change
 from tests.support.jumping_loop import JumpingLoop
 from tests.unit.cli.fake_api import managed
 

@@ -39,7 +39,7 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from keyturn.kube.client import Patch
+    from keyturn.kube.wire import Patch
 
 AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")

@@ -23,7 +23,7 @@ from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
     from keyturn.kube.cache.externals import AnyStore, AnyTarget
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 STORE, TARGET = StoreKey(SECRET_STORE, "shop", "vault"), TargetKey(DATABASE_TARGET, "shop", "orders")
 BOTH = pytest.mark.parametrize("key", [STORE, TARGET], ids=str)

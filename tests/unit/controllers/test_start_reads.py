@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
     from keyturn.controllers.event_handlers import Key
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 DB, WEB = ObjectKey("shop", "db"), ObjectKey("shop", "web")
 LABEL = {"labelSelector": OWNER_LABEL}

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["ACCOUNT", "SINGLE", "credential", "look", "moved", "spec", "state", "superseding"]
-
 ACCOUNT: Mapping[str, Any] = {"targetRef": {"name": "orders"}, "username": "app"}
 SINGLE = {"strategy": "SingleUser"}
 LOGINS = {number: "app_b" if number % 2 == 0 else "app_a" for number in range(10)}

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from keyturn.endpoints.server import PortLimits, Ports, Site, listen, serve
+from keyturn.endpoints.connection_limits import PortLimits
+from keyturn.endpoints.server import Ports, Site, listen, serve
 from sandbox.pki import Authority
 
 if TYPE_CHECKING:

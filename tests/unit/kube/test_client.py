@@ -13,7 +13,8 @@ from aiohttp import web
 
 from keyturn import __version__
 from keyturn.kube import client, config, errors, paths
-from keyturn.kube.client import Api, Change, Page, Patch
+from keyturn.kube.client import Api, Page
+from keyturn.kube.wire import Change, Patch
 from keyturn.runtime import build
 from tests.support.api_servers import Scripted, answer, plain, refused, scripted, serving
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.kube import errors
-from keyturn.kube.leader_election import Elector, LeadershipLost, Terms
+from keyturn.kube.leader_election import Elector, LeadershipLost
+from keyturn.kube.lease_holder import Terms
 from keyturn.runtime import metrics
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 TERMS = Terms(lease_duration=10.0, renew_deadline=7.0, retry_period=2.0)
 

@@ -15,7 +15,7 @@ from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 
 def written(**claims: Any) -> str:

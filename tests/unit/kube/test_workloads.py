@@ -16,7 +16,7 @@ from keyturn.kube import errors
 from keyturn.kube.workloads import restart, workload_of
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 CREATED = "2026-11-24T12:00:00Z"
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from selectors import BaseSelector
 
-__all__ = ["in_no_time"]
-
 
 class _Selector:
     """Waits for nothing: who would sleep is woken, and told that the time has passed."""

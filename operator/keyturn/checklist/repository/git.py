@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Blob", "CannotLook", "Git", "opened", "shown"]
-
 _TIMEOUT: Final = 60.0
 _BLOBS_PER_PROCESS: Final = 1000
 """Blobs per git process: their names fit into a pipe, so that neither side blocks."""

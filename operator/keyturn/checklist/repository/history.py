@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from .git import Git
 
-__all__ = ["Added", "Progress", "added", "count", "stashes"]
-
 _LOG: Final = (
     *("log", "--all", "--stdin", "--patch", "--cc", "--unified=0", "--full-index", "--no-renames", "--root"),
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", "--no-decorate", "--no-show-signature"),

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from .git import Git
 
-__all__ = ["ENV_FILE", "TEMPLATE", "ignored", "is_env_file", "templates"]
-
 TEMPLATE: Final = re.compile(
     rb"(?:^|/)\.env(?:\.[^/]+)?\.(?:example|sample|template|dist|defaults)$|(?:^|/)example\.env$"
 )

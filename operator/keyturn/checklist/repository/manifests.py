@@ -13,8 +13,6 @@ from .rules import ALLOWED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MANIFEST", "keys_in"]
-
 MANIFEST: Final = re.compile(rb"\.(ya?ml|json)(\.(tpl|tmpl|j2|erb|gotmpl))?$", re.IGNORECASE)
 _SECRET: Final = re.compile(r"""kind["']?\s*:\s*["']?Secret["']?\s*[,}#\r\n]""")
 _MAX_KEY_LENGTH: Final = 64

@@ -23,8 +23,6 @@ from .token_forms import TOKEN_FORMS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["ALLOWED", "Hit", "hits", "load"]
-
 ALLOWED: Final = "pragma: allowlist secret"
 """Marks a line as reviewed; detect-secrets has the same comment."""
 

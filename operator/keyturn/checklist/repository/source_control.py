@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from .git import Git
 
-__all__ = ["look"]
-
 _MAX_FINDINGS: Final = 200
 """Maximum findings that are listed one by one."""
 _PROGRESS_COMMITS: Final = 500

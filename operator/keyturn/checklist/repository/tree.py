@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from .git import Git
 
-__all__ = ["LARGEST", "Skipped", "files", "is_binary", "paths"]
-
 LARGEST: Final = 1024 * 1024
 _BINARY_WITHIN: Final = 8000  # as in git
 _NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block

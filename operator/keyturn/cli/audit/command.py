@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from .run import Drilled
 
-__all__ = ["audit_command"]
-
 _HELP = """Check a cluster, a namespace or a Git repository against the checklist of eight points.
 
 Secrets are read with your own rights, and no value is printed. What you cannot read is listed as unknown.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from keyturn.cli.options import Where
     from keyturn.core.policy.findings import Report
 
-__all__ = ["Asked", "Drilled", "report", "schedule"]
-
 _FOUND, _CANNOT_LOOK = 1, 2
 _LARGEST_SCHEDULE = 32 * 1024 * 1024
 """Bytes of a committed schedule: about 110 for each ManagedSecret."""

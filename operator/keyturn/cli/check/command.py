@@ -8,8 +8,6 @@ import click
 
 from keyturn.cli.options import Output, Where, formats, home
 
-__all__ = ["check_command"]
-
 
 @click.command("check", short_help="Check the cluster and the operator: CRDs, rights, Lease, pods.")
 @click.option(

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from keyturn.installation.checks.rights import Right
     from keyturn.kube.client import Api
 
-__all__ = ["before", "has_failed", "namespace_of", "points", "show"]
-
 _ACCOUNT = "keyturn"
 _RESULT, _NAME = 8, 15
 

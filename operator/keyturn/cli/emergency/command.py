@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-__all__ = ["emergency_group"]
-
 _ATTENTION = 3
 _IMMEDIATELY, _AFTER_ROLLOUT = "immediately", "after-rollout"
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from .scope import Scope
 
-__all__ = ["DeclareOptions", "declare", "name_of", "scope_of", "selector_in"]
-
 _FEW = 10
 _NEW = "declared"
 _LONGEST_NAME = 63

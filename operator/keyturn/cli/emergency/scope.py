@@ -2,8 +2,5 @@
 
 from __future__ import annotations
 
-__all__ = ["Scope"]
-
-
 Scope = tuple[str, ...] | None
 """The namespaces: None for all, empty for that of the context."""

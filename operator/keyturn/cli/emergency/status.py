@@ -12,15 +12,16 @@ from keyturn.cli import managed
 from keyturn.cli.cluster import sentence
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names
-from keyturn.cli.text import NOTHING, clock, length, room, table, until
+from keyturn.cli.text import room, table
 from keyturn.controllers.emergency.report_configmap import FILE
 from keyturn.core.emergency.deadlines import deadlines_of
 from keyturn.core.emergency.facts import report_name, who_acknowledges
 from keyturn.core.emergency.status import needs_a_person, open_stages
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from keyturn.core.times import NOTHING, clock, length, until
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.parsing import parse
-from keyturn.kube.client import Patch
+from keyturn.kube.wire import Patch
 from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
 
     from .scope import Scope
-
-__all__ = ["acknowledge", "follow", "report", "show"]
 
 _ANNOTATIONS = {"audit": ACKNOWLEDGE_AUDIT, "report": ACKNOWLEDGE_REPORT}
 _PAUSE = 1.0

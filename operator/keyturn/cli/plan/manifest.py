@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
-    from keyturn.kube.client import Api, Body
+    from keyturn.kube.client import Api
+    from keyturn.kube.wire import Body
 
 _LONG_AGO: Final = "1970-01-01T00:00:00Z"
 _SECRET, _CLASS = "ManagedSecret", "SecretClass"

@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired, Item
-    from keyturn.kube.client import Api, Body
+    from keyturn.kube.client import Api
     from keyturn.kube.namespace_pods import NamespacePods
+    from keyturn.kube.wire import Body
 
     from .manifest import DeclaredClass
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keyturn.api.duration import format_duration
 from keyturn.cli.printing import print_data, print_lines
-from keyturn.cli.text import clock, listed, room, since, table, until
+from keyturn.cli.text import listed, room, table
 from keyturn.core.status.summary import SummaryState, summary_of
+from keyturn.core.times import clock, since, until
 
 from .classes import Becomes
 from .model import IS_READ, Plan, document, due_again, notes, of_stores, pods, pushes, values, workloads

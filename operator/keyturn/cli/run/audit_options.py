@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from keyturn.endpoints.audit import AuditSettings
 
-__all__ = ["audit_endpoint"]
-
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _OPTIONS = (
     click.option(

@@ -9,8 +9,6 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_certificate"]
-
 
 def check_certificate(certificate: Path | None, key: Path | None, name: str) -> None:
     """Reject a certificate without its key, and invalid files; `name` is the prefix of their options."""

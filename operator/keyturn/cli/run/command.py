@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from keyturn.endpoints.server import Exposure
     from keyturn.runtime.reach import Reach
 
-__all__ = ["crds_command", "run_command"]
-
 _LOG_FORMATS = ("console", "json")
 _SECRET_SOURCES = ("watch", "by-name")
 _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10

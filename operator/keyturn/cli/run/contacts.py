@@ -10,8 +10,6 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Contacts"]
-
 _MOST = 16
 _LONGEST = 256
 _FORMAT = "write lines such as Security Team: security@example.com"

@@ -13,8 +13,6 @@ from .certificates import check_certificate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["metrics_endpoint"]
-
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _OPTIONS = (
     click.option(

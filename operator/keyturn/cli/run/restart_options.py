@@ -10,8 +10,6 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["restart_budget"]
-
 _OPTIONS = (
     click.option(
         "--max-rolling",

@@ -8,8 +8,6 @@ import click
 
 from keyturn.cli.options import INTERRUPTED, Where, place
 
-__all__ = ["ui_command"]
-
 
 @click.command("ui", short_help="Open pages about secrets and emergencies in the browser.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.status import StatusRow
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
     from .reads import Overview, Section
 

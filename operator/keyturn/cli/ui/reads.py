@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.status import Leadership
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 _Item = TypeVar("_Item")
 _LEADER_SECONDS: Final = 30.0

@@ -6,8 +6,6 @@ import click
 
 from keyturn.cli.options import Output, Where, formats, home
 
-__all__ = ["version_command"]
-
 
 @click.command("version", short_help="Print the versions of the client, the operator and the API server.")
 @click.option("--client", is_flag=True, help="Print the version of this CLI only, without a cluster.")

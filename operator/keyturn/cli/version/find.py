@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn import __version__
 from keyturn.cli.printing import print_data, print_lines
-from keyturn.cli.text import NOTHING
+from keyturn.core.times import NOTHING
 from keyturn.installation.checks import api_server as server
 from keyturn.installation.checks import deployment, election
 from keyturn.kube import errors, paths
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.options import Output
     from keyturn.kube.lease_holder import Holder
-
-__all__ = ["ServerVersion", "find_versions", "show"]
 
 
 @dataclass(frozen=True, slots=True)

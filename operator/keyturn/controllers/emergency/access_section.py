@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Reader, Readership
 
-__all__ = ["READERS_BEFORE", "readership"]
-
 READERS_BEFORE: Final = timedelta(days=30)
 """How long before the declaration readers are listed; a reader that is not listed then is new."""
 _MOST_READERS: Final = 500

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
 
-__all__ = ["document"]
-
 
 def _within(stage: str) -> str:
     hours = STAGES[stage] // timedelta(hours=1)

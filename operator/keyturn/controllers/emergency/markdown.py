@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-__all__ = ["LARGEST", "bounded", "code", "section", "table", "text", "when"]
-
 LARGEST: Final = 800 * 1024
 """Bytes; a ConfigMap holds at most 1 MiB."""
 _SHORTENED: Final = (

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
 
-__all__ = ["EmergencyMemory", "EmergencyRecord"]
-
 
 @dataclass(slots=True)
 class EmergencyRecord:

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from .memory import EmergencyMemory, EmergencyRecord
 
-__all__ = ["reconcile_emergency"]
-
 _MIN_UPDATE_INTERVAL = timedelta(seconds=1)
 """Minimum time between status updates: hundreds of secrets may report progress at once."""
 _CONFLICT_DELAY = timedelta(seconds=2)

@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
     from keyturn.core.keys import EmergencyKey
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
     from .memory import EmergencyRecord
-
-__all__ = ["FILE", "update_report"]
 
 FILE = "report.md"
 _MIN_UPDATE_INTERVAL = timedelta(seconds=10)

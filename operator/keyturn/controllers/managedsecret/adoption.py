@@ -41,18 +41,9 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.state.revision import Validity
     from keyturn.generators import Outputs
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
     from .secret_reads import SecretReads
-
-__all__ = [
-    "adopt",
-    "adopted_value_of",
-    "adopted_values",
-    "adopted_without_item",
-    "claim",
-    "is_written",
-]
 
 
 def found_values(desired: Desired, body: Body) -> dict[str, ItemValues]:

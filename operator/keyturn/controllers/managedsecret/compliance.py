@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
     from keyturn.kube.cache.cache import InformerCache
 
-__all__ = ["ComplianceMemory", "note_values", "with_compliance"]
-
 _MAX_INLINE_VALUES = 20
 """Number of values up to which they are evaluated on the event loop, without a thread."""
 _MAX_INLINE_BYTES = 16 * 1024

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from .write_memory import Published
 
-__all__ = ["PodMemory", "consumer_of", "with_consumers", "with_workloads", "workloads_of"]
-
 _Rollout: TypeAlias = "tuple[int, datetime | None]"
 """The revision of a rollout, and the time of the restart marker."""
 _LASTING = timedelta(minutes=1)

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
 
-__all__ = [
-    "PASSING",
-    "concerns_one",
-    "contention_error",
-    "error_of_list",
-    "error_of_observation",
-    "error_of_step",
-    "invalid_spec",
-    "state_conflict",
-    "unexpected_error",
-]
-
 PASSING = (errors.Conflict, errors.NotLeading, errors.Throttled, errors.Unavailable)
 """Errors that say nothing about the object: they pass, or another process acts."""
 _RETRY_DELAY = timedelta(seconds=2)

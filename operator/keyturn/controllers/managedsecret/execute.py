@@ -29,13 +29,11 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey, WorkloadKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import State
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
     from .memory import Memory
     from .restart_budget import RestartLocks
     from .secret_reads import SecretReads
-
-__all__ = ["execute_step"]
 
 
 async def execute_step(  # one case per step

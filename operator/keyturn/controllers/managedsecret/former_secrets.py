@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import LeftSecret
     from keyturn.core.value import Value
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
     from .secret_reads import SecretReads
-
-__all__ = ["ChangedSecrets", "with_former_uses"]
 
 _STILL: Final = datetime.max.replace(tzinfo=UTC)
 """The Secret has the values that were left."""

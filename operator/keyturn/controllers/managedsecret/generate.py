@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
     from .pull import Reading
 
-__all__ = ["GeneratedValues", "generate_revision", "generate_value", "making_order"]
-
 _ISSUER_RETRY_DELAY = timedelta(seconds=5)
 
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import LeftSecret
     from keyturn.kube.namespace_pods import PodList
 
-__all__ = ["HolderMemory", "with_holders"]
-
 _Subject: TypeAlias = "tuple[int, datetime, tuple[LeftSecret, ...]]"
 """The revision, the time of its publication, and the Secrets under earlier names."""
 

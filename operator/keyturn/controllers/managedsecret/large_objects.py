@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["LargeOnes"]
-
 _MAX_CONCURRENT: Final = 4
 
 

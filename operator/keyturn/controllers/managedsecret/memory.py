@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from .restart_budget import RestartLimits
 
-__all__ = ["Memory"]
-
 _PORTION: Final = 256
 """Objects that are dropped before other tasks have a turn."""
 

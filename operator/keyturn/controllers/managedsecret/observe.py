@@ -44,13 +44,11 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State, StateFacts
     from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.client import Body
     from keyturn.kube.secret_informer import SecretMeta
+    from keyturn.kube.wire import Body
 
     from .memory import Memory
     from .resolve import ParsedSpecs
-
-__all__ = ["observe", "observe_spec", "unfit"]
 
 
 async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed | None:

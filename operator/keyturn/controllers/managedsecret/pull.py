@@ -44,16 +44,6 @@ if TYPE_CHECKING:
 
     from .leases import LeaseManager
 
-__all__ = [
-    "PullMemory",
-    "PullRecord",
-    "Reading",
-    "empty",
-    "read_all",
-    "reads_stores",
-    "trouble_of",
-]
-
 T = TypeVar("T")
 
 

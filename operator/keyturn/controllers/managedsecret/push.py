@@ -14,7 +14,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
 from keyturn.core.spec.store_refs import Destination
 from keyturn.kube import paths
-from keyturn.kube.client import Patch
+from keyturn.kube.wire import Patch
 from keyturn.runtime import threadpools
 from keyturn.stores.providers import Policy, WriteResult, properties
 from keyturn.stores.providers.errors import NotFound, StoreError, UnusableError, detail_of
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from keyturn.stores.providers import Content
 
 T = TypeVar("T")
-
-__all__ = ["PushMemory", "delete_pushed_key", "push", "set_finalizer"]
 
 _log = structlog.get_logger()
 

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
     from .memory import Memory
 
-__all__ = ["reconcile"]
-
 _MAX_STEPS = 25
 _CONFLICT_DELAY = timedelta(milliseconds=200)
 _RETRY_DELAY = timedelta(seconds=2)

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from .leases import UnrecordedLeases
     from .pull import PullRecord, Reading
 
-__all__ = ["StoreMemory", "with_stores"]
-
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 
 _RETRY_DELAY: Final = timedelta(minutes=1)

@@ -36,21 +36,11 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.kube.client import Body
     from keyturn.kube.status import Seal
+    from keyturn.kube.wire import Body
 
     from .leases import LeaseMemory
     from .refresh import StoreMemory
-
-__all__ = [
-    "ReportedErrors",
-    "report",
-    "report_denied",
-    "report_step",
-    "report_unevicted",
-    "report_unseen",
-    "write_status",
-]
 
 _EXPECTED_WAITS = frozenset(
     {

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
 
-__all__ = ["Parsed", "ParsedSpecs", "resolved", "template_flaw"]
-
 _CERTIFICATE: Final = "tls.crt"
 """The key of a Secret that has the certificate of a CA."""
 _PREVIOUS: Final = "previous"

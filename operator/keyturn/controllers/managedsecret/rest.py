@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from .secret_reads import SecretReads
 
-__all__ = ["RestConfirmations", "RestSeal", "has_record", "rest_of"]
-
 _FORMAT: Final = 1
 """Number of the facts below; another one makes every digest of the previous ones differ."""
 _FIELD: Final = "rest"

@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import WorkloadKey
 
-__all__ = [
-    "NO_LIMITS",
-    "RestartBudget",
-    "RestartLimits",
-    "RestartLocks",
-    "RestartPlace",
-]
-
 _MINUTE = timedelta(minutes=1)
 _UNKNOWN_DEADLINE = timedelta(minutes=10)
 """How long a rollout that an earlier process began counts at most."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .generate import GeneratedValues
     from .pull import PullMemory
 
-__all__ = ["Failures", "RestartBackoff", "drop_generated", "next_time", "report_time", "retry_pause"]
-
 _STALLED_INTERVAL = timedelta(minutes=1)
 _MAX_RETRY_DELAY = timedelta(minutes=5)
 _MAX_GENERATED_AGE = timedelta(minutes=10)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
 
-__all__ = ["count_failed", "report_ends", "report_failed_workloads"]
-
 _FAILED: Final = "Failed"
 _RESULTS = {WorkloadState.CURRENT: RevisionResult.SUCCEEDED, WorkloadState.FAILED: _FAILED}
 _REASONS: Final = frozenset(RevisionReason)

@@ -22,17 +22,10 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import State, StateFacts
-    from keyturn.kube.client import Body
     from keyturn.kube.secret_informer import SecretMeta
+    from keyturn.kube.wire import Body
 
     Versions: TypeAlias = "tuple[str | int, ...]"
-
-__all__ = [
-    "ListedSecrets",
-    "SecretReads",
-    "is_left_immutable",
-    "versions_of",
-]
 
 
 @dataclass(slots=True)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
 
-__all__ = ["refuse_circle", "with_signers"]
-
 _LONGEST_WAIT = timedelta(minutes=1)
 """How long a certificate waits for its CA, from the declaration or the start of the process on."""
 

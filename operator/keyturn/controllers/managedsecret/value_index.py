@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
-__all__ = ["ValueIndex"]
-
 _KEY_BYTES = 32
 _TAG_BYTES = 16  # of 32: two different values share a tag with a probability of 2**-128
 

@@ -35,12 +35,10 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import State
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
     from .memory import Memory
     from .secret_reads import SecretReads
-
-__all__ = ["release", "require_desired", "require_state", "write_state", "write_target"]
 
 
 def require_desired(observed: Observed) -> Desired:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import DriftHistory, Restarted
     from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["DriftRepairs", "Published", "Restarts", "WriteMemory", "Writing"]
-
 
 class Published(NamedTuple):
     """A revision that was written to the target Secret, and the resource version of that write."""

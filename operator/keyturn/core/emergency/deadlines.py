@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["NEAR", "STAGES", "deadlines_of"]
-
 STAGES: Mapping[str, timedelta] = {
     "Rotated": timedelta(minutes=1),  # "at once"
     "ServicesUpdated": timedelta(hours=1),

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from keyturn.api.emergency import AffectedSecret, EmergencyRotation
     from keyturn.core.errors import Stalled
 
-__all__ = ["EmergencyFacts", "report_name", "who_acknowledges"]
-
 _MAX_NAME_LENGTH = 256
 
 

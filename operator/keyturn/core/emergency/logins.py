@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.credential import Credential
 
-__all__ = ["exposed_logins", "kept_logins"]
-
 _MOST = 8
 
 

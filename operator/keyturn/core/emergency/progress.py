@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
-__all__ = ["Affected", "affected"]
-
 _CERTIFICATE = "tls.crt"
 """The key of a Secret that has the CA, if it has one."""
 _WORST_FIRST = (

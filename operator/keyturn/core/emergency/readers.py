@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Reader", "ReaderStatus", "Readership"]
-
 
 class ReaderStatus(StrEnum):
     """Whether a reader is older than the start of the requested period."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from keyturn.api.emergency import AffectedLogin, AffectedSecret, EmergencyRotationStatus
 
-__all__ = ["MAX_MESSAGE", "MOST_BYTES", "within_limit"]
-
 MAX_MESSAGE: Final = 1024
 """Characters of a message at most."""
 MOST_BYTES: Final = 1_000_000

@@ -27,16 +27,6 @@ if TYPE_CHECKING:
     from .facts import EmergencyFacts
     from .progress import Affected
 
-__all__ = [
-    "KEPT_ROWS",
-    "is_done",
-    "needs_a_person",
-    "open_stages",
-    "rows_of",
-    "status_of",
-    "wake_up",
-]
-
 KEPT_ROWS = 2000
 _NEEDS_A_PERSON = frozenset(
     {

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from .facts import EmergencyFacts
 
-__all__ = ["OPERATOR", "added"]
-
 OPERATOR = "keyturn"
 _DETAIL = "Secret"
 _MAX_DETAILS = 200

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled, Wait
 
-__all__ = ["NEEDS_REPAIR", "NOT_PROBED", "AccountFacts", "ProbeVerdict"]
-
 
 class ProbeVerdict(StrEnum):
     """Result of the last login with the published credential; each is a reason of the condition CredentialValid."""

@@ -13,8 +13,6 @@ from keyturn.api.database import CNPG_CLUSTER, CNPG_RELOAD, OF_SPILO, SPILO_CLUS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AccountManager", "manager_of"]
-
 
 class AccountManager(NamedTuple):
     """An operator that sets the password of a Secret at a database server."""

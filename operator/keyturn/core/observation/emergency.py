@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from keyturn.api.selector import LabelSelector
 
-__all__ = ["CREATION_PRECISION", "Emergency", "EmergencyScope", "concerns"]
-
-
 CREATION_PRECISION = timedelta(seconds=1)
 """Precision of creationTimestamp, which has whole seconds."""
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Health", "HealthEvents", "reported"]
-
 Key = TypeVar("Key")
 
 

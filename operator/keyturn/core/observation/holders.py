@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from .workload import Use, Workload
 
-__all__ = ["Controller", "Holders", "HoldingPod", "PodOwner", "by_owner", "is_of", "owners_of", "ways_of"]
-
 
 class Controller(NamedTuple):
     """The object that controls a pod, by its owner reference."""

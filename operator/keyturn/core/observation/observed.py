@@ -37,20 +37,6 @@ if TYPE_CHECKING:
     from .store_reads import PushProblem, RevocationProblem
     from .workload import Use, Workload
 
-__all__ = [
-    "Consumer",
-    "Denial",
-    "DriftHistory",
-    "FormerUse",
-    "Observed",
-    "RestartWait",
-    "Restarted",
-    "Sibling",
-    "TargetFacts",
-    "once",
-    "with_facts",
-]
-
 T = TypeVar("T")
 
 
@@ -361,7 +347,9 @@ class Observed:
 _DERIVED = frozenset(name for name, member in vars(Observed).items() if isinstance(member, cached_property))
 
 if TYPE_CHECKING:
-    from dataclasses import replace as with_facts  # so that the fields are checked
+    from dataclasses import replace
+
+    with_facts = replace  # so that the fields are checked
 else:
 
     def with_facts(observed: Observed, **facts: object) -> Observed:

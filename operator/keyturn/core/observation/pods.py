@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-__all__ = ["NOT_READY", "Pod", "PodsSeen", "Trouble"]
-
 NOT_READY = "NotReady"
 """Reason of a running container whose probe has not succeeded."""
 _MILD = frozenset({NOT_READY, "ContainerCreating", "PodInitializing"})

@@ -15,15 +15,6 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
     from keyturn.core.state.lease import StoreLease
 
-__all__ = [
-    "NOT_PULLED",
-    "Pulled",
-    "PushProblem",
-    "RevocationProblem",
-    "being_made",
-    "being_read",
-]
-
 _RETRY_DELAY = timedelta(seconds=5)
 
 

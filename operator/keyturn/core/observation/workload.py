@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import WorkloadKey
 
-__all__ = ["FILES", "KUBELET_SYNC", "Use", "Workload", "read_marker", "uses_of", "write_marker"]
-
 FILES = frozenset({Via.VOLUME, Via.PROJECTED})
 """Ways in which a pod uses a Secret as files, which the kubelet updates."""
 KUBELET_SYNC = timedelta(minutes=2)

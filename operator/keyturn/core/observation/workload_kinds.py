@@ -14,16 +14,6 @@ from keyturn.api.status import WorkloadKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = [
-    "OPTIONAL_TYPES",
-    "REQUIRED_TYPES",
-    "WORKLOAD_TYPES",
-    "WorkloadType",
-    "progress_condition",
-    "replica_set_of",
-    "type_of",
-]
-
 _Body: TypeAlias = "Mapping[str, Any]"
 _Check: TypeAlias = "Callable[[_Body, _Body], bool]"
 """Check of spec and status."""

@@ -22,21 +22,6 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import ManagedSecretStatus
 
-__all__ = [
-    "GRACE",
-    "NOT_REVOKED",
-    "NO_SIGNS",
-    "OVERDUE",
-    "POINTS",
-    "ChecklistTotals",
-    "Signs",
-    "findings_of",
-    "judge_all",
-    "policy_of",
-    "reported_twins",
-    "reported_violations",
-]
-
 GRACE: Final = timedelta(minutes=1)
 """The time after the end of an overlap within which the previous values leave the Secret in normal operation."""
 OVERDUE: Final = "overdue"

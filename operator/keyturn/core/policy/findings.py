@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Finding", "Point", "Report", "Verdict", "in_order"]
-
 
 class Verdict(enum.StrEnum):
     """Verdict on a point, the worst first."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from .strength import Strength
 
-__all__ = ["DISTINCT", "RULES", "Evidence", "Violation", "denies", "joined_messages", "violations_of"]
-
 DISTINCT: Final = "distinctAcrossEnvironments"
 
 

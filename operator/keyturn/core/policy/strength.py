@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LEAST_BITS", "LEAST_LENGTH", "Strength"]
-
 LEAST_LENGTH = 32
 LEAST_BITS = 128
 

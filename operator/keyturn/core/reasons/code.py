@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-__all__ = ["Code"]
-
 
 class Code(StrEnum):
     """A code for programs that has one sentence of documentation."""

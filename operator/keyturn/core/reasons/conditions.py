@@ -6,8 +6,6 @@ from typing import Self
 
 from .code import Code
 
-__all__ = ["ClassReason", "ConditionReason", "EmergencyReason", "StoreReason"]
-
 
 class _Reason(Code):
     """A reason, and the conditions that have it."""

@@ -6,8 +6,6 @@ from typing import Self
 
 from .code import Code
 
-__all__ = ["ErrorReason"]
-
 
 class ErrorReason(Code):
     """Why a reconcile stalls or waits: the reason of a condition, an Event and a metric."""

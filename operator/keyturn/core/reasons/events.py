@@ -6,8 +6,6 @@ from typing import Self
 
 from .code import Code
 
-__all__ = ["EventReason", "TimelineReason"]
-
 
 class EventReason(Code):
     """Reason of an Event that reports no error; an Event about an error has the error's reason."""

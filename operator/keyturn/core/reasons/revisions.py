@@ -6,8 +6,6 @@ from typing import Self
 
 from .code import Code
 
-__all__ = ["RevisionReason", "RevisionResult"]
-
 
 class RevisionReason(Code):
     """Why a revision exists: the reason of a history entry, of a rotation in progress and of a metric."""

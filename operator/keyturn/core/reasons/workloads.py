@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .code import Code
 
-__all__ = ["WorkloadReason"]
-
 
 class WorkloadReason(Code):
     """Why a workload does not run the current revision, as a code for programs; a later version may have others."""

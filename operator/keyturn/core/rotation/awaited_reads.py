@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from .steps import Reason
 
-__all__ = ["entries_to_read", "freed_keys", "without_awaited"]
-
 _PRESSING = frozenset({RevisionReason.EMERGENCY, RevisionReason.ENDING})
 """Reasons that do not wait for a store that cannot be read: the present values are exposed, or expire."""
 _ROTATIONS = frozenset({RevisionReason.TRIGGERED, RevisionReason.ROTATION_DUE})

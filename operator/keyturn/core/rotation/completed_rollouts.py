@@ -15,15 +15,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
 
-__all__ = [
-    "is_recorded_complete",
-    "is_since_rollback",
-    "reports_completion",
-    "was_complete",
-    "was_overdue_at_first",
-    "was_reported_complete",
-]
-
 _STEPS_BACK = frozenset({"Rollback", "WaitForPods", "Settle"})
 """Steps that prove a status since a rollback: the rotation that was rolled back had begun with another one."""
 

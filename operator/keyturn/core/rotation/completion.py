@@ -24,18 +24,6 @@ if TYPE_CHECKING:
 
     from .rollout import WorkloadProgress
 
-__all__ = [
-    "ended_at",
-    "is_known_complete",
-    "is_rollout_complete",
-    "is_to_be_settled",
-    "kept_since",
-    "overlap_limit",
-    "publication_limit",
-    "refused_message",
-    "users_of_previous_login",
-]
-
 _MAX_NAMED = 3
 
 

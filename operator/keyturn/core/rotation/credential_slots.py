@@ -25,28 +25,6 @@ if TYPE_CHECKING:
 
     from .steps import Reason
 
-__all__ = [
-    "MOST_CANDIDATES",
-    "MOST_OPEN",
-    "REFUSALS",
-    "brings_credential",
-    "check_record",
-    "contradiction",
-    "free_login",
-    "is_doubtful",
-    "is_exhausted",
-    "is_locked",
-    "may_open",
-    "previous_credential",
-    "previous_still_open",
-    "record_problem",
-    "staged_login",
-    "tries_of",
-    "unproven",
-    "was_found",
-    "was_in_use",
-]
-
 MOST_CANDIDATES = 3
 """Candidates of one rotation that the server may refuse before manual action is required."""
 REFUSALS = 2

@@ -47,25 +47,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.credential import Credential
     from keyturn.core.state.state import StateFacts
 
-__all__ = [
-    "account_again",
-    "account_problem",
-    "closes_account",
-    "has_account",
-    "is_pending",
-    "is_publishable",
-    "last_closing",
-    "live_for",
-    "needs_slot",
-    "next_candidate",
-    "next_current",
-    "next_left_over",
-    "next_repair",
-    "next_revocation",
-    "refuse_exhausted",
-    "revocation_limit",
-]
-
 _RECHECK_INTERVAL = timedelta(minutes=1)
 
 

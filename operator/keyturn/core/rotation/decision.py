@@ -61,9 +61,6 @@ if TYPE_CHECKING:
     from .push import PushStep
     from .steps import Reason
 
-__all__ = ["hinted", "next_number", "next_step", "refusal"]
-
-
 _SIGNER_INTERVAL = timedelta(minutes=1)
 """Interval of checks whether a CA is rotated, besides those that its rotation causes."""
 

@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.observed import Observed
 
-__all__ = [
-    "changed_on_write",
-    "contest_problem",
-    "is_contested",
-    "next_repair_time",
-    "was_sent",
-    "with_change",
-    "with_repair",
-    "with_unchanged_write",
-]
-
 _IMMEDIATE_REPAIRS = 3
 _MIN_DELAY, _MAX_DELAY = timedelta(seconds=15), timedelta(minutes=5)
 _RESET_AFTER = timedelta(minutes=10)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
 
 
-__all__ = ["duration_of", "rollout_duration"]
-
 _ZERO = timedelta(0)
 _PRECISION = timedelta(seconds=1)
 """Precision of times in the status, which have whole seconds."""

@@ -22,23 +22,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import StateFacts
 
-__all__ = [
-    "COOL_DOWN",
-    "asked_at",
-    "asked_items",
-    "has_only_new_values",
-    "is_exposed",
-    "is_rotated_before",
-    "is_taken_over",
-    "is_target_immutable",
-    "published_from",
-    "renewed_by",
-    "revokes_at_once",
-    "waits_for_signer",
-    "without_delays",
-    "without_signers",
-]
-
 COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
 _UNLIMITED = 1_000_000

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["fallback_of", "leases_last", "may_return_to"]
-
 
 def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
     """Whether a rollback may publish a revision: its values are recorded, and its credentials are valid.

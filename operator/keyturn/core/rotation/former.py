@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Use
     from keyturn.core.state.state import LeftSecret
 
-__all__ = ["awaited_look", "followed_secrets", "has_exposed", "revision_held"]
-
 
 @once
 def followed_secrets(observed: Observed) -> tuple[LeftSecret, ...]:

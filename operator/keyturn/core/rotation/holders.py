@@ -24,18 +24,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
 
-__all__ = [
-    "OwnerBehind",
-    "are_unread",
-    "evicts",
-    "holds_back",
-    "next_read",
-    "owners_behind",
-    "pod_to_evict",
-    "pods_behind",
-    "waiting_message",
-]
-
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=5)
 _UNREAD_INTERVAL = timedelta(minutes=1)
 _INTERVAL_DIVISOR = 4

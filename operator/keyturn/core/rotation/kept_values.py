@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from .steps import Reason
 
-__all__ = ["carried_values", "drops_kept_value", "held_values", "kept_items", "overlap_end"]
-
 _ROUTINE = frozenset({RevisionReason.TRIGGERED, RevisionReason.ROTATION_DUE})
 
 

@@ -30,21 +30,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.lease import StoreLease
 
-__all__ = [
-    "are_kept_for",
-    "idle_leases",
-    "last_lease_revocation",
-    "last_lease_revocation_time",
-    "next_lease_revocation",
-    "next_lease_revocation_time",
-    "next_leases",
-    "refusal_of",
-    "refused_leases",
-    "stated_at",
-    "unrevoked",
-]
-
-
 _PRESSED_DELAY = timedelta(minutes=5)
 _MAX_AHEAD = timedelta(minutes=5)
 """How far the clock of the person who states a time may be ahead."""

@@ -31,29 +31,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import StateFacts
 
-__all__ = [
-    "BEFORE_FIRST_KEYS",
-    "UNPROVEN",
-    "are_newer",
-    "asks_for_others",
-    "brings_pods_back",
-    "had_rolled_back_revision",
-    "has_earlier_values",
-    "holds_places",
-    "lacks_first_keys",
-    "look_again",
-    "older_pods",
-    "pod_revision",
-    "reloaded_at",
-    "reloads",
-    "revision_at",
-    "runs_other_values",
-    "terminating",
-    "unread",
-    "waiting_for_pods",
-    "was_blocked_before",
-]
-
 BEFORE_FIRST_KEYS = (
     "its pods were created before the Secret had the keys, and the first revision restarts no workload; restart it,"
     " unless its containers have restarted since"

@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed, TargetFacts
     from keyturn.core.spec.desired import Desired
 
-__all__ = [
-    "RENAME",
-    "adopts_first",
-    "check_ownership",
-    "is_created_again",
-    "not_owned",
-    "refuse_change",
-    "refuse_managed_account",
-    "unlabelled",
-]
-
 _RETRY_DELAY = timedelta(seconds=5)
 RENAME = "write another name"
 _RENAME_ONE = "set another target.name in one of the two"

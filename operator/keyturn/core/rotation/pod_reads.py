@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from .rollout import WorkloadProgress
 
-__all__ = ["Need", "may_be_blocked", "need_of", "needs_holders", "waits_for_old_pods"]
-
 
 class Need(enum.Enum):
     """Required age of the last read of a workload's pods."""

@@ -13,15 +13,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
-__all__ = [
-    "is_current_published",
-    "publication_of",
-    "publication_time",
-    "published_at",
-    "was_in_deleted_secret",
-    "was_published",
-]
-
 
 def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:
     """Return when a revision was first published, if known."""

@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 
-__all__ = [
-    "Unpushed",
-    "binder_of",
-    "last_pushes",
-    "next_push",
-    "push_problem",
-    "pushed_again",
-    "unpushed",
-]
-
 PushStep = (
     steps.Finalize | steps.Intend | steps.Push | steps.Withdraw | steps.GiveBack | steps.Close | steps.Retire
 )

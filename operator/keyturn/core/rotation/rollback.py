@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 
     from .rollout import WorkloadProgress
 
-__all__ = [
-    "EVEN_EXPOSED",
-    "HOLD",
-    "ask_for_help",
-    "cause_of",
-    "exposed_message",
-    "failures",
-    "refuse_unknown_return",
-    "requested_return",
-    "return_after_failure",
-    "supersedes_request",
-]
-
 # A suffix makes the same request new: "3" was handled, "3/again" was not. Two words of it are
 # options, after a slash each: "3/again/hold".
 _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")

@@ -59,21 +59,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
 
-__all__ = [
-    "Turn",
-    "WorkloadProgress",
-    "any_failed",
-    "goes_back",
-    "is_under_way",
-    "marker_for",
-    "next_changes",
-    "next_marker",
-    "next_restarts",
-    "progress_of",
-    "progress_of_workloads",
-    "restart_due",
-]
-
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
 _MIN_RESTART_INTERVAL = timedelta(seconds=10)
 """Minimum time between two restarts of a workload."""

@@ -25,32 +25,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
 
-__all__ = [
-    "Obstacle",
-    "RecordedRejection",
-    "by_hand",
-    "crash_of",
-    "delete_command",
-    "denial_of",
-    "denied_again",
-    "denied_until",
-    "is_deletable",
-    "is_left_behind",
-    "pause_of",
-    "pod_to_delete",
-    "refusal",
-    "reported_rejection",
-    "stuck_pod_message",
-    "trouble_of",
-    "was_paused",
-    "was_reverted",
-    "when_late",
-    "while_rolling",
-    "while_waiting",
-    "worst_of",
-]
-
-
 _MIN_DELAY = timedelta(seconds=2)
 """An API server that has just started rejects every request for a few seconds, until it has read the roles."""
 _MAX_DELAY = timedelta(minutes=5)

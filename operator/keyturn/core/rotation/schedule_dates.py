@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
 
-__all__ = [
-    "applied_schedule",
-    "last_known_time",
-    "natural_due",
-    "recorded_due",
-    "recorded_time",
-    "spread_due",
-    "spread_since",
-    "stays_overdue",
-]
-
 _DEFAULT_PART = 10
 """Divisor: the spread is this part of the interval."""
 _SALT = b"keyturn.dev/spread"

@@ -45,46 +45,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.lease import StoreLease
     from keyturn.core.state.state import LeftSecret, Pushed
 
-__all__ = [
-    "Adopt",
-    "Apply",
-    "Assert",
-    "Begin",
-    "Bind",
-    "Borrow",
-    "Claim",
-    "Close",
-    "DatabaseStep",
-    "Decline",
-    "DeletePod",
-    "EvictPod",
-    "Expire",
-    "Finalize",
-    "GiveBack",
-    "GoBack",
-    "Intend",
-    "Leave",
-    "OutsideStep",
-    "Overlap",
-    "Prove",
-    "Publish",
-    "Push",
-    "Reason",
-    "Refresh",
-    "Release",
-    "Repair",
-    "Rest",
-    "Retire",
-    "Revoke",
-    "RollOut",
-    "Settle",
-    "Stage",
-    "Step",
-    "TakeOver",
-    "Withdraw",
-    "rotation_id",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Reason:

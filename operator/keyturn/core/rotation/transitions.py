@@ -37,19 +37,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
 
-__all__ = [
-    "Content",
-    "Recorded",
-    "adopt",
-    "claim",
-    "finalizers",
-    "push",
-    "record",
-    "stage",
-    "take_over",
-    "with_dependents",
-]
-
 _AtStore: TypeAlias = (
     steps.Refresh | steps.Intend | steps.Push | steps.Withdraw | steps.Borrow | steps.GiveBack
 )

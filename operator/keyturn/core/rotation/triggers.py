@@ -32,31 +32,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import Validity
     from keyturn.core.state.state import StateFacts
 
-__all__ = [
-    "ON_REQUEST",
-    "breakage_by_change",
-    "breakage_of",
-    "due_on_request",
-    "due_time",
-    "emergency_was_declared",
-    "is_asked",
-    "is_due_on_request",
-    "is_overdue",
-    "is_paused",
-    "next_time",
-    "overdue_time",
-    "reason_for_revision",
-    "removed_items",
-    "resume_time",
-    "rotates_nothing",
-    "scheduled_time",
-    "start_time",
-    "store_change_waits",
-    "waits_for_overlap",
-    "waits_for_previous",
-    "waits_until",
-]
-
 ON_REQUEST = frozenset({RevisionReason.TRIGGERED, RevisionReason.EMERGENCY})
 """Reasons of rotations that a person asked for."""
 _MAX_NAMED = 5

@@ -13,8 +13,6 @@ from keyturn.core.keys import TargetKey
 if TYPE_CHECKING:
     from keyturn.api.database import AccountTemplate, Database, TargetRef
 
-__all__ = ["LOGIN", "DatabaseDesired", "database_of", "logins_of"]
-
 LOGIN = "database login"
 """Recipe of the value `username`, which the credential of its revision determines."""
 _DEFAULT_PROBE = timedelta(minutes=10)

@@ -36,19 +36,6 @@ if TYPE_CHECKING:
     from .database import DatabaseDesired
     from .store_refs import Destination, Source
 
-__all__ = [
-    "VALUE",
-    "Desired",
-    "Item",
-    "TargetPolicy",
-    "history_limit_of",
-    "is_spread",
-    "items_of",
-    "previous_key",
-    "resolve_spec",
-    "secret_of",
-]
-
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
 _DEFAULT_CONCURRENT = 1

@@ -22,27 +22,6 @@ if TYPE_CHECKING:
 
     from keyturn.api.rotation import AppliedBy, Cadence
 
-__all__ = [
-    "Cron",
-    "Every",
-    "Window",
-    "applied_by_of",
-    "cadence_of",
-    "check",
-    "check_jitter",
-    "check_overlap",
-    "is_open",
-    "longest_pause",
-    "max_overlap_of",
-    "next_due",
-    "opening",
-    "overlap_of",
-    "sets_overlap",
-    "share_of",
-    "starts_at",
-    "windows_of",
-]
-
 _UTC = "UTC"
 _DEFAULT_JITTER = 10
 _DEFAULT_OVERLAP = timedelta(hours=1)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from keyturn.api.selector import LabelRequirement, LabelSelector
 
-__all__ = ["selects"]
-
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """Whether `labels` meet every requirement of `selector`; an empty selector matches all."""

@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 
     from keyturn.api.source import DataFrom, From, PushTo
 
-__all__ = [
-    "UNKNOWN_SOURCE",
-    "Destination",
-    "Source",
-    "destination_of",
-    "is_source",
-    "next_refresh",
-    "source_of",
-    "spread_of",
-]
-
 _FROM = "from"
 UNKNOWN_SOURCE = json.dumps({_FROM: None}, separators=(",", ":"))
 """Text of the source of dataFrom whose record was lost, so that its keys are known after the next read only."""

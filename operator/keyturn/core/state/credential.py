@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["UNKNOWN_REVISION", "Credential", "Phase"]
-
 UNKNOWN_REVISION = 0
 """Revision of a credential that may be open although its password is lost with an earlier record."""
 

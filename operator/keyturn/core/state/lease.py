@@ -10,8 +10,6 @@ from keyturn.core.spec.store_refs import Destination
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-__all__ = ["StoreLease"]
-
 
 @dataclass(frozen=True, slots=True)
 class StoreLease:

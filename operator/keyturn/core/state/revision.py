@@ -15,20 +15,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Item
     from keyturn.core.value import Value
 
-__all__ = [
-    "LITERAL",
-    "ItemValues",
-    "Rendered",
-    "Revision",
-    "RevisionFacts",
-    "Validity",
-    "changed_keys",
-    "found_under",
-    "is_found",
-    "last_good",
-]
-
-
 LITERAL = "literal"
 _FOUND = " (found)"
 """Suffix of the names of adopted keys that no item writes; the name of an item cannot contain it."""

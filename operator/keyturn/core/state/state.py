@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from .revision import Revision, RevisionFacts, Validity
 
 
-__all__ = [
-    "HIGHEST_HINT",
-    "HIGHEST_REVISION",
-    "MAX_FACTS",
-    "LeftSecret",
-    "Publication",
-    "Pushed",
-    "RollbackPause",
-    "State",
-    "StateFacts",
-    "Triggers",
-    "state_name",
-]
-
 HIGHEST_HINT = 10**9
 """Highest revision number that is accepted from any source but the state itself, such as annotations."""
 HIGHEST_REVISION = 2 * HIGHEST_HINT

@@ -49,16 +49,6 @@ if TYPE_CHECKING:
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
 
-__all__ = [
-    "ConditionInput",
-    "conditions_of",
-    "known_revision",
-    "nothing_to_rotate",
-    "status_unseen",
-    "violated_rules",
-]
-
-
 _WAITING: dict[str, str] = {
     RevisionReason.TRIGGERED: "the requested rotation starts when the overlap of the previous values is over",
     RevisionReason.ROTATION_DUE: "the rotation that is due starts when the overlap of the previous values is over",

@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.credential import Credential
     from keyturn.core.state.state import StateFacts
 
-__all__ = [
-    "PROBE_VERDICTS",
-    "at_server",
-    "credential_status",
-    "credential_step",
-    "credential_valid",
-    "is_closing",
-]
-
 _STEPS = {Phase.STAGED: "Apply", Phase.APPLIED: "Prove"}
 _WORDS = {
     "Apply": "the database server is to accept the new password of {}",

@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["Outcome", "history_of", "status_of"]
-
 _MAX_HISTORY = 10
 _UNAVAILABLE_ATTEMPTS = 3
 """Consecutive failures."""

@@ -23,20 +23,6 @@ if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus, WorkloadStatus
     from keyturn.core.errors import Stalled
 
-__all__ = [
-    "AFTER_THE_ROLLOUT",
-    "UNDER_WAY_OUTSIDE",
-    "WORKLOAD_FAILED",
-    "Known",
-    "Summary",
-    "SummaryState",
-    "condition",
-    "describe_phase",
-    "done_of",
-    "summary_of",
-    "with_state",
-]
-
 AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Settle", "Revoke"})
 """Steps of a rotation after every workload runs the new values."""
 WORKLOAD_FAILED = frozenset({ErrorReason.ROLLOUT_FAILED, ErrorReason.ROLLED_BACK})

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.health import Health
 
-__all__ = ["ConditionVerdict", "changes_readiness", "condition_of", "readiness_of", "stamp_all", "stamped"]
-
 
 class ConditionVerdict(NamedTuple):
     """Status, reason and message of one condition."""

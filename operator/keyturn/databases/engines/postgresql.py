@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ._postgresql.operations import Operations
 
-__all__ = ["Postgresql"]
-
 _OPERATIONS: Final = "keyturn.databases.engines._postgresql.operations"
 
 

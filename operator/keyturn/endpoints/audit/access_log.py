@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from .event import Access
 
-__all__ = ["AccessLog", "AccessScope", "Entry", "Record", "readers_of"]
-
 _MAX_PER_SCOPE: Final = 50
 _MAX_READ: Final = 20_000
 _MAX_REFUSED: Final = 4_000

@@ -14,7 +14,7 @@ import structlog
 from keyturn.core.emergency.readers import Readership
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ACCESS_TYPE
-from keyturn.endpoints import server
+from keyturn.endpoints import connection_limits, server
 from keyturn.endpoints.server_tls import ServerTls
 from keyturn.kube import errors, paths
 from keyturn.runtime import threadpools
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.client import Api, Body
-
-__all__ = ["Audit", "AuditSettings"]
+    from keyturn.kube.client import Api
+    from keyturn.kube.wire import Body
 
 _WHO_AM_I: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _REVIEW: Final = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -42,7 +41,7 @@ _SLOW_SYNC_INTERVAL: Final = timedelta(minutes=10)
 _SHUTDOWN_TIMEOUT: Final = 2.0
 _RETRY_DELAY: Final = 5.0
 _RETENTION: Final = timedelta(days=90)
-_LIMITS: Final = server.PortLimits(silence=120)
+_LIMITS: Final = connection_limits.PortLimits(silence=120)
 """The API server keeps idle connections for 90 s, and does not retry a batch if one is closed."""
 
 _log = structlog.get_logger()

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from .event import Told
 
-__all__ = ["Unusual", "Watcher"]
-
 _LOG_INTERVAL: Final = timedelta(hours=1)
 _MAX_LOGGED: Final = 1_000
 _MIN_LOGGED_FAILURES: Final = 20

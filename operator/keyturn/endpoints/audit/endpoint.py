@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from .event import Told
 
-__all__ = ["Endpoint", "read_token"]
-
 _MIN_TOKEN_LENGTH: Final = 32
 _MAX_TOKEN_FILE_BYTES: Final = 64 * 1024
 

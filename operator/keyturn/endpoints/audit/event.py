@@ -14,18 +14,6 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-__all__ = [
-    "MOST_EVENTS",
-    "Access",
-    "AccessOutcome",
-    "LoginFailed",
-    "NotAnEvent",
-    "SubjectKind",
-    "Told",
-    "items_of",
-    "parse",
-]
-
 MOST_EVENTS: Final = 5_000
 _MAX_CONTAINERS: Final = 100_000
 """Lists and objects in a body: 400 events at level Metadata have 5,000; a million take seconds to parse."""

@@ -19,9 +19,7 @@ from .access_log import AccessLog, AccessScope, Entry, Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from keyturn.kube.client import Body
-
-__all__ = ["NAME", "Unreadable", "body_of", "decode"]
+    from keyturn.kube.wire import Body
 
 NAME: Final = "keyturn-access"
 _MAX_BYTES: Final = {"read": 500 * 1024, "refused": 100 * 1024}

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-__all__ = ["MOST_SKEW", "NEWEST", "OLDEST", "clock_point", "version_of", "version_point"]
-
 OLDEST: Final = (1, 34)
 NEWEST: Final = (1, 37)
 """Keyturn is tested with these two versions and those between."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-__all__ = ["Deployed", "find", "point_of"]
-
 _NAME: Final = "keyturn"
 _POINT: Final = "deployment"
 _LABELS: Final = {"labelSelector": "app.kubernetes.io/name=keyturn"}

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.kube.lease_holder import Holder
 
-__all__ = ["Election", "look", "point_of"]
-
 _NAME: Final = "lease"
 _MAX_READS: Final = 6
 _READ_INTERVAL: Final = 1.0

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from .rights import Account
 
-__all__ = ["POLICIES", "policies_point", "security_point"]
-
 _REPORTS: Final = "keyturn-reports"
 _OF_THE_ACCOUNT: Final = {_REPORTS: "manifests/base/operator/policy.yaml"} | {
     f"keyturn-own-{what}": f"manifests/base/own-account/{what}.yaml"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["Point", "Result"]
-
 
 class Result(enum.StrEnum):
     """Result of a check."""

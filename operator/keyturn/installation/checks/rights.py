@@ -18,21 +18,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.client import Api
 
-__all__ = [
-    "FEATURES",
-    "NEEDS",
-    "TO_WATCH",
-    "Account",
-    "Feature",
-    "Need",
-    "Place",
-    "Right",
-    "RightScope",
-    "missing",
-    "rights_of",
-    "rights_on",
-]
-
 
 class RightScope(enum.Enum):
     """Scope of a permission."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from keyturn.installation.crds.schema import Node
     from keyturn.kube.client import Api
 
-__all__ = ["APPLY", "SHALLOW", "Installed", "compared", "lacking", "points_of", "read"]
-
 _DOCUMENT: Final = f"/openapi/v3/apis/{GROUP}/{VERSION}"
 _GVK: Final = "x-kubernetes-group-version-kind"
 _OPEN: Final = "x-kubernetes-preserve-unknown-fields"

@@ -12,8 +12,6 @@ from .point import Point
 if TYPE_CHECKING:
     from .election import Election
 
-__all__ = ["point_of"]
-
 _NAME: Final = "version"
 
 

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     import pydantic
 
-__all__ = ["KINDS", "Column", "Kind"]
-
-
 # The operator alone writes a status, so the API server records its manager once and not for each field.
 _WRITTEN_WHOLE = {"x-kubernetes-map-type": "atomic"}
 _WAITING = "Waiting for the Keyturn operator; if this stays, see kubectl get pods -n keyturn-system"

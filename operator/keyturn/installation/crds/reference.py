@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from .definition import Kind
     from .schema import Node
 
-__all__ = ["page"]
-
 _INTRODUCTION = f"""\
 # API reference
 

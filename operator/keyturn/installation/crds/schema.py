@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     import pydantic
 
-__all__ = ["Node", "structural"]
-
 Node = dict[str, Any]
 
 _RULES = "x-kubernetes-validations"

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["InformerCache", "namespace_key"]
-
 _Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str
 _MOST_DELETIONS: Final = 10_000
 """Deletions that are known: an answer or a page that is older than one arrives within minutes."""

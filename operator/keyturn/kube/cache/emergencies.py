@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["MOST_OPEN", "Declared", "EmergencyCache"]
-
 _Turn: TypeAlias = "tuple[datetime, str]"
 
 MOST_OPEN: Final = 20

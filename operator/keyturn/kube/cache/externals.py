@@ -37,18 +37,6 @@ if TYPE_CHECKING:
 
     from keyturn.api.secretstore import AllowedNamespaces
 
-__all__ = [
-    "AnyStore",
-    "AnyTarget",
-    "DataFromIndex",
-    "ExternalCache",
-    "Key",
-    "Model",
-    "StoreCache",
-    "TargetCache",
-    "namespaces_of",
-]
-
 AnyStore: TypeAlias = SecretStore | ClusterSecretStore
 AnyTarget: TypeAlias = DatabaseTarget | ClusterDatabaseTarget
 Key = TypeVar("Key", bound=ExternalKey)

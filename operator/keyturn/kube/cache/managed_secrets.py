@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["LARGEST", "WHOLE", "ManagedSecretCache", "light", "readable", "slim"]
-
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 LARGEST: Final = 16 * 1024

@@ -12,8 +12,6 @@ from keyturn.api.base import Schema
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["parse", "places_of", "without"]
-
 _Model = TypeVar("_Model", bound=Schema)
 Places: TypeAlias = "list[tuple[int | str, ...]]"
 """Paths of the parts of an object that cannot be parsed."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .cache import InformerCache
     from .externals import AnyStore, AnyTarget, ExternalCache, Key, Model
 
-__all__ = ["permitted", "store_for", "target_for"]
-
 _MAX_NAMED: Final = 10
 _FIELDS: Final[Mapping[type[ExternalKey], tuple[str, ErrorReason]]] = MappingProxyType(
     {

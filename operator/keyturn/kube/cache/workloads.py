@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.workload import Workload
 
-__all__ = ["WorkloadCache", "secrets_of"]
-
 
 class WorkloadCache:
     """Workloads by key, and workload keys by Secret.

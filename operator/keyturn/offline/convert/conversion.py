@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from .reading import Body
 
-__all__ = ["Conversion", "Inputs", "convert", "label_of"]
-
 _Item = TypeVar("_Item")
 _Made = tuple[Report, dict[str, Any]]
 

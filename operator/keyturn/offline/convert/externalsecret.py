@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from .conversion import Inputs
     from .reading import Body, Reader, Report
 
-__all__ = ["external_secret"]
-
 _MIN_INTERVAL: Final = timedelta(seconds=10)
 _DEFAULT_INTERVAL: Final = timedelta(hours=1)
 _MAX_NAME_LENGTH: Final = 63

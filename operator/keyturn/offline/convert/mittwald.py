@@ -13,8 +13,6 @@ from .reading import opened
 if TYPE_CHECKING:
     from .reading import Body, Reader, Report
 
-__all__ = ["is_generated", "secret"]
-
 _GROUP: Final = "secret-generator.v1.mittwald.de"
 _TYPE: Final = f"{_GROUP}/type"
 _LENGTH: Final = f"{_GROUP}/length"

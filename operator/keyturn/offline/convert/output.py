@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from .reading import Finding, Manifest
 
-__all__ = ["printable", "written"]
-
 _COMMENT_WIDTH = 110
 _WIDTH = 2**16
 """No text is folded."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Body", "Finding", "Manifest", "Reader", "Report", "Weight", "grouped", "opened", "present"]
-
 Body = Mapping[str, Any]
 T = TypeVar("T")
 

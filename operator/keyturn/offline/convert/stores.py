@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .conversion import Inputs
     from .reading import Body, Reader, Report
 
-__all__ = ["store"]
-
 _OPERATOR_NAMESPACE: Final = "keyturn-system"
 """Namespace of the operator in the shipped manifests."""
 _OWN_LOGIN: Final = "leaves the login to the operator's own pod, which Keyturn never uses"

@@ -14,8 +14,6 @@ from .errors import Refused
 if TYPE_CHECKING:
     from .base import ProviderContext, Reference
 
-__all__ = ["trusting"]
-
 
 async def trusting(given: ProviderContext, authorities: Reference) -> ssl.SSLContext:
     """Return a TLS context that trusts the certificates of `caRef`.

@@ -15,8 +15,6 @@ from .errors import Unauthorized, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Aws", "AwsConfig", "AwsStore", "member", "tags", "text_of"]
-
 T = TypeVar("T")
 A = TypeVar("A", bound=AwsConfig)
 

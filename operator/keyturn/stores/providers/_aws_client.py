@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from .base import ProviderContext
     from .guard import Answer
 
-__all__ = ["AwsClient", "Keys"]
-
 T = TypeVar("T")
 
 _MAX_INLINE_BYTES: Final = 16 * 1024

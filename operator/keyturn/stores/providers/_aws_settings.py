@@ -13,8 +13,6 @@ from keyturn.api.spelled import Spelled
 from ._refs import DataKey, ServiceAccountRef
 from .base import Reference
 
-__all__ = ["AccessKey", "AwsConfig", "Endpoint", "Region", "WebIdentity"]
-
 _ONE_WAY: Final = (
     "has(self.accessKey) != has(self.webIdentity)",
     "write exactly one way to log in under auth: accessKey or webIdentity",

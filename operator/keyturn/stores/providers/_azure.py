@@ -17,8 +17,6 @@ from .errors import Refused
 if TYPE_CHECKING:
     from .guard import Guard
 
-__all__ = ["DELETED", "AzureAuth", "AzureKeyVaultConfig", "Place", "admit_challenge", "netloc", "place_of"]
-
 DELETED: Final = "ObjectIsDeletedButRecoverable"
 """Error code of a write to a deleted name that is not purged yet."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from .base import ProviderContext
     from .guard import Answer, Guard
 
-__all__ = ["AUDIENCE", "AzureLogin"]
-
 AUDIENCE: Final = "api://AzureADTokenExchange"
 """Audience of the ServiceAccount's token; Microsoft's default for federated credentials."""
 _ASSERTION_SECONDS: Final = 600

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from .guard import Answer
 
-__all__ = ["MALFORMED", "meaning_of"]
-
 MALFORMED: Final = Unreachable("MalformedAnswer")
 
 _ROLE: Final = "give the identity the role Key Vault Secrets User, or Key Vault Secrets Officer to write"

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from ._azure_login import AzureLogin
     from .guard import Answer, Guard
 
-__all__ = ["Kept", "KeyVaultClient"]
-
 T = TypeVar("T")
 
 _VERSION: Final = "7.5"

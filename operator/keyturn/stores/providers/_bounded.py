@@ -9,8 +9,6 @@ from . import work
 from .errors import Unreachable
 from .properties import LARGE
 
-__all__ = ["hold_to_bounds"]
-
 _MAX_BYTES: Final = 512 * 1024
 """Bytes: more than a page of 25 secrets with all possible tags, and than a value."""
 _MAX_MEMBERS: Final = 1000

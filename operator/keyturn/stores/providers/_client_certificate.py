@@ -15,8 +15,6 @@ from keyturn.runtime import rsa_parts, tls
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["show"]
-
 
 def show(context: ssl.SSLContext, certificates: bytes, key: bytes) -> None:
     """Load a certificate and its key into a TLS context, both as PEM.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ._kubeconfig import Kubeconfig
     from .guard import Guard
 
-__all__ = ["client_of"]
-
 
 def client_of(kubeconfig: Kubeconfig, guard: Guard) -> Client:
     """Return a client that sends each request once: the store has retries and a circuit breaker of its own."""

@@ -15,8 +15,6 @@ from .errors import NO_HOST, UNTRUSTED, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["of_connection"]
-
 # Codes of OpenSSL (X509_V_ERR_…).
 _CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(
     {

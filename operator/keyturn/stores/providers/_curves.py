@@ -11,8 +11,6 @@ from .errors import Unreachable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Curves", "Server", "curve_mismatch"]
-
 _NO_COMMON_CURVE: Final = (
     "its TLS supports none of the curves P-256, X25519 and P-384 with ECDHE and AES-GCM, ChaCha20 or AES, or needs a"
     " client certificate; enable P-256"

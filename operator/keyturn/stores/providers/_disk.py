@@ -16,8 +16,6 @@ from .errors import NotFound, Refused, Unauthorized, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["below", "read_file"]
-
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # a pipe must not block
 _OPENED: Final = "/proc/self/fd/{}"
 

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from .base import ProviderContext
     from .guard import Guard
 
-__all__ = ["SecretManager"]
-
 _ADDRESS_SECONDS: Final = 600.0
 """Seconds for which a resolved address is used."""
 _IDLE_MS: Final = 120_000

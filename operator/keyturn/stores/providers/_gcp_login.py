@@ -29,8 +29,6 @@ from .errors import Refused, StoreError, Unauthorized, Unreachable
 if TYPE_CHECKING:
     from .base import ProviderContext, Reference
 
-__all__ = ["GcpAuth", "GcpLogin"]
-
 _STS: Final = "https://sts.googleapis.com/v1/token"
 _IAM: Final = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
 _SERVICE: Final = "https://secretmanager.googleapis.com/"

@@ -13,8 +13,6 @@ from keyturn.core.value import Value
 
 from .errors import Refused
 
-__all__ = ["canonical", "is_exact", "json_text", "loaded", "text_of", "value_at"]
-
 DEEPEST: Final = 32
 _MEMBER_MARKS: Final = (b",", b"[", b"{")
 """The bytes before each member of a document, or after the previous one."""

@@ -19,8 +19,6 @@ from .errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Kubeconfig", "parsed"]
-
 _MAX_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 32
 _AS_DATA: Final = "write what the file holds into the kubeconfig (kubectl config view --raw --flatten)"

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
-__all__ = ["Keep", "ProviderLease"]
-
 
 @dataclass(frozen=True, slots=True)
 class ProviderLease:

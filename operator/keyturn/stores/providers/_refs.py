@@ -13,8 +13,6 @@ from .base import Reference
 if TYPE_CHECKING:
     from keyturn.core.value import Value
 
-__all__ = ["DataKey", "KeyRef", "ServiceAccountRef", "credential_text"]
-
 DataKey = Annotated[
     str,
     Spelled(

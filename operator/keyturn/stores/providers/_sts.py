@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ._aws_settings import AccessKey, AwsConfig, WebIdentity
     from .base import ProviderContext
 
-__all__ = ["StsLogin"]
-
 _AUDIENCE: Final = "sts.amazonaws.com"
 _TOKEN_SECONDS: Final = 600
 _ROLE_SECONDS: Final = 3600

@@ -25,10 +25,10 @@ from .errors import Denied, NotFound, Refused, StoreError, Throttled, Unauthoriz
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._vault_http import Http
-    from .base import Keep, ProviderContext, Reference
+    from keyturn.stores.providers._lease import Keep
 
-__all__ = ["VaultAuth", "VaultLogin", "VaultPath"]
+    from ._vault_http import Http
+    from .base import ProviderContext, Reference
 
 _TOKEN_SECONDS: Final = 600
 _VAULT: Final = "vault"

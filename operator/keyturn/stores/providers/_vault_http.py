@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from .base import ProviderContext, Reference
 
-__all__ = ["Http", "seconds"]
-
 
 class Http:
     """One Vault in one of its namespaces."""

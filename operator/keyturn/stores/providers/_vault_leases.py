@@ -10,16 +10,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from keyturn.core.value import Value
+from keyturn.stores.providers._lease import ProviderLease
 
 from . import properties
 from ._vault_http import seconds
-from .base import ProviderLease, RemoteValue
+from .base import RemoteValue
 from .errors import StoreError, Throttled, Unreachable
 
 if TYPE_CHECKING:
     from ._vault_session import VaultSession
-
-__all__ = ["acquire", "renew", "revoke"]
 
 Ask: TypeAlias = Callable[..., Awaitable[tuple[dict[str, Any], "VaultSession"]]]
 """Sends a request to Vault: method, path and body; returns the response and the session of the request."""

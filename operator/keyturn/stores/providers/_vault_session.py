@@ -15,8 +15,6 @@ from .errors import Unauthorized
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["VaultSession", "is_token", "session_about", "session_of"]
-
 _MAX_NAME_LENGTH: Final = 256
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from keyturn.templates.bounds import Budget
 
-__all__ = ["KEY", "Request", "Templates", "render", "variables"]
-
 KEY: Final = "key"
 """Template variable of the key."""
 _NOW: Final = "now"

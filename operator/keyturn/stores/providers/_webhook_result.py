@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
-__all__ = ["Result"]
-
 _MAX_FILTERS: Final = 2
 _MAX_TERMS: Final = 8
 """Maximum comparisons, tests and operators of one filter."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.stores.providers._aws_settings import AwsConfig
+
 from . import properties
-from ._aws import AwsConfig, AwsStore, member, tags, text_of
+from ._aws import AwsStore, member, tags, text_of
 from .base import Capability, Content, RemoteValue
 from .errors import Conflict, Denied, NotFound, Refused
 
 if TYPE_CHECKING:
     from keyturn.core.value import Value
-
-__all__ = ["AwsParameterStore", "AwsParameterStoreConfig"]
 
 _MAX_PAGES: Final = 50
 """Maximum pages of a search for one parameter; AWS may return empty pages."""

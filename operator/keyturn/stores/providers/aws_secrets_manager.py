@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import pydantic
 
 from keyturn.core.value import Value
+from keyturn.stores.providers._aws_settings import AwsConfig
 
 from . import properties
-from ._aws import AwsConfig, AwsStore, member, tags, text_of
+from ._aws import AwsStore, member, tags, text_of
 from .base import Capability, Content, RemoteValue
 from .errors import Conflict, NotFound, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["AwsSecretsManager", "AwsSecretsManagerConfig"]
 
 _IS_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ID_LENGTHS: Final = range(32, 65)

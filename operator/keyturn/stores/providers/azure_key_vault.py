@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ._azure_sdk import Kept, KeyVaultClient
 
-__all__ = ["AzureKeyVault", "AzureKeyVaultConfig"]
-
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
 _PATH: Final = re.compile(r"[0-9A-Za-z]+(-[0-9A-Za-z]+)*(/[0-9A-Za-z]+(-[0-9A-Za-z]+)*)+")
 _SLASH: Final = "--"

@@ -16,7 +16,6 @@ from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 
 from . import properties
-from ._lease import Keep, ProviderLease
 from .errors import Conflict, Denied, NotFound, Refused, Unreachable, UnusableError
 from .guard import PERMIT
 
@@ -26,24 +25,8 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
+    from ._lease import Keep, ProviderLease
     from .guard import Guard
-
-__all__ = [
-    "LARGEST",
-    "Capability",
-    "Content",
-    "Keep",
-    "Permit",
-    "Policy",
-    "Provider",
-    "ProviderContext",
-    "ProviderLease",
-    "Reference",
-    "RemoteValue",
-    "TokenOf",
-    "WriteResult",
-    "Written",
-]
 
 C = TypeVar("C", bound=Schema)
 T = TypeVar("T")

@@ -24,8 +24,6 @@ from .files import FolderPath
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Dotenv", "DotenvConfig"]
-
 _SOURCES: Final = "[has(self.path), has(self.configMapRef), has(self.secretRef)]"
 _ONE_SOURCE: Final = "write exactly one of path, configMapRef and secretRef"
 

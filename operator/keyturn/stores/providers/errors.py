@@ -15,25 +15,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "CERTIFICATES",
-    "NO_HOST",
-    "UNTRUSTED",
-    "Conflict",
-    "Denied",
-    "NotFound",
-    "Refused",
-    "StoreError",
-    "Throttled",
-    "Unauthorized",
-    "Unreachable",
-    "UnusableError",
-    "detail_of",
-    "hint_of",
-    "of_status",
-    "word",
-]
-
 UNTRUSTED: Final = "ClientConnectorCertificateError"
 """Code if the server's TLS certificate is not accepted for another reason than those of CERTIFICATES."""
 _CA: Final = "set caRef to a ConfigMap with its CA"

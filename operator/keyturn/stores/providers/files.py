@@ -15,8 +15,6 @@ from .errors import Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Files", "FilesConfig", "FolderPath"]
-
 FolderPath = Annotated[
     str,
     Spelled(

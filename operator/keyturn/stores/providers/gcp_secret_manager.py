@@ -20,8 +20,6 @@ from .errors import Conflict, NotFound, Refused, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GcpSecretManager", "GcpSecretManagerConfig"]
-
 _MAX_BYTES: Final = 64 * 1024
 """Maximum bytes of one version."""
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from keyturn.runtime.networks import Address, Network
     from keyturn.runtime.reach import AllowedHost
 
-__all__ = ["PERMIT", "Answer", "Guard", "Limits"]
-
 PERMIT: Final[ContextVar[Callable[[], float]]] = ContextVar("permit", default=lambda: inf)
 """Returns the loop time until which the change in progress may send the body of a request."""
 

@@ -33,9 +33,8 @@ from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.kube.client import Body, Client
-
-__all__ = ["Kubernetes", "KubernetesConfig"]
+    from keyturn.kube.client import Client
+    from keyturn.kube.wire import Body
 
 _MEANINGS: Final[Mapping[type[api_errors.ApiError], type[StoreError]]] = {
     api_errors.NotFound: NotFound,

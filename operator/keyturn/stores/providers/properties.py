@@ -12,26 +12,6 @@ from . import work
 from ._json import canonical, is_exact, json_text, loaded, text_of, value_at
 from .errors import NotFound, Refused, Unreachable
 
-__all__ = [
-    "LARGE",
-    "Document",
-    "are_same",
-    "compare_members",
-    "document",
-    "fields",
-    "have_same_members",
-    "json_of",
-    "memory_of",
-    "object_apart",
-    "object_from",
-    "object_of",
-    "parts",
-    "size_of",
-    "take",
-    "value_of",
-    "written",
-]
-
 LARGEST: Final = 256 * 1024
 """Maximum bytes of a JSON document; no store of secrets keeps larger ones."""
 LARGE: Final = 16 * 1024

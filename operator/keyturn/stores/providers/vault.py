@@ -15,16 +15,16 @@ from . import _vault_leases, properties
 from ._refs import KeyRef
 from ._vault_auth import VaultAuth, VaultLogin, VaultPath
 from ._vault_http import Http
-from .base import Capability, Content, Provider, ProviderContext, ProviderLease, Reference, RemoteValue
+from .base import Capability, Content, Provider, ProviderContext, Reference, RemoteValue
 from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from ._vault_session import VaultSession
+    from keyturn.stores.providers._lease import ProviderLease
 
-__all__ = ["Vault", "VaultConfig"]
+    from ._vault_session import VaultSession
 
 _MOUNT: Final = "secret"
 

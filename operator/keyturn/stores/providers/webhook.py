@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from .guard import Answer
 
-__all__ = ["Webhook", "WebhookConfig"]
-
 UrlTemplate = Annotated[
     str,
     Spelled(

@@ -11,8 +11,6 @@ from .errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["run"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 KEY = EmergencyKey("shop", "inc-1")
 SECRET = ObjectKey("shop", "db")

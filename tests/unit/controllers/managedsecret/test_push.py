@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.store_reads import PushProblem
     from keyturn.core.state.state import State
-    from keyturn.kube.client import Body, Patch
+    from keyturn.kube.wire import Body, Patch
 
 KEY = ObjectKey("shop", "db")
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.observation.observed import Observed
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 KEY = ObjectKey("shop", "db")
 

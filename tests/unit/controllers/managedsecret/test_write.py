@@ -20,7 +20,7 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 KEY = ObjectKey("shop", "db")
 VALUES = Revision({"password": ItemValues("", {"value": Value.of_text("x")}, {"value": "password"})})

@@ -6,8 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["ALICE", "API", "START", "at", "event", "event_list", "login_failed"]
-
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ALICE = "alice@shop.test"
 API = "system:serviceaccount:shop:api"

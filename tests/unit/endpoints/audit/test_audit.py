@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.client import Api, Body
+    from keyturn.kube.client import Api
+    from keyturn.kube.wire import Body
 
 NAMESPACE = "keyturn-system"
 AUTH = ObjectKey("shop", "auth")

@@ -20,7 +20,7 @@ from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 AUTH = AccessScope("shop", "auth")
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")

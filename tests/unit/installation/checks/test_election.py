@@ -14,7 +14,7 @@ from keyturn.kube.lease_holder import LEASE, signature
 
 if TYPE_CHECKING:
     from keyturn.installation.checks.point import Point
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 _HOME = "keyturn-system"
 _NOW = datetime(2026, 11, 27, tzinfo=UTC)

@@ -16,8 +16,6 @@ from keyturn.offline.convert import convert, written
 if TYPE_CHECKING:
     from keyturn.offline.convert import Conversion
 
-__all__ = ["CASES", "Case", "documents"]
-
 _FOLDER = Path(__file__).parent / "cases"
 
 

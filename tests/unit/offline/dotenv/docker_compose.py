@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["config", "dotenv"]
-
 _COMPOSE = Path(sys.executable).with_name("docker-compose")
 _NO_DOTENV = f"--env-file={os.devnull}"
 """Compose itself would read a file .env that lies beside, and fill its variables in."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["READERS"]
-
 
 def _python(path: Path) -> Mapping[str, str | None]:
     return dotenv_values(path)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-__all__ = ["EXAMPLE", "Folder"]
-
 EXAMPLE = """\
 # The shop's settings.
 NODE_ENV=development

@@ -13,8 +13,8 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import Reference, RemoteValue, _vault_leases, properties
+from keyturn.stores.providers._lease import ProviderLease
 from keyturn.stores.providers._vault_session import VaultSession
-from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable
 from sandbox.harness import until
 from tests.support import vault as vaults

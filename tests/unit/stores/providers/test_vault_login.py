@@ -20,7 +20,7 @@ from keyturn.stores.providers import (
     _vault_session,
     discover,
 )
-from keyturn.stores.providers.base import ProviderLease
+from keyturn.stores.providers._lease import ProviderLease
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,

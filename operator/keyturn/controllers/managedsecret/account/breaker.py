@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["ServerBreaker"]
-
 _MAX_FAILURES: Final = 3
 """Consecutive operations without an answer after which a server counts as down."""
 _FIRST_PAUSE: Final = timedelta(seconds=5)

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
     from .memory import AccountMemory
 
-__all__ = ["account_of", "answer", "change_account", "server_of"]
-
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from .operation import Effect
 
-__all__ = ["AccountMemory", "next_probe"]
-
 _CHECK_INTERVAL: Final = timedelta(minutes=2)
 _LEAST_SHARE: Final = 0.8
 """Share of the interval after which the next probe may begin; the rest is jitter."""

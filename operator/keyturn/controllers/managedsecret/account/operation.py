@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
     from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Template, Verdict
 
-__all__ = ["Claimed", "Effect", "OpenSessions", "Operation", "login_of", "measure"]
-
 T = TypeVar("T")
 
 _UNMARKED: Final = frozenset({"AccountNotClaimed", "AccountInUse"})

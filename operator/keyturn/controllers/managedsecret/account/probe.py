@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from .memory import AccountMemory
 
-__all__ = ["begin_probe", "with_account"]
-
 _TIMEOUT: Final = 30.0
 _RETRY_DELAY: Final = timedelta(minutes=1)
 """Pause after no login was tried: the API server did not answer, or no thread was free."""

@@ -26,28 +26,6 @@ if TYPE_CHECKING:
     from keyturn.databases.base import Endpoint, Verdict
     from keyturn.kube.errors import ApiError
 
-__all__ = [
-    "SilentElsewhere",
-    "candidate_refused",
-    "cannot_close_problem",
-    "is_answer",
-    "lost_mark",
-    "lost_password",
-    "no_proof",
-    "not_replaced",
-    "problem_of",
-    "published_refused",
-    "refused_after_repair",
-    "refused_elsewhere",
-    "still_accepted",
-    "taken_by",
-    "unmarked_account_problem",
-    "waits_for_server",
-    "with_retain_hint",
-    "wrong_password",
-    "wrong_role",
-]
-
 _LONGEST_MARK: Final = 400
 """Characters of a mark in a message; namespace, name and UID have fewer."""
 _REPAIR_DELAY: Final = timedelta(minutes=1)

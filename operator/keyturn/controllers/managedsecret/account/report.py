@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .memory import AccountMemory
     from .operation import Effect, OpenSessions
 
-__all__ = ["report_account_step", "report_verdict"]
-
 _MOST_ADDRESSES = 5
 
 _log = structlog.get_logger()

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from keyturn.databases.base import Endpoint, EngineSettings
     from keyturn.databases.silent_families import SilentFamilies
 
-__all__ = [
-    "MOST",
-    "TIMEOUT",
-    "Place",
-    "each_place",
-    "first_place",
-    "note_silence",
-    "overall",
-    "to_try",
-    "too_many",
-]
-
 MOST: Final = 16
 """Addresses of one endpoint at which a login is proven."""
 TIMEOUT: Final = "Timeout"

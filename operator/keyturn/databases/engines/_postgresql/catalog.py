@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .driver import Row, Session
     from .settings import Settings
 
-__all__ = ["admin", "clients", "read"]
-
 T = TypeVar("T")
 
 _ADMIN: Final = """

@@ -27,18 +27,6 @@ if TYPE_CHECKING:
 
     from .statements import Statement
 
-__all__ = [
-    "CONCURRENT",
-    "DENIED",
-    "Failure",
-    "denied",
-    "error_of",
-    "failure_of",
-    "meaning_of",
-    "refusal_of",
-    "verdict_of",
-]
-
 _WRONG_PASSWORD: Final = "28P01"  # noqa: S105  # a code
 _NOT_ADMITTED: Final = "28000"
 _BY_POOLER: Final = "08P01"

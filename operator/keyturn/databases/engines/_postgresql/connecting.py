@@ -26,16 +26,6 @@ from keyturn.runtime import threadpools
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-__all__ = [
-    "INTERVAL",
-    "MOST_ITERATIONS",
-    "Opening",
-    "OtherSalt",
-    "advance",
-    "check_received",
-    "too_much",
-]
-
 INTERVAL: Final = 60.0
 """Seconds between two checks of a socket without an event; time limits are elsewhere."""
 MOST_ITERATIONS: Final = 65_536

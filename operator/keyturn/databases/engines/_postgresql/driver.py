@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from .addresses import Place
     from .connecting import Opening
 
-__all__ = ["ConnectionFailed", "OtherSalt", "Row", "Session", "StatementFailed", "connect", "text_of"]
-
 T = TypeVar("T")
 
 Row: TypeAlias = tuple[str, ...]

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-__all__ = ["GRANTS_WITH_OPTIONS", "NO_CHANGES", "OLDEST", "Admin", "Facts", "Role", "mark_of", "marked"]
-
 NO_CHANGES: Final = (
     "ReadOnly",
     "the server accepts no change; its disk may be full: free space there, and end its read-only mode",

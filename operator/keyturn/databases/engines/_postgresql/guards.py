@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from .facts import Admin, Facts, Role
 
-__all__ = ["check_claimed", "check_claims", "check_new", "check_server", "forbidden", "marking"]
-
 _SERVERS: Final = re.compile(r"(pg_|rds|cloudsql|azure|alloydb)", re.IGNORECASE)
 """Names of roles of the server itself, or of its provider."""
 _SCHEMAS: Final = re.compile(r"pg_.*|information_schema", re.IGNORECASE)

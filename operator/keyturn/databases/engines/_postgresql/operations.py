@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Found, FoundLogin, Server, Verdict
+from keyturn.databases.engines._postgresql.connecting import OtherSalt
 from keyturn.databases.errors import (
     Busy,
     DatabaseError,
@@ -18,7 +19,7 @@ from keyturn.databases.errors import (
 )
 
 from . import addresses, catalog, codes, guards, rights, scram, statements
-from .driver import ConnectionFailed, OtherSalt, Session, StatementFailed, connect, text_of
+from .driver import ConnectionFailed, Session, StatementFailed, connect, text_of
 from .facts import mark_of
 from .statements import About
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from .addresses import Place
     from .facts import Facts
     from .statements import Statement
-
-__all__ = ["Operations"]
 
 _PREPARE: Final = """
 SELECT pg_catalog.set_config('search_path', '', false),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["identifier", "identifiers", "literal"]
-
 
 def identifier(name: str) -> str:
     """Quote a name, whatever characters it has."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from .facts import Admin, Facts
     from .settings import Copy
 
-__all__ = ["altering", "lacks", "own_grants", "server_lacks", "setting", "using"]
-
 _PARAMETERS: Final = 150_000
 """The first release with grants of settings."""
 

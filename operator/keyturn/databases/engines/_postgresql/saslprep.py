@@ -7,8 +7,6 @@ import unicodedata
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["prepared"]
-
 _PROHIBITED: Final = (
     stringprep.in_table_a1,
     stringprep.in_table_c12,

@@ -20,8 +20,6 @@ from . import saslprep
 if TYPE_CHECKING:
     from keyturn.databases.base import Account, Login, Salt
 
-__all__ = ["DEFAULT_ITERATIONS", "is_able", "keys", "salt_of", "verifier"]
-
 DEFAULT_ITERATIONS: Final = 4096
 """Hashes per password of a server that has no setting for it: before release 16."""
 _FIRST_RELEASE: Final = 180_000

@@ -11,8 +11,6 @@ from .quoting import identifier, literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ROLE", "Copy", "Settings", "copied"]
-
 Settings = dict[tuple[str, str], str]
 """Values by database, empty for all databases, and name."""
 ROLE: Final = ("", "role")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from .facts import Admin, Facts, Role
 
-__all__ = ["About", "Statement", "bringing", "closing", "creating", "retiring"]
-
 _SEQUENCES: Final = {"SELECT": "SELECT", "INSERT": "USAGE", "UPDATE": "UPDATE"}
 _HAS: Final = MappingProxyType(
     {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.state.state import State
-    from keyturn.kube.client import Body
+    from keyturn.kube.wire import Body
 
 KEY = ObjectKey("shop", "db")
 TARGET = TargetKey("DatabaseTarget", "shop", "orders")
