@@ -21,7 +21,7 @@ from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import MOST_OPEN, staged_login
-from keyturn.core.rotation.credentials import live_for
+from keyturn.core.rotation.credentials import accepted_after
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.spec.desired import previous_key
@@ -356,7 +356,7 @@ class Account:
         if isinstance(step, steps.Prove):
             self._prove(step, observed)
             return
-        live = live_for(step, observed)
+        live = accepted_after(step, observed)
         assert len(live) <= MOST_OPEN
         brought = {one.login: self.passwords.get(one.revision, 0) for one in live}
         self.server = dict(brought)
@@ -440,10 +440,10 @@ class Account:
         published = self.read.get("current")
         assert published is None or published in accepted, f"published and refused; {self.taken[-12:]}"
         previous = self.read.get("previous")
-        assert previous is None or previous in accepted or self.is_pressed, "readable and refused"
+        assert previous is None or previous in accepted or self.has_open_emergency, "readable and refused"
         for pod in self.pods:
             is_working = pod.login is None or pod.login in accepted
-            assert is_working or self.is_pressed, f"{pod} cannot log in; {self.taken[-12:]}"
+            assert is_working or self.has_open_emergency, f"{pod} cannot log in; {self.taken[-12:]}"
         self._check_record(accepted)
 
     def _check_record(self, accepted: set[Login]) -> None:
@@ -457,7 +457,7 @@ class Account:
         return bool(self.spec.get("database", {}).get("strategy") == "SingleUser")
 
     @property
-    def is_pressed(self) -> bool:
+    def has_open_emergency(self) -> bool:
         return bool(self.emergencies)
 
     def close_emergencies(self) -> None:

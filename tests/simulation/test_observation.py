@@ -95,7 +95,7 @@ async def test_an_equal_value_of_another_environment_wakes_its_object_after_the_
     context = cluster.observer()
     assert await observe(KEY, cluster.memory, context)
 
-    assert cluster.memory.compliance.take_affected() == {replace(KEY, namespace="office")}
+    assert cluster.memory.compliance.pop_affected() == {replace(KEY, namespace="office")}
 
 
 @pytest.mark.parametrize("writes", ["create", "replace", "patch", "delete"])

@@ -112,7 +112,7 @@ class EventHandlers:
         rivals = self._context.cache.drop_managed(key)
         self._memory.forget(key)
         self._queue.forget(key)
-        self._add_all(self._memory.compliance.take_affected())
+        self._add_all(self._memory.compliance.pop_affected())
         self._add_all(self._context.cache.emergencies.followed(key.namespace))
         self._add_all(rivals)
 
@@ -243,7 +243,7 @@ class EventHandlers:
         """Enqueue a namespace whose environment label has changed, and all objects that were compared with it."""
         for key in self._context.cache.managed_in(namespace):
             self._memory.secrets.doubt(key)
-            self._add_all({key}.union(*self._memory.compliance.index.twins(key).values()))
+            self._add_all({key}.union(*self._memory.compliance.index.equal_values(key).values()))
 
     def _add_all(self, keys: Iterable[Key], priority: Priority = Priority.FRESH) -> None:
         for key in keys:

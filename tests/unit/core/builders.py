@@ -248,8 +248,8 @@ def pushed(
     ours: bool | None = None,
 ) -> Pushed:
     """Make the record of a push that is done; the key is ours unless the store kept other content."""
-    is_ours = done and not kept if ours is None else ours
-    return Pushed(destination.id, destination.text, number, done, deletes, kept, is_ours)
+    owns_target = done and not kept if ours is None else ours
+    return Pushed(destination.id, destination.text, number, done, deletes, kept, owns_target)
 
 
 def push_problems(*places: Destination, error: Wait | Stalled, again: datetime) -> dict[str, PushProblem]:
@@ -273,7 +273,7 @@ def observed(
     state_owner: str | None = None,
     state_is_foreign: bool = False,
     target: TargetFacts | None = PUBLISHED_TARGET,
-    unfit: Iterable[str] = (),
+    mismatched_items: Iterable[str] = (),
     violations: tuple[Violation, ...] = (),
     missing_targets: tuple[str, ...] = (),
     pulled: Pulled = NOT_PULLED,
@@ -304,7 +304,7 @@ def observed(
         state_owner=state_owner,
         state_is_foreign=state_is_foreign,
         target=target,
-        unfit=frozenset(unfit),
+        mismatched_items=frozenset(mismatched_items),
         violations=violations,
         consumers=consumers,
         missing_targets=missing_targets,

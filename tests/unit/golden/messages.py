@@ -22,7 +22,7 @@ from keyturn.controllers.managedsecret.errors import (
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.observed import RestartWait
 from keyturn.core.observation.pods import PodsSeen, Trouble
-from keyturn.core.policy.checklist import Signs, findings_of
+from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
 from keyturn.core.rotation.rollout import progress_of_workloads
@@ -179,10 +179,10 @@ def _evidence() -> Iterator[tuple[Any, Evidence]]:
     yield rotates, replace(made, cadence=None, immutable=True)
     yearly = Window(Cron("0 3 1 1 *", "UTC"), timedelta(hours=1))
     yield rotates, replace(made, cadence=Every(timedelta(days=1), 10), windows=(yearly,))
-    yield secret_class(distinctAcrossEnvironments=True), replace(made, twins=names)
+    yield secret_class(distinctAcrossEnvironments=True), replace(made, equal_values=names)
 
 
-_SIGNS: Final = Signs(
+_SIGNS: Final = ChecklistFacts(
     weak=frozenset({"api-key"}),
     shared=frozenset({"token"}),
     unscheduled=frozenset({"token"}),

@@ -191,6 +191,6 @@ def _obstacle(observed: Observed, *, is_held: bool) -> str | None:
         return "does not rotate while it is suspended"
     if is_held:
         return "does not rotate while it is held after a rollback"
-    if denies(observed.secret_class) and any(not one.curable for one in observed.violations):
+    if denies(observed.secret_class) and any(not one.fixed_by_rotation for one in observed.violations):
         return "does not rotate while the class denies it"
     return None

@@ -112,7 +112,7 @@ def _staged(step: steps.Stage, observed: Observed, makers: Makers) -> Observed:
         return observed
     content = content_generated(step.reason.fresh, desired, before, makers)
     after = transitions.stage(step, before, observed, desired, content, observed.now)
-    return replace(observed, state=after.with_leases(observed.pulled.leases), unfit=frozenset())
+    return replace(observed, state=after.with_leases(observed.pulled.leases), mismatched_items=frozenset())
 
 
 def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Observed) -> Observed:

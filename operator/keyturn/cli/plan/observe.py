@@ -109,7 +109,7 @@ async def look_at(
     # No store is read: the plan assumes unchanged values.
     observed = replace(
         _with_secrets(observed, before, secrets),
-        unfit=_unfit(observed.desired, before),
+        mismatched_items=_unfit(observed.desired, before),
         pulled=Pulled(read=True),
     )
     makers, derived = _makers(observed.desired), frozenset[str]()
@@ -137,7 +137,11 @@ def _adopting(
     other = {name for name, text in literals if name in found and found[name].outputs != {VALUE: text}}
     adopted = recorded | {name: one.keys for name, one in found.items()}
     derived = frozenset(key for one in found.values() for key in one.data()) - values_of(body).keys()
-    return replace(observed, target=target, unfit=observed.unfit | other), adopted, derived
+    return (
+        replace(observed, target=target, mismatched_items=observed.mismatched_items | other),
+        adopted,
+        derived,
+    )
 
 
 async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tuple[PodOwner, ...] | None:

@@ -12,7 +12,7 @@ from keyturn.checklist.strength_estimate import is_weak
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import PRODUCTION
 from keyturn.core.observation.observed import with_facts
-from keyturn.core.policy.checklist import GRACE, Signs, reported_twins
+from keyturn.core.policy.checklist import GRACE, ChecklistFacts, reported_twins
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.completion import kept_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue
@@ -99,7 +99,7 @@ class ComplianceMemory:
         """Add objects whose findings depend on a value that was just read."""
         self._affected.update(keys)
 
-    def take_affected(self) -> set[ObjectKey]:
+    def pop_affected(self) -> set[ObjectKey]:
         """Return and drop the affected objects, which are to be reconciled."""
         affected, self._affected = self._affected, set()
         return affected
@@ -178,7 +178,7 @@ def _violations(
         rotates=desired.rotates,
         older=memory.evaluation(key).older,
         pulled=memory.evaluation(key).lengths,
-        twins=_twins(key, observed, memory, cache) if asks else frozenset(),
+        equal_values=_twins(key, observed, memory, cache) if asks else frozenset(),
         immutable=desired.target_policy.immutable,
     )
     return violations_of(observed.secret_class, evidence)
@@ -190,17 +190,17 @@ def _signs(
     violated: tuple[Violation, ...],
     memory: ComplianceMemory,
     cache: InformerCache,
-) -> Signs:
+) -> ChecklistFacts:
     """Return the checklist findings, except those that a violated rule of the class reports."""
     desired = observed.desired
     is_late = is_overdue(observed) or is_due_on_request(observed)
     if desired is None:
-        return Signs(is_overdue=is_late)
+        return ChecklistFacts(is_overdue=is_late)
     reported = {violation.rule for violation in violated}
-    named = frozenset[str]().union(*(violation.cured_by for violation in violated))
+    named = frozenset[str]().union(*(violation.fixed_by for violation in violated))
     weak = memory.evaluation(key).weak
     ended = kept_since(observed)
-    return Signs(
+    return ChecklistFacts(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
         shared=_shared_by_production(key, observed, memory, cache),
         unscheduled=frozenset() if "maxInterval" in reported else unscheduled(desired),
@@ -309,7 +309,7 @@ def _twins(
         return frozenset()
     matches = {
         name: frozenset(other for other in others if cache.environment(other.namespace) not in {None, here})
-        for name, others in memory.index.twins(key).items()
+        for name, others in memory.index.equal_values(key).items()
     }
     matches = {name: others for name, others in matches.items() if others}
     if memory.replace_equal(key, matches):

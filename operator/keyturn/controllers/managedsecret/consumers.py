@@ -15,7 +15,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.completed_rollouts import is_recorded_complete, reports_completion
-from keyturn.core.rotation.old_pods import are_newer, holds_places, was_blocked_before
+from keyturn.core.rotation.old_pods import are_newer, terminating_pods_block, was_blocked_before
 from keyturn.core.rotation.pod_reads import Need, may_be_blocked, need_of, waits_for_old_pods
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import was_paused
@@ -225,7 +225,7 @@ class _Reads:
         consumer, key = progress.consumer, progress.consumer.workload.key
         if consumer.workload.settled and waits_for_old_pods(progress, observed, self.desired):
             self.known.ended[key] = _rollout_of(consumer, observed)
-        if may_be_blocked(progress) and holds_places(consumer, observed, self.desired):
+        if may_be_blocked(progress) and terminating_pods_block(consumer, observed, self.desired):
             self.known.blocked_since[key] = observed.now
             return progress_of(observed, self.desired, replace(consumer, blocked_since=observed.now))
         return progress

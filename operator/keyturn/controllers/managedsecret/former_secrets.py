@@ -113,7 +113,7 @@ async def _until(
     if meta is not None and (meta.owner, meta.uid) == (key.name, left.uid):
         return _STILL
     found = await _find(key.namespace, left.name, context)
-    if found is None and not observed.is_pressed:
+    if found is None and not observed.has_open_emergency:
         return None  # pods that have read it ended before this secret was done
     if found is not None and _has_values(found, left, lost):
         changed.drop(key, left.name)

@@ -131,7 +131,7 @@ async def observe_spec(
         state_owner=None,
         state_is_foreign=False,
         target=None,
-        unfit=frozenset(),
+        mismatched_items=frozenset(),
         violations=(),
         consumers=(),
         emergencies=emergencies,
@@ -152,10 +152,10 @@ def _with_exposure(key: ObjectKey, observed: Observed, cache: InformerCache) -> 
 async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, context: Context) -> Observed:
     secrets, secret = memory.secrets, secret_of(observed.managed)
     if observed.managed.metadata.deletion_timestamp and observed.is_finalized:
-        secrets.read_always(key, state_name(key.name))  # without its label it is no deleted one
+        secrets.read_unlabelled(key, state_name(key.name))  # without its label it is no deleted one
     state_meta = await secrets.meta(key, state_name(key.name))
     if observed.desired and (observed.desired.target_policy.merges or observed.desired.target_policy.adopts):
-        secrets.read_always(key, secret)
+        secrets.read_unlabelled(key, secret)
     target_meta = await secrets.meta(key, secret)
     if target_meta is None:
         observed = with_facts(observed, deleted_of=context.cache.other_by_status(key, secret))
@@ -197,7 +197,7 @@ async def _with_values(
         observed,
         state=facts,
         target=await _target_facts(target, key, observed, state) if target else None,
-        unfit=await unfit(key, desired, state) if desired and state else frozenset(),
+        mismatched_items=await mismatched_items(key, desired, state) if desired and state else frozenset(),
         has_wrong_binder=_is_unbound(observed, facts, state_meta),
     )
 
@@ -205,7 +205,7 @@ async def _with_values(
 def _agrees(observed: Observed) -> bool:
     """Whether the target Secret is in sync with state and spec, so that it need not be read again."""
     target = observed.target
-    is_whole = observed.is_published and observed.has_every_key and not observed.unfit
+    is_whole = observed.is_published and observed.has_every_key and not observed.mismatched_items
     return is_whole and target is not None and target.has_metadata_of_spec and not is_left_immutable(observed)
 
 
@@ -273,7 +273,7 @@ def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
     )
 
 
-async def unfit(key: ObjectKey, desired: Desired, state: State) -> frozenset[str]:
+async def mismatched_items(key: ObjectKey, desired: Desired, state: State) -> frozenset[str]:
     """Return the items whose recorded values do not match the spec."""
     values = state.current.values
     recorded = [(item, values[item.name]) for item in desired.items if item.name in values]
@@ -291,8 +291,8 @@ async def unfit(key: ObjectKey, desired: Desired, state: State) -> frozenset[str
 
 def _is_doubtful(item: Item, kept: ItemValues) -> bool:
     """Whether a value has another recipe or none, so that only its generator can tell whether it fits."""
-    is_ours = item.recipe is not None and not item.of_class and kept.recipe != LITERAL
-    return is_ours and item.recipe is not None and kept.recipe != item.recipe.text
+    owns_target = item.recipe is not None and not item.of_class and kept.recipe != LITERAL
+    return owns_target and item.recipe is not None and kept.recipe != item.recipe.text
 
 
 def _not_accepted(doubted: Iterable[tuple[Item, ItemValues]]) -> set[str]:

@@ -53,14 +53,14 @@ _RETRY_DELAY: Final = timedelta(seconds=5)
 _IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
 
 
-def looks_for_lost(observed: Observed, desired: Desired) -> bool:
+def may_recover_pushed_values(observed: Observed, desired: Desired) -> bool:
     """Whether values may be at a store that an earlier object of the same name has pushed."""
-    return bool(desired.pushes) and observed.state is None and not observed.is_ours
+    return bool(desired.pushes) and observed.state is None and not observed.owns_target
 
 
 def reads_stores(observed: Observed, desired: Desired) -> bool:
     """Whether the spec has values that are read from stores."""
-    return bool(desired.pulled) or looks_for_lost(observed, desired)
+    return bool(desired.pulled) or may_recover_pushed_values(observed, desired)
 
 
 async def read_all(
@@ -76,7 +76,7 @@ async def read_all(
 
     Without a state no lease can be recorded, so the first ones are acquired after all other values were read.
     """
-    lost = desired.pushes if looks_for_lost(observed, desired) else ()
+    lost = desired.pushes if may_recover_pushed_values(observed, desired) else ()
     documents = _Documents(key.namespace)
 
     def read(item: Item) -> Coroutine[Any, Any, ItemValues]:

@@ -205,7 +205,7 @@ async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetim
         memory.forget_values(key)
         if not context.cache.has_managed(key):
             memory.forget(key)
-        for other in memory.compliance.take_affected():
+        for other in memory.compliance.pop_affected():
             context.wake(other)
 
 

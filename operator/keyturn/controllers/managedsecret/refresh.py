@@ -262,7 +262,7 @@ def _asks_for_others(observed: Observed, state: StateFacts, desired: Desired) ->
     """Whether the spec asks for values that were not read for it; not while a rollback pauses rotation."""
     if is_paused(observed):
         return False
-    if any(item.name not in state.names or item.name in observed.unfit for item in desired.pulled):
+    if any(item.name not in state.names or item.name in observed.mismatched_items for item in desired.pulled):
         return True
     # Keys of data take precedence over those of dataFrom, so a change of one may change the other.
     then = {name: keys for name, keys in state.keys.items() if not (is_spread(name) or is_found(name))}
@@ -275,7 +275,7 @@ def _refs(desired: Desired) -> list[StoreRef]:
 
 def _being_read(pull: _Pull) -> Wait | None:
     """Return that a value is awaited, if the spec asks for one that the state lacks."""
-    is_unfit = any(item.name in pull.observed.unfit for item in pull.desired.pulled)
+    is_unfit = any(item.name in pull.observed.mismatched_items for item in pull.desired.pulled)
     is_awaited = pull.record.reading is not None and (is_unfit or not pull.observed.has_every_key)
     return being_read() if is_awaited else None
 
@@ -286,7 +286,7 @@ def _read_name(pull: _Pull) -> str:
     asked = (
         observed.managed.metadata.generation,
         observed.requested.refresh,
-        observed.rereads_for,
+        observed.stale_for_emergencies,
         observed.state is None,
         refusal(observed) is None,
     )
@@ -323,7 +323,7 @@ async def _prepare_read(pull: _Pull) -> Coroutine[Any, Any, Reading]:
     # Without a state, any refresh request may be new.
     fresh = observed.asks_to_refresh or (observed.state is None and observed.requested.refresh is not None)
     state = await pull.load() if observed.state and observed.state.leases else None
-    reissue = bool(observed.rereads_for)
+    reissue = bool(observed.stale_for_emergencies)
     now = pull.context.now
     leases = LeaseManager(
         pull.key, desired, state, pull.unrecorded, stores, now, reissue=reissue, refusal=refusal(observed)

@@ -148,7 +148,7 @@ def _waits(observed: Observed, status: Mapping[str, Any]) -> bool:
         observed.missing_targets,
         observed.dropped_status_fields,
         observed.unreleased_secrets,
-        observed.unfit,
+        observed.mismatched_items,
         observed.has_wrong_binder,
         status.get("rotation"),
     )

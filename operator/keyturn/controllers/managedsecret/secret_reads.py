@@ -152,7 +152,7 @@ class SecretReads:
         if record := self._records.get(key):
             record.in_sync, record.is_doubted = None, True
 
-    def read_always(self, key: ObjectKey, name: str) -> None:
+    def read_unlabelled(self, key: ObjectKey, name: str) -> None:
         """Have a Secret read by its name, though the informer does not see it."""
         self._record(key).foreign |= {name}
 
@@ -173,7 +173,7 @@ class SecretReads:
         record, cache = self._record(key), self._context.cache
         state_meta = cache.secret(key.namespace, state_name(key.name))
         target_meta = cache.secret(key.namespace, secret_of(observed.managed))
-        if not state_meta or state_meta.resource_version != record.state_version or observed.unfit:
+        if not state_meta or state_meta.resource_version != record.state_version or observed.mismatched_items:
             return  # another writer changed the state meanwhile
         if record.is_doubted or is_left_immutable(observed):
             return

@@ -38,7 +38,7 @@ def with_signers(
 
     Add as well whether it has a CA itself, which any other rotation continues to trust.
     """
-    if observed.desired is None or not observed.is_pressed:
+    if observed.desired is None or not observed.has_open_emergency:
         return observed
     emergencies = observed.emergencies
     if any(generator_for(item.recipe).keeps_trust for item in observed.desired.items if item.recipe):

@@ -57,7 +57,7 @@ class ValueIndex:
         """Remove an object; return the other objects whose matches changed."""
         return self.put(key, ()) | self.mark_read(key)
 
-    def twins(self, key: ObjectKey) -> dict[str, set[ObjectKey]]:
+    def equal_values(self, key: ObjectKey) -> dict[str, set[ObjectKey]]:
         """Return the values that other objects have as well, by name, with these objects."""
         held = self._tags.get(key, frozenset())
         shared = {name: self._holders[tag] - {key} for name, tag in held}

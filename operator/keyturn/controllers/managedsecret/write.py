@@ -207,5 +207,5 @@ async def _put_secret(key: ObjectKey, body: Body, secrets: SecretReads, context:
     try:
         return await context.api.create(paths.secrets(key.namespace), body)
     except errors.AlreadyExists as error:
-        secrets.read_always(key, name)
+        secrets.read_unlabelled(key, name)
         raise errors.Conflict(error.verb, error.path, error.status, error.reason) from None

@@ -19,7 +19,7 @@ from keyturn.core.rotation.emergency import (
     is_target_immutable,
     renewed_by,
 )
-from keyturn.core.rotation.former import awaited_look, has_exposed
+from keyturn.core.rotation.former import has_exposed, pending_check
 from keyturn.core.rotation.holders import are_unread, owners_behind
 from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
 from keyturn.core.rotation.old_pods import unread
@@ -226,7 +226,7 @@ def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str 
 
 def _awaited_read(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> str | None:
     """Return that the stores are still to be read for the emergency: dynamic credentials are issued by a read."""
-    if emergency.name not in observed.rereads_for:
+    if emergency.name not in observed.stale_for_emergencies:
         return None
     return f"its stores are read again: {error.message}" if error else "its stores are read again"
 
@@ -329,7 +329,7 @@ def _points_of_pods(observed: Observed, desired: Desired) -> Iterator[_Point]:
 
 def _awaited_look(emergency: Emergency, observed: Observed) -> str | None:
     """Return that Secrets under earlier names are to be looked at, which another emergency delays."""
-    return awaited_look(observed) if emergency.is_unfinished_here else None
+    return pending_check(observed) if emergency.is_unfinished_here else None
 
 
 def _still_used(observed: Observed, desired: Desired) -> list[str]:

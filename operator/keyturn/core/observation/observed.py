@@ -7,7 +7,7 @@ from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
-from keyturn.core.policy.checklist import NO_SIGNS, Signs
+from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.spec.database import database_of
 from keyturn.core.state.state import Triggers
 
@@ -139,7 +139,7 @@ class Observed:
     """Owner of the Secret under the state Secret's name; None if the Secret is absent or has no owner."""
     state_is_foreign: bool
     target: TargetFacts | None
-    unfit: frozenset[str]
+    mismatched_items: frozenset[str]
     """Items whose value the current recipe could not have generated, or whose literal changed."""
     violations: tuple[Violation, ...]
     consumers: tuple[Consumer, ...]
@@ -159,7 +159,7 @@ class Observed:
     """Uses of Secrets under earlier names, released or not; known during an emergency."""
     unchecked: str | None = None
     """The rule of the class that could not be checked, with the reason."""
-    checklist_facts: Signs = NO_SIGNS
+    checklist_facts: ChecklistFacts = NO_CHECKLIST_FACTS
     """Facts for the rules of the checklist."""
     since: datetime | None = None
     """When this process became leader; work that an earlier one left open counts as new from then on."""
@@ -211,7 +211,7 @@ class Observed:
         return self.desired.database if self.desired else database_of(self.managed.spec.database)
 
     @property
-    def is_ours(self) -> bool:
+    def owns_target(self) -> bool:
         """The Secret exists and this ManagedSecret owns it."""
         return self.target is not None and self.target.owner == self.name
 
@@ -238,7 +238,7 @@ class Observed:
     @property
     def has_every_key(self) -> bool:
         """The Secret has every key of the spec, unchanged since its revision was written."""
-        if self.target is None or not self.is_ours or self.target.differs:
+        if self.target is None or not self.owns_target or self.target.differs:
             return False
         return self.desired is None or self.state is None or self.desired.names <= self.state.names
 
@@ -286,10 +286,12 @@ class Observed:
         asked = self.requested.refresh
         if self.state is None:
             return False
-        return (asked is not None and asked != self.state.triggers.refresh) or bool(self.rereads_for)
+        return (asked is not None and asked != self.state.triggers.refresh) or bool(
+            self.stale_for_emergencies
+        )
 
     @cached_property
-    def rereads_for(self) -> tuple[str, ...]:
+    def stale_for_emergencies(self) -> tuple[str, ...]:
         """Emergencies that require a new read of the stores, because exposed values may have been rotated there."""
         if self.state is None or self.desired is None or self.desired.refresh_interval is None:
             return ()
@@ -309,12 +311,12 @@ class Observed:
         """Whether the restart marker of a workload has the current revision of a Secret."""
         return self.current is not None and workload.marked(secret) == self.current.number
 
-    def read_for(self, read: datetime) -> datetime:
+    def refresh_time_to_record(self, read: datetime) -> datetime:
         """Return the time to record for a read; in an emergency, at least the end of the second of its declaration.
 
         An earlier read of that second may have returned exposed values, and both would have the same time.
         """
-        names = self.rereads_for
+        names = self.stale_for_emergencies
         ends = (
             emergency.started + CREATION_PRECISION
             for emergency in self.emergencies
@@ -323,7 +325,7 @@ class Observed:
         return max([read, *ends])
 
     @property
-    def is_pressed(self) -> bool:
+    def has_open_emergency(self) -> bool:
         """Whether some emergency still waits for this ManagedSecret.
 
         A failed workload then holds up no other: the values of those that wait are exposed, or refused already.
@@ -333,7 +335,7 @@ class Observed:
     @property
     def is_urgent(self) -> bool:
         """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
-        return self.rollback_pause is not None or self.is_pressed
+        return self.rollback_pause is not None or self.has_open_emergency
 
     @cached_property
     def rollback_pause(self) -> RollbackPause | None:

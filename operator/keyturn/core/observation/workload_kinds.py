@@ -42,7 +42,7 @@ def _generation_is_observed(metadata: _Body, status: _Body) -> bool:
     return bool(status.get("observedGeneration", 0) >= metadata.get("generation", 0))
 
 
-def _needs_hands(spec: _Body) -> str | None:
+def _manual_update_hint(spec: _Body) -> str | None:
     strategy = spec.get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete":
         return "its update strategy is OnDelete: delete its pods to restart them"
@@ -75,7 +75,7 @@ class WorkloadType:
     """Whether pods of an earlier template run next to those of the current one."""
     is_observed: Callable[[_Body, _Body], bool] = _generation_is_observed
     """Whether the status describes the current spec, by metadata and status."""
-    hint: Callable[[_Body], str | None] = _needs_hands
+    hint: Callable[[_Body], str | None] = _manual_update_hint
     """Why a rollout does not complete automatically, by the spec."""
     template: tuple[str, ...] = ("spec", "template")
     """Path of the pod template, whose annotation restarts the pods."""

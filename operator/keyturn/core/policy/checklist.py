@@ -45,7 +45,7 @@ POINTS: Final[Mapping[str, Point]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class ChecklistFacts:
     """Facts of one ManagedSecret that the rules of the checklist evaluate."""
 
     weak: frozenset[str] = frozenset()
@@ -60,10 +60,10 @@ class Signs:
     """When the previous values that are still in the Secret should have been removed."""
 
 
-NO_SIGNS: Final = Signs()
+NO_CHECKLIST_FACTS: Final = ChecklistFacts()
 
 
-def findings_of(signs: Signs) -> tuple[Violation, ...]:
+def findings_of(signs: ChecklistFacts) -> tuple[Violation, ...]:
     """Return the violated rules, in the order of the points."""
     return tuple(_findings(signs))
 
@@ -93,7 +93,7 @@ def reported_twins(status: ManagedSecretStatus) -> frozenset[str]:
     )
 
 
-def _findings(signs: Signs) -> Iterator[Violation]:
+def _findings(signs: ChecklistFacts) -> Iterator[Violation]:
     if signs.weak:
         # The message leaves out the cause: a short or a default value would be a hint for an attacker.
         yield Violation(

@@ -29,14 +29,14 @@ class Violation:
 
     rule: str
     message: str
-    cured_by: frozenset[str] = frozenset()
+    fixed_by: frozenset[str] = frozenset()
     """Values whose rotation fixes the violation; empty if the spec must change."""
     item: str | None = None
     """The value that violates the rule, if it is a single one."""
 
     @property
-    def curable(self) -> bool:
-        return bool(self.cured_by)
+    def fixed_by_rotation(self) -> bool:
+        return bool(self.fixed_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Evidence:
     """Strength of values that other recipes generated; None if the recipe is unknown."""
     pulled: Mapping[str, int] = field(default_factory=dict)
     """Length in characters of the values that stores hold; their entropy is unknown."""
-    twins: frozenset[str] = frozenset()
+    equal_values: frozenset[str] = frozenset()
     """Values that are equal to those of another environment."""
     immutable: bool = False
     """The Secret is written once, so the API refuses a schedule."""
@@ -151,7 +151,7 @@ def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violati
 def distinct_across_environments(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
     if not secret_class.spec.distinct_across_environments:
         return
-    for name in sorted(found.twins):
+    for name in sorted(found.equal_values):
         yield _outdated(
             DISTINCT,
             name,

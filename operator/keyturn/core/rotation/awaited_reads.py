@@ -40,7 +40,7 @@ def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> 
     over those of dataFrom, so a key that `data` no longer has may be one of any entry.
     """
     known = frozenset(item.name for item in desired.items if item.spreads and item.name in state.names)
-    return known if freed_keys(desired, state) else known & observed.unfit
+    return known if freed_keys(desired, state) else known & observed.mismatched_items
 
 
 def without_awaited(reasons: list[Reason], observed: Observed, desired: Desired) -> list[Reason]:

@@ -1,7 +1,8 @@
 """Credentials of a database account: which ones the server must accept, and the next step towards that.
 
 A new credential is proven before its revision becomes the current one, and the previous one is closed when no pod
-needs it. What the server must accept is asserted as a whole (`live_for`), so each step can be repeated after a crash.
+needs it. What the server must accept is asserted as a whole (`accepted_after`), so each step can be repeated after a
+crash.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def next_candidate(
         return None if is_kept else _revoke(given_up, observed, desired.database, was_used=False)
     if state.candidate is None:
         return None
-    return _close_exposed(state.candidate.number, observed, desired) or _learn(observed, desired, state)
+    return _close_exposed(state.candidate.number, observed, desired) or _set_and_prove(
+        observed, desired, state
+    )
 
 
 def next_current(
@@ -94,10 +97,10 @@ def next_current(
     exposed = None
     if not observed.is_published and not was_in_use(credential.revision, state):
         exposed = _close_exposed(credential.revision, observed, desired)
-    return exposed or _learn(observed, desired, state)
+    return exposed or _set_and_prove(observed, desired, state)
 
 
-def next_left_over(observed: Observed, desired: Desired) -> steps.Close | None:
+def close_credentials_of_former_spec(observed: Observed, desired: Desired) -> steps.Close | None:
     """Give up credentials of an earlier `database` in the spec, except the last one, which pods may have."""
     state = observed.state
     if state is None or desired.database is None or state.current.credential is not None or state.candidate:
@@ -118,7 +121,7 @@ def _close_exposed(number: int, observed: Observed, desired: Desired) -> steps.C
     return steps.Close((number,)) if emergency_was_declared(observed, desired, observed.state) else None
 
 
-def _learn(
+def _set_and_prove(
     observed: Observed, desired: Desired, state: StateFacts
 ) -> steps.Close | steps.Finalize | steps.Apply | steps.Prove | steps.Assert | None:
     """Let the server learn the unproven credential, then prove it; give it up if the server refuses it."""
@@ -257,8 +260,8 @@ def _revoke(
     """Return a revocation; with SingleUser the sessions that it ends may be those of the published password."""
     may_end = was_used or database.alternates
     is_asked = may_end and database.sessions is Sessions.TERMINATE
-    is_pressed = revokes_at_once(observed) and (may_end or is_exposed(credential.revision, observed))
-    return steps.Revoke(credential.revision, is_asked or is_pressed)
+    has_open_emergency = revokes_at_once(observed) and (may_end or is_exposed(credential.revision, observed))
+    return steps.Revoke(credential.revision, is_asked or has_open_emergency)
 
 
 # Deletion
@@ -288,7 +291,7 @@ def last_closing(observed: Observed, state: StateFacts) -> steps.Close | steps.R
 # What the server must accept
 
 
-def live_for(step: steps.DatabaseStep, observed: Observed) -> tuple[Credential, ...]:
+def accepted_after(step: steps.DatabaseStep, observed: Observed) -> tuple[Credential, ...]:
     """Return the credentials that the server must accept after a step, the published one first.
 
     Raises:

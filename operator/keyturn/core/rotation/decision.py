@@ -19,13 +19,13 @@ from .credential_slots import check_record
 from .credentials import (
     account_again,
     account_problem,
+    close_credentials_of_former_spec,
     has_account,
     is_pending,
     is_publishable,
     needs_slot,
     next_candidate,
     next_current,
-    next_left_over,
     next_repair,
     next_revocation,
     refuse_exhausted,
@@ -89,7 +89,7 @@ def next_step(observed: Observed) -> steps.Step:
     if first := _first(observed, desired):
         return first
     reason = None if is_pending(observed, desired) else reason_for_revision(observed, desired)
-    _check_curable_rules(observed, reason)
+    _check_policy_unless_rotation_fixes_it(observed, reason)
     problem = observed.pulled.problem
     if reason and _may_renew(observed, reason):
         refuse_change(observed, desired, reason.message)
@@ -104,7 +104,7 @@ def next_step(observed: Observed) -> steps.Step:
         or next_current(observed, desired)
         or next_repair(observed, desired)
         or _outside(observed, desired)
-        or _let_go(observed)
+        or _release_former_secrets(observed)
         or next_lease_revocation(observed, desired)
         or next_revocation(observed, desired)
         or _without_pods(observed, desired)
@@ -156,8 +156,10 @@ def _outside(observed: Observed, desired: Desired) -> PushStep | steps.Refresh |
 
 def _first(observed: Observed, desired: Desired) -> steps.Step | None:
     """Return what precedes a new revision: the claim of what exists, requests, and the candidate in progress."""
-    recorded = _claim(observed, desired) or _asked(observed, desired)
-    return recorded or next_candidate(observed, desired) or next_left_over(observed, desired)
+    recorded = _claim(observed, desired) or _handle_requests(observed, desired)
+    return (
+        recorded or next_candidate(observed, desired) or close_credentials_of_former_spec(observed, desired)
+    )
 
 
 def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | None:
@@ -165,19 +167,19 @@ def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | 
         return steps.Claim(observed.state.newest.number)
     if adopts_first(observed, desired) and not has_account(observed):
         return steps.Adopt(next_number(observed))
-    if observed.state is None and observed.target and observed.is_ours:
-        return steps.Claim(hinted(observed.target) or next_number(observed))
+    if observed.state is None and observed.target and observed.owns_target:
+        return steps.Claim(revision_in_target(observed.target) or next_number(observed))
     return None
 
 
-def _asked(observed: Observed, desired: Desired) -> steps.GoBack | steps.Decline | None:
+def _handle_requests(observed: Observed, desired: Desired) -> steps.GoBack | steps.Decline | None:
     """Return a requested rollback, or decline a request for rotation that would change nothing."""
     if back := requested_return(observed, desired):
         return back
     return steps.Decline() if observed.is_requested and rotates_nothing(desired) else None
 
 
-def _let_go(observed: Observed) -> steps.Bind | steps.Leave | steps.Release | None:
+def _release_former_secrets(observed: Observed) -> steps.Bind | steps.Leave | steps.Release | None:
     if observed.has_wrong_binder:
         return steps.Bind()
     if not observed.unreleased_secrets:
@@ -217,7 +219,9 @@ def _allowed(observed: Observed) -> Desired:
         raise copied(observed.spec_error)
     if observed.desired is None:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
-    if not all(violation.curable for violation in observed.violations) and denies(observed.secret_class):
+    if not all(violation.fixed_by_rotation for violation in observed.violations) and denies(
+        observed.secret_class
+    ):
         raise _violation(observed)
     if not has_account(observed):
         refuse_managed_account(observed, observed.desired)
@@ -229,7 +233,7 @@ def _allowed(observed: Observed) -> Desired:
     return observed.desired
 
 
-def _check_curable_rules(observed: Observed, reason: Reason | None) -> None:
+def _check_policy_unless_rotation_fixes_it(observed: Observed, reason: Reason | None) -> None:
     """Block all writes while values violate a rule, except the rotation that replaces all of them.
 
     A candidate in progress is that rotation.
@@ -238,7 +242,7 @@ def _check_curable_rules(observed: Observed, reason: Reason | None) -> None:
         Stalled: PolicyViolation, with what fixes it.
     """
     fresh = reason.fresh if reason else frozenset()
-    if all(violation.cured_by <= fresh for violation in observed.violations):
+    if all(violation.fixed_by <= fresh for violation in observed.violations):
         return
     is_rotating = observed.desired is not None and is_pending(observed, observed.desired)
     if denies(observed.secret_class) and not is_rotating:
@@ -426,6 +430,6 @@ def next_number(observed: Observed) -> int:
     return max([*used, *(hint for hint in hints if hint <= HIGHEST_HINT)], default=0) + 1
 
 
-def hinted(target: TargetFacts) -> int | None:
+def revision_in_target(target: TargetFacts) -> int | None:
     number = target.revision
     return number if number and number <= HIGHEST_HINT else None

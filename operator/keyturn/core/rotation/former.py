@@ -27,12 +27,12 @@ def followed_secrets(observed: Observed) -> tuple[LeftSecret, ...]:
 
     There are none before the values are rotated and read again, which must not depend on a look at pods.
     """
-    return () if _looks_after(observed) else _left_secrets(observed)
+    return () if _check_follows(observed) else _left_secrets(observed)
 
 
-def awaited_look(observed: Observed) -> str | None:
+def pending_check(observed: Observed) -> str | None:
     """Return that Secrets under earlier names are to be looked at, and after what; None if none is, or all were."""
-    after = _looks_after(observed)
+    after = _check_follows(observed)
     if after is None or not _left_secrets(observed):
         return None
     return f"the Secrets under its earlier names are looked at after {after}"
@@ -46,10 +46,10 @@ def _left_secrets(observed: Observed) -> tuple[LeftSecret, ...]:
     return tuple(one for name, one in known.items() if name != desired.secret)
 
 
-def _looks_after(observed: Observed) -> str | None:
+def _check_follows(observed: Observed) -> str | None:
     """Return what precedes a look at Secrets under earlier names; None if nothing does."""
-    if observed.rereads_for:
-        return f"its stores are read for the emergency {observed.rereads_for[0]}"
+    if observed.stale_for_emergencies:
+        return f"its stores are read for the emergency {observed.stale_for_emergencies[0]}"
     asked = asked_at(observed, observed.desired) if observed.desired else None
     return f"the rotation for the emergency {asked[0].name}" if asked else None
 

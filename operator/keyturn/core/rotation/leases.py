@@ -229,6 +229,6 @@ def _retry_at(lease: StoreLease, observed: Observed) -> datetime:
     """
     problem = observed.revocation_problems.get(lease.id)
     again = problem.again if problem else observed.now
-    if problem and problem.refused and observed.is_pressed:
+    if problem and problem.refused and observed.has_open_emergency:
         again = min(again, problem.refused + _PRESSED_DELAY)
     return min(again, max(lease.ends, observed.now))

@@ -79,7 +79,7 @@ def unread(observed: Observed) -> str:
     return f"whether pods with earlier values still run is unknown: {why}"
 
 
-def holds_places(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def terminating_pods_block(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether terminating pods in the places of new ones are the only reason why a rollout is overdue."""
     workload, older = consumer.workload, older_pods(consumer, observed, desired)
     if not workload.in_place or workload.complaint or not any(pod.leaves for pod in older):
@@ -88,7 +88,7 @@ def holds_places(consumer: Consumer, observed: Observed, desired: Desired) -> bo
     return all(pod.ready for pod in new)
 
 
-def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def is_rolling_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether an incomplete rollout restores an earlier template.
 
     Its marker is no evidence, because it is the earlier one. Pods of the rolled back revision are; after the last of
@@ -140,7 +140,7 @@ def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:
 def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether its pod template, by marker and age, has other values of the keys that it consumes."""
     workload = consumer.workload
-    return _misses(workload.marked(desired.secret), workload.created, consumer.use, observed)
+    return _lacks_current_values(workload.marked(desired.secret), workload.created, consumer.use, observed)
 
 
 def lacks_first_keys(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
@@ -177,9 +177,9 @@ def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
     return _revision_run(observed.state, marked, pod.created, observed.published)
 
 
-def asks_for_others(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def template_is_outdated(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether the template of a pod, by marker and age, has other values."""
-    return _misses(pod.marked(desired.secret), pod.created, consumer.use, observed)
+    return _lacks_current_values(pod.marked(desired.secret), pod.created, consumer.use, observed)
 
 
 def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
@@ -192,12 +192,12 @@ def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired
         or pod.marked(desired.secret) is not None
         or observed.has_current_marker(consumer.workload, desired.secret)
     )
-    return has_ground and asks_for_others(pod, consumer, observed, desired)
+    return has_ground and template_is_outdated(pod, consumer, observed, desired)
 
 
 def has_earlier_values(began: datetime, use: Use | None, observed: Observed) -> bool:
     """Whether what a pod has read at `began` differs from the current revision, by age alone."""
-    return may_precede(began, observed.published) and _misses(None, began, use, observed)
+    return may_precede(began, observed.published) and _lacks_current_values(None, began, use, observed)
 
 
 def revision_at(began: datetime, observed: Observed) -> int | None:
@@ -207,7 +207,7 @@ def revision_at(began: datetime, observed: Observed) -> int | None:
     return _revision_run(observed.state, None, began, observed.published)
 
 
-def _misses(marked: int | None, created: datetime, use: Use | None, observed: Observed) -> bool:
+def _lacks_current_values(marked: int | None, created: datetime, use: Use | None, observed: Observed) -> bool:
     if observed.state is None:
         return False
     missed = _missed_keys(observed.state, marked, created, observed.published)

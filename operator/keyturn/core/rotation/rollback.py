@@ -122,7 +122,7 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed)[:_MAX_NAMED])
     what = f"{failed} did not become ready with revision {current.number}"
     stuck = stuck_pod_message(observed.consumers)
-    if observed.is_pressed:
+    if observed.has_open_emergency:
         help_ = stuck or _help(observed, desired, "rotate")
         message = f"{what}; the others are restarted nevertheless, because of an emergency; {help_}"
         raise Stalled(ErrorReason.ROLLOUT_FAILED, message, min(next_changes(observed, desired), default=None))

@@ -24,29 +24,29 @@ from .completed_rollouts import was_complete, was_overdue_at_first, was_reported
 from .old_pods import (
     BEFORE_FIRST_KEYS,
     UNPROVEN,
-    asks_for_others,
-    brings_pods_back,
-    holds_places,
+    is_rolling_back,
     lacks_first_keys,
     look_again,
     reloaded_at,
     reloads,
     runs_other_values,
+    template_is_outdated,
+    terminating_pods_block,
     unread,
     waiting_for_pods,
 )
 from .rollout_obstacles import (
     Obstacle,
-    by_hand,
     crash_of,
+    deadline_obstacle,
     denial_of,
     denied_until,
+    earlier_rollout_obstacle,
+    manual_update_obstacle,
     pause_of,
     refusal,
     reported_rejection,
-    when_late,
-    while_rolling,
-    while_waiting,
+    rollout_obstacle,
 )
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def any_failed(observed: Observed) -> bool:
 def next_restarts(observed: Observed, desired: Desired) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first incomplete wave, within maxConcurrent."""
     everyone = progress_of_workloads(observed)
-    has_failed = any_failed(observed) and not observed.is_pressed
+    has_failed = any_failed(observed) and not observed.has_open_emergency
     if has_failed and not all(
         progress.denied for progress in everyone if progress.state is WorkloadState.FAILED
     ):
@@ -303,18 +303,20 @@ def _watched(
     consumer: Consumer, observed: Observed, desired: Desired, pods: Obstacle | None
 ) -> WorkloadProgress:
     """Return the progress of a rollout, which fails at its deadline unless old pods occupy the places of new ones."""
-    reason, message = while_rolling(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
+    reason, message = rollout_obstacle(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
     deadline = _watched_until(observed, desired, rolling)
     is_late = deadline is not None and observed.now >= deadline
     has_failed = is_late or (_has_failed(consumer.workload, observed) and not consumer.blocked_since)
-    is_blocked = (has_failed or consumer.blocked_since) and holds_places(consumer, observed, desired)
-    if is_blocked and (waits := by_hand(consumer) or _old_pods(consumer, observed, desired)):
+    is_blocked = (has_failed or consumer.blocked_since) and terminating_pods_block(
+        consumer, observed, desired
+    )
+    if is_blocked and (waits := manual_update_obstacle(consumer) or _old_pods(consumer, observed, desired)):
         return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
     if has_failed and observed.unread and consumer.workload.in_place:
         return replace(rolling, message=unread(observed))  # earlier pods may hold the places of new ones
     if has_failed:
-        late = when_late(consumer)
+        late = deadline_obstacle(consumer)
         return replace(rolling, state=WorkloadState.FAILED, message=late.message, reason=late.reason)
     return rolling
 
@@ -338,7 +340,7 @@ def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) 
         earlier = WorkloadReason.EARLIER_PODS
         return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.REFUSED, BEFORE_FIRST_KEYS, earlier)
     pods = _old_pods(consumer, observed, desired)
-    if not consumer.workload.settled and brings_pods_back(consumer, observed, desired):
+    if not consumer.workload.settled and is_rolling_back(consumer, observed, desired):
         return _watched(consumer, observed, desired, pods)
     return _until_pods_end(consumer, pods)
 
@@ -367,9 +369,9 @@ def _hindrance(
         return pause
     if workload.settled or _hangs_in_rolled_back_revision(consumer, observed, desired, marked):
         return None
-    if workload.is_updated and observed.is_pressed:
+    if workload.is_updated and observed.has_open_emergency:
         return None  # no pod can have other values without a restart
-    return while_waiting(consumer)
+    return earlier_rollout_obstacle(consumer)
 
 
 def _hangs_in_rolled_back_revision(
@@ -394,7 +396,7 @@ def _wave_of(consumer: Consumer, desired: Desired) -> int:
 
 
 def _wave_now(observed: Observed, desired: Desired, everyone: tuple[WorkloadProgress, ...]) -> int:
-    passed = WorkloadState.FAILED if observed.is_pressed else None
+    passed = WorkloadState.FAILED if observed.has_open_emergency else None
     unfinished = (
         _wave_of(progress.consumer, desired)
         for progress in everyone
@@ -455,7 +457,7 @@ def _marker_before(consumer: Consumer, observed: Observed, desired: Desired) -> 
 
 def _has_all(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether a pod runs the current revision of every managed Secret of its workload."""
-    if asks_for_others(pod, consumer, observed, desired):
+    if template_is_outdated(pod, consumer, observed, desired):
         return False
     return all(_runs(sibling, pod, pod.marked(sibling.secret)) for sibling in consumer.siblings)
 

@@ -101,9 +101,11 @@ def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bo
     return status is not None and (status.restarted or status.revision) == current.number
 
 
-def while_rolling(consumer: Consumer) -> Obstacle | None:
+def rollout_obstacle(consumer: Consumer) -> Obstacle | None:
     """Return what keeps the rollout of the current revision from completing."""
-    return _join(pause_of(consumer), by_hand(consumer), _complaint(consumer), _of_pods(consumer))
+    return _join(
+        pause_of(consumer), manual_update_obstacle(consumer), _complaint(consumer), _of_pods(consumer)
+    )
 
 
 def pause_of(consumer: Consumer) -> Obstacle | None:
@@ -125,13 +127,13 @@ def was_paused(workload: Workload, observed: Observed) -> bool:
     return (status.state, status.reason) == (WorkloadState.ROLLING, WorkloadReason.PAUSED)
 
 
-def by_hand(consumer: Consumer) -> Obstacle | None:
+def manual_update_obstacle(consumer: Consumer) -> Obstacle | None:
     """Return the manual step that the update strategy of the workload requires, or None."""
     hint = consumer.workload.hint
     return Obstacle(WorkloadReason.UPDATED_BY_HAND, hint) if hint else None
 
 
-def while_waiting(consumer: Consumer) -> Obstacle:
+def earlier_rollout_obstacle(consumer: Consumer) -> Obstacle:
     """Return what keeps an earlier rollout from completing, or its pods from being available."""
     message = "waits for its current rollout to complete"
     if consumer.workload.is_updated:
@@ -142,7 +144,7 @@ def while_waiting(consumer: Consumer) -> Obstacle:
     return _join(_complaint(consumer) or waits, _of_pods(consumer)) or waits
 
 
-def when_late(consumer: Consumer) -> Obstacle:
+def deadline_obstacle(consumer: Consumer) -> Obstacle:
     """Return why a rollout has failed: it was aborted, or its deadline has passed."""
     known = [consumer.workload.complaint, stuck_pod_message([consumer]) or worst_of(consumer)]
     why = "; ".join(cause for cause in known if cause) or "check its events and pods"

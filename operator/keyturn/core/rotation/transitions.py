@@ -238,7 +238,7 @@ def stage(
     )
     facts = _with_overlap_of(state.current, facts, content) if state else facts
     staged = _staged_credential(step, state, desired, now)
-    read_at = observed.read_for(now) if _is_read(step, desired) else None
+    read_at = observed.refresh_time_to_record(now) if _is_read(step, desired) else None
     if state is None:
         return replace(_first_state(facts, observed, content, now), refreshed=read_at, credentials=staged)
     # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
@@ -460,7 +460,7 @@ def _decline(state: StateFacts, observed: Observed) -> StateFacts:
 
 def _refresh(state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     triggers = state.triggers.with_refreshed(observed.requested)
-    return replace(state, triggers=triggers, refreshed=observed.read_for(now))
+    return replace(state, triggers=triggers, refreshed=observed.refresh_time_to_record(now))
 
 
 # Stores

@@ -164,11 +164,14 @@ def templates_were_changed(observed: Observed, desired: Desired, state: StateFac
 
 
 def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    unfit = observed.unfit - _unread(observed, desired)
-    if state is None or not unfit:
+    mismatched_items = observed.mismatched_items - _unread(observed, desired)
+    if state is None or not mismatched_items:
         return None
     return Reason(
-        RevisionReason.SPEC_CHANGED, f"the spec asks for other values: {_list(unfit)}", unfit, rotates=False
+        RevisionReason.SPEC_CHANGED,
+        f"the spec asks for other values: {_list(mismatched_items)}",
+        mismatched_items,
+        rotates=False,
     )
 
 
@@ -219,7 +222,7 @@ def store_change_waits(changed: frozenset[str], observed: Observed, desired: Des
     Values of leases do not wait, because the earlier ones may expire before it opens; nor do those of an emergency.
     """
     leased = observed.state.leases_by_item.keys() if observed.state else frozenset[str]()
-    if desired.pulls_at_once or observed.rereads_for or not changed.isdisjoint(leased):
+    if desired.pulls_at_once or observed.stale_for_emergencies or not changed.isdisjoint(leased):
         return False
     return bool(changed) and not is_open(desired.windows, observed.now)
 

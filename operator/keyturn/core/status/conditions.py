@@ -87,7 +87,7 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
     if valid := credential_valid(look.observed):
         yield "CredentialValid", valid
     # Present only while true, as kstatus has it for Reconciling and Stalled.
-    is_whole = look.observed.has_every_key and not look.observed.unfit
+    is_whole = look.observed.has_every_key and not look.observed.mismatched_items
     if look.hindrance and is_whole:
         yield "Hindered", ConditionVerdict("True", look.hindrance.reason, look.hindrance.message)
     if isinstance(look.error, Wait) and not is_whole:
@@ -197,7 +197,7 @@ def _idle(observed: Observed) -> ConditionVerdict:
         observed.rollback_pause is None
         and observed.desired
         and rotates_nothing(observed.desired)
-        and _is_asked_to_turn(observed)
+        and _rotation_is_requested(observed)
     ):
         return ConditionVerdict(
             "False", ConditionReason.NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired)
@@ -234,7 +234,7 @@ def _due_on_request(observed: Observed, desired: Desired) -> str:
     )
 
 
-def _is_asked_to_turn(observed: Observed) -> bool:
+def _rotation_is_requested(observed: Observed) -> bool:
     asked = observed.requested
     return asked.spec is not None or asked.annotation is not None
 
@@ -320,7 +320,7 @@ def _why_behind(behind: list[WorkloadProgress]) -> str:
 def known_revision(observed: Observed) -> int | None:
     """Return the revision of the Secret, or that of the status; None if nothing was written yet."""
     before = observed.managed.status.revision
-    return (observed.target.revision if observed.target and observed.is_ours else None) or before
+    return (observed.target.revision if observed.target and observed.owns_target else None) or before
 
 
 def violated_rules(observed: Observed) -> tuple[Violation, ...]:

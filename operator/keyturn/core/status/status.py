@@ -81,7 +81,9 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     return ManagedSecretStatus(
         observed_generation=observed.managed.metadata.generation,
         class_name=observed.secret_class.metadata.name if observed.secret_class else None,
-        secret_name=observed.desired.secret if observed.desired and observed.is_ours else before.secret_name,
+        secret_name=observed.desired.secret
+        if observed.desired and observed.owns_target
+        else before.secret_name,
         revision=known_revision(observed),
         last_rotation_time=_last_rotation_time(observed),
         next_rotation_time=to_second(upcoming) if upcoming else None,

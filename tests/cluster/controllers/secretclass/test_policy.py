@@ -209,7 +209,7 @@ def distinct(class_: Class, **spec: Any) -> None:
 
 
 @pytest.fixture
-def twins(space: Space, other: Space, class_: Class) -> tuple[Space, Space]:
+def equal_values(space: Space, other: Space, class_: Class) -> tuple[Space, Space]:
     """Two environments that hold equal values, and a class that forbids it."""
     distinct(class_)
     put_into(space, "production")
@@ -220,8 +220,10 @@ def twins(space: Space, other: Space, class_: Class) -> tuple[Space, Space]:
     return space, other
 
 
-def test_equal_values_in_two_environments_stall_both(twins: tuple[Space, Space], class_: Class) -> None:
-    for one in twins:
+def test_equal_values_in_two_environments_stall_both(
+    equal_values: tuple[Space, Space], class_: Class
+) -> None:
+    for one in equal_values:
         message = one.stalled("PolicyViolation")
         assert message == "; ".join(
             f"{name} has the same value as in another environment, which class {class_.name} forbids; {ROTATE}"
@@ -230,14 +232,15 @@ def test_equal_values_in_two_environments_stall_both(twins: tuple[Space, Space],
 
 
 def test_only_the_log_of_the_operator_names_who_has_the_equal_value(
-    twins: tuple[Space, Space], operator: Operator
+    equal_values: tuple[Space, Space], operator: Operator
 ) -> None:
-    here, there = twins
-    for one in twins:
+    here, there = equal_values
+    for one in equal_values:
         one.stalled("PolicyViolation")
 
     told = [
-        str(one.get("ManagedSecret", "auth")["status"]) + str(one.events("PolicyViolation")) for one in twins
+        str(one.get("ManagedSecret", "auth")["status"]) + str(one.events("PolicyViolation"))
+        for one in equal_values
     ]
 
     assert there.namespace not in told[0]
@@ -253,21 +256,21 @@ def _compared(operator: Operator) -> set[str]:
     return {line["secret"] for line in operator.lines() if line["event"] == "equal values found"}
 
 
-def test_a_rotation_of_one_of_them_cures_both(twins: tuple[Space, Space]) -> None:
-    here, there = twins
-    for one in twins:
+def test_a_rotation_of_one_of_them_cures_both(equal_values: tuple[Space, Space]) -> None:
+    here, there = equal_values
+    for one in equal_values:
         one.stalled("PolicyViolation")
 
     there.rotate()
     there.settled(revision=2)
 
     here.settled(revision=1)
-    for one in twins:
+    for one in equal_values:
         one.until_condition("PolicyCompliant", "True", "Compliant")
 
 
-def test_the_end_of_one_of_them_frees_the_other(twins: tuple[Space, Space]) -> None:
-    here, there = twins
+def test_the_end_of_one_of_them_frees_the_other(equal_values: tuple[Space, Space]) -> None:
+    here, there = equal_values
     here.stalled("PolicyViolation")
 
     there.delete("ManagedSecret", "auth")
@@ -276,24 +279,24 @@ def test_the_end_of_one_of_them_frees_the_other(twins: tuple[Space, Space]) -> N
 
 
 def test_a_restart_of_the_operator_writes_nothing_about_them(
-    twins: tuple[Space, Space], operator: Operator
+    equal_values: tuple[Space, Space], operator: Operator
 ) -> None:
-    for one in twins:
+    for one in equal_values:
         one.stalled("PolicyViolation")
-    before = [one.version("ManagedSecret", "auth") for one in twins]
+    before = [one.version("ManagedSecret", "auth") for one in equal_values]
 
     with operator.away():
         pass
-    both = {f"{one.namespace}/auth" for one in twins}
+    both = {f"{one.namespace}/auth" for one in equal_values}
     eventually(lambda: both <= _compared(operator), "they are compared")
 
-    assert [one.version("ManagedSecret", "auth") for one in twins] == before
+    assert [one.version("ManagedSecret", "auth") for one in equal_values] == before
 
 
 def test_what_was_cured_while_the_operator_was_away_is_said_when_it_is_back(
-    twins: tuple[Space, Space], operator: Operator
+    equal_values: tuple[Space, Space], operator: Operator
 ) -> None:
-    here, there = twins
+    here, there = equal_values
     here.stalled("PolicyViolation")
 
     with operator.away():
@@ -302,13 +305,13 @@ def test_what_was_cured_while_the_operator_was_away_is_said_when_it_is_back(
     here.settled(revision=1)
 
 
-def test_equal_values_in_one_environment_are_nothing_to_the_rule(twins: tuple[Space, Space]) -> None:
-    here, there = twins
+def test_equal_values_in_one_environment_are_nothing_to_the_rule(equal_values: tuple[Space, Space]) -> None:
+    here, there = equal_values
     here.stalled("PolicyViolation")
 
     put_into(there, "production")
 
-    for one in twins:
+    for one in equal_values:
         one.settled(revision=1)
 
 

@@ -64,7 +64,7 @@ def test_without_a_state_nothing_is_recorded() -> None:
 
 
 def test_a_plan_stages_what_the_operator_stages_with_an_estimate_of_the_content() -> None:
-    observed = make.observed(annotations=ASKED, state=RECORDED, unfit=["password"])
+    observed = make.observed(annotations=ASKED, state=RECORDED, mismatched_items=["password"])
     assert observed.desired
     step = steps.Stage(2, REASON)
     content = content_generated(REASON.fresh, observed.desired, RECORDED, MAKERS)
@@ -72,7 +72,7 @@ def test_a_plan_stages_what_the_operator_stages_with_an_estimate_of_the_content(
     after = apply(step, observed, MAKERS)
 
     expected = transitions.stage(step, RECORDED, observed, observed.desired, content, NOW)
-    assert (after.state, after.unfit) == (expected, frozenset())
+    assert (after.state, after.mismatched_items) == (expected, frozenset())
 
 
 @pytest.mark.parametrize("before", [None, RECORDED], ids=["unknown", "recorded"])

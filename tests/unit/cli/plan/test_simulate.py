@@ -154,9 +154,9 @@ def test_one_that_rolls_already_is_waited_for() -> None:
 
 
 def test_one_whose_rollout_a_person_ends_blocks_no_other() -> None:
-    by_hand = consumer("a", hint="delete its pods", settled=True)
+    manual_update_obstacle = consumer("a", hint="delete its pods", settled=True)
 
-    assert rounds(foreseen(None, by_hand, consumer("b"))) == [["a", "b"]]
+    assert rounds(foreseen(None, manual_update_obstacle, consumer("b"))) == [["a", "b"]]
 
 
 def test_who_is_behind_already_is_restarted_once() -> None:

@@ -47,4 +47,4 @@ def test_equal_values_of_two_environments_violate_the_rule(
 
 def test_a_deletion_affects_objects_with_an_equal_value(memory: ComplianceMemory) -> None:
     memory.forget(THERE)
-    assert memory.take_affected() == {HERE}
+    assert memory.pop_affected() == {HERE}

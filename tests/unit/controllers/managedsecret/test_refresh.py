@@ -214,15 +214,17 @@ async def test_what_was_asked_for_before_there_was_a_record_is_read_again(watch:
 
 
 @pytest.mark.parametrize(
-    ("state", "unfit"),
+    ("state", "mismatched_items"),
     [
         pytest.param(recorded({}), (), id="a new item"),
         pytest.param(AT_FIRST, ("api-key",), id="another source"),
     ],
 )
-async def test_what_the_spec_asks_for_is_read_at_once(state: State, unfit: Any, watch: Watch) -> None:
+async def test_what_the_spec_asks_for_is_read_at_once(
+    state: State, mismatched_items: Any, watch: Watch
+) -> None:
     watch.state = state
-    assert (await watch.look(unfit=unfit)).read
+    assert (await watch.look(mismatched_items=mismatched_items)).read
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ async def test_what_a_store_brings_is_not_read_all_the_time(watch: Watch) -> Non
 async def test_where_an_earlier_revision_came_back_its_lack_of_items_is_no_question(watch: Watch) -> None:
     held = RollbackPause(2, 1, NOW, failed=True)
     watch.state = recorded({"api-key": kept(value="first")}, {}, current=1, rollback_pause=held)
-    await watch.look(unfit=["password"])
+    await watch.look(mismatched_items=["password"])
     assert watch.asked == 0
 
 
@@ -576,7 +578,7 @@ async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_has_answered(w
     [
         pytest.param(None, {}, id="of a first revision"),
         pytest.param(recorded({}), {}, id="of a new item"),
-        pytest.param(AT_FIRST, {"unfit": ["api-key"]}, id="from another source"),
+        pytest.param(AT_FIRST, {"mismatched_items": ["api-key"]}, id="from another source"),
     ],
 )
 async def test_that_a_value_is_awaited_is_reported(

@@ -22,15 +22,15 @@ def test_who_holds_an_equal_value_is_a_twin_whatever_it_is_called() -> None:
     tags = ValueIndex()
     tags.put(HERE, held(password=CANARY, token=OTHER))
     tags.put(THERE, held(secret=CANARY))
-    assert tags.twins(HERE) == {"password": {THERE}}
-    assert tags.twins(THERE) == {"secret": {HERE}}
-    assert tags.twins(ELSEWHERE) == {}
+    assert tags.equal_values(HERE) == {"password": {THERE}}
+    assert tags.equal_values(THERE) == {"secret": {HERE}}
+    assert tags.equal_values(ELSEWHERE) == {}
 
 
 def test_two_equal_values_of_one_object_are_no_twins() -> None:
     tags = ValueIndex()
     tags.put(HERE, held(password=CANARY, token=CANARY))
-    assert tags.twins(HERE) == {}
+    assert tags.equal_values(HERE) == {}
 
 
 def test_who_is_concerned_by_news_is_reported_once() -> None:
@@ -47,7 +47,7 @@ def test_a_value_that_changes_or_goes_is_a_twin_no_more() -> None:
         tags.put(key, held(password=CANARY))
     assert tags.put(HERE, held(password=OTHER)) == {THERE, ELSEWHERE}
     assert tags.drop(ELSEWHERE) == {THERE}
-    assert tags.twins(THERE) == {}
+    assert tags.equal_values(THERE) == {}
     assert tags.drop(ELSEWHERE) == set()
 
 
@@ -98,5 +98,5 @@ def test_after_any_changes_twins_are_as_if_only_the_last_had_been(
         last[key] = number
     for key in last:
         others = {other for other in last if other != key and last[other] == last[key] != 0}
-        assert tags.twins(key) == ({"password": others} if others else {})
+        assert tags.equal_values(key) == ({"password": others} if others else {})
     assert len(tags._holders) == len(set(last.values()) - {0}), "nothing is left behind"

@@ -11,8 +11,8 @@ from keyturn.api.status import MOST_VIOLATIONS, ManagedSecretStatus, PolicyStatu
 from keyturn.core.policy.checklist import (
     GRACE,
     POINTS,
+    ChecklistFacts,
     ChecklistTotals,
-    Signs,
     findings_of,
     judge_all,
     policy_of,
@@ -26,7 +26,7 @@ from keyturn.core.rotation.steps import Rest
 from tests.unit.core.builders import NOW, minutes, observed, revision, seconds, state, target
 
 LATE = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
-EVERYTHING = Signs(
+EVERYTHING = ChecklistFacts(
     weak=frozenset({"api-key"}),
     shared=frozenset({"token", "pin"}),
     unscheduled=frozenset({"token"}),
@@ -47,12 +47,12 @@ def test_every_broken_rule_is_named_with_the_value_that_breaks_it() -> None:
 
 
 def test_without_signs_nothing_is_broken() -> None:
-    assert findings_of(Signs()) == ()
+    assert findings_of(ChecklistFacts()) == ()
 
 
 def test_a_finding_about_several_items_is_a_sentence_as_one_about_one() -> None:
     one, both = frozenset({"pin"}), frozenset({"pin", "token"})
-    alone, several = (findings_of(Signs(weak=names, unscheduled=names)) for names in (one, both))
+    alone, several = (findings_of(ChecklistFacts(weak=names, unscheduled=names)) for names in (one, both))
     assert [found.message.partition(":")[0].partition(";")[0] for found in (*alone, *several)] == [
         "pin looks weak",
         "pin has no rotation schedule",
@@ -62,7 +62,7 @@ def test_a_finding_about_several_items_is_a_sentence_as_one_about_one() -> None:
 
 
 def test_of_thousands_of_weak_keys_some_are_named() -> None:
-    (found,) = findings_of(Signs(weak=frozenset(f"key-{number:04}" for number in range(3000))))
+    (found,) = findings_of(ChecklistFacts(weak=frozenset(f"key-{number:04}" for number in range(3000))))
 
     assert [f"key-{number:04}" in found.message for number in (0, 9, 10)] == [True, True, False]
     assert "2990" in found.message

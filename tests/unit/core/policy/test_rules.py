@@ -30,7 +30,7 @@ GOOD = Evidence({"password": STRONG}, QUARTER, PASSWORD)
 
 
 def broken(given: SecretClass | None, found: Evidence) -> list[Broken]:
-    return [(one.rule, one.item, one.cured_by) for one in violations_of(given, found)]
+    return [(one.rule, one.item, one.fixed_by) for one in violations_of(given, found)]
 
 
 def made(length: int, bits: float) -> Evidence:
@@ -83,11 +83,11 @@ def test_an_older_value_is_held_against_them_too_and_a_rotation_cures_it(
 ) -> None:
     found = replace(GOOD, older={"password": older})
     assert broken(STRICT, found) == [(rule, "password", PASSWORD) for rule in rules]
-    assert all(one.curable for one in violations_of(STRICT, found))
+    assert all(one.fixed_by_rotation for one in violations_of(STRICT, found))
 
 
 def test_what_only_another_spec_cures_is_not_curable() -> None:
-    assert not any(one.curable for one in violations_of(STRICT, made(39, 199)))
+    assert not any(one.fixed_by_rotation for one in violations_of(STRICT, made(39, 199)))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_the_advice_about_an_immutable_secret_is_no_schedule_which_the_api_refus
 
 
 def test_an_equal_value_in_another_environment_breaks_the_rule_and_a_rotation_cures_it() -> None:
-    assert broken(DISTINCT, replace(GOOD, twins=PASSWORD)) == [
+    assert broken(DISTINCT, replace(GOOD, equal_values=PASSWORD)) == [
         ("distinctAcrossEnvironments", "password", PASSWORD)
     ]
 
@@ -168,7 +168,7 @@ def test_an_equal_value_in_another_environment_breaks_the_rule_and_a_rotation_cu
     "given", [secret_class(), secret_class(distinctAcrossEnvironments=False)], ids=["silent", "false"]
 )
 def test_a_class_that_does_not_ask_for_it_has_nothing_against_equal_values(given: SecretClass) -> None:
-    assert violations_of(given, replace(GOOD, twins=PASSWORD)) == ()
+    assert violations_of(given, replace(GOOD, equal_values=PASSWORD)) == ()
 
 
 # All together
@@ -191,7 +191,9 @@ def test_all_rules_are_named_each_with_the_value_that_breaks_it() -> None:
     everything = secret_class(
         minLength=40, minEntropyBits=200, maxInterval="90d", distinctAcrossEnvironments=True
     )
-    found = Evidence({"password": Strength(32, 128)}, older={"password": Strength(36, 150)}, twins=PASSWORD)
+    found = Evidence(
+        {"password": Strength(32, 128)}, older={"password": Strength(36, 150)}, equal_values=PASSWORD
+    )
     violations = violations_of(everything, found)
     rules = ("minLength",) * 2 + ("minEntropyBits",) * 2 + ("maxInterval", "distinctAcrossEnvironments")
     assert tuple(one.rule for one in violations) == rules

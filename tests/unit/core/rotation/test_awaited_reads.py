@@ -46,7 +46,7 @@ def look_at(keys: dict[str, dict[str, str]], spec: dict[str, Any] | None = None,
     return observed({**ONE_ENTRY, **(spec or {})}, state=known, **facts)
 
 
-TWO_ENTRIES = look_at(ENTRIES, unfit=["dataFrom[0]"])
+TWO_ENTRIES = look_at(ENTRIES, mismatched_items=["dataFrom[0]"])
 NEW_TEMPLATE = {"target": {"template": {"data": {"url": "x"}}}}
 
 
@@ -69,7 +69,7 @@ NEW_TEMPLATE = {"target": {"template": {"data": {"url": "x"}}}}
             id="an adopted key is none of data",
         ),
         pytest.param(
-            look_at({"dataFrom[0]": {"a": "a"}}, NEW_TEMPLATE, unfit=["dataFrom[0]"]),
+            look_at({"dataFrom[0]": {"a": "a"}}, NEW_TEMPLATE, mismatched_items=["dataFrom[0]"]),
             {"dataFrom[0]"},
             id="another source, and another template",
         ),

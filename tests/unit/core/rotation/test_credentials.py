@@ -214,9 +214,9 @@ def test_a_candidate_that_is_given_up_opens_no_locked_login() -> None:
 
 
 def test_a_change_of_the_spec_with_a_new_password_waits_for_a_locked_login() -> None:
-    unfit: dict[str, Any] = {"unfit": frozenset({"password"})}
-    assert isinstance(next_step(look(account=LOCKED, **unfit)), Rest)
-    assert isinstance(next_step(look(**unfit)), Begin)
+    mismatched_items: dict[str, Any] = {"mismatched_items": frozenset({"password"})}
+    assert isinstance(next_step(look(account=LOCKED, **mismatched_items)), Rest)
+    assert isinstance(next_step(look(**mismatched_items)), Begin)
 
 
 @pytest.mark.parametrize(
@@ -828,50 +828,50 @@ def test_a_deleted_object_closes_no_logins_at_another_server() -> None:
     ],
 )
 def test_the_recorded_credentials_are_asserted_as_a_whole(step: Any, seen: Any, live: list[int]) -> None:
-    assert numbers(credentials.live_for(step, seen)) == live
+    assert numbers(credentials.accepted_after(step, seen)) == live
 
 
 def test_what_was_given_up_is_left_out() -> None:
     gone = moved(state(credential(2, CLOSING), credential(1), current=1), 2, abandoned=True)
-    assert numbers(credentials.live_for(Revoke(2), look(gone))) == [1]
-    assert numbers(credentials.live_for(Assert(), look(gone))) == [1]
+    assert numbers(credentials.accepted_after(Revoke(2), look(gone))) == [1]
+    assert numbers(credentials.accepted_after(Assert(), look(gone))) == [1]
 
 
 def test_what_pods_need_after_a_rollback_stays() -> None:
     late = make.consumer(marker="db=2", settled=False)
-    assert numbers(credentials.live_for(Assert(), rolled_back(consumers=(late,)))) == [1, 2]
-    assert numbers(credentials.live_for(Revoke(2), rolled_back())) == [1]
+    assert numbers(credentials.accepted_after(Assert(), rolled_back(consumers=(late,)))) == [1, 2]
+    assert numbers(credentials.accepted_after(Revoke(2), rolled_back())) == [1]
 
 
 def test_a_closing_credential_stays_while_the_secret_has_it() -> None:
     ended = moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)
-    assert numbers(credentials.live_for(Assert(), look(ended, published=1))) == [1, 2]
+    assert numbers(credentials.accepted_after(Assert(), look(ended, published=1))) == [1, 2]
 
 
 def test_a_credential_whose_password_is_lost_cannot_be_asserted() -> None:
     lost = state(
         credential(3), credential(0, APPLIED, login="app_b"), revisions=(superseding(3, supersedes=0),)
     )
-    assert numbers(credentials.live_for(Assert(), look(lost))) == [3]
+    assert numbers(credentials.accepted_after(Assert(), look(lost))) == [3]
 
 
 def test_a_single_user_has_one_password() -> None:
     candidate = state(credential(2, STAGED, login="app"), credential(1, login="app"), current=1)
-    assert numbers(credentials.live_for(Apply(2), look(candidate, database=SINGLE))) == [2]
-    assert numbers(credentials.live_for(Assert(), look(candidate, database=SINGLE))) == [1]
+    assert numbers(credentials.accepted_after(Apply(2), look(candidate, database=SINGLE))) == [2]
+    assert numbers(credentials.accepted_after(Assert(), look(candidate, database=SINGLE))) == [1]
     applied = state(credential(2, APPLIED, login="app"), credential(1, login="app"), current=1)
-    assert numbers(credentials.live_for(Assert(), look(applied, database=SINGLE))) == [2]
+    assert numbers(credentials.accepted_after(Assert(), look(applied, database=SINGLE))) == [2]
 
 
 def test_a_single_user_keeps_the_published_password_after_a_rollback() -> None:
     back = state(credential(2, CLOSING, login="app"), credential(1, STAGED, login="app"), current=1)
     back = moved(back, 2, abandoned=True)
-    assert numbers(credentials.live_for(Revoke(2), look(back, database=SINGLE))) == [1]
+    assert numbers(credentials.accepted_after(Revoke(2), look(back, database=SINGLE))) == [1]
 
 
 def test_the_published_credential_is_in_every_set() -> None:
     with pytest.raises(Stalled):
-        credentials.live_for(Revoke(1), look())
+        credentials.accepted_after(Revoke(1), look())
 
 
 def test_a_begun_rotation_stages_its_candidate() -> None:

@@ -112,25 +112,27 @@ KEY_PAIR = replace(THERE, keys={**THERE.keys, "api-key": {"privateKey": "id", "p
             ),
             id="another value when the spec changes: one revision",
         ),
-        pytest.param(look_at(unfit=["api-key"]), OTHERS_WANTED, id="another source"),
-        pytest.param(look_at(unfit=["api-key"], pulled=NOT_THERE), None, id="another source that fails"),
+        pytest.param(look_at(mismatched_items=["api-key"]), OTHERS_WANTED, id="another source"),
         pytest.param(
-            look_at(unfit=["api-key", "password"], pulled=NOT_THERE),
+            look_at(mismatched_items=["api-key"], pulled=NOT_THERE), None, id="another source that fails"
+        ),
+        pytest.param(
+            look_at(mismatched_items=["api-key", "password"], pulled=NOT_THERE),
             reason("SpecChanged", "the spec asks for other values: password", "password"),
             id="another source that fails, and another recipe",
         ),
         pytest.param(
-            look_at(state=KEY_PAIR, unfit=["api-key"], pulled=NOT_THERE),
+            look_at(state=KEY_PAIR, mismatched_items=["api-key"], pulled=NOT_THERE),
             None,
             id="another source of one value that fails, before of two",
         ),
         pytest.param(
-            look_at(state=ELSEWHERE, unfit=["api-key"], pulled=NOT_THERE),
+            look_at(state=ELSEWHERE, mismatched_items=["api-key"], pulled=NOT_THERE),
             reason("SpecChanged", "keys of data changed: api-key"),
             id="another key, and another source that fails",
         ),
         pytest.param(
-            look_at(state=KEY_PAIR, unfit=["api-key"]),
+            look_at(state=KEY_PAIR, mismatched_items=["api-key"]),
             reason("SpecChanged", "keys of data changed: api-key", "api-key").joined(OTHERS_WANTED),
             id="another source of one value, before of two",
         ),
@@ -234,7 +236,7 @@ def test_an_error_that_is_kept_between_passes_gets_no_frames_of_them(look: Obser
             id="a rotation of what is generated goes on",
         ),
         pytest.param(
-            look_at(annotations={ROTATE: "a"}, unfit=["api-key"], pulled=NO_ANSWER),
+            look_at(annotations={ROTATE: "a"}, mismatched_items=["api-key"], pulled=NO_ANSWER),
             Begin(f"{UID}/2", 2, TRIGGERED),
             id="also where the spec asks for another source that fails",
         ),
@@ -263,7 +265,7 @@ def test_an_error_that_is_kept_between_passes_gets_no_frames_of_them(look: Obser
             look_at(state=state(), pulled=Pulled()), Rest(None, READING), id="an added item is being read"
         ),
         pytest.param(
-            look_at(unfit=["api-key"], pulled=Pulled()),
+            look_at(mismatched_items=["api-key"], pulled=Pulled()),
             Rest(None, READING),
             id="another source is being read",
         ),
@@ -486,7 +488,7 @@ def test_pushed_reports_how_many_places_have_it(look: Observed, told: tuple[str,
     [
         pytest.param(look_at(pulled=NO_ANSWER), AWAY, {"Ready": "True"}, id="a store is away: all is there"),
         pytest.param(
-            look_at(pulled=NO_ANSWER, unfit=["api-key"]),
+            look_at(pulled=NO_ANSWER, mismatched_items=["api-key"]),
             AWAY,
             {"Ready": "True", "Reconciling": "True"},
             id="a store is away: the spec asks for another source",
@@ -651,7 +653,7 @@ def test_a_recorded_value_has_the_keys_of_its_item_as_far_as_it_has_the_same_out
 def test_a_value_of_a_store_has_the_length_that_the_class_asks_for(length: int, expected: list[str]) -> None:
     given = secret_class(minLength=32, minEntropyBits=999)
     found = violations_of(given, Evidence({}, pulled={"api-key": length}))
-    assert [(one.rule, one.item, one.cured_by) for one in found] == [
+    assert [(one.rule, one.item, one.fixed_by) for one in found] == [
         ("minLength", name, frozenset({name})) for name in expected
     ]
 

@@ -724,16 +724,16 @@ def pulling(refreshed: datetime | None, **given: Any) -> Observed:
 
 @pytest.mark.parametrize("read", [None, STARTED - seconds(1), STARTED, STARTED + timedelta(milliseconds=999)])
 def test_stores_are_read_for_it_once(read: datetime | None) -> None:
-    assert pulling(read).rereads_for == ("inc-1",)
+    assert pulling(read).stale_for_emergencies == ("inc-1",)
     assert pulling(read, pulled=Pulled(read=True)).asks_to_refresh
     assert next_step(pulling(read, pulled=Pulled(read=True))) == Refresh()
     assert not pulling(STARTED + seconds(1)).asks_to_refresh
 
 
 def test_a_reading_in_the_second_of_the_declaration_is_distinguished_from_an_earlier_one() -> None:
-    assert pulling(STARTED).read_for(STARTED) == STARTED + seconds(1)
-    assert pulling(STARTED).read_for(NOW) == max(NOW, STARTED + seconds(1))
-    assert pulling(STARTED + seconds(1)).read_for(STARTED) == STARTED
+    assert pulling(STARTED).refresh_time_to_record(STARTED) == STARTED + seconds(1)
+    assert pulling(STARTED).refresh_time_to_record(NOW) == max(NOW, STARTED + seconds(1))
+    assert pulling(STARTED + seconds(1)).refresh_time_to_record(STARTED) == STARTED
 
 
 @pytest.mark.parametrize(
@@ -745,7 +745,7 @@ def test_a_reading_in_the_second_of_the_declaration_is_distinguished_from_an_ear
     ],
 )
 def test_no_store_is_read_for_nothing(found: Observed) -> None:
-    assert found.rereads_for == ()
+    assert found.stale_for_emergencies == ()
     assert not found.asks_to_refresh
 
 

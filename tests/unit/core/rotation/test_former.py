@@ -10,7 +10,7 @@ import pytest
 from keyturn.api.emergency import AffectedState
 from keyturn.core.emergency.progress import affected
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.rotation.former import awaited_look, followed_secrets, has_exposed, revision_held
+from keyturn.core.rotation.former import followed_secrets, has_exposed, pending_check, revision_held
 from keyturn.core.state.state import LeftSecret, Publication
 from tests.unit.core import builders as make
 from tests.unit.core.builders import BEFORE, NOW, PUBLISHED, minutes
@@ -60,13 +60,13 @@ def test_a_look_waits_for_the_rotation_and_the_reads_of_another_emergency() -> N
     pulling = make.observed({"data": [make.PASSWORD, make.API_KEY]}).desired
     reading = replace(rotated(OLD, emergencies=(SECOND,)), desired=pulling)
 
-    assert awaited_look(waiting) == AFTER_ROTATION
-    assert awaited_look(reading) == (
+    assert pending_check(waiting) == AFTER_ROTATION
+    assert pending_check(reading) == (
         "the Secrets under its earlier names are looked at after its stores are read for the emergency second"
     )
-    assert awaited_look(rotated(emergencies=(LEAK, SECOND))) is None, "there is no such Secret"
-    assert awaited_look(rotated(OLD, emergencies=(LEAK,))) is None, "nothing precedes it"
-    assert awaited_look(replace(waiting, desired=None)) is None
+    assert pending_check(rotated(emergencies=(LEAK, SECOND))) is None, "there is no such Secret"
+    assert pending_check(rotated(OLD, emergencies=(LEAK,))) is None, "nothing precedes it"
+    assert pending_check(replace(waiting, desired=None)) is None
 
 
 def test_an_emergency_is_not_done_before_that_look_unless_it_was_done_before() -> None:

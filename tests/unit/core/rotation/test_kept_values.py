@@ -54,7 +54,7 @@ def waiting(found: Any) -> tuple[str | None, str | None]:
 
 TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}
 TWO = {"state": replace(second(), keys={name: {"value": name} for name in ("password", "token")})}
-LONGER: dict[str, Any] = {"unfit": ["password"]}
+LONGER: dict[str, Any] = {"mismatched_items": ["password"]}
 
 
 @pytest.mark.parametrize(

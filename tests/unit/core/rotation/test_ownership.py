@@ -216,7 +216,9 @@ WRITTEN_ONCE = replace(PUBLISHED_TARGET, immutable=True)
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        pytest.param({"unfit": ["password"]}, "the spec asks for other values: password", id="another value"),
+        pytest.param(
+            {"mismatched_items": ["password"]}, "the spec asks for other values: password", id="another value"
+        ),
         pytest.param(
             {"annotations": {"keyturn.dev/rotate": "x"}}, "a new trigger asks for it", id="a trigger"
         ),
@@ -256,7 +258,7 @@ def test_a_secret_of_others_that_is_immutable_is_not_to_be_deleted() -> None:
 
 
 def test_under_another_name_new_values_are_made() -> None:
-    found = observed(IMMUTABLE, target=None, unfit=["password"])
+    found = observed(IMMUTABLE, target=None, mismatched_items=["password"])
 
     assert not isinstance(next_step(found), Rest)
 

@@ -221,7 +221,7 @@ def test_a_read_on_request_is_handled_and_has_a_time() -> None:
 
     after = record(steps.Refresh(), state(1), observed, NOW)
 
-    assert (after.triggers.refresh, after.refreshed) == ("now", observed.read_for(NOW))
+    assert (after.triggers.refresh, after.refreshed) == ("now", observed.refresh_time_to_record(NOW))
 
 
 # New revisions

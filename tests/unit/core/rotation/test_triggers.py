@@ -117,7 +117,7 @@ def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
             id="a template writes what was adopted",
         ),
         pytest.param(
-            observed(unfit=("password",)),
+            observed(mismatched_items=("password",)),
             reason("SpecChanged", "the spec asks for other values: password", "password", rotates=False),
             id="today's recipe cannot have made the value",
         ),
@@ -146,7 +146,7 @@ def test_each_reason_names_itself_and_what_is_generated_again(look: Observed, ex
             id="an added item and a trigger",
         ),
         pytest.param(
-            observed(TWO, state=state(names=("password", "old")), unfit=("password",)),
+            observed(TWO, state=state(names=("password", "old")), mismatched_items=("password",)),
             joined(
                 reason("SpecChanged", "data has new items: token", "password", "token", rotates=False),
                 "SpecChanged",

@@ -15,7 +15,7 @@ from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import RevocationProblem
-from keyturn.core.policy.checklist import NO_SIGNS, Signs
+from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.steps import Begin, Bind, Publish, Reason, Rest, Settle, Stage
 from keyturn.core.rotation.triggers import breakage_of
@@ -907,7 +907,7 @@ def test_compliance_with_a_class_is_reported(
 
 
 def test_without_a_class_the_checklist_is_reported() -> None:
-    breaks = replace(observed(), checklist_facts=Signs(is_overdue=True))
+    breaks = replace(observed(), checklist_facts=ChecklistFacts(is_overdue=True))
 
     assert conditions(observed())["PolicyCompliant"] == (
         "True",
@@ -919,7 +919,7 @@ def test_without_a_class_the_checklist_is_reported() -> None:
 
 def test_what_the_checklist_finds_comes_after_what_the_class_forbids() -> None:
     look = observed(given=secret_class(), violations=(Violation("minLength", "too short"),))
-    breaks = replace(look, checklist_facts=Signs(is_overdue=True))
+    breaks = replace(look, checklist_facts=ChecklistFacts(is_overdue=True))
     policy = status_of(breaks, RESTS).policy
 
     assert conditions(breaks)["PolicyCompliant"][:2] == ("False", "minLength")
@@ -934,7 +934,9 @@ def test_where_every_rule_holds_the_status_has_no_violations() -> None:
 WRONG = Stalled("TemplateInvalid", "it cannot be rendered")
 
 
-def broken(before: ManagedSecretStatus, signs: Signs = NO_SIGNS, **known: Any) -> ManagedSecretStatus:
+def broken(
+    before: ManagedSecretStatus, signs: ChecklistFacts = NO_CHECKLIST_FACTS, **known: Any
+) -> ManagedSecretStatus:
     """Return the status after the spec was replaced by one that cannot be followed."""
     look = observed(spec_error=WRONG, status=before.model_dump(by_alias=True, exclude_none=True), **known)
     return status_of(replace(look, checklist_facts=signs), Outcome(None, WRONG))
@@ -995,7 +997,7 @@ def test_values_that_rotate_on_request_are_due_and_not_overdue_while_the_spec_ca
 UNREADABLE = Stalled("StateUnreadable", "it was edited")
 
 
-def unread(before: ManagedSecretStatus, signs: Signs = NO_SIGNS) -> ManagedSecretStatus:
+def unread(before: ManagedSecretStatus, signs: ChecklistFacts = NO_CHECKLIST_FACTS) -> ManagedSecretStatus:
     """Return the status while the state Secret cannot be read, which leaves the spec known."""
     known = before.model_dump(by_alias=True, exclude_none=True)
     look = replace(
@@ -1005,7 +1007,9 @@ def unread(before: ManagedSecretStatus, signs: Signs = NO_SIGNS) -> ManagedSecre
 
 
 def test_violations_of_values_stay_known_while_the_state_cannot_be_read() -> None:
-    before = status_of(replace(observed(QUARTERLY), checklist_facts=Signs(weak=frozenset({"pin"}))), RESTS)
+    before = status_of(
+        replace(observed(QUARTERLY), checklist_facts=ChecklistFacts(weak=frozenset({"pin"}))), RESTS
+    )
 
     after = unread(before)
 
@@ -1021,10 +1025,10 @@ def test_violations_of_values_stay_known_while_the_state_cannot_be_read() -> Non
 
 @pytest.mark.parametrize("lack", ["spec", "state"])
 def test_an_overdue_rotation_is_added_to_the_violations_that_stay(lack: str) -> None:
-    late, weak = Signs(is_overdue=True), Signs(weak=frozenset({"pin"}))
+    late, weak = ChecklistFacts(is_overdue=True), ChecklistFacts(weak=frozenset({"pin"}))
     before = status_of(replace(observed(QUARTERLY), checklist_facts=weak), RESTS)
 
-    def look(before: ManagedSecretStatus, signs: Signs) -> list[str]:
+    def look(before: ManagedSecretStatus, signs: ChecklistFacts) -> list[str]:
         policy = (broken(before, signs=signs) if lack == "spec" else unread(before, signs)).policy
         return [one.rule for one in policy.violations] if policy else []
 
@@ -1032,13 +1036,15 @@ def test_an_overdue_rotation_is_added_to_the_violations_that_stay(lack: str) -> 
 
     assert rules == ["weakValue", "overdue"]
     both = status_of(replace(observed(QUARTERLY), checklist_facts=replace(late, weak=weak.weak)), RESTS)
-    assert (look(both, late), look(both, NO_SIGNS)) == (rules, ["weakValue"])
+    assert (look(both, late), look(both, NO_CHECKLIST_FACTS)) == (rules, ["weakValue"])
 
 
 def test_a_rule_that_the_spec_violates_is_reported_while_the_state_cannot_be_read() -> None:
-    before = status_of(replace(observed(QUARTERLY), checklist_facts=Signs(weak=frozenset({"pin"}))), RESTS)
+    before = status_of(
+        replace(observed(QUARTERLY), checklist_facts=ChecklistFacts(weak=frozenset({"pin"}))), RESTS
+    )
 
-    after = unread(before, Signs(unscheduled=frozenset({"pin"})))
+    after = unread(before, ChecklistFacts(unscheduled=frozenset({"pin"})))
 
     assert after.policy
     assert [one.rule for one in after.policy.violations] == ["weakValue", "noSchedule"]

@@ -15,7 +15,7 @@ from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import was_found
-from keyturn.core.rotation.credentials import live_for
+from keyturn.core.rotation.credentials import accepted_after
 from keyturn.core.state.state import state_name
 from keyturn.databases.base import Account, Template
 from keyturn.databases.errors import DatabaseError, Fenced, ReadOnly, Unauthorized, Unreachable
@@ -82,7 +82,7 @@ async def change_account(
     if job is None or (job.task.done() and job.name != name):
         if not _is_admitted(step, key, desired, memory, context):
             return None
-        live = live_for(step, observed)
+        live = accepted_after(step, observed)
         work = _run(step, key, desired, state, live, _fence(step, key, version, context), context)
         job = await begin(name, work, partial(_wake, key, memory, context))
     outcome = _end(job, step, key, desired, memory, context)
