@@ -227,7 +227,7 @@ async def test_what_another_recipe_has_made_is_looked_at_apart(
 ) -> None:
     desired = wanted_for(item("key", **recipe))
     state = recorded(desired, {"key": await asyncio.to_thread(make)})
-    assert await suits.mismatched_items(KEY, desired, state) == {"key"}
+    assert await suits.find_mismatched_items(KEY, desired, state) == {"key"}
 
 
 async def test_many_large_values_are_judged_apart() -> None:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
-from keyturn.endpoints.exposition import ChecklistFacts, DatabaseFacts, ObjectFacts, expose
+from keyturn.endpoints.exposition import DatabaseFacts, ObjectFacts, PointFacts, expose
 from keyturn.runtime import metrics
 from sandbox.harness import eventually
 from tests.cluster.namespace import password
@@ -86,7 +86,7 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
     metrics.SECRET_ACCESS_REFUSED.labels("get", "user")
     metrics.AUDIT_BATCHES.labels("200")
     # Only who audits a cluster, or sends its audit events, brings these about.
-    looked = [ChecklistFacts(Point.AT_REST, verdict) for verdict in Verdict]
+    looked = [PointFacts(Point.AT_REST, verdict) for verdict in Verdict]
     # Only a database brings these about; the tests of databases have one.
     metrics.DATABASE_OPERATIONS.labels("postgresql", "bring", "OK")
     metrics.DATABASE_OPERATION_SECONDS.labels("postgresql", "bring")

@@ -30,10 +30,10 @@ from keyturn.core.state.credential import Phase
 from keyturn.core.status.summary import condition
 from keyturn.core.status.verdict import condition_of
 from keyturn.endpoints.exposition import (
-    ChecklistFacts,
     DatabaseFacts,
     DeadlineFacts,
     ObjectFacts,
+    PointFacts,
     StoreFacts,
 )
 
@@ -130,17 +130,17 @@ def _may_be_in_use(managed: ManagedSecret) -> bool:
     return pushed is not None and (pushed.status != "True" or pushed.reason == ConditionReason.KEPT)
 
 
-def _of_checklist(every: ChecklistTotals, evidence: ClusterEvidence) -> Iterator[ChecklistFacts]:
+def _of_checklist(every: ChecklistTotals, evidence: ClusterEvidence) -> Iterator[PointFacts]:
     """Yield the points that the operator checks."""
     for point, verdict in judge_all(every).items():
-        yield ChecklistFacts(point, verdict)
+        yield PointFacts(point, verdict)
     if evidence.at_rest:
-        yield ChecklistFacts(Point.AT_REST, evidence.at_rest)
+        yield PointFacts(Point.AT_REST, evidence.at_rest)
     if evidence.takes_events:
         # Whether the operator's own reads appear in the audit log; another replica may receive them.
         logged = evidence.logged
         is_proven = logged is not None and -_MAX_AHEAD <= datetime.now(UTC) - logged < _FRESH
-        yield ChecklistFacts(Point.ACCESS_LOG, Verdict.PASS if is_proven else Verdict.UNKNOWN)
+        yield PointFacts(Point.ACCESS_LOG, Verdict.PASS if is_proven else Verdict.UNKNOWN)
 
 
 def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> ObjectFacts:

@@ -93,14 +93,14 @@ class DeadlineFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ChecklistFacts:
+class PointFacts:
     """Verdict of the operator on one point of the checklist."""
 
     point: Point
     verdict: Verdict
 
 
-Facts: TypeAlias = ObjectFacts | StoreFacts | DatabaseFacts | DeadlineFacts | ChecklistFacts
+Facts: TypeAlias = ObjectFacts | StoreFacts | DatabaseFacts | DeadlineFacts | PointFacts
 _Owned: TypeAlias = "Sequence[tuple[str, ObjectFacts]]"
 
 
@@ -195,7 +195,7 @@ def _emergencies(emergencies: Sequence[DeadlineFacts]) -> Iterator[str]:
             yield f"{_PREFIX}_emergency_deadline_seconds{{{labels}}} {due.timestamp() - now:.0f}\n"
 
 
-def _checklist(points: Sequence[ChecklistFacts]) -> Iterator[str]:
+def _checklist(points: Sequence[PointFacts]) -> Iterator[str]:
     yield _head(
         "checklist", "1 for the operator's verdict on a point of the checklist, 0 for other verdicts."
     )
@@ -210,7 +210,7 @@ _LINES: dict[type[Facts], Callable[[Sequence[Any]], Iterator[str]]] = {
     StoreFacts: _stores,
     DatabaseFacts: _databases,
     DeadlineFacts: _emergencies,
-    ChecklistFacts: _checklist,
+    PointFacts: _checklist,
 }
 
 

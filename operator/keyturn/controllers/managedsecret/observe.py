@@ -197,7 +197,9 @@ async def _with_values(
         observed,
         state=facts,
         target=await _target_facts(target, key, observed, state) if target else None,
-        mismatched_items=await mismatched_items(key, desired, state) if desired and state else frozenset(),
+        mismatched_items=await find_mismatched_items(key, desired, state)
+        if desired and state
+        else frozenset(),
         has_wrong_binder=_is_unbound(observed, facts, state_meta),
     )
 
@@ -273,7 +275,7 @@ def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
     )
 
 
-async def mismatched_items(key: ObjectKey, desired: Desired, state: State) -> frozenset[str]:
+async def find_mismatched_items(key: ObjectKey, desired: Desired, state: State) -> frozenset[str]:
     """Return the items whose recorded values do not match the spec."""
     values = state.current.values
     recorded = [(item, values[item.name]) for item in desired.items if item.name in values]
