@@ -26,7 +26,8 @@ def no_age(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_scanner(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(sys.modules, "detect_secrets", None)
+    for name in ("detect_secrets", "detect_secrets.core.plugins.util"):  # may be imported already
+        monkeypatch.setitem(sys.modules, name, None)
     rules._rules.cache_clear()
     yield
     rules._rules.cache_clear()

@@ -2,8 +2,8 @@
 
 Modules
     source_control   the point of the checklist
-    git, history, tree   git as a subprocess that runs no program of the repository
-    rules, manifests, kept_out   what is a secret; values in manifests; ignored .env files
+    git              git as a subprocess that runs no program of the repository
+    rules            what is a secret: patterns of detect-secrets, values in manifests
 
-Imports: `core` and `checklist.strength_estimate`.
+Imports: `core`, `offline` and `checklist.strength_estimate`.
 """

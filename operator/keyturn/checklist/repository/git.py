@@ -1,12 +1,15 @@
-"""Git as a subprocess, which starts no program that the repository configures and fetches nothing."""
+"""Git as a subprocess that starts no program of the repository: files of the tree, additions of all commits."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
+from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -14,24 +17,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT: Final = 60.0
-_BLOBS_PER_PROCESS: Final = 1000
-"""Blobs per git process: their names fit into a pipe, so that neither side blocks."""
-_FIELDS: Final = 3
-"""Fields of cat-file for an object: name, type and size."""
+_MAX_BYTES: Final = 1024 * 1024
+"""Largest file of the tree, largest addition of the history."""
+_BINARY_WITHIN: Final = 8000  # as in git
+_NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block
+_SUBMODULE: Final = b"160000"
 _OVERRIDES: Final = (
-    *("-c", "core.fsmonitor=false"),
-    *("-c", "core.hooksPath=/dev/null"),
-    *("-c", "core.pager=cat"),
-    *("-c", "core.excludesFile=/dev/null"),
-    *("-c", "core.quotePath=false"),
-    *("-c", "protocol.allow=never"),
-    *("-c", "log.showSignature=false"),
-    *("-c", "core.bigFileThreshold=1m"),
-    *("-c", "core.commitGraph=false"),
+    *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.pager=cat"),
+    *("-c", "core.excludesFile=/dev/null", "-c", "core.quotePath=false", "-c", "protocol.allow=never"),
+    *("-c", "log.showSignature=false", "-c", "core.commitGraph=false"),
 )
 """Overrides of repository settings that could start a program or hide a commit."""
-_AS_COMMITTED: Final = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
-"""Ignore replacements and grafts, which change commits and their parents."""
+_ENVIRONMENT: Final = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
+}
+_LOG: Final = (
+    *("log", "--all", "--stdin", "--patch", "--cc", "--text", "--full-index", "--no-renames", "--root"),
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", "--no-decorate", "--no-show-signature"),
+    *("--src-prefix=", "--dst-prefix=", "--submodule=short", "--ignore-submodules=none"),
+    "--format=commit %H",
+)
+_HEADER: Final = re.compile(
+    rb"commit (?P<commit>[0-9a-f]{40,64})\n|diff --(?P<kind>git|cc|combined) (?P<file>.*)\n"
+    rb"|(?P<hunk>@{2,}) .*\+(?P<start>\d+)",
+    re.DOTALL,
+)
+_END: Final = b"commit " + b"0" * 40 + b"\n"
 
 
 class CannotLook(Exception):  # noqa: N818  # it says why, and what to do
@@ -39,11 +55,13 @@ class CannotLook(Exception):  # noqa: N818  # it says why, and what to do
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
-    """Content of one file of a commit."""
+class Addition:
+    """Lines that a commit added to a file, one after the other."""
 
-    name: str
-    content: bytes
+    commit: str
+    path: bytes
+    line: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +72,104 @@ class Git:
     has_tree: bool
     """Whether there is a working tree; a bare repository has none."""
     is_shallow: bool
-
-    @property
-    def _tree(self) -> Path | None:
-        """Return the working tree; otherwise `core.worktree` and `core.bare` of the repository would decide."""
-        return self.folder if self.has_tree else None
+    skipped: Counter[str] = field(default_factory=Counter)
+    """What was not read, with its number."""
 
     def lines(self, *arguments: str, end: bytes = b"\n", given: bytes = b"") -> list[bytes]:
         """Return git's output by line."""
-        done = _run(self.folder, arguments, given=given, tree=self._tree)
+        done = _run(self._command(arguments), self.folder, given=given)
         return [line for line in done.stdout.split(end) if line]
 
-    def why_ignored(self, path: bytes) -> tuple[bytes, bytes] | None:
-        """Return file and pattern by which git ignores a path, or which exempts it."""
-        asked = ("check-ignore", "--no-index", "--verbose", "-z", "--stdin")
-        done = _run(self.folder, asked, may_fail=True, given=path + b"\0", tree=self._tree)
+    def is_ignored(self, path: bytes) -> bool:
+        """Whether git ignores a path by a file that every clone has."""
+        command = self._command(("check-ignore", "--no-index", "--verbose", "-z", "--stdin"))
+        done = _run(command, self.folder, given=path + b"\0", may_fail=True)
         source, _, pattern, *_ = [*done.stdout.split(b"\0"), b"", b"", b""]
-        return (source, pattern) if source else None
+        is_shared = source.rpartition(b"/")[2] == b".gitignore" and not source.startswith(b"/")
+        return is_shared and not pattern.startswith(b"!")
 
-    @contextmanager
-    def stream(self, *arguments: str, given: bytes) -> Iterator[IO[bytes]]:
-        """Stream git's output; an early end of the block terminates git.
+    def paths(self) -> list[bytes]:
+        """Return the files that are tracked, or that `git add .` would add."""
+        entries = [line.partition(b"\t") for line in self.lines("ls-files", "-z", "--stage", end=b"\0")]
+        tracked = dict.fromkeys(path for facts, _, path in entries if not facts.startswith(_SUBMODULE))
+        self.skipped["submodules, which are repositories of their own"] += len(
+            {path for facts, _, path in entries if facts.startswith(_SUBMODULE)}
+        )
+        new = self.lines("ls-files", "-z", "--others", "--exclude-standard", end=b"\0")
+        return [*tracked, *(path for path in new if not path.endswith(b"/"))]
 
-        It must read all that is given before it writes.
+    def content(self, path: bytes) -> str | None:
+        """Return the text of a file of the working tree; None, and counted, if it is skipped."""
+        whole = os.path.join(os.fsencode(self.folder.resolve()), path)  # noqa: PTH118  # a path of bytes
+        try:
+            opened = os.open(whole, os.O_RDONLY | _NO_LINK)
+        except FileNotFoundError:
+            return None  # deleted, and the deletion is not committed
+        except OSError:
+            self.skipped["links, and files that you may not read"] += 1
+            return None
+        with os.fdopen(opened, "rb") as file:
+            is_file = stat.S_ISREG(os.fstat(opened).st_mode)
+            content = file.read(_MAX_BYTES + 1) if is_file else b"\0"
+        return self._text(content)
+
+    def stashes(self) -> bytes:
+        """Return the commits of all stashes by line; a reference leads to the last one only."""
+        if b"refs/stash" not in self.lines("for-each-ref", "--format=%(refname)", "refs/stash"):
+            return b""
+        return b"\n".join([*self.lines("rev-list", "--walk-reflogs", "refs/stash"), b""])
+
+    def count(self, more: bytes) -> int:
+        """Return the number of commits that references and `more` reach."""
+        return int((self.lines("rev-list", "--all", "--stdin", "--count", given=more) or [b"0"])[0])
+
+    def additions(self, more: bytes, *options: str) -> Iterator[Addition]:
+        """Yield the additions in the commits that references and `more` reach, the newest first.
+
+        Of a merge, these are the lines that no parent has. Context, which `options` may request, is a part of them.
 
         Raises:
             CannotLook: git failed.
         """
+        commit, path, start, parents, lines = "", b"", 0, 0, list[bytes]()
+        with self._stream(*_LOG, *options, given=more) as log:
+            for line in chain(_lines(log), (_END,)):
+                # In a hunk, each line of a file has a mark before it, so none is taken for a header.
+                header = _HEADER.match(line)
+                if header and lines:
+                    if text := self._text(b"".join(lines)):
+                        yield Addition(commit, path, start, text)
+                    lines = []
+                if header is None:
+                    marks = line[:parents]
+                    if (
+                        marks
+                        and b"-" not in marks
+                        and b"\\" not in marks
+                        and (parents == 1 or b" " not in marks)
+                    ):
+                        lines.append(line[parents:])
+                elif header["commit"]:
+                    commit, parents = header["commit"].decode(), 0
+                elif header["file"]:
+                    path, parents = _path(header["file"], is_twice=header["kind"] == b"git"), 0
+                else:
+                    start, parents = int(header["start"]), len(header["hunk"]) - 1
+
+    def _text(self, content: bytes) -> str | None:
+        if b"\0" in content[:_BINARY_WITHIN]:
+            self.skipped["binary files"] += 1
+        elif len(content) > _MAX_BYTES:
+            self.skipped["files larger than 1 MiB"] += 1
+        else:
+            return content.decode("utf-8", "replace").replace("\r\n", "\n")
+        return None
+
+    @contextmanager
+    def _stream(self, *arguments: str, given: bytes) -> Iterator[IO[bytes]]:
+        """Stream git's output; an early end of the block terminates git."""
         with subprocess.Popen(
-            _command(self.folder, arguments, self._tree),
+            self._command(arguments),
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -100,44 +187,10 @@ class Git:
             finally:
                 process.kill()
 
-    def blobs(self, names: Sequence[str], largest: int) -> Iterator[Blob]:
-        """Yield the blobs of these names, except missing and large ones."""
-        for start in range(0, len(names), _BLOBS_PER_PROCESS):
-            group = self._small(names[start : start + _BLOBS_PER_PROCESS], largest)
-            with self._batch("--batch", group) as answer:
-                for name in group:
-                    facts = answer.readline().split()
-                    if len(facts) != _FIELDS:
-                        raise _broken("cat-file", self.folder)
-                    yield Blob(name, answer.read(int(facts[2])))
-                    answer.read(1)
-
-    def _small(self, names: Sequence[str], largest: int) -> list[str]:
-        with self._batch("--batch-check", names) as answer:
-            facts = [line.split() for line in answer]
-        return [
-            name
-            for name, fact in zip(names, facts, strict=False)
-            if fact[1] == b"blob" and int(fact[2]) <= largest
-        ]
-
-    @contextmanager
-    def _batch(self, how: str, names: Sequence[str]) -> Iterator[IO[bytes]]:
-        with subprocess.Popen(
-            _command(self.folder, ("cat-file", how), self._tree),
-            env=_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            assert process.stdin is not None, "it was asked for"  # noqa: S101
-            assert process.stdout is not None, "it was asked for"  # noqa: S101
-            try:
-                process.stdin.write("".join(f"{name}\n" for name in names).encode())
-                process.stdin.close()
-                yield process.stdout
-            finally:
-                process.kill()
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        """Return a command; without the working tree, `core.worktree` of the repository would decide."""
+        tree = ("--work-tree", str(self.folder)) if self.has_tree else ()
+        return ["git", *_OVERRIDES, "--no-pager", "-C", str(self.folder), *tree, *arguments]
 
 
 def opened(folder: Path) -> Git:
@@ -148,40 +201,42 @@ def opened(folder: Path) -> Git:
     """
     if not folder.is_dir():
         raise CannotLook(f"there is no folder {folder}; name one that is a Git repository")
-    found = _run(folder, ("rev-parse", "--is-shallow-repository", "--absolute-git-dir"), may_fail=True)
+    found = _rev_parse(folder, "--is-shallow-repository", "--absolute-git-dir")
     if found.returncode:
         raise CannotLook(_why(folder, found.stderr))
     is_shallow, where = found.stdout.removesuffix(b"\n").split(b"\n", 1)
-    top = _top(folder.resolve(), os.path.realpath(where))
-    return Git(top or folder, has_tree=top is not None, is_shallow=is_shallow == b"true")
-
-
-def _top(folder: Path, repository: bytes) -> Path | None:
-    """Return the folder whose `.git` is the repository; its settings are ignored."""
-    for one in (folder, *folder.parents):
-        entry = one / ".git"
-        if not entry.exists():
-            continue
-        leads_to = _run(one, ("rev-parse", "--resolve-git-dir", str(entry)), may_fail=True)
-        if not leads_to.returncode and os.path.realpath(leads_to.stdout.removesuffix(b"\n")) == repository:
-            return one
-    return None
+    for one in (folder.resolve(), *folder.resolve().parents):
+        if (one / ".git").exists():
+            leads_to = _rev_parse(one, "--resolve-git-dir", str(one / ".git"))
+            if os.path.realpath(leads_to.stdout.removesuffix(b"\n")) == os.path.realpath(where):
+                return Git(one, has_tree=True, is_shallow=is_shallow == b"true")
+    return Git(folder, has_tree=False, is_shallow=is_shallow == b"true")
 
 
 def shown(path: bytes) -> str:
     """Escape a path for a terminal."""
     text = path.decode("utf-8", "surrogateescape")
-    if text.isprintable():
-        return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _lines(log: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a log; of a very long line, its start."""
+    while line := log.readline(_MAX_BYTES):
+        yield line if line.endswith(b"\n") else line + b"\n"
+        while line and not line.endswith(b"\n"):
+            line = log.readline(_MAX_BYTES)
+
+
+def _path(written: bytes, *, is_twice: bool) -> bytes:
+    """Return the path of a header, in which it may appear twice, with a blank between, and in quotes with escapes."""
+    path = written[: len(written) // 2] if is_twice else written
+    return path[1:-1].decode("unicode_escape").encode("latin-1") if path.startswith(b'"') else path
 
 
 def _why(folder: Path, said: bytes) -> str:
     if b"dubious ownership" in said:
-        return (
-            f"git does not trust {folder}, which another user owns;"
-            f" run: git config --global --add safe.directory {folder.resolve()}"
-        )
+        remedy = f"git config --global --add safe.directory {folder.resolve()}"
+        return f"git does not trust {folder}, which another user owns; run: {remedy}"
     if re.search(rb"not a git repository", said, re.IGNORECASE):
         return f"{folder} is no Git repository; name one with --repository"
     return f"git cannot read {folder}; run git status there to see why"
@@ -191,39 +246,26 @@ def _broken(command: str, folder: Path) -> CannotLook:
     return CannotLook(f"git {command} fails in {folder}; run git fsck there to see why")
 
 
+def _rev_parse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return _run(["git", *_OVERRIDES, "-C", str(folder), "rev-parse", *arguments], folder, may_fail=True)
+
+
 def _run(
-    folder: Path,
-    arguments: Sequence[str],
-    *,
-    may_fail: bool = False,
-    given: bytes = b"",
-    tree: Path | None = None,
+    command: list[str], folder: Path, *, given: bytes = b"", may_fail: bool = False
 ) -> subprocess.CompletedProcess[bytes]:
     try:
         done = subprocess.run(
-            _command(folder, arguments, tree),
-            env=_environment(),
-            input=given,
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT,
+            command, env=_environment(), input=given, capture_output=True, check=False, timeout=_TIMEOUT
         )
     except FileNotFoundError:
         raise CannotLook("git is not installed; install it, or leave out --repository") from None
     except subprocess.TimeoutExpired:
-        raise CannotLook(f"git {arguments[0]} took more than {_TIMEOUT:.0f} s in {folder}") from None
+        raise CannotLook(f"git took more than {_TIMEOUT:.0f} s in {folder}") from None
     if done.returncode and not may_fail:
-        raise _broken(arguments[0], folder)
+        raise CannotLook(f"git fails in {folder}; run git fsck there to see why")
     return done
-
-
-def _command(folder: Path, arguments: Sequence[str], tree: Path | None) -> list[str]:
-    place = ("-C", str(folder)) if tree is None else ("-C", str(folder), "--work-tree", str(tree))
-    return ["git", *_OVERRIDES, "--no-pager", *place, *arguments]
 
 
 def _environment() -> Mapping[str, str]:
     """Return the environment without variables that select another repository or start a program."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
-    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
-    return {**kept, **quiet, **_AS_COMMITTED, "LC_ALL": "C"}
+    return {name: text for name, text in os.environ.items() if not name.startswith("GIT_")} | _ENVIRONMENT
