@@ -148,7 +148,7 @@ def _large(number: int) -> dict[str, Any]:
     """
     made = managed_secret(f"large-{number:04}")
     made["spec"]["suspend"] = number % 10 > 0
-    made["spec"]["data"] += [{"name": f"text-{one}", "literal": "x" * 16384} for one in range(8)]
+    made["spec"]["data"] += [{"name": f"text-{one}", "literal": "x" * 16384} for one in range(4)]
     return made
 
 

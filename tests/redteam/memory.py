@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _KIB: Final = 1024
 _LITERAL: Final = 16 * _KIB
-_LITERALS: Final = 8  # 128 KiB are the bound of a spec, less what else is in it
+_LITERALS: Final = 4  # 64 KiB are the bound of a spec, less what else is in it
 
 
 @attack("F2")

@@ -10,7 +10,6 @@ import pytest
 from keyturn.cli.managed import found_in
 from keyturn.cli.plan.classes import Becomes, Effect, find_effects
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.managed_secrets import WHOLE
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def class_of(spec: dict[str, Any], version: int) -> Body:
 async def plan(cluster: Classed, before: dict[str, Any], after: dict[str, Any]) -> dict[Becomes, Effect]:
     body = cluster.objects[MANAGED]
     body = body | {"metadata": body["metadata"] | {"creationTimestamp": "2026-11-24T12:00:00Z"}}
-    caches = InformerCache(WHOLE), InformerCache(WHOLE)
+    caches = InformerCache(), InformerCache()
     for cache, spec in zip(caches, (before, after), strict=True):
         cache.put_class(class_of(spec, 1))
         cache.put_managed(body)

@@ -366,3 +366,18 @@ def test_everything_comes_to_rest_as_it_must_be(
     tale: Tale,
 ) -> None:
     asyncio.run(told(tale))
+
+
+async def test_values_that_no_rotation_could_record_are_refused_before_they_are_published() -> None:
+    items = [{"name": f"key-{number}", "generate": {"bytes": {"length": 4096}}} for number in range(80)]
+    cluster = Cluster({"data": items})
+    cluster.tell()
+    await cluster.look()
+
+    conditions = {one["type"]: one for one in cluster.objects[MANAGED]["status"]["conditions"]}
+    assert conditions["Stalled"]["reason"] == "TooLarge"
+    assert cluster.data() == {}
+
+    cluster.change_managed()["data"] = items[:60]
+    await cluster.settle()
+    assert len(cluster.data()) == 60

@@ -315,7 +315,7 @@ def _size_of_all(texts: str) -> str:
     return f"(has({texts}) ? {texts}.map(k, {texts}[k].size()).sum() : 0)"
 
 
-_MOST_TEXT = 131072
+_MOST_TEXT = 65536
 _TOO_MUCH_TEXT = (
     f"literals, templates and annotations have at most {_MOST_TEXT} characters together; split them over several"
     " ManagedSecrets, or keep long texts in a store and read them with from"

@@ -52,7 +52,7 @@ class DataItem(Schema):
     """Generate the value with exactly one generator."""
     from_: From | None = pydantic.Field(None, alias="from")
     """Read the value from a store."""
-    literal: str | None = pydantic.Field(None, max_length=131072)
+    literal: str | None = pydantic.Field(None, max_length=65536)
     """A fixed text that is not secret, such as a user name."""
     keys: dict[str, Key] | None = pydantic.Field(
         None, min_length=1, max_length=8, json_schema_extra=rules(_OUTPUTS_ARE_SHORT)

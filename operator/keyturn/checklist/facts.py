@@ -22,7 +22,6 @@ from keyturn.core.value import Value
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.managed_secrets import WHOLE
 from keyturn.kube.secret_informer import meta_of
 
 from .strength_estimate import is_public, is_weak
@@ -144,7 +143,7 @@ class Facts:
         return found
 
     async def _read_declared(self) -> list[Declared]:
-        cache, found = InformerCache(WHOLE), list[ObjectKey]()
+        cache, found = InformerCache(), list[ObjectKey]()
         for body in await self._all(paths.managed_secrets(self.namespace)):
             cache.put_managed(body)
             found.append(ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"]))

@@ -142,12 +142,11 @@ class StartReads:
             self._release(self._held)
 
     def _has_secrets(self, key: Key) -> bool:
-        """Whether a key is that of a small ManagedSecret with a state Secret, which was not read yet."""
+        """Whether a key is that of a ManagedSecret with a state Secret, which was not read yet."""
         cache = self._context.cache
         return (
             isinstance(key, ObjectKey)
             and cache.has_managed(key)
-            and not cache.is_large(key)
             and not self._memory.secrets.is_known(key)
             and cache.secret(key.namespace, state_name(key.name)) is not None
         )

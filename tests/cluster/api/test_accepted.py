@@ -73,11 +73,11 @@ PREFIXES = (
 GOOD = {
     "one value and nothing else": managed_secret(),
     "a value whose source is the class": managed_secret({"name": "token"}, className="jwt-secret"),
-    "literals of 131072 characters together": managed_secret(
-        *({"name": f"key-{number}", "literal": "x" * 16384} for number in range(8))
+    "literals of 65536 characters together": managed_secret(
+        *({"name": f"key-{number}", "literal": "x" * 16384} for number in range(4))
     ),
-    "literals, templates and annotations of 131072 characters together": managed_secret(
-        *({"name": f"key-{number}", "literal": "x" * 16384} for number in range(5)),
+    "literals, templates and annotations of 65536 characters together": managed_secret(
+        {"name": "key", "literal": "x" * 16384},
         target={
             "template": {
                 "metadata": {"annotations": {"a": "x" * 16384}},
@@ -161,8 +161,8 @@ GOOD = {
     "failures after five crashes": managed_secret(rollout={"failFast": {"when": "Crashing", "restarts": 5}}),
     "failures early, as by default": managed_secret(rollout={"failFast": {}}),
     "suspended, with an owner": managed_secret(suspend=True, owner="team-auth@shop.test"),
-    "8 templates of 16 KiB": managed_secret(
-        target={"template": {"data": {f"key-{number}": 16384 * "x" for number in range(8)}}}
+    "4 templates of 16 KiB": managed_secret(
+        target={"template": {"data": {f"key-{number}": 16384 * "x" for number in range(4)}}}
     ),
     "tls by a template and a renamed key": managed_secret(
         {"name": "key", "literal": "x", "keys": {"value": "tls.key"}},

@@ -37,7 +37,7 @@ def _metadata(number: int, **more: Any) -> dict[str, Any]:
 
 def _managed(number: int) -> dict[str, Any]:
     """Return a ManagedSecret with all that its spec may hold of literals."""
-    texts = [{"name": f"text-{one}", "literal": "x" * 16384} for one in range(8)]
+    texts = [{"name": f"text-{one}", "literal": "x" * 16384} for one in range(4)]
     return {"metadata": _metadata(number), "spec": {"data": texts}}
 
 

@@ -191,14 +191,6 @@ async def test_keys_of_other_kinds_do_not_wait(started: Started) -> None:
     assert (await started.run())[:2] == [without(key) for key in others]
 
 
-async def test_a_large_object_is_not_read_in_pages(started: Started) -> None:
-    large = ObjectKey("shop", "large")
-    started.manage(large, data=[{"name": "text", "literal": "x" * 20_000}])
-    started.inform(*pair(large))
-    started.lists.pages_of[paths.secrets()] = [pair(DB), pair(large), pair(WEB)]
-    assert await started.run() == [without(large), both(DB), both(WEB)]
-
-
 async def test_an_object_that_was_reconciled_meanwhile_is_reconciled_once(started: Started) -> None:
     started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
     started.reads.hold()

@@ -19,7 +19,6 @@ from keyturn.core.rotation.triggers import is_due_on_request, is_overdue, start_
 from keyturn.core.status.summary import SummaryState, summary_of
 from keyturn.kube import errors
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.managed_secrets import WHOLE
 
 from .observe import observe_cached, put_classes, state_of_status
 
@@ -43,7 +42,7 @@ async def plan_classes(
     cluster: Cluster, classes: Sequence[DeclaredClass], planned: Collection[ObjectKey] = ()
 ) -> list[dict[str, Any]]:
     """Return the document of each class; the ManagedSecrets in `planned` are planned on their own."""
-    before, after = InformerCache(WHOLE), InformerCache(WHOLE)
+    before, after = InformerCache(), InformerCache()
     await put_classes(cluster.api, None, before)
     notes = await put_classes(cluster.api, None, after, classes)
     every, unseen = await _list_managed(cluster)

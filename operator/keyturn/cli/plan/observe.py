@@ -33,7 +33,7 @@ from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Trig
 from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.managed_secrets import WHOLE, readable, slim
+from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.secret_informer import SecretMeta, meta_of
 from keyturn.kube.target_secret import foreign_owner, target_facts, values_of
 from keyturn.kube.workloads import workload_of
@@ -96,7 +96,7 @@ async def look_at(
 
     `classes` take the place of those in the cluster. Objects of one namespace share the list of `pods`.
     """
-    cache, blind_spots = InformerCache(WHOLE), list[str]()
+    cache, blind_spots = InformerCache(), list[str]()
     cache.put_managed(found.body)
     blind_spots += await put_classes(cluster.api, found.managed.spec.class_name or None, cache, classes)
     blind_spots += await _put_workloads(cluster, cache)

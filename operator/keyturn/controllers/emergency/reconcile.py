@@ -114,10 +114,7 @@ async def _close(
 
 
 def _known(declared: Declared, memory: EmergencyMemory, context: Context) -> Mapping[str, Affected | None]:
-    """Return the progress of each affected ManagedSecret; None for one that was not reconciled yet.
-
-    Large labels are not in the cache, so only its reconcile knows whether the selector matches.
-    """
+    """Return the progress of each affected ManagedSecret; None for one that was not reconciled yet."""
     metadata = declared.emergency.metadata
     known: dict[str, Affected | None] = {}
     for key in context.cache.managed_in(metadata.namespace):

@@ -8,7 +8,6 @@ Modules
     signers                         CAs that an emergency rotates before what they sign
     rest                            whether an object is as the last pass left it at rest
     refresh, pull                   when stores are read, and the reads; memory of operations at stores
-    large_objects                   concurrency limit of large objects
     restart_budget                  limits of restarts, in the cluster and of one workload
     retries                         when an object is reconciled again
     memory                          the owners of memory; each class with `forget` is in the module of its question

@@ -12,7 +12,6 @@ from .consumers import PodMemory
 from .former_secrets import ChangedSecrets
 from .generate import GeneratedValues
 from .holders import HolderMemory
-from .large_objects import LargeOnes
 from .refresh import StoreMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
@@ -58,7 +57,6 @@ class Memory:
         self.reported = ReportedErrors()
         self.rests = RestConfirmations()
         self.emergencies = EmergencyMemory()
-        self.large = LargeOnes(lambda key: context.wake(key))  # noqa: PLW0108  # which is set later
 
     def forget_values(self, key: ObjectKey) -> None:
         """Drop the values of an object: its pass has ended, or another writer has changed them."""
@@ -87,6 +85,5 @@ class Memory:
             self.reported,
             self.rests,
             self.emergencies,
-            self.large,
         ):
             owner.forget(key)

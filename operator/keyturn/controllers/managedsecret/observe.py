@@ -20,7 +20,6 @@ from keyturn.core.state.revision import LITERAL
 from keyturn.core.state.state import LeftSecret, state_name
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.state_secret import unreadable
 from keyturn.kube.target_secret import plausible, target_facts, values_of
 from keyturn.runtime import threadpools
@@ -90,24 +89,11 @@ async def _parse(key: ObjectKey, specs: ParsedSpecs, context: Context) -> Parsed
     version, known = context.cache.version_of(key), specs.parsed.get(key)
     if known and known.version == version:
         return known
-    if context.cache.is_large(key):
-        parsed = await _parse_large(key, context)
-    else:
-        found = context.cache.managed(key)
-        parsed = Parsed(version, *found) if found else None
-    if parsed:
-        specs.parsed[key] = parsed
+    found = context.cache.managed(key)
+    if found is None:
+        return None
+    parsed = specs.parsed[key] = Parsed(version, *found)
     return parsed
-
-
-async def _parse_large(key: ObjectKey, context: Context) -> Parsed | None:
-    """Read a ManagedSecret that is too large for the cache."""
-    try:
-        body = await context.api.get(paths.managed_secret(key.namespace, key.name))
-    except errors.NotFound:
-        return None  # the watch reports the deletion
-    context.cache.put_managed(body)
-    return Parsed(int(body["metadata"]["resourceVersion"]), *readable(slim(body)))
 
 
 async def observe_spec(

@@ -443,11 +443,6 @@ class PullMemory:
         record = self._records.get(key)
         return record.reading_since if record and record.reading else None
 
-    def is_reading(self, key: ObjectKey) -> bool:
-        """Whether a read runs; its end wakes the object."""
-        record = self._records.get(key)
-        return record is not None and record.reading is not None and not record.reading.task.done()
-
     def retry(self, key: ObjectKey, now: datetime) -> None:
         """Make a failed read due now, because a store has recovered."""
         record = self._records.get(key)

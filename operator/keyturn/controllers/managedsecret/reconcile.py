@@ -56,17 +56,32 @@ _log = structlog.get_logger()
 async def reconcile(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
     """Reconcile one ManagedSecret; return when it is due again.
 
-    Idempotent: each step is one idempotent write, and depends on the observation alone.
+    Idempotent: each step is one idempotent write, and depends on the observation alone. A failure is retried with
+    back-off, and loses its turn to restart.
     """
-    if not (context.cache.is_large(key) or memory.large.has_turn(key)):
-        return await _run_pass(key, memory, context)
-    if not memory.large.enter(key):
-        return None
     try:
-        return await _run_pass(key, memory, context)
+        with metrics.RECONCILE_SECONDS.time():
+            return await _run_steps(key, memory, context)
+    except errors.NotLeading:
+        raise  # this process must not write any more
+    except errors.ApiError as error:
+        _log.warning("observation failed", secret=str(key), error=error)
+        memory.budget.leave(key)
+        return _retry_time(key, _RETRY_DELAY, memory, context)
+    except Wait as wait:
+        memory.budget.leave(key)
+        await _report_unseen(key, wait, memory, context)
+        return _retry_time(key, wait.after, memory, context)
+    except Exception:
+        memory.budget.leave(key)
+        await _report_unseen(key, unexpected_error(), memory, context)
+        raise  # the work queue logs it and retries
     finally:
-        if not memory.stores.pulls.is_reading(key):  # such a read has the object in memory
-            memory.large.leave(key)
+        memory.forget_values(key)
+        if not context.cache.has_managed(key):
+            memory.forget(key)
+        for other in memory.compliance.pop_affected():
+            context.wake(other)
 
 
 async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
@@ -180,33 +195,6 @@ async def _end_pass(
     else:
         memory.failures.record(key)
     return next_time(key, outcome, memory.failures, context.now())
-
-
-async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
-    """Execute and report the steps of one pass; a failure is retried with back-off, and loses its turn to restart."""
-    try:
-        with metrics.RECONCILE_SECONDS.time():
-            return await _run_steps(key, memory, context)
-    except errors.NotLeading:
-        raise  # this process must not write any more
-    except errors.ApiError as error:
-        _log.warning("observation failed", secret=str(key), error=error)
-        memory.budget.leave(key)
-        return _retry_time(key, _RETRY_DELAY, memory, context)
-    except Wait as wait:
-        memory.budget.leave(key)
-        await _report_unseen(key, wait, memory, context)
-        return _retry_time(key, wait.after, memory, context)
-    except Exception:
-        memory.budget.leave(key)
-        await _report_unseen(key, unexpected_error(), memory, context)
-        raise  # the work queue logs it and retries
-    finally:
-        memory.forget_values(key)
-        if not context.cache.has_managed(key):
-            memory.forget(key)
-        for other in memory.compliance.pop_affected():
-            context.wake(other)
 
 
 def _retry_time(key: ObjectKey, first: timedelta, memory: Memory, context: Context) -> datetime:

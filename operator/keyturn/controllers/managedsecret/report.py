@@ -22,7 +22,6 @@ from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.times import clock
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
-from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
@@ -347,22 +346,13 @@ async def report_unseen(key: ObjectKey, error: Wait, reported: ReportedErrors, c
     """Report a failed observation.
 
     Raises:
-        ApiError: The write of the status failed, or the read of a large object before; the Event was posted.
+        ApiError: The write of the status failed; the Event was posted.
     """
     found = context.cache.managed(key)
     if found is None:
         return
     _report_trouble(key, found[0], error, reported, context)
-    if managed := await _whole(key, found[0], context):
-        await write_status(key, managed, status_unseen(managed, error, context.now()), context)
-
-
-async def _whole(key: ObjectKey, managed: ManagedSecret, context: Context) -> ManagedSecret | None:
-    """Return an object with its whole status, which is to be replaced: a large one is read; None if it is deleted."""
-    if not context.cache.is_large(key):
-        return managed
-    body = await _look_again(key, context)
-    return readable(slim(body))[0] if body else None
+    await write_status(key, found[0], status_unseen(found[0], error, context.now()), context)
 
 
 def _report_trouble(
@@ -429,16 +419,15 @@ async def write_status(
         context.doubt_crds()
 
 
-async def _look_again(key: ObjectKey, context: Context) -> Body | None:
-    """Read an object and put it into the cache; return None if it is deleted."""
+async def _look_again(key: ObjectKey, context: Context) -> None:
+    """Read an object and put it into the cache."""
     version = context.cache.version_of(key)
     try:
         body: Body = await context.api.get(paths.managed_secret(key.namespace, key.name))
     except errors.NotFound:
         if context.cache.version_of(key) == version:  # otherwise it was created again meanwhile
             context.drop_managed(key)
-        return None
+        return
     context.cache.put_managed(body)
     if int(body["metadata"]["resourceVersion"]) < version:
         context.doubt_cache()
-    return body

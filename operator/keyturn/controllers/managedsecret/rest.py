@@ -207,7 +207,7 @@ def _digest(
 def _facts(key: ObjectKey, body: Mapping[str, Any], cache: InformerCache) -> list[Any] | None:
     metadata, spec = body["metadata"], body["spec"]
     labels = metadata.get("labels") or {}
-    if cache.is_large(key) or metadata.get("deletionTimestamp"):
+    if metadata.get("deletionTimestamp"):
         return None
     if cache.environment(key.namespace) or cache.emergencies.of(key, labels):
         return None

@@ -185,7 +185,7 @@ class ErrorReason(Code):
     )
     INVALID_SPEC = (
         "InvalidSpec",
-        "this version cannot parse the spec, which an older or newer CRD accepted",
+        "this version cannot parse the spec, which an older or newer CRD accepted, or its metadata is too large",
         "fix the field that the message names",
     )
     INVALID_TEMPLATE = (

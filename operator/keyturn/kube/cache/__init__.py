@@ -3,7 +3,7 @@
 Modules
     cache              all kinds, and what a change of each affects; metadata of Secrets of ours
     parsing            objects whose status may be one that cannot be parsed
-    managed_secrets    ManagedSecrets: whole where they are small, and their parsing
+    managed_secrets    ManagedSecrets, and their parsing
     workloads          workloads by the Secrets that they use
     externals          stores and database targets by their users; keys of `dataFrom`, accounts at database targets
     references         the store or target that a reference names, if the namespace may use it

@@ -17,7 +17,7 @@ from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
 from .externals import DataFromIndex, StoreCache, TargetCache
-from .managed_secrets import LARGEST, ManagedSecretCache, light, readable
+from .managed_secrets import ManagedSecretCache, readable
 from .parsing import parse
 from .workloads import WorkloadCache, secrets_of
 
@@ -36,12 +36,11 @@ _MOST_DELETIONS: Final = 10_000
 class InformerCache:
     """Last observed state of the watched objects; it decides nothing and sends no requests."""
 
-    def __init__(self, largest: float = LARGEST) -> None:
-        """`largest` is the size in bytes up to which a ManagedSecret is kept whole; see `is_large`."""
+    def __init__(self) -> None:
         self._versions: dict[_Key, int] = {}
         self._deleted = _Deletions()
         self._deleted_secrets = _Deletions()
-        self._managed = ManagedSecretCache(largest)
+        self._managed = ManagedSecretCache()
         self._classes: dict[str, SecretClass | Stalled] = {}
         self._class_of: dict[ObjectKey, str | None] = {}
         self._default_since: dict[str, str] = {}
@@ -108,26 +107,17 @@ class InformerCache:
         return rivals
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
-        """Return a ManagedSecret, with the error if this version cannot parse its spec.
-
-        A large one has only the parts of its spec that are needed between reconciles.
-        """
+        """Return a ManagedSecret, with the error if this version cannot parse its spec."""
         body = self._managed.get(key)
-        if body is None:
-            return None
-        return light(body) if "light" in body else readable(body)
+        return readable(body) if body is not None else None
 
     def kept(self, key: ObjectKey) -> dict[str, Any] | None:
-        """Return the kept parts of a ManagedSecret unparsed, the whole spec unless `is_large`."""
+        """Return the kept parts of a ManagedSecret unparsed."""
         return self._managed.get(key)
 
     def targets_of(self, key: ObjectKey) -> frozenset[WorkloadKey]:
         """Return the workloads that a ManagedSecret lists."""
         return self._listings.of(key)
-
-    def is_large(self, key: ObjectKey) -> bool:
-        """Whether a ManagedSecret is too large for the cache, so that a reconcile reads its spec."""
-        return self._managed.is_large(key)
 
     def has_managed(self, key: ObjectKey) -> bool:
         return key in self._managed

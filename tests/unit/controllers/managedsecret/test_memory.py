@@ -50,7 +50,7 @@ async def test_the_jobs_of_a_deleted_object_are_cancelled() -> None:
 
     assert all(job.task.cancelled() for job in jobs)
     assert memory.generated.since(KEY) is None
-    assert not memory.stores.pulls.is_reading(KEY)
+    assert memory.stores.pulls.reading_since(KEY) is None
 
 
 def test_the_histories_of_a_deleted_object_are_dropped() -> None:
@@ -70,16 +70,6 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
     assert memory.restarts.denials(KEY) == {}
     assert memory.restarted.of(KEY, 2) == {}
     assert memory.emergencies.progress(KEY, "uid") is None
-
-
-def test_the_turn_of_a_deleted_large_object_passes_to_the_next() -> None:
-    memory, woken = new_memory()
-    assert memory.large.enter(KEY)
-    assert not memory.large.enter(OTHER)
-
-    memory.forget(KEY)
-
-    assert woken == [OTHER]
 
 
 def test_a_recovered_store_makes_only_its_users_due() -> None:

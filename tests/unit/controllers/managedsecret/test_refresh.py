@@ -658,7 +658,7 @@ async def test_without_any_store_in_the_spec_what_is_requested_is_revoked() -> N
     await watch.look()
     watch.spec = {"data": [PASSWORD]}
     await watch.look(status={})
-    assert not watch.memory.pulls.is_reading(KEY)
+    assert watch.memory.pulls.reading_since(KEY) is None
     answered.set()
     await until(lambda: (watch.remote.lent, watch.remote.out) == (1, []))
 

@@ -8,7 +8,6 @@ import pytest
 
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.managed_secrets import WHOLE
 from tests.unit.core.builders import PASSWORD, managed
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ _READS = "{{ password }}{% if previous.password %},{{ previous['password'] }}{% 
 
 
 def refusal(spec: dict[str, Any], *classes: str) -> Stalled | None:
-    cache = InformerCache(WHOLE)
+    cache = InformerCache()
     for name in classes:
         metadata = {"name": name, "uid": name, "resourceVersion": "1"}
         cache.put_class({"metadata": metadata, "spec": {}})

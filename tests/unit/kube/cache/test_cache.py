@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadState
+from keyturn.api.status import HistoryEntry, ManagedSecretStatus
+from keyturn.api.target import DeletionPolicy
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import (
     DATABASE_TARGET,
@@ -20,7 +21,7 @@ from keyturn.core.keys import (
     WorkloadKey,
 )
 from keyturn.kube.cache.cache import InformerCache, namespace_key
-from keyturn.kube.cache.managed_secrets import WHOLE, ManagedSecretCache
+from keyturn.kube.cache.managed_secrets import ManagedSecretCache
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core.builders import use, workload
 
@@ -88,127 +89,38 @@ def test_a_thousand_objects_take_less_than_three_kibibytes_each() -> None:
     assert taken / 1000 < 3 * 1024
 
 
-# Large ones
-
-LARGE: dict[str, Any] = {"data": [{"name": "a", "literal": CANARY + "x" * 100_000}]}
-
-
-def test_of_a_thousand_large_objects_nearly_nothing_is_kept() -> None:
-    cache = InformerCache()
-    tracemalloc.start()
-    try:
-        for number in range(1000):
-            cache.put_managed(managed(name=f"secret-{number}", **LARGE))
-        taken, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert taken / 1000 < 3 * 1024
-
-
-def test_of_a_large_object_is_kept_who_it_is_and_its_status() -> None:
-    cache = InformerCache()
-    body = managed(className="strict", owner="shop@example.com", suspend=True, **LARGE)
-    body["metadata"] |= {
-        "labels": {"app": "shop"},
-        "annotations": {"keyturn.dev/rotate": "now", "other": "x"},
-    }
-    cache.put_managed(body | {"status": {"revision": 7}})
-    assert cache.is_large(DB)
-    found = cache.managed(DB)
-    assert found
-    read, trouble = found
-    assert (read.status.revision, trouble, read.spec.data) == (7, None, [])
-    assert (read.spec.class_name, read.spec.owner, read.spec.suspend) == ("strict", "shop@example.com", True)
-    assert read.metadata.annotations == {"keyturn.dev/rotate": "now"}
-    assert cache.managed_labels(DB) == {"app": "shop"}
-
-
-def large_status(name: str, message: str) -> dict[str, Any]:
-    row = {"kind": "Deployment", "name": name, "via": ["env"], "state": "Rolling", "message": message}
-    condition = {
-        "type": "Ready",
-        "status": "True",
-        "reason": "Published",
-        "message": message,
-        "lastTransitionTime": CREATED,
-    }
-    return {
-        "revision": 7,
-        "overdue": True,
-        "workloads": [row | {"name": f"{name}-{number}"} for number in range(1000)],
-        "policy": {"violations": [{"rule": "weakValue", "message": message}]},
-        "conditions": [condition],
-    }
-
-
-def test_of_a_large_status_the_texts_are_shortened_and_everything_counts() -> None:
-    cache = InformerCache()
-    cache.put_managed(managed() | {"status": large_status("x" * 58, "y" * 2000)})
-    found = cache.managed(DB)
-    assert found
-    status = found[0].status
-    assert (status.revision, status.overdue, len(status.workloads)) == (7, True, 1000)
-    assert {(one.state, one.message) for one in status.workloads} == {(WorkloadState.ROLLING, None)}
-    assert status.policy
-    assert [(one.rule, one.message) for one in status.policy.violations] == [("weakValue", "")]
-    assert [len(one.message) for one in status.conditions] == [1024]
-
-
-@pytest.mark.parametrize(
-    "status",
-    [
-        pytest.param(["x"] * 50_000, id="a list"),
-        pytest.param({"workloads": "x" * 200_000}, id="a text as workloads"),
-        pytest.param({"other": "x" * 200_000}, id="a large text"),
-    ],
-)
-def test_a_large_status_that_no_version_writes_takes_little_space(status: Any) -> None:
-    cache = InformerCache()
-    cache.put_managed(managed() | {"status": status})
-    assert len(str(cache.kept(DB))) < 1024
-
-
-def test_of_workloads_with_very_long_names_not_even_the_number_is_kept() -> None:
-    cache = InformerCache()
-    cache.put_managed(managed() | {"status": large_status("x" * 240, "")})
-    found = cache.managed(DB)
-    assert found
-    status = found[0].status
-    assert (status.revision, status.workloads, len(status.conditions)) == (7, [], 1)
-
-
-def test_an_object_that_has_become_small_is_kept_whole() -> None:
-    cache = InformerCache()
-    cache.put_managed(managed(1, **LARGE))
-    cache.put_managed(managed(2, owner="shop"))
-    found = cache.managed(DB)
-    assert found
-    assert (cache.is_large(DB), len(found[0].spec.data)) == (False, 1)
-
-
-def test_deleted_objects_take_no_space_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.kube.cache.managed_secrets._MAX_TOTAL", 32 * 1024)
-    medium: dict[str, Any] = {"data": [{"name": "a", "literal": "x" * 8 * 1024}]}
-    cache = InformerCache()
-    for version in range(1, 10):
-        cache.put_managed(managed(version, **medium))
-        cache.drop_managed(DB)
-    cache.put_managed(managed(10, **medium))
-    assert not cache.is_large(DB)
-
-
 @pytest.mark.parametrize("part", ["labels", "annotations", "finalizers"])
-def test_metadata_that_is_large_is_not_kept(part: str) -> None:
+def test_of_an_object_with_too_much_metadata_the_identity_and_the_status_are_kept(part: str) -> None:
     many = {f"keyturn.dev/{number}": "x" * 60 for number in range(10_000)}
     body = managed()
     body["metadata"][part] = list(many) if part == "finalizers" else many
     cache = InformerCache()
     cache.put_managed(body | {"status": {"revision": 7}})
+
     found = cache.managed(DB)
+
     assert found
+    assert found[1]
+    assert (found[0].status.revision, found[0].spec.data, found[1].reason) == (7, [], "InvalidSpec")
     assert len(str(found[0].metadata)) < 1000
     assert cache.managed_labels(DB) == {}
     assert cache.managed_in("shop") == [DB]
+
+
+def test_an_object_with_too_much_metadata_is_deleted_as_its_spec_says() -> None:
+    body = managed(target={"deletionPolicy": "Delete"})
+    body["metadata"] |= {
+        "labels": {str(number): "x" * 60 for number in range(1000)},
+        "finalizers": ["a", "b"],
+    }
+    cache = InformerCache()
+    cache.put_managed(body)
+
+    found = cache.managed(DB)
+
+    assert found
+    assert found[0].metadata.finalizers == ["a", "b"]
+    assert found[0].spec.target.deletion_policy is DeletionPolicy.DELETE
 
 
 def test_managed_secrets_are_found_by_the_name_of_a_secret_that_is_missing() -> None:
@@ -221,25 +133,6 @@ def test_managed_secrets_are_found_by_the_name_of_a_secret_that_is_missing() -> 
     for name in ("third", "former"):
         assert cache.managed_with_target("shop", name) == [ObjectKey("shop", "other")]
     assert cache.managed_with_target("shop", "other") == cache.managed_with_target("bank", "db") == []
-
-
-def test_beyond_64_mebibytes_of_all_only_the_smallest_are_kept_whole() -> None:
-    cache = InformerCache()
-    for number in range(5000):
-        spec: dict[str, Any] = {"data": [{"name": "a", "literal": "x" * 15_000}]}
-        cache.put_managed(managed(name=f"secret-{number}", **spec))
-    large = [key for key in cache.managed_keys() if cache.is_large(key)]
-    assert 400 < len(large) < 1000
-    cache.put_managed(managed(name="small"))
-    assert not cache.is_large(ObjectKey("shop", "small"))
-
-
-def test_who_reads_objects_one_by_one_keeps_them_whole() -> None:
-    cache = InformerCache(WHOLE)
-    cache.put_managed(managed(**LARGE))
-    found = cache.managed(DB)
-    assert found
-    assert (cache.is_large(DB), len(found[0].spec.data)) == (False, 1)
 
 
 def test_versions_are_numbers_and_not_text() -> None:
@@ -396,10 +289,9 @@ def test_an_emergency_whose_spec_cannot_be_read_is_not_handled() -> None:
 @pytest.mark.parametrize(
     "time", ["0000-01-01T00:00:00Z", "2026-01-01T00:00:00+99:99"], ids=["in the year 0", "in no zone"]
 )
-@pytest.mark.parametrize("largest", [WHOLE, 1], ids=["kept whole", "a large object"])
-def test_what_a_status_has_that_cannot_be_read_counts_as_absent(time: str, largest: float) -> None:
+def test_what_a_status_has_that_cannot_be_read_counts_as_absent(time: str) -> None:
     """The rest stays: without its history, a workload that breaks later would be rolled back."""
-    cache = InformerCache(largest)
+    cache = InformerCache()
     entries = [
         {**ENTRY, "revision": number, "finishedAt": at} for number, at in ((3, CREATED), (2, time), (1, time))
     ]
@@ -754,8 +646,6 @@ def told(name: object) -> dict[str, Any]:
         pytest.param(managed(), {"db"}, id="its own name"),
         pytest.param(managed(target={"name": "new"}), {"new"}, id="another"),
         pytest.param(managed(target={"name": "new"}) | told("old"), {"new", "old"}, id="another than before"),
-        pytest.param(managed(**LARGE, target={"name": "new"}) | told("new"), {"new"}, id="a large one"),
-        pytest.param(managed(**LARGE) | {"status": {}}, {"db"}, id="a large one before its first turn"),
         pytest.param(managed() | told(".."), {"db"}, id="no name"),
         pytest.param(managed() | told(7), {"db"}, id="no text"),
     ],
