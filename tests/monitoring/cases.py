@@ -131,14 +131,12 @@ _STORES = (
         *(15, 16, 67),
         _WARNING | _TARGET,
     ),
-    # Two days of one request every 10 minutes, then two hours of 600, then as before.
     Case(
         "KeyturnProviderUseUnusual",
-        of_process("provider_requests_total", "0+1x288 888+600x12 8089+1x60", **_USE, code="OK"),
-        *(2880, 2940, 3100),
+        of_process("provider_requests_total", "0x30 600+600x90 54600x60", **_USE, code="OK"),
+        *(50, 70, 160),
         _WARNING | _USE,
-        value="1",
-        step=10,
+        value="10",
     ),
 )
 

@@ -46,8 +46,6 @@ class Case:
     labels: Mapping[str, str]
     value: str = ""
     """The value as the description shows it."""
-    step: int = 1
-    """The minutes between two samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def value(expression: str, at: int, told: Mapping[str, str], folder: Path) -> fl
     """Return what an expression without labels is, a number of minutes into what was told."""
     written(folder)
     asked = {"expr": expression, "eval_time": f"{at}m", "exp_samples": []}
-    said = _play({"promql_expr_test": [asked]}, told, 1, folder)
+    said = _play({"promql_expr_test": [asked]}, told, folder)
     found = re.search(r"got:.*\{\} ([0-9.E+-]+)", said, re.DOTALL)
     assert found, said
     return float(found[1])
@@ -114,15 +112,14 @@ def check(case: Case | Quiet, folder: Path) -> str:
     asked = [
         {"eval_time": f"{at}m", "alertname": case.alert, "exp_alerts": expected} for at, expected in times
     ]
-    step = 1 if isinstance(case, Quiet) else case.step
-    return _play({"alert_rule_test": asked}, case.series, step, folder)
+    return _play({"alert_rule_test": asked}, case.series, folder)
 
 
-def _play(asked: Mapping[str, Any], told: Mapping[str, str], step: int, folder: Path) -> str:
+def _play(asked: Mapping[str, Any], told: Mapping[str, str], folder: Path) -> str:
     """Have promtool look at series; return what is not as it was asked to be."""
     fed = [{"series": name, "values": values} for name, values in told.items()]
-    test = {"interval": f"{step}m", "input_series": fed, **asked}
-    document = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{step}m", "tests": [test]}
+    test = {"interval": "1m", "input_series": fed, **asked}
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
     path = folder / "test.yaml"
     path.write_text(json.dumps(document))
     done = promtool("test", "rules", path)
