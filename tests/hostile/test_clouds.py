@@ -13,9 +13,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from keyturn.core.value import Value
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _azure_sdk, discover
-from keyturn.stores.providers._gcp_login import GcpAuth, GcpLogin
+from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, discover
+from keyturn.stores.providers.azure import client
 from keyturn.stores.providers.errors import StoreError
+from keyturn.stores.providers.gcp.login import GcpAuth, GcpLogin
 from keyturn.stores.providers.guard import Answer, Guard
 from tests.hostile import answers
 from tests.unit.stores.providers.azure.fake_entra_id import TENANT
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from keyturn.stores.providers import Provider
 
-assert _azure_sdk  # imported before a call of the loop is timed: it takes a second
+assert client  # imported before a call of the loop is timed: it takes a second
 PROVIDERS = discover()
 
 pytestmark = pytest.mark.usefixtures("held")

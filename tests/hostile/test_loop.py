@@ -37,9 +37,10 @@ from keyturn.kube import errors
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime import event_loop_stalls as holdups
 from keyturn.stores import providers
-from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _vault_http
+from keyturn.stores.providers import ProviderContext, Reference, RemoteValue
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Answer
+from keyturn.stores.providers.vault import session
 from tests.hostile import corpus
 from tests.support.memory_stores import InMemoryStores
 from tests.unit.core.builders import EVERYTHING, NOW, managed, observed, record, revision
@@ -273,7 +274,7 @@ async def test_a_jsonpath_is_followed_apart(path: str, body: bytes) -> None:
 async def test_the_json_of_vault_is_read_apart(body: bytes) -> None:
     guard: Any = Guard(body)
     await _refusable(
-        _vault_http.Http("https://vault.test", None, None, ProviderContext(owner="shop", guard=guard)).ask(
+        session.Http("https://vault.test", None, None, ProviderContext(owner="shop", guard=guard)).ask(
             "GET", "a"
         )
     )

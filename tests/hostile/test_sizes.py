@@ -19,7 +19,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext, _authority, _chains, _jwk, _pem, _ssh, _verification
 from keyturn.runtime import tls
-from keyturn.stores.providers import _client_certificate
+from keyturn.stores.providers import _kubeconfig
 from tests.hostile import corpus
 from tests.unit.generators.generated import boxed, generator_of
 
@@ -120,7 +120,7 @@ def _json(bits: int) -> object:
 
 def _shown(bits: int) -> object:
     certificate = corpus.big_authority(bits)["tls.crt"]
-    _client_certificate.show(tls.client_context(), certificate, corpus.private(corpus.rsa_key(bits)))
+    _kubeconfig.show(tls.client_context(), certificate, corpus.private(corpus.rsa_key(bits)))
     return True
 
 
@@ -151,7 +151,7 @@ def test_a_key_of_rsa_whose_factors_are_larger_than_itself_is_shown_to_no_server
     small = ec.generate_private_key(ec.SECP256R1())
     certificate = corpus.certificate("client", "client", small, corpus.rsa_key(2048))
     with pytest.raises(ValueError, match="used"):
-        _client_certificate.show(tls.client_context(), certificate, corpus.torn_key(9000))
+        _kubeconfig.show(tls.client_context(), certificate, corpus.torn_key(9000))
 
 
 def test_no_key_that_hides_before_the_certificate_is_shown() -> None:
@@ -160,7 +160,7 @@ def test_no_key_that_hides_before_the_certificate_is_shown() -> None:
     certificate = corpus.certificate("client", "client", small)
     hidden = corpus.private(corpus.rsa_key(TOO_LARGE))
 
-    pair = _client_certificate._checked(hidden + certificate, written)
+    pair = _kubeconfig._checked(hidden + certificate, written)
 
     assert pair.count(b"PRIVATE KEY") == 2
     assert load_pem_private_key(pair, None).public_key() == small.public_key()

@@ -15,8 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from keyturn import __version__
-from keyturn.stores.providers.aws_parameter_store import AwsParameterStore
-from keyturn.stores.providers.aws_secrets_manager import AwsSecretsManager
+from keyturn.stores.providers.aws import AwsParameterStore, AwsSecretsManager
 from release import image as images
 from tests.conftest import ROOT
 from tests.image.seconds import SECONDS

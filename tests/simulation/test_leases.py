@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyturn.api.source import StoreRef
     from keyturn.kube.wire import Body
     from keyturn.stores.providers import RemoteValue
-    from keyturn.stores.providers._lease import ProviderLease
+    from keyturn.stores.providers.base import ProviderLease
     from keyturn.stores.providers.errors import StoreError
 
 HOUR = timedelta(hours=1)

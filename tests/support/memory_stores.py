@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, RemoteValue, WriteResult, Written
-from keyturn.stores.providers._lease import ProviderLease
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable, UnusableError
 from keyturn.stores.providers.properties import are_same
 

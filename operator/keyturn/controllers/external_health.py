@@ -16,7 +16,7 @@ from keyturn.core.status.verdict import ConditionVerdict, changes_readiness, rea
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
-from keyturn.stores.key_isolation import shared_keys
+from keyturn.stores.settings import shared_keys
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -4,12 +4,12 @@
 for the login (`connections`), and answers from the cache or by one shared request.
 
 Modules
-    client, cache, single_flight                         one store: cached, deduplicated requests
-    connections, credentials, lease_login, consent       connection pool and logins
-    circuit_breaker, pending_reads                       limits and back-off
-    health_check, health, request_metrics                condition and metrics of a store
-    settings, remote_keys, key_isolation, reference_cycles   settings, prefixes, cycles
-    providers                                            one module per kind of store
+    client, shared_reads       one store: cached, deduplicated requests
+    connections, credentials   connection pool and logins
+    circuit_breaker            limits and back-off
+    health_check               condition and metrics of a store
+    settings                   settings, prefixes, cycles
+    providers                  one module or folder per kind of store
 
 Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 """
@@ -28,15 +28,12 @@ from keyturn.kube.tokens import Tokens
 from keyturn.runtime.background_tasks import Tasks
 from keyturn.runtime.clock import loop_time
 
-from .cache import Cache
 from .client import StoreClient
 from .connections import ConnectionContext
-from .health import health_of
+from .health_check import health_of
 from .providers.errors import Refused, StoreError, Unreachable
-from .reference_cycles import reference_cycle
-from .remote_keys import located
-from .settings import plan_of
-from .single_flight import closed
+from .settings import located, plan_of, reference_cycle
+from .shared_reads import Cache, closed
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -48,7 +45,7 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.externals import AnyStore
     from keyturn.kube.client import Api
     from keyturn.runtime.reach import Reach
-    from keyturn.stores.providers._lease import ProviderLease
+    from keyturn.stores.providers.base import ProviderLease
 
     from .circuit_breaker import PreviousClient
     from .providers import Content, Policy, RemoteValue, Written

@@ -1,11 +1,13 @@
-"""Rate limiter and circuit breaker of a store.
+"""Limits of requests to stores: rate, circuit breaker, and pending reads of a namespace.
 
-Both take the time as an argument and do no I/O, so that tests can use tables of moments. The circuit
-breaker of database servers, which counts operations, is in `controllers.managedsecret.account.breaker`.
+Rate limiter and breaker take the time as an argument and do no I/O, so that tests can use tables of moments. The
+circuit breaker of database servers, which counts operations, is in `controllers.managedsecret.account.breaker`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,6 +17,8 @@ from keyturn.core.backoff import backoff
 from .providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .providers.errors import StoreError
 
 _BURST_SECONDS: Final = 0.2
@@ -142,3 +146,38 @@ class Breaker:
     def quiet(self, now: float) -> float:
         """Return the seconds of the pause that the store asked for."""
         return max(self.quiet_until - now, 0.0)
+
+
+# Pending reads
+
+_RETRY_AFTER: Final = 10.0
+"""Retry-After in seconds: about half the time limit of a read."""
+
+
+class PendingReads:
+    """Counts reads by namespace, and rejects those above the limit."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside: Counter[str] = Counter()
+
+    @contextmanager
+    def join(self, namespace: str) -> Iterator[None]:
+        """Count one more read of `namespace`.
+
+        Raises:
+            Throttled: The limit is reached.
+        """
+        if self._inside[namespace] >= self._most:
+            raise Throttled(
+                "TooManyReads",
+                f"{self._most} reads of its namespace are in progress, because stores answer slowly",
+                retry_after=_RETRY_AFTER,
+            )
+        self._inside[namespace] += 1
+        try:
+            yield
+        finally:
+            self._inside[namespace] -= 1
+            if not self._inside[namespace]:
+                del self._inside[namespace]

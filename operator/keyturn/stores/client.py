@@ -13,7 +13,7 @@ from keyturn.runtime.concurrency import KeyedLimiter
 
 from .circuit_breaker import Breaker, PreviousClient, RateLimiter
 from .connections import ConnectionPool
-from .health_check import CLUSTER_ERRORS, HealthCheck
+from .health_check import CLUSTER_ERRORS, HealthCheck, observe_request
 from .providers.errors import (
     Conflict,
     Denied,
@@ -24,8 +24,7 @@ from .providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from .request_metrics import observe_request
-from .single_flight import SingleFlight, again
+from .shared_reads import SingleFlight, again
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,13 +33,13 @@ if TYPE_CHECKING:
     from keyturn.core.keys import StoreKey
     from keyturn.core.observation.health import HealthEvents
     from keyturn.runtime.background_tasks import Tasks
-    from keyturn.stores.providers._lease import ProviderLease
+    from keyturn.stores.providers.base import ProviderLease
 
-    from .cache import Cache, Outcome
     from .connections import ConnectionContext, StoreConnection
     from .providers import Content, Policy, Provider, RemoteValue, Written
     from .providers.base import Permit
     from .settings import StoreSettings
+    from .shared_reads import Cache, Outcome
 
 T = TypeVar("T")
 

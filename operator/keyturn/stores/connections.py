@@ -15,13 +15,11 @@ from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import KeyedLimiter
 
-from .consent import hold_to_consent
-from .credentials import look_at
-from .lease_login import SessionSecret
-from .pending_reads import PendingReads
+from .circuit_breaker import PendingReads
+from .credentials import SessionSecret, hold_to_consent, look_at
 from .providers import ProviderContext, work
 from .providers.errors import Refused, Unauthorized, Unreachable
-from .single_flight import again, closed
+from .shared_reads import again, closed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
     from keyturn.kube.client import Api
     from keyturn.runtime.background_tasks import Tasks
-    from keyturn.stores.providers._lease import Keep
+    from keyturn.stores.providers.base import Keep
 
     from .credentials import Credentials
     from .providers import Provider, Reference

@@ -8,14 +8,15 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.backoff import backoff
-from keyturn.core.observation.health import reported
+from keyturn.core.observation.health import Health, reported
+from keyturn.core.reasons import StoreReason
+from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
 from .connections import NO_ACCOUNT, NO_RIGHT
-from .consent import NO_CONSENT
-from .credentials import LOGIN_NOT_FOUND
-from .health import IN_USE, VALID, health_of
+from .credentials import LOGIN_NOT_FOUND, NO_CONSENT
 from .providers.errors import (
+    CERTIFICATES,
     Conflict,
     Denied,
     NotFound,
@@ -24,21 +25,82 @@ from .providers.errors import (
     Throttled,
     Unauthorized,
     Unreachable,
+    detail_of,
+    hint_of,
 )
-from .request_metrics import observe_request
-from .single_flight import again
+from .shared_reads import again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.core.keys import StoreKey
-    from keyturn.core.observation.health import Health, HealthEvents
+    from keyturn.core.observation.health import HealthEvents
     from keyturn.runtime.background_tasks import Tasks
     from keyturn.runtime.concurrency import KeyedLimiter
 
     from .circuit_breaker import Breaker
     from .connections import ConnectionPool, StoreConnection
     from .settings import StoreSettings
+
+_DONE: Final = "OK"
+
+
+def observe_request(provider: str, operation: str, error: StoreError | None, seconds: float) -> None:
+    """Count a request by result and duration."""
+    code = _DONE if error is None else type(error).__name__
+    metrics.PROVIDER_REQUESTS.labels(provider, operation, code).inc()
+    metrics.PROVIDER_REQUEST_SECONDS.labels(provider, operation).observe(seconds)
+    if isinstance(error, Throttled):
+        metrics.PROVIDER_THROTTLED.labels(provider).inc()
+
+
+# Health
+
+VALID: Final = Health(
+    is_ready=True, reason=StoreReason.VALID, message="the last check of the store succeeded"
+)
+IN_USE: Final = Health(
+    is_ready=True,
+    reason=StoreReason.VALID,
+    message="the settings are valid; each namespace has its own credentials, which are checked on first use",
+)
+
+
+def health_of(error: StoreError) -> Health:
+    """Return the health for an error."""
+    match error:
+        case Unauthorized(code=code) if code == LOGIN_NOT_FOUND:
+            return Health(is_ready=False, reason=StoreReason.LOGIN_NOT_FOUND, message=error.hint)
+        case Unauthorized():
+            return _with_details(error, StoreReason.AUTHENTICATION_FAILED, "authentication failed")
+        case Throttled():
+            return _with_details(error, StoreReason.THROTTLED, "the store throttles requests", passes=True)
+        case Unreachable():
+            return _without_answer(error)
+        case Refused():
+            return _with_details(error, StoreReason.INVALID_SETTINGS, "the settings of the store are invalid")
+        case _:
+            return _with_details(
+                error, StoreReason.UNKNOWN, "the store did not execute the request", passes=True
+            )
+
+
+def _without_answer(error: Unreachable) -> Health:
+    if error.is_lasting:
+        reason = StoreReason.CERTIFICATE_INVALID if error.code in CERTIFICATES else StoreReason.HOST_NOT_FOUND
+        return Health(is_ready=False, reason=reason, message=detail_of(error))
+    message = detail_of(error) if hint_of(error) else f"the store does not answer ({error.code})"
+    return Health(is_ready=False, reason=StoreReason.UNREACHABLE, message=message, passes=True)
+
+
+def _with_details(error: StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:
+    """Append the details of an error to a message."""
+    hint = hint_of(error)
+    message = f"{sentence} ({error.code}){f': {hint}' if hint else ''}"
+    return Health(is_ready=False, reason=reason, message=message, passes=passes)
+
+
+# Check
 
 _MIN_INTERVAL: Final = 1.0
 _MAX_INTERVAL: Final = 30.0

@@ -1,7 +1,8 @@
-"""Settings of a store: its provider with its configuration, and its rate."""
+"""What a store's spec means: its provider and rate, the place of a key, and whether namespaces share keys."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,14 +10,18 @@ import pydantic
 
 from keyturn.api.base import validation_sentence
 from keyturn.api.secretstore import ClusterSecretStore
+from keyturn.core.keys import ObjectKey
 
 from .providers import discover, provider_of
 from .providers.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from keyturn.api.base import Schema
+    from keyturn.api.secretstore import AllowedNamespaces
     from keyturn.core.keys import StoreKey
-    from keyturn.kube.cache.externals import AnyStore
+    from keyturn.kube.cache.externals import AnyStore, DataFromIndex
 
     from .providers import Provider
 
@@ -97,3 +102,118 @@ def plan_of(key: StoreKey, store: AnyStore) -> StoreSettings:
         prefix=prefix,
         uid=store.metadata.uid,
     )
+
+
+# Keys below the store's prefix
+
+_PLACEHOLDER: Final = "{namespace}"
+_OPEN_ENDED: Final = re.compile(r"[{]namespace[}]([-A-Za-z0-9]|$)")
+"""A prefix with which the namespace team could name keys of the namespace team-a."""
+_BELOW_A_PREFIX: Final = re.compile(r"[-_+=@./A-Za-z0-9]+")
+_FORBIDDEN: Final = ("\\", "\0")
+_LEADS_AWAY: Final = frozenset({"", ".", ".."})
+
+
+def located(key: str, prefix: str | None, namespace: str, *, rooted: bool = False) -> str:
+    """Return `key` with the prefix of its store.
+
+    Nothing is normalised: a key with two possible readings is rejected, so that no spelling leaves the prefix. In a
+    `rooted` store a leading slash is part of a name.
+
+    Raises:
+        Refused: The message has the rule for keys.
+    """
+    is_rooted = rooted and not prefix
+    if any(mark in key for mark in _FORBIDDEN) or _escapes_prefix(key, rooted=is_rooted):
+        raise Refused(
+            "InvalidKey",
+            "write a key such as prod/payments: no slash at its ends, no empty part, no part . or .., no backslash"
+            + ("; one slash before it is part of its name" if is_rooted else ""),
+        )
+    if not prefix:
+        return key
+    if not _BELOW_A_PREFIX.fullmatch(key):
+        raise Refused(
+            "InvalidKey",
+            "the store has a keyPrefix, and below it a key has letters, digits and - _ + = @ . / only",
+        )
+    return _filled(prefix, namespace, rooted=rooted) + key
+
+
+def _filled(prefix: str, namespace: str, *, rooted: bool) -> str:
+    filled = prefix.replace(_PLACEHOLDER, namespace)
+    # The API server checks the prefix too; this holds even if its validation rules were weakened.
+    if (
+        not namespace
+        or _OPEN_ENDED.search(prefix)
+        or _escapes_prefix(filled.removesuffix("/"), rooted=rooted)
+    ):
+        raise Refused(
+            "InvalidPrefix",
+            "the store's keyPrefix is not safe as a path; write one such as {namespace}/, with / or _ after it",
+        )
+    return filled
+
+
+def _escapes_prefix(path: str, *, rooted: bool) -> bool:
+    below = path.removeprefix("/") if rooted else path
+    return not _LEADS_AWAY.isdisjoint(below.split("/"))
+
+
+# Stores whose keys namespaces share
+
+_PLACE: Final = "{namespace}"
+
+
+def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
+    """Return a message if namespaces share one credential and no prefix separates their keys.
+
+    This is no error: sharing may be intended.
+    """
+    if not isinstance(store, ClusterSecretStore) or not _are_several(store.spec.allowed_namespaces):
+        return None
+    if _PLACE in (store.spec.key_prefix or ""):
+        return None
+    try:
+        plan = plan_of(key, store)
+    except Refused:
+        return None  # its condition Ready has the error
+    if plan.is_personal or not plan.provider.takes_prefix(plan.config):
+        return None
+    return (
+        "each allowed namespace may read, and by pushTo overwrite, the keys of the others, because keyPrefix has no"
+        f" {_PLACE}; to separate them, write keyPrefix: '{_PLACE}{plan.provider.parts_with}' and move their keys"
+        " there"
+    )
+
+
+def _are_several(allowed: AllowedNamespaces | None) -> bool:
+    """Whether more than one namespace is allowed, now or later."""
+    return allowed is not None and (allowed.selector is not None or len(allowed.names or ()) > 1)
+
+
+# Cycles of Secrets that read each other whole
+
+_MAX_SECRETS: Final = 1000
+"""Maximum Secrets of one search."""
+
+
+def reference_cycle(
+    start: str, end: ObjectKey, data_from: DataFromIndex, named: Callable[[StoreKey, str], str | None]
+) -> tuple[str, ...]:
+    """Return the Secrets through which `start` reads `end`, in order; empty without a cycle.
+
+    `named` maps a key of a store to a Secret of this namespace; None if it names none.
+    """
+    ways: list[tuple[str, ...]] = [(start,)]
+    looked_at: set[str] = set()
+    while ways and len(looked_at) < _MAX_SECRETS:
+        way = ways.pop(0)
+        if way[-1] == end.name:
+            return way
+        if way[-1] in looked_at:
+            continue
+        looked_at.add(way[-1])
+        there = data_from.sources_of(ObjectKey(end.namespace, way[-1]))
+        ways += [(*way, name) for store, key in sorted(there) if (name := named(store, key)) is not None]
+    return ()

@@ -21,8 +21,8 @@ from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
 from keyturn.stores.providers import Capability, Provider, Reference, RemoteValue
-from keyturn.stores.providers._lease import ProviderLease
 from keyturn.stores.providers._refs import KeyRef
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.runtime import metrics
 from keyturn.stores.providers import Policy, WriteResult
-from keyturn.stores.providers._lease import ProviderLease
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Conflict, NotFound, Refused, StoreError, Throttled, Unreachable
 from tests.unit.stores.fake_stores import cluster_ref, now, ref, revealed
 from tests.unit.stores.fast_clock import in_no_time

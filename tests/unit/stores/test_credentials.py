@@ -15,7 +15,7 @@ from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 from keyturn.stores import connections as opening
 from keyturn.stores.providers import Policy, RemoteValue
-from keyturn.stores.providers._lease import ProviderLease
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
 from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now, ref
 from tests.unit.stores.fast_clock import in_no_time

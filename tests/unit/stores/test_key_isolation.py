@@ -13,10 +13,9 @@ from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.controllers.external_health import store_status
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.core.observation.health import Health
-from keyturn.stores.health import VALID
-from keyturn.stores.key_isolation import shared_keys
+from keyturn.stores.health_check import VALID
 from keyturn.stores.providers import discover, provider_of
-from keyturn.stores.remote_keys import located
+from keyturn.stores.settings import located, shared_keys
 
 KEY = StoreKey(CLUSTER_SECRET_STORE, "", "vault")
 SEVERAL = {"names": ["shop", "bank"]}

@@ -11,8 +11,7 @@ from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE
 from keyturn.core.labels import SESSION_TYPE
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
-from keyturn.stores.credentials import look_at
-from keyturn.stores.lease_login import SessionSecret
+from keyturn.stores.credentials import SessionSecret, look_at
 from keyturn.stores.providers.errors import Refused, Unreachable
 from keyturn.stores.settings import plan_of
 from tests.unit.stores.fake_stores import FakeStores

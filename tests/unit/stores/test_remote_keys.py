@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn.stores.providers.errors import Refused
-from keyturn.stores.remote_keys import located
+from keyturn.stores.settings import located
 
 OWN = "{namespace}/"
 

@@ -21,8 +21,7 @@ from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.rotation.awaited_reads import freed_keys
 from keyturn.core.spec.desired import is_spread
 from keyturn.core.state.lease import StoreLease
-from keyturn.stores.providers._lease import ProviderLease
-from keyturn.stores.providers.base import RemoteValue
+from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
 
 if TYPE_CHECKING:

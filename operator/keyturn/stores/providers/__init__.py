@@ -1,4 +1,4 @@
-"""Kinds of external stores: one module per provider, found by its name.
+"""Kinds of external stores: one module or folder per provider, found by its name.
 
 A provider is a class with a settings model; `base.Provider` is the interface, with the contract of each method.
 Modules whose name starts with `_` are shared or imported on first use, as clients of clouds are large.
@@ -54,8 +54,8 @@ def discover() -> Mapping[str, type[Provider[Any]]]:
 
 
 def provider_of(kind: str) -> type[Provider[Any]] | None:
-    """Return the provider of a kind, whose file is named as it is; the others' are not imported for that."""
-    name = re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", kind)
+    """Return the provider of a kind, which begins with the name of its module; no other is imported for that."""
+    name = re.split("[A-Z]", kind)[0]
     if name not in _modules():
         return None
     found = plugins.plugins_in(f"{__name__}.{name}", Provider)  # type: ignore[type-abstract]  # as above

@@ -1,4 +1,4 @@
-"""Parser of a tenant's kubeconfig: server and credentials only, no plugins and no files.
+"""Another cluster by a tenant's kubeconfig: server and credentials only, no plugins and no files.
 
 kubectl would start plugins and open files; settings that do so are rejected.
 """
@@ -6,18 +6,27 @@ kubectl would start plugins and open files; settings that do so are rejected.
 from __future__ import annotations
 
 import base64
+import os
 import re
 import ssl
+import tempfile
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from keyturn.runtime import tls
+from keyturn.kube.client import Client
+from keyturn.kube.wire import METHODS, Response
+from keyturn.runtime import rsa_parts, tls
 
-from ._client_certificate import show
+from . import errors
 from .errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from keyturn.kube.wire import Call
+
+    from .guard import Guard
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 32
@@ -163,3 +172,101 @@ def _decoded(settings: Mapping[str, Any], name: str) -> bytes | None:
 
 def _refuse(what: str) -> NoReturn:
     raise Refused("InvalidKubeconfig", what)
+
+
+# Client certificate: loaded only after its key is known to sign within milliseconds. OpenSSL signs on the event
+# loop and takes the first key that it finds, so it gets the checked key, serialised again, and nothing else.
+
+
+def show(context: ssl.SSLContext, certificates: bytes, key: bytes) -> None:
+    """Load a certificate and its key into a TLS context, both as PEM.
+
+    Raises:
+        ValueError: They cannot be parsed, are encrypted or too large.
+        ssl.SSLError: They do not match.
+    """
+    pair = _checked(certificates, key)
+    if not hasattr(os, "memfd_create"):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(pair)
+            file.flush()
+            context.load_cert_chain(file.name, password=_no_password)
+        return
+    # Python's ssl loads them from a file only; this one is in memory where that is possible.
+    with os.fdopen(os.memfd_create("keyturn", os.MFD_CLOEXEC), "wb") as file:
+        file.write(pair)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password=_no_password)
+
+
+def _checked(certificates: bytes, key: bytes) -> bytes:
+    from cryptography import x509  # noqa: PLC0415  # on first use: cryptography is large
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
+
+    if len(key) > tls.LARGEST_KEY or not tls.is_bounded(certificates):
+        raise ValueError("too large")
+    pem, kinds = (
+        serialization.Encoding.PEM,
+        rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey,
+    )
+    try:
+        private = serialization.load_pem_private_key(key, None, unsafe_skip_rsa_key_validation=True)
+        shown = b"".join(one.public_bytes(pem) for one in x509.load_pem_x509_certificates(certificates))
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError("not read") from error
+    is_quick = isinstance(private, kinds)
+    if isinstance(private, rsa.RSAPrivateKey):
+        is_small = private.key_size <= tls.LARGEST_RSA
+        is_quick = is_small and rsa_parts.belong_together(private.private_numbers())
+    if not is_quick:
+        raise ValueError("no key that is used")
+    plain = serialization.NoEncryption()
+    return shown + private.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+
+
+def _no_password() -> NoReturn:
+    """Reject an encrypted key: OpenSSL would prompt on the terminal."""
+    raise ValueError("encrypted")
+
+
+# Transport over the guard
+
+
+def client_of(kubeconfig: Kubeconfig, guard: Guard) -> Client:
+    """Return a client that sends each request once: the store has retries and a circuit breaker of its own."""
+    return Client(_GuardTransport(kubeconfig, guard), kubeconfig.server, attempts=1)
+
+
+class _GuardTransport:
+    """Sends calls by the rules of a tenant's URLs; responses are bounded as those of any server.
+
+    The Date header does not count: a foreign clock says nothing about ours.
+    """
+
+    def __init__(self, kubeconfig: Kubeconfig, guard: Guard) -> None:
+        self._guard = guard
+        self._trust = kubeconfig.trust
+        self._login = {"Authorization": f"Bearer {kubeconfig.token}"} if kubeconfig.token else {}
+
+    async def send(self, call: Call, until: float) -> Response:  # noqa: ARG002  # no leader fence
+        try:
+            answer = await self._guard.ask(
+                METHODS[call.verb],
+                call.url,
+                headers={**call.headers, **self._login},
+                body=call.data,
+                trust=self._trust,
+            )
+        except errors.Unreachable as error:
+            code, hint = error.code, error.hint
+        except errors.Refused as error:
+            if error.code != "TooLarge" or call.most == inf:
+                raise
+            return Response(200, None)
+        else:
+            retry_after = errors.seconds(answer.headers.get("Retry-After"))
+            return Response(answer.status, answer.body, retry_after)
+        # Raised outside the handler: the error of the guard names the host, which a Secret holds.
+        raise errors.Unreachable(code, hint)

@@ -1,17 +1,22 @@
-"""References of settings to a key of a Secret or ConfigMap, and to a ServiceAccount; the text of a credential."""
+"""What settings refer to: keys of Secrets and ConfigMaps, ServiceAccounts, the text of a credential, and CAs."""
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Annotated
 
 from keyturn.api.base import Schema
 from keyturn.api.meta import Name
 from keyturn.api.spelled import Spelled
+from keyturn.core.value import Value
+from keyturn.runtime import tls
 
+from . import work
 from .base import Reference
+from .errors import Refused
 
 if TYPE_CHECKING:
-    from keyturn.core.value import Value
+    from .base import ProviderContext
 
 DataKey = Annotated[
     str,
@@ -52,3 +57,32 @@ def credential_text(value: Value) -> str:
     except UnicodeDecodeError:
         return ""
     return text if text.isprintable() else ""
+
+
+# Certificates of `caRef`
+
+
+async def trusting(given: ProviderContext, authorities: Reference) -> ssl.SSLContext:
+    """Return a TLS context that trusts the certificates of `caRef`.
+
+    Raises:
+        Refused: There are none, or more than the limit.
+    """
+    found = given.referred.get(authorities)
+    if found is None or not isinstance(found.content, Value):
+        raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
+    return await work.run(given.owner, _context, found.content.reveal())
+
+
+def _context(bundle: bytes) -> ssl.SSLContext:
+    if not tls.is_bounded(bundle):
+        raise Refused(
+            "NoAuthorities",
+            f"caRef has more than {tls.MOST_CERTIFICATES} certificates or {tls.LARGEST_BUNDLE // 1024} KiB;"
+            " keep only the authorities of the server's certificate",
+        )
+    try:
+        return tls.client_context(bundle)
+    except (ssl.SSLError, ValueError):
+        pass
+    raise Refused("NoAuthorities", "caRef names no certificates in PEM")

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from keyturn.api.base import Schema
 from keyturn.core.value import Value
@@ -25,8 +25,37 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-    from ._lease import Keep, ProviderLease
     from .guard import Guard
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLease:
+    """A lease: what a store needs to renew and to revoke it; it gives access to nothing."""
+
+    id: str
+    login: str
+    """Name of the session that the lease ends with; empty if the session is managed elsewhere."""
+    lasts: timedelta
+    """Duration of the lease, counted from the read."""
+    issuer: str = ""
+    """`Provider.lease_issuer` of the settings that it was acquired with."""
+
+
+class Keep(Protocol):
+    """Stores a session credential beyond this process, readable only where its original credential is readable."""
+
+    async def load(self) -> Value | None:
+        """Return the stored credential; None if there is none."""
+
+    async def save(self, login: Value) -> None:
+        """Replace the stored credential.
+
+        Raises:
+            Unreachable: The write failed.
+        """
+
+
+# Provider
 
 C = TypeVar("C", bound=Schema)
 T = TypeVar("T")

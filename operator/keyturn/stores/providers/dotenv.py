@@ -15,7 +15,7 @@ from keyturn.api.base import Schema, rules
 from keyturn.core.value import Value
 from keyturn.runtime import dotenv_reader
 
-from . import _disk, work
+from . import files, work
 from ._refs import KeyRef
 from .base import LARGEST, Provider, ProviderContext, Reference, RemoteValue
 from .errors import NotFound, Refused
@@ -90,8 +90,8 @@ class Dotenv(Provider[DotenvConfig]):
 
     def _file(self) -> RemoteValue:
         if self.config.path is not None:
-            path = _disk.below(self.given.files_root, str(Path(self.config.path).parent))
-            return _disk.read_file(path, Path(self.config.path).name)
+            path = files.below(self.given.files_root, str(Path(self.config.path).parent))
+            return files.read_file(path, Path(self.config.path).name)
         (reference,) = self.needs(self.config)
         found = self.given.referred.get(reference)
         if found is None:

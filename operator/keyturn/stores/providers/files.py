@@ -3,17 +3,98 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+import os
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 from keyturn.api.base import Schema
 from keyturn.api.spelled import Spelled
+from keyturn.core.value import Value
 
-from . import _disk
-from .base import Provider, RemoteValue
-from .errors import Refused
+from .base import LARGEST, Provider, RemoteValue
+from .errors import NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # a pipe must not block
+_OPENED: Final = "/proc/self/fd/{}"
+
+
+def below(root: Path | None, written: str) -> Path:
+    """Return the folder or file that settings name, below the operator's root.
+
+    Raises:
+        Refused: It is outside, or the operator has no root.
+    """
+    if root is None:
+        raise Refused("NoFilesRoot", "this operator may not read files; start it with --files-root DIR")
+    with _meaning():
+        real = Path(written).resolve()
+        if real.is_relative_to(root.resolve()):
+            return real
+    raise Refused("OutsideFilesRoot", "the path is not below the folder given by --files-root")
+
+
+def read_file(folder: Path, name: str) -> RemoteValue:
+    """Read the file `name` of `folder`; links are followed within the folder.
+
+    The version comes from inode and times of the file, never from its content.
+    """
+    with _meaning():
+        home = folder.resolve()
+        path = (home / name).resolve()
+        _hold_inside(path, home)
+        opened = os.open(path, _OPEN)
+        try:
+            # Check the opened file: a link may have changed since it was resolved.
+            _hold_inside(Path(_OPENED.format(opened)).readlink(), home)
+            facts = os.fstat(opened)
+            if not stat.S_ISREG(facts.st_mode):
+                raise Refused("NoFile", "the key is a folder or a device; name a file")
+            return RemoteValue(
+                Value(_content(opened)), f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_ctime_ns}"
+            )
+        finally:
+            os.close(opened)
+    raise AssertionError  # `_meaning` raises, or the block has returned
+
+
+def _content(opened: int) -> bytes:
+    with os.fdopen(os.dup(opened), "rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
+    return content
+
+
+def _hold_inside(path: Path, home: Path) -> None:
+    if not path.is_relative_to(home):
+        raise Refused("OutsideFolder", "the file leads out of the store's folder")
+
+
+@contextmanager
+def _meaning() -> Iterator[None]:
+    """Map errors of the file system to errors of stores."""
+    meant: Exception
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        meant = NotFound("NoSuchFile")
+    except PermissionError:
+        meant = Unauthorized("PermissionDenied", "let the operator's user read the file")
+    except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links
+        meant = Unreachable(type(error).__name__)
+    except ValueError:
+        meant = Refused("InvalidKey", "a file's name has no NUL")
+    else:
+        return
+    raise meant
+
+
+# Provider
 
 FolderPath = Annotated[
     str,
@@ -40,10 +121,10 @@ class Files(Provider[FilesConfig]):
     parts_with = "_"
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
-        return await asyncio.to_thread(lambda: _disk.read_file(self._folder(), key))
+        return await asyncio.to_thread(lambda: read_file(self._folder(), key))
 
     def _folder(self) -> Path:
-        return _disk.below(self.given.files_root, self.config.path)
+        return below(self.given.files_root, self.config.path)
 
     def _check(self, key: str) -> None:
         super()._check(key)

@@ -11,13 +11,15 @@ import copy
 import ipaddress
 import re
 import socket
+import ssl
 from collections import defaultdict
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from math import inf
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 from yarl import URL
@@ -26,20 +28,101 @@ from keyturn.kube.client import FencedBody
 from keyturn.runtime import build, tls
 from keyturn.runtime.dns import Admitting, Lookups, asking_for, has_no_host, plain
 from keyturn.runtime.networks import is_private, is_public, unwrapped
+from keyturn.runtime.tls import CURVES, has_no_common_curve
 
-from ._connection_errors import of_connection
-from ._curves import Curves, Server, curve_mismatch
-from .errors import NO_HOST, Refused, StoreError, Unreachable
+from .errors import NO_HOST, UNTRUSTED, Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
 
     from keyturn.runtime.networks import Address, Network
     from keyturn.runtime.reach import AllowedHost
+
+# Codes of OpenSSL (X509_V_ERR_…).
+_CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        9: "CertificateNotYetValid",
+        10: "CertificateExpired",
+        18: "CertificateSelfSigned",
+        19: "CertificateUnknownAuthority",
+        20: "CertificateUnknownAuthority",
+        21: "CertificateUnknownAuthority",
+        62: "CertificateOtherName",
+        64: "CertificateOtherName",
+    }
+)
+
+
+def of_connection(error: Exception, host: str) -> Unreachable:
+    """Return the error of a request that got no answer; it has no text of the server."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Unreachable(_code_of(error.certificate_error), host=host)
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if has_no_host(cause):
+        return Unreachable(NO_HOST, host=host)
+    if isinstance(cause, ConnectionRefusedError):
+        return Unreachable("ConnectionRefusedError", host=host)
+    return Unreachable(type(error).__name__, host=host)
+
+
+def _code_of(error: Exception) -> str:
+    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else 0
+    return _CERTIFICATES.get(code, UNTRUSTED)
+
+
+# The elliptic curve that a TLS server accepts, if not the default one
+
+_NO_COMMON_CURVE: Final = (
+    "its TLS supports none of the curves P-256, X25519 and P-384 with ECDHE and AES-GCM, ChaCha20 or AES, or needs a"
+    " client certificate; enable P-256"
+)
+_MAX_SERVERS: Final = 1000
+"""Maximum remembered servers."""
+
+
+class Server(NamedTuple):
+    """A server per owner, so that one tenant's failures change nothing for another."""
+
+    owner: str
+    host: str
+    port: int
+
+
+class Curves:
+    """The curve of each server that does not accept the first one."""
+
+    def __init__(self) -> None:
+        self._known: dict[Server, str] = {}
+
+    def for_server(self, server: Server) -> Iterator[str]:
+        """Yield each curve once, the last accepted one first."""
+        known = self._known.get(server, CURVES[0])
+        yield known
+        yield from (curve for curve in CURVES if curve != known)
+
+    def took(self, server: Server, curve: str) -> None:
+        """Record that a server accepts a curve."""
+        self._known.pop(server, None)
+        if curve == CURVES[0]:
+            return
+        if len(self._known) >= _MAX_SERVERS:
+            del self._known[next(iter(self._known))]
+        self._known[server] = curve
+
+
+def curve_mismatch(error: OSError) -> Unreachable | None:
+    """Return an error if a handshake failed as it does without a common curve."""
+    if has_no_common_curve(error):
+        return Unreachable("NoCommonCurve", _NO_COMMON_CURVE)
+    if isinstance(error, ConnectionResetError):  # some servers close the connection without an alert
+        return Unreachable("ConnectionResetError")
+    return None
+
+
+# Guard
 
 PERMIT: Final[ContextVar[Callable[[], float]]] = ContextVar("permit", default=lambda: inf)
 """Returns the loop time until which the change in progress may send the body of a request."""

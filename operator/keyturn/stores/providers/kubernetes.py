@@ -15,7 +15,7 @@ from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 
-from . import _cluster, _kubeconfig, properties, work
+from . import _kubeconfig, properties, work
 from ._refs import KeyRef
 from .base import (
     Capability,
@@ -191,7 +191,7 @@ class Kubernetes(Provider[KubernetesConfig]):
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the kubeconfig is not there")
         parsed = await work.run(self.given.owner, _kubeconfig.parsed, found.content.reveal())
-        return _cluster.client_of(parsed, self.given.guard)
+        return _kubeconfig.client_of(parsed, self.given.guard)
 
     @property
     def _namespace(self) -> str:

@@ -9,13 +9,11 @@ from typing import Any, Final, TypeAlias
 from keyturn.core.value import Value
 
 from . import work
-from ._json import canonical, is_exact, json_text, loaded, text_of, value_at
+from ._json import LARGE, canonical, is_exact, json_text, loaded, text_of, value_at
 from .errors import NotFound, Refused, Unreachable
 
 LARGEST: Final = 256 * 1024
 """Maximum bytes of a JSON document; no store of secrets keeps larger ones."""
-LARGE: Final = 16 * 1024
-"""Bytes from which JSON is parsed in a thread."""
 MOST: Final = 1000
 """Maximum properties of one document."""
 _PART: Final = 200

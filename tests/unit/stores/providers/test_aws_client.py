@@ -16,9 +16,10 @@ from botocore.config import Config
 from botocore.endpoint_provider import EndpointProvider
 from botocore.loaders import Loader
 
-from keyturn.stores.providers import ProviderContext, _aws_client
-from keyturn.stores.providers._aws_client import AwsClient, Keys
-from keyturn.stores.providers._aws_settings import Region
+from keyturn.stores.providers import ProviderContext
+from keyturn.stores.providers.aws import client
+from keyturn.stores.providers.aws.client import AwsClient, Keys
+from keyturn.stores.providers.aws.login import Region
 from tests.unit.stores.providers.provider_fixtures import SECRET_KEY
 
 if TYPE_CHECKING:
@@ -132,8 +133,8 @@ def regions() -> Iterator[str]:
 
 @pytest.mark.parametrize("service", ["secretsmanager", "ssm", "sts"])
 def test_an_endpoint_is_the_one_of_botocore(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    loader = _aws_client._loader()
-    monkeypatch.setattr(_aws_client, "_loader", lambda: loader)  # else each region reads all descriptions
+    loader = client._loader()
+    monkeypatch.setattr(client, "_loader", lambda: loader)  # else each region reads all descriptions
     rules = EndpointProvider(
         loader.load_service_model(service, "endpoint-rule-set-1"), loader.load_data("partitions")
     )
@@ -142,6 +143,6 @@ def test_an_endpoint_is_the_one_of_botocore(service: str, monkeypatch: pytest.Mo
         for fips in (False, True):
             asked = {"Region": region, "UseFIPS": fips, "UseDualStack": False}
             expected[region, fips] = rules.resolve_endpoint(**asked).url
-            found[region, fips] = _aws_client._public(service, region, fips=fips)
+            found[region, fips] = client._public(service, region, fips=fips)
     assert len(found) > 60
     assert found == expected

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import _sts, discover
+from keyturn.stores.providers import discover
+from keyturn.stores.providers.aws import login
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -152,7 +153,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_sts, "loop_time", clock)
+    monkeypatch.setattr(login, "loop_time", clock)
     return clock
 
 

@@ -11,8 +11,9 @@ import pytest
 from yarl import URL
 
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import Reference, _azure_login, _azure_refusals, discover
-from keyturn.stores.providers._azure import DELETED, AzureKeyVaultConfig, netloc, place_of
+from keyturn.stores.providers import Reference, discover
+from keyturn.stores.providers.azure import client, login
+from keyturn.stores.providers.azure.settings import DELETED, AzureKeyVaultConfig, netloc, place_of
 from keyturn.stores.providers.errors import Refused
 from tests.unit.stores.providers.azure.fake_azure import CLIENT
 from tests.unit.stores.providers.azure.fake_entra_id import TENANT
@@ -35,13 +36,13 @@ def configured(**other: object) -> AzureKeyVaultConfig:
 
 def test_every_number_of_entra_id_that_we_explain_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[4] / "docs" / "stores" / "azure.md").read_text()
-    assert {f"AADSTS{number}" for number in _azure_login._HINTS} == set(re.findall(r"`(AADSTS\d+)`", page))
+    assert {f"AADSTS{number}" for number in login._HINTS} == set(re.findall(r"`(AADSTS\d+)`", page))
 
 
 def test_every_refusal_that_we_explain_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[4] / "docs" / "stores" / "azure.md").read_text()
-    code = "".join(path.read_text() for path in Path(_azure_login.__file__).parent.glob("*azure*.py"))
-    ours = {*_azure_refusals._MEANINGS, *re.findall(r'(?:Refused|UnusableError)\(\s*"(\w+)",', code)}
+    code = "".join(path.read_text() for path in Path(login.__file__).parent.glob("*azure*.py"))
+    ours = {*client._MEANINGS, *re.findall(r'(?:Refused|UnusableError)\(\s*"(\w+)",', code)}
     assert ours - {DELETED, "NoNetwork", "NoIdentity"} <= set(re.findall(r"`(\w+)`", page))
 
 
@@ -124,7 +125,7 @@ def test_the_first_use_of_the_sdk_costs_no_more_memory_than_a_store_may() -> Non
         "import keyturn.stores.providers as p, keyturn.stores.providers.guard, gc\n"
         "rss = lambda: int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1])\n"
         "p.discover(); gc.collect(); before = rss()\n"
-        "from keyturn.stores.providers import _azure_sdk; gc.collect(); print(rss() - before)"
+        "from keyturn.stores.providers.azure import client; gc.collect(); print(rss() - before)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from keyturn.stores.providers._connection_errors import of_connection
 from keyturn.stores.providers.errors import CERTIFICATES, detail_of
+from keyturn.stores.providers.guard import of_connection
 
 CONNECTION: Any = None
 

@@ -13,9 +13,8 @@ from aiohttp import web
 
 from keyturn.runtime import tls
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers._curves import Curves, Server
 from keyturn.stores.providers.errors import StoreError, Unreachable
-from keyturn.stores.providers.guard import Guard
+from keyturn.stores.providers.guard import Curves, Guard, Server
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import properties
+from keyturn.stores.providers._json import LARGE
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError
 from tests.support.machine_speed import pace
 
@@ -315,7 +316,7 @@ def test_members_differ_by_what_they_hold(found: properties.Content, desired: pr
 
 
 async def test_large_contents_are_compared_as_small_ones_are() -> None:
-    long = "x" * properties.LARGE
+    long = "x" * LARGE
     found, other = Value.of_text(f'{{"a":"{long}"}}'), Value.of_text(f'{{"a":"{long}y"}}')
     desired = Value.of_text(f'{{ "a": "{long}"}}')
     assert await properties.compare_members(found, desired, "shop")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Reference, RemoteValue, _vault_leases, properties
-from keyturn.stores.providers._lease import ProviderLease
-from keyturn.stores.providers._vault_session import VaultSession
+from keyturn.stores.providers import Reference, RemoteValue, properties
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable
+from keyturn.stores.providers.vault.session import VaultSession, acquire_lease, renew_lease
 from sandbox.harness import until
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
@@ -364,8 +364,8 @@ async def test_a_lease_ends_with_its_session() -> None:
     async def ask(*_: object) -> tuple[dict[str, Any], VaultSession]:
         return {"lease_id": LEASE.id, "lease_duration": 100, "data": {"username": "user-1"}}, session
 
-    acquired = lent(await _vault_leases.acquire(ask, "creds/a", ""))
-    renewed = await _vault_leases.renew(ask, LEASE)
+    acquired = lent(await acquire_lease(ask, "creds/a", ""))
+    renewed = await renew_lease(ask, LEASE)
 
     assert renewed is not None
     assert max(acquired.lasts, renewed) <= timedelta(seconds=30)

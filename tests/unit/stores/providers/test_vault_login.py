@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import (
-    Reference,
-    RemoteValue,
-    WriteResult,
-    _vault_auth,
-    _vault_session,
-    discover,
-)
-from keyturn.stores.providers._lease import ProviderLease
+from keyturn.stores.providers import Reference, RemoteValue, WriteResult, discover
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -30,6 +23,8 @@ from keyturn.stores.providers.errors import (
     Unauthorized,
     Unreachable,
 )
+from keyturn.stores.providers.vault import auth
+from keyturn.stores.providers.vault import session as vault_session
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
@@ -137,7 +132,7 @@ async def test_an_app_role_logs_in_once_for_many_reads(
 async def test_a_store_that_is_closed_leaves_no_token_behind(
     vault: VaultServer, guard: Guard, role: Role, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_vault_auth, "_REVOCATION_TIMEOUT", 60.0)
+    monkeypatch.setattr(auth, "_REVOCATION_TIMEOUT", 60.0)
     store, before = by_role(vault, guard, role.make()), tokens_of(vault)
     await store.check()
     assert tokens_of(vault) != before
@@ -299,7 +294,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (_vault_auth, _vault_session):
+    for module in (auth, vault_session):
         monkeypatch.setattr(module, "loop_time", clock)
     return clock
 

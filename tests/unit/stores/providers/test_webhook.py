@@ -18,7 +18,6 @@ from keyturn.core.value import Value
 from keyturn.installation.crds.schema import structural
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Reference, RemoteValue, discover, properties
-from keyturn.stores.providers._webhook_result import Result
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -29,6 +28,7 @@ from keyturn.stores.providers.errors import (
     Unreachable,
 )
 from keyturn.stores.providers.guard import Guard, Limits
+from keyturn.stores.providers.webhook.result import Result
 from tests.support.api_servers import Scripted, answer, serving
 from tests.support.call_counts import calls
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened

@@ -12,7 +12,7 @@ from aiohttp import web
 from keyturn.core.value import Value
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, discover
-from keyturn.stores.providers._azure_login import AUDIENCE
+from keyturn.stores.providers.azure.login import AUDIENCE
 from keyturn.stores.providers.guard import Guard
 from tests.unit.stores.providers.azure.fake_entra_id import CANARY, TENANT, Application, Entra, Federated, jwt
 from tests.unit.stores.providers.azure.fake_key_vault import KeyVault

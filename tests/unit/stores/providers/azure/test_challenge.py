@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import _azure_sdk
+from keyturn.stores.providers.azure import client
 from keyturn.stores.providers.errors import Refused
 from tests.leaks.scan import leaks
 from tests.unit.stores.providers.azure.exchanges import failing
@@ -111,7 +111,7 @@ async def test_what_the_client_follows_stays_at_the_vault(
     azure.instead = lambda sent: web.json_response(page) if sent.path == "/secrets" else None
     vault: Any = await store._open()  # type: ignore[attr-defined]  # Keyturn itself lists nothing
     listing = vault._client.list_properties_of_secrets()
-    refused = await failing(_azure_sdk._without_client_errors(anext(listing)))
+    refused = await failing(client._without_client_errors(anext(listing)))
     assert refused.code in {"ForeignPage", "MalformedAnswer"}
     assert {one.host for one in azure.sent} == {VAULT, LOGIN}
 

@@ -13,7 +13,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, UnusableError
-from keyturn.stores.remote_keys import located
+from keyturn.stores.settings import located
 from tests.unit.stores.providers.azure.exchanges import failing, refusal
 from tests.unit.stores.providers.azure.fake_azure import CLIENT
 

@@ -13,8 +13,7 @@ from urllib.parse import quote
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-
-from .errors import Refused
+from keyturn.stores.providers.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

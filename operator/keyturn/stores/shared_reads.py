@@ -1,14 +1,13 @@
-"""Single-flight: concurrent reads of a key share one request, which completes even if a caller is cancelled.
-
-A fresh read never gets the answer to a request that was sent before it: such reads of a key share one follow-up.
-"""
+"""Reads of a store that callers share: cached for its minInterval, and one request for concurrent reads of a key."""
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from .providers import properties
+from .providers.base import RemoteValue
 from .providers.errors import StoreError, Unreachable
 
 if TYPE_CHECKING:
@@ -16,8 +15,59 @@ if TYPE_CHECKING:
 
     from keyturn.runtime.background_tasks import Tasks
 
-    from .cache import Outcome
-    from .providers.base import RemoteValue
+Outcome: TypeAlias = "RemoteValue | StoreError"
+
+_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Maximum bytes of all cached values; beyond that the oldest are dropped."""
+_OVERHEAD: Final = 512
+
+
+class _Kept(NamedTuple):
+    outcome: Outcome
+    size: int
+    timer: asyncio.TimerHandle
+
+
+class Cache:
+    """Keeps each result for the time that is passed with it, by a timer."""
+
+    def __init__(self, largest: int = _MAX_BYTES) -> None:
+        self._largest = largest
+        self._kept: dict[Hashable, _Kept] = {}
+        self._size = 0
+
+    def get(self, key: Hashable) -> Outcome | None:
+        kept = self._kept.get(key)
+        return kept.outcome if kept else None
+
+    def put(self, key: Hashable, outcome: Outcome, seconds: float) -> None:
+        self.drop(key)
+        size = _OVERHEAD + (properties.memory_of(outcome.content) if isinstance(outcome, RemoteValue) else 0)
+        timer = asyncio.get_running_loop().call_later(seconds, self.drop, key)
+        self._kept[key] = _Kept(outcome, size, timer)
+        self._size += size
+        while self._size > self._largest:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, key: Hashable) -> None:
+        kept = self._kept.pop(key, None)
+        if kept:
+            kept.timer.cancel()
+            self._size -= kept.size
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._kept)
+
+    def clear(self) -> None:
+        for key in list(self._kept):
+            self.drop(key)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+# Single-flight: concurrent reads of a key share one request, which completes even if a caller is cancelled. A fresh
+# read never gets the answer to a request that was sent before it: such reads of a key share one follow-up.
 
 Read: TypeAlias = "Callable[[], Coroutine[Any, Any, Outcome]]"
 

@@ -10,12 +10,11 @@ from yarl import URL
 
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
-
-from ._refs import KeyRef, ServiceAccountRef
-from .errors import Refused
+from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef
+from keyturn.stores.providers.errors import Refused
 
 if TYPE_CHECKING:
-    from .guard import Guard
+    from keyturn.stores.providers.guard import Guard
 
 DELETED: Final = "ObjectIsDeletedButRecoverable"
 """Error code of a write to a deleted name that is not purged yet."""

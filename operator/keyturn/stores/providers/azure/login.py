@@ -14,18 +14,19 @@ from urllib.parse import urlencode
 
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
-
-from . import errors, properties
-from ._refs import credential_text
-from .errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
+from keyturn.stores.providers import errors, properties
+from keyturn.stores.providers._json import LARGE
+from keyturn.stores.providers._refs import credential_text
+from keyturn.stores.providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._azure import AzureKeyVaultConfig, Place
-    from ._refs import KeyRef
-    from .base import ProviderContext
-    from .guard import Answer, Guard
+    from keyturn.stores.providers._refs import KeyRef
+    from keyturn.stores.providers.base import ProviderContext
+    from keyturn.stores.providers.guard import Answer, Guard
+
+    from .settings import AzureKeyVaultConfig, Place
 
 AUDIENCE: Final = "api://AzureADTokenExchange"
 """Audience of the ServiceAccount's token; Microsoft's default for federated credentials."""
@@ -146,7 +147,7 @@ def _refusal(answer: Answer) -> StoreError:
         return meaning
     try:
         # On the event loop: an error of Entra ID is never larger.
-        said = properties.object_of(answer.body[: properties.LARGE])
+        said = properties.object_of(answer.body[:LARGE])
     except Unreachable:
         return Unauthorized(meaning.code)
     numbers = said.get("error_codes")

@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.core.value import Value
 from keyturn.runtime import threadpools
+from keyturn.stores.providers import properties
+from keyturn.stores.providers.base import (
+    Capability,
+    Content,
+    Provider,
+    ProviderContext,
+    Reference,
+    RemoteValue,
+)
+from keyturn.stores.providers.errors import Conflict, NotFound, Refused, UnusableError
 
-from . import properties
-from ._azure import DELETED, AzureKeyVaultConfig, place_of
-from ._azure_login import AzureLogin
-from .base import Capability, Content, Provider, ProviderContext, Reference, RemoteValue
-from .errors import Conflict, NotFound, Refused, UnusableError
+from .login import AzureLogin
+from .settings import DELETED, AzureKeyVaultConfig, place_of
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from ._azure_sdk import Kept, KeyVaultClient
+    from .client import Kept, KeyVaultClient
 
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
 _PATH: Final = re.compile(r"[0-9A-Za-z]+(-[0-9A-Za-z]+)*(/[0-9A-Za-z]+(-[0-9A-Za-z]+)*)+")
@@ -147,9 +154,9 @@ def _has_expired(kept: Kept) -> bool:
 
 
 def _sdk() -> ModuleType:
-    from . import _azure_sdk  # noqa: PLC0415  # on first use: the idle operator's memory is limited
+    from . import client  # noqa: PLC0415  # on first use: the idle operator's memory is limited
 
-    return _azure_sdk
+    return client
 
 
 def _written(content: Content) -> tuple[str, str]:

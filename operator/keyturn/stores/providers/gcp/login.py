@@ -21,13 +21,12 @@ import pydantic
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
-
-from . import errors, properties, work
-from ._refs import KeyRef, ServiceAccountRef
-from .errors import Refused, StoreError, Unauthorized, Unreachable
+from keyturn.stores.providers import errors, properties, work
+from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef
+from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
-    from .base import ProviderContext, Reference
+    from keyturn.stores.providers.base import ProviderContext, Reference
 
 _STS: Final = "https://sts.googleapis.com/v1/token"
 _IAM: Final = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"

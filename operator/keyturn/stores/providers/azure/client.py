@@ -1,8 +1,7 @@
 """Azure's Key Vault client over the guard; imported on first use, since it is large.
 
-It implements the protocol: paths, versions, challenges, the wait for deletions. Retries, logs, credentials
-from the environment and connections of its own are off. Of an error it gets the status alone, so its exceptions
-quote none.
+It implements the protocol: paths, versions, challenges, the wait for deletions. Retries, logs, credentials from the
+environment and connections of its own are off. Of an error it gets the status alone, so its exceptions quote none.
 """
 
 from __future__ import annotations
@@ -22,20 +21,75 @@ from azure.keyvault.secrets.aio import SecretClient
 from yarl import URL
 
 from keyturn.core.value import Value
+from keyturn.stores.providers import errors, properties
+from keyturn.stores.providers._json import LARGE, hold_to_bounds
+from keyturn.stores.providers.errors import Conflict, Denied, Refused, StoreError, Unauthorized, Unreachable
 
-from . import _azure
-from ._azure_refusals import MALFORMED, meaning_of
-from ._bounded import hold_to_bounds
-from .errors import Refused, StoreError, Unreachable
+from . import settings
+from .settings import DELETED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from azure.keyvault.secrets import KeyVaultSecret, SecretProperties
 
-    from ._azure import Place
-    from ._azure_login import AzureLogin
-    from .guard import Answer, Guard
+    from keyturn.stores.providers.guard import Answer, Guard
+
+    from .login import AzureLogin
+    from .settings import Place
+
+MALFORMED: Final = Unreachable("MalformedAnswer")
+
+_ROLE: Final = "give the identity the role Key Vault Secrets User, or Key Vault Secrets Officer to write"
+_NETWORK: Final = (
+    "the vault's network rules deny the operator; allow the cluster's addresses or a private endpoint"
+)
+_MEANINGS: Final[Mapping[str, tuple[type[StoreError], str]]] = {
+    "SecretDisabled": (Refused, "the secret is disabled; enable it or set a new version"),
+    "ForbiddenByFirewall": (Refused, _NETWORK),
+    "ForbiddenByConnection": (Refused, _NETWORK),
+    "ForbiddenByRbac": (Denied, _ROLE),
+    "ForbiddenByPolicy": (
+        Denied,
+        "the vault's access policies do not allow this; add the permission or use roles",
+    ),
+    DELETED: (Conflict, "the secret is deleted and recoverable; recover it, or write another name"),
+}
+_HINTS: Final[Mapping[type[StoreError], str]] = {
+    Denied: _ROLE,
+    Unauthorized: "the vault rejects the token of this tenant and identity; check tenantId and clientId",
+}
+
+
+def meaning_of(answer: Answer) -> StoreError:
+    """Map an error response by its codes and status."""
+    if answer.status < HTTPStatus.BAD_REQUEST:
+        return MALFORMED
+    meaning = errors.of_status(answer.status, answer.headers.get("Retry-After"))
+    codes = _codes(answer.body)
+    known = next((code for code in codes if code in _MEANINGS), None)
+    if known is not None and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind, hint = _MEANINGS[known]
+        return kind(known, hint, retry_after=meaning.retry_after)
+    hint = _HINTS.get(type(meaning), "")
+    return type(meaning)(codes[0] if codes else meaning.code, hint, retry_after=meaning.retry_after)
+
+
+def _codes(body: bytes) -> list[str]:
+    """Return the codes of an error, the most specific one first."""
+    try:
+        # On the event loop: an error of Azure is never larger.
+        said = properties.object_of(body[:LARGE]).get("error")
+    except StoreError:
+        return []
+    if not isinstance(said, dict):
+        return []
+    inner = said.get("innererror")
+    codes = [inner.get("code") if isinstance(inner, dict) else None, said.get("code")]
+    return [errors.word(code) for code in codes if code is not None]
+
+
+# Client
 
 T = TypeVar("T")
 
@@ -129,7 +183,7 @@ class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
     async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:
         url = URL(request.url, encoded=True)
-        if url.scheme != "https" or _azure.netloc(url) != _azure.netloc(self._place.vault):
+        if url.scheme != "https" or settings.netloc(url) != settings.netloc(self._place.vault):
             raise Refused("ForeignPage", "the vault names another server for the next page of its list")
         headers = {name: text for name, text in request.headers.items() if name.lower() in _ALLOWED_HEADERS}
         body = request.content.encode() if isinstance(request.content, str) else request.content
@@ -137,7 +191,7 @@ class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         if answer.status < HTTPStatus.BAD_REQUEST:  # the client gets no other body
             await hold_to_bounds(answer.body, self._owner)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            _azure.admit_challenge(answer.headers.get("WWW-Authenticate", ""), self._place)
+            settings.admit_challenge(answer.headers.get("WWW-Authenticate", ""), self._place)
             token = request.headers.get("Authorization", "").removeprefix("Bearer ")
             self._login.forget(Value.of_text(token))
         return _Response(request, answer)

@@ -16,14 +16,23 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from . import errors, work
-from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
+from keyturn.stores.providers import errors, work
+from keyturn.stores.providers.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .base import ProviderContext
-    from .guard import Answer
+    from keyturn.stores.providers.base import ProviderContext
+    from keyturn.stores.providers.guard import Answer
 
 T = TypeVar("T")
 

@@ -15,20 +15,19 @@ from keyturn.api.base import Schema, rules
 from keyturn.api.meta import Name
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
+from keyturn.stores.providers import errors, work
+from keyturn.stores.providers._refs import KeyRef, trusting
+from keyturn.stores.providers.base import Provider, ProviderContext, Reference, RemoteValue
+from keyturn.stores.providers.errors import NotFound, Refused, Unauthorized
 
-from . import errors, work
-from ._authorities import trusting
-from ._refs import KeyRef
-from ._webhook_request import Request, Templates, render, variables
-from ._webhook_result import Result
-from .base import Provider, ProviderContext, Reference, RemoteValue
-from .errors import NotFound, Refused, Unauthorized
+from .request import Request, Templates, render, variables
+from .result import Result
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-    from .guard import Answer
+    from keyturn.stores.providers.guard import Answer
 
 UrlTemplate = Annotated[
     str,

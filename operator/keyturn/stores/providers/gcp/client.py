@@ -16,9 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.runtime import build, threadpools
-
-from ._gcp_login import GcpLogin
-from .errors import (
+from keyturn.stores.providers.errors import (
     Conflict,
     Denied,
     NotFound,
@@ -30,14 +28,17 @@ from .errors import (
     UnusableError,
 )
 
+from .login import GcpLogin
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from yarl import URL
 
-    from ._gcp_login import GcpAuth
-    from .base import ProviderContext
-    from .guard import Guard
+    from keyturn.stores.providers.base import ProviderContext
+    from keyturn.stores.providers.guard import Guard
+
+    from .login import GcpAuth
 
 _ADDRESS_SECONDS: Final = 600.0
 """Seconds for which a resolved address is used."""

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from keyturn.api.base import Schema
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
+from keyturn.stores.providers import properties
+from keyturn.stores.providers.base import (
+    Capability,
+    Content,
+    Provider,
+    ProviderContext,
+    Reference,
+    RemoteValue,
+)
+from keyturn.stores.providers.errors import Conflict, NotFound, Refused, Unreachable
 
-from . import properties
-from ._gcp_grpc import SecretManager
-from ._gcp_login import GcpAuth
-from .base import Capability, Content, Provider, ProviderContext, Reference, RemoteValue
-from .errors import Conflict, NotFound, Refused, Unreachable
+from .client import SecretManager
+from .login import GcpAuth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

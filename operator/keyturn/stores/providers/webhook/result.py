@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from . import properties
-from .errors import NotFound, Refused
+from keyturn.stores.providers import properties
+from keyturn.stores.providers.errors import NotFound, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,19 +16,25 @@ from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
+from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, credential_text
+from keyturn.stores.providers.errors import (
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 
-from ._refs import KeyRef, ServiceAccountRef, credential_text
-from ._vault_http import seconds
-from ._vault_session import VaultSession, is_token, session_about, session_of
-from .errors import Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
+from .session import VaultSession, is_token, seconds, session_about, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.stores.providers._lease import Keep
+    from keyturn.stores.providers.base import Keep, ProviderContext, Reference
 
-    from ._vault_http import Http
-    from .base import ProviderContext, Reference
+    from .session import Http
 
 _TOKEN_SECONDS: Final = 600
 _VAULT: Final = "vault"

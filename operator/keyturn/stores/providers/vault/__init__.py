@@ -10,21 +10,28 @@ import pydantic
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
+from keyturn.stores.providers import properties
+from keyturn.stores.providers._refs import KeyRef
+from keyturn.stores.providers.base import (
+    Capability,
+    Content,
+    Provider,
+    ProviderContext,
+    Reference,
+    RemoteValue,
+)
+from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
-from . import _vault_leases, properties
-from ._refs import KeyRef
-from ._vault_auth import VaultAuth, VaultLogin, VaultPath
-from ._vault_http import Http
-from .base import Capability, Content, Provider, ProviderContext, Reference, RemoteValue
-from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
+from .auth import VaultAuth, VaultLogin, VaultPath
+from .session import Http, acquire_lease, renew_lease, revoke_lease
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from keyturn.stores.providers._lease import ProviderLease
+    from keyturn.stores.providers.base import ProviderLease
 
-    from ._vault_session import VaultSession
+    from .session import VaultSession
 
 _MOUNT: Final = "secret"
 
@@ -142,11 +149,11 @@ class Vault(Provider[VaultConfig]):
 
     async def renew_lease(self, key: str, lease: ProviderLease) -> timedelta | None:
         self._check(key)
-        return await self._within(_vault_leases.renew(self._request, lease))
+        return await self._within(renew_lease(self._request, lease))
 
     async def revoke_lease(self, key: str, lease: ProviderLease) -> None:
         self._check(key)
-        await self._within(_vault_leases.revoke(self._request, lease))
+        await self._within(revoke_lease(self._request, lease))
 
     async def close(self) -> None:
         if not self.config.is_dynamic:  # a lease ends with its token
@@ -155,7 +162,7 @@ class Vault(Provider[VaultConfig]):
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         if self.config.is_dynamic:
             issuer = self.lease_issuer(self.config)
-            return await _vault_leases.acquire(self._request, self._path(key), issuer)
+            return await acquire_lease(self._request, self._path(key), issuer)
         if not self.config.has_versions:
             return RemoteValue(_content(_at(await self._ask("GET", key), "data")))
         query = f"?version={_number(version)}" if version else ""
