@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from keyturn import __version__
 
 from . import packing
+from .checkout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_ROOT = Path(__file__).parents[1]
-_CHART = _ROOT / "charts" / "keyturn"
+_CHART = ROOT / "charts" / "keyturn"
 _MANIFESTS: Mapping[str, str] = {
     "operator": "base/operator/*.yaml",
     "own-account": "base/own-account/*.yaml",
@@ -59,10 +59,10 @@ def assemble(folder: Path) -> Path:
 
 def _sources() -> Iterator[tuple[str, Path]]:
     """Name the files that come from other folders, each by its path in the chart."""
-    for source in sorted((_ROOT / "crds").glob("keyturn.dev_*.yaml")):
+    for source in sorted((ROOT / "crds").glob("keyturn.dev_*.yaml")):
         yield f"crds/{source.name}", source
     for folder, pattern in _MANIFESTS.items():
-        for source in sorted((_ROOT / "manifests").glob(pattern)):
+        for source in sorted((ROOT / "manifests").glob(pattern)):
             name = f"{folder}/{source.name}"
             if not name.endswith(_OF_HELM):
                 yield f"manifests/{name}", source

@@ -1,12 +1,15 @@
-"""What a release is made of: a commit, whether the checkout is that commit, and whether all of it has one version."""
+"""What a release and its image are made of: a commit, what differs from it, and one version in all files."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import yaml
 
@@ -15,9 +18,9 @@ from keyturn import __version__
 from .errors import ReleaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-_ROOT = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,18 @@ def read() -> Checkout:
     return Checkout(commit, int(committed), tuple(line[3:] for line in changes))
 
 
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(_ROOT), *arguments]
+def _git(*arguments: str, required: bool = True) -> str:
+    """Run git; an image can be built where there is no history, a release cannot."""
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     except FileNotFoundError as error:
+        if not required:
+            return ""
         raise ReleaseError("there is no git on PATH, which knows what is released; install it") from error
-    if done.returncode != 0:
+    if done.returncode != 0 and required:
         raise ReleaseError(f"a release is made from a git checkout with a commit: {done.stderr.strip()}")
-    return done.stdout
+    return done.stdout.strip("\n")
 
 
 def check_version(wanted: str) -> None:
@@ -62,8 +68,8 @@ def check_version(wanted: str) -> None:
 
 def _versions() -> Mapping[str, str]:
     """Return what each file that states the version says, by a name that finds it."""
-    chart = yaml.safe_load((_ROOT / "charts" / "keyturn" / "Chart.yaml").read_text())
-    deployment = _ROOT / "manifests" / "base" / "operator" / "deployment.yaml"
+    chart = yaml.safe_load((ROOT / "charts" / "keyturn" / "Chart.yaml").read_text())
+    deployment = ROOT / "manifests" / "base" / "operator" / "deployment.yaml"
     pod = yaml.safe_load(deployment.read_text())["spec"]["template"]["spec"]
     return {
         "__version__ in operator/keyturn/__init__.py": __version__,
@@ -73,3 +79,52 @@ def _versions() -> Mapping[str, str]:
             "image"
         ].rpartition(":")[2],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The files of an image, as they are now."""
+
+    digest: str
+    revision: str | None
+    """The last commit that changed one of them; None where there is no history."""
+    seconds: int
+    """The time of that commit, which every file of the image has."""
+
+    @property
+    def created(self) -> str:
+        return datetime.fromtimestamp(self.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def source() -> Source:
+    """Read what the image is built of now."""
+    names = [*_sent(), "Dockerfile", ".dockerignore"]
+    found, _, seconds = _git("log", "-1", "--format=%H %ct", "--", *names, required=False).partition(" ")
+    if found and _git("status", "--porcelain", "--", *names, required=False):
+        found += "-dirty"
+    chosen = os.environ.get("SOURCE_DATE_EPOCH") or seconds or "0"
+    return Source(_digest(names), found or None, int(chosen))
+
+
+def _sent() -> list[str]:
+    """Name what the builder gets: .dockerignore lists it, and leaves out all else."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    return [line[1:] for line in lines if line.startswith("!")]
+
+
+def _digest(names: list[str]) -> str:
+    content = hashlib.sha256()
+    for path in sorted(path for name in names for path in _files(ROOT / name)):
+        file = path.read_bytes()
+        content.update(
+            f"{path.relative_to(ROOT)} {path.stat().st_mode & 0o111:o} {len(file)}\n".encode() + file
+        )
+    return content.hexdigest()
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    for below in path.iterdir() if path.is_dir() else ():
+        if below.name != "__pycache__":
+            yield from _files(below)

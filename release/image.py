@@ -7,11 +7,8 @@ import hashlib
 import inspect
 import os
 import platform
-import re
-import shutil
 import tempfile
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,9 +16,8 @@ from keyturn import __version__
 
 from . import bases, buildah, cache, oci
 from .buildah import Buildah
+from .checkout import ROOT, Source, source
 from .debian import SUITE
-from .errors import ReleaseError
-from .source import ROOT, Source, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,35 +39,21 @@ class Bases:
 
     build: str
     run: str
-    pull: str = "--pull-never"
-    """How buildah gets them."""
-
-    @property
-    def key(self) -> str:
-        return hashlib.sha256(f"{self.build} {self.run}".encode()).hexdigest()[:16]
 
 
-class Layers(Enum):
-    """Which layers a second build takes from earlier ones."""
-
-    KEPT = "kept"
-    """Those of the dependencies."""
-    NONE = "none"
-
-
-def archive(given: Bases | None = None, *, revision: str | None = None) -> Path:
+def archive() -> Path:
     """Return the archive of what is checked out, an OCI image layout.
 
-    Without bases they are made here, of Debian's packages. Where the cache has an archive of the same files, commit
-    and bases, nothing is built and nothing is fetched.
+    The bases are made here, of Debian's packages. Where the cache has an archive of the same files, commit and bases,
+    nothing is built and nothing is fetched.
 
     Raises:
         ReleaseError: It cannot be built here; the sentence says why.
     """
     buildah.ready()
-    files = source(revision)
+    files = source()
     with cache.only_maker():
-        ground = given or bases.made()
+        ground = bases.made()
         folder = cache.folder() / f"archive-{_key(files, ground.key)}"
         if not folder.exists():
             cache.drop_older("archive-*", _ARCHIVES - 1)
@@ -82,40 +64,16 @@ def archive(given: Bases | None = None, *, revision: str | None = None) -> Path:
         return path
 
 
-def again(given: Bases | None = None, *, revision: str | None = None, known: Layers) -> str | None:
-    """Build what `archive` returned once more, and say how the two differ; None where they are the same file."""
-    first = archive(given, revision=revision)
+def again() -> str | None:
+    """Build on the kept layers what `archive` returned, and say how the two differ; None where they are the same."""
+    first = archive()
     with cache.only_maker(), tempfile.TemporaryDirectory(dir=cache.folder(), prefix=".again-") as scratch:
-        ground = given or bases.made()
-        storage = _storage(ground) if known is Layers.KEPT else Path(scratch) / "storage"
-        (second,) = _built(source(revision), ground, Path(scratch), storage).glob("*.tar")
+        ground = bases.made()
+        (second,) = _built(source(), ground, Path(scratch), _storage(ground)).glob("*.tar")
         if filecmp.cmp(first, second, shallow=False):
             return None
         one, other = (oci.Image.read(path) for path in (first, second))
         return f"built twice, the image is {one.digest} and {other.digest}"
-
-
-def registered(build: str | None, run: str | None) -> Bases | None:
-    """Take the names of both bases in a registry, or of none.
-
-    Raises:
-        ReleaseError: One is missing, or has no digest: what a tag names today, it may not name tomorrow.
-    """
-    if build is None and run is None:
-        return None
-    for option, name in (("--build-base", build), ("--run-base", run)):
-        if not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", name or ""):
-            raise ReleaseError(
-                f"{option} takes a base by its digest, such as registry.example.com/base@sha256:1f0e…"
-            )
-    return Bases(str(build), str(run), "--pull=false")
-
-
-def delivered(made: Path, to: Path) -> Path:
-    """Copy an archive to where it is wanted."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(made, to)
-    return to
 
 
 def _key(files: Source, ground: str) -> str:
@@ -128,11 +86,11 @@ def _makers() -> bytes:
     return b"".join(Path(str(name)).read_bytes() for name in names)
 
 
-def _built(files: Source, ground: Bases | bases.Made, scratch: Path, storage: Path) -> Path:
+def _built(files: Source, ground: bases.Made, scratch: Path, storage: Path) -> Path:
     """Build it into a folder below `scratch`, with what the storage has of earlier builds."""
     tool = Buildah(storage, scratch)
     tool("rm", "--all")  # of a build that was killed
-    on = ground if isinstance(ground, Bases) else _imported(ground, tool)
+    on = Bases(*(_image(path, tool) for path in (ground.build, ground.run)))
     tool(*_build(files, on), f"--tag={_BUILT}", ROOT)
     layout, folder = scratch / "layout", scratch / "made"
     folder.mkdir()
@@ -145,7 +103,7 @@ def _built(files: Source, ground: Bases | bases.Made, scratch: Path, storage: Pa
     return folder
 
 
-def _storage(ground: Bases | bases.Made) -> Path:
+def _storage(ground: bases.Made) -> Path:
     """Return where the layers on these bases are kept."""
     known = (
         f"{ground.key} {inspect.getsource(_build)}"  # with other arguments the same step makes another layer
@@ -159,7 +117,14 @@ def _storage(ground: Bases | bases.Made) -> Path:
 
 def _build(files: Source, on: Bases) -> Iterator[str]:
     """Give the arguments of a build, which depends on nothing but the files and the bases."""
-    yield from ("bud", "--layers", on.pull, "--isolation=chroot", "--network=host", "--identity-label=false")
+    yield from (
+        "bud",
+        "--layers",
+        "--pull-never",
+        "--isolation=chroot",
+        "--network=host",
+        "--identity-label=false",
+    )
     yield "--timestamp=0"  # a layer may be one that another commit has built: its time must not tell which
     yield from (f"--build-arg=BUILD_BASE={on.build}", f"--build-arg=RUN_BASE={on.run}")
     if files.revision:
@@ -174,11 +139,6 @@ def _build(files: Source, on: Bases) -> Iterator[str]:
     for label, text in about.items():
         if text:
             yield f"--label=org.opencontainers.image.{label}={text}"
-
-
-def _imported(made: bases.Made, tool: Buildah) -> Bases:
-    """Give buildah the bases that were made here."""
-    return Bases(*(_image(path, tool) for path in (made.build, made.run)))
 
 
 def _image(files: Path, tool: Buildah) -> str:

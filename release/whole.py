@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import chart, checkout, image, packing
+from .checkout import ROOT
 from .errors import ReleaseError
 from .signing import Signer
-from .source import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

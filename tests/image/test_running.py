@@ -12,8 +12,8 @@ import pytest
 from benchmarks.cluster import connected
 from benchmarks.process import running
 from keyturn import __version__
+from release.checkout import source
 from release.container import PYTHON
-from release.source import source
 from sandbox.harness import eventually
 from tests.image.seconds import SECONDS
 from tests.support.operator import Operator

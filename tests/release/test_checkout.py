@@ -41,7 +41,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "-m",
         "It begins",
     )
-    monkeypatch.setattr(checkouts, "_ROOT", tmp_path)
+    monkeypatch.setattr(checkouts, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -105,7 +105,7 @@ def test_what_differs_from_the_commit_is_named(checkout: Path) -> None:
 
 
 def test_a_folder_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkouts, "_ROOT", tmp_path)
+    monkeypatch.setattr(checkouts, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
     with pytest.raises(ReleaseError, match="a release is made from a git checkout"):
