@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,19 +18,18 @@ from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.gcp.login import GcpAuth, GcpLogin
 from keyturn.stores.providers.guard import Answer, Guard
 from tests.hostile import answers
+from tests.support.timedcalls import holds_no_loop
 from tests.unit.stores.providers.azure.fake_entra_id import TENANT
 from tests.unit.stores.providers.provider_fixtures import access_key, aws_settings
 from tests.unit.stores.providers.resolver import Names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from keyturn.stores.providers import Provider
 
 assert client  # imported before a call of the loop is timed: it takes a second
 PROVIDERS = discover()
-
-pytestmark = pytest.mark.usefixtures("held")
 
 _CHALLENGE = (
     f'Bearer authorization="https://login.microsoftonline.com/{TENANT}", resource="https://vault.azure.net"'
@@ -67,7 +65,7 @@ def _answer(status: int, body: bytes, **headers: str) -> Answer:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def used_before() -> Iterator[None]:
+def used_before() -> None:
     """Use each client once: what a process does but once is not what is timed."""
 
     async def use() -> None:
@@ -77,10 +75,6 @@ def used_before() -> Iterator[None]:
         await cloud.close()
 
     asyncio.run(use())
-    gc.collect()
-    gc.freeze()  # what this process of tests holds is walked through in no call that is timed
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
@@ -144,6 +138,7 @@ def aws(kind: str, cloud: Cloud) -> Provider[Any]:
         **answers.pages("Parameter", shape={"Name": "a", "Type": "String", "Value": "x", "Version": 1}),
     }
 )
+@holds_no_loop
 async def test_what_aws_answers_is_read_apart(body: bytes, status: int, cloud: Cloud) -> None:
     cloud.status, cloud.body = status, body
     for kind in KINDS_OF_AWS:
@@ -188,6 +183,7 @@ TAGS = {f"t{number}": "x" for number in range(120_000)}
         "many attributes": json.dumps({**KEPT, "attributes": TAGS}).encode(),
     }
 )
+@holds_no_loop
 async def test_what_azure_answers_is_read_apart(body: bytes, status: int, cloud: Cloud) -> None:
     cloud.status, cloud.body = status, body
     await read(azure(cloud))
@@ -202,6 +198,7 @@ async def test_an_answer_of_azure_may_have_anything_anywhere(status: int, cloud:
 
 @refused_too
 @large(answers.pages("error_codes", shape={}))
+@holds_no_loop
 async def test_what_entra_answers_is_read_apart(body: bytes, status: int, cloud: Cloud) -> None:
     cloud.status, cloud.body, cloud.logs_in = status, body, False
     await read(azure(cloud))
@@ -222,6 +219,7 @@ _GRANTED = {"access_token": "t", "expires_in": 3600, "accessToken": "t"}
 
 @refused_too
 @large(answers.pages("access_token", shape={}))
+@holds_no_loop
 async def test_what_google_answers_to_a_login_is_read_apart(body: bytes, status: int, cloud: Cloud) -> None:
     cloud.status, cloud.body = status, body
     await _exchanged(cloud)
@@ -235,6 +233,7 @@ async def test_an_answer_of_google_may_have_anything_anywhere(status: int, cloud
 
 
 @large({})
+@holds_no_loop
 async def test_a_key_of_google_is_read_apart(body: bytes, cloud: Cloud) -> None:
     await _by_key(body, cloud)
 

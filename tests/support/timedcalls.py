@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import contextmanager
+from functools import wraps
 from time import thread_time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec
+
+from keyturn.runtime.event_loop_stalls import LONGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
+
+P = ParamSpec("P")
+
+_RUNS: Final = 3
 
 
 class Call(NamedTuple):
@@ -41,3 +49,27 @@ def _name_of(handle: asyncio.Handle) -> str:
     owner = getattr(callback, "__self__", None)
     doing = owner.get_coro() if isinstance(owner, asyncio.Task) else callback
     return str(getattr(doing, "__qualname__", type(doing).__name__))
+
+
+def holds_no_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Decorate a test during which no call may block the loop.
+
+    A busy machine makes any call slow once; a call that blocks does so in each of several runs.
+    """
+
+    @wraps(test)
+    async def timed_test(*args: P.args, **named: P.kwargs) -> None:
+        gc.collect()
+        gc.freeze()  # a pass over all objects of the test process is no work of the call
+        try:
+            for _ in range(_RUNS):
+                with timed() as calls:
+                    await test(*args, **named)
+                long = [call for call in calls if call.processor > LONGEST]
+                if not long:
+                    return
+        finally:
+            gc.unfreeze()
+        raise AssertionError(f"calls hold up the event loop: {long}")
+
+    return timed_test

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,14 +10,11 @@ from aiohttp import web
 from keyturn.runtime.reach import AllowedHost, Reach
 from keyturn.stores.providers.errors import Refused, Unreachable
 from tests.support.api_servers import serving
-from tests.support.machine_speed import pace
+from tests.support.timedcalls import holds_no_loop
 from tests.unit.stores.fake_stores import OPERATOR, FakeStores, ref
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-LONGEST_LAG = 0.15
-"""Seconds of a processor in which nobody else on the loop got a turn."""
 
 
 @pytest.fixture
@@ -28,25 +22,6 @@ async def fake() -> AsyncIterator[FakeStores]:
     fake = FakeStores(Reach(OPERATOR, None, [AllowedHost("127.0.0.1")]))
     yield fake
     await fake.stores.close()
-
-
-@asynccontextmanager
-async def lag() -> AsyncIterator[list[float]]:
-    """Measure how long the loop gives nobody else a turn, in CPU seconds of ours."""
-    gaps = [0.0]
-
-    async def tick() -> None:
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0.001)
-            gaps.append(time.thread_time() - before)
-
-    ticking = asyncio.ensure_future(tick())
-    try:
-        yield gaps
-    finally:
-        ticking.cancel()
-        await asyncio.wait([ticking])
 
 
 def headers(*outputs: str) -> dict[str, str]:
@@ -80,12 +55,13 @@ async def test_a_webhook_with_a_page_of_templates_blocks_no_other(
     await fake.refusal("warm up", ref("hook"))  # Liquid is loaded once
     fake.stores.forget(key)
 
-    async with lag() as gaps:
+    @holds_no_loop
+    async def use() -> None:
         fake.stores.health(key)
         for number in range(3):
             assert isinstance(await fake.refusal(f"key {number}", ref("hook")), Refused | Unreachable)
 
-    assert max(gaps) < LONGEST_LAG * pace()
+    await use()
 
 
 async def test_the_same_output_as_often_as_it_fits_is_one(fake: FakeStores) -> None:
