@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn.cli.run.command import run_command
+from keyturn.cli.run_command import run_command
 from sandbox.harness import Kubectl
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED
 

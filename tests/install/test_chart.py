@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from keyturn import __version__
-from keyturn.cli.run.command import run_command
+from keyturn.cli.run_command import run_command
 from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, Refused, helm, render, run
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED, NO_LIST

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _CODE = Path(__file__).parents[2] / "operator"
-_START = "keyturn.cli.run.command"
+_START = "keyturn.cli.run_command"
 _FOUND_BY_NAME = ("keyturn.databases.engines.", "keyturn.generators.", "keyturn.stores.providers.")
 """Packages all of whose modules are loaded by who looks for them in their folders."""
 

@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.cli.plan import effects
-from keyturn.cli.plan.effects import Makers
+from keyturn.cli.plan import simulate
+from keyturn.cli.plan.simulate import Makers
 from keyturn.controllers.managedsecret import execute, reconcile
 from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.core.rotation import steps
@@ -51,7 +51,7 @@ class Comparison:
             return  # in progress
         if isinstance(step, steps.GoBack):
             return  # in a simulation no rollout fails
-        expected = effects.apply(step, observed, MAKERS)
+        expected = simulate.apply(step, observed, MAKERS)
         if STATE in self.cluster.objects:
             assert comparable(self.cluster.state().facts) == comparable(expected.state), step
         if isinstance(step, steps.Publish | steps.Repair | steps.Settle):

@@ -1,4 +1,7 @@
-"""Evidence about the cluster as a whole, and the operator's check of encryption at rest."""
+"""Evidence about the cluster as a whole: points 4 and 5 by the metrics of the API server.
+
+Source: kubernetes.io, "Kubernetes Metrics Reference", apiserver_storage_transformation_operations_total.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,100 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from prometheus_client.parser import text_string_to_metric_families
 
-from keyturn.core.policy.findings import Verdict
+from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.kube import errors
 from keyturn.runtime import logs, threadpools
 
-from . import api_server
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
+    from prometheus_client.samples import Sample
+
     from keyturn.kube.client import Api
+
+_TRANSFORMED: Final = "apiserver_storage_transformation_operations_total"
+_WRITTEN: Final = ("etcd_requests_total", "etcd_request_duration_seconds_count")
+_AUDITED: Final = "apiserver_audit_event_total"
+_IDENTITY: Final = ("", "identity")
+_WRITES: Final = ("create", "update")
+_SECRETS: Final = ("secrets", "*core.Secret", "core.Secret")
+_ENCRYPT: Final = (
+    "give the API server an --encryption-provider-config with a provider that encrypts secrets before identity,"
+    " and then write every Secret again: kubectl get secrets -A -o json | kubectl replace -f -"
+)
+_POLICY: Final = (
+    "give the API server an --audit-policy-file that has a rule of level Metadata for secrets,"
+    " and a log or a webhook"
+)
+
+
+def judge_encryption(metrics: str) -> Finding:
+    """Judge by the storage transformations of Secrets that the API server has counted since its start."""
+    stored, read = _prefixes(metrics, "to_storage"), _prefixes(metrics, "from_storage")
+    encrypted = sorted(prefix for prefix in stored if prefix.startswith("k8s:enc:"))
+    if any(prefix in _IDENTITY for prefix in stored):
+        return _at_rest(Verdict.FAIL, "the API server stores Secrets unencrypted (identity)", _ENCRYPT)
+    if any(prefix in _IDENTITY for prefix in read):
+        return _at_rest(Verdict.FAIL, "Secrets that are not encrypted were read from etcd", _ENCRYPT)
+    if encrypted:
+        providers = ", ".join(prefix.split(":")[2] for prefix in encrypted)  # aescbc of k8s:enc:aescbc:v1:
+        return _at_rest(Verdict.PASS, f"the API server that answered encrypts what it writes: {providers}")
+    if not stored and not read and _were_written(metrics):
+        return _at_rest(Verdict.FAIL, "the API server has written Secrets and encrypted none", _ENCRYPT)
+    evidence = "the API server that answered has written no Secret since it started"
+    return _at_rest(Verdict.UNKNOWN, evidence, "create one, and look again")
+
+
+def judge_audit_events(metrics: str) -> Finding:
+    """Judge by the number of audit events; only a recorded read shows that they include reads of Secrets."""
+    if not sum(one.value for one in _samples(metrics, _AUDITED)):
+        evidence = "the API server that answered writes no audit event"
+        return Finding(Point.ACCESS_LOG, Verdict.FAIL, evidence, _POLICY)
+    return Finding(
+        Point.ACCESS_LOG,
+        Verdict.UNKNOWN,
+        "the API server writes audit events; that reads of Secrets are among them is not proven",
+        "let Keyturn take the audit events, as docs/access.md has it; or read a Secret and look for that in the"
+        " audit log, and if it is not there, " + _POLICY,
+    )
+
+
+def _prefixes(metrics: str, way: str) -> set[str]:
+    """Return the transformer prefixes of Secrets."""
+    return {
+        one.labels.get("transformer_prefix", "")
+        for one in _samples(metrics, _TRANSFORMED)
+        if one.value
+        and one.labels.get("transformation_type") == way
+        and one.labels.get("resource", "secrets") == "secrets"
+    }
+
+
+def _were_written(metrics: str) -> bool:
+    return any(
+        one.value
+        and one.labels.get("operation") in _WRITES
+        and one.labels.get("resource", one.labels.get("type")) in _SECRETS
+        for name in _WRITTEN
+        for one in _samples(metrics, name)
+    )
+
+
+def _samples(text: str, name: str) -> Iterator[Sample]:
+    """Return every sample of a metric; only its lines are parsed, as all metrics have megabytes."""
+    lines = (line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+        yield from family.samples
+
+
+def _at_rest(verdict: Verdict, evidence: str, remedy: str = "") -> Finding:
+    return Finding(Point.AT_REST, verdict, evidence, remedy)
+
+
+# Evidence of the running operator
 
 _INTERVAL: Final = 600.0
 """Seconds between checks: the metrics of an API server can have megabytes."""
@@ -59,7 +145,7 @@ class EncryptionMonitor:
         """Read the metrics of the API server; log each problem once."""
         verdict = Verdict.UNKNOWN
         try:
-            found = await threadpools.run_own(api_server.judge_encryption, await self._api.text("/metrics"))
+            found = await threadpools.run_own(judge_encryption, await self._api.text("/metrics"))
             verdict, problem = found.verdict, "" if found.verdict is Verdict.PASS else found.evidence
         except errors.ApiError as error:
             problem = str(error)

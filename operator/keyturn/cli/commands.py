@@ -6,35 +6,61 @@ Only click is imported before a command runs, so that help and completion answer
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import ShellComplete, get_completion_class
 
 from keyturn import __version__
 from keyturn.runtime.invisible_characters import make_visible
 from keyturn.runtime.lazy_imports import unseen
 
-from .action_commands import (
+from .backup import backup_command, restore_command
+from .cluster_commands import audit_command, check_command, ui_command, version_command
+from .emergency.command import emergency_group
+from .offline_commands import convert_command, init_command, render_command, run_with_command
+from .options import INTERRUPTED
+from .printing import output_failure
+from .run_command import crds_command, run_command
+from .secret_commands import (
+    history_command,
+    plan_command,
     refresh_command,
     resume_command,
     rollback_command,
     rotate_command,
+    status_command,
     suspend_command,
 )
-from .audit.command import audit_command
-from .backup import backup_command, restore_command
-from .check.command import check_command
-from .convert import convert_command
-from .emergency.command import emergency_group
-from .init import init_command
-from .options import INTERRUPTED
-from .printing import output_failure
-from .render import render_command
-from .run.command import crds_command, run_command
-from .run_with import run_with_command
-from .ui.command import ui_command
-from .version.command import version_command
-from .view_commands import history_command, plan_command, status_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from click import Command
+
+_VARIABLE = "_KEYTURN_COMPLETE"
+"""Variable by which click detects a completion request, derived from the program's name."""
+_NO_FILES = ":4"
+
+
+def script(shell: str, command: Command) -> str:
+    """Return the script that enables completion in a shell."""
+    kind = get_completion_class(shell)
+    assert kind is not None, "click knows the shells that we offer"  # noqa: S101
+    return kind(command, {}, "keyturn", _VARIABLE).source()
+
+
+def for_kubectl(words: Sequence[str], command: Command) -> str:
+    """Answer `kubectl_complete-keyturn`, which kubectl calls with the words so far, the last one incomplete.
+
+    Source: Kubernetes, "Extend kubectl with plugins"; the last line is a directive of Cobra's.
+    """
+    *before, incomplete = words or ("",)
+    found = ShellComplete(command, {}, "kubectl keyturn", _VARIABLE).get_completions(before, incomplete)
+    return "\n".join([*(item.value for item in found), _NO_FILES])
+
+
+# Commands
 
 GROUPS = {
     "Secrets in a cluster": (
@@ -154,8 +180,6 @@ def completion_command(shell: str) -> None:
     zsh:   source <(keyturn completion zsh)
     fish:  keyturn completion fish | source
     """  # noqa: D301 - click wants the character, not its spelling
-    from .completion import script
-
     click.echo(script(shell, main))
 
 
@@ -166,6 +190,4 @@ def kubectl_plugin() -> None:
 
 def kubectl_completion() -> None:
     """Run as `kubectl_complete-keyturn`, which kubectl asks what may follow after `kubectl keyturn`."""
-    from .completion import for_kubectl
-
     click.echo(for_kubectl(sys.argv[1:], main))

@@ -1,4 +1,7 @@
-"""Reads the objects of the files, folders and standard input that -f names."""
+"""Reads the objects of the files, folders and standard input that -f names.
+
+YAML is refused with the line and without a word of the text.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+import yaml
 
-from .yaml_stream import YamlError, load_all
+from keyturn.runtime import yaml_loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class YamlError(ValueError):
+    """A stream is refused; the parser's error would quote lines, which may have values."""
+
+    def __init__(self, problem: str, line: int) -> None:
+        super().__init__(problem)
+        self.where = f", line {line}" if line else ""
+        """The line, after the name of the file; empty if the parser does not know it."""
+
+
+def load_all(content: bytes) -> list[Any]:
+    """Return the documents of a stream.
+
+    Raises:
+        YamlError: It is not valid, or its aliases repeat too much.
+    """
+    problem, line = "this is not valid YAML", 0
+    try:
+        return yaml_loader.load_all(content)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+    except yaml_loader.TooManyAliases:
+        problem = "its aliases repeat too much; write what they stand for instead of some of them"
+    except (yaml.YAMLError, ValueError, RecursionError):
+        pass
+    raise YamlError(problem, line)  # outside the handlers, so that the parser's error is not the context
+
+
+# Files
 
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.checklist import api_server
+from keyturn.checklist import monitor
 
 _OPERATIONS = "apiserver_storage_transformation_operations_total"
 
@@ -57,16 +57,16 @@ ENCRYPTED = transformed("to_storage", "k8s:enc:kms:v2:kms-1:") + transformed("to
     ],
 )
 def test_encryption_is_believed_to_metrics_only(metrics: str, verdict: str) -> None:
-    found = api_server.judge_encryption(metrics)
+    found = monitor.judge_encryption(metrics)
 
     assert found.verdict == verdict
     assert bool(found.remedy) is (verdict != "Pass")
 
 
 def test_the_way_of_encryption_is_named() -> None:
-    assert api_server.judge_encryption(ENCRYPTED).evidence.endswith(": kms")
+    assert monitor.judge_encryption(ENCRYPTED).evidence.endswith(": kms")
 
 
 def test_an_api_server_that_writes_no_audit_event_logs_no_access() -> None:
-    assert api_server.judge_audit_events("apiserver_audit_event_total 0\n").verdict == "Fail"
-    assert api_server.judge_audit_events("apiserver_audit_event_total 7\n").verdict == "Unknown"
+    assert monitor.judge_audit_events("apiserver_audit_event_total 0\n").verdict == "Fail"
+    assert monitor.judge_audit_events("apiserver_audit_event_total 7\n").verdict == "Unknown"

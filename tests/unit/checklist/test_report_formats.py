@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from jsonschema import Draft4Validator  # type: ignore[import-untyped]  # ships no stubs
 
-from keyturn.checklist.sarif import sarif
+from keyturn.cli.audit import sarif
 from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 
 if TYPE_CHECKING:

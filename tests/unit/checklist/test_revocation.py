@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.checklist import revocation
+from keyturn.checklist import cluster
 from keyturn.checklist.facts import Declared, Held
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -48,7 +48,7 @@ def held(key: str) -> Held:
     ],
 )
 def test_an_overlap_ends(status: dict[str, Any], verdict: str) -> None:
-    (found,) = revocation.judged([declared(**status)], [], NOW)
+    (found,) = cluster.judged([declared(**status)], [], NOW)
 
     assert found.verdict == verdict
 
@@ -77,7 +77,7 @@ CURRENT = condition("WorkloadsCurrent", "True", "AllCurrent")
     ids=["pushed", "kept by a store", "being pushed", "a push that fails"],
 )
 def test_an_old_value_in_a_store_is_not_revoked(said: dict[str, str], verdict: str) -> None:
-    (found,) = revocation.judged([declared(revision=2, conditions=[said, CURRENT])], [], NOW)
+    (found,) = cluster.judged([declared(revision=2, conditions=[said, CURRENT])], [], NOW)
 
     assert found.verdict == verdict
 
@@ -85,9 +85,7 @@ def test_an_old_value_in_a_store_is_not_revoked(said: dict[str, str], verdict: s
 def test_a_lease_that_its_store_does_not_revoke_is_unknown() -> None:
     leases = {"count": 1, "validUntil": NOW.isoformat(), "message": "the lease could not be revoked"}
 
-    (found,) = revocation.judged(
-        [declared(revision=2, conditions=[CURRENT], unrevokedLeases=leases)], [], NOW
-    )
+    (found,) = cluster.judged([declared(revision=2, conditions=[CURRENT], unrevokedLeases=leases)], [], NOW)
 
     assert (found.verdict, found.evidence) == ("Unknown", "the lease could not be revoked")
 
@@ -101,7 +99,7 @@ def test_each_workload_that_is_not_current_may_have_an_old_value(reason: str) ->
     ]
     said = condition("WorkloadsCurrent", "False", reason)
 
-    found = revocation.judged([declared(revision=2, conditions=[said], workloads=rows)], [], NOW)
+    found = cluster.judged([declared(revision=2, conditions=[said], workloads=rows)], [], NOW)
 
     assert [(one.verdict, one.evidence) for one in found] == [
         ("Unknown", "Deployment/api may have a previous value (pending, Paused)"),
@@ -131,39 +129,39 @@ def test_each_workload_that_is_not_current_may_have_an_old_value(reason: str) ->
 def test_without_a_workload_that_is_behind_the_condition_decides(
     conditions: list[dict[str, str]], evidence: str
 ) -> None:
-    (found,) = revocation.judged([declared(revision=2, conditions=conditions)], [], NOW)
+    (found,) = cluster.judged([declared(revision=2, conditions=conditions)], [], NOW)
 
     assert found.evidence == evidence
 
 
 def test_what_has_one_revision_has_no_old_value_anywhere() -> None:
     refused = condition("Pushed", "False", "ProviderError")
-    (found,) = revocation.judged([declared(revision=1, conditions=[refused])], [], NOW)
+    (found,) = cluster.judged([declared(revision=1, conditions=[refused])], [], NOW)
 
     assert found.verdict == "Pass"
 
 
 def test_where_nothing_is_managed_nothing_is_proven() -> None:
-    verdicts = [one.verdict for one in revocation.judged([], [], NOW)]
+    verdicts = [one.verdict for one in cluster.judged([], [], NOW)]
 
     assert verdicts == ["NotApplicable"]
 
 
 def test_an_old_key_that_is_still_there_after_its_overlap_is_found() -> None:
-    (found,) = revocation.judged([declared()], [held("token.previous"), held("token")], NOW)
+    (found,) = cluster.judged([declared()], [held("token.previous"), held("token")], NOW)
 
     assert (found.verdict, found.where) == ("Fail", "shop/auth")
     assert "token.previous" in found.evidence
 
 
 def test_within_its_overlap_an_old_key_is_where_it_belongs() -> None:
-    (found,) = revocation.judged([declared(**until(60))], [held("token.previous")], NOW)
+    (found,) = cluster.judged([declared(**until(60))], [held("token.previous")], NOW)
 
     assert found.verdict == "Pass"
 
 
 def test_who_may_not_read_secrets_sees_what_is_unknown() -> None:
-    verdicts = {one.verdict for one in revocation.judged([declared()], None, NOW)}
+    verdicts = {one.verdict for one in cluster.judged([declared()], None, NOW)}
 
     assert verdicts == {"Pass", "NotApplicable"}
 
@@ -188,6 +186,6 @@ def credential(phase: str, since: float) -> dict[str, Any]:
     ],
 )
 def test_a_database_login_is_proven_refused(status: dict[str, Any], verdicts: list[str]) -> None:
-    found = revocation.judged([declared(**status)], [], NOW)
+    found = cluster.judged([declared(**status)], [], NOW)
 
     assert [one.verdict for one in found] == verdicts

@@ -10,8 +10,8 @@ import pytest
 
 from keyturn import generators
 from keyturn.api.managedsecret import ManagedSecret
+from keyturn.checklist.cluster import judge_strength
 from keyturn.checklist.facts import Declared, Held, held_in
-from keyturn.checklist.values import judge_strength
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
 

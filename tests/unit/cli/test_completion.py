@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from keyturn.cli.cluster import time_limit
 from keyturn.cli.commands import main
-from keyturn.cli.completion_names import time_limit
-from keyturn.cli.selection_options import completed
+from keyturn.cli.options import completed
 from tests.support.console import BIN, Console
 
 if TYPE_CHECKING:

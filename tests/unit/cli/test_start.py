@@ -180,7 +180,7 @@ def test_an_error_that_ends_the_operator_is_left_to_its_log(monkeypatch: pytest.
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("keyturn.cli.run.command._configure_logs", fail)
+    monkeypatch.setattr("keyturn.cli.run_command._configure_logs", fail)
 
     done = CliRunner().invoke(main, ["run", "--all-namespaces"])
 

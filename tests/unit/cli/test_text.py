@@ -14,8 +14,7 @@ from click.testing import CliRunner
 
 from keyturn.cli import printing
 from keyturn.cli.commands import main
-from keyturn.cli.printing import print_json, print_lines
-from keyturn.cli.text import table
+from keyturn.cli.printing import print_json, print_lines, table
 from keyturn.core.times import length, since, until
 from keyturn.runtime.invisible_characters import is_visible, make_visible
 
@@ -196,6 +195,6 @@ def test_an_error_is_printed_without_letters_that_are_not_seen(tmp_path: Path) -
 
 def test_commands_print_by_one_module() -> None:
     folder = Path(printing.__file__).parent
-    texts_of_ours = {"commands.py", "printing.py", "render.py", "run/command.py"}
+    texts_of_ours = {"commands.py", "offline_commands.py", "printing.py", "run_command.py"}
     found = (file for file in folder.rglob("*.py") if "click.echo(" in file.read_text())
     assert {file.relative_to(folder).as_posix() for file in found} == texts_of_ours

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from keyturn.cli import watch
+from keyturn.cli import wait
 from keyturn.cli.options import Output, Selection
 from keyturn.kube import errors
 from keyturn.kube.client import Page
@@ -78,7 +78,7 @@ def test_a_watch_continues_after_a_pause_when_it_is_refused(
     )
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner, pytest.raises(Stopped):
-        runner.run(watch.watch(cast("Cluster", here), Selection(), Output.NAME))
+        runner.run(wait.watch(cast("Cluster", here), Selection(), Output.NAME))
 
     assert api.watched_at == [0, pause]
     printed = capsys.readouterr()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.checklist.strength_estimate import bits_of
 from keyturn.core.policy.findings import Finding, Point, Verdict
-from keyturn.offline.dotenv.inference import Copied, inferred
+from keyturn.offline.dotenv.declaration import Copied, inferred
 
 from .git import CannotLook, shown
 from .rules import hits, is_placeholder, keys_in

@@ -15,10 +15,9 @@ from keyturn.api.base import validation_sentence
 from keyturn.api.emergency import EmergencyRotation
 from keyturn.cli import managed
 from keyturn.cli.cluster import sentence
+from keyturn.cli.managed import confirm
 from keyturn.cli.options import Output
-from keyturn.cli.printing import print_data, print_lines, print_names
-from keyturn.cli.selection import confirm
-from keyturn.cli.text import listed
+from keyturn.cli.printing import listed, print_data, print_lines, print_names
 from keyturn.core.observation.emergency import concerns
 from keyturn.kube import errors, paths
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.options import Where
 
-    from .scope import Scope
+    from .status import Scope
 
 _FEW = 10
 _NEW = "declared"

@@ -11,8 +11,7 @@ from keyturn.api.emergency import EmergencyRotation
 from keyturn.cli import managed
 from keyturn.cli.cluster import sentence
 from keyturn.cli.options import Output
-from keyturn.cli.printing import print_data, print_document, print_lines, print_names
-from keyturn.cli.text import room, table
+from keyturn.cli.printing import print_data, print_document, print_lines, print_names, room, table
 from keyturn.controllers.emergency.report_configmap import FILE
 from keyturn.core.emergency.deadlines import deadlines_of
 from keyturn.core.emergency.facts import report_name, who_acknowledges
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
     from keyturn.api.emergency import AffectedLogin
     from keyturn.cli.cluster import Cluster
 
-    from .scope import Scope
+Scope = tuple[str, ...] | None
+"""The namespaces: None for all, empty for that of the context."""
+
 
 _ANNOTATIONS = {"audit": ACKNOWLEDGE_AUDIT, "report": ACKNOWLEDGE_REPORT}
 _PAUSE = 1.0

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.policy.rules import Violation
 
-    from .manifest import DeclaredClass
+    from .command import DeclaredClass
 
 _UNREAD = "no value is read: whether present values satisfy the rules of the class is not part of the plan"
 _VALUE_RULES = ("min_length", "min_entropy_bits", "distinct_across_environments")

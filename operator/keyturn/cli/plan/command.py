@@ -2,36 +2,152 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from keyturn.api import GROUP
 from keyturn.cli import managed
+from keyturn.cli.managed import find, found_in
+from keyturn.cli.manifest_files import Unreadable, objects_in
 from keyturn.cli.printing import print_lines
-from keyturn.cli.selection import find
 from keyturn.cli.status import describe_none
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ROTATE
+from keyturn.kube import errors, paths
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.runtime.clock import loop_time
+from keyturn.runtime.yaml_loader import without_nulls
 
 from .classes import plan_classes
-from .manifest import Refused, read_manifest, resolve_class, resolve_declared
 from .model import Plan
 from .observe import look_at
 from .output import print_plans
 from .simulate import foresee
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.options import Output, Selection
     from keyturn.core.observation.observed import Observed
+    from keyturn.kube.client import Api
+    from keyturn.kube.wire import Body
 
-    from .manifest import Declared, DeclaredClass
+_LONG_AGO: Final = "1970-01-01T00:00:00Z"
+_SECRET, _CLASS = "ManagedSecret", "SecretClass"
+_NO_NAMES: Final = frozenset({"", ".", ".."})
+
+
+class Refused(Unreadable):
+    """The API server would refuse an object of a manifest: the exit code is that of any other refusal."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An object of a manifest; the namespace of a SecretClass is empty."""
+
+    kind: str
+    namespace: str
+    name: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredClass:
+    """A SecretClass of a manifest as the API server would store it."""
+
+    name: str
+    body: Body
+    is_new: bool
+
+
+def read_manifest(
+    files: Iterable[str], namespace: str, *, only: str | None
+) -> tuple[list[Declared], list[Declared]]:
+    """Return the ManagedSecrets and SecretClasses of all files; `only` is the namespace of the command line.
+
+    Raises:
+        Unreadable: There are none, one has no name, one is declared twice, or one is of another namespace.
+    """
+    every = [body for file in files for _, body in objects_in(file)]
+    secrets = [_declared(body, _SECRET, namespace) for body in every if _is_of(body, _SECRET)]
+    classes = [_declared(body, _CLASS, "") for body in every if _is_of(body, _CLASS)]
+    if not secrets and not classes:
+        raise Unreadable(f"the manifest has to hold a {_SECRET} or {_CLASS} with a name; it holds none")
+    names = [one.name for one in classes]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise Unreadable(f"the manifest holds {_CLASS} {twice!r} more than once; keep one")
+    if other := next((one.namespace for one in secrets if only and one.namespace != only), None):
+        raise Unreadable(f"the manifest is of namespace {other!r}; leave out --namespace {only}")
+    return secrets, classes
+
+
+async def resolve_class(cluster: Cluster, declared: Declared) -> DeclaredClass:
+    """Return a SecretClass of a manifest as the API server would store it."""
+    collection, member = paths.secret_classes(), paths.secret_class(declared.name)
+    now, then = await _dry_run(cluster.api, declared, collection, member)
+    unknown = {} if now else {"uid": "", "resourceVersion": "0"}
+    body = {**then, "metadata": then["metadata"] | unknown, "status": {}}
+    return DeclaredClass(declared.name, body, is_new=now is None)
+
+
+async def resolve_declared(
+    cluster: Cluster, declared: Declared
+) -> tuple[FoundManagedSecret, ManagedSecret | None]:
+    """Return a ManagedSecret as the API server would store it, and as it is in the cluster."""
+    collection = paths.managed_secrets(declared.namespace)
+    member = paths.managed_secret(declared.namespace, declared.name)
+    now, then = await _dry_run(cluster.api, declared, collection, member)
+    if now is not None:
+        return found_in(then), found_in(now).managed
+    unknown = {"uid": "", "resourceVersion": "0", "creationTimestamp": _LONG_AGO}
+    return found_in({**then, "metadata": then["metadata"] | unknown, "status": {}}), None
+
+
+async def _dry_run(api: Api, declared: Declared, collection: str, member: str) -> tuple[Body | None, Body]:
+    """Return an object as it is in the cluster, if it exists, and as it would be stored."""
+    try:
+        now = await api.get(member)
+    except errors.NotFound:
+        now = None
+    body: Body = without_nulls(declared.body)
+    try:
+        if now is None:
+            return None, await api.dry_run(collection, body, is_new=True)
+        known = {name: now["metadata"][name] for name in ("uid", "resourceVersion")}
+        merged = {**body, "metadata": now["metadata"] | body["metadata"] | known}
+        return now, await api.dry_run(member, merged, is_new=False)
+    except (errors.BadRequest, errors.Forbidden, errors.Invalid, errors.NotFound) as error:
+        # The message of the API server may quote a value; kubectl shows it to its user.
+        reason = f"{error.reason} by {error.denier}" if error.denier else error.reason
+    raise Refused(
+        f"the API server refuses the {declared.kind} {declared.name} ({reason});"
+        " kubectl apply --dry-run=server -f FILE says why"
+    )
+
+
+def _is_of(body: dict[str, Any], kind: str) -> bool:
+    return body.get("kind") == kind and str(body.get("apiVersion")).startswith(f"{GROUP}/")
+
+
+def _declared(body: dict[str, Any], kind: str, namespace: str) -> Declared:
+    metadata = body.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(name, str):
+        raise Unreadable(f"the manifest has to hold a {kind} with a name; one has none")
+    given = namespace and (metadata.get("namespace") or namespace)
+    if name in _NO_NAMES or not isinstance(given, str) or given in _NO_NAMES - {namespace}:
+        raise Refused(f"the manifest's metadata is invalid for a {kind}")
+    return Declared(kind, given, name, body)
+
+
+# Command
 
 _UNKNOWN_TRIGGER = "keyturn plan: a trigger that is not in the object"
 

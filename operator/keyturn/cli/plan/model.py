@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.duration import format_duration
-from keyturn.cli.text import listed
+from keyturn.cli.printing import listed
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation.kept_values import kept_items
 from keyturn.core.rotation.triggers import (

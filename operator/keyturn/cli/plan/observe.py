@@ -38,7 +38,7 @@ from keyturn.kube.secret_informer import SecretMeta, meta_of
 from keyturn.kube.target_secret import foreign_owner, target_facts, values_of
 from keyturn.kube.workloads import workload_of
 
-from .effects import Makers
+from .simulate import Makers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from keyturn.kube.namespace_pods import NamespacePods
     from keyturn.kube.wire import Body
 
-    from .manifest import DeclaredClass
+    from .command import DeclaredClass
 
 _PODS_UNKNOWN = "Unknown which pods that Keyturn does not restart use the Secret"
 

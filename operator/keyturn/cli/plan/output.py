@@ -7,8 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keyturn.api.duration import format_duration
-from keyturn.cli.printing import print_data, print_lines
-from keyturn.cli.text import listed, room, table
+from keyturn.cli.printing import listed, print_data, print_lines, room, table
 from keyturn.core.status.summary import SummaryState, summary_of
 from keyturn.core.times import clock, since, until
 

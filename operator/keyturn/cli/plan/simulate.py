@@ -1,7 +1,8 @@
 """Simulates a rotation: applies `next_step` to a copy of the observation until it rests.
 
 Each step succeeds. Where the operator would wait, the awaited event occurs: a window opens, the debounce ends, pods
-become ready, a paused Deployment is resumed.
+become ready, a paused Deployment is resumed. A plan reads and generates no values, so the content of a revision is
+estimated.
 """
 
 from __future__ import annotations
@@ -9,19 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from keyturn import templates
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.rotation import steps
+from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.rollout import Turn, restart_due
-from keyturn.core.rotation.transitions import with_dependents
+from keyturn.core.rotation.publication import publication_time
+from keyturn.core.rotation.rollout import Turn, progress_of_workloads, restart_due
+from keyturn.core.rotation.transitions import Content, with_dependents
 from keyturn.core.spec import schedule
-
-from . import effects
-from .effects import everyone, with_workloads
+from keyturn.core.spec.desired import previous_key
+from keyturn.core.status.status import Outcome, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from keyturn.core.keys import WorkloadKey
@@ -29,8 +32,203 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.rotation.steps import Reason
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.state import StateFacts
 
-    from .effects import Makers
+
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """What the generators determine about the items of a spec."""
+
+    needs: Mapping[str, frozenset[str]]
+    """Items on which each item depends."""
+    merges: Mapping[str, frozenset[str]]
+    """Outputs of each item that differ during an overlap."""
+    mortal: frozenset[str] = frozenset()
+    """Items with values that expire, at a time that is known after their generation only."""
+    adopted: Mapping[str, Mapping[str, str]] | None = None
+    """Keys of the values with which a Secret is adopted, by item; None if none is."""
+
+
+def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
+    """Return the observation after a step; unchanged if the simulation ends with it."""
+    match step:
+        case steps.Claim() | steps.Adopt():
+            return _claimed(step, observed, makers)
+        case steps.Stage():
+            return _staged(step, observed, makers)
+        case steps.Publish() | steps.Repair() | steps.Settle():
+            return _published(step, observed)
+        case steps.RollOut():
+            return _rolled(step, observed)
+        case steps.GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Assert() | steps.Rest():
+            return observed  # in a simulation no rollout fails, and no login
+        case _:
+            return _recorded(step, observed)
+
+
+def _recorded(
+    step: steps.Begin | steps.Bind | steps.Release | steps.Finalize | transitions.Recorded, observed: Observed
+) -> Observed:
+    match step:
+        case steps.Begin():
+            rotation = status_of(observed, Outcome(step)).rotation
+            status = observed.managed.status.model_copy(update={"rotation": rotation})
+            return replace(observed, managed=observed.managed.model_copy(update={"status": status}))
+        case steps.Bind():
+            return replace(observed, has_wrong_binder=False)
+        case steps.Release():
+            return replace(observed, unreleased_secrets=observed.unreleased_secrets[1:])
+        case steps.Finalize():
+            finalizers = transitions.finalizers(step, observed.managed.metadata.finalizers)
+            metadata = observed.managed.metadata.model_copy(update={"finalizers": finalizers})
+            return replace(observed, managed=observed.managed.model_copy(update={"metadata": metadata}))
+        case _:
+            return _with_record(step, observed)
+
+
+def _with_record(step: transitions.Recorded, observed: Observed) -> Observed:
+    """Return the observation after a step that the state records; a proven candidate has the values of the spec."""
+    state, desired = observed.state, observed.desired
+    if state is None or desired is None:
+        return observed
+    after = transitions.record(step, state, observed, observed.now)
+    if isinstance(step, steps.Prove):
+        after = replace(after, keys=content_found(desired).keys, templates=desired.templates)
+    return replace(observed, state=after)
+
+
+def _claimed(step: steps.Claim | steps.Adopt, observed: Observed, makers: Makers) -> Observed:
+    desired, state, now = observed.desired, observed.state, observed.now
+    if desired is None:
+        return observed
+    content = content_found(desired)
+    if makers.adopted is not None:
+        content = replace(content, keys=makers.adopted)
+    if isinstance(step, steps.Adopt):
+        after = transitions.adopt(step, state, observed, desired, content, now)
+    elif state:
+        after = transitions.take_over(state, observed)
+    else:
+        after = transitions.claim(step, observed, content, now, now)
+    target = replace(observed.target, recorded=True) if observed.target else None
+    return replace(observed, state=after, target=target)
+
+
+def _staged(step: steps.Stage, observed: Observed, makers: Makers) -> Observed:
+    desired, before = observed.desired, observed.state
+    if desired is None:
+        return observed
+    content = content_generated(step.reason.fresh, desired, before, makers)
+    after = transitions.stage(step, before, observed, desired, content, observed.now)
+    return replace(observed, state=after.with_leases(observed.pulled.leases), mismatched_items=frozenset())
+
+
+def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Observed) -> Observed:
+    target = TargetFacts(
+        owner=observed.name,
+        revision=step.number,
+        published=publication_time(step, observed, observed.now),
+        differs=frozenset(),
+        has_metadata_of_spec=True,
+        overlapping=observed.current is not None and observed.current.keeps_previous,
+    )
+    return replace(observed, target=target)
+
+
+def _rolled(step: steps.RollOut, observed: Observed) -> Observed:
+    def restarted(workload: Workload) -> Workload:
+        return replace(workload, marker=step.marker, settled=False, failed=False, restarted=observed.now)
+
+    chosen = (one for one in everyone(observed) if one.consumer.workload.key == step.consumer.workload.key)
+    return with_workloads(observed, chosen, restarted)
+
+
+def everyone(observed: Observed) -> tuple[WorkloadProgress, ...]:
+    return progress_of_workloads(observed) if observed.state else ()
+
+
+def with_workloads(
+    observed: Observed, chosen: Iterable[WorkloadProgress], change: Callable[[Workload], Workload]
+) -> Observed:
+    keys = {one.consumer.workload.key for one in chosen}
+    consumers = (
+        replace(one, workload=change(one.workload)) if one.workload.key in keys else one
+        for one in observed.consumers
+    )
+    return replace(observed, consumers=tuple(consumers))
+
+
+# Content of a revision
+
+
+def content_found(desired: Desired) -> Content:
+    """Estimate the content of an existing Secret: it has every key of the spec, and nothing is rendered yet."""
+    return Content(_keys_of(desired), {}, changed=frozenset(), previous=frozenset())
+
+
+def content_generated(
+    fresh: frozenset[str], desired: Desired, before: StateFacts | None, makers: Makers
+) -> Content:
+    """Estimate the content of a revision for which the items in `fresh` are generated."""
+    every = with_dependents(fresh, makers.needs)
+    previous = _previous(every, desired, before, makers)
+    added = previous - desired.every_key
+    return Content(
+        keys=_keys_of(desired),
+        templates=desired.templates,
+        changed=_changed(every, desired, before) | added,
+        previous=previous or _kept(before),
+        begins_overlap=bool(previous),
+        fresh=frozenset(item.name for item in desired.items if item.recipe and item.name in every),
+    )
+
+
+def _kept(before: StateFacts | None) -> frozenset[str]:
+    """Return the keys of an overlap that lasts."""
+    return before.current.previous if before and before.current.keeps_previous else frozenset()
+
+
+def _keys_of(desired: Desired) -> Mapping[str, Mapping[str, str]]:
+    """Return the keys of every item; those of dataFrom are unknown before a read."""
+    return {item.name: item.keys for item in desired.items}
+
+
+def _changed(fresh: frozenset[str], desired: Desired, before: StateFacts | None) -> frozenset[str]:
+    """Return the keys that change; all keys of templates, whose results are unknown."""
+    known = before.keys if before else {}
+    now = {name: frozenset(keys.values()) for name, keys in desired.keys.items()}
+    then = {name: frozenset(keys.values()) for name, keys in known.items()}
+    changed = frozenset(key for name in fresh for key in now.get(name, ()))
+    for name in now.keys() | then.keys():
+        changed |= now.get(name, frozenset()) ^ then.get(name, frozenset())
+    templates = before.templates if before else {}
+    if changed or desired.templates != templates:
+        changed |= desired.templates.keys() | templates.keys()
+    return changed
+
+
+def _previous(
+    fresh: frozenset[str], desired: Desired, before: StateFacts | None, makers: Makers
+) -> frozenset[str]:
+    """Return the keys with an overlap."""
+    replaced = [item for item in desired.items if before and item.name in fresh and item.name in before.keys]
+    kept = {previous_key(key) for item in replaced if item.keep_previous for key in item.keys.values()}
+    merged = {item.keys[output] for item in replaced for output in makers.merges.get(item.name, frozenset())}
+    return frozenset(kept | merged) | _rendered(frozenset(item.name for item in replaced), desired)
+
+
+def _rendered(replaced: frozenset[str], desired: Desired) -> frozenset[str]:
+    """Return the keys of templates that read the previous value of a replaced item."""
+    if not desired.reads_previous:
+        return frozenset()
+    names = {item.name for item in desired.items if item.recipe}
+    return frozenset(
+        key for key, text in desired.templates.items() if templates.previous_inputs(text, names) & replaced
+    )
+
+
+# Simulation
 
 _MOST_STEPS = 10_000
 
@@ -107,7 +305,7 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
                 break
             observed = replace(observed, violations=())
             continue
-        after = waited(observed) if isinstance(step, steps.Rest) else effects.apply(step, observed, makers)
+        after = waited(observed) if isinstance(step, steps.Rest) else apply(step, observed, makers)
         if after is None or after is observed:
             break
         moments.append(_Moment(step, observed, after))

@@ -3,8 +3,7 @@
 Modules
     command   the click command; it imports the other modules when it runs
     server    a listener on the loopback address, and who may ask it
-    reads     objects from the API server; a section that may not be read has a sentence instead
-    pages, details, files   HTML of the overview and of single objects, and its templates
+    pages     objects from the API server, and HTML of the overview and of single objects; files has its templates
 
 Imports: what `cli` may import.
 """

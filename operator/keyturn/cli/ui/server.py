@@ -25,7 +25,7 @@ from keyturn.cli.printing import print_lines
 from keyturn.kube import errors
 
 from . import pages
-from .reads import Reads
+from .pages import Reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

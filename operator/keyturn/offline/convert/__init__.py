@@ -3,18 +3,16 @@
 Nothing is lost silently: a document is read through `reading.Reader`, which reports every field that was not read.
 
 Modules
-    conversion                        all documents, and what one names in another
-    externalsecret, stores, mittwald  one kind of input each
-    reading                           findings, and the reader that misses no field
-    output                            YAML of the result
+    conversion               all documents, what one names in another, and YAML of the result; mittwald's Secrets
+    externalsecret, stores   one kind of input each
+    reading                  findings, and the reader that misses no field
 
 Imports: `runtime`, `core` and `api`.
 """
 
 from __future__ import annotations
 
-from .conversion import Conversion, convert
-from .output import printable, written
+from .conversion import Conversion, convert, printable, written
 from .reading import Weight, grouped
 
 __all__ = ["Conversion", "Weight", "convert", "grouped", "printable", "written"]

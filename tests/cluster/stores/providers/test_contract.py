@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pkgutil
+import re
 import secrets
 import subprocess
 import sys
@@ -75,9 +76,10 @@ async def failing(doing: Awaitable[object]) -> StoreError:
     return refusal.value
 
 
-def test_each_file_brings_one_provider() -> None:
-    files = {info.name for info in pkgutil.iter_modules(providers.__path__)} - SHARED
-    assert len(discover()) == len([name for name in files if not name.startswith("_")])
+def test_a_kind_begins_with_the_name_of_its_module() -> None:
+    modules = {info.name for info in pkgutil.iter_modules(providers.__path__)} - SHARED
+    found = {re.split("[A-Z]", kind)[0] for kind in KINDS}
+    assert found == {name for name in modules if not name.startswith("_")}
 
 
 def test_they_are_found_in_alphabetical_order() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.cli.plan.effects import Makers, apply, content_found, content_generated
+from keyturn.cli.plan.simulate import Makers, apply, content_found, content_generated
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.steps import Reason

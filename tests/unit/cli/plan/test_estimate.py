@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.cli.plan.effects import Makers, content_found, content_generated
+from keyturn.cli.plan.simulate import Makers, content_found, content_generated
 from keyturn.core.rotation.transitions import Content
 from tests.unit.core import builders as make
 

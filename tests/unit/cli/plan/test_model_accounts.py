@@ -8,11 +8,10 @@ import pytest
 
 from keyturn.cli.managed import found_in
 from keyturn.cli.options import Output
-from keyturn.cli.plan.effects import Makers
 from keyturn.cli.plan.model import Plan, notes
 from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import print_plans
-from keyturn.cli.plan.simulate import foresee
+from keyturn.cli.plan.simulate import Makers, foresee
 from tests.unit.core import accounts
 from tests.unit.core.builders import MADE, PASSWORD
 

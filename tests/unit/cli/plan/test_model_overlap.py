@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from keyturn.cli.managed import FoundManagedSecret
-from keyturn.cli.plan.effects import Makers
 from keyturn.cli.plan.model import Plan
 from keyturn.cli.plan.observe import PlanObservation, state_of_status
 from keyturn.cli.plan.output import _start
-from keyturn.cli.plan.simulate import foresee
+from keyturn.cli.plan.simulate import Makers, foresee
 from tests.unit.core import builders as make
 
 NO_MAKERS = Makers(needs={}, merges={})

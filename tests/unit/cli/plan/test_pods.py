@@ -8,11 +8,10 @@ import pytest
 
 from keyturn.api.status import Via
 from keyturn.cli.managed import found_in
-from keyturn.cli.plan.effects import Makers
 from keyturn.cli.plan.model import Plan, document, pods
 from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import _lines
-from keyturn.cli.plan.simulate import foresee
+from keyturn.cli.plan.simulate import Makers, foresee
 from keyturn.core.observation.holders import PodOwner
 from tests.support.console import cells
 from tests.unit.core.builders import MADE, NOW, PASSWORD, minutes, observed

@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.source import StoreKind
-from keyturn.cli.plan.effects import Makers
-from keyturn.cli.plan.simulate import Foresight, foresee
+from keyturn.cli.plan.simulate import Foresight, Makers, foresee
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.policy.rules import Violation

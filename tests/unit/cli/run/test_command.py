@@ -183,7 +183,7 @@ def run_until(end: str, start: str = "") -> subprocess.CompletedProcess[str]:
 import asyncio, threading, time
 from keyturn.runtime import logs
 {start}
-from keyturn.cli.run import command
+from keyturn.cli import run_command as command
 from keyturn.controllers import manager
 from keyturn.endpoints.server import CannotListen
 from keyturn.kube.connection import NotConfigured

@@ -11,8 +11,7 @@ from keyturn.api.emergency import EmergencyRotation
 from keyturn.cli.managed import found_in
 from keyturn.cli.status import Leadership
 from keyturn.cli.ui import pages
-from keyturn.cli.ui.pages import Group
-from keyturn.cli.ui.reads import Overview, Section
+from keyturn.cli.ui.pages import Group, Overview, Section
 from keyturn.core.status.summary import SummaryState
 from keyturn.kube.cache.parsing import parse
 from tests.cluster.ui.ui_cluster import CANARY, HOSTILE

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from keyturn.cli.cluster import Cluster
 from keyturn.cli.ui import pages, server
-from keyturn.cli.ui.reads import Reads
+from keyturn.cli.ui.pages import Reads
 from keyturn.kube.client import Api
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
 

@@ -9,10 +9,18 @@ import yaml
 
 from keyturn import generators
 from keyturn.api.recipe import Recipe
-from keyturn.offline.dotenv.declaration import declared_in
+from keyturn.offline.dotenv.declaration import (
+    SHIPPED,
+    Composed,
+    Copied,
+    IssuedElsewhere,
+    Made,
+    Output,
+    Source,
+    declared_in,
+)
 from keyturn.offline.dotenv.document import Document
 from keyturn.offline.dotenv.files import Refused
-from keyturn.offline.dotenv.inference import SHIPPED, Composed, Copied, IssuedElsewhere, Made, Output, Source
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`keyturn audit`: the checklist of eight points, for a cluster, a namespace or a Git repository."""
+"""Commands about an installation and a cluster as a whole: check, version, ui and audit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,93 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyturn.cli.backup import identity_option
-from keyturn.cli.options import Where, place
+from keyturn.cli.options import INTERRUPTED, Output, Where, formats, home, place
 from keyturn.cli.printing import output_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .run import Drilled
+    from .audit import Drilled
+
+
+@click.command("check", short_help="Check the cluster and the operator: CRDs, rights, Lease, pods.")
+@click.option(
+    "--pre", is_flag=True, help="Check before an installation: the API server, and your right to install."
+)
+@formats(Output.JSON, Output.YAML)
+@home
+def check_command(pre: bool, output: Output | None, where: Where) -> None:  # noqa: FBT001 - click passes flags so
+    """Check whether the operator can work in this cluster, with advice for each problem.
+
+    It reads and writes nothing but access reviews. An admin asks for the rights of the operator's ServiceAccount; in
+    a pod of the operator it asks for its own. Ends with 1 if a point failed.
+    """
+    from keyturn.cli import cluster
+
+    from . import check
+
+    namespace = check.namespace_of(where)
+    look = check.before if pre else check.points
+    found = cluster.run(where, lambda here: look(here.api, namespace))
+    check.show(found, namespace, output)
+    if check.has_failed(found):
+        sys.exit(1)
+
+
+# keyturn version
+
+
+@click.command("version", short_help="Print the versions of the client, the operator and the API server.")
+@click.option("--client", is_flag=True, help="Print the version of this CLI only, without a cluster.")
+@formats(Output.JSON, Output.YAML)
+@home
+def version_command(client: bool, output: Output | None, where: Where) -> None:  # noqa: FBT001 - click passes flags so
+    """Print the version and the commit of this CLI and of the operator that leads, and the API server's version.
+
+    The operator's is read from the Lease of its leader.
+    """
+    from keyturn.cli import cluster
+    from keyturn.kube import config
+
+    from . import versions
+
+    if client:
+        versions.show(None, output)
+    else:
+        namespace = where.namespace or config.own_namespace()
+        versions.show(cluster.run(where, lambda here: versions.find_versions(here, namespace)), output)
+
+
+# keyturn ui
+
+
+@click.command("ui", short_help="Open pages about secrets and emergencies in the browser.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="The port on 127.0.0.1. Default: any free one."
+)
+@click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
+@place
+def ui_command(*, all_namespaces: bool, port: int, no_browser: bool, where: Where) -> None:
+    """Serve pages about secrets, emergencies, stores, database targets and classes, until Ctrl-C.
+
+    They show what your kubeconfig may read, on 127.0.0.1 only, at an address that no other user of this machine can
+    guess. Nothing can be changed there, and no value is read.
+    """
+    from keyturn.cli import cluster
+
+    from .ui import server
+
+    if all_namespaces and where.namespace:
+        raise click.UsageError("write --namespace or --all-namespaces, not both")
+    cluster.run(
+        where,
+        lambda here: server.serve(here, port, everywhere=all_namespaces, opens_browser=not no_browser),
+    )
+    sys.exit(INTERRUPTED)
+
+
+# keyturn audit
 
 _HELP = """Check a cluster, a namespace or a Git repository against the checklist of eight points.
 
@@ -144,11 +224,11 @@ def audit_command(
 ) -> None:
     if context.invoked_subcommand:
         return
-    from . import run
+    from . import audit
 
     if all_namespaces and where.namespace:
         raise click.UsageError("leave out -A, or --namespace")
-    asked = run.Asked(
+    asked = audit.Asked(
         repository=repository,
         where=where,
         all_namespaces=all_namespaces,
@@ -159,14 +239,14 @@ def audit_command(
         drill=_drilled(backup, identity, drill),
         operator_namespace=operator_namespace,
     )
-    sys.exit(run.report(asked, output, allow_unknown=allow_unknown))
+    sys.exit(audit.report(asked, output, allow_unknown=allow_unknown))
 
 
 def _drilled(backup: Path | None, identity: Path | None, namespace: str | None) -> Drilled | None:
-    from . import run
+    from . import audit
 
     if backup and identity and namespace:
-        return run.Drilled(backup, identity, namespace)
+        return audit.Drilled(backup, identity, namespace)
     if backup or identity or namespace:
         raise click.UsageError("a drill takes all of --backup, --identity and --drill")
     return None
@@ -184,8 +264,8 @@ def schedule_command(
 
     It has no time in it that passes, so it changes only when a spec or a class does.
     """
-    from . import run
+    from . import audit
 
     if all_namespaces and where.namespace:
         raise click.UsageError("leave out -A, or --namespace")
-    run.schedule(where, all_namespaces=all_namespaces)
+    audit.schedule(where, all_namespaces=all_namespaces)

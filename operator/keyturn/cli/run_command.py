@@ -13,10 +13,7 @@ import click
 
 from keyturn.cli.options import check_namespace
 
-from .audit_options import audit_endpoint
-from .contacts import Contacts
-from .metrics_options import metrics_endpoint
-from .restart_options import restart_budget
+from .run_options import Contacts, audit_endpoint, metrics_endpoint, restart_budget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

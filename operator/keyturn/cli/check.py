@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.printing import print_data, print_lines
-from keyturn.cli.run.command import run_command
+from keyturn.cli.run_command import run_command
 from keyturn.installation.checks import api_server as server
 from keyturn.installation.checks import deployment, election, rights, schemas
 from keyturn.installation.checks import operator_namespace as home
