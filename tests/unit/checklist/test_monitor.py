@@ -1,4 +1,4 @@
-"""The operator's check of encryption at rest, at an API server that answers as it likes."""
+"""What the metrics of an API server prove, and the operator's check of encryption at rest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,76 @@ from typing import Any, cast
 import pytest
 import structlog
 
+from keyturn.checklist import monitor
 from keyturn.checklist.monitor import ClusterEvidence, EncryptionMonitor
 from keyturn.core.policy.findings import Verdict
 from keyturn.kube import errors
+
+_OPERATIONS = "apiserver_storage_transformation_operations_total"
+
+
+def transformed(way: str, prefix: str, count: int = 1, resource: str = "secrets") -> str:
+    labels = f'resource="{resource}",status="OK",transformation_type="{way}",transformer_prefix="{prefix}"'
+    return f"# TYPE {_OPERATIONS} counter\n{_OPERATIONS}{{{labels}}} {count}\n"
+
+
+def written(operation: str = "create", count: int = 1) -> str:
+    return f'etcd_requests_total{{group="",operation="{operation}",resource="secrets"}} {count}\n'
+
+
+KMS_ENCRYPTED = transformed("to_storage", "k8s:enc:kms:v2:kms-1:") + transformed("to_storage", "key1:")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "verdict"),
+    [
+        (KMS_ENCRYPTED + written(), "Pass"),
+        (KMS_ENCRYPTED + transformed("from_storage", "k8s:enc:kms:v2:kms-1:"), "Pass"),
+        (transformed("to_storage", "identity"), "Fail"),
+        (transformed("to_storage", "identity") + KMS_ENCRYPTED, "Fail"),
+        (KMS_ENCRYPTED + transformed("from_storage", "identity"), "Fail"),
+        (written(), "Fail"),
+        ('etcd_request_duration_seconds_count{operation="update",type="*core.Secret"} 1\n', "Fail"),
+        (written("get") + written("create", 0), "Unknown"),
+        (transformed("from_storage", "k8s:enc:aescbc:v1:"), "Unknown"),
+        (transformed("to_storage", "k8s:enc:aescbc:v1:", 0), "Unknown"),
+        (transformed("to_storage", "k8s:enc:aescbc:v1:", resource="configmaps"), "Unknown"),
+        (transformed("to_storage", "k8s:enc:aescbc:v1:", resource="configmaps") + written(), "Fail"),
+        ("", "Unknown"),
+        ("<html>a proxy</html>\n" * 3, "Unknown"),
+    ],
+    ids=[
+        "encrypted",
+        "encrypted and read",
+        "identity",
+        "both",
+        "old ones are not encrypted",
+        "no encryption is set up",
+        "nor in an older version",
+        "nothing was written",
+        "only read",
+        "never counted",
+        "only ConfigMaps, no Secret yet",
+        "only ConfigMaps",
+        "nothing",
+        "no metrics",
+    ],
+)
+def test_encryption_is_believed_to_metrics_only(metrics: str, verdict: str) -> None:
+    found = monitor.judge_encryption(metrics)
+
+    assert found.verdict == verdict
+    assert bool(found.remedy) is (verdict != "Pass")
+
+
+def test_the_way_of_encryption_is_named() -> None:
+    assert monitor.judge_encryption(KMS_ENCRYPTED).evidence.endswith(": kms")
+
+
+def test_an_api_server_that_writes_no_audit_event_logs_no_access() -> None:
+    assert monitor.judge_audit_events("apiserver_audit_event_total 0\n").verdict == "Fail"
+    assert monitor.judge_audit_events("apiserver_audit_event_total 7\n").verdict == "Unknown"
+
 
 ENCRYPTED = (
     'apiserver_storage_transformation_operations_total{resource="secrets",transformation_type="to_storage",'
@@ -34,7 +101,7 @@ class Server:
         return self.metrics
 
 
-def monitor(server: Server, evidence: ClusterEvidence, *, is_enabled: bool = True) -> EncryptionMonitor:
+def monitor_of(server: Server, evidence: ClusterEvidence, *, is_enabled: bool = True) -> EncryptionMonitor:
     return EncryptionMonitor(cast("Any", server), evidence, is_enabled=is_enabled)
 
 
@@ -55,7 +122,7 @@ async def test_encryption_is_proven_by_the_metrics_of_the_api_server(
     evidence = ClusterEvidence()
 
     with structlog.testing.capture_logs() as log:
-        await monitor(Server(metrics), evidence).check()
+        await monitor_of(Server(metrics), evidence).check()
 
     assert evidence.at_rest is verdict
     assert "with a value" not in str(log)
@@ -63,7 +130,7 @@ async def test_encryption_is_proven_by_the_metrics_of_the_api_server(
 
 async def test_a_problem_is_logged_once_and_again_when_it_comes_back() -> None:
     server = Server(FORBIDDEN)
-    checks = monitor(server, ClusterEvidence())
+    checks = monitor_of(server, ClusterEvidence())
 
     with structlog.testing.capture_logs() as log:
         for metrics in (FORBIDDEN, FORBIDDEN, ENCRYPTED, FORBIDDEN):
@@ -77,6 +144,6 @@ async def test_the_metrics_of_the_api_server_are_not_read_unasked() -> None:
     server = Server(ENCRYPTED)
 
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(monitor(server, ClusterEvidence(), is_enabled=False).run(), 0.05)
+        await asyncio.wait_for(monitor_of(server, ClusterEvidence(), is_enabled=False).run(), 0.05)
 
     assert server.reads == 0

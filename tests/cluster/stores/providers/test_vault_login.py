@@ -16,7 +16,7 @@ from keyturn.stores.providers.errors import (
 from tests.support import vault as vaults
 from tests.support.api_servers import serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded
-from tests.unit.stores.providers.test_vault_login import ScriptedVault, failing, store_of
+from tests.unit.stores.providers.vault.test_auth import ScriptedVault, failing, store_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
