@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.generators import GeneratorContext, _authority, _chains, _jwk, _pem, _ssh, _verification
+from keyturn.generators import GeneratorContext, _authority, _jwk, _pem, _x509
 from keyturn.runtime import tls
 from keyturn.stores.providers import _kubeconfig
 from tests.hostile import corpus
@@ -71,7 +71,7 @@ def test_the_way_to_the_root_is_looked_for_by_names(monkeypatch: pytest.MonkeyPa
 
     def check(*given: Any) -> bool:
         tried.append(given)
-        return _verification.is_signed_by(*given)
+        return _x509.is_signed_by(*given)
 
     monkeypatch.setattr(_authority, "is_signed_by", check)
 
@@ -82,7 +82,7 @@ def test_the_way_to_the_root_is_looked_for_by_names(monkeypatch: pytest.MonkeyPa
 
 def test_a_certificate_of_a_key_that_is_too_large_is_none() -> None:
     held = corpus.big_authority(TOO_LARGE)
-    assert _chains.certificates_in(Value(held["tls.crt"])) == ()
+    assert _x509.certificates_in(Value(held["tls.crt"])) == ()
 
 
 def test_a_ca_whose_key_is_too_large_is_refused_with_the_limit() -> None:
@@ -102,7 +102,7 @@ def _pkcs1(bits: int) -> object:
 
 
 def _openssh(bits: int) -> object:
-    return _ssh.private_key_in(Value(corpus.private(corpus.rsa_key(bits), PrivateFormat.OpenSSH)))
+    return _pem.ssh_private_key_in(Value(corpus.private(corpus.rsa_key(bits), PrivateFormat.OpenSSH)))
 
 
 def _public(bits: int) -> object:
@@ -111,7 +111,7 @@ def _public(bits: int) -> object:
 
 def _ssh_line(bits: int) -> object:
     line = corpus.rsa_key(bits).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return _ssh.public_key_in(Value(line))
+    return _pem.ssh_public_key_in(Value(line))
 
 
 def _json(bits: int) -> object:

@@ -9,9 +9,9 @@ Kinds
 
 Modules
     managedsecret, secretclass, secretstore, databasetarget, emergency   one kind each
-    target, source, rotation, rollout, recipe, database  parts of a ManagedSecret's spec
+    target, source, rotation, database                   parts of a ManagedSecret's spec
     status, meta                                         what the operator writes and reads of an object
-    base, choice, duration, selector, spelled            building blocks
+    base                                                 building blocks
     contradictions                                       CEL rules over several fields
 
 Imports: nothing of Keyturn. Every other package may import `api`.
@@ -21,10 +21,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .base import Recipe
     from .databasetarget import ClusterDatabaseTarget, DatabaseTarget
     from .emergency import EmergencyRotation
     from .managedsecret import ManagedSecret
-    from .recipe import Recipe
     from .secretclass import SecretClass
     from .secretstore import ClusterSecretStore, ProviderChoice, SecretStore
 
@@ -54,7 +54,7 @@ _HOMES = {
     "EmergencyRotation": "emergency",
     "ManagedSecret": "managedsecret",
     "ProviderChoice": "secretstore",
-    "Recipe": "recipe",
+    "Recipe": "base",
     "SecretClass": "secretclass",
     "SecretStore": "secretstore",
 }

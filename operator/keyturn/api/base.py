@@ -1,18 +1,24 @@
-"""Base class of every API model, and builders of CEL rules and error paths."""
+"""Building blocks of every API model: its base class, CEL rules, error paths, patterns, a one-of, and durations."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import inspect
+import re
 import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
+import orjson
 import pydantic
 from pydantic.alias_generators import to_camel
 from pydantic.plugin import _loader as plugins
+from pydantic_core import core_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,3 +142,143 @@ def _models(base: type[Schema]) -> Iterator[type[Schema]]:
     for one in base.__subclasses__():
         yield one
         yield from _models(one)
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """Annotation of a text field: pattern, error message and maximum length."""
+
+    pattern: str
+    """Valid in RE2 and in Python, from ^ to $."""
+    sentence: str
+    longest: int
+    others: tuple[tuple[str, str], ...] = ()
+    """Further rules and messages, of the API server alone."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: pydantic.GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        rule = (f"self.matches(r'{self.pattern}')", self.sentence)
+        return {**handler(schema), "maxLength": self.longest, **rules(rule, *self.others)}
+
+    def _check(self, text: str) -> str:
+        if len(text) > self.longest or not re.fullmatch(self.pattern, text):
+            raise ValueError(self.sentence)
+        return text
+
+
+class Choice(pydantic.RootModel[dict[str, dict[str, Any]]]):
+    """Exactly one kind, keyed by its name, with its settings.
+
+    The kinds are registered elsewhere; `installation` adds their schemas to the CRD.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
+
+    rule: ClassVar[str]
+    """Error message if there is no kind or more than one."""
+
+    @pydantic.model_validator(mode="after")
+    def _is_one(self) -> Choice:
+        if len(self.root) != 1:
+            raise ValueError(self.rule)
+        return self
+
+    @property
+    def kind(self) -> str:
+        return next(iter(self.root))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.root[self.kind]
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical JSON of the choice (sorted keys), for comparison with a stored one."""
+        return orjson.dumps(self.root, option=orjson.OPT_SORT_KEYS).decode()
+
+
+_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_PART = re.compile(r"([0-9]+)([smhdw])")
+_MAX_DURATION = timedelta(days=36500)
+
+_WRITTEN = "^([0-9]+[smhdw])+$"
+_HINT = "write a duration such as 90d, 2160h or 1d12h (units s m h d w)"
+
+
+def parse_duration(text: object) -> timedelta:
+    """Parse a duration; a timedelta is returned unchanged.
+
+    Raises:
+        ValueError: It has another syntax, or is longer than 36500d.
+    """
+    if isinstance(text, timedelta):
+        return text
+    if not isinstance(text, str) or not re.fullmatch(_WRITTEN, text):
+        raise ValueError(_HINT)
+    total = sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text))
+    if total > _MAX_DURATION.total_seconds():
+        raise ValueError("write a duration of at most 36500d")
+    return timedelta(seconds=total)
+
+
+def format_duration(length: timedelta) -> str:
+    """Format a duration, to whole seconds, in the fewest units that are exact; weeks are written in days."""
+    seconds_left = int(length.total_seconds())
+    parts = []
+    for unit, seconds in _SECONDS.items():
+        if unit == "w":  # 90d reads better than 12w6d
+            continue
+        count, seconds_left = divmod(seconds_left, seconds)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _longer_than_zero(length: timedelta) -> timedelta:
+    if length <= timedelta(0):
+        raise ValueError(f"{_HINT}, longer than zero")
+    return length
+
+
+def _schema(*validations: tuple[str, str]) -> Any:
+    return pydantic.WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 32,
+            "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in validations],
+        }
+    )
+
+
+_IS_WRITTEN = (f"self.matches('{_WRITTEN}')", _HINT)
+_IS_POSITIVE = ("self.matches('[1-9]')", f"{_HINT}, longer than zero")
+
+Duration = Annotated[
+    timedelta,
+    pydantic.BeforeValidator(parse_duration),
+    pydantic.AfterValidator(_longer_than_zero),
+    pydantic.PlainSerializer(format_duration),
+    _schema(_IS_WRITTEN, _IS_POSITIVE),
+]
+Pause = Annotated[
+    timedelta,
+    pydantic.BeforeValidator(parse_duration),
+    pydantic.PlainSerializer(format_duration),
+    _schema(_IS_WRITTEN),
+]
+
+
+FORMS = frozenset({"dockerConfig"})
+"""Generators that write the value of another item in another form, and have no secret of their own."""
+
+
+class Recipe(Choice):
+    """Exactly one generator with its settings, such as `password: {length: 40}` or `uuid: {}`."""
+
+    rule = "write exactly one generator under generate"

@@ -7,10 +7,8 @@ from typing import Annotated, Final
 
 import pydantic
 
-from .base import Schema, rules
-from .duration import Duration
+from .base import Duration, Schema, Spelled, rules
 from .meta import Name
-from .spelled import Spelled
 from .target import DeletionPolicy
 
 USERNAME: Final = "username"

@@ -7,11 +7,10 @@ from typing import Annotated, Final
 
 import pydantic
 
-from .base import Schema, rules
+from .base import Schema, Spelled, rules
 from .database import NO_SCHEMA_OF_THE_SERVER, SchemaName
 from .meta import Conditions, Metadata, Name, ObservedGeneration
 from .secretstore import AllowedNamespaces
-from .spelled import Spelled
 
 Host = Annotated[
     str,

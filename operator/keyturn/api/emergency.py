@@ -8,10 +8,8 @@ from typing import Annotated
 
 import pydantic
 
-from .base import Schema, rules
-from .meta import Conditions, Metadata, Name, ObservedGeneration
-from .selector import LabelSelector
-from .spelled import Spelled
+from .base import Schema, Spelled, rules
+from .meta import Conditions, LabelSelector, Metadata, Name, ObservedGeneration
 
 
 class Revoke(StrEnum):

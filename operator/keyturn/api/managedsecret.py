@@ -7,12 +7,10 @@ from typing import Annotated
 import pydantic
 
 from . import contradictions
-from .base import Schema, rules
+from .base import Recipe, Schema, rules
 from .database import Database
 from .meta import Metadata, NameOrNone
-from .recipe import Recipe
-from .rollout import Rollout
-from .rotation import Rotation
+from .rotation import Rollout, Rotation
 from .source import READ_SELDOM, DataFrom, From, PushTo, RefreshInterval
 from .status import ManagedSecretStatus
 from .target import HELM_PREFIX, NAMES_OF_HELM, NAMES_OF_STATES, Target

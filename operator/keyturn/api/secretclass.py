@@ -7,12 +7,9 @@ from typing import Annotated
 
 import pydantic
 
-from .base import Schema, rules
-from .duration import Duration
+from .base import Duration, Recipe, Schema, Spelled, rules
 from .meta import Conditions, Metadata, ObservedGeneration
-from .recipe import Recipe
 from .rotation import ClassRotation
-from .spelled import Spelled
 
 SubjectPattern = Annotated[
     str,

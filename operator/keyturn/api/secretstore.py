@@ -7,12 +7,8 @@ from typing import Annotated
 
 import pydantic
 
-from .base import Schema, rules
-from .choice import Choice
-from .duration import Duration
-from .meta import Conditions, Metadata, ObservedGeneration
-from .selector import LabelSelector
-from .spelled import Spelled
+from .base import Choice, Duration, Schema, Spelled, rules
+from .meta import Conditions, LabelSelector, Metadata, ObservedGeneration
 
 
 class ProviderChoice(Choice):

@@ -8,10 +8,8 @@ from typing import Annotated, Final
 
 import pydantic
 
-from .base import Schema
-from .duration import Pause
+from .base import Pause, Schema, Spelled
 from .meta import Name
-from .spelled import Spelled
 from .target import DeletionPolicy
 
 # A part of a path may be anything except `.` and `..`. RE2 has no lookahead, so the first characters are

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from keyturn.api.duration import format_duration
+from keyturn.api.base import format_duration
 from keyturn.core.policy.checklist import OVERDUE, reported_violations
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason

@@ -139,7 +139,7 @@ def _words() -> Mapping[str, float]:
     # 10 MiB, only where a value is judged.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # type: ignore[import-untyped]  # noqa: PLC0415  # no stubs
 
-    from keyturn.generators.passphrase import known_words  # noqa: PLC0415  # the same
+    from keyturn.generators.password import known_words  # noqa: PLC0415  # the same
 
     found: dict[str, float] = {}
     for words in FREQUENCY_LISTS.values():

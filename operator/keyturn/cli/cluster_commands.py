@@ -117,7 +117,7 @@ class _CannotLook(click.ClickException):
 
 
 def _seconds(_: click.Context, __: click.Parameter, written: str) -> float:
-    from keyturn.api.duration import parse_duration
+    from keyturn.api.base import parse_duration
 
     try:
         return parse_duration(written).total_seconds()

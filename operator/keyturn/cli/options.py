@@ -98,7 +98,7 @@ class Length(click.ParamType["timedelta"]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        from keyturn.api.duration import parse_duration  # noqa: PLC0415  # when it runs
+        from keyturn.api.base import parse_duration  # noqa: PLC0415  # when it runs
 
         try:
             return parse_duration(value)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.duration import format_duration
+from keyturn.api.base import format_duration
 from keyturn.api.secretclass import SecretClassStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.health import Health

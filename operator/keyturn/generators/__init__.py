@@ -1,4 +1,4 @@
-"""Generators of values: one module per kind, with a minimum strength.
+"""Generators of values: one class per kind, with a minimum strength.
 
 `generator_for(recipe)` returns the generator of a recipe; `make` builds one without the cache of recipes. `kinds` and
 `Generator` describe what exists, for CRDs.
@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from keyturn import generators
-from keyturn.api.base import validation_sentence
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe, validation_sentence
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.strength import LEAST_BITS, LEAST_LENGTH, Strength
 from keyturn.core.reasons import ErrorReason

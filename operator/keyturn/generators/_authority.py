@@ -9,10 +9,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 from keyturn.runtime import tls
 
-from ._chains import certificates_in
 from ._pem import private_key_in
-from ._verification import is_signed_by, is_verified, may_sign, permits_below
-from ._x509 import Authority
+from ._x509 import Authority, certificates_in, is_signed_by, is_verified, may_sign, permits_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from ._certificate_config import CertificateConfig
     from .base import Outputs
+    from .certificate import CertificateConfig
 
 _MIN_REMAINING = timedelta(minutes=1)
 _MAX_KIB = tls.LARGEST_BUNDLE // 1024

@@ -1,4 +1,4 @@
-"""Private keys: generation, PEM encoding and parsing; imported on first use, as cryptography is large."""
+"""Private keys: generation, PEM and OpenSSH formats; imported on first use, as cryptography is large."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
+    load_ssh_private_key,
+    load_ssh_public_key,
 )
 
 from keyturn.core.value import Value
 from keyturn.runtime import rsa_parts as rsaparts
 from keyturn.runtime import tls
 
-from ._keyforms import Ec, Ed25519, Rsa
+from .key_pairs import Ec, Ed25519, Rsa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+    from cryptography.hazmat.primitives.serialization.ssh import SSHPublicKeyTypes
 
-    from ._keyforms import Curve, KeyForm, PemForm
+    from .key_pairs import Curve, KeyForm, PemForm
 
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -136,3 +139,39 @@ def one_block(pem: Value, label: str) -> bool:
         return False
     block = rf"-----BEGIN {label}-----\s[A-Za-z0-9+/=\s]+-----END {label}-----"
     return re.fullmatch(block.encode(), pem.reveal().strip()) is not None
+
+
+_AUTHORIZED_KEY = rb"\S+ [A-Za-z0-9+/=]+( [ -~]+)?\n?"
+
+
+def ssh_private_key(key: PrivateKey) -> Value:
+    """Return a private key in OpenSSH format, unencrypted."""
+    return Value(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+
+
+def authorized_key(key: PrivateKey, comment: str | None) -> Value:
+    """Return the public key as a line of authorized_keys."""
+    written = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return Value(written if comment is None else b"%b %b" % (written, comment.encode("ascii")))
+
+
+def ssh_private_key_in(written: Value) -> PrivateKey | None:
+    """Return the private key of an OpenSSH PEM; None for anything else."""
+    if not one_block(written, "OPENSSH PRIVATE KEY"):
+        return None
+    try:
+        key = load_ssh_private_key(written.reveal(), None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if is_ours(key) and is_small(key) and is_sound(key) else None
+
+
+def ssh_public_key_in(line: Value) -> SSHPublicKeyTypes | None:
+    """Return the public key of an authorized_keys line without options; None for anything else."""
+    if len(line.reveal()) > tls.LARGEST_KEY or not re.fullmatch(_AUTHORIZED_KEY, line.reveal()):
+        return None
+    try:
+        key = load_ssh_public_key(line.reveal())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if is_small(key) else None

@@ -1,29 +1,141 @@
-"""X.509 certificates (RFC 5280): creation and signature; imported on first use, as cryptography is large."""
+"""X.509 certificates (RFC 5280): creation, and whether clients accept a chain.
+
+Imported on first use, as cryptography is large.
+"""
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keyturn.core.times import to_second
 from keyturn.core.value import Value
+from keyturn.runtime import tls
 
-from ._verification import first_end, last_start
+from ._pem import is_small
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from ._certificate_config import CertificateConfig, Usage
     from ._pem import PrivateKey
+    from .certificate import CertificateConfig, Usage
+
+E = TypeVar("E", bound=x509.ExtensionType)
+
+_ANY_CRITICALITY = verification.Criticality.AGNOSTIC
+_FREE = (x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
+"""Extensions that browsers require of an authority and other clients do not; `_may_issue` checks the usages."""
+
+
+def is_verified(path: Sequence[x509.Certificate]) -> bool:
+    """Whether clients accept the first certificate of a path to its root, at a time when all are valid.
+
+    The library takes no Ed25519; of a path with such a key all but name constraints is checked.
+    """
+    certificate, *authorities = path
+    if last_start(path) > first_end(path):
+        return False
+    if not all(_may_issue(authority, certificate, depth) for depth, authority in enumerate(authorities)):
+        return False
+    has_ed25519 = any(isinstance(one.public_key(), ed25519.Ed25519PublicKey) for one in path)
+    return has_ed25519 or _is_proven(path)
+
+
+def last_start(path: Sequence[x509.Certificate]) -> datetime:
+    return max(certificate.not_valid_before_utc for certificate in path)
+
+
+def first_end(path: Sequence[x509.Certificate]) -> datetime:
+    return min(certificate.not_valid_after_utc for certificate in path)
+
+
+def may_sign(certificate: x509.Certificate) -> bool:
+    usage = extension(certificate, x509.KeyUsage)
+    return is_ca(certificate) and (usage is None or usage.key_cert_sign)
+
+
+def permits_below(authority: x509.Certificate, number: int) -> bool:
+    """Whether the path length of an authority permits so many authorities below it."""
+    constraints = extension(authority, x509.BasicConstraints)
+    length = constraints.path_length if constraints else None
+    return length is None or length >= number
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    constraints = extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _may_issue(authority: x509.Certificate, certificate: x509.Certificate, depth: int) -> bool:
+    return (
+        may_sign(authority)
+        and permits_below(authority, depth + is_ca(certificate))
+        and _permits_usages(authority, certificate)
+    )
+
+
+def _permits_usages(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether an authority that is for some usages only is for those of the certificate."""
+    permitted = extension(authority, x509.ExtendedKeyUsage)
+    usages = extension(certificate, x509.ExtendedKeyUsage)
+    if permitted is None or usages is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in permitted:
+        return True
+    return set(usages) <= set(permitted)
+
+
+def _is_proven(path: Sequence[x509.Certificate]) -> bool:
+    certificate, *intermediates, root = path
+    verifier = (
+        verification.PolicyBuilder()
+        .store(verification.Store([root]))
+        .time(last_start(path))
+        .max_chain_depth(len(path))
+        .extension_policies(
+            ca_policy=_authority_policy(), ee_policy=verification.ExtensionPolicy.permit_all()
+        )
+        .build_client_verifier()
+    )
+    try:
+        verifier.verify(certificate, intermediates)
+    except verification.VerificationError:
+        return False
+    return True
+
+
+def _authority_policy() -> verification.ExtensionPolicy:
+    policy = verification.ExtensionPolicy.webpki_defaults_ca()
+    for kind in _FREE:
+        policy = policy.may_be_present(kind, _ANY_CRITICALITY, None)
+    return policy.require_present(x509.BasicConstraints, _ANY_CRITICALITY, None)
+
 
 # Clocks differ: a client whose clock is slow must not see a certificate that is not valid yet.
 BACKDATED = timedelta(minutes=1)
@@ -144,3 +256,111 @@ class Authority:
     @property
     def certificate(self) -> x509.Certificate:
         return self.path[0]
+
+
+_TOLERANCE = timedelta(seconds=1)
+_MAX_BUNDLE = 8  # less than the limit of a parsed bundle
+_BLOCKS = rb"(-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
+
+
+def certificates_in(pem: Value) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of a PEM bundle.
+
+    Empty if it has anything else, too many, or one that cannot be parsed.
+    """
+    if not tls.is_bounded(pem.reveal()) or not re.fullmatch(_BLOCKS, pem.reveal().strip()):
+        return ()
+    try:
+        certificates = x509.load_pem_x509_certificates(pem.reveal())
+        for certificate in certificates:
+            _ = certificate.extensions, certificate.subject, certificate.issuer
+            if not is_small(certificate.public_key()):
+                return ()
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
+        return ()
+    return tuple(certificates)
+
+
+def fulfils(
+    config: CertificateConfig,
+    key: PrivateKey,
+    chain: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+) -> bool:
+    """Whether a chain matches the settings, and clients accept it; its validity now is not checked."""
+    if not chain or chain[0].public_key() != key.public_key():
+        return False
+    certificate, path = chain[0], _verified_path(chain, roots)
+    return (
+        path is not None
+        and (len(path) == 1) is (config.issuer.secret_ref is None)
+        and _has_names(certificate, config)
+        and is_ca(certificate) is config.is_ca
+        and (may_sign(certificate) if config.is_ca else _has_usages(certificate, config))
+        and _lasts(path, config.duration)
+    )
+
+
+def validity(chain: Value, roots: Value) -> tuple[datetime, datetime]:
+    """Return the validity of a chain: from the start of its certificate, without backdating, to the first end."""
+    certificates = certificates_in(chain)
+    signing = [root for root in certificates_in(roots) if is_signed_by(certificates[-1], root)]
+    end = first_end(certificates)
+    if signing:
+        end = min(end, max(root.not_valid_after_utc for root in signing))
+    return min(certificates[0].not_valid_before_utc + BACKDATED, end), end
+
+
+def joined(fresh: Value, previous: Value) -> Value:
+    """Return `fresh` with the certificates of `previous` appended, each once, at most _MAX_BUNDLE."""
+    certificates = certificates_in(fresh)
+    older = [certificate for certificate in certificates_in(previous) if certificate not in certificates]
+    return written([*certificates, *older][:_MAX_BUNDLE]) if older else fresh
+
+
+def authorities_in(pem: Value, now: datetime) -> Value:
+    """Return the certificates of CAs in a bundle that have not ended."""
+    return written(
+        certificate
+        for certificate in certificates_in(pem)
+        if is_ca(certificate) and now < certificate.not_valid_after_utc
+    )
+
+
+def _verified_path(
+    chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]
+) -> tuple[x509.Certificate, ...] | None:
+    """Return the path from the first certificate to one of the roots that clients accept, if there is one."""
+    if len(set(chain)) < len(chain):
+        return None
+    if not all(is_signed_by(lower, upper) for lower, upper in itertools.pairwise(chain)):
+        return None
+    for root in roots:
+        path = tuple(dict.fromkeys((*chain, root)))
+        if is_signed_by(chain[-1], root) and (len(path) == 1 or is_verified(path)):
+            return path
+    return None
+
+
+def _has_names(certificate: x509.Certificate, config: CertificateConfig) -> bool:
+    names = extension(certificate, x509.SubjectAlternativeName)
+    may_be_nameless = config.common_name is None and not certificate.subject.rdns
+    return (may_be_nameless or certificate.subject == subject_of(config)) and (
+        set(names or ()) == set(alternative_names(config))
+    )
+
+
+def _has_usages(certificate: x509.Certificate, config: CertificateConfig) -> bool:
+    """Compare the usages; without extension the certificate is valid for every usage."""
+    usages = extension(certificate, x509.ExtendedKeyUsage)
+    if usages is None:
+        return config.usages is None
+    return set(usages) == {USAGES[usage] for usage in config.usages or DEFAULT_USAGES}
+
+
+def _lasts(path: Sequence[x509.Certificate], duration: timedelta) -> bool:
+    certificate, *authorities = path
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    is_cut_short = bool(authorities) and end == first_end(authorities)
+    is_long_enough = is_cut_short or end - start >= duration - _TOLERANCE
+    return is_long_enough and end - start <= duration + BACKDATED + _TOLERANCE

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from keyturn.api.base import Schema
 
-from ._keyforms import Ec, Ed25519, Rsa
 from .base import Generator, GeneratorContext, Outputs, is_loaded
+from .key_pairs import Ec, Ed25519, Rsa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.core.policy.strength import Strength
 
-    from ._keyforms import KeyForm
+    from .key_pairs import KeyForm
 
 Algorithm = Literal["ES256", "RS256", "EdDSA"]
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from keyturn.api.base import Schema
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled
 
-from ._keyforms import Ec, Ed25519, Rsa
 from .base import Generator, GeneratorContext, Outputs, is_loaded
+from .key_pairs import Ec, Ed25519, Rsa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.core.policy.strength import Strength
 
-    from ._keyforms import KeyForm
+    from .key_pairs import KeyForm
 
 KeyType = Literal["ed25519", "rsa", "ecdsa"]
 
@@ -49,26 +48,29 @@ class SshKey(Generator[SshKeyConfig]):
     public = frozenset({"publicKey"})
 
     def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value
-        from . import _pem, _ssh  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
 
         key = _pem.draw(self._key)
-        return {"privateKey": _ssh.private_key(key), "publicKey": _ssh.public_line(key, self.config.comment)}
+        return {
+            "privateKey": _pem.ssh_private_key(key),
+            "publicKey": _pem.authorized_key(key, self.config.comment),
+        }
 
     def accepts(self, outputs: Outputs) -> bool:
         """Ignore the comment: a changed one is no reason to replace the key on every server."""
-        from . import _pem, _ssh  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
 
         if outputs.keys() != set(self.outputs):
             return False
-        key = _ssh.private_key_in(outputs["privateKey"])
-        public = _ssh.public_key_in(outputs["publicKey"])
+        key = _pem.ssh_private_key_in(outputs["privateKey"])
+        public = _pem.ssh_public_key_in(outputs["publicKey"])
         return key is not None and _pem.is_of(self._key, key) and key.public_key() == public
 
     def adopted(self, found: Outputs) -> Outputs | None:
-        from . import _ssh  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
 
-        key = _ssh.private_key_in(found["privateKey"]) if "privateKey" in found else None
-        line = _ssh.public_line(key, self.config.comment) if key else None
+        key = _pem.ssh_private_key_in(found["privateKey"]) if "privateKey" in found else None
+        line = _pem.authorized_key(key, self.config.comment) if key else None
         return super().adopted({"publicKey": line, **found}) if line else None
 
     def strength(self) -> Strength:
@@ -76,7 +78,7 @@ class SshKey(Generator[SshKeyConfig]):
 
     @property
     def is_slow(self) -> bool:
-        return self.config.type == "rsa" or not is_loaded("_ssh")
+        return self.config.type == "rsa" or not is_loaded("_pem")
 
     @property
     def is_long(self) -> bool:

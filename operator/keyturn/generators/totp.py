@@ -9,8 +9,7 @@ from typing import Annotated
 
 import pyotp
 
-from keyturn.api.base import Schema
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled
 from keyturn.core.policy.strength import Strength
 from keyturn.core.value import Value
 

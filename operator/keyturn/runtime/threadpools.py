@@ -27,8 +27,8 @@ from weakref import WeakKeyDictionary
 
 from keyturn.core.errors import Wait
 from keyturn.core.reasons import ErrorReason
-from keyturn.runtime.clock import loop_time
 
+from .clock import loop_time
 from .scheduling import yield_processor
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _Kind:
 
 
 _OURS: Final = ThreadPoolExecutor(2, "ours")
-# Each of these threads may hold the memory of one template; see keyturn.templates.bounds.
+# Each of these threads may hold the memory of one template; see keyturn.templates.filters.
 _QUICK: Final = _Kind(3, 20.0, ThreadPoolExecutor(3 + _SPARE_THREADS, "tenants"))
 _LONG: Final = _Kind(2, 180.0, ThreadPoolExecutor(2 + _SPARE_THREADS, "keys", yield_processor))
 _jobs: Final[set[Future[Any]]] = set()

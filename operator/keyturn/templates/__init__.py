@@ -1,8 +1,8 @@
 """Liquid templates of a Secret: checked before a value exists, rendered once per revision.
 
-`engine` restricts Liquid so that a template cannot reach or exhaust anything, `bounds` counts work and size,
-`filters` has the filters, `lexer` splits a template in one pass. No error of Liquid leaves this package, not even as
-the cause of another, because it can quote a value. `failure` names the key of the failed template, and nothing else.
+`engine` restricts Liquid so that a template cannot reach or exhaust anything, `filters` has the filters and counts
+work and size. No error of Liquid leaves this package, not even as the cause of another, because it can quote a value.
+`TemplateFailed` names the key of the failed template, and nothing else.
 
 Imports: `core`.
 """
@@ -22,16 +22,14 @@ from keyturn.core.spec.desired import VALUE, is_spread
 from keyturn.core.state.revision import ItemValues, Rendered
 from keyturn.core.value import Value
 
-from .failure import TemplateFailed
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from keyturn.core.state.revision import Revision
 
-    from .bounds import Budget
     from .engine import Reference
+    from .filters import Budget
 
 __all__ = [
     "NOW",
@@ -56,6 +54,23 @@ _MAX_VERDICTS = 4096
 
 _Names = dict[str, tuple[str, ...]]
 _verdicts: dict[bytes, str] = {}
+
+
+class TemplateFailed(Stalled):
+    """A template cannot be rendered with the given values.
+
+    An author could choose the failing line by a property of a value, so a status with the line would reveal the value
+    character by character. `flaw` has the line, for users who hold the values: the command line.
+    """
+
+    def __init__(self, key: str, flaw: str) -> None:
+        super().__init__(
+            ErrorReason.TEMPLATE_FAILED,
+            f"template {key!r} cannot be rendered with the values that there are: it reads what is not there, or what"
+            " is no text, or computes what it cannot, or too much; give a default, write base64_encode, hash at most"
+            " 72 bytes by bcrypt, or loop less",
+        )
+        self.flaw = flaw
 
 
 def check(
@@ -153,8 +168,8 @@ def render(
     Raises:
         TemplateFailed: One cannot be rendered with these values; the error does not quote them.
     """
-    from .bounds import Budget, Names  # noqa: PLC0415  # on first use: Liquid takes 18 MB
-    from .engine import Template, absent, exposed  # noqa: PLC0415
+    from .engine import Template, absent, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+    from .filters import Budget, Names  # noqa: PLC0415
 
     by_name = {name: exposed(name, outputs) for name, outputs in values.items()}
     previous = {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keyturn import api
 from keyturn.api import ManagedSecret, Recipe, SecretClass
 from keyturn.api.base import Schema, rules
-from keyturn.api.rollout import Restart
+from keyturn.api.rotation import Restart
 from keyturn.api.secretclass import Priority
 from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.api.status import ManagedSecretStatus

@@ -9,8 +9,8 @@ import pydantic
 import pytest
 
 from keyturn.api import ClusterSecretStore, ManagedSecret, ProviderChoice, SecretStore
+from keyturn.api.meta import LabelRequirement, LabelSelector, Operator
 from keyturn.api.secretstore import AllowedNamespaces, Refresh, SecretStoreStatus
-from keyturn.api.selector import LabelRequirement, LabelSelector, Operator
 from keyturn.api.source import (
     DataFrom,
     From,

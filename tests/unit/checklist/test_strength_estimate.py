@@ -14,7 +14,7 @@ import pytest
 from keyturn.checklist.strength_estimate import bits_of, is_strong
 from keyturn.core.policy.strength import LEAST_LENGTH
 from keyturn.core.value import Value
-from keyturn.generators.passphrase import known_words
+from keyturn.generators.password import known_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

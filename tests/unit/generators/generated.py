@@ -6,7 +6,7 @@ import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext, make
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn import generators
-from keyturn.api.recipe import FORMS, Recipe
+from keyturn.api.base import FORMS, Recipe
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.generators import discover, make
@@ -50,9 +50,9 @@ def secrets_of(generator: Generator[Any]) -> list[str]:
     return [name for name in generator.outputs if name not in generator.public]
 
 
-def test_each_file_brings_one_generator() -> None:
-    files = {info.name for info in pkgutil.iter_modules(generators.__path__)}
-    assert len(discover()) == len([name for name in files - {"base"} if not name.startswith("_")])
+def test_each_module_has_a_generator() -> None:
+    files = {info.name for info in pkgutil.iter_modules(generators.__path__) if not info.name.startswith("_")}
+    assert {found.__module__.rpartition(".")[2] for found in discover().values()} == files - {"base"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe
 from keyturn.core.value import Value
 from keyturn.generators import make
 from keyturn.generators.uuids import Uuid, uuid7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keyturn.api.duration import format_duration
+from keyturn.api.base import format_duration
 from keyturn.cli.printing import listed
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation.kept_values import kept_items

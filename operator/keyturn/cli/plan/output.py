@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from keyturn.api.duration import format_duration
+from keyturn.api.base import format_duration
 from keyturn.cli.printing import listed, print_data, print_lines, room, table
 from keyturn.core.status.summary import SummaryState, summary_of
 from keyturn.core.times import clock, since, until

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from keyturn.api.base import Recipe
 from keyturn.api.database import USERNAME
-from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import OVERLAP_ANNOTATION
 from keyturn.core.reasons import ErrorReason

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe
 from keyturn.checklist.schedule import unscheduled
 from keyturn.checklist.strength_estimate import is_weak
 from keyturn.core.errors import Stalled

@@ -12,7 +12,7 @@ from keyturn.core.spec.selector import selects
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.api.selector import LabelSelector
+    from keyturn.api.meta import LabelSelector
 
 CREATION_PRECISION = timedelta(seconds=1)
 """Precision of creationTimestamp, which has whole seconds."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from keyturn.api.duration import format_duration
+from keyturn.api.base import format_duration
 from keyturn.api.secretclass import Enforcement
 from keyturn.core.spec import schedule
 from keyturn.core.spec.schedule import Cron, Every, Window

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import Revoke
-from keyturn.api.rollout import OnFailure
+from keyturn.api.rotation import OnFailure
 from keyturn.core.observation.emergency import CREATION_PRECISION, Emergency
 from keyturn.core.reasons import RevisionReason
 

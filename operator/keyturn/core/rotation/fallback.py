@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.api.rollout import OnFailure
+from keyturn.api.rotation import OnFailure
 from keyturn.core.state.revision import last_good
 
 from .emergency import is_exposed

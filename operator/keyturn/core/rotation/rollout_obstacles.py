@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from keyturn.api.rollout import Restart
+from keyturn.api.rotation import Restart
 from keyturn.api.status import WorkloadState
 from keyturn.core.backoff import backoff
 from keyturn.core.observation.observed import Denial

@@ -11,7 +11,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
-from keyturn.api.duration import format_duration, parse_duration
+from keyturn.api.base import format_duration, parse_duration
 from keyturn.api.status import ScheduleStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ConditionReason

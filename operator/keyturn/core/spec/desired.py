@@ -10,10 +10,9 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from keyturn.api.base import FORMS
 from keyturn.api.database import USERNAME
-from keyturn.api.recipe import FORMS
-from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
-from keyturn.api.rotation import AppliedBy
+from keyturn.api.rotation import AppliedBy, FailFastWhen, OnFailure, Restart
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import WorkloadKey
@@ -27,10 +26,9 @@ from .store_refs import destination_of, source_of, spread_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from keyturn.api.base import Recipe
     from keyturn.api.managedsecret import DataItem, ManagedSecret
-    from keyturn.api.recipe import Recipe
-    from keyturn.api.rollout import FailFast
-    from keyturn.api.rotation import Cadence
+    from keyturn.api.rotation import Cadence, FailFast
     from keyturn.api.secretclass import SecretClass
 
     from .database import DatabaseDesired

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from keyturn.api.duration import format_duration
+from keyturn.api.base import format_duration
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from keyturn.api.selector import Operator
+from keyturn.api.meta import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.api.selector import LabelRequirement, LabelSelector
+    from keyturn.api.meta import LabelRequirement, LabelSelector
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:

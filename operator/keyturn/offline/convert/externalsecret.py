@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api import API_VERSION
-from keyturn.api.duration import format_duration, parse_duration
+from keyturn.api.base import format_duration, parse_duration
 from keyturn.api.target import RESERVED_NAMES, TRACKING_ANNOTATIONS, TRACKING_LABELS, SecretType
 
 from .reading import opened, present

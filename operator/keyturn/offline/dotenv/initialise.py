@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from keyturn import generators
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 

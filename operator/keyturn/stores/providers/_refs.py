@@ -5,9 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Annotated
 
-from keyturn.api.base import Schema
+from keyturn.api.base import Schema, Spelled
 from keyturn.api.meta import Name
-from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 from keyturn.runtime import tls
 

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-from keyturn.api.base import Schema
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled
 from keyturn.core.value import Value
 
 from .base import LARGEST, Provider, RemoteValue

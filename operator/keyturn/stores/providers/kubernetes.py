@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import pydantic
 
-from keyturn.api.base import Schema, rules
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, UNREADABLE_TYPES
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors

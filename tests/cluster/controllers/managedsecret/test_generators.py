@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography import x509
 
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe
 from keyturn.generators import discover, make
 from tests.cluster.namespace import password
 from tests.unit.generators.generated import run

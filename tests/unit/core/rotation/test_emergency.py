@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
-from keyturn.api.rollout import OnFailure
+from keyturn.api.rotation import OnFailure
 from keyturn.api.source import StoreKind
 from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.recipe import Recipe
-from keyturn.api.rollout import OnFailure, Restart
+from keyturn.api.base import Recipe
+from keyturn.api.rotation import OnFailure, Restart
 from keyturn.api.target import SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.spec.desired import Item, is_spread, items_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.selector import LabelSelector
+from keyturn.api.meta import LabelSelector
 from keyturn.core.spec.selector import selects
 
 LABELS = {"team": "auth", "tier": "gold"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api import ManagedSecret
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe
 from keyturn.core.base64url import encode as base64url
 from keyturn.generators import SingleValue, make
 from keyturn.offline.convert import Weight, convert

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from keyturn import generators
-from keyturn.api.recipe import Recipe
+from keyturn.api.base import Recipe
 from keyturn.offline.dotenv.declaration import (
     SHIPPED,
     Composed,

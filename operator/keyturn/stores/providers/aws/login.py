@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import pydantic
 from yarl import URL
 
-from keyturn.api.base import Schema, rules
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.api.meta import Name
-from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers._refs import DataKey, ServiceAccountRef, credential_text

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import pydantic
 from yarl import URL
 
-from keyturn.api.base import Schema, rules
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef
 from keyturn.stores.providers.errors import Refused
 

@@ -7,8 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from keyturn.api.base import Schema
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled
 from keyturn.core.value import Value
 from keyturn.stores.providers import properties
 from keyturn.stores.providers.base import (

@@ -18,8 +18,7 @@ from urllib.parse import quote, urlencode
 
 import pydantic
 
-from keyturn.api.base import Schema, rules
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, properties, work
 from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import pydantic
 
-from keyturn.api.base import Schema, rules
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.value import Value
 from keyturn.stores.providers import properties
 from keyturn.stores.providers._refs import KeyRef

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import pydantic
 
-from keyturn.api.base import Schema, rules
-from keyturn.api.spelled import Spelled
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, credential_text

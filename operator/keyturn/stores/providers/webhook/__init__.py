@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import pydantic
 from yarl import URL
 
-from keyturn.api.base import Schema, rules
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.api.meta import Name
-from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, work
 from keyturn.stores.providers._refs import KeyRef, trusting

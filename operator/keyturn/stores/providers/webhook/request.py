@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from keyturn.templates.bounds import Budget
+    from keyturn.templates.filters import Budget
 
 KEY: Final = "key"
 """Template variable of the key."""
@@ -124,7 +124,7 @@ class _Filling:
 
     def __call__(self, name: str, template: str, escape: Callable[[str], str]) -> str:
         from keyturn import templates  # noqa: PLC0415  # on first use: Liquid takes 18 MB
-        from keyturn.templates.bounds import Budget  # noqa: PLC0415
+        from keyturn.templates.filters import Budget  # noqa: PLC0415
 
         self._budget = self._budget or Budget()
         outputs = dict.fromkeys(_OUTPUT.findall(template))
