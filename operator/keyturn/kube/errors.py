@@ -52,6 +52,7 @@ class ApiError(Exception):
         *,
         retry_after: float | None = None,
         denier: Denier | None = None,
+        fields: tuple[str, ...] = (),
     ) -> None:
         answer = f"{status} {reason}" if status else reason
         super().__init__(f"{verb} {path}: {answer}" + (f" by {denier}" if denier else ""))
@@ -61,6 +62,8 @@ class ApiError(Exception):
         self.reason = reason
         self.retry_after = retry_after
         self.denier = denier
+        self.fields = fields
+        """Paths of the fields that the API server names as a cause."""
 
 
 class BadRequest(ApiError):
@@ -151,12 +154,25 @@ _FORMS: Final = tuple(
 """How the API server begins its messages; the rest of a message is the text of the policy or webhook."""
 
 
+_FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,40}(?:\.[A-Za-z][A-Za-z0-9]{0,40}|\[[0-9]{1,6}\])*")
+_MAX_FIELDS: Final = 5
+
+
 def denier_of(message: object) -> Denier | None:
     """Return what denied a request, by the message of its Status; None for any other message."""
     for kind, form in _FORMS:
         if isinstance(message, str) and (found := form.match(message)):
             return Denier(kind, *(name or "" for name in found.groups()))
     return None
+
+
+def fields_of(status: object) -> tuple[str, ...]:
+    """Return the paths of fields that a Status names as causes: spec.data[0].name, up to a key in brackets."""
+    details = status.get("details") if isinstance(status, dict) else None
+    causes = details.get("causes") if isinstance(details, dict) else None
+    named = (one.get("field") for one in causes if isinstance(one, dict)) if isinstance(causes, list) else ()
+    found = (_FIELD.match(name) for name in named if isinstance(name, str))
+    return tuple(dict.fromkeys(match[0] for match in found if match))[:_MAX_FIELDS]
 
 
 def of_answer(
@@ -167,9 +183,12 @@ def of_answer(
     *,
     retry_after: float | None = None,
     denier: Denier | None = None,
+    fields: tuple[str, ...] = (),
 ) -> ApiError:
     """Return the error for a status code and reason."""
-    return _class_of(status, reason)(verb, path, status, reason, retry_after=retry_after, denier=denier)
+    return _class_of(status, reason)(
+        verb, path, status, reason, retry_after=retry_after, denier=denier, fields=fields
+    )
 
 
 def _class_of(status: int, reason: str) -> type[ApiError]:

@@ -121,6 +121,7 @@ def refusal(call: Call, response: Response) -> errors.ApiError:
         _reason(status),
         retry_after=response.retry_after,
         denier=errors.denier_of(status.get("message")) if isinstance(status, dict) else None,
+        fields=errors.fields_of(status),
     )
 
 

@@ -523,11 +523,14 @@ def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("spec: [1]", "Invalid"),
+        ("spec: [1]", "Invalid: spec"),
         ("spec: {data: [{name: a, generate: {password: {}}}], supend: true}", "BadRequest"),
-        ("spec: {data: [{name: a, generate: {password: {}}}], suspend: maybe}", "Invalid"),
-        ("spec: {data: [{name: a, literal: canary, generate: {password: {}}}]}", "Invalid"),
-        ("spec: {data: [{name: a, generate: {password: {length: 8}}}]}", "Invalid"),
+        ("spec: {data: [{name: a, generate: {password: {}}}], suspend: maybe}", "Invalid: spec.suspend"),
+        ("spec: {data: [{name: a, literal: canary, generate: {password: {}}}]}", "Invalid: spec.data[0]"),
+        (
+            "spec: {data: [{name: a, generate: {password: {length: 8}}}]}",
+            "Invalid: spec.data[0].generate.password.length",
+        ),
     ],
     ids=["no object", "an unknown field", "a wrong type", "a rule over two fields", "a weak value"],
 )

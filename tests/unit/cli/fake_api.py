@@ -118,7 +118,9 @@ class FakeApi:
     def answer(self, method: str, path: str, query: dict[str, list[str]], given: Body) -> tuple[int, Body]:
         for (refused, part), status in self.refused.items():
             if refused == method and part in path:
-                return status, {"kind": "Status", "reason": _REASONS.get(status, "BadRequest")}
+                causes = [{"field": "spec.rotation.every", "message": "hunter2"}] if status == 422 else []
+                reason = _REASONS.get(status, "BadRequest")
+                return status, {"kind": "Status", "reason": reason, "details": {"causes": causes}}
         if not path.startswith(_OURS):
             return self._of_others(path)
         parts = path.removeprefix(_OURS).split("/")

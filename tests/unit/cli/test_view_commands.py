@@ -392,7 +392,7 @@ def test_one_manifest_that_is_refused_keeps_no_other_from_being_planned(
     assert done.returncode == 3
     assert done.stdout.startswith("ManagedSecret shop/b: ")
     assert done.stderr == (
-        "Error: the API server refuses the ManagedSecret a (Invalid);"
+        "Error: the API server refuses the ManagedSecret a (Invalid: spec.rotation.every);"
         " kubectl apply --dry-run=server -f FILE says why\n"
     )
 

@@ -108,3 +108,28 @@ def test_any_other_message_names_nothing(message: str | None) -> None:
 def test_an_error_has_the_name_of_what_denied_the_request() -> None:
     error = errors.of_answer("create", "/api/v1/secrets", 403, "Forbidden", denier=WEBHOOK)
     assert str(error) == "create /api/v1/secrets: 403 Forbidden by admission webhook 'labels.example.com'"
+
+
+@pytest.mark.parametrize(
+    ("causes", "fields"),
+    [
+        (
+            [{"field": "spec.data[0].generate.length", "message": "hunter2"}],
+            ("spec.data[0].generate.length",),
+        ),
+        ([{"field": "spec.a"}, {"field": "spec.a"}, {"field": "spec.b"}], ("spec.a", "spec.b")),
+        ([{"field": "metadata.annotations[hunter2]"}], ("metadata.annotations",)),
+        ([{"field": "<nil>"}, {"field": 1}, "spec", {}], ()),
+        ("spec", ()),
+        (None, ()),
+    ],
+)
+def test_the_fields_of_a_refusal_are_paths_without_keys_and_values(
+    causes: object, fields: tuple[str, ...]
+) -> None:
+    assert errors.fields_of({"details": {"causes": causes}}) == fields
+
+
+@pytest.mark.parametrize("status", [None, "", {}, {"details": None}])
+def test_a_status_without_causes_names_no_field(status: object) -> None:
+    assert errors.fields_of(status) == ()

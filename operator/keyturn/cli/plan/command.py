@@ -126,6 +126,7 @@ async def _dry_run(api: Api, declared: Declared, collection: str, member: str) -
     except (errors.BadRequest, errors.Forbidden, errors.Invalid, errors.NotFound) as error:
         # The message of the API server may quote a value; kubectl shows it to its user.
         reason = f"{error.reason} by {error.denier}" if error.denier else error.reason
+        reason += f": {', '.join(error.fields)}" if error.fields else ""
     raise Refused(
         f"the API server refuses the {declared.kind} {declared.name} ({reason});"
         " kubectl apply --dry-run=server -f FILE says why"
