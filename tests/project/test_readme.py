@@ -41,7 +41,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         *_NUMBERS,
         "tests/project/test_support.py::test_no_page_says_anything_else",
     ),
-    "The example has this ManagedSecret, a PostgreSQL and its DatabaseTarget.": (
+    "The example has the ManagedSecret above, a PostgreSQL and its DatabaseTarget.": (
         f"{_HERE}::test_the_first_manifest_is_an_excerpt_of_the_example_that_is_applied",
     ),
     "Without an overlap, the server refuses the old password when the rotation is done:": (
@@ -84,7 +84,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "tests/leaks/test_leaks.py::test_no_value_is_found_outside_of_secrets_in_any_form",
         f"{_CONTROLLERS}/test_drift.py::test_the_secret_is_put_back_with_the_same_values",
     ),
-    "| Is it for me? My values … | use | |---|---|": (),
+    "| my values … | use | |---|---|": (),
     "| are in a secret manager that rotates them | External Secrets Operator with Reloader; Keyturn, which pulls them"
     " itself, for restarts with rollback |": (
         f"{_CONTROLLERS}/test_windows.py::test_a_value_that_changed_in_a_store_ignores_windows_on_request",
@@ -128,7 +128,7 @@ def prose() -> str:
     """Return the README as one line, without code blocks, headings, link targets and the table of pages."""
     text, _, _ = _README.partition("\n## Documentation\n")
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(?:#|<!--).*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
     return " ".join(re.sub(r"^- ", "", text, flags=re.MULTILINE).split())
 
