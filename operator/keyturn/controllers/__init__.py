@@ -5,7 +5,7 @@ Modules
     kopf_source, kopf_lists       kopf: watches and process life cycle; no other module imports it
     event_handlers, cache_sync, discovery, watch_liveness   events to cache and queue; first list and sweep
     start                         objects that a start leaves at rest; reads of all others, in pages
-    workqueue, fair_queue         keys with delays, priorities and fairness between namespaces
+    workqueue                     keys with delays, priorities and fairness between namespaces
     context                       clients, cache and clock that reconcilers share
     own_writes                    events that wait for the answer to a write of the operator
     background                    jobs that outlast a reconcile, apart from the workers

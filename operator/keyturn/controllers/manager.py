@@ -30,7 +30,7 @@ from keyturn.kube.lease_holder import LEASE
 from keyturn.kube.secret_source import SourceKind, secret_source
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.reach import Reach
-from keyturn.runtime.scheduling import favour_event_loop
+from keyturn.runtime.threadpools import favour_event_loop
 from keyturn.stores import providers
 
 from .cache_sync import CacheSync

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from keyturn.runtime.tls import server_context
-from keyturn.runtime.tls_files import RenewedFiles
+from keyturn.runtime.tls import RenewedFiles, server_context
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ Modules
     client, wire, errors, paths, paging          one call: bounded in time and attempts, fenced, bodies never quoted
     config, connection, kubeconfig, clock        which server, how it is trusted, its time
     tokens, jwt, callers                         tokens of ServiceAccounts; authentication of callers
-    leader_election, lease_holder, lease_hindrance   the Lease
+    leader_election, lease_holder                the Lease
     target_secret, state_secret                  Secrets of ours
     secret_informer, secret_poller, secret_source   how changes of Secrets are noticed: watch, or reads
     workloads                                    restarts

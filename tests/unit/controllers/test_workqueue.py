@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from keyturn.controllers.fair_queue import FairQueue
-from keyturn.controllers.workqueue import Priority, WorkQueue
+from keyturn.controllers.workqueue import FairQueue, Priority, WorkQueue
 from keyturn.kube import errors, paths
 from keyturn.runtime import metrics
 from tests.support.jumping_loop import JumpingLoop

@@ -4,7 +4,7 @@ Modules
     reconcile          status of an emergency
     memory             progress that secrets note, and the documents that were written
     report_configmap   ConfigMap with the incident document
-    document, access_section, markdown   the document
+    document           the document in Markdown
 
 Imports: `controllers.context` and what controllers may import.
 """

@@ -17,8 +17,7 @@ from keyturn.core.times import pause_end
 from keyturn.kube import errors, paths
 from keyturn.runtime import failpoints
 
-from .access_section import READERS_BEFORE
-from .document import document
+from .document import READERS_BEFORE, document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,6 @@
 Modules
     reconcile                       the loop, and what follows an error
     observe, resolve, secret_reads, consumers, holders, compliance   the observation
-    value_index                     equal values across ManagedSecrets
     former_secrets                  uses of Secrets under earlier names of the target
     signers                         CAs that an emergency rotates before what they sign
     rest                            whether an object is as the last pass left it at rest

@@ -4,8 +4,7 @@ Modules
     change        one step: started as a background job behind a fence, recorded after its effect was observed
     operation     what a step does at the server: claim the account, set passwords, prove and refuse logins
     probe         logins with the published credential, one per interval
-    memory        the operation in progress, the last failure and the last probe of each account
-    breaker       servers without an answer get one attempt per pause
+    memory        the operation in progress, last failure and last probe of each account; which servers are down
     problems      Wait or Stalled for each error
     report        Events, log lines and metrics
 
