@@ -65,12 +65,6 @@ def test_openssl_verifies_what_was_signed_and_nothing_else(kind: str, tmp_path: 
     assert (good, verified(file, signature, public)) == (True, False)
 
 
-def test_the_same_content_has_the_same_signature(tmp_path: Path) -> None:
-    signer = Signer.from_file(key(tmp_path))
-
-    assert signer.sign(b"content") == signer.sign(b"content")
-
-
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [

@@ -36,10 +36,6 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text().replace("\non:", "\n'on':"))
 
 
-def test_there_are_two() -> None:
-    assert [path.stem for path in _PATHS] == ["ci", "release"]
-
-
 @pytest.mark.timeout(BUILD_SECONDS)
 @_each
 def test_actionlint_finds_nothing(path: Path) -> None:

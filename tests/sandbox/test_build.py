@@ -199,11 +199,6 @@ def test_a_release_without_a_module_is_refused_with_those_that_have_one(fake_go:
     assert not fake_go.exists()
 
 
-def test_the_versions_come_from_the_modules() -> None:
-    (server,) = [part for part in parts.PARTS if part.name == "kube-apiserver"]
-    assert f"gitVersion={parts.pinned_version('kubernetes', 'k8s.io/kubernetes')} " in server.ldflags
-
-
 def test_a_go_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_GO_RELEASE", "go1.26.7")
     installed = cache.root() / f"go-{golang.pinned_release()}" / "go" / "bin" / "go"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sandbox.harness import Kubectl, eventually
+from sandbox.harness import Kubectl
 from tests.support.objects import deployment
 
 if TYPE_CHECKING:
@@ -21,59 +21,9 @@ if TYPE_CHECKING:
 PASSWORD = "keyturn-canary-7c1f"  # noqa: S105  # it guards nothing
 
 
-def audit_events(plane: ControlPlane) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in plane.audit_log.read_text().splitlines()]
-
-
-def counted(kubectl: Kubectl, metric: str, *labels: str) -> float:
-    lines = kubectl("get", "--raw", "/metrics").splitlines()
-    found = [line for line in lines if line.startswith(metric) and all(label in line for label in labels)]
-    return sum(float(line.rpartition(" ")[2]) for line in found)
-
-
-def test_a_rollout_completes(kubectl: Kubectl, namespace: str) -> None:
-    kubectl("apply", "-n", namespace, "-f", "-", given=deployment("web"))
-    kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=20s")
-    kubectl("rollout", "restart", "deployment/web", "-n", namespace)
-    kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=20s")
-    status = kubectl.json("get", "deployment/web", "-n", namespace)["status"]
-    assert (status["updatedReplicas"], status["availableReplicas"]) == (3, 3)
-
-
-def test_an_annotated_deployment_never_becomes_ready(kubectl: Kubectl, namespace: str) -> None:
-    never = deployment("never", annotations={"sandbox.keyturn.dev/ready": "never"})
-    kubectl("apply", "-n", namespace, "-f", "-", given=never)
-    kubectl(
-        "wait",
-        "pod",
-        "-l",
-        "app=never",
-        "-n",
-        namespace,
-        "--for=jsonpath={.status.phase}=Running",
-        "--timeout=20s",
-    )
-    done = kubectl.run("rollout", "status", "deployment/never", "-n", namespace, "--timeout=2s")
-    assert "0 of 3 updated replicas are available" in done.stdout + done.stderr
-    assert done.returncode != 0
-
-
 def test_a_job_completes(kubectl: Kubectl, namespace: str) -> None:
     kubectl("create", "job", "once", "--image=example.org/none", "-n", namespace)
     kubectl("wait", "job/once", "-n", namespace, "--for=condition=Complete", "--timeout=20s")
-
-
-def test_secrets_are_encrypted_at_rest(kubectl: Kubectl, namespace: str) -> None:
-    metric = "apiserver_storage_transformation_operations_total"
-    labels = (
-        'resource="secrets"',
-        'transformation_type="to_storage"',
-        'transformer_prefix="k8s:enc:aescbc:v1:"',
-    )
-    before = counted(kubectl, metric, *labels)
-    kubectl("create", "secret", "generic", "some", f"--from-literal=password={PASSWORD}", "-n", namespace)
-    assert counted(kubectl, metric, *labels) > before
-    assert counted(kubectl, metric, 'resource="secrets"', 'transformer_prefix="identity"') == 0
 
 
 def test_no_file_of_the_plane_holds_a_secret_in_clear(
@@ -84,35 +34,6 @@ def test_no_file_of_the_plane_holds_a_secret_in_clear(
     files = [file.read_bytes() for file in troubled.folder.rglob("*") if file.is_file()]
     assert any(b"keyturn-canary-in-clear" in content for content in files)
     assert not any(PASSWORD.encode() in content for content in files)
-
-
-def test_the_audit_log_reports_who_did_what(troubled: ControlPlane, kubectl: Kubectl, namespace: str) -> None:
-    kubectl("create", "secret", "generic", "audited", "--from-literal=a=b", "-n", namespace)
-    (event,) = [
-        event
-        for event in audit_events(troubled)
-        if event["verb"] == "create" and event.get("objectRef", {}).get("name") == "audited"
-    ]
-    assert (event["level"], event["user"]["username"]) == ("Metadata", "admin")
-
-
-def test_a_service_account_may_only_what_its_role_says(
-    troubled: ControlPlane, kubectl: Kubectl, namespace: str, tmp_path: Path
-) -> None:
-    kubectl("create", "serviceaccount", "reader", "-n", namespace)
-    kubectl("create", "role", "reader", "--verb=list", "--resource=configmaps", "-n", namespace)
-    kubectl(
-        "create",
-        "rolebinding",
-        "reader",
-        "--role=reader",
-        f"--serviceaccount={namespace}:reader",
-        "-n",
-        namespace,
-    )
-    reader = Kubectl(troubled.service_account_kubeconfig(namespace, "reader", tmp_path / "kubeconfig"))
-    reader("get", "configmaps")
-    assert "forbidden" in reader.run("get", "secrets").stderr
 
 
 def test_a_service_account_kubeconfig_is_for_its_owner_only(
@@ -144,11 +65,6 @@ def test_the_serving_certificate_names_the_service(troubled: ControlPlane) -> No
 def test_the_kubeconfig_needs_no_other_file(troubled: ControlPlane) -> None:
     content = yaml.safe_load(troubled.kubeconfig.read_text())
     assert sorted(content["users"][0]["user"]) == ["client-certificate-data", "client-key-data"]
-
-
-def test_quotas_are_counted(kubectl: Kubectl, namespace: str) -> None:
-    kubectl("create", "quota", "few", "--hard=count/secrets=5", "-n", namespace)
-    eventually(lambda: "hard" in kubectl.json("get", "quota", "few", "-n", namespace)["status"])
 
 
 def test_what_was_stored_survives_a_restart_of_the_api_server(
