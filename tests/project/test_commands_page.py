@@ -1,4 +1,4 @@
-"""The command reference is that of the commands, and it explains each option."""
+"""The page on the command line has each command, and it explains each option."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[2]
-_PAGE = (_ROOT / "docs" / "commands.md").read_text()
+_PAGE = (_ROOT / "docs" / "cli.md").read_text()
+_ROW = re.compile(r"^\| `(?:-\w, )?(--[\w-]+)[^`]*` \| [^\s(].* \| .*\|$", re.MULTILINE)
 
 
 def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
@@ -26,8 +27,8 @@ def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command
             yield from commands(command, f"{path} {name}")
 
 
-def section(path: str) -> str:
-    return re.split(r"^##", _PAGE.partition(f"\n### {path}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+def section(heading: str) -> str:
+    return re.split(r"^##", _PAGE.partition(f"\n{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def test_the_page_is_what_the_generator_writes() -> None:
@@ -43,12 +44,17 @@ def test_the_page_is_what_the_generator_writes() -> None:
 
 
 def test_every_command_has_a_section() -> None:
-    shown = re.findall(r"^### (.+)$", _PAGE, re.MULTILINE)
+    shown = re.findall(r"^#### (.+)$", _PAGE, re.MULTILINE)
 
     assert sorted(shown) == sorted(path for path, _ in commands(main, "keyturn"))
 
 
 def test_every_option_has_a_meaning() -> None:
+    common = set(_ROW.findall(section("## Common options")))
     for path, command in commands(main, "keyturn"):
-        rows = re.findall(r"^\| `-.+` \| [^\s(].* \| .*\|$", section(path), re.MULTILINE)
-        assert len(rows) == sum(isinstance(one, click.Option) for one in command.params), path
+        named = [one.opts[-1] for one in command.params if isinstance(one, click.Option)]
+        own = _ROW.findall(section(f"#### {path}"))
+        _, _, listed = section(f"#### {path}").partition("; common options: `")
+        shared = re.findall(r"(?<=[` ])-\S+", f"`{listed.partition('`')[0]}")
+        assert len(own) + len(shared) == len(named), path
+        assert set(own) | common >= set(named), path

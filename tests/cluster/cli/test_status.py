@@ -178,9 +178,8 @@ def test_what_programs_get_is_what_the_documentation_names(
     command: tuple[str, ...], space: Space, console: Console
 ) -> None:
     space.managed()
-    _, _, table = _PAGE.partition(f"| field of `{command[0]}` | meaning |\n|---|---|\n")
-    rows = table.partition("\n\n")[0].splitlines()
-    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    (fields,) = re.findall(rf"^\| `{command[0]}` \| (`.+?) \| ", _PAGE, re.MULTILINE)
+    documented = set(re.findall(r"`(\w+)`", fields))
 
     answer = console.json(*command)
 
