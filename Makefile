@@ -26,7 +26,7 @@ comma := ,
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-database run test programs unit test-matrix soak redteam check bench bench-check sandbox docs chart image release generate format lock clean
+.PHONY: help venv demo demo-database run test programs unit test-kind test-matrix soak redteam check bench bench-check sandbox docs chart image release generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -55,6 +55,9 @@ unit: $(READY) ## run the tests that need no cluster: minutes; ARGS="-k name" fo
 	@$(BIN)/python -m tests.support.programs Vault
 	$(BIN)/python -m pytest --no-header -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report= tests/unit $(ARGS)
 	$(if $(ARGS),,@$(COVERED))
+
+test-kind: sandbox ## run tests/e2e on a new cluster of kind, as root: needs Docker, Podman or nerdctl
+	$(BIN)/python -m pytest --no-header --cluster=kind tests/e2e $(ARGS)
 
 test-matrix: sandbox ## run the tests that depend on the API server on each older Kubernetes; RELEASES=1.34 for one
 	@$(BIN)/python -m tests.matrix -n $(PROCESSES) $(RELEASES)

@@ -104,7 +104,8 @@ class Kind(Cluster):
     def open(self) -> Path:
         self.screen.title("A Kubernetes cluster of kind, in a container of this machine")
         with self.screen.progress("creating the cluster; its image has 400 MB", "the cluster is ready"):
-            return self._cluster.enter_context(kind.cluster(self.folder / "admin.kubeconfig"))
+            self._cluster.enter_context(kind.cluster(self.folder))
+        return self.folder / "kubeconfig"
 
     def close(self) -> None:
         with self.screen.progress("deleting the cluster", "the cluster is deleted"):

@@ -1,4 +1,4 @@
-"""A new cluster of kind, which needs Docker, Podman or nerdctl; it lives as long as a block.
+"""A new cluster of kind, made by pytest-kind with what the project pins; it needs Docker, Podman or nerdctl.
 
 The program is compiled from a pinned Go module. The node image is pinned by its digest: it is the default image of
 that release of kind (pkg/apis/config/defaults/image.go of its source), so both are changed together.
@@ -13,25 +13,25 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from . import cache, golang
 from .compiling import compile_parts
-from .errors import SandboxError, last_lines
+from .errors import SandboxError
+from .harness.kubectl import PROGRAM as KUBECTL
 from .parts import FLAGS, MODULES, Part, go_needed, pinned_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
+
+    from pytest_kind import KindCluster
 
 PART: Final = Part("kind", "kind", "sigs.k8s.io/kind")
 NODE_IMAGE: Final = (
     "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 )
 _ENGINES: Final = ("docker", "podman", "nerdctl")
-_READY_SECONDS: Final = 180
-_CREATE_SECONDS: Final = 900.0
-"""Including the download of the node image, of 400 MB."""
 _DELETE_SECONDS: Final = 120.0
 
 
@@ -56,32 +56,59 @@ def _fill(scratch: Path) -> None:
     compile_parts(go, [PART], scratch)
 
 
+def options(folder: Path) -> dict[str, Any]:
+    """Return the options of the fixture `kind_cluster`: a name that is new, and what the project pins.
+
+    Raises:
+        SandboxError: There is no container engine, or kind cannot be compiled.
+    """
+    engine()
+    return {
+        "cluster_name": f"keyturn-{secrets.token_hex(3)}",
+        "keep_cluster": False,
+        "kubeconfig": str(folder / "kubeconfig"),
+        "kind_image": NODE_IMAGE,
+        "kind_bin": str(program()),
+        "kind_kubectl_bin": KUBECTL,
+    }
+
+
+def engine() -> str:
+    """Return the program of the container engine that kind uses."""
+    for name in _ENGINES:
+        if shutil.which(name):
+            return name
+    raise SandboxError(f"kind needs a container engine: install one of {', '.join(_ENGINES)}")
+
+
 @contextmanager
-def cluster(kubeconfig: Path) -> Iterator[Path]:
-    """Create a cluster, write its kubeconfig into a file, and delete the cluster at the end of the block.
+def cluster(folder: Path) -> Iterator[KindCluster]:
+    """Create a cluster as the fixture `kind_cluster` does, with its kubeconfig in a folder; delete it at the end.
 
     Raises:
         SandboxError: There is no container engine, or kind fails.
     """
-    if not any(map(shutil.which, _ENGINES)):
-        raise SandboxError(f"kind needs a container engine: install one of {', '.join(_ENGINES)}")
-    name, kind = f"keyturn-{secrets.token_hex(3)}", program()
-    kubeconfig.touch(mode=0o600)
-    target = [f"--name={name}", f"--kubeconfig={kubeconfig}"]
+    from pytest_kind import KindCluster  # noqa: PLC0415 - its imports take 0.4 s
+
+    chosen = options(folder)
+    made = KindCluster(
+        chosen["cluster_name"],
+        Path(chosen["kubeconfig"]),
+        image=chosen["kind_image"],
+        kind_path=Path(chosen["kind_bin"]),
+        kubectl_path=Path(chosen["kind_kubectl_bin"]),
+    )
     try:
-        _run(
-            [kind, "create", "cluster", *target, f"--image={NODE_IMAGE}", f"--wait={_READY_SECONDS}s"],
-            _CREATE_SECONDS,
-        )
-        yield kubeconfig
+        made.create()
+        yield made
+    except subprocess.CalledProcessError as error:
+        raise SandboxError(f"kind failed, and has said why: {' '.join(error.cmd[1:3])}") from None
     finally:
-        _run([kind, "delete", "cluster", *target], _DELETE_SECONDS)
+        delete(chosen)
 
 
-def _run(command: list[str | Path], seconds: float) -> None:
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise SandboxError(f"kind {command[1]} cluster takes longer than {seconds:.0f} s") from None
-    if done.returncode != 0:
-        raise SandboxError(f"kind {command[1]} cluster failed:\n{last_lines(done.stderr.splitlines())}")
+def delete(chosen: Mapping[str, Any]) -> None:
+    """Delete a cluster, which may be there in part or not at all, and the folder that pytest-kind makes for it."""
+    target = [f"--name={chosen['cluster_name']}", f"--kubeconfig={chosen['kubeconfig']}"]
+    subprocess.run([chosen["kind_bin"], "delete", "cluster", *target], check=False, timeout=_DELETE_SECONDS)
+    shutil.rmtree(Path(".pytest-kind") / chosen["cluster_name"], ignore_errors=True)

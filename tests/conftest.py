@@ -6,6 +6,7 @@ import gc
 import json
 import secrets
 import signal
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.kube.connection import NotConfigured
-from sandbox import ControlPlane, kind
+from sandbox import ControlPlane, SandboxError, kind
 from sandbox.harness import Kubectl, installation
 from sandbox.pki import write_private
 from tests.leaks.leak_gate import LeakGate, ValueRecorder
@@ -125,6 +126,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Figures(), "figures")
     config.pluginmanager.register(OperatorLogs(), "operator-logs")
     config.pluginmanager.register(order, "order")
+    if config.getoption("--cluster") == "kind":
+        _prepare_kind(config)
+
+
+def _prepare_kind(config: pytest.Config) -> None:
+    """Give the fixture `kind_cluster` what the project pins; its cluster is deleted also if it was made in part."""
+    folder = tempfile.TemporaryDirectory(prefix="keyturn-kind-")
+    config.add_cleanup(folder.cleanup)
+    try:
+        chosen = kind.options(Path(folder.name))
+    except SandboxError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.add_cleanup(lambda: kind.delete(chosen))
+    vars(config.option).update(chosen)
+    config.pluginmanager.import_plugin("pytest_kind.plugin")
 
 
 @pytest.fixture(scope="session")
@@ -135,8 +151,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             with ControlPlane.start() as plane:
                 yield Cluster(plane.kubeconfig, plane)
         case "kind":
-            with kind.cluster(folder / "kubeconfig") as kubeconfig:
-                yield Cluster(kubeconfig, None)
+            yield Cluster(request.getfixturevalue("kind_cluster").kubeconfig_path, None)
         case _:
             yield Cluster(_current(folder / "kubeconfig"), None)
 

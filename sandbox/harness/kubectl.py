@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _BESIDE_PYTHON = Path(sys.executable).with_name("kubectl")
-_PROGRAM = str(_BESIDE_PYTHON if _BESIDE_PYTHON.exists() else shutil.which("kubectl") or "kubectl")
+PROGRAM = str(_BESIDE_PYTHON if _BESIDE_PYTHON.exists() else shutil.which("kubectl") or "kubectl")
 _LITTLE_GARBAGE = {"GOGC": "400"}
 """Go's collector waits for five times the live heap: a short process reads manifests in a fifth less time."""
 _REQUEST_TIMEOUT = "20s"
@@ -44,7 +44,7 @@ class Kubectl:
             folder: The working directory, which paths in arguments are relative to.
         """
         self.kubeconfig = kubeconfig
-        self._command = (_PROGRAM, *(() if kubeconfig is None else (f"--kubeconfig={kubeconfig}",)))
+        self._command = (PROGRAM, *(() if kubeconfig is None else (f"--kubeconfig={kubeconfig}",)))
         self._limit = () if request_timeout is None else (f"--request-timeout={request_timeout}",)
         self._timeout = timeout
         self._folder = folder

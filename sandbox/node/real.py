@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -97,6 +98,12 @@ class RealNode:
         """Return `command` so that it runs in the node's network, where addresses of pods and Services work."""
         pid = self._layout.pid_file.read_text()
         return ["nsenter", f"--target={pid}", "--net", "--", *map(str, command)]
+
+    @property
+    def fetch(self) -> tuple[str, ...]:
+        """The command that writes out what the address after it answers."""
+        ask = "import sys, urllib.request as r; sys.stdout.buffer.write(r.urlopen(sys.argv[1], timeout=20).read())"
+        return sys.executable, "-c", ask
 
     def enter_network(self) -> None:
         """Put the calling thread, and no other, into the node's network until it ends."""

@@ -23,9 +23,10 @@ def test_without_root_it_says_what_to_write(monkeypatch: pytest.MonkeyPatch, tmp
         Node(Screen(), tmp_path).open()
 
 
-def test_the_current_cluster_gets_no_node(scratch: Path) -> None:
-    code, said = run(scratch, "--node=real", "--cluster=current", "--yes")
+@pytest.mark.parametrize("cluster", ["current", "kind"])
+def test_another_cluster_gets_no_node(cluster: str, scratch: Path) -> None:
+    code, said = run(scratch, "--node=real", f"--cluster={cluster}", "--yes")
 
     assert code == 1
-    assert "leave NODE or CLUSTER=current out" in said
+    assert f"leave NODE or CLUSTER={cluster} out" in said
     assert left_behind(scratch) == []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox import kind
 from tests.e2e.machine import Installed, Machine, install, running
 from tests.support import soak
 
@@ -34,9 +36,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="package")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with running(tmp_path_factory.mktemp("operator-pods")) as machine:
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    made = request.getfixturevalue("kind_cluster") if _is_kind(request) else None
+    with running(tmp_path_factory.mktemp("operator-pods"), made) as machine:
         yield machine
+
+
+@pytest.fixture
+def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A cluster of the test's own, on which nothing is installed."""
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("bare")
+        made = stack.enter_context(kind.cluster(folder)) if _is_kind(request) else None
+        yield stack.enter_context(running(tmp_path_factory.mktemp("operator-pods"), made))
+
+
+def _is_kind(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--cluster") == "kind")
 
 
 @pytest.fixture(scope="package")

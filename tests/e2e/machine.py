@@ -7,9 +7,8 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +19,16 @@ from urllib3.exceptions import HTTPError
 from release import image
 from sandbox import ControlPlane
 from sandbox.harness import HarnessError, Kubectl, eventually
+from sandbox.node import images
+from tests.e2e.kind_node import KindNode
 from tests.install.installation import BASE
 from tests.support.objects import Objects
 from tests.support.operator import BEGUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pytest_kind import KindCluster
 
     from sandbox.node.real import RealNode
 
@@ -64,11 +67,13 @@ class Installed:
 class Machine:
     """One control plane with a real node, for as long as the block of `running` lasts."""
 
-    plane: ControlPlane
-    node: RealNode
+    kubeconfig: Path
+    node: RealNode | KindNode
     kubectl: Kubectl
     objects: Objects
     """For waits: a process of kubectl at each look takes processor time from what is waited for."""
+    plane: ControlPlane | None = None
+    """The sandbox that it is; None on kind."""
 
     # The operator
 
@@ -170,8 +175,7 @@ class Machine:
     def metrics(self, pod: str) -> list[str]:
         """Return what the operator in a pod tells Prometheus, line by line."""
         (ip,) = [one["status"]["podIP"] for one in self.pods() if one["metadata"]["name"] == pod]
-        ask = "import sys, urllib.request as r; sys.stdout.buffer.write(r.urlopen(sys.argv[1], timeout=20).read())"
-        command = self.node.command(sys.executable, "-c", ask, f"http://{ip}:8080/metrics")
+        command = self.node.command(*self.node.fetch, f"http://{ip}:8080/metrics")
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
         return done.stdout.splitlines()
 
@@ -259,17 +263,25 @@ class Machine:
 
 
 @contextmanager
-def running(logs: Path) -> Iterator[Machine]:
-    """Start a control plane with a real node that has the operator's image, and end both with the block.
+def running(logs: Path, made: KindCluster | None = None) -> Iterator[Machine]:
+    """Give the node of a kind cluster the images; without one, start a control plane with a real node.
 
-    What the operator's pods have logged by then is in the folder `logs`.
+    What the operator's pods have logged by its end is in the folder `logs`.
     """
-    with ControlPlane.start(fake_nodes=0) as plane:
-        node = plane.start_node([image.archive()])
-        with Objects.of(plane.kubeconfig) as objects:
-            machine = Machine(plane, node, Kubectl(plane.kubeconfig), objects)
-            yield machine
-            machine.keep_logs(logs)
+    with ExitStack() as stack:
+        plane: ControlPlane | None = None
+        node: RealNode | KindNode
+        if made is None:
+            plane = stack.enter_context(ControlPlane.start(fake_nodes=0))
+            node, kubeconfig = plane.start_node([image.archive()]), plane.kubeconfig
+        else:
+            node, kubeconfig = KindNode(made), made.kubeconfig_path
+            Kubectl(kubeconfig)("wait", "node", "--all", "--for=condition=Ready", "--timeout=55s")
+            node.prepare([image.archive(), *images.ensure().archives])
+        objects = stack.enter_context(Objects.of(kubeconfig))
+        machine = Machine(kubeconfig, node, Kubectl(kubeconfig), objects, plane)
+        yield machine
+        machine.keep_logs(logs)
 
 
 def install(machine: Machine) -> Installed:
@@ -314,7 +326,9 @@ def _has_lost_lease(how: dict[str, Any], log: str) -> bool:
 
 def _processes_of(uid: str) -> list[int]:
     """Return the processes of a pod as the machine numbers them."""
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if f"pod{uid}" in _cgroups_of(folder)]
+    names = (f"pod{uid}", f"pod{uid.replace('-', '_')}")  # of cgroupfs, of systemd
+    found = (folder for folder in Path("/proc").glob("[0-9]*"))
+    return [int(folder.name) for folder in found if any(name in _cgroups_of(folder) for name in names)]
 
 
 def _cgroups_of(process: Path) -> str:

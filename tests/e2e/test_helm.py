@@ -7,22 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.applications import managed_secret
-from tests.e2e.machine import NAMESPACE, Machine, running
+from tests.e2e.machine import NAMESPACE
 from tests.install.helm import BUILD_SECONDS, CHART, helm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.e2e.machine import Machine
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
 _REPOSITORY = "keyturn.invalid/keyturn"
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A cluster with a real node on which nothing is installed."""
-    with running(tmp_path_factory.mktemp("operator-pods")) as machine:
-        yield machine
 
 
 def test_a_release_is_upgraded_and_rolled_back_without_a_new_value(bare: Machine) -> None:
@@ -50,7 +43,7 @@ def _helm(machine: Machine, verb: str, *arguments: str) -> None:
 
 
 def _where(machine: Machine) -> tuple[str, str]:
-    return f"--kubeconfig={machine.plane.kubeconfig}", f"--namespace={NAMESPACE}"
+    return f"--kubeconfig={machine.kubeconfig}", f"--namespace={NAMESPACE}"
 
 
 def _arguments(machine: Machine) -> list[str]:

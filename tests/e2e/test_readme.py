@@ -32,7 +32,7 @@ _NOT_SHOWN = "…"
 def console(operators: Machine) -> Iterator[Console]:
     """The shell of a user, on a node that has the image of PostgreSQL."""
     operators.node.import_image(image.archive())
-    yield Console(operators.plane.kubeconfig, _NAMESPACE)
+    yield Console(operators.kubeconfig, _NAMESPACE)
     operators.objects.delete("Namespace", "", _NAMESPACE)
 
 

@@ -15,11 +15,11 @@ from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
 from sandbox.harness import eventually
 from tests.e2e.applications import managed_secret
-from tests.e2e.machine import NAMESPACE, install, names, restarts, running
+from tests.e2e.machine import NAMESPACE, install, names, restarts
 from tests.support import soak
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.e2e.machine import Machine
 
@@ -33,11 +33,10 @@ pytestmark = pytest.mark.timeout(900)  # beyond what its waits add up to
 
 
 @pytest.fixture
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with running(tmp_path_factory.mktemp("operator-pods")) as machine:
-        install(machine)
-        machine.wait_until_ready()
-        yield machine
+def alone(bare: Machine) -> Machine:
+    install(bare)
+    bare.wait_until_ready()
+    return bare
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_the_shipped_limits_hold_ten_thousand_objects(
 
 
 async def _create(machine: Machine, namespace: str) -> None:
-    connection = await config.load(str(machine.plane.kubeconfig))
+    connection = await config.load(str(machine.kubeconfig))
     async with config.session(connection) as session:
         bare = Bare(session, connection.server)
         at = paths.managed_secrets(namespace)

@@ -120,7 +120,7 @@ def _write_one(kubectl: Kubectl, namespace: str, name: str) -> float:
 
 
 async def _fill(machine: Machine, tenants: list[str]) -> None:
-    connection = await config.load(str(machine.plane.kubeconfig))
+    connection = await config.load(str(machine.kubeconfig))
     async with config.session(connection) as session:
         bare = Bare(session, connection.server)
         await for_each(_objects(tenants), lambda one: bare.create(one[0], one[1]()), at_once=4)
@@ -212,6 +212,7 @@ def _add_argument(kubectl: Kubectl, argument: str) -> None:
 @contextmanager
 def _no_controllers(machine: Machine) -> Iterator[None]:
     """Have no revision made of each StatefulSet, which takes as much memory of the cluster again, and not of ours."""
+    assert machine.plane
     process = machine.plane.programs()["kube-controller-manager"].pid
     os.kill(process, signal.SIGSTOP)
     try:

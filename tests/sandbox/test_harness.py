@@ -31,7 +31,7 @@ time.sleep(60)
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The place of a program that runs instead of kubectl."""
     program = tmp_path / "kubectl"
-    monkeypatch.setattr(kubectl, "_PROGRAM", str(program))
+    monkeypatch.setattr(kubectl, "PROGRAM", str(program))
     return program
 
 

@@ -1,95 +1,145 @@
-"""A cluster of kind is created from pinned parts and deleted whatever happens; kind is a stand-in here."""
+"""Tests and the demo get a kind cluster from pinned parts, which is deleted whatever happens; kind is a stand-in."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import stat
+import subprocess
+import sys
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from demo.__main__ import _cluster
+from demo.screen import Screen
 from sandbox import SandboxError, kind
 from sandbox.parts import KUBERNETES
+from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.conftest import Cluster
+
 _KIND = """#!/bin/sh
 echo "$@" >>"{log}"
 for argument; do
-  case "$argument" in --kubeconfig=*) [ "$1" = delete ] || echo "kind: Config" >"${{argument#--kubeconfig=}}" ;; esac
+  case "$argument" in
+    --kubeconfig=*) [ "$1" = delete ] || echo '{kubeconfig}' >"${{argument#--kubeconfig=}}" ;;
+  esac
 done
-[ "$1" = "{fails}" ] && {{ echo "no room left" >&2; exit 1; }}
-exit 0
+[ "$1" != "{fails}" ]
 """
+_KUBECONFIG = json.dumps(
+    {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "a", "user": {}}],
+    }
+)
+_ITSELF = "tests/sandbox/test_kind.py::test_tests_get_the_kubeconfig_of_their_cluster"
 
 
 class StandIn:
-    """A program that writes down how it is called."""
+    """Programs that write down how they are called, in place of kind and of a container engine."""
 
     def __init__(self, folder: Path, fails: str = "never") -> None:
-        self.log = folder / "calls"
-        self.path = folder / "kind"
-        self.path.write_text(_KIND.format(log=self.log, fails=fails))
-        self.path.chmod(0o755)
+        self.folder = folder
+        self._log = folder / "calls"
+        program = folder / "sandbox" / kind._key() / "bin" / "kind"
+        script = _KIND.format(log=self._log, fails=fails, kubeconfig=_KUBECONFIG)
+        for path in (program, folder / "docker"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(script)
+            path.chmod(0o755)
 
     @property
     def calls(self) -> list[list[str]]:
-        return [line.split() for line in self.log.read_text().splitlines()]
+        return [line.split() for line in self._log.read_text().splitlines()]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"KEYTURN_CACHE": str(self.folder), "PATH": f"{self.folder}:{os.environ['PATH']}"}
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, fails: str = "never") -> StandIn:
-    program = StandIn(folder, fails)
-    monkeypatch.setattr(kind, "program", lambda: program.path)
-    monkeypatch.setattr("sandbox.kind.shutil.which", lambda name: f"/bin/{name}")
-    return program
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn(tmp_path)
+    for name, value in stand_in.environment.items():
+        monkeypatch.setenv(name, value)
+    return stand_in
+
+
+def run_tests(**environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "--cluster=kind", "-q", "-p", "no:cacheprovider", _ITSELF]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_tests_get_the_kubeconfig_of_their_cluster(cluster: Cluster) -> None:
+    assert "clusters" in cluster.kubeconfig.read_text()
+
+
+def test_the_fixture_has_the_pinned_program_and_image(stand_in: StandIn) -> None:
+    done = run_tests(**stand_in.environment)
+
+    assert done.returncode == 0, done.stdout
+    verbs = [call[:2] for call in stand_in.calls]
+    assert verbs[:2] == [["get", "clusters"], ["create", "cluster"]]
+    assert set(map(tuple, verbs[2:])) == {("delete", "cluster")}
+    created = stand_in.calls[1]
+    assert f"--image={kind.NODE_IMAGE}" in created
+    assert {name_in(call) for call in stand_in.calls[1:]} == {name_in(created)}
+    assert not (ROOT / ".pytest-kind" / name_in(created).removeprefix("--name=")).exists()
+
+
+def test_without_a_container_engine_no_test_runs() -> None:
+    done = run_tests(PATH="/none")
+
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert (
+        done.stderr.strip() == "ERROR: kind needs a container engine: install one of docker, podman, nerdctl"
+    )
 
 
 def name_in(call: list[str]) -> str:
     return next(argument for argument in call if argument.startswith("--name="))
 
 
-def test_a_cluster_has_the_pinned_image_and_is_deleted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    program = stand_in(monkeypatch, tmp_path)
+def test_the_demo_has_the_same_cluster(stand_in: StandIn, tmp_path: Path) -> None:
+    demo = _cluster(Namespace(cluster="kind", node=None), Screen(), tmp_path)
 
-    with kind.cluster(tmp_path / "kubeconfig") as kubeconfig:
-        assert kubeconfig.read_text() == "kind: Config\n"
-        assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
+    kubeconfig = demo.open()
+    mode = stat.S_IMODE(kubeconfig.stat().st_mode)
+    demo.close()
 
-    created, deleted = program.calls
-    assert created[:2] == ["create", "cluster"]
+    assert mode == 0o600
+    _, created, deleted = stand_in.calls
+    assert (created[:2], deleted[:2]) == (["create", "cluster"], ["delete", "cluster"])
     assert f"--image={kind.NODE_IMAGE}" in created
-    assert deleted[:2] == ["delete", "cluster"]
+    assert f"--kubeconfig={kubeconfig}" in created
     assert name_in(created) == name_in(deleted)
 
 
 @pytest.mark.parametrize("fails", ["create", "never"], ids=["kind fails", "the block fails"])
-def test_a_cluster_is_deleted_after_a_failure(
-    fails: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    program = stand_in(monkeypatch, tmp_path, fails)
+def test_a_cluster_is_deleted_after_a_failure(fails: str, stand_in: StandIn, tmp_path: Path) -> None:
+    StandIn(stand_in.folder, fails)
 
-    with pytest.raises((SandboxError, ZeroDivisionError)), kind.cluster(tmp_path / "kubeconfig"):
+    with pytest.raises((SandboxError, ZeroDivisionError)), kind.cluster(tmp_path):
         raise ZeroDivisionError
 
-    assert [call[0] for call in program.calls] == ["create", "delete"]
-
-
-def test_what_kind_says_is_in_the_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    stand_in(monkeypatch, tmp_path, "create")
-
-    with pytest.raises(SandboxError, match="no room left"), kind.cluster(tmp_path / "kubeconfig"):
-        pass
-
-
-def test_without_a_container_engine_nothing_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sandbox.kind.shutil.which", lambda _: None)
-    monkeypatch.setattr(kind, "program", lambda: pytest.fail("kind was built"))
-
-    with pytest.raises(SandboxError, match="docker"), kind.cluster(tmp_path / "kubeconfig"):
-        pass
+    assert [call[0] for call in stand_in.calls] == ["get", "create", "delete"]
 
 
 def test_the_node_image_is_pinned_and_has_the_newest_supported_release() -> None:
