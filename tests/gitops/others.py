@@ -9,7 +9,7 @@ from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.controllers.external_health import store_status, target_status
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
-from keyturn.core.observation.health import Health
+from keyturn.core.observation.external import Health
 from keyturn.databases.base import Server
 from keyturn.databases.errors import Unauthorized, Unreachable
 from keyturn.databases.health import health_of as health_of_target

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import keyturn
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.external import Pulled
 from keyturn.core.observation.pods import PodsSeen
-from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.spec.store_refs import Destination

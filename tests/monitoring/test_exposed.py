@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from keyturn.core.policy.findings import Point, Verdict
+from keyturn.core.policy.checklist import Point, Verdict
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
 from keyturn.endpoints.exposition import DatabaseFacts, ObjectFacts, PointFacts, expose

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keyturn.core.rotation import steps
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.records import Phase
 
 _ROOT = Path(__file__).parents[2]
 _CODE = _ROOT / "operator" / "keyturn"

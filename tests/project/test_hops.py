@@ -71,7 +71,7 @@ async def rotate(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(
     ("doing", "ceilings"),
-    [(rotate, (100, 1151, 3715)), (Cluster.look, (82, 638, 612))],
+    [(rotate, (93, 1146, 3573)), (Cluster.look, (77, 634, 577))],
     ids=["rotation", "rest"],
 )
 async def test_few_files_functions_and_changes_of_file_are_entered(

@@ -14,7 +14,7 @@ import yaml
 
 from keyturn import __version__
 from keyturn.cli.commands import main
-from keyturn.core.policy.strength import LEAST_BITS
+from keyturn.core.policy.rules import LEAST_BITS
 from keyturn.generators import discover as generators
 from keyturn.kube import paths
 from keyturn.stores.providers import discover as providers

@@ -13,7 +13,7 @@ from keyturn.controllers.emergency import report_configmap
 from keyturn.controllers.managedsecret import errors, generate, leases, pull, reconcile, refresh, retries
 from keyturn.controllers.managedsecret.account import change, probe, problems
 from keyturn.controllers.managedsecret.account import memory as account
-from keyturn.core.rotation import drift, rollout_obstacles
+from keyturn.core.rotation import publication, rollout_obstacles
 from keyturn.databases import _RETRY_AFTER as _TARGET_DELAY
 from keyturn.databases import health_check as target_check
 from keyturn.kube import client, lease_holder, secret_poller
@@ -36,7 +36,7 @@ _PAUSES: dict[str, tuple[timedelta | float, ...]] = {
     "a computation": (threadpools._RETRY_DELAY, _LONGEST),
     "a defect": (workqueue._MIN_BACKOFF, workqueue._MAX_BACKOFF),
     "the restart of a workload": (rollout_obstacles._MIN_DELAY, rollout_obstacles._MAX_DELAY),
-    "a Secret that another writer": (drift._MIN_DELAY, drift._MAX_DELAY),
+    "a Secret that another writer": (publication._MIN_DELAY, publication._MAX_DELAY),
     "a read of Secrets with": (0.5, secret_poller._MAX_DELAY),
     "the renewal of the Lease": (lease_holder.TERMS.retry_period,),
     "a [check of the installation]": (cluster_checks._FAILING_INTERVAL,),

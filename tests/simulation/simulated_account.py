@@ -14,8 +14,8 @@ from keyturn.api.database import USERNAME
 from keyturn.api.emergency import Revoke
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import ROLLBACK, ROTATE
-from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.reasons import ErrorReason, RevisionReason
@@ -25,7 +25,7 @@ from keyturn.core.rotation.credentials import accepted_after
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.spec.desired import previous_key
-from keyturn.core.state.credential import UNKNOWN_REVISION
+from keyturn.core.state.records import UNKNOWN_REVISION
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.api.emergency import Revoke
-from keyturn.core.observation.account import AccountFacts, ProbeVerdict
-from keyturn.core.state.credential import Phase
+from keyturn.core.observation.external import AccountFacts, ProbeVerdict
+from keyturn.core.state.records import Phase
 from tests.simulation.simulated_account import ACCOUNT, Account, Login
 from tests.support.soak import TIMES
 

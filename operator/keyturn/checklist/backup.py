@@ -12,7 +12,7 @@ import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
-from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.policy.checklist import Finding, Point, Verdict
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_of
 

@@ -13,9 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.labels import ENVIRONMENT, PRODUCTION
-from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.policy.checklist import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.records import Phase
 from keyturn.core.status.summary import condition
 from keyturn.kube import errors, paths
 

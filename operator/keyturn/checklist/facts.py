@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import UNREADABLE_TYPES
-from keyturn.core.policy.checklist import POINTS, reported_violations
-from keyturn.core.policy.findings import Finding, Verdict
+from keyturn.core.policy.checklist import POINTS, Finding, Verdict, reported_violations
 from keyturn.core.spec.desired import resolve_spec, secret_of
 from keyturn.core.status.summary import condition
 from keyturn.core.value import Value
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
-    from keyturn.core.policy.findings import Point
+    from keyturn.core.policy.checklist import Point
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.client import Api
     from keyturn.kube.wire import Body

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.policy.checklist import Finding, Point, Verdict
 from keyturn.kube import errors
 from keyturn.runtime import logs, threadpools
 

@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from keyturn.api.base import format_duration
-from keyturn.core.policy.checklist import OVERDUE, reported_violations
-from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.policy.checklist import OVERDUE, Finding, Point, Verdict, reported_violations
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.schedule_dates import recorded_due
 from keyturn.core.spec.schedule import Cron, Every

@@ -15,7 +15,7 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.policy.strength import LEAST_BITS, LEAST_LENGTH
+from keyturn.core.policy.rules import LEAST_BITS, LEAST_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,17 +11,19 @@ from urllib.parse import quote
 import click
 
 from keyturn import __version__
-from keyturn.cli.printing import in_one_line, print_document, print_json, print_lines, room, table
-from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
+from keyturn.core.policy.checklist import Finding, Point, Verdict, in_order
+
+from .printing import in_one_line, print_document, print_json, print_lines, room, table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from keyturn.checklist.backup import Drill
-    from keyturn.cli.cluster import Cluster
-    from keyturn.cli.options import Where
-    from keyturn.core.policy.findings import Report
+    from keyturn.core.policy.checklist import Report
+
+    from .cluster import Cluster
+    from .options import Where
 
 _FOUND, _CANNOT_LOOK = 1, 2
 _LARGEST_SCHEDULE = 32 * 1024 * 1024
@@ -146,7 +148,8 @@ def schedule(where: Where, *, all_namespaces: bool) -> None:
     """Print the document that --schedule is compared with."""
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # only where a cluster is looked at
     from keyturn.checklist.schedule import document  # noqa: PLC0415  # the same
-    from keyturn.cli.cluster import run  # noqa: PLC0415  # the same
+
+    from .cluster import run  # noqa: PLC0415  # the same
 
     async def work(cluster: Cluster) -> str:
         await _require_namespace(cluster, all_namespaces=all_namespaces)
@@ -161,7 +164,8 @@ def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
     """Return the findings, and the cluster with its namespace."""
     from keyturn.checklist.cluster import Checked, check  # noqa: PLC0415  # only where a cluster is looked at
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # the same
-    from keyturn.cli.cluster import beside, run  # noqa: PLC0415  # the same
+
+    from .cluster import beside, run  # noqa: PLC0415  # the same
 
     committed, drill = _committed(asked.schedule), _drill(asked.drill)
 
@@ -181,7 +185,7 @@ def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
 
 async def _require_namespace(cluster: Cluster, *, all_namespaces: bool) -> None:
     """Refuse a namespace that does not exist, in which every point would be fine."""
-    from keyturn.cli.managed import describe_empty  # noqa: PLC0415  # only where a cluster is looked at
+    from .managed import describe_empty  # noqa: PLC0415  # only where a cluster is looked at
 
     if not all_namespaces:
         await describe_empty(cluster)
@@ -191,7 +195,8 @@ def _drill(drilled: Drilled | None) -> Drill | None:
     if drilled is None:
         return None
     from keyturn.checklist.backup import Drill  # noqa: PLC0415  # only where asked for
-    from keyturn.cli.backup import read  # noqa: PLC0415  # the same
+
+    from .backup import read  # noqa: PLC0415  # the same
 
     return Drill(read(drilled.backup, drilled.identity), drilled.namespace)
 

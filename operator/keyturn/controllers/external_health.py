@@ -12,7 +12,7 @@ from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import StoreKey
 from keyturn.core.reasons import EventReason, StoreReason
-from keyturn.core.status.verdict import ConditionVerdict, changes_readiness, readiness_of, stamp_all
+from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of, stamp_all
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.base import Schema
     from keyturn.core.keys import TargetKey
-    from keyturn.core.observation.health import Health
+    from keyturn.core.observation.external import Health
     from keyturn.kube.cache.externals import AnyStore, AnyTarget, ExternalCache, Key, Model
 
     from .context import Context

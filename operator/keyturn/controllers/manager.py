@@ -18,7 +18,7 @@ import structlog
 from keyturn import generators
 from keyturn.checklist.monitor import EncryptionMonitor
 from keyturn.core.keys import EmergencyKey, ProbeKey, StoreKey, TargetKey
-from keyturn.core.observation.health import HealthEvents
+from keyturn.core.observation.external import HealthEvents
 from keyturn.endpoints import server
 from keyturn.endpoints.metrics_server import MetricsServer
 from keyturn.installation.checks.rights import Feature, Place

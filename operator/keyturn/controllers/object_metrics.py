@@ -21,14 +21,14 @@ from keyturn.core.policy.checklist import (
     NOT_REVOKED,
     OVERDUE,
     ChecklistTotals,
+    Point,
+    Verdict,
     judge_all,
     reported_violations,
 )
-from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.reasons import ConditionReason
-from keyturn.core.state.credential import Phase
-from keyturn.core.status.summary import condition
-from keyturn.core.status.verdict import condition_of
+from keyturn.core.state.records import Phase
+from keyturn.core.status.summary import condition, condition_of
 from keyturn.endpoints.exposition import (
     DatabaseFacts,
     DeadlineFacts,

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from keyturn.api.base import format_duration
 from keyturn.api.secretclass import SecretClassStatus
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.health import Health
-from keyturn.core.policy.rules import Evidence, violations_of
-from keyturn.core.policy.strength import Strength
+from keyturn.core.observation.external import Health
+from keyturn.core.policy.rules import Evidence, Strength, violations_of
 from keyturn.core.reasons import ClassReason, ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.schedule import Every, cadence_of, windows_of
-from keyturn.core.status.verdict import readiness_of, stamp_all
+from keyturn.core.status.summary import readiness_of, stamp_all
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import structlog
 
-from keyturn.core.backoff import backoff
+from keyturn.core.times import backoff
 from keyturn.kube import errors, paths
 from keyturn.runtime import logs, metrics
 from keyturn.runtime.clock import loop_time

@@ -12,7 +12,7 @@ Layers, each imports only those below it
     policy        class rules and checklist rules
     state         the record in the state Secret
     spec          the desired spec: class and defaults filled in
-    backoff, base64url, errors, keys, labels, reasons, texts, times, value
+    errors, keys, labels, reasons, texts, times, value
 
 Entry points: `spec.desired.resolve_spec`, `rotation.decision.next_step`, `status.status.status_of`,
 `emergency.status.status_of`, `policy.rules.violations_of`.

@@ -1,7 +1,8 @@
-"""Lists in messages: the first few, and how many others there are."""
+"""Lists in messages: the first few, and how many others there are; base64url without padding."""
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -33,3 +34,17 @@ def few(names: Iterable[str]) -> str:
 def and_more(others: int) -> str:
     """Return the number of those that are not named, such as ` and 3 more`; empty if there is none."""
     return f" and {others} more" if others > 0 else ""
+
+
+def encode(content: bytes) -> bytes:
+    return urlsafe_b64encode(content).rstrip(b"=")
+
+
+def decode(written: bytes | str) -> bytes:
+    """Decode, with or without padding.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    text = written.encode("ascii") if isinstance(written, str) else written
+    return urlsafe_b64decode(text + b"=" * (-len(text) % 4))

@@ -1,9 +1,9 @@
-"""Times and durations: the precision of the API, which is whole seconds, and the form for people."""
+"""Times and durations: the precision of the API, whole seconds, and the form for people; exponential back-off."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -65,3 +65,14 @@ def until(time: datetime | None, now: datetime) -> str:
 def clock(time: datetime) -> str:
     """Format a time like log timestamps, in UTC."""
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+_MAX_DOUBLINGS = 16
+"""Beyond it a pause would overflow after days of failures."""
+
+T = TypeVar("T", float, "timedelta")
+
+
+def backoff(first: T, attempts: int, longest: T) -> T:
+    """Return the pause after failures in a row: `first`, doubled with each further one, at most `longest`."""
+    return min(first * 2.0 ** min(max(attempts - 1, 0), _MAX_DOUBLINGS), longest)

@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import TargetKey
-from keyturn.core.observation.health import HealthEvents
+from keyturn.core.observation.external import HealthEvents
 from keyturn.core.reasons import ErrorReason
 from keyturn.kube.cache.references import target_for
 from keyturn.runtime.background_tasks import Tasks
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.database import TargetRef
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.health import Health
+    from keyturn.core.observation.external import Health
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.externals import AnyTarget
     from keyturn.kube.client import Api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.observation.health import Health
+from keyturn.core.observation.external import Health
 from keyturn.core.reasons import TargetReason
 
 from .errors import Denied, Forbidden, Missing, ReadOnly, RefusedByPolicy, Unauthorized, Unreachable

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from keyturn.core.backoff import backoff
-from keyturn.core.observation.health import reported
+from keyturn.core.observation.external import reported
 from keyturn.core.reasons import TargetReason
+from keyturn.core.times import backoff
 from keyturn.runtime import logs
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.core.keys import TargetKey
-    from keyturn.core.observation.health import Health, HealthEvents
+    from keyturn.core.observation.external import Health, HealthEvents
     from keyturn.runtime.background_tasks import Tasks
     from keyturn.runtime.concurrency import KeyedLimiter
 

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prometheus_client.exposition import choose_encoder
 
-from keyturn.core.policy.checklist import POINTS
-from keyturn.core.policy.findings import Verdict
+from keyturn.core.policy.checklist import POINTS, Verdict
 from keyturn.runtime.metrics import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from keyturn.core.policy.findings import Point
+    from keyturn.core.policy.checklist import Point
 
 _PREFIX = "keyturn"
 

@@ -25,7 +25,7 @@ import pydantic
 from keyturn import generators
 from keyturn.api.base import Recipe, validation_sentence
 from keyturn.core.errors import Stalled
-from keyturn.core.policy.strength import LEAST_BITS, LEAST_LENGTH, Strength
+from keyturn.core.policy.rules import LEAST_BITS, LEAST_LENGTH, Strength
 from keyturn.core.reasons import ErrorReason
 from keyturn.runtime import plugins
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from keyturn.core import base64url
+from keyturn.core import texts
 from keyturn.core.value import Value
 from keyturn.runtime import tls
 
@@ -116,16 +116,16 @@ def _key(entry: Entry) -> PrivateKey | None:
         case "RSA":
             return _rsa_key(entry)
         case "EC":
-            secret = int.from_bytes(base64url.decode(entry["d"]))
+            secret = int.from_bytes(texts.decode(entry["d"]))
             return ec.derive_private_key(secret, ec.SECP256R1())
         case "OKP":
-            return ed25519.Ed25519PrivateKey.from_private_bytes(base64url.decode(entry["d"]))
+            return ed25519.Ed25519PrivateKey.from_private_bytes(texts.decode(entry["d"]))
     return None
 
 
 def _rsa_key(entry: Entry) -> PrivateKey:
     n, e, d, p, q, dp, dq, qi = (
-        int.from_bytes(base64url.decode(entry[name])) for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi")
+        int.from_bytes(texts.decode(entry[name])) for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi")
     )
     if max(number.bit_length() for number in (n, e, d, p, q, dp, dq, qi)) > tls.LARGEST_RSA:
         raise ValueError("too large")
@@ -134,7 +134,7 @@ def _rsa_key(entry: Entry) -> PrivateKey:
 
 
 def _text(content: bytes) -> str:
-    return base64url.encode(content).decode("ascii")
+    return texts.encode(content).decode("ascii")
 
 
 def _minimal_bytes(number: int) -> bytes:

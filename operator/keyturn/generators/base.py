@@ -15,7 +15,7 @@ from keyturn.core.value import Value
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.policy.strength import Strength
+    from keyturn.core.policy.rules import Strength
     from keyturn.core.state.revision import Validity
 
 C = TypeVar("C", bound=Schema)

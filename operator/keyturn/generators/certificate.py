@@ -15,7 +15,7 @@ from .base import Generator, GeneratorContext, Outputs, is_loaded
 from .key_pairs import LEAST_RSA_BITS, Curve, Ec, Ed25519, KeyForm, Rsa, RsaBits
 
 if TYPE_CHECKING:
-    from keyturn.core.policy.strength import Strength
+    from keyturn.core.policy.rules import Strength
 
     from .key_pairs import KeyForm
 

@@ -12,7 +12,7 @@ from .key_pairs import Ec, Ed25519, Rsa
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.policy.strength import Strength
+    from keyturn.core.policy.rules import Strength
 
     from .key_pairs import KeyForm
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 import pydantic
 
 from keyturn.api.base import Schema, rules
-from keyturn.core.policy.strength import LEAST_BITS, Strength
+from keyturn.core.policy.rules import LEAST_BITS, Strength
 
 from .base import Generator, GeneratorContext, Outputs, is_loaded
 

@@ -15,7 +15,7 @@ import pydantic
 
 from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.errors import Stalled
-from keyturn.core.policy.strength import LEAST_BITS, LEAST_LENGTH, Strength
+from keyturn.core.policy.rules import LEAST_BITS, LEAST_LENGTH, Strength
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import pydantic
 
 from keyturn.api.base import Schema, rules
-from keyturn.core import base64url
-from keyturn.core.policy.strength import LEAST_LENGTH, Strength
+from keyturn.core import texts
+from keyturn.core.policy.rules import LEAST_LENGTH, Strength
 from keyturn.core.value import Value
 
 from .base import SingleValue
@@ -24,14 +24,14 @@ Encoding = Literal["base64", "base64url", "hex", "base32", "raw"]
 
 _ENCODE: Mapping[Encoding, Callable[[bytes], bytes]] = {
     "base64": base64.b64encode,
-    "base64url": base64url.encode,
+    "base64url": texts.encode,
     "hex": binascii.hexlify,
     "base32": base64.b32encode,
     "raw": bytes,
 }
 _DECODE: Mapping[Encoding, Callable[[bytes], bytes]] = {
     "base64": base64.b64decode,
-    "base64url": base64url.decode,
+    "base64url": texts.decode,
     "hex": binascii.unhexlify,
     "base32": base64.b32decode,
     "raw": bytes,

@@ -10,7 +10,7 @@ from typing import Annotated
 import pyotp
 
 from keyturn.api.base import Schema, Spelled
-from keyturn.core.policy.strength import Strength
+from keyturn.core.policy.rules import Strength
 from keyturn.core.value import Value
 
 from .base import Generator, GeneratorContext, Outputs

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from keyturn.core import base64url
+from keyturn.core import texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ def _claims(token: bytes) -> Mapping[str, Any]:
 def _part(token: bytes, place: int) -> Mapping[str, Any]:
     """Parse a part of a token; empty if it is no JSON object."""
     try:
-        part = orjson.loads(base64url.decode(token.split(b".")[place]))
+        part = orjson.loads(texts.decode(token.split(b".")[place]))
     except (IndexError, ValueError):
         return {}
     return part if isinstance(part, dict) else {}

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.errors import copied
-from keyturn.core.observation.holders import Controller, HoldingPod
+from keyturn.core.observation.pods import Controller, HoldingPod
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC, uses_of
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import Via
     from keyturn.core.observation.workload import Use
-    from keyturn.kube.wire import Body
 
     from .client import Api
+    from .wire import Body
 
 _KEPT: Final = 120.0
 """Seconds for which a list is kept."""

@@ -17,7 +17,6 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
-from keyturn.core.backoff import backoff
 from keyturn.core.labels import (
     KEYTURN,
     OVERLAP_ANNOTATION,
@@ -26,13 +25,13 @@ from keyturn.core.labels import (
     REVISION_ANNOTATION,
 )
 from keyturn.core.state.state import HIGHEST_REVISION
-from keyturn.core.times import time_of
-from keyturn.kube.wire import Body
+from keyturn.core.times import backoff, time_of
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
 from . import errors, paths
 from .client import Api
+from .wire import Body
 
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _WATCH_SECONDS = 60

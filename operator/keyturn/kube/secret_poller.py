@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from keyturn.core.backoff import backoff
+from keyturn.core.times import backoff
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 

@@ -20,8 +20,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.credential import UNKNOWN_REVISION, Credential, Phase
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase, StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import (
     HIGHEST_REVISION,
@@ -44,7 +43,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.wire import Body
+
+    from .wire import Body
 
 _STATE_KEY = "state"
 _FORMAT = 1

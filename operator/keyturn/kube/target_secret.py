@@ -27,7 +27,7 @@ from keyturn.core.labels import (
     STATE_TYPE,
     TEMPLATE,
 )
-from keyturn.core.observation.account_manager import manager_of
+from keyturn.core.observation.external import manager_of
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
 from keyturn.core.state.revision import changed_keys
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import Revision
     from keyturn.core.state.state import State
-    from keyturn.kube.wire import Body
+
+    from .wire import Body
 
 LARGEST = 1024 * 1024
 """Maximum bytes of data in one Secret (Kubernetes, "Secrets", section "Data size")."""

@@ -6,7 +6,7 @@ import random
 from itertools import count
 from typing import TYPE_CHECKING
 
-from keyturn.core.backoff import backoff
+from keyturn.core.times import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

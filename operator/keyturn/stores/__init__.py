@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, StoreKey
-from keyturn.core.observation.health import HealthEvents
+from keyturn.core.observation.external import HealthEvents
 from keyturn.kube.cache.references import store_for
 from keyturn.kube.tokens import Tokens
 from keyturn.runtime.background_tasks import Tasks
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from keyturn.api.source import StoreRef
-    from keyturn.core.observation.health import Health
+    from keyturn.core.observation.external import Health
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.externals import AnyStore
     from keyturn.kube.client import Api

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keyturn.core.backoff import backoff
+from keyturn.core.times import backoff
 
 from .providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
 

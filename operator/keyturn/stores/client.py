@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from keyturn.core.keys import StoreKey
-    from keyturn.core.observation.health import HealthEvents
+    from keyturn.core.observation.external import HealthEvents
     from keyturn.runtime.background_tasks import Tasks
     from keyturn.stores.providers.base import ProviderLease
 

@@ -7,9 +7,9 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.backoff import backoff
-from keyturn.core.observation.health import Health, reported
+from keyturn.core.observation.external import Health, reported
 from keyturn.core.reasons import StoreReason
+from keyturn.core.times import backoff
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.core.keys import StoreKey
-    from keyturn.core.observation.health import HealthEvents
+    from keyturn.core.observation.external import HealthEvents
     from keyturn.runtime.background_tasks import Tasks
     from keyturn.runtime.concurrency import KeyedLimiter
 

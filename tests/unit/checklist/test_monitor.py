@@ -10,7 +10,7 @@ import structlog
 
 from keyturn.checklist import monitor
 from keyturn.checklist.monitor import ClusterEvidence, EncryptionMonitor
-from keyturn.core.policy.findings import Verdict
+from keyturn.core.policy.checklist import Verdict
 from keyturn.kube import errors
 
 _OPERATIONS = "apiserver_storage_transformation_operations_total"

@@ -12,10 +12,10 @@ import pytest
 from jsonschema import Draft4Validator  # type: ignore[import-untyped]  # ships no stubs
 
 from keyturn.cli.audit import sarif
-from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
+from keyturn.core.policy.checklist import Finding, Point, Verdict, in_order
 
 if TYPE_CHECKING:
-    from keyturn.core.policy.findings import Report
+    from keyturn.core.policy.checklist import Report
     from tests.unit.checklist.git_repository import Repository
 
 HOSTILE = "<script>alert(1)</script>\"'&\n\x1b[31m%00../é"

@@ -20,7 +20,7 @@ from keyturn.kube.client import Page
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from keyturn.core.policy.findings import Finding
+    from keyturn.core.policy.checklist import Finding
 
 generators.discover()
 

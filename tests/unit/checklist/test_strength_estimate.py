@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.checklist.strength_estimate import bits_of, is_strong
-from keyturn.core.policy.strength import LEAST_LENGTH
+from keyturn.core.policy.rules import LEAST_LENGTH
 from keyturn.core.value import Value
 from keyturn.generators.password import known_words
 

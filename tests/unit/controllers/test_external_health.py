@@ -17,7 +17,7 @@ from keyturn.core.keys import (
     StoreKey,
     TargetKey,
 )
-from keyturn.core.observation.health import Health
+from keyturn.core.observation.external import Health
 from keyturn.kube import errors
 from tests.unit.core import builders as make
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.controllers.object_metrics import facts
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey, TargetKey
-from keyturn.core.policy.findings import Verdict
+from keyturn.core.policy.checklist import Verdict
 from keyturn.endpoints.exposition import expose
 from keyturn.kube.cache.cache import InformerCache
 

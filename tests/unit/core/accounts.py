@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.observation.account import AccountFacts
-from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.observation.external import AccountFacts
+from keyturn.core.state.records import Credential, Phase
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:

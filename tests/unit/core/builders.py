@@ -11,10 +11,9 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
-from keyturn.core.observation.holders import Controller, Holders, HoldingPod
+from keyturn.core.observation.external import NOT_PULLED, Pulled, PushProblem, RevocationProblem
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
-from keyturn.core.observation.pods import Pod, PodsSeen
-from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem, RevocationProblem
+from keyturn.core.observation.pods import Controller, Holders, HoldingPod, Pod, PodsSeen
 from keyturn.core.observation.workload import Use, Workload
 from keyturn.core.spec.desired import Desired, resolve_spec
 from keyturn.core.state.revision import Revision, RevisionFacts

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from keyturn.core import texts
 from keyturn.core.texts import few, first_of, first_within
 
 
@@ -39,3 +42,18 @@ def test_of_thousands_ten_are_named_in_order() -> None:
     text = few(f"a-{number:04}" for number in reversed(range(2000)))
     assert text.startswith("a-0000, a-0001, ")
     assert text.endswith(", a-0009 and 1990 more")
+
+
+@given(st.binary(max_size=64))
+def test_what_is_encoded_is_decoded_with_and_without_padding(content: bytes) -> None:
+    written = texts.encode(content)
+    padded = written + b"=" * (-len(written) % 4)
+    assert texts.decode(written) == texts.decode(padded) == content
+    assert texts.decode(written.decode()) == content
+    assert not set(written) & set(b"+/=")
+
+
+@pytest.mark.parametrize("written", ["a", "ä", b"a"])
+def test_what_is_no_such_text_is_a_value_error(written: bytes | str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        texts.decode(written)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.core.times import NOTHING, clock, pause_end, since, time_of, to_second, until
+from keyturn.core.times import NOTHING, backoff, clock, pause_end, since, time_of, to_second, until
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -52,3 +52,18 @@ def test_a_pause_ends_soon_whatever_happens_to_the_clock(passed: timedelta, ends
 
     assert pause_end(last, pause, last + passed) == (last + pause if ends else None)
     assert pause_end(None, pause, last) is None
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "pause"), [(0, 15), (1, 15), (2, 30), (3, 60), (5, 240), (6, 300), (10_000, 300)]
+)
+def test_each_failure_in_a_row_doubles_the_pause(attempts: int, pause: int) -> None:
+    assert backoff(15 * SECOND, attempts, 300 * SECOND) == pause * SECOND
+    assert backoff(15.0, attempts, 300.0) == pause
+
+
+def test_a_first_pause_beyond_the_longest_is_cut() -> None:
+    assert backoff(600 * SECOND, 1, 300 * SECOND) == 300 * SECOND

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from keyturn.api.database import TargetKind, TargetRef
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKey, TargetKey
-from keyturn.core.observation.health import HealthEvents
+from keyturn.core.observation.external import HealthEvents
 from keyturn.databases import Databases
 from keyturn.databases.base import Engine, Server
 from keyturn.kube import errors, paths

@@ -36,7 +36,7 @@ from tests.unit.stores.fast_clock import in_no_time
 
 if TYPE_CHECKING:
     from keyturn.core.keys import TargetKey
-    from keyturn.core.observation.health import Health
+    from keyturn.core.observation.external import Health
 
 CA = "-----BEGIN CERTIFICATE-----"
 

@@ -19,12 +19,10 @@ from keyturn.controllers.managedsecret.errors import (
     error_of_step,
     unexpected_error,
 )
-from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.observed import RestartWait
-from keyturn.core.observation.pods import PodsSeen, Trouble
+from keyturn.core.observation.pods import Holders, PodsSeen, Trouble
 from keyturn.core.policy.checklist import ChecklistFacts, findings_of
-from keyturn.core.policy.rules import Evidence, violations_of
-from keyturn.core.policy.strength import Strength
+from keyturn.core.policy.rules import Evidence, Strength, violations_of
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import (
     Begin,

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from keyturn.core import base64url
+from keyturn.core import texts
 from keyturn.kube import jwt
 
 
 def token(header: object, claims: object) -> bytes:
-    parts = (base64url.encode(json.dumps(part).encode()) for part in (header, claims))
+    parts = (texts.encode(json.dumps(part).encode()) for part in (header, claims))
     return b".".join((*parts, b"c2ln"))
 
 

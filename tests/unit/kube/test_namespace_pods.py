@@ -18,7 +18,7 @@ from keyturn.kube.namespace_pods import ListPaused, NamespacePods, holding_pod_o
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from keyturn.core.observation.holders import HoldingPod
+    from keyturn.core.observation.pods import HoldingPod
     from keyturn.core.observation.workload import Use
 
 CREATED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.observation.holders import Controller, HoldingPod
+from keyturn.core.observation.pods import Controller, HoldingPod
 from keyturn.kube import errors, paths
 from keyturn.kube.namespace_pods import JobOwners
 from tests.unit.core.builders import holding

@@ -17,8 +17,7 @@ from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.credential import Credential, Phase
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import Credential, Phase, StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import LeftSecret, Publication, Pushed, RollbackPause, State, Triggers
 from keyturn.core.value import Value

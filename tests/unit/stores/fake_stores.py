@@ -13,7 +13,7 @@ from keyturn.api.base import Schema
 from keyturn.api.source import StoreRef
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.core.labels import CONSENT
-from keyturn.core.observation.health import HealthEvents
+from keyturn.core.observation.external import HealthEvents
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths

@@ -12,7 +12,7 @@ from keyturn.api.base import Schema
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.controllers.external_health import store_status
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
-from keyturn.core.observation.health import Health
+from keyturn.core.observation.external import Health
 from keyturn.stores.health_check import VALID
 from keyturn.stores.providers import discover, provider_of
 from keyturn.stores.providers.errors import Refused

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from keyturn.checklist.strength_estimate import bits_of
-from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.policy.checklist import Finding, Point, Verdict
 from keyturn.offline.dotenv.declaration import Copied, inferred
 
 from .git import CannotLook, shown

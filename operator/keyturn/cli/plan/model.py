@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
     from keyturn.cli.managed import FoundManagedSecret
-    from keyturn.core.observation.holders import PodOwner
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.pods import PodOwner
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.spec.store_refs import Destination

@@ -18,16 +18,15 @@ from keyturn.controllers.managedsecret.consumers import with_workloads
 from keyturn.controllers.managedsecret.observe import observe_spec
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.account_manager import manager_of
-from keyturn.core.observation.holders import is_of, owners_of
+from keyturn.core.observation.external import Pulled, manager_of
 from keyturn.core.observation.observed import TargetFacts
-from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.observation.pods import is_of, owners_of
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.ownership import adopts_first
 from keyturn.core.spec.desired import VALUE, previous_key, resolve_spec, secret_of
-from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.state.records import Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
 from keyturn.generators import Generator, generator_for
@@ -49,8 +48,8 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.holders import PodOwner
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.pods import PodOwner
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.kube.client import Api

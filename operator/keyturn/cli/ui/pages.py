@@ -20,7 +20,7 @@ from keyturn.cli import managed, status
 from keyturn.cli import status as statuses
 from keyturn.cli.cluster import sentence
 from keyturn.core import keys
-from keyturn.core.emergency.deadlines import deadlines_of
+from keyturn.core.emergency.timeline import deadlines_of
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.status.summary import SummaryState, describe_phase, done_of
 from keyturn.core.times import NOTHING, clock, length, since, time_of, until

@@ -8,9 +8,9 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.emergency.deadlines import STAGES, deadlines_of
 from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.core.emergency.status import open_stages
+from keyturn.core.emergency.timeline import STAGES, deadlines_of
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import TimelineReason
 

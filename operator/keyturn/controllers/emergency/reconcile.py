@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from keyturn.core.emergency.facts import EmergencyFacts
 from keyturn.core.emergency.status import is_done, rows_of, status_of, wake_up
+from keyturn.core.emergency.timeline import EmergencyFacts
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import EventReason, TimelineReason
 from keyturn.core.times import pause_end

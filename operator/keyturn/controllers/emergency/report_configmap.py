@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import API_VERSION
-from keyturn.core.emergency.facts import report_name
 from keyturn.core.emergency.status import open_stages
+from keyturn.core.emergency.timeline import report_name
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY
 from keyturn.core.reasons import ErrorReason
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus
     from keyturn.controllers.context import Context
-    from keyturn.core.emergency.facts import EmergencyFacts
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
+    from keyturn.core.emergency.timeline import EmergencyFacts
     from keyturn.core.keys import EmergencyKey
     from keyturn.kube.wire import Body
 

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.policy.rules import Violation
-    from keyturn.core.policy.strength import Strength
+    from keyturn.core.policy.rules import Strength, Violation
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
-from keyturn.core.rotation.completed_rollouts import is_recorded_complete, reports_completion
+from keyturn.core.rotation.fallback import is_recorded_complete, reports_completion
 from keyturn.core.rotation.old_pods import are_newer, terminating_pods_block, was_blocked_before
 from keyturn.core.rotation.pod_reads import Need, may_be_blocked, need_of, waits_for_old_pods
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, progress_of_workloads

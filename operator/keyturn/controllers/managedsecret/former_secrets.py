@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.observation.observed import FormerUse, with_facts
-from keyturn.core.rotation.former import followed_secrets, revision_held
+from keyturn.core.rotation.old_pods import followed_secrets, revision_held
 from keyturn.core.times import time_of
 from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of

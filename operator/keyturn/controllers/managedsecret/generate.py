@@ -11,7 +11,7 @@ from keyturn import templates
 from keyturn.controllers.background import begin
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.emergency import CREATION_PRECISION
-from keyturn.core.observation.store_reads import being_made
+from keyturn.core.observation.external import being_made
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import transitions
 from keyturn.core.rotation.credential_slots import staged_login

@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from keyturn.core.observation.holders import Holders, is_of
 from keyturn.core.observation.observed import with_facts
-from keyturn.core.rotation.former import followed_secrets
+from keyturn.core.observation.pods import Holders, is_of
 from keyturn.core.rotation.holders import holds_back, next_read, pods_behind
+from keyturn.core.rotation.old_pods import followed_secrets
 from keyturn.core.rotation.pod_reads import needs_holders
 from keyturn.kube import errors
 from keyturn.runtime.clock import loop_time
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.holders import HoldingPod
     from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.pods import HoldingPod
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import LeftSecret
     from keyturn.kube.namespace_pods import PodList

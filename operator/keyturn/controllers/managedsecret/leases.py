@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from keyturn.controllers.background import begin
-from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.store_reads import RevocationProblem
-from keyturn.core.rotation.awaited_reads import freed_keys
+from keyturn.core.observation.external import RevocationProblem
+from keyturn.core.rotation.kept_values import freed_keys
 from keyturn.core.spec.desired import is_spread
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import StoreLease
+from keyturn.core.times import backoff
 from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
 

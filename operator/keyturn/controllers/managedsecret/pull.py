@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.spec.store_refs import Destination, Source
-    from keyturn.core.state.lease import StoreLease
+    from keyturn.core.state.records import StoreLease
     from keyturn.stores import Stores
     from keyturn.stores.providers import Content, RemoteValue
 

@@ -9,7 +9,7 @@ import structlog
 
 from keyturn.controllers.background import begin
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.store_reads import PushProblem
+from keyturn.core.observation.external import PushProblem
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
 from keyturn.core.spec.store_refs import Destination

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from keyturn.controllers.background import begin
+from keyturn.core.observation.external import Pulled, being_read
 from keyturn.core.observation.observed import with_facts
-from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.decision import refusal
 from keyturn.core.rotation.triggers import is_paused, store_change_waits
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.lease import StoreLease
+    from keyturn.core.state.records import StoreLease
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State, StateFacts
     from keyturn.stores import Stores

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.rollout_obstacles import denied_again
+from keyturn.core.times import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

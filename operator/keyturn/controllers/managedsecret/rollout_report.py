@@ -8,9 +8,9 @@ import structlog
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.reasons import EventReason, RevisionReason, RevisionResult
-from keyturn.core.rotation.durations import rollout_duration
 from keyturn.core.rotation.old_pods import had_rolled_back_revision
 from keyturn.core.rotation.rollout import progress_of_workloads
+from keyturn.core.rotation.steps import rollout_duration
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.labels import ARGO_SECRET_TYPE
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.drift import changed_on_write, with_change, with_repair, with_unchanged_write
-from keyturn.core.rotation.publication import publication_time
+from keyturn.core.rotation.publication import (
+    changed_on_write,
+    publication_time,
+    with_change,
+    with_repair,
+    with_unchanged_write,
+)
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.state.state import state_name
 from keyturn.core.status.status import history_of

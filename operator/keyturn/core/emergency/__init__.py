@@ -5,9 +5,7 @@ Modules
     size        messages are cut if the status is too large for etcd
     progress    progress of one secret in an emergency
     logins      database logins with exposed passwords, and when the server was proven to refuse each
-    facts       facts of a declared emergency, and who acknowledged a stage
-    deadlines   deadlines of the stages of an incident
-    timeline    entries of the timeline
+    timeline    stages of an emergency: its facts, deadlines, acknowledgements, and entries of the timeline
     readers     who has read a secret, as the audit webhook reports it
 
 What an emergency asks of one ManagedSecret is decided in `core.rotation.emergency`.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedLogin
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.emergency import renewed_by, without_signers
-from keyturn.core.state.credential import UNKNOWN_REVISION
+from keyturn.core.state.records import UNKNOWN_REVISION
 from keyturn.core.times import to_second
 
 from .size import MAX_MESSAGE
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Wait
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.records import Credential
 
 _MOST = 8
 

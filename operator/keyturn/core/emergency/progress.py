@@ -19,10 +19,9 @@ from keyturn.core.rotation.emergency import (
     is_target_immutable,
     renewed_by,
 )
-from keyturn.core.rotation.former import has_exposed, pending_check
 from keyturn.core.rotation.holders import are_unread, owners_behind
 from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
-from keyturn.core.rotation.old_pods import unread
+from keyturn.core.rotation.old_pods import has_exposed, pending_check, unread
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed

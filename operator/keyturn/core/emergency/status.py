@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, EmergencyRotationStatus
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import EmergencyReason
-from keyturn.core.status.verdict import ConditionVerdict, stamp_all
+from keyturn.core.status.summary import ConditionVerdict, stamp_all
 from keyturn.core.texts import and_more
 from keyturn.core.times import to_second
 
-from .deadlines import NEAR, deadlines_of
-from .facts import report_name, who_acknowledges
 from .logins import kept_logins
 from .size import MAX_MESSAGE, within_limit
-from .timeline import added
+from .timeline import NEAR, added, deadlines_of, report_name, who_acknowledges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
 
     from keyturn.api.emergency import EmergencyRotation
 
-    from .facts import EmergencyFacts
     from .progress import Affected
+    from .timeline import EmergencyFacts
 
 KEPT_ROWS = 2000
 _NEEDS_A_PERSON = frozenset(

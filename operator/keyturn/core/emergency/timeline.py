@@ -1,7 +1,9 @@
-"""Timeline of an emergency: each event once, in order; entries are never removed."""
+"""Stages of a declared emergency: facts, deadlines, acknowledgements, and entries of the timeline."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -11,16 +13,68 @@ from keyturn.core.reasons import TimelineReason
 from keyturn.core.texts import first_of
 from keyturn.core.times import to_second
 
-from .deadlines import NEAR
-from .facts import who_acknowledges
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from keyturn.api.emergency import AffectedSecret
+    from keyturn.api.emergency import AffectedSecret, EmergencyRotation
+    from keyturn.core.errors import Stalled
 
-    from .facts import EmergencyFacts
+STAGES: Mapping[str, timedelta] = {
+    "Rotated": timedelta(minutes=1),  # "at once"
+    "ServicesUpdated": timedelta(hours=1),
+    "AccessAudited": timedelta(hours=24),
+    "Documented": timedelta(hours=48),
+}
+"""Deadline of each stage, from the declaration."""
+NEAR: Mapping[str, timedelta] = {
+    "ServicesUpdated": timedelta(minutes=15),
+    "AccessAudited": timedelta(hours=4),
+    "Documented": timedelta(hours=8),
+}
+"""Lead time of the warning before a deadline, as in the alert KeyturnEmergencyDeadline."""
+
+
+def deadlines_of(started: datetime) -> Mapping[str, datetime]:
+    return {stage: started + pause for stage, pause in STAGES.items()}
+
+
+_MAX_NAME_LENGTH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyFacts:
+    """Observation of an EmergencyRotation."""
+
+    now: datetime
+    """The API server's time."""
+    emergency: EmergencyRotation
+    declared_by: str
+    rows: tuple[AffectedSecret, ...]
+    trouble: Stalled | None = None
+    """The error that keeps the report from being written."""
+    refused: Stalled | None = None
+    """The error that keeps the whole emergency from being handled."""
+    contacts: Mapping[str, str] = field(default_factory=dict)
+    """Contacts of the organisation by role."""
+    lacks_document: bool = False
+    """Whether every stage is reached, but the document does not have the last one."""
+
+    @property
+    def started(self) -> datetime:
+        return self.emergency.metadata.creation_timestamp or self.now
+
+
+def report_name(emergency: EmergencyRotation) -> str:
+    return f"{emergency.metadata.name}-report"
+
+
+def who_acknowledges(emergency: EmergencyRotation, annotation: str) -> str | None:
+    """Return the name in an acknowledging annotation, on one line of at most 256 characters; None if it is empty."""
+    value = emergency.metadata.annotations.get(annotation, "")
+    clean = "".join(letter if letter.isprintable() else " " for letter in value)
+    return " ".join(clean.split())[:_MAX_NAME_LENGTH] or None
+
 
 OPERATOR = "keyturn"
 _DETAIL = "Secret"

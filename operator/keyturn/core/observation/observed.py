@@ -12,7 +12,7 @@ from keyturn.core.spec.database import database_of
 from keyturn.core.state.state import Triggers
 
 from .emergency import CREATION_PRECISION
-from .store_reads import NOT_PULLED, Pulled
+from .external import NOT_PULLED, Pulled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,12 +29,9 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import LeftSecret, RollbackPause, StateFacts
 
-    from .account import AccountFacts
-    from .account_manager import AccountManager
     from .emergency import Emergency
-    from .holders import Holders
-    from .pods import Pod, PodsSeen
-    from .store_reads import PushProblem, RevocationProblem
+    from .external import AccountFacts, AccountManager, PushProblem, RevocationProblem
+    from .pods import Holders, Pod, PodsSeen
     from .workload import Use, Workload
 
 T = TypeVar("T")

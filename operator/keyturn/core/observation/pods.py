@@ -1,15 +1,23 @@
-"""Pods of a workload: the template of each, what keeps it from running, and crash loops."""
+"""Pods: those of a workload, and those of a namespace that use Secrets, with their topmost owners."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from keyturn.core.times import may_precede
 
 from .workload import read_marker
+from .workload_kinds import replica_set_of, type_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
+    from keyturn.api.status import Via
+
+    from .workload import Use, Workload
 
 NOT_READY = "NotReady"
 """Reason of a running container whose probe has not succeeded."""
@@ -82,3 +90,116 @@ class PodsSeen:
     """At least one may have to be deleted, and RBAC permits it."""
     forbidden: bool = False
     """RBAC forbids to list pods, or the list failed."""
+
+
+class Controller(NamedTuple):
+    """The object that controls a pod, by its owner reference."""
+
+    kind: str
+    name: str
+    uid: str
+    hash: str = ""
+    """The hash of the pod template, which the name of a ReplicaSet ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingPod:
+    """A pod with running containers that uses Secrets by its own spec."""
+
+    name: str
+    uid: str
+    began: datetime
+    """When the container that runs longest was started; the pod's creation if the API does not tell."""
+    uses: tuple[Use, ...]
+    owner: tuple[str, str]
+    """Kind and name of its topmost owner as far as the pod shows it; itself if it has none."""
+    controller: Controller | None = None
+    leaves: datetime | None = None
+    """Since when it is terminating."""
+
+    def use_of(self, secret: str) -> Use | None:
+        return next((use for use in self.uses if use.secret == secret), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Pods with earlier values of one Secret that belong to no workload that uses it by its template."""
+
+    pods: tuple[HoldingPod, ...] = ()
+    forbidden: bool = False
+    """RBAC forbids to list pods, or the list failed."""
+    former: tuple[HoldingPod, ...] = ()
+    """Pods that use a Secret under an earlier name of the target, also those of workloads."""
+    tried: frozenset[str] = frozenset()
+    """UIDs of the pods whose eviction was requested since they were read."""
+    again: datetime | None = None
+    """When they are read again; None if no later read can differ."""
+
+
+def is_of(pod: HoldingPod, workload: Workload) -> bool:
+    """Whether a workload controls a pod, some kinds by a ReplicaSet whose name has the template's hash."""
+    controller = pod.controller
+    if controller is None:
+        return False
+    if type_of(workload.key.kind).pod_hash is None:
+        return controller.uid == workload.uid
+    name = replica_set_of(workload.key.name, controller.hash)
+    return (controller.kind, controller.name) == ("ReplicaSet", name)
+
+
+@dataclass(frozen=True, slots=True)
+class PodOwner:
+    """The topmost owner of running pods that use one Secret; a pod without an owner is its own."""
+
+    kind: str
+    name: str
+    via: tuple[Via, ...]
+    keys: frozenset[str] | None
+    """The keys that its pods use; None for all."""
+    pods: int
+    since: datetime
+    """When the oldest of its pods started."""
+    before: int
+    """How many of its pods started before the publication."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    def uses(self, keys: Collection[str]) -> bool:
+        """Whether its pods use one of these keys."""
+        return bool(keys) if self.keys is None else not self.keys.isdisjoint(keys)
+
+
+def by_owner(pods: Iterable[HoldingPod]) -> list[tuple[tuple[str, str], list[HoldingPod]]]:
+    """Return the pods of each topmost owner, sorted by its kind and name."""
+    grouped: defaultdict[tuple[str, str], list[HoldingPod]] = defaultdict(list)
+    for pod in pods:
+        grouped[pod.owner].append(pod)
+    return sorted(grouped.items(), key=lambda group: group[0])
+
+
+def ways_of(pods: Iterable[HoldingPod], secret: str) -> tuple[Via, ...]:
+    """Return the ways in which pods use a Secret, sorted."""
+    return tuple(sorted({way for pod in pods if (use := pod.use_of(secret)) for way in use.via}))
+
+
+def owners_of(
+    pods: Iterable[HoldingPod], secret: str, published: datetime | None = None
+) -> tuple[PodOwner, ...]:
+    """Return the owners of the pods that use a Secret, sorted; without `published` no pod is older."""
+    users = by_owner(pod for pod in pods if pod.use_of(secret))
+    return tuple(_owner(*owner, of_owner, secret, published) for owner, of_owner in users)
+
+
+def _owner(kind: str, name: str, pods: list[HoldingPod], secret: str, published: datetime | None) -> PodOwner:
+    keys = [use.keys for pod in pods if (use := pod.use_of(secret))]
+    known = [one for one in keys if one is not None]
+    return PodOwner(
+        kind=kind,
+        name=name,
+        via=ways_of(pods, secret),
+        keys=frozenset[str]().union(*known) if len(known) == len(keys) else None,
+        pods=len(pods),
+        since=min(pod.began for pod in pods),
+        before=sum(published is not None and may_precede(pod.began, published) for pod in pods),
+    )

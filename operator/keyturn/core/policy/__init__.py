@@ -1,10 +1,8 @@
 """Rules for secrets: those of a SecretClass, and those of the checklist.
 
 Modules
-    rules        rules of a SecretClass, and their violations
-    checklist    rules of the checklist for one secret, and the verdict over all
-    findings     `Verdict`, `Finding`, `Report`
-    strength     floor of length and entropy
+    rules        rules of a SecretClass, and their violations; the floor of length and entropy
+    checklist    rules of the checklist for one secret, and `Report`, the verdict over all
 
 A rule returns data; `core.status.conditions` and `checklist` turn it into conditions and reports.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from .code import Code
+from .conditions import Code
 
 
 class ErrorReason(Code):

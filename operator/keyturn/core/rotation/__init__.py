@@ -21,25 +21,23 @@ Scenarios: a row is an observation, and the step that follows
                         4 of 5   4        4     4        Stalled: held until a trigger or a change of the spec
 
 Modules
-    decision, steps                    the choice, and the steps
+    decision, steps                    the choice; the steps, and how long they take
     triggers, emergency                why a revision is made; declared emergencies
-    kept_values                        previous values that stay readable, and what waits for their overlap
+    kept_values                        previous values that stay readable; what waits for overlaps and stores
     schedule_dates                     when a rotation is due by its schedule; spread of overdue ones
-    ownership, drift                   whether the target may be written, and back-off of repairs
-    publication                        when a revision was published
+    ownership                          whether the target may be written
+    publication                        when a revision was published, and back-off of repairs
     rollout                            order and progress of restarts, restart markers
     rollout_obstacles                  refused and rejected restarts, manual steps, failing and stuck pods
-    old_pods                           pods of consumers with earlier values; workloads that read changed files
+    old_pods                           pods of consumers with earlier values; workloads that read changed files;
+                                       Secrets under earlier names
     completion, holders                when a rollout is complete; pods with earlier values that no consumer controls
-    completed_rollouts                 evidence that a rollout was complete before
-    former                             Secrets under earlier names, and what their pods may have read
     pod_reads                          which pods are read for that
-    rollback, fallback                 return to an earlier revision; which one may be published
+    rollback, fallback                 return to an earlier revision; which one, and not after a complete rollout
     credentials                        what a database server must accept, and the next step towards that
     credential_slots                   recorded credentials: of the account in the spec, two open at most
     push, leases                       push to stores; renewal and revocation of leases
     transitions                        what each step records in the state; `keyturn plan` simulates with it
-    durations                          how long steps take
 
 Imports: `core.observation` and below.
 """

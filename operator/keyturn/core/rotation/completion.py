@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.texts import first_of
 
-from .completed_rollouts import is_recorded_complete
+from .fallback import is_recorded_complete
 from .holders import holds_back
 from .publication import published_at
 from .rollout import Turn, is_under_way, progress_of_workloads

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.account import NOT_PROBED, ProbeVerdict
+from keyturn.core.observation.external import NOT_PROBED, ProbeVerdict
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.records import Phase
 from keyturn.core.state.state import state_name
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.records import Credential
     from keyturn.core.state.state import StateFacts
 
     from .steps import Reason

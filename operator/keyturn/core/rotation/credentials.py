@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.database import Sessions
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import NEEDS_REPAIR, NOT_PROBED, AccountFacts, ProbeVerdict
+from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.schedule import is_open
-from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
+from keyturn.core.state.records import UNKNOWN_REVISION, Phase
 
 from . import steps
 from .completion import is_rollout_complete, publication_limit
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.records import Credential
     from keyturn.core.state.state import StateFacts
 
 _RECHECK_INTERVAL = timedelta(minutes=1)

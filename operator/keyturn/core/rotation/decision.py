@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait, copied
-from keyturn.core.observation.store_reads import being_read
+from keyturn.core.observation.external import being_read
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason, RevisionReason
@@ -31,7 +31,6 @@ from .credentials import (
     refuse_exhausted,
     revocation_limit,
 )
-from .drift import contest_problem, is_contested, next_repair_time, was_sent
 from .emergency import is_taken_over, published_from, revokes_at_once, waits_for_signer
 from .holders import pod_to_evict
 from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
@@ -44,7 +43,7 @@ from .ownership import (
     refuse_managed_account,
     unlabelled,
 )
-from .publication import was_in_deleted_secret
+from .publication import contest_problem, is_contested, next_repair_time, was_in_deleted_secret, was_sent
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts

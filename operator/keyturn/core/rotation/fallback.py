@@ -1,16 +1,25 @@
-"""Earlier revisions that a rollback may publish, and the one to which a failed rollout returns."""
+"""Earlier revisions that a rollback may publish, and the one to which a failed rollout returns.
+
+A rollout that was complete before causes no rollback when it fails later.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from keyturn.api.rotation import OnFailure
+from keyturn.api.status import WorkloadState
+from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.state.revision import last_good
+from keyturn.core.times import to_second
 
 from .emergency import is_exposed
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 
@@ -46,3 +55,87 @@ def fallback_of(observed: Observed, desired: Desired) -> int | None:
         return None
     returns = desired.on_failure is OnFailure.ROLLBACK and state.rollback_pause is None
     return good if returns else None
+
+
+_STEPS_BACK = frozenset({"Rollback", "WaitForPods", "Settle"})
+"""Steps that prove a status since a rollback: the rotation that was rolled back had begun with another one."""
+
+
+def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
+    """Whether its restart was complete before; a later rollout, such as of another image, is not the operator's.
+
+    Without this check, a workload that breaks long after a rotation would cause a rollback.
+    """
+    if is_recorded_complete(observed, number):
+        return True
+    if not is_since_rollback(observed):
+        return False
+    workload_status = observed.reported(workload)
+    return (
+        workload_status is not None
+        and workload_status.state is WorkloadState.CURRENT
+        and workload_status.revision == number
+    )
+
+
+def is_since_rollback(observed: Observed) -> bool:
+    """Whether the status is from after the last rollback, if any; else workloads may have been restarted since."""
+    state, rotation = observed.state, observed.managed.status.rotation
+    if (
+        state is None
+        or state.rollback_pause is None
+        or (rotation is not None and rotation.step in _STEPS_BACK)
+    ):
+        return True
+    return is_recorded_complete(observed, state.current_number)
+
+
+def is_recorded_complete(observed: Observed, number: int) -> bool:
+    """Whether the record has the rollout of a revision as complete, since the last rollback if any.
+
+    The history in the status has it, or the state, in which an overlap has begun. A revision whose rollout has failed
+    is in the history, too.
+    """
+    state = observed.state
+    pause = state.rollback_pause if state else None
+    history = observed.managed.status.history
+    if pause is not None:
+        back = (number, RevisionReason.ROLLED_BACK, to_second(pause.at))
+        return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
+    revision = state.revision(number) if state else None
+    if revision is not None and revision.began_overlap:
+        return True
+    return any((entry.revision, entry.result) == (number, RevisionResult.SUCCEEDED) for entry in history)
+
+
+def was_overdue_at_first(observed: Observed, deadline: datetime | None) -> bool:
+    """Whether a rollout was overdue before the first status: the object was created again, or its status was lost.
+
+    Its result is unknown, and it was reported then.
+    """
+    return observed.managed.status.revision is None and deadline is not None and observed.now >= deadline
+
+
+def reports_completion(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether its controller reports its rollout of the current revision as complete; earlier pods may still run."""
+    return consumer.workload.settled and observed.has_current_marker(consumer.workload, desired.secret)
+
+
+def was_reported_complete(
+    consumer: Consumer, observed: Observed, number: int, deadline: datetime | None
+) -> bool:
+    """Whether its controller has reported its rollout as complete, so that it waits only for the end of earlier pods.
+
+    For a new process the status has it. That counts only after the deadline, because pods that crash are ready for a
+    moment, and not on the way back from a revision or if earlier pods may occupy the places of new ones. Other users
+    can edit the status; the only consequence is that no rollback follows.
+    """
+    if consumer.completed:
+        return True
+    status, state = observed.reported(consumer.workload), observed.state
+    if status is None or deadline is None or observed.now < deadline or state is None or state.rollback_pause:
+        return False
+    reasons = {WorkloadReason.PODS_UNKNOWN}
+    if not consumer.workload.in_place:
+        reasons.add(WorkloadReason.EARLIER_PODS)
+    return (status.state, status.revision) == (WorkloadState.ROLLING, number) and status.reason in reasons

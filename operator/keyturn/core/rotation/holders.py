@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.core.observation.holders import by_owner, ways_of
+from keyturn.core.observation.pods import by_owner, ways_of
 from keyturn.core.texts import and_more
 from keyturn.core.times import to_second
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.api.status import Via
-    from keyturn.core.observation.holders import HoldingPod
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.pods import HoldingPod
     from keyturn.core.spec.desired import Desired
 
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=5)

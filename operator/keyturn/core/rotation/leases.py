@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.lease import StoreLease
+    from keyturn.core.state.records import StoreLease
 
 _PRESSED_DELAY = timedelta(minutes=5)
 _MAX_AHEAD = timedelta(minutes=5)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 
 from .completion import is_known_complete
-from .former import followed_secrets
 from .leases import idle_leases
+from .old_pods import followed_secrets
 from .rollout import Turn, is_under_way
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.errors import Wait
+    from keyturn.core.observation.external import PushProblem
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.store_reads import PushProblem
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 

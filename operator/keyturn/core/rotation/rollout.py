@@ -20,7 +20,7 @@ from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
 from keyturn.core.times import may_precede
 
-from .completed_rollouts import was_complete, was_overdue_at_first, was_reported_complete
+from .fallback import was_complete, was_overdue_at_first, was_reported_complete
 from .old_pods import (
     BEFORE_FIRST_KEYS,
     UNPROVEN,

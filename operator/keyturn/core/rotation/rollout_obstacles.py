@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.api.rotation import Restart
 from keyturn.api.status import WorkloadState
-from keyturn.core.backoff import backoff
 from keyturn.core.observation.observed import Denial
 from keyturn.core.reasons import WorkloadReason
+from keyturn.core.times import backoff
 
 from . import steps
-from .completed_rollouts import is_since_rollback
-from .fallback import fallback_of
+from .fallback import fallback_of, is_since_rollback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

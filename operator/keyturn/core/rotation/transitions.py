@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from keyturn.core.labels import FINALIZER
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.state.credential import UNKNOWN_REVISION, Credential, Phase
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 

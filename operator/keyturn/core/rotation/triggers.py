@@ -15,10 +15,9 @@ from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
 from keyturn.core.texts import first_of
 
-from .awaited_reads import entries_to_read, without_awaited
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
 from .emergency import asked_at, asked_items
-from .kept_values import drops_kept_value, kept_items, overlap_end
+from .kept_values import drops_kept_value, entries_to_read, kept_items, overlap_end, without_awaited
 from .schedule_dates import last_known_time, recorded_time, spread_due, stays_overdue
 from .steps import Reason
 

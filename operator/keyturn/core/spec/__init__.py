@@ -8,7 +8,6 @@ Modules
     database     `spec.database`: the account, its logins, and the value that is its password
     store_refs   references to stores: sources and push destinations
     schedule     interval, cron expression, windows and overlap; due times, and when a window is open
-    selector     label selectors
 
 Imports: `core.errors`, `core.keys`, `core.value`, and `api`.
 """

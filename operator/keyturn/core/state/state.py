@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import HistoryEntry
 
-    from .credential import Credential, Phase
-    from .lease import StoreLease
+    from .records import Credential, Phase, StoreLease
     from .revision import Revision, RevisionFacts, Validity
 
 

@@ -34,8 +34,7 @@ from keyturn.core.spec.store_refs import Destination
 from keyturn.core.texts import FEW, few, first_of
 
 from .credentials import credential_valid
-from .summary import condition, with_state
-from .verdict import ConditionVerdict, stamp_all, stamped
+from .summary import ConditionVerdict, condition, stamp_all, stamped, with_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ExternalKey, StoreKey, TargetKey
+from keyturn.core.observation.emergency import selects
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.selector import selects
 
 from .externals import namespaces_of
 

@@ -14,7 +14,7 @@ from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import StoreLease
 from keyturn.core.state.state import LeftSecret
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, UID, minutes

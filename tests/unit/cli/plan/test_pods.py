@@ -12,7 +12,7 @@ from keyturn.cli.plan.model import Plan, document, pods
 from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import _lines
 from keyturn.cli.plan.simulate import Makers, foresee
-from keyturn.core.observation.holders import PodOwner
+from keyturn.core.observation.pods import PodOwner
 from tests.support.console import cells
 from tests.unit.core.builders import MADE, NOW, PASSWORD, minutes, observed
 

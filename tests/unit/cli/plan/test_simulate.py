@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.source import StoreKind
 from keyturn.cli.plan.simulate import Foresight, Makers, foresee
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.observation.external import Pulled
 from keyturn.core.policy.rules import Violation
 from keyturn.core.spec.store_refs import Destination
 from tests.unit.core import accounts, builders
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.core.observation.observed import Consumer
-    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.records import Credential
 
 ASKED = {"keyturn.dev/rotate": "now"}
 TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}

@@ -11,7 +11,7 @@ from keyturn.cli.plan.model import Plan, document, notes, pushes, values
 from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import _lines
 from keyturn.cli.plan.simulate import Makers, foresee
-from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.observation.external import Pulled
 from keyturn.core.spec.desired import resolve_spec
 from tests.unit.core.builders import (
     API_KEY,

@@ -21,7 +21,7 @@ from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.store_reads import being_read
+from keyturn.core.observation.external import being_read
 from keyturn.core.rotation.steps import Reason, Stage
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.revision import ItemValues, Revision

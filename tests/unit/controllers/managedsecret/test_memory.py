@@ -13,8 +13,8 @@ from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.external import PushProblem, RevocationProblem
 from keyturn.core.observation.observed import DriftHistory, Restarted
-from keyturn.core.observation.store_reads import PushProblem, RevocationProblem
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from tests.unit.core.builders import NOW, minutes, seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.observation.store_reads import PushProblem
+    from keyturn.core.observation.external import PushProblem
     from keyturn.core.state.state import State
     from keyturn.kube.wire import Body, Patch
 

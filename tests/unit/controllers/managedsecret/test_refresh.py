@@ -14,7 +14,7 @@ from keyturn.controllers.managedsecret.refresh import StoreMemory, with_stores
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import REFRESH
-from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.observation.external import Pulled
 from keyturn.core.spec.store_refs import next_refresh
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import RollbackPause, State

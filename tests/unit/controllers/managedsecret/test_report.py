@@ -13,10 +13,10 @@ from keyturn.controllers.managedsecret.refresh import StoreMemory
 from keyturn.controllers.managedsecret.report import ReportedErrors, report, report_step, write_status
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.store_reads import RevocationProblem
+from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.rotation.steps import GiveBack
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import StoreLease
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
 from tests.unit.core import builders as make

@@ -11,7 +11,7 @@ from keyturn.controllers.managedsecret.pull import PullMemory
 from keyturn.controllers.managedsecret.retries import Failures, RestartBackoff, next_time, report_time
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.store_reads import being_made, being_read
+from keyturn.core.observation.external import being_made, being_read
 from keyturn.core.rotation.steps import Rest
 from keyturn.core.status.status import Outcome
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload

@@ -11,15 +11,15 @@ from keyturn.api.emergency import AffectedLogin, AffectedState
 from keyturn.core.emergency.logins import exposed_logins, kept_logins
 from keyturn.core.emergency.progress import affected
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import AccountFacts
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
+from keyturn.core.observation.external import AccountFacts
+from keyturn.core.state.records import UNKNOWN_REVISION, Phase
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import credential, look, moved, state, superseding
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.records import Credential
 
 STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
 INCIDENT = Emergency("inc-1", "uid-1", make.NOW - make.minutes(1))

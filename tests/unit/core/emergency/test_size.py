@@ -19,10 +19,10 @@ from keyturn.api.emergency import (
     TimelineEntry,
 )
 from keyturn.core.emergency import size
-from keyturn.core.emergency.facts import EmergencyFacts
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.emergency.size import within_limit
 from keyturn.core.emergency.status import KEPT_ROWS, rows_of, status_of
+from keyturn.core.emergency.timeline import EmergencyFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

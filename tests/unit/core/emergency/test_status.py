@@ -17,8 +17,6 @@ from keyturn.api.emergency import (
     EmergencyRotationStatus,
     TimelineEntry,
 )
-from keyturn.core.emergency.deadlines import NEAR
-from keyturn.core.emergency.facts import EmergencyFacts, who_acknowledges
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.emergency.status import (
     KEPT_ROWS,
@@ -29,6 +27,7 @@ from keyturn.core.emergency.status import (
     status_of,
     wake_up,
 )
+from keyturn.core.emergency.timeline import NEAR, EmergencyFacts, who_acknowledges
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 

@@ -13,13 +13,16 @@ from keyturn.core.policy.checklist import (
     POINTS,
     ChecklistFacts,
     ChecklistTotals,
+    Finding,
+    Point,
+    Verdict,
     findings_of,
+    in_order,
     judge_all,
     policy_of,
     reported_twins,
     reported_violations,
 )
-from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.policy.rules import RULES, Violation
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Rest
@@ -213,3 +216,39 @@ def test_a_suspended_one_looks_when_its_overlap_counts_as_missed(
 ) -> None:
     assert timedelta(seconds=60) == GRACE
     assert overlapping(ends) == Rest(until)
+
+
+def test_findings_come_by_their_points_and_the_worst_first() -> None:
+    unknown = Finding(Point.AT_REST, Verdict.UNKNOWN, "not asked")
+    failed = Finding(Point.AT_REST, Verdict.FAIL, "plain", where="b")
+    other = Finding(Point.AT_REST, Verdict.FAIL, "plain", where="a")
+    strong = Finding(Point.STRENGTH, Verdict.PASS, "strong")
+
+    report = in_order([unknown, failed, other, strong])
+
+    assert report.findings == (strong, other, failed, unknown)
+    assert report.verdicts == {Point.STRENGTH: Verdict.PASS, Point.AT_REST: Verdict.FAIL}
+    assert report.has(Verdict.UNKNOWN)
+    assert not report.has(Verdict.NOT_APPLICABLE)
+
+
+def test_a_point_has_its_number_and_its_sentence() -> None:
+    assert [point.number for point in Point] == list(range(1, 9))
+    assert Point.AT_REST.asks == "Secrets are encrypted at rest"
+
+
+def test_points_are_counted_by_their_verdicts() -> None:
+    report = in_order(
+        [
+            Finding(Point.AT_REST, Verdict.FAIL, "plain"),
+            Finding(Point.AT_REST, Verdict.PASS, "encrypted"),
+            Finding(Point.STRENGTH, Verdict.PASS, "strong"),
+        ]
+    )
+
+    assert report.counts == {
+        Verdict.FAIL: 1,
+        Verdict.UNKNOWN: 0,
+        Verdict.PASS: 1,
+        Verdict.NOT_APPLICABLE: 0,
+    }

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from keyturn.core.policy.rules import Evidence, denies, joined_messages, violations_of
-from keyturn.core.policy.strength import Strength
+from keyturn.core.policy.rules import Evidence, Strength, denies, joined_messages, violations_of
 from keyturn.core.spec.schedule import Cron, Every, Window
 from tests.unit.core.builders import secret_class
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.core.observation.account import AccountFacts
+from keyturn.core.observation.external import AccountFacts
 from keyturn.core.rotation.credential_slots import (
     free_login,
     may_open,
@@ -16,7 +16,7 @@ from keyturn.core.rotation.credential_slots import (
     unproven,
 )
 from keyturn.core.rotation.steps import Reason
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.records import Phase
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import ACCOUNT, SINGLE, credential, look, moved, spec, state
 

@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.credential_slots import record_problem
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.state.records import Credential, Phase
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import SINGLE, credential, look, state
 

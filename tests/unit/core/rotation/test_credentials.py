@@ -10,8 +10,8 @@ import pytest
 from keyturn.api.emergency import Revoke as Manner
 from keyturn.core.emergency.progress import affected
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import credentials
 from keyturn.core.rotation.completion import is_known_complete
@@ -34,7 +34,7 @@ from keyturn.core.rotation.steps import (
     Stage,
     rotation_id,
 )
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.records import Phase
 from keyturn.core.state.state import Publication, RollbackPause
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import SINGLE, credential, look, moved, numbers, state, superseding

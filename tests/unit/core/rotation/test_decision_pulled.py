@@ -12,7 +12,7 @@ from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.store_reads import Pulled, being_made
+from keyturn.core.observation.external import Pulled, being_made
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Begin, Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage

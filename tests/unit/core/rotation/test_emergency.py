@@ -15,9 +15,9 @@ from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
-from keyturn.core.observation.holders import Holders
+from keyturn.core.observation.external import Pulled, RevocationProblem
 from keyturn.core.observation.observed import FormerUse
-from keyturn.core.observation.store_reads import Pulled, RevocationProblem
+from keyturn.core.observation.pods import Holders
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.emergency import (
@@ -44,7 +44,7 @@ from keyturn.core.rotation.steps import (
 )
 from keyturn.core.rotation.triggers import reason_for_revision, start_time
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import StoreLease
 from keyturn.core.state.revision import found_under
 from keyturn.core.state.state import LeftSecret, Publication, RollbackPause
 from tests.unit.core import builders as make

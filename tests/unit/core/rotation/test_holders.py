@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.status import Via
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.holders import Controller, Holders
+from keyturn.core.observation.pods import Controller, Holders
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.holders import (
     are_unread,
@@ -28,8 +28,8 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.holders import HoldingPod
     from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.pods import HoldingPod
 
 PUBLISHED = make.NOW - make.minutes(40)
 

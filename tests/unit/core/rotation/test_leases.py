@@ -12,13 +12,13 @@ from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.holders import Holders
-from keyturn.core.observation.store_reads import Pulled, RevocationProblem
+from keyturn.core.observation.external import Pulled, RevocationProblem
+from keyturn.core.observation.pods import Holders
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.leases import next_lease_revocation, next_lease_revocation_time, unrevoked
 from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, GoBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import StoreLease
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     NOW,

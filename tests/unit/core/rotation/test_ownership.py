@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account_manager import manager_of
+from keyturn.core.observation.external import manager_of
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Adopt, Bind, Claim, Leave, Publish, Release, Rest, Stage
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.records import Phase
 from keyturn.core.state.state import LeftSecret
 from tests.unit.core.accounts import credential, look, superseding
 from tests.unit.core.accounts import spec as account_spec

@@ -16,7 +16,7 @@ from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.steps import GoBack, Reason
 from keyturn.core.rotation.transitions import record
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import StoreLease
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import LeftSecret, Publication, Pushed, RollbackPause, StateFacts, Triggers
 from tests.unit.core import builders as make

@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.steps import Reason
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.records import Phase
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import SINGLE, credential, look, moved, spec, state, superseding
 

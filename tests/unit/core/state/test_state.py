@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.core.spec.store_refs import UNKNOWN_SOURCE, Source
-from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.records import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity, changed_keys, found_under
 from keyturn.core.state.state import LeftSecret, Publication, RollbackPause, State, Triggers
 from keyturn.core.value import Value

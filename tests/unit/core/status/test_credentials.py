@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import AccountFacts, ProbeVerdict
+from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Rest
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.records import Phase
 from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.credentials import credential_status, credential_valid
 from keyturn.core.status.status import Outcome, status_of

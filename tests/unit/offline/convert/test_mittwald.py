@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.api import ManagedSecret
 from keyturn.api.base import Recipe
-from keyturn.core.base64url import encode as base64url
+from keyturn.core.texts import encode as base64url
 from keyturn.generators import SingleValue, make
 from keyturn.offline.convert import Weight, convert
 

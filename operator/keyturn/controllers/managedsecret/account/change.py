@@ -11,7 +11,7 @@ from keyturn.controllers.background import begin
 from keyturn.controllers.managedsecret.errors import invalid_spec, state_conflict
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import TargetKey
-from keyturn.core.observation.account import ProbeVerdict
+from keyturn.core.observation.external import ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import was_found
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.records import Credential
     from keyturn.core.state.state import State
     from keyturn.databases.base import Fence
 

@@ -12,10 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.controllers.managedsecret.retries import retry_pause
-from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
-from keyturn.core.observation.account import NEEDS_REPAIR, AccountFacts, ProbeVerdict
+from keyturn.core.observation.external import NEEDS_REPAIR, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.times import backoff
 from keyturn.runtime.jitter import jittered
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.records import Credential
     from keyturn.core.state.state import State
     from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Template, Verdict
 

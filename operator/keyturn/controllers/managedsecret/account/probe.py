@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import NEEDS_REPAIR, ProbeVerdict
+from keyturn.core.observation.external import NEEDS_REPAIR, ProbeVerdict
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.credential_slots import record_problem

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from keyturn.core.observation.account import ProbeVerdict
+from keyturn.core.observation.external import ProbeVerdict
 from keyturn.core.reasons import ErrorReason, EventReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import is_locked

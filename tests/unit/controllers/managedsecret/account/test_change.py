@@ -14,9 +14,9 @@ from keyturn.controllers.managedsecret.account.change import change_account
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
-from keyturn.core.observation.account import ProbeVerdict
+from keyturn.core.observation.external import ProbeVerdict
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
-from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.state.records import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, Limits
@@ -30,7 +30,7 @@ from tests.unit.core.builders import NOW, minutes, seconds
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.account import AccountFacts
+    from keyturn.core.observation.external import AccountFacts
     from keyturn.core.rotation.steps import DatabaseStep
     from keyturn.core.state.state import State
 

@@ -10,7 +10,7 @@ from keyturn.controllers.background import BackgroundJob
 from keyturn.controllers.managedsecret.account.memory import AccountMemory, ServerBreaker
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.account import AccountFacts, ProbeVerdict
+from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from tests.unit.core.builders import NOW, minutes, seconds
 
 KEY = ObjectKey("shop", "db")

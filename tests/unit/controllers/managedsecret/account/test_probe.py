@@ -15,8 +15,8 @@ from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.controllers.managedsecret.account.probe import begin_probe, with_account
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
-from keyturn.core.observation.account import AccountFacts, ProbeVerdict
-from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.observation.external import AccountFacts, ProbeVerdict
+from keyturn.core.state.records import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import state_name
 from keyturn.core.value import Value

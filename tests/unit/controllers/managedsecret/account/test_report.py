@@ -13,9 +13,9 @@ from keyturn.controllers.managedsecret.account.operation import Claimed, Effect,
 from keyturn.controllers.managedsecret.account.report import report_account_step, report_verdict
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.account import AccountFacts, ProbeVerdict
+from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
-from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.state.records import Credential, Phase
 from keyturn.databases.base import Endpoint
 from keyturn.kube.events import EventType
 from tests.unit.core import builders as make

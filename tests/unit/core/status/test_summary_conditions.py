@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.core.observation.health import Health
-from keyturn.core.status.verdict import ConditionVerdict, changes_readiness, readiness_of, stamped
+from keyturn.core.observation.external import Health
+from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of, stamped
 from tests.unit.core.builders import NOW
 
 VALID = Health(is_ready=True, reason="Valid", message="as it is")

@@ -1,10 +1,10 @@
-"""Which labels of a Secret tell that another operator sets its password at a database server."""
+"""Other operators of an account, and the health to report."""
 
 from __future__ import annotations
 
 import pytest
 
-from keyturn.core.observation.account_manager import manager_of
+from keyturn.core.observation.external import Health, manager_of, reported
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,26 @@ def test_labels_name_the_operator(labels: dict[str, str], operator: str, label: 
 )
 def test_other_labels_name_none(labels: dict[str, str]) -> None:
     assert manager_of(labels) is None
+
+
+VALID = Health(is_ready=True, reason="Valid", message="the last check succeeded")
+AWAY = Health(is_ready=False, reason="Unreachable", message="Timeout", passes=True)
+REFUSED = Health(is_ready=False, reason="AuthenticationFailed", message="refused")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_news"),
+    [
+        pytest.param(None, AWAY, True, id="the first result"),
+        pytest.param(VALID, AWAY, True, id="a problem"),
+        pytest.param(AWAY, VALID, True, id="the end of a problem"),
+        pytest.param(
+            REFUSED, REFUSED._replace(message="locked"), True, id="another message of one that lasts"
+        ),
+        pytest.param(AWAY, AWAY._replace(message="NoAnswer"), False, id="another message of one that passes"),
+    ],
+)
+def test_a_problem_that_passes_is_reported_once(
+    before: Health | None, after: Health, *, is_news: bool
+) -> None:
+    assert reported(before, after) is (after if is_news else before)

@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.core.labels import ROTATE
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.store_reads import Pulled, being_read
+from keyturn.core.observation.external import Pulled, being_read
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Begin, Reason, Rest
 from keyturn.core.rotation.triggers import reason_for_revision

@@ -10,7 +10,7 @@ import pytest
 from keyturn.api.emergency import AffectedState
 from keyturn.core.emergency.progress import affected
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.rotation.former import followed_secrets, has_exposed, pending_check, revision_held
+from keyturn.core.rotation.old_pods import followed_secrets, has_exposed, pending_check, revision_held
 from keyturn.core.state.state import LeftSecret, Publication
 from tests.unit.core import builders as make
 from tests.unit.core.builders import BEFORE, NOW, PUBLISHED, minutes

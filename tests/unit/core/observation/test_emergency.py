@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keyturn.api.meta import LabelSelector
-from keyturn.core.spec.selector import selects
+from keyturn.core.observation.emergency import selects
 
 LABELS = {"team": "auth", "tier": "gold"}
 

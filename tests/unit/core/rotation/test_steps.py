@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.rotation.durations import duration_of, rollout_duration
-from keyturn.core.rotation.steps import Expire, Publish, Reason, Repair, Settle, Stage
+from keyturn.core.rotation.steps import (
+    Expire,
+    Publish,
+    Reason,
+    Repair,
+    Settle,
+    Stage,
+    duration_of,
+    rollout_duration,
+)
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import (
     MADE,
