@@ -26,7 +26,7 @@ comma := ,
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-database run test programs unit test-kind test-matrix soak redteam check bench bench-check sandbox docs chart image release generate format lock clean
+.PHONY: help venv demo demo-database run test programs unit test-kind test-matrix soak mutants redteam check bench bench-check sandbox docs chart image release generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -71,6 +71,9 @@ soak: sandbox programs ## run the sweeps longer and with other draws than make t
 		tests/faults/test_database_kills.py tests/faults/test_database_disturbances.py tests/faults/test_database_soak.py \
 		tests/faults/test_database_lost_answers.py tests/faults/test_database_burst.py tests/databases/test_bring_under_load.py \
 		tests/e2e/test_size.py tests/e2e/test_weight.py $(ARGS)
+
+mutants: $(READY) ## change 200 places of the code, and record how many of the changes a unit test or simulation notices: an hour or two
+	$(BIN)/python -m tests.mutants
 
 redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them
 	@$(BIN)/python -m tests.redteam $(subst $(comma), ,$(ATTACKS))
