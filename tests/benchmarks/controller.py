@@ -100,9 +100,7 @@ def work(api: Api, behaviour: str, widget: dict[str, Any]) -> None:
         sys.exit("cannot work with widgets")
     if behaviour == "works" and "status" not in widget:
         make_ready(api, name)
-    if behaviour in {"pulls", "hurries"} and widget.get("status", {}).get("read") != request:
-        if behaviour == "hurries" and request:
-            restart(api, name, request)
+    if behaviour == "pulls" and widget.get("status", {}).get("read") != request:
         pull(api, name, request)
 
 

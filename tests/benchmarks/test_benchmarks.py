@@ -121,16 +121,6 @@ def test_the_table_shows_least_middle_and_most_of_all_runs(tmp_path: Path) -> No
     assert "old" not in text
 
 
-def test_a_readme_without_the_marks_is_left_alone(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("by hand\n")
-
-    with pytest.raises(ValueError, match="marks"):
-        results.write_table(tmp_path, readme)
-
-    assert readme.read_text() == "by hand\n"
-
-
 async def test_a_comparison_with_a_commit_that_is_not_there_says_so() -> None:
     with pytest.raises(RuntimeError, match="git archive failed"):
         await compare("no-such-commit", 1, 1, ours_first=False)

@@ -14,7 +14,6 @@ from benchmarks.__main__ import _parser
 from benchmarks.awslike import awslike
 from benchmarks.changed import change
 from benchmarks.cluster import NAMESPACE, connected
-from benchmarks.contender import Contender
 from benchmarks.errors import PeerError
 from benchmarks.load import load
 from benchmarks.system import AuditLog, Reading
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from benchmarks.cluster import Cluster
-    from benchmarks.watching import Crowd
+    from benchmarks.contender import Contender
 
 HERE = Path(__file__).parent
 CRDS = HERE / "widgets.yaml"
@@ -163,44 +162,6 @@ async def test_changed_values_are_timed_until_all_pods_are_new(
     assert "| API calls per object that write | 3.00 / 3.00 / 3.00 | 3.00 / 3.00 / 3.00 | 3.00" in text
 
 
-@pytest.mark.usefixtures("short_rests")
-@pytest.mark.parametrize(
-    ("more", "missing", "words"),
-    [
-        (("--flags=works",), "into the Secrets", ("Widgets and Reloader", "0 of 1")),
-        (("--reloader-flags=idle",), "restart the Deployments", ("0 of 1",)),
-        (("--reloader-flags=ends",), "", ("Reloader ended with exit code 1", "cannot work with widgets")),
-        (("--flags=hurries", "--reloader-flags=idle"), "", ("1 Deployments before their Secrets",)),
-    ],
-    ids=["keeps values", "restarts nothing", "reloader ends", "restarts too early"],
-)
-async def test_pods_without_the_new_value_end_the_run_with_the_reason(
-    prepared: Prepared,
-    program: Path,
-    more: tuple[str, ...],
-    missing: str,
-    words: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    brings = Contender.brings
-
-    async def waits(contender: Contender, crowd: Crowd, objects: int, patience: float, done: str) -> float:
-        """Wait briefly for the step that is missing alone."""
-        return await brings(contender, crowd, objects, NEVER if done.endswith(missing) else patience, done)
-
-    if missing:
-        monkeypatch.setattr(Contender, "brings", waits)
-    async with (
-        awslike(0) as store,
-        prepared.cluster() as cluster,
-        other.started(reloading(program, *more, store=store), cluster) as contender,
-    ):
-        with pytest.raises(PeerError) as refused:
-            await change(contender, store, 1, EVENTUALLY)
-
-    assert all(word in str(refused.value) for word in (missing, *words))
-
-
 def test_processor_beyond_rest_is_that_of_the_work() -> None:
     rest = Reading(10.0, {"etcd": 1.0, "others": 5.0}, {"controller": 0}, {"controller": 0})
     used = Reading(20.0, {"etcd": 6.0, "others": 9.0}, {"controller": 7}, {"controller": 3})
@@ -208,20 +169,6 @@ def test_processor_beyond_rest_is_that_of_the_work() -> None:
     work = used.beyond(rest)
 
     assert work == Reading(20.0, {"etcd": 4.0, "others": 0.0}, {"controller": 7}, {"controller": 3})
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        ("--values=changed",),
-        ("--reloader=/bin/sh", "--reloader-version=2"),
-        ("--values=changed", "--reloader=/bin/sh"),
-    ],
-    ids=["no reloader", "nothing to reload", "no version"],
-)
-def test_a_reloader_is_for_changed_values_and_has_a_version(program: Path, more: tuple[str, ...]) -> None:
-    with pytest.raises(PeerError, match="--reloader"):
-        peer_of(program, *more)
 
 
 async def test_a_controller_ends_with_its_block(prepared: Prepared, program: Path) -> None:
@@ -259,45 +206,6 @@ async def test_a_controller_that_cannot_be_measured_ends_the_run_with_its_reason
             await load(contender, OBJECTS, patience)
 
     assert all(word in str(refused.value) for word in words)
-
-
-def test_crds_that_do_not_apply_are_named(prepared: Prepared, program: Path, tmp_path: Path) -> None:
-    crds = tmp_path / "crds.yaml"
-    crds.write_text(CRDS.read_text().replace("plural: widgets", "plural: things"))
-
-    with pytest.raises(PeerError, match="things"):
-        other.install(peer_of(program, f"--crds={crds}"), prepared.plane, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("option", "content"),
-    [
-        ("--peer", None),
-        ("--peer", "not executable"),
-        ("--crds", None),
-        ("--crds", "kind: ConfigMap\napiVersion: v1\n"),
-        ("--crds", "{"),
-        ("--template", None),
-        ("--template", "{"),
-        ("--template", "kind: A\napiVersion: v1\nmetadata: {name: one}\n"),
-        ("--template", "metadata: {name: '${name}'}\n"),
-    ],
-)
-def test_bad_input_is_refused_before_anything_starts(
-    program: Path, tmp_path: Path, option: str, content: str | None
-) -> None:
-    path = tmp_path / "given"
-    if content is not None:
-        path.write_text(content)
-
-    with pytest.raises(PeerError, match=str(path)):
-        peer_of(program, f"{option}={path}").check()
-
-
-@pytest.mark.parametrize("option", ["--env=NAME", "--flags='open", "--reloader-flags='open"])
-def test_an_option_that_cannot_be_split_is_refused(program: Path, option: str) -> None:
-    with pytest.raises(PeerError, match=option.partition("=")[0]):
-        peer_of(program, option)
 
 
 @pytest.mark.parametrize("values", ["generated", "pulled"])

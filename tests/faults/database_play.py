@@ -104,14 +104,6 @@ class Play:
     def condition(self, kind: str) -> str:
         return self.account.conditions().get(kind, "")
 
-    def wait_for_condition(self, kind: str, text: str, timeout: float = _PATIENCE) -> None:
-        eventually(
-            lambda: text in self.condition(kind),
-            f"{kind} with {text}",
-            timeout,
-            instead=lambda: (self.account.phases(), self.account.conditions()),
-        )
-
     @contextmanager
     def rest(self, seconds: float) -> Iterator[None]:
         """Note that nothing is to be done for some seconds; the block says what may happen meanwhile."""

@@ -64,19 +64,6 @@ def _answer(status: int, body: bytes, **headers: str) -> Answer:
     return Answer(status, CIMultiDictProxy(CIMultiDict(headers)), body)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def used_before() -> None:
-    """Use each client once: what a process does but once is not what is timed."""
-
-    async def use() -> None:
-        cloud = Cloud([AllowedHost("aws.test")], resolver=Names("127.0.0.1"))
-        for store in (azure(cloud), *(aws(kind, cloud) for kind in KINDS_OF_AWS)):
-            await tried(store)
-        await cloud.close()
-
-    asyncio.run(use())
-
-
 @pytest.fixture
 async def cloud() -> AsyncIterator[Cloud]:
     cloud = Cloud([AllowedHost("aws.test")], resolver=Names("127.0.0.1"))

@@ -7,8 +7,6 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 _CODE = Path(__file__).parents[2] / "operator" / "keyturn"
 _PARTICIPLE = re.compile(
     r"_*([a-z]*ed|brought|done|found|given|held|kept|lent|made|said|seen|shown|taken|told|withdrawn)(_|$)"
@@ -36,16 +34,6 @@ def test_an_asynchronous_function_is_a_verb() -> None:
     actions = defined("async def")
     assert len(actions) > 100
     assert [action for action in actions if is_participle(action[1])] == []
-
-
-@pytest.mark.parametrize("name", ["pushed", "_given_back", "brought_up_to_date", "taken"])
-def test_a_participle_is_recognised(name: str) -> None:
-    assert is_participle(name)
-
-
-@pytest.mark.parametrize("name", ["push", "revoke_lease", "need_pods", "read_deleted"])
-def test_a_verb_is_recognised(name: str) -> None:
-    assert not is_participle(name)
 
 
 def test_large_packages_share_no_name_of_a_class() -> None:

@@ -33,37 +33,6 @@ def ordered(*files: list[Item]) -> list[str]:
     return [file for file, _ in groupby(item.nodeid.partition("::")[0] for item in items)]
 
 
-def test_long_folders_come_first_and_whole() -> None:
-    files = ordered(
-        of("unit/core/test_a"), of("faults/test_a"), of("gitops/test_a", "cluster"), of("faults/test_b")
-    )
-
-    assert files[:2] == ["tests/faults/test_a.py", "tests/faults/test_b.py"]
-
-
-def test_long_files_on_the_shared_control_plane_come_after_those_with_one_of_their_own() -> None:
-    files = ordered(
-        of("databases/operator/test_a", "cluster"),
-        of("cluster/cli/test_a", "cluster"),
-        of("faults/test_a", "cluster"),
-        of("databases/test_a"),
-        *(of(f"unit/core/test_{number}") for number in range(4)),
-    )
-
-    folders = ("faults", "databases", "databases/operator")
-    assert files[:3] == [f"tests/{folder}/test_a.py" for folder in folders]
-
-
-def test_files_that_compute_are_spread_between_those_that_wait() -> None:
-    waiting = [of(f"cluster/cli/test_{name}", "cluster") for name in "abc"]
-    computing = [of(f"unit/core/test_{number}") for number in range(6)]
-
-    files = ordered(*computing, *waiting)
-
-    kinds = [file.split("/")[1] for file in files]
-    assert kinds == ["unit", "cluster", "unit"] * 3
-
-
 def test_files_that_share_a_real_node_are_given_to_one_process() -> None:
     rollouts, operator, size, helm = (
         f"tests/e2e/test_{name}.py" for name in ("rollouts", "operator", "size", "helm")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import tempfile
@@ -97,10 +96,6 @@ class Page:
             mobile=False,
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-
-    def picture(self, into: Path) -> None:
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
-        into.write_bytes(base64.b64decode(shot["data"]))
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
