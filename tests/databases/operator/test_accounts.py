@@ -241,6 +241,9 @@ def test_a_renamed_account_is_not_replaced_by_an_empty_one(account: DatabaseAcco
     assert (account.accepts(pair), account.open_names()) == (True, [pair.login])
 
     account.alter(f"ALTER ROLE {account.username}_old RENAME TO {account.username}")
-    # A missing account is looked for once a minute.
-    eventually(lambda: account.space.revision("auth") == "2", "the rotation", timeout=120)
+    # Without a change of `database`, a missing account is looked for after a minute.
+    account.space.edit(
+        "ManagedSecret", "auth", lambda body: body["spec"]["database"].update(probe={"every": "5m"})
+    )
+    eventually(lambda: account.space.revision("auth") == "2", "the rotation")
     account.space.until_condition("CredentialValid", "True", "Accepted")
