@@ -234,16 +234,12 @@ def test_a_renamed_account_is_not_replaced_by_an_empty_one(account: DatabaseAcco
 
     account.space.until_condition("CredentialValid", "False", "WrongRole")
     account.space.rotate()
-    eventually(
-        lambda: "ALTER ROLE <its name now> RENAME TO" in str(account.space.condition("Stalled")),
-        "the way to rename it back",
-    )
+    eventually(lambda: "ALTER ROLE <its name now> RENAME TO" in str(account.space.condition("Stalled")))
     assert (account.accepts(pair), account.open_names()) == (True, [pair.login])
 
     account.alter(f"ALTER ROLE {account.username}_old RENAME TO {account.username}")
     # Without a change of `database`, a missing account is looked for after a minute.
-    account.space.edit(
-        "ManagedSecret", "auth", lambda body: body["spec"]["database"].update(probe={"every": "5m"})
-    )
+    often = {"every": "5m"}
+    account.space.edit("ManagedSecret", "auth", lambda body: body["spec"]["database"].update(probe=often))
     eventually(lambda: account.space.revision("auth") == "2", "the rotation")
     account.space.until_condition("CredentialValid", "True", "Accepted")
