@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from benchmarks.serving import serving
-from keyturn.runtime.background_tasks import Tasks
+from keyturn.runtime.concurrency import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

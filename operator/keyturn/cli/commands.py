@@ -12,8 +12,8 @@ import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from keyturn import __version__
+from keyturn.runtime.imports import unseen
 from keyturn.runtime.invisible_characters import make_visible
-from keyturn.runtime.lazy_imports import unseen
 
 from .backup import backup_command, restore_command
 from .cluster_commands import audit_command, check_command, ui_command, version_command

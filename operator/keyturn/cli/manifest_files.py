@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 import yaml
 
-from keyturn.runtime import yaml_loader
+from keyturn.runtime import yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,10 +36,10 @@ def load_all(content: bytes) -> list[Any]:
     """
     problem, line = "this is not valid YAML", 0
     try:
-        return yaml_loader.load_all(content)
+        return yaml_text.load_all(content)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-    except yaml_loader.TooManyAliases:
+    except yaml_text.TooManyAliases:
         problem = "its aliases repeat too much; write what they stand for instead of some of them"
     except (yaml.YAMLError, ValueError, RecursionError):
         pass

@@ -202,7 +202,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
 def _print_yaml(document: Mapping[str, Any]) -> None:
     import orjson  # noqa: PLC0415
 
-    from keyturn.runtime import yaml_dumper  # noqa: PLC0415
+    from keyturn.runtime import yaml_text  # noqa: PLC0415
 
     # By way of JSON, for equal times; YAML escapes invisible characters.
-    click.echo(yaml_dumper.dump(orjson.loads(_json(document)), width=1000), nl=False)
+    click.echo(yaml_text.dump(orjson.loads(_json(document)), width=1000), nl=False)

@@ -11,8 +11,7 @@ import structlog
 
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.kube import errors, paths
-from keyturn.runtime.clock import loop_time
-from keyturn.runtime.jitter import pauses
+from keyturn.runtime.clock import loop_time, pauses
 
 from .discovery import find_watchable
 

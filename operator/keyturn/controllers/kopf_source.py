@@ -1,7 +1,8 @@
 """Event source: kopf runs the watches, whose events go to `EventHandlers`; no other part of kopf is used.
 
-A handler makes kopf watch a kind, and is not called, because events are handled as they arrive (`kopf_lists`). Other
-kinds of handler keep state in annotations and would copy a Secret's data there, so `on.event` is the only kind.
+A handler makes kopf watch a kind, and is not called, because events are handled as they arrive (`kopf_lists`).
+Other kinds of handler keep state in annotations and would copy a Secret's data there, so `on.event` is the only
+kind.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keyturn.kube import config
-from keyturn.runtime.jitter import pauses
-from keyturn.runtime.lazy_imports import unseen
+from keyturn.runtime.clock import pauses
+from keyturn.runtime.imports import unseen
 
 from .kopf_lists import watch_only
 

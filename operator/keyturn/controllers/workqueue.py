@@ -22,8 +22,7 @@ import structlog
 from keyturn.core.times import backoff
 from keyturn.kube import errors, paths
 from keyturn.runtime import logs, metrics
-from keyturn.runtime.clock import loop_time
-from keyturn.runtime.jitter import jittered
+from keyturn.runtime.clock import jittered, loop_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator

@@ -27,9 +27,8 @@ from keyturn.core.keys import TargetKey
 from keyturn.core.observation.external import HealthEvents
 from keyturn.core.reasons import ErrorReason
 from keyturn.kube.cache.references import target_for
-from keyturn.runtime.background_tasks import Tasks
-from keyturn.runtime.concurrency import KeyedLimiter
-from keyturn.runtime.dns import Lookups
+from keyturn.runtime.concurrency import KeyedLimiter, Tasks
+from keyturn.runtime.reach import Lookups
 
 from .base import MOST_ADMIN_CONNECTIONS, Limits, TargetIdentity, steps_for
 from .client import API_SERVER_UNAVAILABLE, TargetClient

@@ -17,8 +17,7 @@ from keyturn.core.observation.external import reported
 from keyturn.core.reasons import TargetReason
 from keyturn.core.times import backoff
 from keyturn.runtime import logs
-from keyturn.runtime.clock import loop_time
-from keyturn.runtime.jitter import jittered
+from keyturn.runtime.clock import jittered, loop_time
 
 from .errors import DatabaseError, Unauthorized, Unreachable
 from .health import LOGIN_NOT_FOUND, health_of, health_of_server
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import TargetKey
     from keyturn.core.observation.external import Health, HealthEvents
-    from keyturn.runtime.background_tasks import Tasks
-    from keyturn.runtime.concurrency import KeyedLimiter
+    from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 
     from .base import Server
     from .client import TargetClient

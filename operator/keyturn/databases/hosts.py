@@ -8,8 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from keyturn.runtime.clock import loop_time
-from keyturn.runtime.dns import asking_for, has_no_host
-from keyturn.runtime.networks import is_private, is_public, unwrapped
+from keyturn.runtime.reach import asking_for, has_no_host, is_private, is_public, unwrapped
 
 from .base import Endpoint
 from .errors import Forbidden, Unreachable
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractResolver
 
-    from keyturn.runtime.networks import Address, Network
-    from keyturn.runtime.reach import AllowedHost
+    from keyturn.runtime.reach import Address, AllowedHost, Network
 
 HOST_NOT_ALLOWED: Final = "HostNotAllowed"
 HOST_NOT_FOUND: Final = "HostNotFound"

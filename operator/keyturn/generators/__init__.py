@@ -1,7 +1,7 @@
 """Generators of values: one class per kind, with a minimum strength.
 
-`generator_for(recipe)` returns the generator of a recipe; `make` builds one without the cache of recipes. `kinds` and
-`Generator` describe what exists, for CRDs.
+`generator_for(recipe)` returns the generator of a recipe; `make` builds one without the cache of recipes. `kinds`
+and `Generator` describe what exists, for CRDs.
 
 A generator is a class with a `Config` model. It defines how to `generate` a value, whether it `accepts` an existing
 one, and the strength of its values. `base` has the interface.
@@ -27,7 +27,7 @@ from keyturn.api.base import Recipe, validation_sentence
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.rules import LEAST_BITS, LEAST_LENGTH, Strength
 from keyturn.core.reasons import ErrorReason
-from keyturn.runtime import plugins
+from keyturn.runtime import imports
 
 from .base import Generator, GeneratorContext, Outputs, SingleValue
 
@@ -52,7 +52,7 @@ __all__ = [
 @functools.cache
 def discover() -> Mapping[str, type[Generator[Any]]]:
     """Return the generator classes by kind, in alphabetical order."""
-    return plugins.discover(__name__, Generator)  # type: ignore[type-abstract]  # only its subclasses are created
+    return imports.discover(__name__, Generator)  # type: ignore[type-abstract]  # only its subclasses are created
 
 
 def make(recipe: Recipe) -> Generator[Any]:

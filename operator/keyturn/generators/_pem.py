@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from keyturn.core.value import Value
-from keyturn.runtime import rsa_parts as rsaparts
 from keyturn.runtime import tls
 
 from .key_pairs import Ec, Ed25519, Rsa
@@ -130,7 +129,7 @@ def is_sound(key: PrivateKey) -> bool:
 
     Cryptography checks those of other kinds than RSA itself.
     """
-    return not isinstance(key, rsa.RSAPrivateKey) or rsaparts.belong_together(key.private_numbers())
+    return not isinstance(key, rsa.RSAPrivateKey) or tls.belong_together(key.private_numbers())
 
 
 def one_block(pem: Value, label: str) -> bool:

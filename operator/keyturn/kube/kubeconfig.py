@@ -19,7 +19,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from keyturn.core.texts import first_of
-from keyturn.runtime.lazy_imports import import_alone, unseen
+from keyturn.runtime.imports import import_alone, unseen
 from keyturn.runtime.tls import cluster_context
 
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured

@@ -26,8 +26,7 @@ from keyturn.core.labels import (
 )
 from keyturn.core.state.state import HIGHEST_REVISION
 from keyturn.core.times import backoff, time_of
-from keyturn.runtime.clock import loop_time
-from keyturn.runtime.jitter import jittered
+from keyturn.runtime.clock import jittered, loop_time
 
 from . import errors, paths
 from .client import Api

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from keyturn.core.times import backoff
-from keyturn.runtime.clock import loop_time
-from keyturn.runtime.jitter import jittered
+from keyturn.runtime.clock import jittered, loop_time
 
 from . import errors, paths
 from .secret_informer import meta_of

@@ -1,10 +1,31 @@
-"""Monotonic time: the one clock for pauses, limits and the age of what a process keeps."""
+"""Monotonic time, the one clock for pauses, limits and ages, and random parts of pauses.
+
+Clients that fail together do not return together.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
+from itertools import count
+from typing import TYPE_CHECKING
+
+from keyturn.core.times import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def loop_time() -> float:
     """Return the event loop's time in seconds, which a change of the wall clock does not move."""
     return asyncio.get_running_loop().time()
+
+
+def jittered(pause: float, least: float = 0.5, chance: Callable[[], float] = random.random) -> float:
+    """Return a random part of a pause, from the share `least` of it to all of it."""
+    return pause * (least + (1 - least) * chance())
+
+
+def pauses(first: float, longest: float) -> Iterator[float]:
+    """Yield the pauses between endless attempts: exponential back-off, of which half is jitter."""
+    return (jittered(backoff(first, attempts, longest)) for attempts in count(1))

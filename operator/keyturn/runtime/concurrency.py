@@ -1,6 +1,7 @@
-"""Keyed semaphore: concurrency limits per key and in total, with round-robin over the keys that wait.
+"""Concurrency of asynchronous work: a limiter with a queue per key, and background tasks.
 
-Some places are reserved for the first holder of each key, so that one key cannot take all of them.
+A limiter admits the names that wait in turn, and reserves some places for the first holder of each name, so that
+one name cannot take all of them. A background task is referenced until it ends, and cancelled with the process.
 """
 
 from __future__ import annotations
@@ -8,10 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from . import logs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
 
 class KeyedLimiter:
@@ -91,3 +96,36 @@ class KeyedLimiter:
             queue.remove(called)
         if not queue:
             self._waiting.pop(name, None)
+
+
+T = TypeVar("T")
+
+_log = structlog.get_logger()
+
+
+class Tasks:
+    """Set of background tasks; an error of one is logged."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._on_end)
+        return task
+
+    async def end(self, *, after: float = 0.0) -> None:
+        """Wait up to `after` seconds for the tasks, then cancel them and wait for their end."""
+        if after and self._running:
+            await asyncio.wait(list(self._running), timeout=after)
+        while running := list(self._running):
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+
+    def _on_end(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("task failed", **logs.describe(error))

@@ -1,12 +1,14 @@
 """TLS contexts, and limits of certificates and keys; no other module creates contexts.
 
 A handshake is computed in the event loop with parameters of the peer or of a tenant, so its cost is bounded: no
-finite-field Diffie-Hellman, whose group the peer chooses (0.2 s for 8192 bits), few authorities, and no RSA key
-larger than 8192 bits. Files that are renewed, such as those of a mounted Secret, are loaded again after each change.
+finite-field Diffie-Hellman, whose group the peer chooses (0.2 s for 8192 bits), few authorities, no RSA key larger
+than 8192 bits, and none whose parts do not fit: two factors of 12,000 bits with a modulus of 2,048 bits take a
+minute. Files that are renewed, such as those of a mounted Secret, are loaded again after each change.
 """
 
 from __future__ import annotations
 
+import math
 import ssl
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +18,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
 
 CURVES: Final = ("prime256v1", "X25519", "secp384r1")
 """P-256, which every TLS 1.3 server must support (RFC 8446, section 9.1), and alternatives for servers that do not.
@@ -154,3 +158,16 @@ def _stamp(path: Path) -> _Stamp:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_ino
+
+
+def belong_together(numbers: RSAPrivateNumbers) -> bool:
+    """Whether the parts are consistent with each other (RFC 8017, section 3.2); primality is not checked."""
+    p, q, d, public = numbers.p, numbers.q, numbers.d, numbers.public_numbers
+    return (
+        min(p, q) > 1
+        and p * q == public.n
+        and public.n % 2 == 1
+        and public.e * d % math.lcm(p - 1, q - 1) == 1
+        and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
+        and numbers.iqmp * q % p == 1
+    )

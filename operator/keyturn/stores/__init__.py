@@ -1,7 +1,7 @@
 """External secret stores: read, write, delete and lease by reference and key.
 
-`Stores` is the entry point: it finds the store (`kube.cache.references`), its settings (`settings`) and a connection
-for the login (`connections`), and answers from the cache or by one shared request.
+`Stores` is the entry point: it finds the store (`kube.cache.references`), its settings (`settings`) and a
+connection for the login (`connections`), and answers from the cache or by one shared request.
 
 Modules
     client, shared_reads       one store: cached, deduplicated requests
@@ -25,8 +25,8 @@ from keyturn.core.keys import ObjectKey, StoreKey
 from keyturn.core.observation.external import HealthEvents
 from keyturn.kube.cache.references import store_for
 from keyturn.kube.tokens import Tokens
-from keyturn.runtime.background_tasks import Tasks
 from keyturn.runtime.clock import loop_time
+from keyturn.runtime.concurrency import Tasks
 
 from .client import StoreClient
 from .connections import ConnectionContext

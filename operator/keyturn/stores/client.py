@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import StoreKey
     from keyturn.core.observation.external import HealthEvents
-    from keyturn.runtime.background_tasks import Tasks
+    from keyturn.runtime.concurrency import Tasks
     from keyturn.stores.providers.base import ProviderLease
 
     from .connections import ConnectionContext, StoreConnection

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
     from keyturn.kube.client import Api
-    from keyturn.runtime.background_tasks import Tasks
+    from keyturn.runtime.concurrency import Tasks
     from keyturn.stores.providers.base import Keep
 
     from .credentials import Credentials

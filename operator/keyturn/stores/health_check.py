@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import StoreKey
     from keyturn.core.observation.external import HealthEvents
-    from keyturn.runtime.background_tasks import Tasks
-    from keyturn.runtime.concurrency import KeyedLimiter
+    from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 
     from .circuit_breaker import Breaker
     from .connections import ConnectionPool, StoreConnection

@@ -13,7 +13,7 @@ from .providers.errors import StoreError, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterator
 
-    from keyturn.runtime.background_tasks import Tasks
+    from keyturn.runtime.concurrency import Tasks
 
 Outcome: TypeAlias = "RemoteValue | StoreError"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from keyturn.runtime import yaml_loader
-from keyturn.runtime.yaml_dumper import dump
-from tests.unit.runtime.test_yaml_dumper import PLAIN, QUOTED
-from tests.unit.runtime.test_yaml_loader import OTHERS, TEXTS
+from keyturn.runtime import yaml_text
+from keyturn.runtime.yaml_text import dump
+from tests.unit.runtime.test_yaml_text import OTHERS, PLAIN, QUOTED, TEXTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,4 +37,4 @@ def test_a_manifest_is_read_as_kubectl_reads_it(kubectl: Kubectl, tmp_path: Path
 
     read = json.loads(kubectl("label", "--local", "-f", str(file), "a=b", "-o", "json"))
 
-    assert [one["spec"] for one in yaml_loader.load_all(file.read_bytes())] == [read["spec"]]
+    assert [one["spec"] for one in yaml_text.load_all(file.read_bytes())] == [read["spec"]]

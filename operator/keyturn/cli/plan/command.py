@@ -18,7 +18,7 @@ from keyturn.core.labels import ROTATE
 from keyturn.kube import errors, paths
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.runtime.clock import loop_time
-from keyturn.runtime.yaml_loader import without_nulls
+from keyturn.runtime.yaml_text import without_nulls
 
 from .classes import plan_classes
 from .model import Plan

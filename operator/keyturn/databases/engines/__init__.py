@@ -12,7 +12,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from keyturn.databases.base import Engine
-from keyturn.runtime import plugins
+from keyturn.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ __all__ = ["engine_for", "engines"]
 @functools.cache
 def engines() -> Mapping[str, type[Engine]]:
     """Find the engines by their kind, in alphabetical order; no driver is imported for that."""
-    return plugins.discover(__name__, Engine)  # type: ignore[type-abstract]  # only its subclasses are created
+    return imports.discover(__name__, Engine)  # type: ignore[type-abstract]  # only its subclasses are created
 
 
 def engine_for(kind: str) -> type[Engine] | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.api import GROUP
-from keyturn.runtime import yaml_dumper
+from keyturn.runtime import yaml_text
 
 from . import reference
 from .definition import KINDS
@@ -61,4 +61,4 @@ def _read(path: Path) -> str | None:
 
 
 def _yaml(body: Node) -> str:
-    return f"# {_NOTE}\n{yaml_dumper.dump(body, width=110, allow_unicode=True)}"
+    return f"# {_NOTE}\n{yaml_text.dump(body, width=110, allow_unicode=True)}"

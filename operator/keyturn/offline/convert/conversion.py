@@ -13,7 +13,7 @@ import yaml
 
 from keyturn.api import API_VERSION
 from keyturn.runtime.invisible_characters import is_visible
-from keyturn.runtime.yaml_dumper import YamlDumper
+from keyturn.runtime.yaml_text import YamlDumper
 
 from .externalsecret import external_secret
 from .reading import Finding, Manifest, Report, Weight, grouped, opened

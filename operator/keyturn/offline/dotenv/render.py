@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api import API_VERSION
 from keyturn.core.value import Value
-from keyturn.runtime import dotenv_reader, yaml_dumper
+from keyturn.runtime import dotenv_reader, yaml_text
 from keyturn.runtime.invisible_characters import is_visible, make_visible
 
 from . import environments, files
@@ -191,9 +191,9 @@ def manifest(declaration: Declaration, name: str, namespace: str | None) -> str:
     target = {"target": {"template": {"data": templates}}} if templates else {}
     spec = {**target, "data": [*literals, *recipes]}
     body = {"apiVersion": API_VERSION, "kind": "ManagedSecret", "metadata": metadata, "spec": spec}
-    text = yaml_dumper.dump(body, width=1000, allow_unicode=True)
+    text = yaml_text.dump(body, width=1000, allow_unicode=True)
     if not is_visible(text):
-        text = yaml_dumper.dump(body, width=1000)
+        text = yaml_text.dump(body, width=1000)
     lines = (note.format(", ".join(listed)) for note, listed in notes.items() if listed)
     return "".join(f"# {make_visible(line)}\n" for line in lines) + text
 

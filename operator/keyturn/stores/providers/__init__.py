@@ -15,7 +15,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any
 
-from keyturn.runtime import plugins
+from keyturn.runtime import imports
 
 from .base import (
     Capability,
@@ -50,7 +50,7 @@ __all__ = [
 @functools.cache
 def discover() -> Mapping[str, type[Provider[Any]]]:
     """Find the providers by their kind, in alphabetical order; no SDK is imported for that."""
-    return plugins.discover(__name__, Provider)  # type: ignore[type-abstract]  # only its subclasses are created
+    return imports.discover(__name__, Provider)  # type: ignore[type-abstract]  # only its subclasses are created
 
 
 def provider_of(kind: str) -> type[Provider[Any]] | None:
@@ -58,10 +58,10 @@ def provider_of(kind: str) -> type[Provider[Any]] | None:
     name = re.split("[A-Z]", kind)[0]
     if name not in _modules():
         return None
-    found = plugins.plugins_in(f"{__name__}.{name}", Provider)  # type: ignore[type-abstract]  # as above
+    found = imports.plugins_in(f"{__name__}.{name}", Provider)  # type: ignore[type-abstract]  # as above
     return next((one for one in found if one.kind == kind), None)
 
 
 @functools.cache
 def _modules() -> tuple[str, ...]:
-    return plugins.module_names(__name__)
+    return imports.module_names(__name__)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from keyturn.kube.client import Client
 from keyturn.kube.wire import METHODS, Response
-from keyturn.runtime import rsa_parts, tls
+from keyturn.runtime import tls
 
 from . import errors
 from .errors import Refused
@@ -219,7 +219,7 @@ def _checked(certificates: bytes, key: bytes) -> bytes:
     is_quick = isinstance(private, kinds)
     if isinstance(private, rsa.RSAPrivateKey):
         is_small = private.key_size <= tls.LARGEST_RSA
-        is_quick = is_small and rsa_parts.belong_together(private.private_numbers())
+        is_quick = is_small and tls.belong_together(private.private_numbers())
     if not is_quick:
         raise ValueError("no key that is used")
     plain = serialization.NoEncryption()

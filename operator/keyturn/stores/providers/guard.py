@@ -26,8 +26,16 @@ from yarl import URL
 
 from keyturn.kube.client import FencedBody
 from keyturn.runtime import build, tls
-from keyturn.runtime.dns import Admitting, Lookups, asking_for, has_no_host, plain
-from keyturn.runtime.networks import is_private, is_public, unwrapped
+from keyturn.runtime.reach import (
+    Admitting,
+    Lookups,
+    asking_for,
+    has_no_host,
+    is_private,
+    is_public,
+    plain,
+    unwrapped,
+)
 from keyturn.runtime.tls import CURVES, has_no_common_curve
 
 from .errors import NO_HOST, UNTRUSTED, Refused, StoreError, Unreachable
@@ -38,8 +46,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
 
-    from keyturn.runtime.networks import Address, Network
-    from keyturn.runtime.reach import AllowedHost
+    from keyturn.runtime.reach import Address, AllowedHost, Network
 
 # Codes of OpenSSL (X509_V_ERR_…).
 _CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(

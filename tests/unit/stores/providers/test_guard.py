@@ -15,10 +15,9 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from keyturn.runtime import dns
+from keyturn.runtime import reach
 from keyturn.runtime import threadpools as threads
-from keyturn.runtime.networks import FORBIDDEN, Network
-from keyturn.runtime.reach import AllowedHost
+from keyturn.runtime.reach import FORBIDDEN, AllowedHost, Network
 from keyturn.stores.providers.errors import Refused, StoreError, Unreachable, detail_of
 from keyturn.stores.providers.guard import PERMIT, Guard, Limits
 from tests.support.api_servers import Scripted, answer, serving
@@ -614,7 +613,7 @@ async def test_an_owner_waits_for_no_lookup_of_others_however_many_they_are(sile
 async def test_a_lookup_that_takes_longer_than_three_seconds_is_given_up(
     silence: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dns, "_LOOKUP_TIMEOUT", 0.1)
+    monkeypatch.setattr(reach, "_LOOKUP_TIMEOUT", 0.1)
     async with guarding() as guard:
         error = await failing(guard.ask("GET", "https://a.evil.example"))
     assert (type(error), error.code) == (Unreachable, "Timeout")

@@ -16,7 +16,7 @@ from keyturn.core.errors import Wait
 from keyturn.core.observation.external import NEEDS_REPAIR, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.times import backoff
-from keyturn.runtime.jitter import jittered
+from keyturn.runtime.clock import jittered
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

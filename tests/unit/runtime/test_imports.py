@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.runtime import plugins
+from keyturn.runtime import imports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,10 +50,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_classes_are_found_by_kind_where_they_are_defined(package: str) -> None:
     base = __import__("trial.base").base.Plugin
-    found = plugins.discover(package, base)
+    found = imports.discover(package, base)
     assert list(found) == ["apple", "zebra"]
     assert [plugin.__module__ for plugin in found.values()] == ["trial.some", "trial.other"]
 
 
 def test_shared_modules_are_not_imported(package: str) -> None:
-    assert plugins.module_names(package) == ("base", "other", "some")
+    assert imports.module_names(package) == ("base", "other", "some")

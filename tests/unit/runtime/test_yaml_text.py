@@ -7,9 +7,29 @@ from typing import Any
 import pytest
 import yaml
 
-from keyturn.runtime import yaml_loader
-from tests.unit.runtime.test_yaml_dumper import PLAIN, QUOTED
+from keyturn.runtime import yaml_text
+from keyturn.runtime.yaml_text import dump
 
+QUOTED = [
+    "y",
+    "Y",
+    "n",
+    "N",
+    "08",
+    "0899",
+    "1e10",
+    "12e5",
+    ".5e3",
+    "0o17",
+    "0e0",
+    "-.5",
+    "+.5e3",
+    "1e+5",
+    "-0o17",
+]
+QUOTED += ["0X1F", "0B1", "0O17", "1E5", "1e5_0", "0b-1", "1.e5"]
+"""Texts that kubectl reads as a number or a boolean without quotes."""
+PLAIN = ["a", "yes-no", "1.2.3", "0a", "1e", "0o", "10.0.0.1", "2h", "v1", "nobody"]
 TEXTS = ["2026-11-24", "2026-13-45", "2026-11-24T10:00:00Z", "12:30:45", "12:30.5", "=", "0b_", "0o_", "0x_"]
 """Texts that PyYAML reads as a date, a number of base 60 or an unknown type, or fails at."""
 OTHERS: dict[str, Any] = {
@@ -39,7 +59,7 @@ OTHERS: dict[str, Any] = {
 
 
 def load(text: str) -> Any:
-    (document,) = yaml_loader.load_all(text)
+    (document,) = yaml_text.load_all(text)
     return document
 
 
@@ -64,7 +84,7 @@ def test_a_text_that_the_dumper_quotes_is_no_text_without_quotes() -> None:
 def test_anchors_merges_and_several_documents_are_read() -> None:
     stream = "a: &one {b: 1}\nc: {<<: *one, d: 2}\n---\n- 3\n"
 
-    assert yaml_loader.load_all(stream) == [{"a": {"b": 1}, "c": {"b": 1, "d": 2}}, [3]]
+    assert yaml_text.load_all(stream) == [{"a": {"b": 1}, "c": {"b": 1, "d": 2}}, [3]]
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "&a [1, {b: [*a]}]"])
@@ -95,7 +115,7 @@ def bomb(first: str, repeated: str) -> str:
     ids=["lists", "mappings", "texts", "a long chain"],
 )
 def test_aliases_that_repeat_too_much_are_refused(text: str) -> None:
-    with pytest.raises(yaml_loader.TooManyAliases):
+    with pytest.raises(yaml_text.TooManyAliases):
         load(text)
 
 
@@ -113,7 +133,7 @@ def test_no_object_of_python_is_made() -> None:
 def test_fields_without_a_value_are_dropped() -> None:
     given = load("a: {b: , c: [1, {d: }, ~], e: false}\nf:\n")
 
-    assert yaml_loader.without_nulls(given) == {"a": {"c": [1, {}, None], "e": False}}
+    assert yaml_text.without_nulls(given) == {"a": {"c": [1, {}, None], "e": False}}
 
 
 def test_keys_are_texts_as_in_json() -> None:
@@ -141,4 +161,21 @@ def test_tags_of_applications_are_ignored() -> None:
     ids=["an escaped pair", "several objects", "YAML with braces"],
 )
 def test_json_is_read_as_json(content: bytes, documents: list[Any]) -> None:
-    assert yaml_loader.load_all(content) == documents
+    assert yaml_text.load_all(content) == documents
+
+
+@pytest.mark.parametrize("text", QUOTED)
+def test_a_text_that_some_parser_reads_as_another_type_is_quoted(text: str) -> None:
+    assert dump({"key": text}) == f"key: '{text}'\n"
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_another_text_is_not_quoted(text: str) -> None:
+    assert dump({"key": text}) == f"key: {text}\n"
+
+
+def test_numbers_and_booleans_stay() -> None:
+    document = {"a": 8, "b": 1e22, "c": True, "d": None, "e": [0.5, -3]}
+
+    assert yaml.safe_load(dump(document)) == document
+    assert "'" not in dump(document)

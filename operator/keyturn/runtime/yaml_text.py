@@ -1,7 +1,9 @@
-"""YAML with the types that kubectl reads: a date and a time of day are texts; y, 1e5 and 0o17 are not.
+"""YAML in and out with the types that kubectl reads.
 
-PyYAML reads `2026-11-24` as a date and `12:30:45` as a number of base 60. The parser of kubectl has neither, and
-reads more booleans and numbers. Keys are texts. Sources: gopkg.in/yaml.v2, `resolve.go`; sigs.k8s.io/yaml, `yaml.go`.
+PyYAML reads `2026-11-24` as a date and `12:30:45` as a number of base 60. The parser of kubectl and of other Go
+programs has neither, and reads more booleans and numbers, such as 0899, 1e10, 0o17, y and n: texts that some parser
+reads as another type are quoted. Keys are texts. Sources: gopkg.in/yaml.v2, `resolve.go`; sigs.k8s.io/yaml,
+`yaml.go`.
 """
 
 from __future__ import annotations
@@ -170,3 +172,26 @@ def without_nulls(part: Any) -> Any:
             return [without_nulls(one) for one in part]
         case _:
             return part
+
+
+_NUMBER: Final = re.compile(
+    r"(?:[-+]?(?:[.][0-9_]+|[0-9][0-9_]*(?:[.][0-9_]*)?)(?:[eE][-+]?[0-9_]+)?|[-+]?0[xXbBoO][-+]?[0-9a-fA-F_]+)\Z"
+)
+_LETTER: Final = re.compile(r"[yYnN]\Z")
+
+
+class YamlDumper(yaml.SafeDumper):
+    """YAML without anchors, which PyYAML writes for an object in two places."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+YamlDumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("+-.0123456789"))
+YamlDumper.add_implicit_resolver("tag:yaml.org,2002:bool", _LETTER, list("yYnN"))
+
+
+def dump(document: Any, **options: Any) -> str:
+    """Serialise a document, with its keys in order; `options` are those of `yaml.dump`."""
+    text: str = yaml.dump(document, Dumper=YamlDumper, sort_keys=False, **options)
+    return text
