@@ -27,7 +27,7 @@ def test_a_release_is_upgraded_and_rolled_back_without_a_new_value(bare: Machine
     kubectl("wait", "ms/auth", "-n", "shop", "--for=condition=Ready", "--timeout=55s")
     before = _versions(bare)
 
-    _helm(bare, "upgrade", "--set=replicas=3", "--set=workers=8")
+    _helm(bare, "upgrade", "--set=replicas=3", "--set=extraArgs={--workers=8}")
     bare.wait_until_ready(replicas=3)
     upgraded = _versions(bare)
     helm("rollback", "keyturn", "1", "--wait", "--timeout=90s", *_where(bare))

@@ -126,11 +126,11 @@ def test_workload_identity_is_the_component(tmp_path: Path) -> None:
     (tmp_path / "tokens.yaml").write_text(tokens.read_text())
     (tmp_path / "kustomization.yaml").write_text("resources: [tokens.yaml]")
 
-    assert added("--set=workloadIdentity.enabled=true") == kustomized(tmp_path)
+    assert added("--set=workloadIdentity.serviceAccounts={*}") == kustomized(tmp_path)
 
 
 def test_tokens_are_made_in_chosen_namespaces_only() -> None:
-    chosen = render("--set=namespaces={shop},workloadIdentity.enabled=true")
+    chosen = render("--set=namespaces={shop},workloadIdentity.serviceAccounts={*}")
     makers = [
         (body["kind"], body["metadata"].get("namespace"))
         for body in chosen
@@ -142,15 +142,11 @@ def test_tokens_are_made_in_chosen_namespaces_only() -> None:
 
 
 def test_tokens_can_be_for_few_accounts() -> None:
-    values = "workloadIdentity.enabled=true,workloadIdentity.serviceAccounts={reads-vault,reads-aws}"
-    rules = added(f"--set={values}")["ClusterRole /keyturn-tokens"]["rules"]
+    rules = added("--set=workloadIdentity.serviceAccounts={reads-vault,reads-aws}")[
+        "ClusterRole /keyturn-tokens"
+    ]["rules"]
 
     assert [rule["resourceNames"] for rule in rules] == 2 * [["reads-vault", "reads-aws"]]
-
-
-def test_a_value_without_effect_is_refused() -> None:
-    with pytest.raises(Refused, match=r"set metrics\.auth to true"):
-        render("--set=metrics.tokenFile=/etc/token")
 
 
 def test_the_audit_endpoint_is_the_component(tmp_path: Path) -> None:
@@ -201,13 +197,6 @@ def test_the_login_to_the_metrics_is_the_component(
 
     made = named(render(f"--set={values},monitoring.enabled={str(monitored).lower()}"))
     assert made == kustomized(tmp_path)
-
-
-def test_the_token_of_prometheus_can_lie_elsewhere() -> None:
-    values = "monitoring.enabled=true,metrics.auth=true,metrics.tokenFile=/etc/token"
-    (endpoint,) = one("ServiceMonitor", render(f"--set={values}"))["spec"]["endpoints"]
-
-    assert endpoint["bearerTokenFile"] == "/etc/token"
 
 
 def test_metrics_can_come_by_https_without_a_login() -> None:
@@ -353,27 +342,18 @@ def test_no_image_of_a_public_registry_is_named_anywhere() -> None:
 
 
 _FULL: Body = {
-    "image": {"repository": "registry.example.com/keyturn", "pullPolicy": "Always"},
+    "image": {"repository": "registry.example.com/keyturn"},
     "imagePullSecrets": [{"name": "registry"}],
     "replicas": 3,
-    "workers": 8,
-    "verbose": True,
-    "logFormat": "console",
-    "extraArgs": ["--metrics-port=9090"],
-    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/keyturn"}},
+    "extraArgs": ["--metrics-port=9090", "--workers=8", "--verbose"],
     "commonLabels": {"cost-center": "7", "team": "platform", "helm.sh/chart": "another"},
-    "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
-    "hostAliases": [{"ip": "10.0.0.7", "hostnames": ["vault.internal"]}],
-    "dnsPolicy": "None",
-    "dnsConfig": {"nameservers": ["10.0.0.53"]},
+    "networkPolicy": {"egressPorts": [5432, 8200]},
     "stores": {
         "allowHosts": ["vault.vault:8200", "[::1]"],
         "clusterCIDRs": ["100.64.0.0/10"],
         "filesRoot": "/etc",
-        "ports": [8200],
     },
     "resources": {"requests": {"cpu": 1, "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
-    "podLabels": {"team": "ops", "app.kubernetes.io/name": "another"},
     "podAnnotations": {"example.com/note": "7"},
     "priorityClassName": "system-cluster-critical",
     "nodeSelector": {"kubernetes.io/os": "linux"},
@@ -402,15 +382,12 @@ def test_every_value_about_pods_arrives(full: list[Body]) -> None:
     (main,) = template["spec"]["containers"]
     names = [
         *("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity", "volumes"),
-        *("hostAliases", "dnsPolicy", "dnsConfig"),
     ]
 
-    assert one("Deployment", full)["spec"]["strategy"] == _FULL["updateStrategy"]
     assert {name: template["spec"][name] for name in names} == {name: _FULL[name] for name in names}
     assert {name: main[name] for name in ("env", "resources", "volumeMounts")} == {
         name: _FULL[name] for name in ("env", "resources", "volumeMounts")
     }
-    assert main["imagePullPolicy"] == "Always"
     assert one("Deployment", full)["spec"]["replicas"] == 3
     assert template["metadata"]["annotations"] == _FULL["podAnnotations"]
 
@@ -482,7 +459,7 @@ def test_no_label_of_a_person_takes_the_pods_from_their_selector(full: list[Body
 
     labels = spec["template"]["metadata"]["labels"]
     assert {key: labels[key] for key in ("team", "app.kubernetes.io/name")} == {
-        "team": "ops",
+        "team": "platform",
         "app.kubernetes.io/name": "keyturn",
     }
     assert spec["selector"]["matchLabels"] == {"app.kubernetes.io/name": "keyturn"}
@@ -495,12 +472,6 @@ def test_labels_for_all_are_on_every_object_and_on_the_pods(full: list[Body]) ->
     assert {labels["cost-center"] for labels in labelled} == {"7"}
     assert {labels["app.kubernetes.io/name"] for labels in labelled} == {"keyturn"}
     assert {labels["helm.sh/chart"] for labels in labelled[:-1]} == {f"keyturn-{__version__}"}
-
-
-def test_the_service_account_gets_annotations(full: list[Body]) -> None:
-    (account,) = [body for body in full if body["kind"] == "ServiceAccount"]
-
-    assert account["metadata"]["annotations"] == _FULL["serviceAccount"]["annotations"]
 
 
 @pytest.mark.parametrize(
@@ -575,10 +546,7 @@ def test_the_operator_takes_the_arguments_as_they_are_meant(full: list[Body]) ->
     (main,) = one("Deployment", full)["spec"]["template"]["spec"]["containers"]
     taken = parsed(main["args"])
 
-    assert {
-        name: taken[name] for name in ("workers", "verbose", "all_namespaces", "log_format", "metrics_port")
-    } == {
-        "log_format": "console",
+    assert {name: taken[name] for name in ("workers", "verbose", "all_namespaces", "metrics_port")} == {
         "metrics_port": 9090,
         "workers": 8,
         "verbose": True,
@@ -597,21 +565,18 @@ def parsed(arguments: list[str]) -> Body:
 
 def test_every_value_about_audit_events_arrives() -> None:
     values = (
-        "--set=audit.enabled=true,audit.port=443,audit.clusterIP=10.96.0.50,audit.secretName=hook",
-        "--set=audit.allow={system:serviceaccount:argocd:*},audit.learning=7d",
+        "--set=audit.enabled=true,audit.clusterIP=10.96.0.50,audit.secretName=hook",
+        "--set=audit.allow={system:serviceaccount:argocd:*}",
     )
     service = named(render(*values))["Service keyturn-system/keyturn-audit"]["spec"]
 
-    assert (service["clusterIP"], service["ports"][0]["port"]) == ("10.96.0.50", 443)
+    assert service["clusterIP"] == "10.96.0.50"
     assert pod(*values)["spec"]["volumes"] == [{"name": "audit", "secret": {"secretName": "hook"}}]
-    assert container(*values)["args"][-2:] == [
-        "--audit-allow=system:serviceaccount:argocd:*",
-        "--audit-learning=7d",
-    ]
+    assert container(*values)["args"][-1] == "--audit-allow=system:serviceaccount:argocd:*"
 
 
 def test_the_operator_knows_the_options_of_the_endpoint() -> None:
-    values = "audit.enabled=true,audit.allow={b},audit.learning=7d"
+    values = "audit.enabled=true,audit.allow={b}"
     given = {
         one.partition("=")[0] for one in container(f"--set={values},encryptionProof.enabled=true")["args"]
     }
@@ -636,8 +601,8 @@ def test_without_network_policies_the_endpoint_has_none_either() -> None:
 def test_the_network_policy_opens_what_stores_need(full: list[Body]) -> None:
     rules = one("NetworkPolicy", full)["spec"]["egress"]
 
-    assert [rule["port"] for rule in rules[-2]["ports"]] == [443, 6443, 8443, 16443, 8200]
-    assert [rule["port"] for rule in rules[-1]["ports"]] == [5432], "database servers"
+    assert [rule["port"] for rule in rules[-2]["ports"]] == [443, 6443, 8443, 16443]
+    assert [rule["port"] for rule in rules[-1]["ports"]] == [5432, 8200]
 
 
 def test_the_network_policy_opens_names_at_the_service_and_at_its_pods() -> None:
@@ -668,12 +633,6 @@ def test_without_a_port_of_the_api_server_nothing_is_opened(ports: str, said: st
     """To Kubernetes an empty list of ports is every port."""
     with pytest.raises(Refused, match=said):
         render(f"--set-json=networkPolicy.apiServerPorts={ports}")
-
-
-def test_stores_need_no_port_of_their_own() -> None:
-    (_, api, _) = one("NetworkPolicy", render("--set-json=stores.ports=null"))["spec"]["egress"]
-
-    assert api == {"ports": [{"port": port} for port in _VALUES["networkPolicy"]["apiServerPorts"]]}
 
 
 def test_further_egress_stands_behind_the_rules_of_the_chart() -> None:
@@ -714,14 +673,10 @@ def test_metrics_may_be_read_from_everywhere_where_the_values_name_nothing() -> 
     assert metrics == {"ports": [{"port": 8080}]}
 
 
-@pytest.mark.parametrize(
-    ("value", "kind"),
-    [("networkPolicy", "NetworkPolicy"), ("podDisruptionBudget", "PodDisruptionBudget")],
-)
-def test_what_is_turned_off_is_not_made(value: str, kind: str) -> None:
-    gone = {*named(render())} - {*named(render(f"--set={value}.enabled=false"))}
+def test_a_network_policy_that_is_turned_off_is_not_made() -> None:
+    gone = {*named(render())} - {*named(render("--set=networkPolicy.enabled=false"))}
 
-    assert gone == {f"{kind} keyturn-system/keyturn"}
+    assert gone == {"NetworkPolicy keyturn-system/keyturn"}
 
 
 def test_pods_that_are_not_ready_do_not_block_a_drain() -> None:
@@ -785,28 +740,22 @@ def test_every_value_has_a_default() -> None:
         pytest.param("replicas=many", "got string, want integer", id="a word for a number"),
         pytest.param("replicas=0", "minimum: got 0, want 1", id="no pod at all"),
         pytest.param("replicas=17", "maximum: got 17, want 16", id="too many pods"),
-        pytest.param("logFormat=text", "value must be one of", id="no format of the log"),
-        pytest.param("dnsPolicy=Cluster", "value must be one of", id="no policy of names"),
         pytest.param("extraArgs={metrics}", "does not match pattern", id="an argument that is no option"),
         pytest.param(
             r"commonLabels.rbac\.authorization\.k8s\.io/aggregate-to-view=true",
             "commonLabels",
             id="a label that would give users the operator's rights",
         ),
-        pytest.param("workers=0", "minimum: got 0, want 1", id="nobody works"),
         pytest.param("namespaces={Shop}", "'Shop' does not match pattern", id="no name of a namespace"),
         pytest.param("namespaces={a,a}", "items at 0 and 1 are equal", id="a namespace twice"),
         pytest.param("namespaces=shop", "got string, want array", id="a namespace that is no list"),
         pytest.param("image.digest=sha256:12", "does not match pattern", id="half a digest"),
-        pytest.param("image.pullPolicy=Sometimes", "value must be one of", id="no policy of Kubernetes"),
         pytest.param("stores.allowHosts={https://a}", "does not match pattern", id="a URL for a host"),
         pytest.param("audit.clusterIP=keyturn", "does not match pattern", id="a name for an address"),
-        pytest.param("audit.learning=two weeks", "does not match pattern", id="a time in words"),
         pytest.param("audit.secretName=", "audit/secretName", id="no Secret for the endpoint"),
-        pytest.param("stores.ports={0}", "minimum: got 0, want 1", id="no port"),
+        pytest.param("networkPolicy.egressPorts={0}", "minimum: got 0, want 1", id="no port"),
         pytest.param("networkPolicy.apiServerPorts={0}", "minimum: got 0, want 1", id="no port either"),
         pytest.param("metrics.tlsSecret=Web_TLS", "does not match pattern", id="no name of another Secret"),
-        pytest.param("metrics.tokenFile=token", "does not match pattern", id="a file from nowhere"),
         pytest.param("stores.filesRoot=files", "does not match pattern", id="a folder from nowhere"),
     ],
 )

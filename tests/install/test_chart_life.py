@@ -167,10 +167,10 @@ def upgraded(chart: Chart, installed: tuple[Seen, Operator]) -> Seen:
     del installed
     values = {
         "replicas": 3,
-        "workers": 8,
+        "extraArgs": ["--workers=8"],
         "classes": {"enabled": True},
-        "workloadIdentity": {"enabled": True, "serviceAccounts": ["reads-vault"]},
-        "stores": {"allowHosts": ["vault.vault"], "filesRoot": "/files", "ports": [8200]},
+        "workloadIdentity": {"serviceAccounts": ["reads-vault"]},
+        "stores": {"allowHosts": ["vault.vault"], "filesRoot": "/files"},
         "volumes": [{"name": "files", "emptyDir": {}}],
         "volumeMounts": [{"name": "files", "mountPath": "/files"}],
         "tolerations": [{"key": "ops", "operator": "Exists"}],

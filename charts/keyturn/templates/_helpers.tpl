@@ -36,15 +36,6 @@ app.kubernetes.io/name: keyturn
 {{- else }}
 - --all-namespaces
 {{- end }}
-{{- if ne (int .Values.workers) 32 }}
-- --workers={{ int .Values.workers }}
-{{- end }}
-{{- with .Values.restarts.maxRolling }}
-- --max-rolling={{ int . }}
-{{- end }}
-{{- with .Values.restarts.perMinute }}
-- --restarts-per-minute={{ int . }}
-{{- end }}
 {{- with .Values.stores.filesRoot }}
 - {{ printf "--files-root=%s" . | quote }}
 {{- end }}
@@ -62,17 +53,12 @@ app.kubernetes.io/name: keyturn
 {{- range .Values.audit.allow }}
 - {{ printf "--audit-allow=%s" . | quote }}
 {{- end }}
-{{- if ne .Values.audit.learning "14d" }}
-- {{ printf "--audit-learning=%s" .Values.audit.learning | quote }}
-{{- end }}
 {{- end }}
 {{- if not .Values.rbac.listSecrets }}
 - --secrets=by-name
 {{- end }}
 {{- if .Values.metrics.auth }}
 - --metrics-auth
-{{- else if .Values.metrics.tokenFile }}
-{{- fail "metrics.tokenFile has no effect without authentication: set metrics.auth to true, or leave metrics.tokenFile empty" }}
 {{- end }}
 {{- if .Values.metrics.tlsSecret }}
 - --metrics-cert=/etc/keyturn/metrics/tls.crt
@@ -84,12 +70,6 @@ app.kubernetes.io/name: keyturn
 {{- if .Values.encryptionProof.enabled }}
 - --prove-encryption
 {{- end }}
-{{- with .Values.logFormat }}
-- --log-format={{ . }}
-{{- end }}
-{{- if .Values.verbose }}
-- --verbose
-{{- end }}
 {{- range .Values.extraArgs }}
 - {{ . | quote }}
 {{- end }}
@@ -99,8 +79,7 @@ app.kubernetes.io/name: keyturn
 {{- define "keyturn.scrape" -}}
 {{- if .Values.metrics.auth }}
 {{- $ofPrometheus := "/var/run/secrets/kubernetes.io/serviceaccount/token" }}
-{{- $usual := ternary $ofPrometheus "/var/run/secrets/keyturn-metrics/token" (ne .Values.metrics.tlsSecret "") }}
-bearerTokenFile: {{ .Values.metrics.tokenFile | default $usual }}
+bearerTokenFile: {{ ternary $ofPrometheus "/var/run/secrets/keyturn-metrics/token" (ne .Values.metrics.tlsSecret "") }}
 {{- end }}
 {{- with .Values.metrics.tlsSecret }}
 scheme: https
@@ -125,11 +104,6 @@ kinds that are left out; labels and annotations that are added.
 {{- if not (has $object.kind ($given.without | default list)) }}
 {{- $labels := merge (include "keyturn.release" $given.root | fromYaml) ($given.labels | default dict) }}
 {{- $_ := set $object.metadata "labels" (merge $labels ($object.metadata.labels | default dict)) }}
-{{- if eq $object.kind "ServiceAccount" }}
-{{- with $given.root.Values.serviceAccount.annotations }}
-{{- $_ := set $object.metadata "annotations" . }}
-{{- end }}
-{{- end }}
 {{- if eq $object.kind "ServiceMonitor" }}
 {{- $_ := set $object.spec "endpoints" (list (merge (include "keyturn.scrape" $given.root | fromYaml) (first $object.spec.endpoints))) }}
 {{- end }}
