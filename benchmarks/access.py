@@ -22,9 +22,9 @@ import orjson
 from cryptography import x509
 
 from keyturn.endpoints import server as web
+from keyturn.endpoints.audit.audit import Endpoint
 from keyturn.endpoints.audit.classifier import Watcher
-from keyturn.endpoints.audit.endpoint import Endpoint
-from keyturn.endpoints.server_tls import ServerTls
+from keyturn.endpoints.connections import ServerTls
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.secret_informer import SecretMeta
 from sandbox.pki import Authority

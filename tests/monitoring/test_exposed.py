@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from keyturn.core.policy.checklist import Point, Verdict
+from keyturn.endpoints.audit.audit import Endpoint
 from keyturn.endpoints.audit.classifier import Watcher
-from keyturn.endpoints.audit.endpoint import Endpoint
 from keyturn.endpoints.exposition import DatabaseFacts, ObjectFacts, PointFacts, expose
 from keyturn.runtime import metrics
 from sandbox.harness import eventually

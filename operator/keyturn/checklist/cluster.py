@@ -295,12 +295,12 @@ async def _at_rest(checked: Checked) -> list[Finding]:
 
 async def _access_log(checked: Checked) -> list[Finding]:
     """Judge by the operator's record of reads, or else by the metrics of the API server."""
-    from keyturn.endpoints.audit import persistence  # noqa: PLC0415  # only where the record is read
+    from keyturn.endpoints.audit import access_log  # noqa: PLC0415  # only where the record is read
 
     facts = checked.facts
-    path = paths.secret(checked.operator_namespace, persistence.NAME)
-    with contextlib.suppress(errors.NotFound, errors.Forbidden, persistence.Unreadable):
-        reads = persistence.decode(await facts.api.get(path)).read.rows()
+    path = paths.secret(checked.operator_namespace, access_log.NAME)
+    with contextlib.suppress(errors.NotFound, errors.Forbidden, access_log.Unreadable):
+        reads = access_log.decode(await facts.api.get(path)).read.rows()
         last = max((entry.last for _, _, entry in reads), default=None)
         if last and facts.now() - last < _RECENT:
             evidence = f"reads of managed Secrets are recorded, the last one at {last:%Y-%m-%d %H:%M} UTC"

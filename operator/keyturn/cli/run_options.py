@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyturn.cli.options import Length
+from .options import Length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def check_certificate(certificate: Path | None, key: Path | None, name: str) -> None:
     """Reject a certificate without its key, and invalid files; `name` is the prefix of their options."""
-    from keyturn.endpoints.server_tls import CannotServe, ServerTls  # noqa: PLC0415  # as with all commands
+    from keyturn.endpoints.connections import CannotServe, ServerTls  # noqa: PLC0415  # as with all commands
 
     if bool(certificate) != bool(key):
         raise click.UsageError(f"a certificate needs its key: set --{name}-cert and --{name}-key, or neither")
@@ -158,8 +158,8 @@ def _leave_out(*files: Path | None) -> None:
 
 def _checked(audit: AuditSettings) -> AuditSettings:
     """Check the files at the start; the operator reads them again."""
-    from keyturn.endpoints.audit.endpoint import read_token  # noqa: PLC0415  # as with all commands
-    from keyturn.endpoints.server_tls import CannotServe, ServerTls  # noqa: PLC0415  # the same
+    from keyturn.endpoints.audit.audit import read_token  # noqa: PLC0415  # as with all commands
+    from keyturn.endpoints.connections import CannotServe, ServerTls  # noqa: PLC0415  # the same
 
     try:
         ServerTls(audit.certificate, audit.key, "audit")

@@ -20,7 +20,7 @@ from keyturn.checklist.monitor import EncryptionMonitor
 from keyturn.core.keys import EmergencyKey, ProbeKey, StoreKey, TargetKey
 from keyturn.core.observation.external import HealthEvents
 from keyturn.endpoints import server
-from keyturn.endpoints.metrics_server import MetricsServer
+from keyturn.endpoints.server import MetricsServer
 from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
 from keyturn.kube.client import Api
