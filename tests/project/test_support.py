@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from keyturn.installation.checks import api_server as server
+from keyturn.installation.checks import election
 from sandbox import releases
 from tests import matrix
 from tests.conftest import ROOT
@@ -40,11 +40,13 @@ def test_the_table_has_the_patch_of_each_release_and_no_failed_test() -> None:
 
 
 def test_check_knows_the_oldest_and_the_newest() -> None:
-    assert [".".join(map(str, one)) for one in (server.OLDEST, server.NEWEST)] == [_OLDEST, _NEWEST]
+    assert [".".join(map(str, one)) for one in (election.OLDEST, election.NEWEST)] == [_OLDEST, _NEWEST]
 
 
 def test_the_page_on_the_command_line_shows_what_check_says() -> None:
-    assert f" {server.version_point(_TESTED[-1].version).found}\n" in (ROOT / "docs" / "cli.md").read_text()
+    assert (
+        f" {election.api_server_point(_TESTED[-1].version).found}\n" in (ROOT / "docs" / "cli.md").read_text()
+    )
 
 
 def test_the_chart_refuses_what_is_older() -> None:

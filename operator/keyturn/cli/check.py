@@ -6,26 +6,24 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from keyturn.cli.printing import print_data, print_lines
-from keyturn.cli.run_command import run_command
-from keyturn.installation.checks import api_server as server
-from keyturn.installation.checks import deployment, election, rights, schemas
-from keyturn.installation.checks import operator_namespace as home
-from keyturn.installation.checks import versions as releases
-from keyturn.installation.checks.point import Point, Result
+from keyturn.installation.checks import Point, Result, deployment, election, rights, schemas
 from keyturn.installation.checks.rights import Account, Feature, Place
 from keyturn.kube import config, errors, paths
 from keyturn.kube.secret_source import SourceKind
 from keyturn.runtime import build
 
+from .printing import print_data, print_lines
+from .run_command import run_command
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator, Sequence
 
-    from keyturn.cli.options import Output, Where
     from keyturn.installation.checks.deployment import Deployed
     from keyturn.installation.checks.election import Election
     from keyturn.installation.checks.rights import Right
     from keyturn.kube.client import Api
+
+    from .options import Output, Where
 
 _ACCOUNT = "keyturn"
 _RESULT, _NAME = 8, 15
@@ -57,14 +55,14 @@ async def points(api: Api, namespace: str) -> list[Point]:
     """
     found = await _of_server(api)
     found += await _crds(api)
-    found.append(await _await_point("pod-security", home.security_point(api, namespace)))
+    found.append(await _await_point("pod-security", deployment.security_point(api, namespace)))
     deployed = await _deployment(api, namespace, found)
     account = deployed.account if deployed else Account(namespace, _ACCOUNT)
     place = _place(deployed, namespace)
     elected = await _lease(api, place, found)
-    found.append(releases.point_of(elected))
+    found.append(election.operator_point(elected))
     found += await _rights(api, rights.rights_of(place), account)
-    found.append(await _await_point("policies", home.policies_point(api, account)))
+    found.append(await _await_point("policies", deployment.policies_point(api, account)))
     return found
 
 
@@ -102,8 +100,8 @@ def _lines(point: Point) -> list[str]:
 
 
 async def _of_server(api: Api) -> list[Point]:
-    version = await server.version_of(api)
-    return [server.version_point(version), server.clock_point(datetime.now(UTC), api.clock.now())]
+    version = await election.version_of(api)
+    return [election.api_server_point(version), election.clock_point(datetime.now(UTC), api.clock.now())]
 
 
 async def _crds(api: Api) -> list[Point]:
@@ -129,7 +127,7 @@ async def _lease(api: Api, place: Place, found: list[Point]) -> Election | None:
     except errors.ApiError as error:
         found.append(_unknown("lease", error))
         return None
-    found.append(election.point_of(elected, place.own))
+    found.append(election.leader_point(elected, place.own))
     return elected
 
 

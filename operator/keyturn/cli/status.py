@@ -20,8 +20,7 @@ from keyturn.core.status.summary import (
     summary_of,
 )
 from keyturn.core.times import NOTHING, clock, length, since, until
-from keyturn.installation.checks import election
-from keyturn.installation.checks.point import Result
+from keyturn.installation.checks import Result, election
 from keyturn.kube import config, errors, paths
 from keyturn.kube.lease_holder import LEASE
 
@@ -153,7 +152,7 @@ async def leadership(cluster: Cluster) -> Leadership:
     if found is None:
         missing = f"there is no Lease {LEASE} in namespace {namespace}; POD_NAMESPACE names another one"
         return Leadership(line=f"Operator: unknown: {missing}")
-    point = election.point_of(found, namespace)
+    point = election.leader_point(found, namespace)
     if point.result is Result.FAILED:
         return Leadership(lives=False, line=f"Operator: {point.found}")
     return Leadership(lives=True)

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyturn import __version__
-from keyturn.cli.printing import print_data, print_lines
 from keyturn.core.times import NOTHING
-from keyturn.installation.checks import api_server as server
 from keyturn.installation.checks import deployment, election
 from keyturn.kube import errors, paths
 from keyturn.runtime import build
 
+from .printing import print_data, print_lines
+
 if TYPE_CHECKING:
-    from keyturn.cli.cluster import Cluster
-    from keyturn.cli.options import Output
     from keyturn.kube.lease_holder import Holder
+
+    from .cluster import Cluster
+    from .options import Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class ServerVersion:
 async def find_versions(cluster: Cluster, namespace: str) -> ServerVersion:
     """Ask the API server, and read Lease and Deployment if permitted."""
     api = cluster.api
-    version = await server.version_of(api)
+    version = await election.version_of(api)
     leader = image = None
     unread = ""
     try:

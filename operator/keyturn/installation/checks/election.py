@@ -1,23 +1,70 @@
-"""Checks that a replica leads, by the Lease and the clock of its holder."""
+"""Checks the versions and clocks of the API server and of the leader, and by the Lease that a replica leads."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from keyturn import __version__
 from keyturn.core.times import length
+from keyturn.installation.checks import Point
 from keyturn.kube import errors, paths
 from keyturn.kube.lease_holder import LEASE, TERMS, holder_of, renewal_of
-
-from .api_server import MOST_SKEW
-from .point import Point
+from keyturn.runtime import build
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyturn.kube.client import Api
     from keyturn.kube.lease_holder import Holder
+
+OLDEST: Final = (1, 34)
+NEWEST: Final = (1, 37)
+"""Keyturn is tested with these two versions and those between."""
+MOST_SKEW: Final = timedelta(minutes=1)
+_NUMBERS: Final = re.compile(r"v(\d+)\.(\d+)")
+_PATH: Final = "/version"
+
+
+async def version_of(api: Api) -> str:
+    """Return the version of the API server, such as `v1.37.2`.
+
+    Raises:
+        ApiError: The request failed.
+    """
+    return str((await api.get(_PATH)).get("gitVersion", ""))
+
+
+def api_server_point(version: str) -> Point:
+    name, supported = "api-server", f"supported: {_text(OLDEST)} to {_text(NEWEST)}"
+    match = _NUMBERS.match(version)
+    if match is None:
+        return Point.unknown(name, f"the API server calls its version {version!r}")
+    found = int(match[1]), int(match[2])
+    if found < OLDEST:
+        return Point.failed(name, f"Kubernetes {version}", f"upgrade the cluster to {_text(OLDEST)} or newer")
+    if found > NEWEST:
+        advice = f"expect no fault, and look whether a newer Keyturn is tested with it ({supported})"
+        return Point.warn(name, f"Kubernetes {version}, with which this version is not tested", advice)
+    return Point.ok(name, f"Kubernetes {version} ({supported})")
+
+
+def clock_point(ours: datetime, theirs: datetime) -> Point:
+    """Compare the clock of this machine with the Date header of the API server."""
+    skew = ours - theirs
+    if abs(skew) <= MOST_SKEW:
+        return Point.ok("clock", "this machine and the API server agree")
+    said = f"{length(abs(skew))} {'ahead of' if skew > timedelta() else 'behind'} the API server's"
+    return Point.warn("clock", f"the clock of this machine is {said}", "let NTP set both clocks")
+
+
+def _text(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
+
 
 _NAME: Final = "lease"
 _MAX_READS: Final = 6
@@ -58,7 +105,7 @@ async def look(api: Api, namespace: str) -> Election | None:
     return first
 
 
-def point_of(found: Election | None, namespace: str) -> Point:
+def leader_point(found: Election | None, namespace: str) -> Point:
     where = f"in namespace {namespace}"
     advice = (
         "see the points rights and deployment, and the log: kubectl logs"
@@ -101,3 +148,22 @@ async def _look_once(api: Api, path: str) -> Election:
 
 def _since(age: timedelta | None) -> str:
     return f" since {length(age)}" if age is not None else ""
+
+
+_VERSION: Final = "version"
+
+
+def operator_point(elected: Election | None) -> Point:
+    holder = elected.holder if elected else None
+    if holder is None:
+        cause = "no replica leads" if elected else "no Lease was read"
+        said = f"unknown: {cause}; this command line is {build.version()}"
+        return Point.warn(_VERSION, said, "see the point lease")
+    if not holder.version:
+        said = f"the leader reports no version: it is older than this command line, {build.version()}"
+        return Point.warn(_VERSION, said, "upgrade the operator, or use the command line of its release")
+    there = f"{holder.version} ({holder.commit})" if holder.commit else holder.version
+    if holder.version != __version__:
+        said = f"the operator is {there}, and this is {build.version()}"
+        return Point.warn(_VERSION, said, "use the command line of the operator's release, or upgrade it")
+    return Point.ok(_VERSION, f"the operator is {there}, and so is this {build.version()}")

@@ -12,10 +12,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api import GROUP, VERSION
+from keyturn.installation.checks import Point
 from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import errors
-
-from .point import Point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

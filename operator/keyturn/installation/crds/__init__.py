@@ -1,9 +1,8 @@
 """CRDs and API reference, generated from the models of `api`, the generators and the providers.
 
 Modules
-    definition   the CRD of a kind
+    definition   the CRD of a kind, and the Markdown reference
     schema       OpenAPI schema of a model, with descriptions from its source
-    reference    Markdown reference
 
 `keyturn crds` writes them; `keyturn crds --check` compares them with the files in crds/.
 
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from keyturn.api import GROUP
 from keyturn.runtime import yaml_text
 
-from . import reference
+from . import definition
 from .definition import KINDS
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def render() -> dict[str, str]:
     # kubectl apply -f crds/ reads every .yaml, and would fail for this file, which is no object.
     manifests = {**definitions, "Kustomization": kustomization}
     files = {name: _yaml(body) for name, body in manifests.items()}
-    return {**files, "README.md": f"<!-- {_NOTE} -->\n{reference.page(KINDS)}"}
+    return {**files, "README.md": f"<!-- {_NOTE} -->\n{definition.reference_page(KINDS)}"}
 
 
 def write(folder: Path) -> None:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.installation.checks import election
-from keyturn.installation.checks.point import Result
+from keyturn.installation.checks import Result, election
 from keyturn.kube import paths
 from keyturn.kube.lease_holder import LEASE, signature
 
 if TYPE_CHECKING:
-    from keyturn.installation.checks.point import Point
+    from keyturn.installation.checks import Point
     from keyturn.kube.wire import Body
 
 _HOME = "keyturn-system"
@@ -48,7 +47,7 @@ class One:
 
 async def _point(lease: Body) -> Point:
     api: Any = One(lease)
-    return election.point_of(await election.look(api, _HOME), _HOME)
+    return election.leader_point(await election.look(api, _HOME), _HOME)
 
 
 async def test_a_lease_that_no_replica_has_signed_names_its_holder_and_what_helps() -> None:

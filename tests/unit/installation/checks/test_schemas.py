@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.installation.checks.point import Point, Result
+from keyturn.installation.checks import Point, Result
 from keyturn.installation.checks.schemas import APPLY, SHALLOW, Installed, compared, lacking, points_of
 from keyturn.installation.crds.definition import KINDS
 

@@ -10,13 +10,9 @@ from typing import Any
 import pytest
 
 from keyturn import __version__
-from keyturn.installation.checks import api_server as server
-from keyturn.installation.checks import deployment, election
-from keyturn.installation.checks import operator_namespace as home
-from keyturn.installation.checks import versions as releases
+from keyturn.installation.checks import Result, deployment, election
 from keyturn.installation.checks.deployment import Deployed
 from keyturn.installation.checks.election import Election
-from keyturn.installation.checks.point import Result
 from keyturn.installation.checks.rights import Account
 from keyturn.kube.lease_holder import Holder
 from tests.conftest import ROOT
@@ -41,11 +37,11 @@ _NOW = datetime(2026, 11, 27, tzinfo=UTC)
     ],
 )
 def test_a_version_is_supported_from_the_oldest_on(version: str, result: Result) -> None:
-    assert server.version_point(version).result is result
+    assert election.api_server_point(version).result is result
 
 
 def test_a_version_that_is_too_old_gets_the_minimum_in_the_message() -> None:
-    point = server.version_point("v1.33.9")
+    point = election.api_server_point("v1.33.9")
 
     assert (point.found, point.advice) == ("Kubernetes v1.33.9", "upgrade the cluster to 1.34 or newer")
 
@@ -60,7 +56,7 @@ def test_a_version_that_is_too_old_gets_the_minimum_in_the_message() -> None:
     ],
 )
 def test_more_than_a_minute_between_the_clocks_is_said(seconds: int, found: str) -> None:
-    assert server.clock_point(_NOW + timedelta(seconds=seconds), _NOW).found == found
+    assert election.clock_point(_NOW + timedelta(seconds=seconds), _NOW).found == found
 
 
 # The Lease
@@ -88,7 +84,7 @@ def elected(age: float, *, lives: bool = True) -> Election:
 def test_the_lease_says_whether_a_replica_leads(
     found: Election | None, result: Result, sentence: str
 ) -> None:
-    point = election.point_of(found, "own")
+    point = election.leader_point(found, "own")
 
     assert (point.result, point.found) == (result, sentence)
     assert bool(point.advice) == (result is not Result.OK)
@@ -103,11 +99,14 @@ def test_another_version_than_ours_is_said(version: str, result: Result) -> None
     found = elected(1)
     assert found.holder is not None
 
-    assert releases.point_of(replace(found, holder=replace(found.holder, version=version))).result is result
+    assert (
+        election.operator_point(replace(found, holder=replace(found.holder, version=version))).result
+        is result
+    )
 
 
 def test_without_a_leader_the_version_is_unknown() -> None:
-    assert releases.point_of(None).found.startswith("unknown: ")
+    assert election.operator_point(None).found.startswith("unknown: ")
 
 
 # The Deployment
@@ -192,6 +191,6 @@ def test_every_policy_of_the_base_is_looked_for() -> None:
     text = "".join(path.read_text() for path in (ROOT / "manifests" / "base").rglob("*.yaml"))
     shipped = re.findall(r"kind: ValidatingAdmissionPolicy\nmetadata:\n  name: (\S+)", text)
 
-    assert sorted(home.POLICIES) == sorted(shipped)
-    for manifest in home.POLICIES.values():
+    assert sorted(deployment.POLICIES) == sorted(shipped)
+    for manifest in deployment.POLICIES.values():
         assert (ROOT / manifest).is_file()
