@@ -13,10 +13,8 @@ from benchmarks import results
 _ROOT = Path(__file__).parents[2]
 _README = _ROOT / "benchmarks" / "README.md"
 _LIMITS = (_ROOT / "docs" / "limits.md").read_text()
-_NOT_MEASURED_BY_BENCHMARKS = {"[without the right to list](install/no-list.md#cost)"}
 _DATABASE = "A database password with 3 pods, PostgreSQL 18"
 _BURST = "100 database passwords of one server at once"
-_FROZEN = "A leader that is frozen inside the lock of an account, with 20 rotations"
 _KILLED = "The leader of 100,000 killed"
 _ROWS = {
     "new objects, 1,000 or 10,000": (
@@ -36,21 +34,10 @@ _ROWS = {
         "Restart with 10,000: seconds until all is looked at",
     ),
     "200 rotations at once": ("200 rotations, debounce 0s: seconds until all Deployments are patched",),
-    "100,000 objects, new": (
-        "100,000 new objects: Ready per second",
-        "100,000 new objects: processor per object, ms",
-    ),
     "100,000 objects, memory": (
         "100,000 new objects: memory (RSS) at the end, MiB",
         "100,000 at rest: memory (RSS), MiB",
         "Restart with 100,000: memory (RSS), MiB",
-    ),
-    "100,000 objects, at rest": (
-        "100,000 at rest: processor, % of a core",
-        "100,000 at rest: writes in a minute",
-    ),
-    "100,000 objects, of which 1,000 rotate at once": (
-        "1,000 of 100,000 rotated at once: seconds until every status says so",
     ),
     "100,000 objects, SIGKILL of the leader": (
         f"{_KILLED}: seconds until a standby leads",
@@ -67,8 +54,6 @@ _ROWS = {
         "An emergency over 500 secrets: seconds until all are rotated",
         "An emergency over 500 secrets: seconds until all Deployments are rolled",
     ),
-    "1,000 pulled values, store 20 ms away": ("1,000 keys of a store 20 ms away: Ready per second",),
-    "first Secret": ("A first Secret, idle operator: seconds until Ready",),
     "edited or deleted Secret": ("An edited Secret: seconds until repaired",),
     "database password with 3 pods, PostgreSQL 18": (
         f"{_DATABASE}: seconds until it is published",
@@ -79,8 +64,6 @@ _ROWS = {
         f"{_BURST}: connections at most",
         f"{_BURST}: failed logins of clients",
     ),
-    "leader frozen inside the lock of an account": (f"{_FROZEN}: the same from when the Lease may be taken",),
-    "memory for the first database account in use": ("Databases: memory for the first account in use, MiB",),
     "1,000 probed database passwords": (
         "1,000 probed database passwords, reckoned from it: processor, % of a core",
     ),
@@ -114,7 +97,7 @@ def figures_of(readme: Path) -> str:
 
 
 def test_each_row_of_the_limits_has_a_measurement() -> None:
-    assert shown().keys() - _NOT_MEASURED_BY_BENCHMARKS - {"---"} == _ROWS.keys()
+    assert shown().keys() - {"---"} == _ROWS.keys()
 
 
 @pytest.mark.parametrize("row", _ROWS)
