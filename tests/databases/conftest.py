@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.databases.engines._postgresql import driver, operations
+from keyturn.databases.engines.postgresql import driver, operations
 from sandbox.databases import RELEASES
 from tests.databases.servers import PATIENT, Place, Servers
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Login, Template, Verdict
+from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Login, Template, Verdict, prove_refused
 from keyturn.databases.engines import engine_for, engines
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, RefusedByPolicy
-from keyturn.databases.refusal import prove_refused
 from tests.databases.servers import Fences, account, new_login, open_fence, opened
 
 if TYPE_CHECKING:

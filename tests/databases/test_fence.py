@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from keyturn.databases.base import Answer, Limits, Template
-from keyturn.databases.engines._postgresql import connecting
+from keyturn.databases.engines.postgresql import connecting
 from keyturn.databases.errors import Busy, DatabaseError, Fenced, Unreachable
 from sandbox.harness import eventually
 from tests.databases.servers import Fences, account, new_login, open_fence, opened

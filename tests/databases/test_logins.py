@@ -10,8 +10,7 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Login, Salt, Tls
-from keyturn.databases.engines._postgresql import connecting, scram
-from keyturn.databases.engines.postgresql import Postgresql
+from keyturn.databases.engines.postgresql import Postgresql, connecting, driver
 from keyturn.databases.errors import Overloaded
 from keyturn.runtime import threadpools
 from sandbox.pki import Authority
@@ -36,13 +35,13 @@ _MANY_JOBS = 10
 def keyed(monkeypatch: pytest.MonkeyPatch) -> list[Salt]:
     """The salts of all logins that send keys instead of a password."""
     used: list[Salt] = []
-    compute = scram.keys
+    compute = driver.keys
 
     def keys(password: str, salt: Salt) -> dict[str, str]:
         used.append(salt)
         return compute(password, salt)
 
-    monkeypatch.setattr(scram, "keys", keys)
+    monkeypatch.setattr(driver, "keys", keys)
     return used
 
 
@@ -177,7 +176,7 @@ async def test_the_keys_are_known_only_to_the_server_that_has_the_password() -> 
         verdict = await engine.prove(login)
 
     assert verdict.answer is Answer.UNKNOWN
-    sent = scram.keys(plain(login), ROGUE_SALT)
+    sent = driver.keys(plain(login), ROGUE_SALT)
     assert not [key for key in sent.values() if key.rstrip("=").encode() in rogue.received]
 
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from keyturn.databases.base import Answer
-from keyturn.databases.refusal import prove_refused
+from keyturn.databases.base import Answer, prove_refused
 from sandbox.databases import PostgresServer
 from sandbox.harness import eventually
 from tests.databases import offenders

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Answer, Template
-from keyturn.databases.engines._postgresql.operations import _lock_of as lock_of
+from keyturn.databases.engines.postgresql.operations import _lock_of as lock_of
 from keyturn.databases.errors import Busy, Denied
 from tests.databases.servers import Place, account, new_login, open_fence, opened, plain
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
-from keyturn.databases.engines._postgresql import connecting
-from keyturn.databases.engines.postgresql import Postgresql
+from keyturn.databases.engines.postgresql import Postgresql, connecting
 from keyturn.databases.errors import DatabaseError, Unreachable
 from sandbox.pki import Authority
 from tests.databases import rogues

@@ -12,9 +12,9 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, Tls
+from keyturn.databases.client import health_of
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError, Overloaded, ReadOnly, Unauthorized, Unreachable
-from keyturn.databases.health import health_of
 from sandbox.databases import PostgresServer
 from sandbox.pki import Authority
 from tests.databases.servers import Place, account, new_login, open_fence, opened, prove_patiently

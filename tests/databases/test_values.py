@@ -13,7 +13,7 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.databases.base import Answer, Login, Salt
-from keyturn.databases.engines._postgresql import addresses, connecting, driver, scram
+from keyturn.databases.engines.postgresql import connecting, driver
 from keyturn.databases.errors import DatabaseError, RefusedByPolicy
 from tests.databases.servers import Place, account, new_login, new_value, open_fence, opened, plain
 from tests.leaks.scan import leaks
@@ -73,7 +73,7 @@ async def error_of(place: Place, wrong: Login) -> str:
 async def hashing_session(place: Place, iterations: int) -> AsyncIterator[driver.Session]:
     """A session of a server that wants a password hashed so often."""
     settings = place.engine().settings
-    at = await addresses.first_place(settings, settings.endpoint)
+    at = await connecting.first_place(settings, settings.endpoint)
     async with driver.connect(settings, at, place.admin, "hash") as session:
         await session.query(f"SET scram_iterations = {iterations}")
         yield session
@@ -82,7 +82,7 @@ async def hashing_session(place: Place, iterations: int) -> AsyncIterator[driver
 async def test_a_server_that_wants_a_long_hash_does_not_hold_the_event_loop(
     newest: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hash_password = scram.verifier
+    hash_password = driver.verifier
     begun, may_end = threading.Event(), threading.Event()
 
     def hash_until_told(password: bytes, salt: Salt) -> str:
@@ -91,7 +91,7 @@ async def test_a_server_that_wants_a_long_hash_does_not_hold_the_event_loop(
         return hash_password(password, salt)
 
     monkeypatch.setattr(connecting, "MOST_ITERATIONS", 10_000_000)
-    monkeypatch.setattr(scram, "verifier", hash_until_told)
+    monkeypatch.setattr(driver, "verifier", hash_until_told)
     async with hashing_session(newest, 200_000) as session:
         hashing = asyncio.create_task(session.verifier(new_login("app"), b"s" * 16))
         assert await asyncio.to_thread(begun.wait, _TIMEOUT)

@@ -50,7 +50,7 @@ _RATE = 3.0
 """Logins per second of each case, so that all that run at once have about 20."""
 _PATIENCE = 120.0
 _NOTICE = 60.0
-_SOON = {CONSTANTS: "keyturn.databases.health_check._MAX_OUTAGE_INTERVAL=5"}
+_SOON = {CONSTANTS: "keyturn.databases.client._MAX_OUTAGE_INTERVAL=5"}
 """A server that is away is checked every 5 s, not every 45 s: accounts resume when it answers."""
 _CHOSEN = (
     at(OVERLAPPING, "inside:Apply", FROZEN),

@@ -11,9 +11,9 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.observation.external import Health
 from keyturn.databases.base import Server
+from keyturn.databases.client import health_of as health_of_target
+from keyturn.databases.client import health_of_server
 from keyturn.databases.errors import Unauthorized, Unreachable
-from keyturn.databases.health import health_of as health_of_target
-from keyturn.databases.health import health_of_server
 from keyturn.stores.health_check import IN_USE, VALID, health_of
 from keyturn.stores.providers import errors
 from tests.gitops.situations import Expected

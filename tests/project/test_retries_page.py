@@ -15,7 +15,7 @@ from keyturn.controllers.managedsecret.account import change, probe, problems
 from keyturn.controllers.managedsecret.account import memory as account
 from keyturn.core.rotation import publication, rollout_obstacles
 from keyturn.databases import _RETRY_AFTER as _TARGET_DELAY
-from keyturn.databases import health_check as target_check
+from keyturn.databases import client as target
 from keyturn.kube import client, lease_holder, secret_poller
 from keyturn.runtime import threadpools
 from keyturn.stores import circuit_breaker
@@ -55,8 +55,8 @@ _PAUSES: dict[str, tuple[timedelta | float, ...]] = {
     "operations at a server": (account._FIRST_PAUSE, account._LONGEST_PAUSE),
     "a right": (change._DENIED_DELAY,),
     "what else needs manual action": (retries._STALLED_INTERVAL, _LONGEST),
-    "the check of a target |": (target_check._MIN_INTERVAL, target_check._MAX_OUTAGE_INTERVAL),
-    "the check of a target whose": (target_check._MIN_INTERVAL, target_check._MAX_CORRECTION_INTERVAL),
+    "the check of a target |": (target._MIN_INTERVAL, target._MAX_OUTAGE_INTERVAL),
+    "the check of a target whose": (target._MIN_INTERVAL, target._MAX_CORRECTION_INTERVAL),
     "a reconcile while the target": (_TARGET_DELAY, _LONGEST),
     "a probe": (probe._RETRY_DELAY,),
 }

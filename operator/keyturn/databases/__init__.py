@@ -4,12 +4,12 @@
 returns the engine of the server, opened with the credentials of its administrator (`client`).
 
 Modules
-    base, errors                    the interface of an engine, and its errors
-    engines                         one module per kind of server
-    refusal                         the proof that an old credential is refused
-    refused_admins                  credentials of administrators that a server refused
-    permissions, settings, hosts    the accounts, settings and hosts that a target may have
-    client, health_check, health    engines of targets, and their condition
+    base, errors   the interface of an engine, with the proof that an old credential is refused, and its errors
+    engines        one package per kind of server
+    pauses         credentials and addresses that are not tried again for a minute
+    settings       the settings of a target, and the accounts that it permits
+    hosts          the hosts that it may have
+    client         engines of targets, and their condition
 
 Imports: `stores` for the Secrets that settings refer to, `kube`, `runtime`, `core`, `api`.
 """
@@ -31,13 +31,10 @@ from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 from keyturn.runtime.reach import Lookups
 
 from .base import MOST_ADMIN_CONNECTIONS, Limits, TargetIdentity, steps_for
-from .client import API_SERVER_UNAVAILABLE, TargetClient
+from .client import API_SERVER_UNAVAILABLE, TargetCheck, TargetClient, health_of
 from .errors import DatabaseError
-from .health import health_of
-from .health_check import TargetCheck
 from .hosts import Hosts
-from .permissions import check_schemas, check_username, is_permitted
-from .settings import settings_of
+from .settings import check_schemas, check_username, is_permitted, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -1,12 +1,16 @@
-"""Settings of a target: its engine, its endpoints, and the Secrets that it refers to."""
+"""Settings of a target: its engine, endpoints and Secrets, and the accounts and schemas that a namespace may use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from keyturn.api.databasetarget import TlsMode
+from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
+from keyturn.kube.cache.references import permitted
 from keyturn.stores.providers import Reference
 
 from .base import Endpoint, EngineSettings, Limits, Login, Tls
@@ -14,10 +18,11 @@ from .engines import engine_for, engines
 from .errors import Forbidden
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from keyturn.api.databasetarget import PostgresqlServer
     from keyturn.core.keys import TargetKey
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.externals import AnyTarget
     from keyturn.stores.providers import RemoteValue
 
@@ -139,3 +144,56 @@ def _text(reference: Reference, referred: Mapping[Reference, RemoteValue]) -> st
             f"the key {reference.key!r} of the Secret {reference.name!r} has no name of an account; write one",
         )
     return name
+
+
+_MAX_NAMED: Final = 10
+_NAMESPACE: Final = "{namespace}"
+
+
+def is_permitted(key: TargetKey, username: str, namespace: str, cache: InformerCache) -> bool:
+    """Whether a target exists, and permits an account for a namespace."""
+    try:
+        check_username(key, permitted(key, cache.targets, namespace, cache), username, namespace)
+    except Stalled:
+        return False
+    return True
+
+
+def check_username(key: TargetKey, target: AnyTarget, username: str, namespace: str) -> None:
+    """Check that a target allows an account for a namespace.
+
+    Raises:
+        Stalled: It does not.
+    """
+    allowed = target.spec.allowed_usernames
+    if allowed is None:
+        return
+    patterns = [one.replace(_NAMESPACE, namespace) if key.is_for_all else one for one in allowed]
+    if not any(fnmatchcase(username, pattern) for pattern in patterns):
+        raise Stalled(
+            ErrorReason.ACCOUNT_FORBIDDEN,
+            f"{key} does not allow the username {username!r}; write one that matches its spec.allowedUsernames:"
+            f" {', '.join(patterns[:_MAX_NAMED])}",
+        )
+
+
+def check_schemas(key: TargetKey, target: AnyTarget, schemas: Collection[str], namespace: str) -> None:
+    """Check that a target lets a template of this namespace grant privileges in these schemas.
+
+    One of several namespaces allows none by default: with the rights of its administrator, a namespace would read the
+    tables of another.
+
+    Raises:
+        Stalled: It does not.
+    """
+    if target.spec.allowed_schemas is None and not key.is_for_all:
+        return
+    given = target.spec.allowed_schemas or ()
+    allowed = [one.replace(_NAMESPACE, namespace) if key.is_for_all else one for one in given]
+    if refused := sorted(set(schemas) - set(allowed)):
+        instead = ", ".join(allowed[:_MAX_NAMED]) or "none"
+        raise Stalled(
+            ErrorReason.ACCOUNT_FORBIDDEN,
+            f"{key} does not allow the schema {refused[0]!r} in database.template.schemas; remove it, or let an"
+            f" administrator add it to its spec.allowedSchemas: {instead}",
+        )

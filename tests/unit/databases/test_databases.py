@@ -11,6 +11,7 @@ import pytest
 
 from keyturn.core.errors import Wait
 from keyturn.databases.base import Endpoint, Lack, Server
+from keyturn.databases.client import health_of
 from keyturn.databases.errors import (
     Busy,
     DatabaseError,
@@ -21,7 +22,6 @@ from keyturn.databases.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.databases.health import health_of
 from keyturn.kube import paths
 from tests.unit.databases.fake_targets import (
     CLUSTER_KEY,

@@ -1,7 +1,7 @@
-"""Kinds of database servers: one module per engine, found by its name.
+"""Kinds of database servers: one module or package per engine, found by its name.
 
-`databases.base` is the interface, with the contract of each method. Modules whose name starts with `_` are imported
-on first use, so that a driver costs memory only where its engine is used.
+`databases.base` is the interface, with the contract of each method. A driver is imported on first use,
+so that it costs memory only where its engine is used.
 
 Imports: `databases.base`, `databases.errors`, `runtime`, `core`.
 """

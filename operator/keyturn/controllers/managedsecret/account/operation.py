@@ -11,9 +11,8 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import was_found, was_in_use
 from keyturn.core.spec.desired import VALUE
-from keyturn.databases.base import Answer, Login
+from keyturn.databases.base import PUBLISHED_REFUSED, Answer, Login, prove_refused
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
-from keyturn.databases.refusal import PUBLISHED_REFUSED, prove_refused
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from keyturn.databases.base import Answer
-from keyturn.databases.engines._postgresql import codes
-from keyturn.databases.engines._postgresql.statements import About, Statement
+from keyturn.databases.engines.postgresql import codes
+from keyturn.databases.engines.postgresql.statements import About, Statement
 from keyturn.databases.errors import (
     Busy,
     DatabaseError,

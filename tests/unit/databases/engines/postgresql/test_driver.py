@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from psycopg import pq
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Login, Salt
-from keyturn.databases.engines._postgresql import driver, scram
-from keyturn.databases.engines._postgresql.driver import Session
+from keyturn.databases.base import Account, Login, Salt
+from keyturn.databases.engines.postgresql import driver
+from keyturn.databases.engines.postgresql.driver import Session, prepared
 from keyturn.databases.errors import Overloaded, RefusedByPolicy
 from keyturn.runtime import threadpools
 
-LOGIN = Login("app", Value.of_text("canary"))
+LOGIN = Login("app_a", Value.of_text("canary"), "revision 1, try 0")
 SALT = b"s" * 16
 
 
@@ -32,7 +39,7 @@ async def test_a_hash_that_gets_no_thread_in_time_is_no_silence_of_the_server(
 ) -> None:
     monkeypatch.setattr(driver, "_HASHED_WITHIN", 0.05)
     released = threading.Event()
-    monkeypatch.setattr(scram, "verifier", lambda *_: released.wait(20))
+    monkeypatch.setattr(driver, "verifier", lambda *_: released.wait(20))
 
     try:
         with pytest.raises(Overloaded) as failure:
@@ -60,7 +67,7 @@ async def test_a_tenant_whose_work_is_suspended_is_no_silence_of_the_server(
 async def test_a_password_is_hashed_as_often_as_the_server_says(said: bytes | None, iterations: int) -> None:
     verifier = await session(said).verifier(LOGIN, SALT)
 
-    assert verifier == scram.verifier(b"canary", Salt(SALT, iterations))
+    assert verifier == driver.verifier(b"canary", Salt(SALT, iterations))
 
 
 @pytest.mark.parametrize("said", [b"0", b"65537", b"4096x", b"9" * 10])
@@ -69,3 +76,129 @@ async def test_a_number_of_hashes_that_no_server_needs_is_refused(said: bytes) -
         await session(said).verifier(LOGIN, SALT)
 
     assert refusal.value.code == "TooManyIterations"
+
+
+ACCOUNT = Account("app", ("app_a", "app_b"), "shop/app/uid")
+
+# The example of RFC 7677.
+RFC_SALT = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+EXCHANGE = (
+    b"n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
+    b"s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+)
+PROOF = base64.b64decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
+SIGNATURE = base64.b64decode("6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
+
+
+def test_a_server_with_the_verifier_accepts_the_proof_of_its_password_alone() -> None:
+    verifier = driver.verifier(b"pencil", Salt(RFC_SALT, 4096))
+
+    kind, head, tail = verifier.split("$")
+    stored, server = (base64.b64decode(key) for key in tail.split(":"))
+    signature = hmac.digest(stored, EXCHANGE, "sha256")
+    client = bytes(one ^ other for one, other in zip(PROOF, signature, strict=True))
+    assert (kind, head) == ("SCRAM-SHA-256", "4096:W22ZaJ0SNY7soEsUEjb6gQ==")
+    assert hashlib.sha256(client).digest() == stored
+    assert hmac.digest(server, EXCHANGE, "sha256") == SIGNATURE
+    assert driver.verifier(b"pencils", Salt(RFC_SALT, 4096)) != verifier
+
+
+def test_a_recorded_credential_has_one_salt() -> None:
+    again = Login("app_a", Value.of_text("canary"), "revision 1, try 0")
+
+    assert driver.salt_of(ACCOUNT, again) == driver.salt_of(ACCOUNT, LOGIN)
+    assert len(driver.salt_of(ACCOUNT, LOGIN)) == 16
+
+
+@pytest.mark.parametrize(
+    ("account", "login"),
+    [
+        pytest.param(replace(ACCOUNT, mark="shop/app/other"), LOGIN, id="mark"),
+        pytest.param(ACCOUNT, replace(LOGIN, name="app_b"), id="login"),
+        pytest.param(ACCOUNT, replace(LOGIN, credential="revision 2, try 0"), id="revision"),
+        pytest.param(ACCOUNT, replace(LOGIN, credential="revision 1, try 1"), id="try"),
+    ],
+)
+def test_another_credential_has_another_salt(account: Account, login: Login) -> None:
+    assert driver.salt_of(account, login) != driver.salt_of(ACCOUNT, LOGIN)
+
+
+def test_a_salt_says_nothing_about_the_password() -> None:
+    """A server tells it to everyone that begins a login."""
+    assert driver.salt_of(ACCOUNT, replace(LOGIN, password=Value.of_text("other"))) == driver.salt_of(
+        ACCOUNT, LOGIN
+    )
+
+
+def test_a_login_that_is_not_recorded_has_a_new_salt_each_time() -> None:
+    login = replace(LOGIN, credential="")
+
+    assert driver.salt_of(ACCOUNT, login) != driver.salt_of(ACCOUNT, login)
+
+
+_NOWHERE = pq.PGconn.connect(b"host=/nowhere")
+
+
+def of_libpq(password: bytes) -> str:
+    return _NOWHERE.encrypt_password(password, b"app", b"scram-sha-256").decode()
+
+
+def of_ours(password: bytes, like: str) -> str:
+    """Return our verifier with the salt and iterations of another one."""
+    iterations, salt = like.split("$")[1].split(":")
+    return driver.verifier(password, Salt(base64.b64decode(salt), int(iterations)))
+
+
+@pytest.mark.parametrize(
+    ("password", "hashed"),
+    [
+        ("Sommer-Größe-2021!", "Sommer-Größe-2021!"),
+        ("tab\tinside", "tab\tinside"),
+        ("\ufb01ne", "fine"),
+        ("a\u00a0b", "a b"),
+        ("a\u200bb", "a b"),
+        ("soft\u00adhyphen\u00e4", "softhyphen\u00e4"),
+        ("a\u0308", "\u00e4"),
+        ("\u00ad", "\u00ad"),
+        ("\u00e4\x07", "\u00e4\x07"),
+        ("new \U0001f916", "new \U0001f916"),
+        ("\u0627\ufb01\u0628", "\u0627\ufb01\u0628"),
+        ("\u0627\u0661\ufeff\u0628", "\u0627\u0661\u0628"),
+        ("\u0627\u0661", "\u0627\u0661"),
+    ],
+    ids=[
+        "accents",
+        "ASCII",
+        "ligature",
+        "space",
+        "space without width",
+        "mapped to nothing",
+        "composed",
+        "nothing left",
+        "prohibited",
+        "unassigned",
+        "mixed directions",
+        "right to left",
+        "ends with a digit",
+    ],
+)
+def test_a_password_is_prepared_as_by_libpq(password: str, hashed: str) -> None:
+    theirs = of_libpq(password.encode())
+
+    assert prepared(password.encode()) == hashed.encode()
+    assert of_ours(password.encode(), theirs) == theirs
+
+
+def test_what_is_no_text_stays_as_it_is() -> None:
+    assert prepared(b"Gr\xf6\xdfe") == b"Gr\xf6\xdfe"
+
+
+_OF_UNICODE_3_2 = st.characters(min_codepoint=1, max_codepoint=0xFFFF, exclude_categories=["Cs"])
+
+
+@given(st.text(_OF_UNICODE_3_2, min_size=1, max_size=4))
+@example("\u0340\u0627")
+def test_every_password_has_the_verifier_of_libpq(password: str) -> None:
+    theirs = of_libpq(password.encode())
+
+    assert of_ours(password.encode(), theirs) == theirs

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from keyturn.databases.base import Account
-from keyturn.databases.engines._postgresql.facts import Admin, Facts, Role, marked
-from keyturn.databases.engines._postgresql.guards import forbidden
+from keyturn.databases.engines.postgresql.facts import Admin, Facts, Role, marked
+from keyturn.databases.engines.postgresql.guards import forbidden
 
 ACCOUNT = Account("orders", ("orders_a", "orders_b"), "shop/orders/here")
 

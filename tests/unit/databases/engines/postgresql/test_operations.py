@@ -18,9 +18,9 @@ from keyturn.databases.base import (
     Limits,
     Login,
 )
-from keyturn.databases.engines._postgresql import codes, operations
-from keyturn.databases.engines._postgresql.driver import ConnectionFailed, StatementFailed
-from keyturn.databases.engines._postgresql.operations import Operations
+from keyturn.databases.engines.postgresql import codes, operations
+from keyturn.databases.engines.postgresql.driver import ConnectionFailed, StatementFailed
+from keyturn.databases.engines.postgresql.operations import Operations
 from keyturn.databases.errors import Busy, DatabaseError, ReadOnly, Unauthorized
 
 if TYPE_CHECKING:

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases import silent_families
-from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login
-from keyturn.databases.engines._postgresql import codes, operations
-from keyturn.databases.engines._postgresql.driver import ConnectionFailed
-from keyturn.databases.engines._postgresql.operations import Operations
+from keyturn.databases import pauses
+from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, prove_refused
+from keyturn.databases.engines.postgresql import codes, operations
+from keyturn.databases.engines.postgresql.driver import ConnectionFailed
+from keyturn.databases.engines.postgresql.operations import Operations
 from keyturn.databases.errors import Overloaded
-from keyturn.databases.refusal import prove_refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from keyturn.databases.base import Verdict
-    from keyturn.databases.engines._postgresql.addresses import Place
+    from keyturn.databases.engines.postgresql.connecting import Place
 
 HOST, POOLER = Endpoint("db.shop.svc", 5432), Endpoint("pooler.shop.svc", 6432)
 OLD, CURRENT = (Login(name, Value.of_text("canary")) for name in ("old", "current"))
@@ -115,7 +114,7 @@ async def test_a_family_without_an_answer_is_tried_again_after_a_minute(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(silent_families, "loop_time", lambda: now)
+    monkeypatch.setattr(pauses, "loop_time", lambda: now)
     counts = []
     for now in (0.0, 59.0, 60.0, 61.0):  # noqa: B007  # the clock reads it
         await network.prove(CURRENT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from keyturn.databases.base import Account
-from keyturn.databases.engines._postgresql.facts import Admin, Facts, Role, marked
-from keyturn.databases.engines._postgresql.statements import About, bringing, creating, retiring
+from keyturn.databases.engines.postgresql.facts import Admin, Facts, Role, marked
+from keyturn.databases.engines.postgresql.statements import About, bringing, creating, retiring
 
 ACCOUNT = Account("orders", ("orders_a", "orders_b"), "shop/orders")
 ADMIN = Admin("keyturn", 160_000, may_create_roles=True)

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Found, FoundLogin, Server, Verdict
-from keyturn.databases.engines._postgresql.connecting import OtherSalt
 from keyturn.databases.errors import (
     Busy,
     DatabaseError,
@@ -18,7 +17,8 @@ from keyturn.databases.errors import (
     Unreachable,
 )
 
-from . import addresses, catalog, codes, guards, rights, scram, statements
+from . import catalog, codes, connecting, driver, guards, statements
+from .connecting import OtherSalt
 from .driver import ConnectionFailed, Session, StatementFailed, connect, text_of
 from .facts import mark_of
 from .statements import About
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from keyturn.databases.base import Account, Endpoint, EngineSettings, Fence, Login, Template
 
-    from .addresses import Place
+    from .connecting import Place
     from .facts import Facts
     from .statements import Statement
 
@@ -72,7 +72,9 @@ class Operations:
         async with self._admin("check") as session:
             admin = await catalog.admin(session)
             guards.check_server(admin)
-            return Server(session.version_text, rights.server_lacks(admin), admin.started, admin.is_superuser)
+            return Server(
+                session.version_text, statements.server_lacks(admin), admin.started, admin.is_superuser
+            )
 
     async def find(self, account: Account) -> Found:
         async with self._admin("find") as session:
@@ -94,7 +96,7 @@ class Operations:
         _check_values(account, live)
         async with self._admin("bring") as session:
             verifiers = {
-                login.name: await session.verifier(login, scram.salt_of(account, login)) for login in live
+                login.name: await session.verifier(login, driver.salt_of(account, login)) for login in live
             }
             async with self._lock(session, account) as facts:
                 guards.check_claimed(account, facts)
@@ -117,13 +119,13 @@ class Operations:
         addresses of the server are those of one primary, of which some may not answer.
         """
         if endpoint == self._settings.endpoint:
-            return await self._prove_at(login, await addresses.first_place(self._settings, endpoint))
-        places = await addresses.each_place(self._settings, endpoint)
-        if len(places) > addresses.MOST:
-            return addresses.too_many(endpoint, len(places))
-        verdicts = await self._prove_together(login, addresses.to_try(places, self._settings.silent))
-        addresses.note_silence(verdicts, self._settings.silent)
-        return addresses.overall(verdicts)
+            return await self._prove_at(login, await connecting.first_place(self._settings, endpoint))
+        places = await connecting.each_place(self._settings, endpoint)
+        if len(places) > connecting.MOST:
+            return connecting.too_many(endpoint, len(places))
+        verdicts = await self._prove_together(login, connecting.to_try(places, self._settings.silent))
+        connecting.note_silence(verdicts, self._settings.silent)
+        return connecting.overall(verdicts)
 
     async def _prove_together(self, login: Login, places: tuple[Place, ...]) -> dict[Place, Verdict]:
         """Log in at all places at once, as each one that does not answer lasts until its time limit.
@@ -194,7 +196,7 @@ class Operations:
             await _change(session, list(statements.retiring(account, facts)), fence)
 
     async def _end(self, session: Session, account: Account, login: str, facts: Facts) -> None:
-        grant = rights.using(facts.admin, account.names)
+        grant = statements.using(facts.admin, account.names)
         try:
             await session.query(_END, login)
         except StatementFailed as error:
@@ -208,7 +210,7 @@ class Operations:
         try:
             async with settings.limits.admin, settings.limits.tenant:
                 refused.check(credential)
-                place = await addresses.first_place(settings, settings.endpoint)
+                place = await connecting.first_place(settings, settings.endpoint)
                 async with connect(settings, place, settings.admin, f"keyturn {operation}") as session:
                     refused.forget(credential)
                     await session.query(_PREPARE)
@@ -304,7 +306,7 @@ async def _describe(session: Session, account: Account, facts: Facts) -> Found:
         logins=tuple(_login(name, account, facts) for name in account.names),
         mark=mark_of(owner.comment) if owner else "",
         forbidden=guards.forbidden(account, facts),
-        lacks=rights.lacks(facts),
+        lacks=statements.lacks(facts),
         clients=await catalog.clients(session, account.names),
     )
 

@@ -1,17 +1,21 @@
-"""Credentials of administrators that a server refused: each is tried once a minute.
+"""What a server is not asked again for a minute: refused credentials of administrators, and silent addresses.
 
-Every step of every account needs the administrator, whom so many failed logins could lock.
+Every step of every account needs the administrator, whom so many failed logins could lock. A network that drops
+packets makes each attempt last until its time limit, and a step at a server has several logins.
 """
 
 from __future__ import annotations
 
 import hmac
 import secrets
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.runtime.clock import loop_time
 
 from .errors import Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 _PAUSE: Final = 60.0
 """Seconds between two logins with a credential that was refused."""
@@ -61,3 +65,19 @@ class RefusedAdmins:
 def digest(*parts: bytes) -> bytes:
     """Return the digest of all that a server judges a credential by; only the last part may have a zero byte."""
     return hmac.digest(_KEY, b"\0".join(parts), "sha256")
+
+
+class SilentFamilies:
+    """Families of addresses that did not answer in time, while another family of the same host did."""
+
+    def __init__(self) -> None:
+        self._until: dict[frozenset[Hashable], float] = {}
+
+    def __contains__(self, family: frozenset[Hashable]) -> bool:
+        return loop_time() < self._until.get(family, 0.0)
+
+    def note(self, family: frozenset[Hashable]) -> None:
+        """Record that none of these addresses has answered, and drop what is out of date."""
+        now = loop_time()
+        self._until = {one: until for one, until in self._until.items() if now < until}
+        self._until[family] = now + _PAUSE

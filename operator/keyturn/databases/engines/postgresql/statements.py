@@ -1,4 +1,4 @@
-"""Statements of each change, of facts that were read in the same transaction.
+"""Statements of each change, of facts that were read in the same transaction, and what the admin lacks for them.
 
 A password is only here as a SCRAM verifier, which is computed on our side.
 """
@@ -10,16 +10,80 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from . import rights, settings
-from .facts import mark_of, marked
-from .quoting import identifier, literal
+from keyturn.databases.base import Lack
+
+from .facts import copied, identifier, identifiers, literal, mark_of, marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from keyturn.databases.base import Account, Template
 
-    from .facts import Admin, Facts, Role
+    from .facts import Admin, Copy, Facts, Role
+
+_PARAMETERS: Final = 150_000
+"""The first release with grants of settings."""
+
+
+def server_lacks(admin: Admin) -> tuple[Lack, ...]:
+    """Return what every account needs."""
+    if admin.is_superuser or admin.may_create_roles:
+        return ()
+    return (Lack(f"admin {admin.name!r} may not change roles", _create_role(admin)),)
+
+
+def lacks(facts: Facts) -> tuple[Lack, ...]:
+    """Return what the roles of an account need."""
+    return server_lacks(facts.admin) or tuple(_lacks(facts))
+
+
+def altering(admin: Admin, names: Sequence[str]) -> str:
+    """Return the statement after which the admin may open and close these roles, each of which exists.
+
+    Without a role it is the one after which the admin may create them.
+    """
+    if not admin.has_grant_options or not admin.may_create_roles or not names:
+        return _create_role(admin)
+    options = "ADMIN OPTION, INHERIT TRUE, SET TRUE"
+    return f"GRANT {identifiers(*names)} TO {identifier(admin.name)} WITH {options};"
+
+
+def using(admin: Admin, names: Sequence[str]) -> str:
+    """Return the statement after which the admin may end their sessions and reassign what they own."""
+    options = " WITH INHERIT TRUE, SET TRUE" if admin.has_grant_options else ""
+    return f"GRANT {identifiers(*names)} TO {identifier(admin.name)}{options};"
+
+
+def setting(admin: Admin, copy: Copy) -> str:
+    """Return the statement after which a setting of the owner is the login's too, such as one that superusers set."""
+    if admin.version >= _PARAMETERS and admin.may_create_roles:
+        return f"GRANT SET ON PARAMETER {copy.name} TO {identifier(admin.name)};"
+    return copy.shown
+
+
+def own_grants(admin: Admin, names: Sequence[str]) -> Iterator[str]:
+    """Yield the grants that an admin gives to itself, which it may for roles that it may change."""
+    if not admin.is_superuser:
+        yield from (using(admin, [name]) for name in names)
+
+
+def _create_role(admin: Admin) -> str:
+    return f"ALTER ROLE {identifier(admin.name)} CREATEROLE;"
+
+
+def _lacks(facts: Facts) -> Iterator[Lack]:
+    closed = [role.name for role in facts.roles.values() if not role.may_alter]
+    if closed:
+        yield Lack(
+            f"admin {facts.admin.name!r} may not change role {closed[0]!r}", altering(facts.admin, closed)
+        )
+    foreign = [role.name for role in facts.roles.values() if role.may_alter and not role.may_act]
+    if foreign:
+        yield Lack(
+            f"admin {facts.admin.name!r} may not end sessions of role {foreign[0]!r}",
+            using(facts.admin, foreign),
+        )
+
 
 _SEQUENCES: Final = {"SELECT": "SELECT", "INSERT": "USAGE", "UPDATE": "UPDATE"}
 _HAS: Final = MappingProxyType(
@@ -76,13 +140,13 @@ class Statement:
 
 def creating(account: Account, template: Template | None, facts: Facts) -> Iterator[Statement]:
     """Create what is missing, closed, and mark it; a name that exists keeps its password."""
-    grant = rights.altering(facts.admin, list(facts.roles))
+    grant = altering(facts.admin, list(facts.roles))
     for name in account.names:
         role = facts.roles.get(name)
         if role is None:
             yield Statement(f"CREATE ROLE {identifier(name)} NOLOGIN PASSWORD NULL", grant)
         if role is None or not role.may_act:
-            yield from (Statement(text, grant) for text in rights.own_grants(facts.admin, [name]))
+            yield from (Statement(text, grant) for text in own_grants(facts.admin, [name]))
         if role is None or mark_of(role.comment) != account.mark:
             yield _comment(name, marked(role.comment if role else "", account.mark), grant)
     for login in _members(account):
@@ -98,7 +162,7 @@ def creating(account: Account, template: Template | None, facts: Facts) -> Itera
 
 def bringing(account: Account, verifiers: Mapping[str, str], facts: Facts) -> Iterator[Statement]:
     """Open exactly the names that have a verifier, and close every other."""
-    grant = rights.altering(facts.admin, account.names)
+    grant = altering(facts.admin, account.names)
     for login in _members(account):
         if login in verifiers:
             yield from _membership(account.owner, login, facts, grant)
@@ -113,13 +177,13 @@ def bringing(account: Account, verifiers: Mapping[str, str], facts: Facts) -> It
     for login in _members(account):
         if facts.roles[login].owns_strays:
             reassigned = f"REASSIGN OWNED BY {identifier(login)} TO {identifier(account.owner)}"
-            yield Statement(reassigned, rights.using(facts.admin, account.names), About.EXTRA)
+            yield Statement(reassigned, using(facts.admin, account.names), About.EXTRA)
 
 
 def retiring(account: Account, facts: Facts) -> Iterator[Statement]:
     """Close the names that have the account's mark, and remove the mark."""
     ours = [role for role in facts.roles.values() if mark_of(role.comment) == account.mark]
-    grant = rights.altering(facts.admin, list(facts.roles))
+    grant = altering(facts.admin, list(facts.roles))
     for role in ours:
         yield _closed(role.name, grant)
         yield _comment(role.name, marked(role.comment, ""), grant)
@@ -155,9 +219,9 @@ def _alike(owner: Role, login: Role, facts: Facts, grant: str) -> Iterator[State
     if owner.connections != login.connections:
         limit = f"ALTER ROLE {identifier(login.name)} CONNECTION LIMIT {owner.connections}"
         yield Statement(limit, grant)
-    for copy in settings.copied(owner.name, login.name, facts.settings):
+    for copy in copied(owner.name, login.name, facts.settings):
         # A right on the setting is of no use to an admin that may not change the login.
-        needed = rights.setting(facts.admin, copy) if login.may_alter else grant
+        needed = setting(facts.admin, copy) if login.may_alter else grant
         yield Statement(copy.text, needed, About.EXTRA if copy.is_reset else About.ROLE)
 
 

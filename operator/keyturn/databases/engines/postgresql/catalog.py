@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .driver import Row, Session
-    from .settings import Settings
+    from .facts import Settings
 
 T = TypeVar("T")
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, ReadOnly
 
-from .facts import NO_CHANGES, OLDEST, mark_of, marked
-from .quoting import identifier
-from .settings import ROLE
+from .facts import NO_CHANGES, OLDEST, ROLE, identifier, mark_of, marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

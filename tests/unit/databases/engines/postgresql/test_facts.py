@@ -6,12 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.databases.engines._postgresql import settings
-from keyturn.databases.engines._postgresql.quoting import identifier, literal
+from keyturn.databases.engines.postgresql import facts
+from keyturn.databases.engines.postgresql.facts import identifier, identifiers, literal, mark_of, marked
 
 
-def texts(there: dict[str, settings.Settings]) -> list[str]:
-    return [copy.text for copy in settings.copied("app", "app_a", there)]
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [("app", '"app"'), ('a"b', '"a""b"'), ("a'b;--", '"a\'b;--"'), ("Ä b", '"Ä b"'), ("a\\", '"a\\"')],
+)
+def test_a_name_is_quoted(name: str, quoted: str) -> None:
+    assert identifier(name) == quoted
+
+
+def test_names_are_separated_by_commas() -> None:
+    assert identifiers("a", 'b"') == '"a", "b"""'
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [("", "''"), ("it's", "'it''s'"), ("a\\b", "E'a\\\\b'"), ("\\'", "E'\\\\'''"), ('"', "'\"'")],
+)
+def test_a_text_is_quoted(text: str, quoted: str) -> None:
+    assert literal(text) == quoted
+
+
+@pytest.mark.parametrize("quote", [identifier, literal])
+def test_a_zero_byte_is_refused(quote: type[str]) -> None:
+    with pytest.raises(ValueError, match="zero byte"):
+        quote("a\0b")
+
+
+def texts(there: dict[str, facts.Settings]) -> list[str]:
+    return [copy.text for copy in facts.copied("app", "app_a", there)]
 
 
 ROLE = {("", "role"): "app"}
@@ -60,13 +86,13 @@ ALTER = 'ALTER ROLE "app_a"'
     ],
 )
 def test_a_login_gets_the_settings_of_its_owner(
-    there: dict[str, settings.Settings], statements: list[str]
+    there: dict[str, facts.Settings], statements: list[str]
 ) -> None:
     assert texts(there) == statements
 
 
 def test_what_is_shown_has_no_value() -> None:
-    (copy,) = settings.copied("app", "app_a", {"app": {("", "app.key"): "confidential"}, "app_a": ROLE})
+    (copy,) = facts.copied("app", "app_a", {"app": {("", "app.key"): "confidential"}, "app_a": ROLE})
 
     assert copy.shown == 'ALTER ROLE "app_a" SET "app"."key" TO <the value of the owner>;'
 
@@ -89,6 +115,30 @@ def test_no_list_of_a_server_takes_long(text: str) -> None:
 
 
 def test_the_name_of_a_setting_is_short_in_a_message() -> None:
-    copy, _ = settings.copied("app", "app_a", {"app": {("", "app." + "x" * 100_000): "1"}})
+    copy, _ = facts.copied("app", "app_a", {"app": {("", "app." + "x" * 100_000): "1"}})
 
     assert len(copy.shown) < 500
+
+
+LINE = "keyturn.dev/managed-secret: cluster/shop/orders"
+MARK = "cluster/shop/orders"
+
+
+@pytest.mark.parametrize(
+    ("comment", "mark", "written"),
+    [
+        ("", MARK, LINE),
+        ("team: orders", MARK, f"team: orders\n{LINE}"),
+        (f"team: orders\n{LINE}", MARK, f"team: orders\n{LINE}"),
+        (LINE, "other/shop/one", "keyturn.dev/managed-secret: other/shop/one"),
+        (f"above\n{LINE}\nbelow", "", "above\nbelow"),
+        (LINE, "", ""),
+    ],
+)
+def test_a_mark_is_one_line_of_a_comment(comment: str, mark: str, written: str) -> None:
+    assert marked(comment, mark) == written
+    assert mark_of(written) == mark
+
+
+def test_a_comment_without_mark_has_none() -> None:
+    assert mark_of("managed by keyturn.dev") == ""

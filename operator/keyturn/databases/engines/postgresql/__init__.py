@@ -1,4 +1,14 @@
-"""PostgreSQL 12 and later: two logins that act as one owner, or one login."""
+"""PostgreSQL 12 and later: two logins that act as one owner, or one login.
+
+Modules
+    driver, connecting, codes   one session, the addresses and steps of its login, and what its failures mean
+    catalog, facts              what the server has of an account
+    guards                      which accounts are refused
+    statements                  the statements of each change, and what the admin lacks
+    operations                  changes in one transaction, behind the lock and the fence; logins
+
+`operations` is imported when the first target is used; only `driver` and `connecting` import psycopg.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +18,15 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from keyturn.databases.base import Engine
 from keyturn.runtime import threadpools
 
-from ._postgresql.guards import marking
-from ._postgresql.statements import closing
+from .guards import marking
+from .statements import closing
 
 if TYPE_CHECKING:
     from keyturn.databases.base import Account, Endpoint, Fence, Found, Login, Server, Template, Verdict
 
-    from ._postgresql.operations import Operations
+    from .operations import Operations
 
-_OPERATIONS: Final = "keyturn.databases.engines._postgresql.operations"
+_OPERATIONS: Final = "keyturn.databases.engines.postgresql.operations"
 
 
 class Postgresql(Engine):
