@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from kubernetes import client, config
 
-from tests.cluster.api.causes import causes
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Body = dict[str, Any]
 
+# Follows another cause and says nothing of its own.
+_UNCHECKED = "some validation rules were not checked"
 _GROUP, _VERSION = "keyturn.dev", "v1alpha1"
-_NEAREST: Body = {"kubernetes": {}}
 _NAMESPACED = {
     "ManagedSecret": "managedsecrets",
     "SecretStore": "secretstores",
@@ -31,77 +32,11 @@ _OF_CLUSTER = {
 
 def managed_secret(*data: Body, name: str = "example", **spec: Any) -> Body:
     """Build a ManagedSecret; without data it generates one value."""
-    items = list(data) or [item("token")]
-    return _body("ManagedSecret", name, {"data": items, **spec})
+    items = list(data) or [{"name": "token", "generate": {"uuid": {}}}]
+    return body("ManagedSecret", name, {"data": items, **spec})
 
 
-def item(name: str, kind: str = "uuid", **settings: Any) -> Body:
-    """Build a generated item of data."""
-    return {"name": name, "generate": {kind: settings}}
-
-
-def secret_class(name: str = "example", **spec: Any) -> Body:
-    return _body("SecretClass", name, spec)
-
-
-def secret_store(provider: Body | None = None, name: str = "example", **spec: Any) -> Body:
-    """Build a store of one namespace; it reads the Secrets there where no provider is given."""
-    return _body("SecretStore", name, {"provider": _NEAREST if provider is None else provider, **spec})
-
-
-def cluster_secret_store(provider: Body | None = None, name: str = "example", **spec: Any) -> Body:
-    return _body("ClusterSecretStore", name, {"provider": _NEAREST if provider is None else provider, **spec})
-
-
-def database_target(name: str = "example", *, server: Body | None = None, **spec: Any) -> Body:
-    """Build a target of one namespace; `server` adds to the settings of PostgreSQL."""
-    return _body("DatabaseTarget", name, _target(server, spec))
-
-
-def cluster_database_target(name: str = "example", *, server: Body | None = None, **spec: Any) -> Body:
-    full = {"host": "db.example.com", **(server or {})}
-    return _body("ClusterDatabaseTarget", name, _target(full, {"allowedUsernames": ["orders_app"], **spec}))
-
-
-def _target(server: Body | None, spec: Body) -> Body:
-    postgresql = {"host": "db", "database": "orders", **(server or {})}
-    return {"postgresql": postgresql, "adminCredentials": {"secretRef": {"name": "db-admin"}}, **spec}
-
-
-def with_database(*data: Body, database: Body | None = None, **spec: Any) -> Body:
-    """Build a ManagedSecret for the account orders_app; without data it generates the password."""
-    items = data or (item("password", "password"),)
-    account = {"targetRef": {"name": "orders"}, "username": "orders_app", **(database or {})}
-    return managed_secret(*items, database=account, **spec)
-
-
-def emergency(name: str = "example", reason: str = "a laptop was stolen", **spec: Any) -> Body:
-    """Build an emergency; it takes every ManagedSecret where nothing chooses."""
-    chosen: Body = {} if spec.keys() & {"selector", "names"} else {"selector": {}}
-    return _body("EmergencyRotation", name, {"reason": reason, **chosen, **spec})
-
-
-def pulled(name: str, key: str = "prod/app", **ref: Any) -> Body:
-    """Build an item of data that the store named vault keeps."""
-    return {"name": name, "from": {"storeRef": {"name": "vault"}, "remoteRef": {"key": key, **ref}}}
-
-
-def brought(key: str = "prod/app", *, kind: str | None = None, prefix: str | None = None, **ref: Any) -> Body:
-    """Build an entry of dataFrom."""
-    entry: Body = {"storeRef": _vault(kind), "remoteRef": {"key": key, **ref}}
-    return entry if prefix is None else {**entry, "prefix": prefix}
-
-
-def pushed(key: str = "prod/app", *, kind: str | None = None, **entry: Any) -> Body:
-    """Build an entry of pushTo."""
-    return {"storeRef": _vault(kind), "remoteRef": {"key": key}, **entry}
-
-
-def _vault(kind: str | None) -> Body:
-    return {"name": "vault"} if kind is None else {"kind": kind, "name": "vault"}
-
-
-def _body(kind: str, name: str, spec: Body) -> Body:
+def body(kind: str, name: str, spec: Body) -> Body:
     return {
         "apiVersion": f"{_GROUP}/{_VERSION}",
         "kind": kind,
@@ -149,10 +84,18 @@ class Objects:
             *(_GROUP, _VERSION, self.namespace, _NAMESPACED[body["kind"]], body["metadata"]["name"]), body
         )
 
-    def refusals(self, body: Body) -> list[str]:
-        """Say why `body` may not be created, each cause after its field; nothing where it may."""
-        try:
-            self.try_(body)
-        except client.ApiException as refused:
-            return causes(refused, body)
+    def refusals(self, body: Body) -> list[tuple[str, str]]:
+        """Return why `body` may not be created, as (field, message); nothing if it may."""
+        return refusals(lambda: self.try_(body))
+
+
+def refusals(send: Callable[[], object]) -> list[tuple[str, str]]:
+    """Return why a write was refused, as (field, message); nothing if it was not."""
+    try:
+        send()
+    except client.ApiException as refused:
+        answer = json.loads(refused.body or "{}")
+    else:
         return []
+    causes = answer.get("details", {}).get("causes", [{"field": "", "message": answer["message"]}])
+    return [(one["field"], one["message"]) for one in causes if _UNCHECKED not in one["message"]]

@@ -1,4 +1,4 @@
-"""What of a ManagedSecret may change once it exists."""
+"""What of an object may change once it exists."""
 
 from __future__ import annotations
 
@@ -6,49 +6,38 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kubernetes.client import ApiException
 
-from tests.cluster.api.causes import causes
-from tests.cluster.api.objects import managed_secret
+from tests.cluster.api.objects import body, managed_secret, refusals
 
 if TYPE_CHECKING:
     from tests.cluster.api.objects import Body, Objects
 
 _LOGIN = "kubernetes.io/basic-auth"
-_DATA = {"name": "username", "literal": "shop"}
-_REFUSED = [
-    (
-        "spec.target.type: Invalid value: Kubernetes does not let the type of a Secret change; give"
-        " target.name a new"
-        " name as well"
-    )
-]
-
-
-def with_target(name: str, target: Body | None) -> Body:
-    spec: dict[str, Any] = {} if target is None else {"target": target}
-    return managed_secret(_DATA, name=name, **spec)
-
-
-def change(objects: Objects, before: Body | None, after: Body | None) -> list[str]:
-    """Create with one target, go over to another, and say what is against it; OWN stands for the"
-    " object's name."""
-    name = f"changing-{secrets.token_hex(4)}"
-    stored = objects.create(with_target(name, _naming(before, name)))
-    desired = with_target(name, _naming(after, name))
-    body = {**stored, "spec": desired["spec"]}
-    try:
-        objects.replace(body)
-    except ApiException as refused:
-        return causes(refused, body)
-    return []
-
-
-def _naming(target: Body | None, name: str) -> Body | None:
-    return {**target, "name": name} if target and target.get("name") == OWN else target
-
-
+_LITERAL = {"name": "username", "literal": "shop"}
+_ACCOUNT = {"targetRef": {"name": "orders"}, "username": "orders_app"}
 OWN = "OWN"
+"""Stands for the object's name."""
+
+
+def new_name() -> str:
+    return f"changing-{secrets.token_hex(4)}"
+
+
+def changed(objects: Objects, stored: Body, spec: Body) -> list[tuple[str, str]]:
+    """Replace the spec of what is stored, and return what is against it."""
+    return refusals(lambda: objects.replace({**stored, "spec": spec}))
+
+
+def retargeted(objects: Objects, before: Body | None, after: Body | None) -> list[tuple[str, str]]:
+    name = new_name()
+
+    def with_target(target: Body | None) -> Body:
+        if target is None:
+            return managed_secret(_LITERAL, name=name)
+        named = {**target, "name": name} if target.get("name") == OWN else target
+        return managed_secret(_LITERAL, name=name, target=named)
+
+    return changed(objects, objects.create(with_target(before)), with_target(after)["spec"])
 
 
 @pytest.mark.parametrize(
@@ -62,18 +51,87 @@ OWN = "OWN"
     ],
 )
 def test_the_type_of_a_secret_stays(before: Body | None, after: Body | None, objects: Objects) -> None:
-    assert change(objects, before, after) == _REFUSED
+    [(field, message)] = retargeted(objects, before, after)
+
+    assert field == "spec.target.type"
+    assert "Kubernetes does not let the type of a Secret change" in message
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         pytest.param(None, {"type": "Opaque"}, id="the default in words"),
-        pytest.param(
-            {"type": "Opaque"}, {"name": "login", "type": _LOGIN}, id="another type of another Secret"
-        ),
+        pytest.param({"type": "Opaque"}, {"name": "login", "type": _LOGIN}, id="another type of another one"),
         pytest.param({"name": "login"}, {"name": "access"}, id="another Secret"),
     ],
 )
 def test_what_keeps_the_type_may_change(before: Body | None, after: Body | None, objects: Objects) -> None:
-    assert change(objects, before, after) == []
+    assert retargeted(objects, before, after) == []
+
+
+def with_account(objects: Objects) -> Body:
+    passwords: list[Body] = [{"name": name, "generate": {"password": {}}} for name in ("password", "other")]
+    return objects.create(managed_secret(*passwords, name=new_name(), database=_ACCOUNT))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"username": "other"},
+        {"targetRef": {"name": "other"}},
+        {"targetRef": {"kind": "ClusterDatabaseTarget", "name": "orders"}},
+        {"strategy": "SingleUser"},
+        {"passwordValue": "other"},
+    ],
+    ids=str,
+)
+def test_the_account_of_an_object_cannot_change(change: Body, objects: Objects) -> None:
+    stored = with_account(objects)
+
+    [(field, message)] = changed(objects, stored, stored["spec"] | {"database": _ACCOUNT | change})
+
+    assert field == "spec.database"
+    assert "username, targetRef, strategy and passwordValue stay as they are" in message
+
+
+def test_a_default_that_is_written_is_no_change(objects: Objects) -> None:
+    stored = with_account(objects)
+    account = {
+        "username": "orders_app",
+        "strategy": "AlternatingUsers",
+        "passwordValue": "password",
+        "targetRef": {"kind": "DatabaseTarget", "name": "orders"},
+    }
+
+    assert changed(objects, stored, stored["spec"] | {"database": account}) == []
+
+
+def declared(objects: Objects) -> Body:
+    spec = {"reason": "a laptop was stolen", "names": ["auth"]}
+    return objects.create(body("EmergencyRotation", new_name(), spec))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reason": "nothing has happened"},
+        {"incident": "INC-1"},
+        {"names": ["auth", "mail"]},
+        {"revoke": "AfterRollout"},
+    ],
+    ids=str,
+)
+def test_what_was_declared_is_not_changed(change: dict[str, Any], objects: Objects) -> None:
+    stored = declared(objects)
+
+    [(field, message)] = changed(objects, stored, stored["spec"] | change)
+
+    assert field == "spec"
+    assert "an emergency is a record and cannot be changed" in message
+
+
+def test_an_emergency_can_be_acknowledged_by_annotation(objects: Objects) -> None:
+    stored = declared(objects)
+    acknowledged = {"keyturn.dev/acknowledge-audit": "ada"}
+
+    objects.replace({**stored, "metadata": stored["metadata"] | {"annotations": acknowledged}})

@@ -22,11 +22,10 @@ from keyturn.api.status import (
     WorkloadStatus,
 )
 from sandbox.harness import eventually
-from tests.cluster.api.objects import cluster_secret_store, managed_secret, secret_class, secret_store
+from tests.cluster.api.objects import body, managed_secret
 
 if TYPE_CHECKING:
     from sandbox.harness import Kubectl
-    from tests.cluster.api.objects import Body
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
 _DUE = _NOW + timedelta(days=30)
@@ -169,7 +168,7 @@ def test_wide_rows_also_say_who_and_how_far(example: str, kubectl: Kubectl, name
 def test_classes_are_printed_in_a_row(kubectl: Kubectl) -> None:
     name = f"seen-{secrets.token_hex(4)}"
     spec = {"priority": "High", "rotation": {"every": "90d"}, "minLength": 40, "description": "Tokens"}
-    kubectl("create", "-f", "-", given=secret_class(name, **spec))
+    kubectl("create", "-f", "-", given=body("SecretClass", name, spec))
 
     header, row = table(kubectl("get", "sclass", name))
     wide_header, wide_row = table(kubectl("get", "sclass", name, "-o", "wide"))
@@ -179,21 +178,15 @@ def test_classes_are_printed_in_a_row(kubectl: Kubectl) -> None:
     assert (wide_header[6:], wide_row[6:7]) == (["DESCRIPTION", "MESSAGE"], ["Tokens"])
 
 
-@pytest.mark.parametrize(
-    ("body", "resource"),
-    [
-        pytest.param(secret_store(), "kstore", id="of one namespace"),
-        pytest.param(cluster_secret_store(), "kcstore", id="of the cluster"),
-    ],
-)
-def test_stores_are_printed_in_a_row(body: Body, resource: str, kubectl: Kubectl, namespace: str) -> None:
+@pytest.mark.parametrize(("kind", "resource"), [("SecretStore", "kstore"), ("ClusterSecretStore", "kcstore")])
+def test_stores_are_printed_in_a_row(kind: str, resource: str, kubectl: Kubectl, namespace: str) -> None:
     name = f"seen-{secrets.token_hex(4)}"
     status = SecretStoreStatus(
         observed_generation=1,
         provider="kubernetes",
         conditions=[condition("Ready", "Valid", "the store answers")],
     ).model_dump(mode="json", by_alias=True, exclude_none=True)
-    kubectl("create", "-n", namespace, "-f", "-", given=body | {"metadata": {"name": name}})
+    kubectl("create", "-n", namespace, "-f", "-", given=body(kind, name, {"provider": {"kubernetes": {}}}))
     patch = json.dumps({"status": status})
     kubectl(*("patch", resource, name, "-n", namespace, "--subresource=status", "--type=merge", "-p", patch))
 
