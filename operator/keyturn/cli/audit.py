@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -47,7 +46,6 @@ class Asked:
     where: Where
     all_namespaces: bool
     points: Collection[str]
-    time_limit: float
     compare_context: str | None = None
     schedule: Path | None = None
     drill: Drilled | None = None
@@ -217,7 +215,7 @@ def _committed(path: Path | None) -> str | None:
 
 
 def _repository(asked: Asked) -> Iterator[Finding]:
-    from keyturn.checklist.repository import git, rules, source_control  # noqa: PLC0415  # where one is named
+    from keyturn.checklist import git, source_control  # noqa: PLC0415  # only where one is named
 
     if asked.repository is None:
         yield Finding(
@@ -227,20 +225,10 @@ def _repository(asked: Asked) -> Iterator[Finding]:
             "name one with --repository",
         )
         return
-    until = time.monotonic() + asked.time_limit
     try:
-        rules.load()
-        opened = git.opened(asked.repository)
-        yield from source_control.look(
-            opened, lambda: time.monotonic() > until, lambda how_far: _tell(f"history: {how_far}")
-        )
+        yield from source_control.look(git.opened(asked.repository))
     except git.CannotLook as problem:
         raise click.ClickException(str(problem)) from None
-
-
-def _tell(progress: str) -> None:
-    """Print the progress on a terminal."""
-    print_lines(progress, err=True)
 
 
 # Report as SARIF 2.1.0 in the subset that GitHub code scanning accepts

@@ -116,15 +116,6 @@ class _CannotLook(click.ClickException):
     exit_code = 2
 
 
-def _seconds(_: click.Context, __: click.Parameter, written: str) -> float:
-    from keyturn.api.base import parse_duration
-
-    try:
-        return parse_duration(written).total_seconds()
-    except ValueError as problem:
-        raise click.BadParameter(str(problem)) from None
-
-
 def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     """Exit with 2 if the check was not possible, or its report cannot be written."""
 
@@ -161,13 +152,6 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     "--only", "points", type=click.Choice(POINTS), multiple=True, help="Check this point only; repeatable."
 )
 @click.option("--allow-unknown", is_flag=True, help="Exit with 0 even if a point is unknown.")
-@click.option(
-    "--time-limit",
-    default="10m",
-    show_default=True,
-    callback=_seconds,
-    help="Time limit for the history of a repository, which is read from the newest commit.",
-)
 @click.option(
     "--compare-context",
     metavar="NAME",
@@ -212,7 +196,6 @@ def audit_command(
     all_namespaces: bool,  # noqa: FBT001 - click passes flags so
     points: tuple[str, ...],
     allow_unknown: bool,  # noqa: FBT001
-    time_limit: float,
     compare_context: str | None,
     committed: Path | None,
     backup: Path | None,
@@ -233,7 +216,6 @@ def audit_command(
         where=where,
         all_namespaces=all_namespaces,
         points=points or POINTS,
-        time_limit=time_limit,
         compare_context=compare_context,
         schedule=committed,
         drill=_drilled(backup, identity, drill),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from keyturn.checklist import source_control
 from keyturn.checklist.backup import NoBackup, decrypt, identities_in, recipients_of
-from keyturn.checklist.repository import rules
 from keyturn.cli.commands import main
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def no_age(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_scanner(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("detect_secrets", "detect_secrets.core.plugins.util"):  # may be imported already
         monkeypatch.setitem(sys.modules, name, None)
-    rules._rules.cache_clear()
+    source_control._rules.cache_clear()
     yield
-    rules._rules.cache_clear()
+    source_control._rules.cache_clear()
 
 
 @pytest.mark.usefixtures("no_age")

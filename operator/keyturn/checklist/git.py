@@ -7,20 +7,18 @@ import re
 import stat
 import subprocess
 from collections import Counter
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
 _TIMEOUT: Final = 60.0
 _MAX_BYTES: Final = 1024 * 1024
 """Largest file of the tree, largest addition of the history."""
 _BINARY_WITHIN: Final = 8000  # as in git
-_NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block
 _SUBMODULE: Final = b"160000"
 _OVERRIDES: Final = (
     *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.pager=cat"),
@@ -37,7 +35,7 @@ _ENVIRONMENT: Final = {
     "GIT_GRAFT_FILE": os.devnull,
 }
 _LOG: Final = (
-    *("log", "--all", "--stdin", "--patch", "--cc", "--text", "--full-index", "--no-renames", "--root"),
+    *("log", "--all", "--patch", "--cc", "--text", "--full-index", "--no-renames", "--root"),
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", "--no-decorate", "--no-show-signature"),
     *("--src-prefix=", "--dst-prefix=", "--submodule=short", "--ignore-submodules=none"),
     "--format=commit %H",
@@ -55,16 +53,6 @@ class CannotLook(Exception):  # noqa: N818  # it says why, and what to do
 
 
 @dataclass(frozen=True, slots=True)
-class Addition:
-    """Lines that a commit added to a file, one after the other."""
-
-    commit: str
-    path: bytes
-    line: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Git:
     """One repository."""
 
@@ -75,56 +63,42 @@ class Git:
     skipped: Counter[str] = field(default_factory=Counter)
     """What was not read, with its number."""
 
-    def lines(self, *arguments: str, end: bytes = b"\n", given: bytes = b"") -> list[bytes]:
-        """Return git's output by line."""
-        done = _run(self._command(arguments), self.folder, given=given)
-        return [line for line in done.stdout.split(end) if line]
-
     def is_ignored(self, path: bytes) -> bool:
         """Whether git ignores a path by a file that every clone has."""
-        command = self._command(("check-ignore", "--no-index", "--verbose", "-z", "--stdin"))
-        done = _run(command, self.folder, given=path + b"\0", may_fail=True)
-        source, _, pattern, *_ = [*done.stdout.split(b"\0"), b"", b"", b""]
+        command = self._command("check-ignore", "--no-index", "--verbose", "-z", "--stdin")
+        source, _, pattern, *_ = [*_run(command, path + b"\0").stdout.split(b"\0"), b"", b"", b""]
         is_shared = source.rpartition(b"/")[2] == b".gitignore" and not source.startswith(b"/")
         return is_shared and not pattern.startswith(b"!")
 
     def paths(self) -> list[bytes]:
         """Return the files that are tracked, or that `git add .` would add."""
-        entries = [line.partition(b"\t") for line in self.lines("ls-files", "-z", "--stage", end=b"\0")]
+        entries = [line.partition(b"\t") for line in self._lines("ls-files", "-z", "--stage", end=b"\0")]
         tracked = dict.fromkeys(path for facts, _, path in entries if not facts.startswith(_SUBMODULE))
-        self.skipped["submodules, which are repositories of their own"] += len(
-            {path for facts, _, path in entries if facts.startswith(_SUBMODULE)}
-        )
-        new = self.lines("ls-files", "-z", "--others", "--exclude-standard", end=b"\0")
+        submodules = {path for facts, _, path in entries if facts.startswith(_SUBMODULE)}
+        self.skipped["submodules, which are repositories of their own"] += len(submodules)
+        new = self._lines("ls-files", "-z", "--others", "--exclude-standard", end=b"\0")
         return [*tracked, *(path for path in new if not path.endswith(b"/"))]
 
     def content(self, path: bytes) -> str | None:
         """Return the text of a file of the working tree; None, and counted, if it is skipped."""
-        whole = os.path.join(os.fsencode(self.folder.resolve()), path)  # noqa: PTH118  # a path of bytes
+        file = self.folder / os.fsdecode(path)
         try:
-            opened = os.open(whole, os.O_RDONLY | _NO_LINK)
+            if stat.S_ISREG(file.lstat().st_mode):
+                with file.open("rb") as opened:
+                    return self._text(opened.read(_MAX_BYTES + 1))
         except FileNotFoundError:
             return None  # deleted, and the deletion is not committed
         except OSError:
-            self.skipped["links, and files that you may not read"] += 1
-            return None
-        with os.fdopen(opened, "rb") as file:
-            is_file = stat.S_ISREG(os.fstat(opened).st_mode)
-            content = file.read(_MAX_BYTES + 1) if is_file else b"\0"
-        return self._text(content)
+            pass
+        self.skipped["links, and files that you may not read"] += 1
+        return None
 
-    def stashes(self) -> bytes:
-        """Return the commits of all stashes by line; a reference leads to the last one only."""
-        if b"refs/stash" not in self.lines("for-each-ref", "--format=%(refname)", "refs/stash"):
-            return b""
-        return b"\n".join([*self.lines("rev-list", "--walk-reflogs", "refs/stash"), b""])
+    def count(self) -> int:
+        """Return the number of commits that references reach."""
+        return int((self._lines("rev-list", "--all", "--count") or [b"0"])[0])
 
-    def count(self, more: bytes) -> int:
-        """Return the number of commits that references and `more` reach."""
-        return int((self.lines("rev-list", "--all", "--stdin", "--count", given=more) or [b"0"])[0])
-
-    def additions(self, more: bytes, *options: str) -> Iterator[Addition]:
-        """Yield the additions in the commits that references and `more` reach, the newest first.
+    def additions(self, *options: str) -> Iterator[tuple[str, bytes, int, str]]:
+        """Yield commit, path, line and text of the lines that commits added, the newest commit first.
 
         Of a merge, these are the lines that no parent has. Context, which `options` may request, is a part of them.
 
@@ -132,22 +106,24 @@ class Git:
             CannotLook: git failed.
         """
         commit, path, start, parents, lines = "", b"", 0, 0, list[bytes]()
-        with self._stream(*_LOG, *options, given=more) as log:
-            for line in chain(_lines(log), (_END,)):
+        with subprocess.Popen(
+            self._command(*_LOG, *options),
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout is not None, "it was asked for"  # noqa: S101
+            for line in chain(_bounded(process.stdout), (_END,)):
                 # In a hunk, each line of a file has a mark before it, so none is taken for a header.
                 header = _HEADER.match(line)
                 if header and lines:
                     if text := self._text(b"".join(lines)):
-                        yield Addition(commit, path, start, text)
+                        yield commit, path, start, text
                     lines = []
                 if header is None:
                     marks = line[:parents]
-                    if (
-                        marks
-                        and b"-" not in marks
-                        and b"\\" not in marks
-                        and (parents == 1 or b" " not in marks)
-                    ):
+                    if marks and set(marks).isdisjoint(b"-\\" if parents == 1 else b"-\\ "):
                         lines.append(line[parents:])
                 elif header["commit"]:
                     commit, parents = header["commit"].decode(), 0
@@ -155,6 +131,8 @@ class Git:
                     path, parents = _path(header["file"], is_twice=header["kind"] == b"git"), 0
                 else:
                     start, parents = int(header["start"]), len(header["hunk"]) - 1
+        if process.returncode:
+            raise CannotLook(f"git log fails in {self.folder}; run git fsck there to see why")
 
     def _text(self, content: bytes) -> str | None:
         if b"\0" in content[:_BINARY_WITHIN]:
@@ -165,29 +143,13 @@ class Git:
             return content.decode("utf-8", "replace").replace("\r\n", "\n")
         return None
 
-    @contextmanager
-    def _stream(self, *arguments: str, given: bytes) -> Iterator[IO[bytes]]:
-        """Stream git's output; an early end of the block terminates git."""
-        with subprocess.Popen(
-            self._command(arguments),
-            env=_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            assert process.stdin is not None, "it was asked for"  # noqa: S101
-            assert process.stdout is not None, "it was asked for"  # noqa: S101
-            try:
-                with suppress(BrokenPipeError):  # git has failed, as its exit code says
-                    process.stdin.write(given)
-                    process.stdin.close()
-                yield process.stdout
-                if process.wait(_TIMEOUT):
-                    raise _broken(arguments[0], self.folder)
-            finally:
-                process.kill()
+    def _lines(self, *arguments: str, end: bytes = b"\n") -> list[bytes]:
+        done = _run(self._command(*arguments))
+        if done.returncode:
+            raise CannotLook(f"git fails in {self.folder}; run git fsck there to see why")
+        return [line for line in done.stdout.split(end) if line]
 
-    def _command(self, arguments: Sequence[str]) -> list[str]:
+    def _command(self, *arguments: str) -> list[str]:
         """Return a command; without the working tree, `core.worktree` of the repository would decide."""
         tree = ("--work-tree", str(self.folder)) if self.has_tree else ()
         return ["git", *_OVERRIDES, "--no-pager", "-C", str(self.folder), *tree, *arguments]
@@ -199,18 +161,17 @@ def opened(folder: Path) -> Git:
     Raises:
         CannotLook: There is none, or git refuses to read it.
     """
-    if not folder.is_dir():
+    home = folder.resolve()
+    if not home.is_dir():
         raise CannotLook(f"there is no folder {folder}; name one that is a Git repository")
-    found = _rev_parse(folder, "--is-shallow-repository", "--absolute-git-dir")
+    arguments = ("rev-parse", "--is-shallow-repository", "--absolute-git-dir")
+    found = _run(["git", *_OVERRIDES, "-C", str(folder), *arguments])
     if found.returncode:
         raise CannotLook(_why(folder, found.stderr))
     is_shallow, where = found.stdout.removesuffix(b"\n").split(b"\n", 1)
-    for one in (folder.resolve(), *folder.resolve().parents):
-        if (one / ".git").exists():
-            leads_to = _rev_parse(one, "--resolve-git-dir", str(one / ".git"))
-            if os.path.realpath(leads_to.stdout.removesuffix(b"\n")) == os.path.realpath(where):
-                return Git(one, has_tree=True, is_shallow=is_shallow == b"true")
-    return Git(folder, has_tree=False, is_shallow=is_shallow == b"true")
+    is_inside = home.is_relative_to(Path(os.fsdecode(where)).resolve())  # of a bare repository
+    tree = next((one for one in (home, *home.parents) if (one / ".git").exists() and not is_inside), None)
+    return Git(tree or folder, has_tree=tree is not None, is_shallow=is_shallow == b"true")
 
 
 def shown(path: bytes) -> str:
@@ -219,7 +180,7 @@ def shown(path: bytes) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
-def _lines(log: IO[bytes]) -> Iterator[bytes]:
+def _bounded(log: IO[bytes]) -> Iterator[bytes]:
     """Yield the lines of a log; of a very long line, its start."""
     while line := log.readline(_MAX_BYTES):
         yield line if line.endswith(b"\n") else line + b"\n"
@@ -242,28 +203,15 @@ def _why(folder: Path, said: bytes) -> str:
     return f"git cannot read {folder}; run git status there to see why"
 
 
-def _broken(command: str, folder: Path) -> CannotLook:
-    return CannotLook(f"git {command} fails in {folder}; run git fsck there to see why")
-
-
-def _rev_parse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return _run(["git", *_OVERRIDES, "-C", str(folder), "rev-parse", *arguments], folder, may_fail=True)
-
-
-def _run(
-    command: list[str], folder: Path, *, given: bytes = b"", may_fail: bool = False
-) -> subprocess.CompletedProcess[bytes]:
+def _run(command: list[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command, env=_environment(), input=given, capture_output=True, check=False, timeout=_TIMEOUT
         )
     except FileNotFoundError:
         raise CannotLook("git is not installed; install it, or leave out --repository") from None
     except subprocess.TimeoutExpired:
-        raise CannotLook(f"git took more than {_TIMEOUT:.0f} s in {folder}") from None
-    if done.returncode and not may_fail:
-        raise CannotLook(f"git fails in {folder}; run git fsck there to see why")
-    return done
+        raise CannotLook(f"git took more than {_TIMEOUT:.0f} s; run git status there to see why") from None
 
 
 def _environment() -> Mapping[str, str]:
