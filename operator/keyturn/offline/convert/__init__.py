@@ -3,9 +3,9 @@
 Nothing is lost silently: a document is read through `reading.Reader`, which reports every field that was not read.
 
 Modules
-    conversion               all documents, what one names in another, and YAML of the result; mittwald's Secrets
-    externalsecret, stores   one kind of input each
-    reading                  findings, and the reader that misses no field
+    conversion                         all documents, what one names in another, and YAML of the result
+    externalsecret, mittwald, stores   one kind of input each
+    reading                            findings, and the reader that misses no field
 
 Imports: `runtime`, `core` and `api`.
 """
