@@ -7,8 +7,8 @@ from its status.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.cli.managed import all_of
 from keyturn.controllers.secretclass import flaw_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.policy.rules import Violation
 
     from .command import DeclaredClass
 
@@ -45,7 +44,11 @@ async def plan_classes(
     before, after = InformerCache(), InformerCache()
     await put_classes(cluster.api, None, before)
     notes = await put_classes(cluster.api, None, after, classes)
-    every, unseen = await _list_managed(cluster)
+    try:
+        every = await all_of(cluster, None)
+    except errors.Forbidden:
+        every, place = await all_of(cluster, cluster.namespace), cluster.namespace
+        notes.append(f"you may list ManagedSecrets of namespace {place} only: others are missing in the plan")
     every = [one for one in every if one.key not in planned]
     for found in every:
         before.put_managed(found.body)
@@ -56,11 +59,11 @@ async def plan_classes(
         names = (cache.class_name(found.managed.spec.class_name) for cache in (after, before))
         if name := next((name for name in names if name in effects), None):
             effects[name] += await find_effects(found, before, after, cluster.now())
-    return [_document(one, after, effects[one.name], (*notes, *unseen)) for one in classes]
+    return [_document(one, after, effects[one.name], notes) for one in classes]
 
 
 def _document(
-    declared: DeclaredClass, after: InformerCache, effects: list[Effect], notes: tuple[str, ...]
+    declared: DeclaredClass, after: InformerCache, effects: list[Effect], notes: list[str]
 ) -> dict[str, Any]:
     name = declared.name
     try:
@@ -68,8 +71,7 @@ def _document(
         flaw = flaw_of(found) if found else None
     except Stalled as stalled:
         found, flaw = None, stalled
-    if found and any(getattr(found.spec, rule) for rule in _VALUE_RULES):
-        notes += (_UNREAD,)
+    reads_values = found and any(getattr(found.spec, rule) for rule in _VALUE_RULES)
     return {
         "kind": "SecretClass",
         "name": name,
@@ -87,17 +89,8 @@ def _document(
             }
             for one in sorted(effects, key=lambda one: (list(Becomes).index(one.becomes), str(one.key)))
         ],
-        "notes": list(notes),
+        "notes": [*notes, *([_UNREAD] if reads_values else [])],
     }
-
-
-async def _list_managed(cluster: Cluster) -> tuple[list[FoundManagedSecret], tuple[str, ...]]:
-    """Return those of the cluster, or of the namespace if that is all that the user may list."""
-    try:
-        return await all_of(cluster, None), ()
-    except errors.Forbidden:
-        note = f"you may list ManagedSecrets of namespace {cluster.namespace} only: others are missing in the plan"
-        return await all_of(cluster, cluster.namespace), (note,)
 
 
 async def find_effects(
@@ -128,8 +121,7 @@ class Becomes(enum.StrEnum):
     """A rotation starts at a date of the spread or in the next window; or is reported as due, on request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """One change of one ManagedSecret."""
 
     key: ObjectKey
@@ -147,19 +139,15 @@ def effects_of(
         if before.spec_error is None or before.spec_error.message != after.spec_error.message:
             yield Effect(key, Becomes.STALLED, f"{after.spec_error.reason}: {after.spec_error.message}")
         return
-    if new := _new_violations(before, after):
+    # New violations, and those that only the new class denies.
+    stricter = denies(after.secret_class) and not denies(before.secret_class)
+    known = {(one.rule, one.item) for one in before.violations if not stricter}
+    if new := [one for one in after.violations if (one.rule, one.item) not in known]:
         effect = "denied, so nothing is written" if denies(after.secret_class) else "reported"
         yield Effect(key, Becomes.VIOLATING, f"{effect}; {joined_messages(new)}")
     was, is_ = _standing(key, before, is_held=is_held), _standing(key, after, is_held=is_held)
     if is_ and (was is None or (was.becomes, was.message) != (is_.becomes, is_.message)):
         yield is_
-
-
-def _new_violations(before: Observed, after: Observed) -> list[Violation]:
-    """Return the violations that are new, or that only the new class denies."""
-    stricter = denies(after.secret_class) and not denies(before.secret_class)
-    known = {(one.rule, one.item) for one in before.violations if not stricter}
-    return [one for one in after.violations if (one.rule, one.item) not in known]
 
 
 def _standing(key: ObjectKey, observed: Observed, *, is_held: bool) -> Effect | None:
@@ -173,15 +161,13 @@ def _standing(key: ObjectKey, observed: Observed, *, is_held: bool) -> Effect | 
         is_late = is_overdue(observed) or spread_since(observed)
         return Effect(key, Becomes.OVERDUE if is_late else Becomes.DUE, obstacle)
     starts = start_time(observed)
-    waits = starts is not None and starts > observed.now
-    becomes = Becomes.OVERDUE if waits and is_overdue(observed) else Becomes.DUE
-    return Effect(key, becomes, _when(observed, waits=waits), starts or observed.now)
-
-
-def _when(observed: Observed, *, waits: bool) -> str:
+    waits, message = starts is not None and starts > observed.now, "rotates at once"
+    if waits:
+        message = "rotates when a window opens"
     if spread_since(observed):
-        return "rotates later, spread by rotation.spread"
-    return "rotates when a window opens" if waits else "rotates at once"
+        message = "rotates later, spread by rotation.spread"
+    becomes = Becomes.OVERDUE if waits and is_overdue(observed) else Becomes.DUE
+    return Effect(key, becomes, message, starts or observed.now)
 
 
 def _obstacle(observed: Observed, *, is_held: bool) -> str | None:

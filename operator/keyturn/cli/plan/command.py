@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -27,7 +28,7 @@ from .output import print_plans
 from .simulate import foresee
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.cluster import Cluster
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.kube.wire import Body
 
-_LONG_AGO: Final = "1970-01-01T00:00:00Z"
+_UNKNOWN: Final = {"uid": "", "resourceVersion": "0", "creationTimestamp": "1970-01-01T00:00:00Z"}
+"""Metadata of an object that does not exist yet."""
 _SECRET, _CLASS = "ManagedSecret", "SecretClass"
 _NO_NAMES: Final = frozenset({"", ".", ".."})
 
@@ -48,8 +50,7 @@ class Refused(Unreadable):
     exit_code = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """An object of a manifest; the namespace of a SecretClass is empty."""
 
     kind: str
@@ -58,8 +59,7 @@ class Declared:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredClass:
+class DeclaredClass(NamedTuple):
     """A SecretClass of a manifest as the API server would store it."""
 
     name: str
@@ -76,8 +76,9 @@ def read_manifest(
         Unreadable: There are none, one has no name, one is declared twice, or one is of another namespace.
     """
     every = [body for file in files for _, body in objects_in(file)]
-    secrets = [_declared(body, _SECRET, namespace) for body in every if _is_of(body, _SECRET)]
-    classes = [_declared(body, _CLASS, "") for body in every if _is_of(body, _CLASS)]
+    ours = [body for body in every if str(body.get("apiVersion")).startswith(f"{GROUP}/")]
+    secrets = [_declared(body, _SECRET, namespace) for body in ours if body.get("kind") == _SECRET]
+    classes = [_declared(body, _CLASS, "") for body in ours if body.get("kind") == _CLASS]
     if not secrets and not classes:
         raise Unreadable(f"the manifest has to hold a {_SECRET} or {_CLASS} with a name; it holds none")
     names = [one.name for one in classes]
@@ -90,24 +91,18 @@ def read_manifest(
 
 async def resolve_class(cluster: Cluster, declared: Declared) -> DeclaredClass:
     """Return a SecretClass of a manifest as the API server would store it."""
-    collection, member = paths.secret_classes(), paths.secret_class(declared.name)
-    now, then = await _dry_run(cluster.api, declared, collection, member)
-    unknown = {} if now else {"uid": "", "resourceVersion": "0"}
-    body = {**then, "metadata": then["metadata"] | unknown, "status": {}}
-    return DeclaredClass(declared.name, body, is_new=now is None)
+    member = paths.secret_class(declared.name)
+    now, then = await _dry_run(cluster.api, declared, paths.secret_classes(), member)
+    return DeclaredClass(declared.name, {**then, "status": {}}, is_new=now is None)
 
 
 async def resolve_declared(
     cluster: Cluster, declared: Declared
 ) -> tuple[FoundManagedSecret, ManagedSecret | None]:
     """Return a ManagedSecret as the API server would store it, and as it is in the cluster."""
-    collection = paths.managed_secrets(declared.namespace)
     member = paths.managed_secret(declared.namespace, declared.name)
-    now, then = await _dry_run(cluster.api, declared, collection, member)
-    if now is not None:
-        return found_in(then), found_in(now).managed
-    unknown = {"uid": "", "resourceVersion": "0", "creationTimestamp": _LONG_AGO}
-    return found_in({**then, "metadata": then["metadata"] | unknown, "status": {}}), None
+    now, then = await _dry_run(cluster.api, declared, paths.managed_secrets(declared.namespace), member)
+    return found_in(then), found_in(now).managed if now else None
 
 
 async def _dry_run(api: Api, declared: Declared, collection: str, member: str) -> tuple[Body | None, Body]:
@@ -119,7 +114,8 @@ async def _dry_run(api: Api, declared: Declared, collection: str, member: str) -
     body: Body = without_nulls(declared.body)
     try:
         if now is None:
-            return None, await api.dry_run(collection, body, is_new=True)
+            then = await api.dry_run(collection, body, is_new=True)
+            return None, {**then, "metadata": then["metadata"] | _UNKNOWN, "status": {}}
         known = {name: now["metadata"][name] for name in ("uid", "resourceVersion")}
         merged = {**body, "metadata": now["metadata"] | body["metadata"] | known}
         return now, await api.dry_run(member, merged, is_new=False)
@@ -131,10 +127,6 @@ async def _dry_run(api: Api, declared: Declared, collection: str, member: str) -
         f"the API server refuses the {declared.kind} {declared.name} ({reason});"
         " kubectl apply --dry-run=server -f FILE says why"
     )
-
-
-def _is_of(body: dict[str, Any], kind: str) -> bool:
-    return body.get("kind") == kind and str(body.get("apiVersion")).startswith(f"{GROUP}/")
 
 
 def _declared(body: dict[str, Any], kind: str, namespace: str) -> Declared:
@@ -149,8 +141,6 @@ def _declared(body: dict[str, Any], kind: str, namespace: str) -> Declared:
 
 
 # Command
-
-_UNKNOWN_TRIGGER = "keyturn plan: a trigger that is not in the object"
 
 
 class Shown(NamedTuple):
@@ -199,15 +189,12 @@ async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output,
 
 async def _of_rotation(cluster: Cluster, found: FoundManagedSecret, pods: NamespacePods) -> Plan:
     look = await look_at(cluster, found, pods)
-    asked = _with_trigger(_awake(look.observed))
+    asked = _awake(look.observed, annotations={ROTATE: "keyturn plan: a trigger that is not in the object"})
     return Plan(found, look, foresee(asked, look.makers), is_rotation=True)
 
 
 async def _of_manifest(
-    cluster: Cluster,
-    declared: Declared,
-    classes: Sequence[DeclaredClass],
-    pods: NamespacePods,
+    cluster: Cluster, declared: Declared, classes: Sequence[DeclaredClass], pods: NamespacePods
 ) -> Plan:
     here = cluster.at(declared.namespace)
     found, applied = await resolve_declared(here, declared)
@@ -215,14 +202,11 @@ async def _of_manifest(
     return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 
 
-def _with_trigger(observed: Observed) -> Observed:
-    metadata = observed.managed.metadata
-    annotations = {**metadata.annotations, ROTATE: _UNKNOWN_TRIGGER}
-    changed = metadata.model_copy(update={"annotations": annotations})
-    return replace(observed, managed=observed.managed.model_copy(update={"metadata": changed}))
-
-
-def _awake(observed: Observed) -> Observed:
-    """Remove the suspension, which is reported separately, to plan what follows a resume."""
-    spec = observed.managed.spec.model_copy(update={"suspend": None})
-    return replace(observed, managed=observed.managed.model_copy(update={"spec": spec}))
+def _awake(observed: Observed, annotations: Mapping[str, str] = MappingProxyType({})) -> Observed:
+    """Add annotations, and remove the suspension, which is reported separately, to plan what follows a resume."""
+    managed = observed.managed
+    metadata = managed.metadata.model_copy(
+        update={"annotations": {**managed.metadata.annotations, **annotations}}
+    )
+    spec = managed.spec.model_copy(update={"suspend": None})
+    return replace(observed, managed=managed.model_copy(update={"metadata": metadata, "spec": spec}))

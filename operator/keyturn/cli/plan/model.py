@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.api.base import format_duration
 from keyturn.cli.printing import listed
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.rotation.kept_values import kept_items
 from keyturn.core.rotation.triggers import (
     breakage_by_change,
     breakage_of,
@@ -31,10 +30,8 @@ if TYPE_CHECKING:
     from keyturn.api.meta import Condition
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.pods import PodOwner
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired, Item
-    from keyturn.core.spec.store_refs import Destination
 
     from .observe import PlanObservation
     from .simulate import Foresight
@@ -47,8 +44,7 @@ _WHAT_IS_KEPT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A reason why a rotation would not be executed."""
 
     reason: str
@@ -97,11 +93,6 @@ class Plan:
         return bool(self.refusals)
 
     @property
-    def kept(self) -> frozenset[str]:
-        """The items whose previous value the Secret has now."""
-        return kept_items(self.now, self.now.desired) if self.now.desired else frozenset()
-
-    @property
     def writes_revision(self) -> bool:
         """Whether a revision is generated or adopted."""
         return self.foresight.number is not None or self.foresight.adopts is not None
@@ -115,7 +106,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "kind": "ManagedSecret",
         "namespace": plan.found.key.namespace,
         "name": plan.found.key.name,
-        "refusals": [{"reason": one.reason, "message": one.message} for one in plan.refusals],
+        "refusals": [one._asdict() for one in plan.refusals],
         "now": {"state": summary.state, "message": summary.message} if plan.is_rotation else None,
         "secretName": desired.secret if desired else None,
         "revision": status.revision,
@@ -128,20 +119,18 @@ def document(plan: Plan) -> dict[str, Any]:
         "pushes": list(pushes(plan)),
         "workloads": list(workloads(plan)),
         "pods": None if plan.look.owners is None else list(pods(plan)),
-        "rollout": _rollout(desired) if desired else None,
+        "rollout": {
+            "debounce": format_duration(desired.debounce),
+            "maxConcurrent": desired.max_concurrent,
+            "progressDeadline": format_duration(desired.progress_deadline),
+            "onFailure": desired.on_failure,
+            "overlap": format_duration(desired.overlap),
+        }
+        if desired
+        else None,
         "overlapKeys": sorted(foresight.lingers),
-        "database": [{"step": one.step, "login": one.login} for one in foresight.at_server],
+        "database": [{"step": step, "login": login} for step, login in foresight.at_server],
         "notes": list(notes(plan)),
-    }
-
-
-def _rollout(desired: Desired) -> dict[str, Any]:
-    return {
-        "debounce": format_duration(desired.debounce),
-        "maxConcurrent": desired.max_concurrent,
-        "progressDeadline": format_duration(desired.progress_deadline),
-        "onFailure": desired.on_failure,
-        "overlap": format_duration(desired.overlap),
     }
 
 
@@ -172,10 +161,7 @@ def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
         return ("Make" if is_new else "Replace"), IS_READ if item.source else ""
     if plan.foresight.adopts:
         derived = plan.look.derived.intersection(item.keys.values())
-        return (
-            "Keep",
-            f"the Secret has it; {listed(derived)} follows from it" if derived else "the Secret has it",
-        )
+        return "Keep", "the Secret has it" + (f"; {listed(derived)} follows from it" if derived else "")
     if item.literal is not None:
         return "Keep", "a literal"
     if item.source is not None:
@@ -201,18 +187,22 @@ def pushes(plan: Plan) -> Iterator[dict[str, Any]]:
     if desired is None:
         return
     then = {one.id: one for one in before.pushes} if before else {}
-    for one in desired.pushes:
-        keys = (one.secret_key,) if one.secret_key else tuple(sorted(desired.made_here))
-        is_other = one.id not in then or then[one.id].text != one.text
-        yield _push(one, keys, "Push" if plan.writes_revision or is_other else "Keep")
-    for place in sorted(then.keys() - {one.id for one in desired.pushes}):
-        yield _push(then[place], (), "Delete" if then[place].deletes else "Leave")
-
-
-def _push(place: Destination, keys: tuple[str, ...], action: str) -> dict[str, Any]:
-    why = "if the key does not exist yet" if action == "Push" and not place.replaces else ""
-    store = {"kind": place.kind, "name": place.store}
-    return {"storeRef": store, "key": place.key, "keys": list(keys), "action": action, "why": why}
+    now = {one.id: one for one in desired.pushes}
+    for place in (*now.values(), *(then[id_] for id_ in sorted(then.keys() - now.keys()))):
+        keys: tuple[str, ...] = ()
+        if place.id in now:
+            keys = (place.secret_key,) if place.secret_key else tuple(sorted(desired.made_here))
+            is_other = place.id not in then or then[place.id].text != place.text
+            action = "Push" if plan.writes_revision or is_other else "Keep"
+        else:
+            action = "Delete" if place.deletes else "Leave"
+        yield {
+            "storeRef": {"kind": place.kind, "name": place.store},
+            "key": place.key,
+            "keys": list(keys),
+            "action": action,
+            "why": "if the key does not exist yet" if action == "Push" and not place.replaces else "",
+        }
 
 
 def workloads(plan: Plan) -> Iterator[dict[str, Any]]:
@@ -252,9 +242,15 @@ def _why_left(progress: WorkloadProgress, plan: Plan) -> str:
 
 def pods(plan: Plan) -> Iterator[dict[str, Any]]:
     """Yield the owners of pods that hold an earlier value, or would hold one after the planned revision."""
-    changed = _changed_keys(plan)
+    target, revision, changed = plan.now.target, plan.foresight.end.current, frozenset[str]()
+    if plan.foresight.number and target and revision:
+        changed = revision.changed  # in a Secret that pods may have read
     for owner in plan.look.owners or ():
-        is_awaited = owner.uses(changed)
+        is_awaited, why = owner.uses(changed), ""
+        if owner.before:
+            pods_ = f"{owner.before} of {owner.pods} pods" if owner.pods > 1 else "it"
+            number = target.revision if target else None
+            why = f"{pods_} started before revision {number} was published and may hold an earlier value"
         if is_awaited or owner.before:
             yield {
                 "ownerKind": owner.kind,
@@ -265,24 +261,8 @@ def pods(plan: Plan) -> Iterator[dict[str, Any]]:
                 "startedAt": owner.since,
                 "podsBeforePublication": owner.before,
                 "awaited": is_awaited,
-                "why": _held_before(owner, plan),
+                "why": why,
             }
-
-
-def _changed_keys(plan: Plan) -> frozenset[str]:
-    """Return the keys whose values the planned revision replaces in a Secret that pods may have read."""
-    revision = plan.foresight.end.current
-    if plan.foresight.number is None or plan.now.target is None or revision is None:
-        return frozenset()
-    return revision.changed
-
-
-def _held_before(owner: PodOwner, plan: Plan) -> str:
-    if not owner.before:
-        return ""
-    number = plan.now.target.revision if plan.now.target else None
-    pods_ = f"{owner.before} of {owner.pods} pods" if owner.pods > 1 else "it"
-    return f"{pods_} started before revision {number} was published and may hold an earlier value"
 
 
 def notes(plan: Plan) -> Iterator[str]:
@@ -292,7 +272,12 @@ def notes(plan: Plan) -> Iterator[str]:
     desired = plan.now.desired
     if desired and desired.on_request:
         yield from _breakage(plan, desired)
-    yield from _of_account(plan)
+    database = desired.database if desired else None
+    if database and not database.alternates and plan.now.state and plan.foresight.at_server:
+        yield (
+            f"{database.username} has one password (strategy: SingleUser): new connections with the old one fail from"
+            " the change at the server until each pod is restarted"
+        )
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
         yield f"revision {number} is in progress ({status.rotation.step}); the plan starts after it"
@@ -319,17 +304,6 @@ def _breakage(plan: Plan, desired: Desired) -> Iterator[str]:
         yield breakage_by_change(replaced)
 
 
-def _of_account(plan: Plan) -> Iterator[str]:
-    """Yield what a new password of an account with one login breaks."""
-    database, before = plan.now.desired.database if plan.now.desired else None, plan.now.state
-    if database is None or database.alternates or before is None or not plan.foresight.at_server:
-        return
-    yield (
-        f"{database.username} has one password (strategy: SingleUser): new connections with the old one fail from the"
-        " change at the server until each pod is restarted"
-    )
-
-
 def of_stores(managed: ManagedSecret) -> list[Condition]:
     """Return the conditions about failing stores."""
     said = [condition(managed, type_) for type_ in _WHAT_IS_KEPT]
@@ -342,9 +316,8 @@ def _doubtful(plan: Plan) -> Iterator[str]:
     then = {item.name: item.recipe for item in before.items} if before else {}
     for item in desired.items if desired else ():
         known = then.get(item.name)
-        if item.name in plan.foresight.fresh or known is None or item.recipe is None or item.recipe == known:
-            continue
-        yield item.name
+        if item.name not in plan.foresight.fresh and known and item.recipe and item.recipe != known:
+            yield item.name
 
 
 def due_again(plan: Plan) -> datetime | None:

@@ -58,8 +58,6 @@ if TYPE_CHECKING:
 
     from .command import DeclaredClass
 
-_PODS_UNKNOWN = "Unknown which pods that Keyturn does not restart use the Secret"
-
 
 @dataclass(frozen=True, slots=True)
 class PlanObservation:
@@ -74,14 +72,6 @@ class PlanObservation:
     """Owners of pods that use the Secret and that no workload of the plan controls; None if they are unknown."""
     derived: frozenset[str] = frozenset()
     """Keys whose values follow from those of the Secret that is adopted."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Secrets:
-    """Metadata of target and state Secret; None if missing."""
-
-    target: Body | None
-    state: Body | None
 
 
 async def look_at(
@@ -118,7 +108,10 @@ async def look_at(
         makers = replace(makers, adopted=adopted)
     owners = await _owners(observed, found.key.namespace, pods)
     if owners is None:
-        blind_spots.append(f"{_PODS_UNKNOWN}: you may not list pods in namespace {found.key.namespace!r}")
+        blind_spots.append(
+            "Unknown which pods that Keyturn does not restart use the Secret: you may not list pods in namespace"
+            f" {found.key.namespace!r}"
+        )
     return PlanObservation(observed, before, makers, tuple(blind_spots), owners, derived=derived)
 
 
@@ -152,14 +145,10 @@ async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tu
         return None
     workloads = [consumer.workload for consumer in observed.consumers]
     others = (pod for pod in listed.pods if not any(is_of(pod, workload) for workload in workloads))
-    return owners_of(others, observed.desired.secret, _replaced_at(observed))
-
-
-def _replaced_at(observed: Observed) -> datetime | None:
-    """Return when the current revision replaced an earlier one; None for the first revision."""
-    if observed.target is None or (observed.target.revision or 1) == 1:
-        return None
-    return observed.target.published
+    target = observed.target
+    # When the current revision replaced an earlier one.
+    replaced = target.published if target and (target.revision or 1) > 1 else None
+    return owners_of(others, observed.desired.secret, replaced)
 
 
 async def observe_cached(found: FoundManagedSecret, cache: InformerCache, now: datetime) -> Observed:
@@ -182,28 +171,20 @@ def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCa
 
 def _unfit(desired: Desired | None, before: Desired | None) -> frozenset[str]:
     """Return the values that another spec certainly rejects."""
-    if desired is None or before is None:
-        return frozenset()
-    then = {item.name: item for item in before.items}
+    then = {item.name: item for item in before.items} if before else {}
+    both = [(item, then[item.name]) for item in (desired.items if desired else ()) if item.name in then]
     return frozenset(
         item.name
-        for item in desired.items
-        if item.name in then
-        and (_given(item) != _given(then[item.name]) or _is_of_other_form(item, then[item.name]))
+        for item, old in both
+        if (item.literal, item.source) != (old.literal, old.source) or _is_of_other_form(item, old)
     )
-
-
-def _given(item: Item) -> object:
-    return item.literal, item.source
 
 
 def _is_of_other_form(item: Item, then: Item) -> bool:
     """Whether an older value cannot stay; with a recipe of the class it may be of an older recipe."""
-    return item.keys.keys() != then.keys.keys() if item.of_class else _kind(item) != _kind(then)
-
-
-def _kind(item: Item) -> str | None:
-    return item.recipe.kind if item.recipe else None
+    if item.of_class:
+        return item.keys.keys() != then.keys.keys()
+    return (item.recipe and item.recipe.kind) != (then.recipe and then.recipe.kind)
 
 
 async def put_classes(
@@ -253,26 +234,19 @@ async def _put_siblings(cluster: Cluster, key: ObjectKey, cache: InformerCache) 
     for other in others:
         status = other.managed.status
         if other.key != key and status.secret_name and status.revision:
-            cache.put_secret(_meta_of_status(other, status.secret_name, status.revision))
+            meta = SecretMeta(
+                *(other.key.namespace, status.secret_name, "0", ""),
+                owner=other.key.name,
+                revision=status.revision,
+                published=None,
+            )
+            cache.put_secret(meta)
 
 
-def _meta_of_status(other: FoundManagedSecret, secret: str, revision: int) -> SecretMeta:
-    return SecretMeta(
-        namespace=other.key.namespace,
-        name=secret,
-        resource_version="0",
-        uid="",
-        owner=other.key.name,
-        revision=revision,
-        published=None,
-    )
-
-
-async def _secrets(api: Api, key: ObjectKey, target: str) -> _Secrets | None:
+async def _secrets(api: Api, key: ObjectKey, target: str) -> tuple[Body | None, Body | None] | None:
+    """Return the metadata of target and state Secret, each None if missing; None without permission."""
     try:
-        return _Secrets(
-            await _meta(api, key.namespace, target), await _meta(api, key.namespace, state_name(key.name))
-        )
+        return await _meta(api, key.namespace, target), await _meta(api, key.namespace, state_name(key.name))
     except errors.Forbidden:
         return None
 
@@ -287,29 +261,41 @@ async def _meta(api: Api, namespace: str, name: str) -> Body | None:
 # What the operator would have read from the Secrets
 
 
-def _with_secrets(observed: Observed, before: Desired | None, secrets: _Secrets | None) -> Observed:
-    state = state_of_status(observed, before)
+def _with_secrets(
+    observed: Observed, before: Desired | None, secrets: tuple[Body | None, Body | None] | None
+) -> Observed:
+    state, is_immutable = state_of_status(observed, before), False
+    if observed.desired:
+        is_immutable = observed.desired.target_policy.immutable
+    known = TargetFacts(
+        owner=observed.name,
+        revision=None,
+        published=None,
+        differs=frozenset(),
+        has_metadata_of_spec=True,
+        immutable=is_immutable,
+    )
     if secrets is None:
-        return replace(observed, state=state, target=_target_of_status(observed, state))
-    if secrets.state is not None and (owner := meta_of(secrets.state).owner) != observed.name:
+        if state is None:
+            return replace(observed, state=None, target=None)
+        known = replace(known, revision=state.current_number, published=_published(observed))
+        return replace(observed, state=state, target=replace(known, overlapping=state.current.keeps_previous))
+    target, recorded = secrets
+    if recorded is not None and (owner := meta_of(recorded).owner) != observed.name:
         return replace(observed, state_is_foreign=True, state_owner=owner or None)
-    target = _target_of_meta(secrets.target, observed) if secrets.target else None
-    return replace(observed, state=state if secrets.state else None, target=target)
-
-
-def _target_of_meta(body: Body, observed: Observed) -> TargetFacts:
-    meta = meta_of(body)
-    return TargetFacts(
+    if target is None:
+        return replace(observed, state=state if recorded else None, target=None)
+    meta, metadata = meta_of(target), target["metadata"]
+    known = replace(
+        known,
         owner=meta.owner or None,
         revision=meta.revision,
         published=meta.published,
-        differs=frozenset(),
-        has_metadata_of_spec=True,
         overlapping=meta.overlapping,
-        foreign_owner=None if meta.owner == observed.name else foreign_owner(body["metadata"], observed.uid),
-        immutable=observed.desired is not None and observed.desired.target_policy.immutable,
-        account_manager=manager_of(body["metadata"].get("labels") or {}),
+        foreign_owner=None if meta.owner == observed.name else foreign_owner(metadata, observed.uid),
+        account_manager=manager_of(metadata.get("labels") or {}),
     )
+    return replace(observed, state=state if recorded else None, target=known)
 
 
 def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | None:
@@ -318,36 +304,38 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
     if status.revision is None or before is None:
         return None
     numbers = sorted({status.revision, *_numbers(observed, before)}, reverse=True)
-    is_behind = any(not one.state.is_done for one in status.workloads)
-    every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
+    published = _published(observed) or observed.now
     credentials = _credentials(status, before.database) if before.database else ()
-    revisions = tuple(
+    revisions = [
         RevisionFacts(
             number=number,
             reason=RevisionReason.CREATED if number == 1 else "",
-            made=_published(observed) or observed.now,
-            changed=every_key if is_behind and number == status.revision else frozenset(),
+            made=published,
+            changed=frozenset(),
             base=base,
             credential=_credential_at(number, credentials),
             supersedes=_superseded_by(number, credentials),
-            previous=_kept_keys(before) if status.previous and number == status.revision else frozenset(),
-            valid_until=status.previous.valid_until
-            if status.previous and number == status.revision
-            else None,
         )
         for number, base in zip(numbers, [*numbers[1:], None], strict=True)
-    )
+    ]
+    current = numbers.index(status.revision)
+    if any(not one.state.is_done for one in status.workloads):
+        every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
+        revisions[current] = replace(revisions[current], changed=every_key)
+    if kept := status.previous:
+        keys = _kept_keys(before)
+        revisions[current] = replace(revisions[current], previous=keys, valid_until=kept.valid_until)
     return StateFacts(
         uid=observed.uid,
         rotated=status.last_rotation_time or observed.now,
-        triggers=_handled(observed),
-        revisions=revisions,
+        triggers=Triggers.at_first(observed.requested),  # as handled: the plan adds one
+        revisions=tuple(revisions),
         restorable=frozenset({status.revision}),
         current_number=status.revision,
         keys={item.name: item.keys for item in before.items},
         templates=before.templates,
         lives={},
-        publications=(Publication(status.revision, _published(observed) or observed.now),),
+        publications=(Publication(status.revision, published),),
         credentials=credentials,
     )
 
@@ -396,25 +384,6 @@ def _numbers(observed: Observed, desired: Desired) -> set[int]:
     return {number for number in spoken if 0 < number <= HIGHEST_HINT}
 
 
-def _handled(observed: Observed) -> Triggers:
-    """Treat the requests on the object as handled: the plan adds one."""
-    return Triggers.at_first(observed.requested)
-
-
-def _target_of_status(observed: Observed, state: StateFacts | None) -> TargetFacts | None:
-    if state is None:
-        return None
-    return TargetFacts(
-        owner=observed.name,
-        revision=state.current_number,
-        published=_published(observed),
-        differs=frozenset(),
-        has_metadata_of_spec=True,
-        overlapping=state.current.keeps_previous,
-        immutable=observed.desired is not None and observed.desired.target_policy.immutable,
-    )
-
-
 def _published(observed: Observed) -> datetime | None:
     """Return the approximate publication time of the current revision; the status has no exact one."""
     status = observed.managed.status
@@ -423,9 +392,9 @@ def _published(observed: Observed) -> datetime | None:
 
 
 def _makers(desired: Desired | None) -> Makers:
-    recipes = {item.name: item.recipe for item in desired.items if item.recipe} if desired else {}
-    made = {name: generator_for(recipe) for name, recipe in recipes.items()}
-    login = {item.name for item in desired.items if item.is_login} if desired else set()
+    items = desired.items if desired else ()
+    made = {item.name: generator_for(item.recipe) for item in items if item.recipe}
+    login = {item.name for item in items if item.is_login}
     password = frozenset({desired.database.password}) if desired and desired.database else frozenset[str]()
     return Makers(
         needs={name: generator.needs for name, generator in made.items()} | dict.fromkeys(login, password),

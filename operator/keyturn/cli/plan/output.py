@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keyturn.api.base import format_duration
 from keyturn.cli.printing import listed, print_data, print_lines, room, table
+from keyturn.core.rotation.kept_values import kept_items
 from keyturn.core.status.summary import SummaryState, summary_of
 from keyturn.core.times import clock, since, until
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.cli.options import Output
-    from keyturn.core.spec.desired import Desired
     from keyturn.core.status.summary import Summary
 
 
@@ -59,7 +59,7 @@ def _class_lines(one: Row) -> Iterator[str]:
     name, followers = one["name"], one["managedSecrets"]
     yield f"SecretClass {name}{which}: applying this would make {becomes}, of {followers} that follow it"
     facts = [("Refused", f"{refusal['reason']}: {refusal['message']}") for refusal in one["refusals"]]
-    yield from _block(_fact(*fact) for fact in (*facts, *(("Note", note) for note in one["notes"])))
+    yield from _block([*facts, *(("Note", note) for note in one["notes"])])
     rows = [
         (
             f"{effect['namespace']}/{effect['name']}",
@@ -72,10 +72,16 @@ def _class_lines(one: Row) -> Iterator[str]:
     yield from _table(("MANAGEDSECRET", "BECOMES", "STARTS", "WHAT HAPPENS"), rows)
 
 
-def _block(lines: Iterable[str]) -> list[str]:
-    """Return lines after an empty one; nothing without lines."""
-    found = list(lines)
-    return ["", *found] if found else []
+def _block(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield sentences with their labels after an empty line, wrapped on a terminal; nothing without sentences."""
+    width = room()
+    for number, (name, text) in enumerate(facts):
+        first = f"  {name:<{_NAMES}}"
+        yield from () if number else ("",)
+        if width is None:
+            yield first + text
+        else:
+            yield textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * len(first))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -85,7 +91,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _lines(plan: Plan) -> Iterator[str]:
     yield _title(plan)
-    yield from _block(_fact(name, text) for name, text in _facts(plan))
+    yield from _block(_facts(plan))
     yield from _table(("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), map(_value_cells, values(plan)))
     yield from _table(("PLACE", "WHAT HAPPENS"), map(_push_cells, pushes(plan)))
     header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
@@ -120,35 +126,25 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if again := due_again(plan):
         yield "Then again", f"{until(again, now)}, at {clock(again)}"
     if desired and foresight.restarts:
-        yield "Restarts", _pace(desired)
+        debounce, deadline = map(format_duration, (desired.debounce, desired.progress_deadline))
+        pace = f"{debounce} after the last change, {desired.max_concurrent} at a time"
+        yield "Restarts", f"{pace}; {desired.on_failure} if one is not ready after {deadline}"
     if desired and foresight.lingers:
-        keys = listed(foresight.lingers)
-        yield (
-            "Overlap",
-            f"previous values stay for {format_duration(desired.overlap)} after the last restart: {keys}",
-        )
+        overlap, keys = format_duration(desired.overlap), listed(foresight.lingers)
+        yield "Overlap", f"previous values stay for {overlap} after the last restart: {keys}"
     if foresight.at_server:
-        steps = (_AT_SERVER[one.step].format(one.login) for one in foresight.at_server)
-        yield "Database", ", ".join(steps)
+        yield "Database", ", ".join(_AT_SERVER[step].format(login) for step, login in foresight.at_server)
     for note in notes(plan):
         yield "Note", note
-
-
-def _fact(name: str, text: str) -> str:
-    """Format a sentence with its label, wrapped on a terminal."""
-    first, width = f"  {name:<{_NAMES}}", room()
-    if width is None:
-        return first + text
-    return textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * len(first))
 
 
 def _start(plan: Plan) -> str:
     starts, now, previous = plan.foresight.starts, plan.now.now, plan.found.managed.status.previous
     if starts > now:
-        after = "when a window opens"
-        if previous and plan.kept:
-            after = f"when the overlap with revision {previous.revision} is over"
-        return f"{until(starts, now)}, at {clock(starts)}, {after}"
+        after = "a window opens"
+        if previous and plan.now.desired and kept_items(plan.now, plan.now.desired):
+            after = f"the overlap with revision {previous.revision} is over"
+        return f"{until(starts, now)}, at {clock(starts)}, when {after}"
     if any(one.type == "Refreshed" for one in of_stores(plan.found.managed)):
         return "at once, unless the spec has a value that no store has given yet: then when the store answers"
     return "at once"
@@ -156,28 +152,18 @@ def _start(plan: Plan) -> str:
 
 def _scheduled(plan: Plan, summary: Summary) -> str:
     """Return when it rotates without a request: by the status, or by the spec before the first reconcile."""
-    desired, due, now = plan.now.desired, plan.found.managed.status.next_rotation_time, plan.now.now
-    if due:
-        asked = (
-            "; values are reported as due, and rotate on request only"
-            if desired and desired.on_request
-            else ""
-        )
+    desired, status, now = plan.now.desired, plan.found.managed.status, plan.now.now
+    if due := status.next_rotation_time:
+        is_asked = desired is not None and desired.on_request
+        asked = "; values are reported as due, and rotate on request only" if is_asked else ""
         return f"{until(due, now)}, at {clock(due)}{asked}"
     if summary.state is SummaryState.HELD:
         return "none while it is held after a rollback"
     if desired is None or not desired.rotates or desired.cadence is None:
         return "none (no rotation.every and no rotation.schedule)"
-    if plan.found.managed.status.observed_generation is None:
+    if status.observed_generation is None:
         return "counted from the first revision, which does not exist yet"
     return "unknown: the operator has not written it yet"
-
-
-def _pace(desired: Desired) -> str:
-    return (
-        f"{format_duration(desired.debounce)} after the last change, {desired.max_concurrent} at a time;"
-        f" {desired.on_failure} if one is not ready after {format_duration(desired.progress_deadline)}"
-    )
 
 
 _AWAITED = "holds the replaced value until it ends: the rotation waits for it"

@@ -8,7 +8,7 @@ estimated.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyturn import templates
 from keyturn.api.status import WorkloadState
@@ -24,12 +24,11 @@ from keyturn.core.spec.desired import previous_key
 from keyturn.core.status.status import Outcome, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.workload import Workload
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.rotation.steps import Reason
     from keyturn.core.spec.desired import Desired
@@ -52,39 +51,33 @@ class Makers:
 
 def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
     """Return the observation after a step; unchanged if the simulation ends with it."""
+    managed, after = observed.managed, observed
     match step:
-        case steps.Claim() | steps.Adopt():
-            return _claimed(step, observed, makers)
-        case steps.Stage():
-            return _staged(step, observed, makers)
+        case steps.Claim() | steps.Adopt() | steps.Stage():
+            if observed.desired:
+                after = _with_revision(step, observed, observed.desired, makers)
         case steps.Publish() | steps.Repair() | steps.Settle():
-            return _published(step, observed)
+            after = _published(step, observed)
         case steps.RollOut():
-            return _rolled(step, observed)
+            marked = {"marker": step.marker, "settled": False, "failed": False, "restarted": observed.now}
+            after = with_workloads(observed, {step.consumer.workload.key}, **marked)
         case steps.GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Assert() | steps.Rest():
-            return observed  # in a simulation no rollout fails, and no login
-        case _:
-            return _recorded(step, observed)
-
-
-def _recorded(
-    step: steps.Begin | steps.Bind | steps.Release | steps.Finalize | transitions.Recorded, observed: Observed
-) -> Observed:
-    match step:
+            pass  # in a simulation no rollout fails, and no login
         case steps.Begin():
             rotation = status_of(observed, Outcome(step)).rotation
-            status = observed.managed.status.model_copy(update={"rotation": rotation})
-            return replace(observed, managed=observed.managed.model_copy(update={"status": status}))
+            status = managed.status.model_copy(update={"rotation": rotation})
+            after = replace(observed, managed=managed.model_copy(update={"status": status}))
         case steps.Bind():
-            return replace(observed, has_wrong_binder=False)
+            after = replace(observed, has_wrong_binder=False)
         case steps.Release():
-            return replace(observed, unreleased_secrets=observed.unreleased_secrets[1:])
+            after = replace(observed, unreleased_secrets=observed.unreleased_secrets[1:])
         case steps.Finalize():
-            finalizers = transitions.finalizers(step, observed.managed.metadata.finalizers)
-            metadata = observed.managed.metadata.model_copy(update={"finalizers": finalizers})
-            return replace(observed, managed=observed.managed.model_copy(update={"metadata": metadata}))
+            finalizers = transitions.finalizers(step, managed.metadata.finalizers)
+            metadata = managed.metadata.model_copy(update={"finalizers": finalizers})
+            after = replace(observed, managed=managed.model_copy(update={"metadata": metadata}))
         case _:
-            return _with_record(step, observed)
+            after = _with_record(step, observed)
+    return after
 
 
 def _with_record(step: transitions.Recorded, observed: Observed) -> Observed:
@@ -98,10 +91,17 @@ def _with_record(step: transitions.Recorded, observed: Observed) -> Observed:
     return replace(observed, state=after)
 
 
-def _claimed(step: steps.Claim | steps.Adopt, observed: Observed, makers: Makers) -> Observed:
-    desired, state, now = observed.desired, observed.state, observed.now
-    if desired is None:
-        return observed
+def _with_revision(
+    step: steps.Claim | steps.Adopt | steps.Stage, observed: Observed, desired: Desired, makers: Makers
+) -> Observed:
+    """Return the observation after a step that records a revision."""
+    state, now = observed.state, observed.now
+    if isinstance(step, steps.Stage):
+        content = content_generated(step.reason.fresh, desired, state, makers)
+        after = transitions.stage(step, state, observed, desired, content, now)
+        return replace(
+            observed, state=after.with_leases(observed.pulled.leases), mismatched_items=frozenset()
+        )
     content = content_found(desired)
     if makers.adopted is not None:
         content = replace(content, keys=makers.adopted)
@@ -111,17 +111,7 @@ def _claimed(step: steps.Claim | steps.Adopt, observed: Observed, makers: Makers
         after = transitions.take_over(state, observed)
     else:
         after = transitions.claim(step, observed, content, now, now)
-    target = replace(observed.target, recorded=True) if observed.target else None
-    return replace(observed, state=after, target=target)
-
-
-def _staged(step: steps.Stage, observed: Observed, makers: Makers) -> Observed:
-    desired, before = observed.desired, observed.state
-    if desired is None:
-        return observed
-    content = content_generated(step.reason.fresh, desired, before, makers)
-    after = transitions.stage(step, before, observed, desired, content, observed.now)
-    return replace(observed, state=after.with_leases(observed.pulled.leases), mismatched_items=frozenset())
+    return replace(observed, state=after, target=observed.target and replace(observed.target, recorded=True))
 
 
 def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Observed) -> Observed:
@@ -136,24 +126,14 @@ def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Obse
     return replace(observed, target=target)
 
 
-def _rolled(step: steps.RollOut, observed: Observed) -> Observed:
-    def restarted(workload: Workload) -> Workload:
-        return replace(workload, marker=step.marker, settled=False, failed=False, restarted=observed.now)
-
-    chosen = (one for one in everyone(observed) if one.consumer.workload.key == step.consumer.workload.key)
-    return with_workloads(observed, chosen, restarted)
-
-
 def everyone(observed: Observed) -> tuple[WorkloadProgress, ...]:
     return progress_of_workloads(observed) if observed.state else ()
 
 
-def with_workloads(
-    observed: Observed, chosen: Iterable[WorkloadProgress], change: Callable[[Workload], Workload]
-) -> Observed:
-    keys = {one.consumer.workload.key for one in chosen}
+def with_workloads(observed: Observed, keys: Collection[WorkloadKey], **facts: Any) -> Observed:
+    """Return the observation with other facts of the workloads with these keys."""
     consumers = (
-        replace(one, workload=change(one.workload)) if one.workload.key in keys else one
+        replace(one, workload=replace(one.workload, **facts)) if one.workload.key in keys else one
         for one in observed.consumers
     )
     return replace(observed, consumers=tuple(consumers))
@@ -163,8 +143,12 @@ def with_workloads(
 
 
 def content_found(desired: Desired) -> Content:
-    """Estimate the content of an existing Secret: it has every key of the spec, and nothing is rendered yet."""
-    return Content(_keys_of(desired), {}, changed=frozenset(), previous=frozenset())
+    """Estimate the content of an existing Secret: it has every key of the spec, and nothing is rendered yet.
+
+    The keys of dataFrom are unknown before a read.
+    """
+    keys = {item.name: item.keys for item in desired.items}
+    return Content(keys, {}, changed=frozenset(), previous=frozenset())
 
 
 def content_generated(
@@ -173,59 +157,40 @@ def content_generated(
     """Estimate the content of a revision for which the items in `fresh` are generated."""
     every = with_dependents(fresh, makers.needs)
     previous = _previous(every, desired, before, makers)
-    added = previous - desired.every_key
-    return Content(
-        keys=_keys_of(desired),
+    lasts = before.current.previous if before and before.current.keeps_previous else frozenset[str]()
+    return replace(
+        content_found(desired),
         templates=desired.templates,
-        changed=_changed(every, desired, before) | added,
-        previous=previous or _kept(before),
+        changed=_changed(every, desired, before) | (previous - desired.every_key),
+        previous=previous or lasts,
         begins_overlap=bool(previous),
         fresh=frozenset(item.name for item in desired.items if item.recipe and item.name in every),
     )
 
 
-def _kept(before: StateFacts | None) -> frozenset[str]:
-    """Return the keys of an overlap that lasts."""
-    return before.current.previous if before and before.current.keeps_previous else frozenset()
-
-
-def _keys_of(desired: Desired) -> Mapping[str, Mapping[str, str]]:
-    """Return the keys of every item; those of dataFrom are unknown before a read."""
-    return {item.name: item.keys for item in desired.items}
-
-
 def _changed(fresh: frozenset[str], desired: Desired, before: StateFacts | None) -> frozenset[str]:
     """Return the keys that change; all keys of templates, whose results are unknown."""
-    known = before.keys if before else {}
     now = {name: frozenset(keys.values()) for name, keys in desired.keys.items()}
-    then = {name: frozenset(keys.values()) for name, keys in known.items()}
-    changed = frozenset(key for name in fresh for key in now.get(name, ()))
-    for name in now.keys() | then.keys():
-        changed |= now.get(name, frozenset()) ^ then.get(name, frozenset())
+    then = {name: frozenset(keys.values()) for name, keys in (before.keys if before else {}).items()}
+    none = frozenset[str]()
+    changed = none.union(*(now.get(name, none) for name in fresh))
+    changed |= none.union(*(now.get(name, none) ^ then.get(name, none) for name in now.keys() | then.keys()))
     templates = before.templates if before else {}
-    if changed or desired.templates != templates:
-        changed |= desired.templates.keys() | templates.keys()
-    return changed
+    is_rendered = changed or desired.templates != templates
+    return changed | (desired.templates.keys() | templates.keys()) if is_rendered else changed
 
 
 def _previous(
     fresh: frozenset[str], desired: Desired, before: StateFacts | None, makers: Makers
 ) -> frozenset[str]:
-    """Return the keys with an overlap."""
+    """Return the keys with an overlap, also of templates that read the previous value of a replaced item."""
     replaced = [item for item in desired.items if before and item.name in fresh and item.name in before.keys]
     kept = {previous_key(key) for item in replaced if item.keep_previous for key in item.keys.values()}
     merged = {item.keys[output] for item in replaced for output in makers.merges.get(item.name, frozenset())}
-    return frozenset(kept | merged) | _rendered(frozenset(item.name for item in replaced), desired)
-
-
-def _rendered(replaced: frozenset[str], desired: Desired) -> frozenset[str]:
-    """Return the keys of templates that read the previous value of a replaced item."""
-    if not desired.reads_previous:
-        return frozenset()
-    names = {item.name for item in desired.items if item.recipe}
-    return frozenset(
-        key for key, text in desired.templates.items() if templates.previous_inputs(text, names) & replaced
-    )
+    inputs, names = {item.name for item in desired.items if item.recipe}, {item.name for item in replaced}
+    texts = desired.templates.items() if desired.reads_previous else ()
+    rendered = {key for key, text in texts if templates.previous_inputs(text, inputs) & names}
+    return frozenset(kept | merged | rendered)
 
 
 # Simulation
@@ -249,15 +214,6 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
-class AtServer:
-    """A step at the database server, or the publication of what it has accepted."""
-
-    step: str
-    """SetPassword, LogIn, Publish, or Close."""
-    login: str
-
-
-@dataclass(frozen=True, slots=True)
 class Foresight:
     """Result of a simulation."""
 
@@ -278,8 +234,8 @@ class Foresight:
     """Keys that differ or exist only during the overlap."""
     end: Observed
     """The observation at the end."""
-    at_server: tuple[AtServer, ...] = ()
-    """What happens at the database server, in its order, with the publication between."""
+    at_server: tuple[tuple[str, str], ...] = ()
+    """Each step at the database server with its login: SetPassword, LogIn, Close; Publish is between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,8 +277,7 @@ def _told(
 ) -> Foresight:
     staged = next((one for one in moments if isinstance(one.step, steps.Stage)), None)
     reason = staged.step.reason if staged and isinstance(staged.step, steps.Stage) else None
-    staged_state = staged.after.state if staged else None
-    new = staged_state.newest if staged_state else None
+    new = staged.after.state.newest if staged and staged.after.state else None
     restarts = _restarts(moments)
     restarted = {one.key for one in restarts}
     return Foresight(
@@ -348,7 +303,7 @@ _AT_SERVER = {
 }
 
 
-def _at_server(moments: list[_Moment]) -> Iterator[AtServer]:
+def _at_server(moments: list[_Moment]) -> Iterator[tuple[str, str]]:
     """Yield the steps at the database server, each with its login."""
     for moment in moments:
         step, state = moment.step, moment.before.state
@@ -357,7 +312,7 @@ def _at_server(moments: list[_Moment]) -> Iterator[AtServer]:
         of_revision = isinstance(step, steps.Publish)
         credential = state.credential_of(step.number) if of_revision else state.credential(step.number)
         if credential:
-            yield AtServer(_AT_SERVER[type(step)], credential.login)
+            yield _AT_SERVER[type(step)], credential.login
 
 
 def _restarts(moments: list[_Moment]) -> tuple[Restart, ...]:
@@ -395,13 +350,13 @@ def waited(observed: Observed) -> Observed | None:
         if opening > now:
             return replace(observed, now=opening)
     if not_ready := [one for one in them if one.takes_a_slot]:
-        return with_workloads(observed, not_ready, _settled)
+        return _settled(observed, not_ready)
     restarts = [restart_due(observed, desired, one) for one in them if one.turn is Turn.NEXT]
     if later := [time for time in restarts if time > now]:
         return replace(observed, now=min(later))
     hindered = [one for one in them if is_hindered(one)]
     if stuck := hindered or [one for one in them if one.state is WorkloadState.ROLLING]:
-        return with_workloads(observed, stuck, _settled)  # a user helps
+        return _settled(observed, stuck)  # a user helps
     until = state.current.valid_until if state.current.overlaps else None
     return replace(observed, now=until) if until and until > now else None
 
@@ -410,5 +365,6 @@ def is_hindered(progress: WorkloadProgress) -> bool:
     return progress.state is WorkloadState.PENDING and progress.turn is Turn.HINDERED
 
 
-def _settled(workload: Workload) -> Workload:
-    return replace(workload, settled=True, failed=False, paused=False, complaint=None)
+def _settled(observed: Observed, chosen: Iterable[WorkloadProgress]) -> Observed:
+    keys = {one.consumer.workload.key for one in chosen}
+    return with_workloads(observed, keys, settled=True, failed=False, paused=False, complaint=None)

@@ -324,7 +324,7 @@ def with_account(*credentials: Credential, **look: Any) -> Foresight:
 
 
 def steps_of(foresight: Foresight) -> list[tuple[str, str]]:
-    return [(one.step, one.login) for one in foresight.at_server]
+    return list(foresight.at_server)
 
 
 def test_a_rotation_says_what_happens_at_the_database_server() -> None:
