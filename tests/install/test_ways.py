@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
+_FEWER_RIGHTS = (ROOT / "docs" / "install" / "namespaced.md").read_text()
 _OPERATOR = "system:serviceaccount:keyturn-system:keyturn"
 _RIGHTS, _ADMISSION = "/apis/rbac.authorization.k8s.io/v1", "/apis/admissionregistration.k8s.io/v1"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -169,7 +171,7 @@ def test_helm_as_its_page_says(kubectl: Kubectl, checkout: Checkout) -> None:
     before = kubectl.json("get", "ms", "kept", "-n", "shop")
 
     checkout.walk("helm", "Upgrade")
-    checkout.walk("helm", "Uninstall")
+    checkout.walk("uninstall", "2. Remove the operator", block=0)
 
     assert kubectl.json("get", "ms", "kept", "-n", "shop") == before
     kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
@@ -200,7 +202,7 @@ def test_no_right_of_any_component_stays_when_it_is_uninstalled(kubectl: Kubectl
 
 def test_from_the_whole_cluster_to_one_namespace(kubectl: Kubectl, checkout: Checkout) -> None:
     checkout.walk("kustomize", "Install")
-    checkout.walk("namespaced", "With Kustomize")
+    install_by_overlay(checkout, "namespaced")
     assert may(kubectl, "default")  # what the overlay leaves bound
 
     said = checkout.walk("namespaced", "From the whole cluster to selected namespaces")
@@ -213,9 +215,8 @@ def test_from_the_whole_cluster_to_one_namespace(kubectl: Kubectl, checkout: Che
 
 
 def test_without_the_right_to_list_secrets(kubectl: Kubectl, checkout: Checkout) -> None:
-    said = checkout.walk("no-list", "With Kustomize")
+    install_by_overlay(checkout, "no-list")
 
-    assert said.splitlines()[-1] == "no"
     eventually(lambda: gets(kubectl), "the right that is left")
     assert not may(kubectl, "shop")
     checkout.walk("uninstall", "2. Remove the operator", block=1)
@@ -227,28 +228,36 @@ def test_helm_takes_rights_away_on_the_whole_cluster_and_then_to_list_secrets(
 ) -> None:
     checkout.walk("helm", "Install")
 
-    upgrade_as_installed(checkout, "namespaced")
+    upgrade_with(checkout, "Selected namespaces")
 
     eventually(lambda: not may(kubectl, "default"), "the loss of the right")
     assert may(kubectl, "shop")
 
-    upgrade_as_installed(checkout, "no-list")
+    upgrade_with(checkout, "Without listing Secrets")
 
     eventually(lambda: not may(kubectl, "shop"), "the loss of the right")
     assert gets(kubectl)
-    checkout.walk("helm", "Uninstall")
+    checkout.walk("uninstall", "2. Remove the operator", block=0)
     kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
     assert left(kubectl) == []
 
 
-def upgrade_as_installed(checkout: Checkout, page: str) -> None:
-    """Upgrade to the values with which a page installs."""
-    command, *_ = blocks(page, "With Helm")[0]
-    checkout.run(command.replace("helm install", "helm upgrade").replace("--create-namespace", ""))
+def install_by_overlay(checkout: Checkout, overlay: str) -> None:
+    """Install as with Kustomize, with what the page on fewer rights writes in place of the base."""
+    assert f"../manifests/overlays/{overlay}]` in place of `../manifests/base`" in _FEWER_RIGHTS
+    (commands,) = blocks("kustomize", "Install")
+    checkout.run(*(one.replace("manifests/base", f"manifests/overlays/{overlay}") for one in commands))
+
+
+def upgrade_with(checkout: Checkout, section: str) -> None:
+    """Upgrade with the values that a section of the page on fewer rights sets."""
+    text = _FEWER_RIGHTS.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    (values,) = re.findall(r"`(--set .*?)`", text)
+    image = "--set image.repository=registry.example.com/keyturn"
+    checkout.run(f"helm upgrade keyturn dist/charts/keyturn --namespace keyturn-system {image} {values}")
 
 
 def test_the_crds_are_applied_as_it_is_typed(kubectl: Kubectl, checkout: Checkout) -> None:
-    checkout.walk("kustomize", "CRDs only")
     for folder in ("crds/", "crds"):
         checkout.run(f"kubectl apply -f {folder}", "kubectl apply -k crds")
 

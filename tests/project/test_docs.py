@@ -26,10 +26,11 @@ def manifests() -> list[tuple[str, str]]:
 
 
 def written_out(block: str) -> str:
-    """Put the lines of a file where a page names it."""
-    found = _SNIPPET.fullmatch(block)
-    if found is None:
-        return block
+    """Put the lines of files where a page names them."""
+    return _SNIPPET.sub(lines_of, block)
+
+
+def lines_of(found: re.Match[str]) -> str:
     lines = (_ROOT / found[1]).read_text().splitlines(keepends=True)
     first, last = int(found[2] or 1), int(found[3] or len(lines))
     return "".join(lines[first - 1 : last])

@@ -144,6 +144,6 @@ def test_the_namespace_is_labelled_as_the_page_on_helm_says() -> None:
 def test_the_command_line_is_installed_as_its_page_says() -> None:
     (command,) = re.findall(r"`(pipx [^`]+)`", _README)
 
-    assert f"$ {command}\n" in (ROOT / "docs" / "install" / "command-line.md").read_text()
+    assert f"$ {command}\n" in (ROOT / "docs" / "install" / "index.md").read_text()
     assert "cli" in _PROJECT["optional-dependencies"]
     assert {"keyturn", "kubectl-keyturn"} <= _PROJECT["scripts"].keys()
