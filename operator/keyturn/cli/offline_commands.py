@@ -8,7 +8,7 @@ import signal
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,8 +21,20 @@ if TYPE_CHECKING:
     from keyturn.offline.convert import Conversion
     from keyturn.offline.dotenv.environments import Flaw
 
-ENVIRONMENTS = ("development", "staging", "production")
 _ATTENTION = 3
+
+
+def _environment(_: click.Context, __: click.Parameter, given: Any) -> Any:
+    """Refuse names that cannot be part of a file's name."""
+    from keyturn.offline.dotenv.environments import is_environment
+
+    for name in (given,) if isinstance(given, str) else given or ():
+        if not is_environment(name):
+            raise click.BadParameter(
+                f"{name!r} is no environment: write letters, digits, - and _, such as staging for .env.staging"
+            )
+    return given
+
 
 folder_option = click.option(
     "--folder",
@@ -37,9 +49,10 @@ folder_option = click.option(
 @click.option(
     "--environment",
     "environments",
-    type=click.Choice(ENVIRONMENTS),
+    metavar="NAME",
+    callback=_environment,
     multiple=True,
-    help="The file to fill; repeatable. Default: development, with --check every existing file.",
+    help="Fill .env.NAME; repeatable. Default: development, or .env if only that exists; with --check each file.",
 )
 @folder_option
 @click.option(
@@ -52,13 +65,14 @@ def init_command(
     rotated: tuple[str, ...],
     check: bool,  # noqa: FBT001 - click passes flags so
 ) -> None:
-    """Fill .env.development, .env.staging or .env.production from .env.example, without a cluster.
+    """Fill .env.development, .env or the file of another environment from .env.example, without a cluster.
 
     Missing or empty values are generated as a hint in .env.example says, such as `# keyturn: bytes length=32`, or by
     the name of the variable. An existing value is never overwritten. No value is printed.
 
     Ends with 3 if a value remains for you to write: one that is issued externally, or that two environments share.
     """
+    from keyturn.offline.dotenv import environments as files_of
     from keyturn.offline.dotenv import initialise
     from keyturn.offline.dotenv.files import Refused
 
@@ -66,10 +80,11 @@ def init_command(
         raise click.UsageError("--check writes nothing: leave out --rotate")
     try:
         if check:
-            there = [name for name in ENVIRONMENTS if (folder / f".env.{name}").exists()]
-            flaws = initialise.check(folder, environments or there or ENVIRONMENTS[:1])
+            from keyturn.checklist.strength_estimate import is_weak
+
+            flaws = initialise.check(folder, environments, is_weak)
         else:
-            flaws = _fill(folder, tuple(dict.fromkeys(environments)) or ENVIRONMENTS[:1], rotated)
+            flaws = _fill(folder, tuple(dict.fromkeys(environments)) or (files_of.usual(folder),), rotated)
     except Refused as refused:
         raise click.ClickException(str(refused)) from None
     for flaw in flaws:
@@ -104,10 +119,9 @@ _FORMS = ("dotenv", "compose", "kubernetes")
 @click.option("--to", "form", type=click.Choice(_FORMS), required=True, help="The form.")
 @click.option(
     "--environment",
-    type=click.Choice(ENVIRONMENTS),
-    default=ENVIRONMENTS[0],
-    show_default=True,
-    help="The environment.",
+    metavar="NAME",
+    callback=_environment,
+    help="The environment. Default: development, or .env if only that exists.",
 )
 @folder_option
 @click.option(
@@ -119,7 +133,7 @@ _FORMS = ("dotenv", "compose", "kubernetes")
 @click.option("-n", "--namespace", metavar="NAME", help="kubernetes: the namespace.")
 def render_command(
     form: str,
-    environment: str,
+    environment: str | None,
     folder: Path,
     output: Path | None,
     name: str | None,
@@ -130,10 +144,12 @@ def render_command(
     \b
     dotenv      .env with every reference filled in; compose, python-dotenv and shells read it alike. In a .env that
                 you wrote, only missing and empty values are filled in
-    compose     secrets/ENVIRONMENT/NAME.txt, which only you can read, and what a compose file says of them
+    compose     secrets/ENVIRONMENT/NAME.txt, of .env secrets/NAME.txt, which only you can read, and what a compose
+                file says of them
     kubernetes  a ManagedSecret that declares what .env.example does, without values
     """  # noqa: D301 - click wants the character, not its spelling
     from keyturn.offline.dotenv.declaration import EXAMPLE, declared_at
+    from keyturn.offline.dotenv.environments import usual
     from keyturn.offline.dotenv.files import Refused
     from keyturn.offline.dotenv.render import default_name, manifest
 
@@ -141,9 +157,9 @@ def render_command(
         raise click.UsageError("--name and --namespace belong to --to kubernetes")
     try:
         if form == "dotenv":
-            _dotenv(folder, environment, output or folder / ".env")
+            _dotenv(folder, environment or usual(folder), output or folder / ".env")
         elif form == "compose":
-            _compose(folder, environment, output)
+            _compose(folder, environment or usual(folder), output)
         else:
             declaration = declared_at(folder)
             _print(manifest(declaration, name or default_name(folder), namespace), EXAMPLE, output)
@@ -155,6 +171,8 @@ def _dotenv(folder: Path, environment: str, output: Path) -> None:
     from keyturn.offline.dotenv import environments, render
     from keyturn.offline.dotenv.files import Refused
 
+    if output.absolute() == environments.path_of(folder, environment).absolute():
+        raise Refused(f"{output} is the file that is read; name another one with --output")
     source = render.source_at(folder, environment)
     if Path(os.path.realpath(output.parent)).is_relative_to(os.path.realpath(folder)):
         try:
@@ -203,27 +221,28 @@ _REFUSED, _CANNOT_START, _NOT_FOUND = 125, 126, 127
 )
 @click.option(
     "--environment",
-    type=click.Choice(ENVIRONMENTS),
-    default=ENVIRONMENTS[0],
-    show_default=True,
-    help="The environment whose .env file is used.",
+    metavar="NAME",
+    callback=_environment,
+    help="The environment whose file is used. Default: development, or .env if only that exists.",
 )
 @click.option("-f", "--filename", type=click.Path(path_type=Path), help="Another .env file.")
 @folder_option
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]..."
 )
-def run_with_command(environment: str, filename: Path | None, folder: Path, command: tuple[str, ...]) -> None:
+def run_with_command(
+    environment: str | None, filename: Path | None, folder: Path, command: tuple[str, ...]
+) -> None:
     """Run COMMAND with the values of .env.development, or of another file, in its environment.
 
     They override variables of the environment. COMMAND replaces this process, so signals and the exit code are its
     own. Where a value is missing it is not started, and the exit code is 125.
     """
-    from keyturn.offline.dotenv.environments import values_in
+    from keyturn.offline.dotenv.environments import path_of, usual, values_in
     from keyturn.offline.dotenv.files import Refused
 
     try:
-        values = values_in(filename or folder / f".env.{environment}", os.environ)
+        values = values_in(filename or path_of(folder, environment or usual(folder)), os.environ)
     except Refused as refused:
         _end(str(refused), _REFUSED)
     _become(command, values)

@@ -1,19 +1,20 @@
-"""The .env file of each environment, what it lacks, which values two files share, and whether Git ignores it."""
+"""The .env file of each environment, what it lacks, which values are weak or shared, and whether Git ignores it."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.value import Value
 
 from . import files
-from .declaration import EXAMPLE, Copied, declared_at, inferred
+from .declaration import EXAMPLE, Copied, Made, declared_at, inferred
 from .document import Document
 from .files import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from .declaration import Declaration
@@ -81,14 +82,19 @@ def _last(lines: list[bytes], line: bytes) -> int:
 
 # Environments
 
-ENVIRONMENTS: Final = ("development", "staging", "production")
+USUAL: Final = "development"
+GENERATED: Final = "# Made by keyturn render"
+"""The beginning of each file that is rendered from another one."""
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}([.]local)?")
+_TEMPLATES: Final = {"example", "sample", "template", "dist", "defaults"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Environment:
-    """One file .env.<environment>."""
+    """One file .env.<environment>, or .env."""
 
     name: str
+    """Empty for .env."""
     path: Path
     content: bytes | None
     """None without a file."""
@@ -111,23 +117,62 @@ class Flaw:
     sentence: str
 
 
+def is_environment(name: str) -> bool:
+    """Whether a name can be that of an environment."""
+    return bool(_NAME.fullmatch(name)) and name not in _TEMPLATES
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Return the file of an environment; .env without a name."""
+    return folder / (f".env.{name}" if name else ".env")
+
+
+def usual(folder: Path) -> str:
+    """Return the environment of a folder if none is named: development, or .env if there is only that."""
+    has_env, content = folder / ".env", None
+    if (folder / f".env.{USUAL}").exists() or has_env.is_dir():
+        return USUAL
+    content = files.read(has_env)
+    return USUAL if content is None or content.startswith(GENERATED.encode()) else ""
+
+
+def existing(folder: Path) -> list[str]:
+    """Return all environments that have a file; .env counts if it is neither generated nor a link."""
+    names = sorted(path.name.removeprefix(".env.") for path in folder.glob(".env.*"))
+    is_own = (folder / ".env").is_file() and not (folder / ".env").is_symlink()
+    content = files.read(folder / ".env") if is_own else None
+    own = [""] if content is not None and not content.startswith(GENERATED.encode()) else []
+    return own + [name for name in names if is_environment(name)]
+
+
 def opened(folder: Path, name: str) -> Environment:
     """Read the file of an environment."""
-    path = folder / f".env.{name}"
+    path = path_of(folder, name)
     content = files.read(path)
     return Environment(name, path, content, None if content is None else Document.read(path.name, content))
 
 
-def siblings(folder: Path) -> dict[str, Environment]:
-    """Read the files of all environments."""
-    return {name: opened(folder, name) for name in ENVIRONMENTS}
+def siblings(folder: Path, names: Iterable[str]) -> dict[str, Environment]:
+    """Read the files of these environments, and of all that have one."""
+    return {name: opened(folder, name) for name in dict.fromkeys([*names, *existing(folder)])}
+
+
+def _stage(name: str) -> str:
+    """Return what an environment has the values of: .env, .env.local and .env.development are one stage."""
+    stage = name.removesuffix(".local")
+    return USUAL if stage in {"", "local"} else stage
+
+
+def init_for(name: str) -> str:
+    """Return the command that fills the file of an environment."""
+    return f"keyturn init --environment {name}" if name else "keyturn init"
 
 
 def flaws(one: Environment, declaration: Declaration, others: Mapping[str, Environment]) -> Iterator[Flaw]:
     """Yield values that need manual action: missing, unset, equal to the example, or shared with another file."""
     file = one.path.name
     if one.document is None:
-        yield Flaw(file, "", f"is not there; keyturn init --environment {one.name}")
+        yield Flaw(file, "", f"is not there; {init_for(one.name)}")
         return
     if not files.is_private(one.path):
         yield Flaw(file, "", "can be read by others; chmod 600, or keyturn init")
@@ -135,15 +180,31 @@ def flaws(one: Environment, declaration: Declaration, others: Mapping[str, Envir
         if declaration.variable(other):
             yield Flaw(file, entry.name or "", f"reads {other}, which is not set above it")
     values, samples = one.values, declaration.example.raw
-    known = {other.path.name: other.values for other in others.values() if other.name != one.name}
-    for name in (variable.name for variable in declaration.secrets):
+    known = {
+        other.path.name: other.values for other in others.values() if _stage(other.name) != _stage(one.name)
+    }
+    for variable in declaration.secrets:
+        name, rotates = variable.name, isinstance(variable.source, Made)
         if (value := values.get(name)) is None:
             yield Flaw(file, name, "is missing")
         elif value == Value.of_text(samples[name]):
-            yield Flaw(file, name, f"is still the text of {EXAMPLE}")
+            remedy = f"; {init_for(one.name)} --rotate {name}" if rotates else ""
+            yield Flaw(file, name, f"is still the text of {EXAMPLE}{remedy}")
         else:
             equal = [other for other, found in known.items() if found.get(name) == value]
             yield from (Flaw(file, name, f"has the same value in {other}") for other in equal)
+
+
+def weak_values(
+    one: Environment, declaration: Declaration, is_weak: Callable[[str, Value], bool]
+) -> Iterator[Flaw]:
+    """Yield values that are weaker than generated ones; those of other services are theirs to judge."""
+    samples = declaration.example.raw
+    for name in (variable.name for variable in declaration.secrets if isinstance(variable.source, Made)):
+        value = one.values.get(name)
+        if value and value != Value.of_text(samples[name]) and is_weak(name, value):
+            remedy = f"{init_for(one.name)} --rotate {name}"
+            yield Flaw(one.path.name, name, f"has fewer than 32 characters or 128 random bits; {remedy}")
 
 
 def complete(document: Document, needed: Iterable[str], surroundings: Mapping[str, str]) -> dict[str, str]:

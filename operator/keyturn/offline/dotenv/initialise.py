@@ -15,11 +15,11 @@ from keyturn.core.value import Value
 from . import environments, files
 from .declaration import IssuedElsewhere, Made, Output, declared_at
 from .document import quoted
-from .environments import Environment, Flaw, flaws, siblings
+from .environments import Environment, Flaw, flaws, init_for, siblings
 from .files import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from keyturn.generators import Generator, Outputs
@@ -166,7 +166,7 @@ def fill(
         declaration = declared_at(folder)
         for name in renewed:
             _check_rotatable(name, declaration)
-        found = siblings(folder)
+        found = siblings(folder, names)
         plans = [
             _renewal(found[name], declaration, frozenset(renewed))
             if renewed
@@ -191,12 +191,16 @@ def fill(
         ], ignored
 
 
-def check(folder: Path, names: Sequence[str]) -> list[Flaw]:
-    """Return the problems of the files and of .gitignore; write nothing."""
-    declaration, found = declared_at(folder), siblings(folder)
+def check(folder: Path, names: Sequence[str], is_weak: Callable[[str, Value], bool]) -> list[Flaw]:
+    """Return the problems of the files, of all without names, and of .gitignore; write nothing."""
+    declaration, names = declared_at(folder), names or environments.existing(folder) or [environments.USUAL]
+    found = siblings(folder, names)
     ignored = files.read(folder / environments.GITIGNORE) or b""
     open_ = [Flaw(environments.GITIGNORE, "", sentence) for sentence in environments.gitignore_flaws(ignored)]
-    return [*open_, *(flaw for name in names for flaw in flaws(found[name], declaration, found))]
+    for one in (found[name] for name in names):
+        open_ += flaws(one, declaration, found)
+        open_ += environments.weak_values(one, declaration, is_weak)
+    return open_
 
 
 def _filling(one: Environment, declaration: Declaration) -> _Plan:
@@ -213,7 +217,7 @@ def _filling(one: Environment, declaration: Declaration) -> _Plan:
 
 def _renewal(one: Environment, declaration: Declaration, variables: frozenset[str]) -> _Plan:
     if one.document is None:
-        raise Refused(f"there is no {one.path}; keyturn init --environment {one.name} makes it")
+        raise Refused(f"there is no {one.path}; {init_for(one.name)} makes it")
     present = one.values
     if absent := sorted(variables - present.keys()):
         raise Refused(

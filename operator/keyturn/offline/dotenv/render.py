@@ -14,7 +14,7 @@ from keyturn.runtime.invisible_characters import is_visible, make_visible
 from . import environments, files
 from .declaration import Composed, Copied, IssuedElsewhere, Made, Output, declared_at, inferred
 from .document import Document, quoted
-from .environments import complete, opened
+from .environments import GENERATED, complete, init_for, opened
 from .files import Refused
 from .initialise import item_of
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from .declaration import Declaration, Variable
 
-_MADE: Final = "# Made by keyturn render"
 _READABLE_BY_OWNER: Final = 0o400
 
 
@@ -59,6 +58,8 @@ class Secrets:
     """Result of writing secret files."""
 
     folder: Path
+    below: str
+    """The folder, relative to that of the compose file."""
     names: tuple[str, ...]
     written: int
     """How many files have a new content."""
@@ -67,8 +68,7 @@ class Secrets:
 
     def snippet(self) -> str:
         """Return the lines for a compose file."""
-        folder = f"./{self.folder.parent.name}/{self.folder.name}"
-        lines = (f"  {name}:\n    file: {folder}/{name}.txt\n" for name in self.names)
+        lines = (f"  {name}:\n    file: ./{self.below}/{name}.txt\n" for name in self.names)
         return f"secrets:\n{''.join(lines)}" if self.names else "secrets: {}\n"
 
 
@@ -76,7 +76,7 @@ def source_at(folder: Path, environment: str) -> Source:
     """Read an environment."""
     declaration, one = declared_at(folder), opened(folder, environment)
     if one.document is None:
-        raise Refused(f"there is no {one.path}; keyturn init --environment {environment} makes it")
+        raise Refused(f"there is no {one.path}; {init_for(environment)} makes it")
     needed = [variable.name for variable in declaration.secrets]
     return Source(one.path.name, declaration, complete(one.document, needed, {}))
 
@@ -89,7 +89,7 @@ def put_dotenv(path: Path, source: Source) -> int | None:
     """
     before = files.read(path)
     written = {name: quoted(name, Value.of_text(text)) for name, text in source.values.items()}
-    if before is None or before.startswith(_MADE.encode()):
+    if before is None or before.startswith(GENERATED.encode()):
         lines = (f"{name}={text}\n" for name, text in written.items())
         put(path, "".join([heading(source.file), *lines]).encode(), files.PRIVATE)
         return None
@@ -103,13 +103,13 @@ def put_dotenv(path: Path, source: Source) -> int | None:
 
 def heading(origin: str) -> str:
     """Return the first line of generated files."""
-    return f"{_MADE} of {origin}: change that file, not this one\n"
+    return f"{GENERATED} of {origin}: change that file, not this one\n"
 
 
 def put(path: Path, content: bytes, mode: int) -> None:
     """Write a generated file; only a generated one is replaced."""
     before = files.read(path)
-    if before is not None and not before.startswith(_MADE.encode()):
+    if before is not None and not before.startswith(GENERATED.encode()):
         raise Refused(
             f"{path} was not made by keyturn render; move it away, or name another file with --output"
         )
@@ -132,8 +132,9 @@ def put_secrets(root: Path, environment: str, source: Source) -> Secrets:
         values[variable.lower()] = value
     with files.lock(root):
         environments.complete_gitignore(root)
-        folder = root / "secrets" / environment
-        files.private_folder(folder.parent)
+        below = f"secrets/{environment}".rstrip("/")
+        folder = root / below
+        files.private_folder(root / "secrets")
         files.private_folder(folder)
         written = 0
         for name, value in values.items():
@@ -142,8 +143,9 @@ def put_secrets(root: Path, environment: str, source: Source) -> Secrets:
             if before != value.reveal() or not files.is_private(path):
                 files.write(path, value.reveal(), instead_of=before, mode=_READABLE_BY_OWNER)
                 written += 1
-        stray = sorted({one.name for one in folder.iterdir()} - {f"{name}.txt" for name in values})
-    return Secrets(folder, tuple(values), written, tuple(stray))
+        there = {one.name for one in folder.iterdir() if environment or not one.is_dir()}
+        stray = sorted(there - {f"{name}.txt" for name in values})
+    return Secrets(folder, below, tuple(values), written, tuple(stray))
 
 
 # ManagedSecret

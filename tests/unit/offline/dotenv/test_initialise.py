@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.unit.offline.dotenv.project_folder import Folder
 
+_STRONG = "Zq8vT1nL6wYc3HdRk0JmXsBgUe9fPaIo"
+_ROTATE = "keyturn init --environment development --rotate JWT_SECRET"
 _IGNORED = b".env\n.env.*\n!.env.example\nsecrets/\n"
 
 
@@ -413,13 +415,20 @@ def test_a_complete_folder_passes(folder: Folder) -> None:
     [
         ("A=1\n", ".env.development: JWT_SECRET is missing\n"),
         ("JWT_SECRET=\n", ".env.development: JWT_SECRET is missing\n"),
-        ("JWT_SECRET=change_me\n", ".env.development: JWT_SECRET is still the text of .env.example\n"),
         (
-            "URL=${JWT_SECRET}\nJWT_SECRET=x\n",
+            "JWT_SECRET=change_me\n",
+            f".env.development: JWT_SECRET is still the text of .env.example; {_ROTATE}\n",
+        ),
+        (
+            "JWT_SECRET=abc\n",
+            f".env.development: JWT_SECRET has fewer than 32 characters or 128 random bits; {_ROTATE}\n",
+        ),
+        (
+            f"URL=${{JWT_SECRET}}\nJWT_SECRET={_STRONG}\n",
             ".env.development: URL reads JWT_SECRET, which is not set above it\n",
         ),
     ],
-    ids=["absent", "empty", "a sample", "the wrong order"],
+    ids=["absent", "empty", "a sample", "weak", "the wrong order"],
 )
 def test_what_is_wrong_fails_the_check_and_is_not_fixed(content: str, sentence: str, folder: Folder) -> None:
     folder.example("JWT_SECRET=change_me\n")
@@ -456,7 +465,7 @@ def test_without_a_word_every_file_that_is_there_is_checked(folder: Folder) -> N
 
     lines = folder.run("init", "--check").output.splitlines()
 
-    assert lines == [".env.staging: TOKEN is missing", ".env.production: TOKEN is missing"]
+    assert lines == [".env.production: TOKEN is missing", ".env.staging: TOKEN is missing"]
 
 
 def _path() -> dict[str, str]:
@@ -474,3 +483,67 @@ def _looking_first(
         function(opened, *arguments)
 
     return look
+
+
+# .env, and environments of any name
+
+
+def test_the_quick_setup_of_the_guide_fills_a_copy_of_the_example(folder: Folder) -> None:
+    folder.example("PORT=3000\nJWT_SECRET=\nTWOFA_ENCRYPTION_KEY=\nREDIS_PASSWORD=\n")
+    folder.put(".env", (folder.path / ".env.example").read_bytes())
+
+    assert ".env: can be read by others; chmod 600, or keyturn init\n" in folder.run("init", "--check").output
+    assert ".env is changed; until now other users could read it" in folder.init()
+    assert folder.init("--check") == ""
+    assert [path.name for path in sorted(folder.path.glob(".env*"))] == [".env", ".env.example"]
+    assert "secrets/jwt_secret.txt" in folder.run("render", "--to=compose").output
+    assert folder.process("run-with", "--", "sh", "-c", "test ${#JWT_SECRET} = 44").returncode == 0
+    assert "is the file that is read" in folder.refusal("render", "--to=dotenv")
+
+
+@pytest.mark.parametrize("kind", ["absent", "generated", "a folder", "beside the usual file"])
+def test_without_an_own_env_the_development_file_is_filled(kind: str, folder: Folder) -> None:
+    folder.example("JWT_SECRET=\n")
+    match kind:
+        case "generated":
+            folder.put(".env", "# Made by keyturn render of .env.staging\nJWT_SECRET=\n")
+        case "a folder":  # of Python packages
+            (folder.path / ".env").mkdir()
+        case "beside the usual file":
+            folder.env("")
+            folder.put(".env", "")
+
+    folder.init()
+
+    assert folder.value("JWT_SECRET")
+
+
+def test_a_link_in_the_place_of_env_is_refused(folder: Folder) -> None:
+    folder.example("JWT_SECRET=\n")
+    (folder.path / ".env").symlink_to(folder.put("elsewhere", ""))
+
+    assert folder.refusal("init").endswith(".env is a link; name the file itself")
+
+
+def test_an_environment_may_have_any_name_and_its_values_are_compared(folder: Folder) -> None:
+    folder.example("JWT_SECRET=\n")
+    folder.init("--environment=preview")
+    folder.env(folder.text("preview"), "production")
+    folder.env(folder.text("preview"), "preview.local")
+    folder.put(".env.sample", "JWT_SECRET=x\n")
+
+    assert folder.run("init", "--check").output.splitlines() == [
+        ".env.preview: JWT_SECRET has the same value in .env.production",
+        ".env.preview.local: JWT_SECRET has the same value in .env.production",
+        ".env.production: JWT_SECRET has the same value in .env.preview",
+        ".env.production: JWT_SECRET has the same value in .env.preview.local",
+    ]
+
+
+@pytest.mark.parametrize("name", ["../production", "example", "", "a.b", ".", "prod "])
+def test_an_environment_that_is_no_part_of_a_file_name_is_refused(name: str, shop: Folder) -> None:
+    for command in (("init",), ("render", "--to=dotenv"), ("run-with", "true")):
+        done = shop.run(command[0], f"--environment={name}", *command[1:])
+
+        assert done.exit_code == 2
+        assert "write letters, digits, - and _, such as staging" in done.stderr
