@@ -252,6 +252,14 @@ def test_contacts_are_mounted_for_the_operator() -> None:
     assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/etc/keyturn/contacts"]
 
 
+def test_every_alert_names_the_contacts() -> None:
+    values = ("--set=monitoring.enabled=true", "--set=contacts.Team=a {{ b", "--set=contacts.On-Call=112-x")
+    groups = one("PrometheusRule", render(*values))["spec"]["groups"]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+    assert {rule["annotations"]["contacts"] for rule in alerts} == {'On-Call: 112-x; Team: a {{ "{{" }} b'}
+
+
 def test_other_contacts_restart_the_operator() -> None:
     templates = [pod(f"--set=contacts.Team={team}")["metadata"] for team in ("a", "b", "a")]
 

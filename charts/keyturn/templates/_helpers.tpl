@@ -107,6 +107,19 @@ kinds that are left out; labels and annotations that are added.
 {{- if eq $object.kind "ServiceMonitor" }}
 {{- $_ := set $object.spec "endpoints" (list (merge (include "keyturn.scrape" $given.root | fromYaml) (first $object.spec.endpoints))) }}
 {{- end }}
+{{- if eq $object.kind "PrometheusRule" }}
+{{- $contacts := list }}
+{{- range $role, $contact := $given.root.Values.contacts }}
+{{- $contacts = append $contacts (printf "%s: %s" $role $contact) }}
+{{- end }}
+{{- range $group := ternary $object.spec.groups list (ne (len $contacts) 0) }}
+{{- range $rule := $group.rules }}
+{{- with $rule.annotations }}
+{{- $_ := set . "contacts" (join "; " $contacts | replace "{{" `{{ "{{" }}`) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if eq (printf "%s/%s" $object.kind $object.metadata.name) "ValidatingAdmissionPolicy/keyturn-own-tokens" }}
 {{- with $given.root.Values.workloadIdentity.audiences }}
 {{- $_ := set (first $object.spec.variables) "expression" (toJson .) }}
