@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.kube import paths
-from keyturn.kube.lease_holder import LEASE
+from keyturn.kube.leader_election import LEASE
 from sandbox.harness import eventually
 from tests.databases.evidence import Answer
 from tests.databases.server_log import read_lines

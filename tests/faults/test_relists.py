@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.faults.proxy import Act, Asked, Forward, Rule
 
-_SMALL = "keyturn.kube.paging._FIRST=2 keyturn.controllers.cache_sync._RELIST_PAUSE=1"
+_SMALL = "keyturn.kube.client._FIRST=2 keyturn.controllers.cache_sync._RELIST_PAUSE=1"
 """Two objects on the first page instead of 50, and a second after a lost watch."""
 _NAMES = ("first", "other", "stays", "taken")
 _KIND = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret"}

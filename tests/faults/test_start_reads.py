@@ -1,6 +1,7 @@
 """A restart leaves unchanged objects alone, and writes nothing.
 
-Without the Lease of the last leader, it reads all Secrets in pages, and by name what a failed list has not returned.
+Without the Lease of the last leader, it reads all Secrets in pages, and by name what a failed list has not
+returned.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.kube import paths
-from keyturn.kube.lease_holder import LEASE, names_reconciled_all
+from keyturn.kube.leader_election import LEASE, names_reconciled_all
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
 from tests.faults.namespace import workload_namespaces

@@ -16,7 +16,7 @@ from keyturn.controllers.managedsecret.account import memory as account
 from keyturn.core.rotation import publication, rollout_obstacles
 from keyturn.databases import _RETRY_AFTER as _TARGET_DELAY
 from keyturn.databases import client as target
-from keyturn.kube import client, lease_holder, secret_poller
+from keyturn.kube import client, leader_election, secret_poller
 from keyturn.runtime import threadpools
 from keyturn.stores import circuit_breaker
 from keyturn.stores import health_check as store_check
@@ -38,7 +38,7 @@ _PAUSES: dict[str, tuple[timedelta | float, ...]] = {
     "the restart of a workload": (rollout_obstacles._MIN_DELAY, rollout_obstacles._MAX_DELAY),
     "a Secret that another writer": (publication._MIN_DELAY, publication._MAX_DELAY),
     "a read of Secrets with": (0.5, secret_poller._MAX_DELAY),
-    "the renewal of the Lease": (lease_holder.TERMS.retry_period,),
+    "the renewal of the Lease": (leader_election.TERMS.retry_period,),
     "a [check of the installation]": (cluster_checks._FAILING_INTERVAL,),
     "the ConfigMap": (report_configmap._RETRY_DELAY,),
     "a read or a push that a store does not answer": (pull._RETRY_DELAY, _LONGEST),

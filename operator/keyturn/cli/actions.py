@@ -18,7 +18,7 @@ from keyturn.core.rotation.rollback import EVEN_EXPOSED, HOLD, exposed_message
 from keyturn.core.spec.desired import history_limit_of
 from keyturn.core.times import clock
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.parsing import parse
+from keyturn.kube.cache.objects import parse
 
 from . import managed
 from .managed import Failure, confirm, find

@@ -14,7 +14,7 @@ import click
 from keyturn.core.keys import ObjectKey
 from keyturn.core.status.summary import Known
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.managed_secrets import readable, slim
+from keyturn.kube.cache.objects import readable, slim
 from keyturn.kube.wire import Patch
 
 from . import cluster as clusters

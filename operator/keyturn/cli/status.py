@@ -22,7 +22,7 @@ from keyturn.core.status.summary import (
 from keyturn.core.times import NOTHING, clock, length, since, until
 from keyturn.installation.checks import Result, election
 from keyturn.kube import config, errors, paths
-from keyturn.kube.lease_holder import LEASE
+from keyturn.kube.leader_election import LEASE
 
 from . import managed
 from .managed import find

@@ -14,7 +14,7 @@ from keyturn.runtime import build
 from .printing import print_data, print_lines
 
 if TYPE_CHECKING:
-    from keyturn.kube.lease_holder import Holder
+    from keyturn.kube.leader_election import Holder
 
     from .cluster import Cluster
     from .options import Output

@@ -25,8 +25,7 @@ from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
 from keyturn.kube.client import Api
 from keyturn.kube.events import Events
-from keyturn.kube.leader_election import Elector
-from keyturn.kube.lease_holder import LEASE
+from keyturn.kube.leader_election import LEASE, Elector
 from keyturn.kube.secret_source import SourceKind, secret_source
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.reach import Reach

@@ -20,8 +20,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from keyturn.kube import errors
-from keyturn.kube.callers import bearer_token, caller_of, is_allowed, is_like_a_token
-from keyturn.kube.jwt import end_of
+from keyturn.kube.tokens import bearer_token, caller_of, end_of, is_allowed, is_like_a_token
 from keyturn.runtime import metrics, threadpools
 from keyturn.runtime.clock import loop_time
 

@@ -1,30 +1,39 @@
 """HTTP client of the API server: bounded time, attempts and concurrency, a leader fence, errors without bodies.
 
-Bodies are plain dicts as the server sends them; callers parse them into types.
+Bodies are plain dicts as the server sends them; callers parse them into types. Timestamps of the API server are
+compared only with its own clock, not with the local one. A list has 50 objects per page at first, and more while
+answers are small. A page is bounded by the bytes of its answer, because an object may have some hundred bytes or
+1.5 MiB: a larger answer is not read to its end, and the next request asks for a quarter of the objects.
 """
+
+from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from math import inf
 from time import monotonic
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from urllib.parse import urlencode
 
 import aiohttp
 import orjson
-from aiohttp.abc import AbstractStreamWriter
+import structlog
 from yarl import URL
 
 from keyturn.runtime.clock import loop_time
 
 from . import errors, paths, wire
-from .clock import ServerClock
-from .paging import PageSize, TooMuch
 from .wire import Body, Call, Change, Headers, Patch, Response
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from aiohttp.abc import AbstractStreamWriter
 
 Params: TypeAlias = Mapping[str, str | int]
 OnResponse: TypeAlias = Callable[[str, str, int, float], None]
@@ -355,3 +364,99 @@ class FencedBody(aiohttp.BytesPayload):
         if loop_time() >= self._until():
             raise TimeoutError
         await super().write_with_length(writer, content_length)
+
+
+_TOLERANCE = timedelta(seconds=2)
+_MAX_SKEW = timedelta(minutes=1)
+"""Skew that is logged: less is usual, more makes tokens and certificates fail."""
+
+_log = structlog.get_logger()
+
+
+class ServerClock:
+    """The API server's time, from the Date headers of its answers and the local monotonic clock.
+
+    Until the first answer it is the local wall clock, which may be wrong or be changed later.
+    """
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+        """Lead of the local wall clock over the API server's, at the last answer."""
+        self._heard: str | None = None
+        self._anchor: tuple[datetime, float] | None = None
+
+    def now(self) -> datetime:
+        return self._time_at(monotonic())
+
+    def seconds_ahead(self) -> float:
+        """Return the lead of the local wall clock over the API server's at the last answer, in seconds."""
+        return self.ahead.total_seconds()
+
+    def heard(self, date: str | None, asked: float, arrived: float) -> None:
+        """Record a Date header (RFC 9110, section 6.6.1) and the monotonic times of the request and of the headers.
+
+        The server wrote the date between these times. The clock changes only if it contradicts that by more than
+        the whole seconds of a date explain, and then by as little as possible. A date that the server may have
+        written before the last change says nothing about the time since.
+        """
+        if date is None or date == self._heard or (self._anchor and asked < self._anchor[1]):
+            return
+        self._heard = date
+        try:
+            theirs = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)  # HTTP dates are in GMT
+        ours = self._time_at(arrived)
+        nearest = min(max(ours, theirs), theirs + timedelta(seconds=arrived - asked))
+        is_off = abs(ours - nearest) >= _TOLERANCE
+        if is_off or self._anchor is None:
+            self._anchor = (nearest if is_off else ours, arrived)
+        self._compare()
+
+    def _time_at(self, ticks: float) -> datetime:
+        """Return the server's time at a time of the monotonic clock."""
+        if self._anchor is None:
+            return datetime.now(UTC) - timedelta(seconds=monotonic() - ticks)
+        at, since = self._anchor
+        return at + timedelta(seconds=ticks - since)
+
+    def _compare(self) -> None:
+        """Log when the local wall clock begins to differ, and when it agrees again."""
+        was_off, self.ahead = abs(self.ahead) >= _MAX_SKEW, datetime.now(UTC) - self.now()
+        is_off = abs(self.ahead) >= _MAX_SKEW
+        if is_off and not was_off:
+            _log.warning("clock out of sync", ahead_seconds=round(self.ahead.total_seconds()))
+        elif was_off and not is_off:
+            _log.info("clock in sync")
+
+
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of JSON; parsed objects take about ten times as much while a page is processed."""
+_FIRST: Final = 50
+
+
+class TooMuch(Exception):  # noqa: N818  # read aloud: "too much"
+    """An answer exceeds the bytes that a page may have."""
+
+
+class PageSize:
+    """Adaptive limit of objects per page."""
+
+    def __init__(self, longest: int) -> None:
+        self.limit = min(longest, _FIRST)
+        self._longest = longest
+
+    @property
+    def most(self) -> float:
+        """Maximum bytes of the next answer; a single object is not limited."""
+        return MOST_BYTES if self.limit > 1 else inf
+
+    def took(self, size: int) -> None:
+        """Record the bytes of an answer: objects of the same size are to take half of a page at most."""
+        times = next((times for times in (4, 2) if size * times < MOST_BYTES / 2), 1)
+        self.limit = min(times * self.limit, self._longest)
+
+    def was_too_much(self) -> None:
+        """Record that an answer was too large."""
+        self.limit = max(self.limit // 4, 1)

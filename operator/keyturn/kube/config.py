@@ -1,22 +1,36 @@
-"""Configuration of the connection to the API server, and the HTTP session of the process."""
+"""Which API server is used, from a kubeconfig or the ServiceAccount, and the HTTP session of the process."""
 
+import contextlib
+import difflib
+import importlib
+import ipaddress
 import os
+import re
+import shutil
+import ssl
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
+from math import inf
 from pathlib import Path
-from typing import Final
+from types import SimpleNamespace
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 import orjson
 from aiohttp.hdrs import AUTHORIZATION
 from yarl import URL
 
+from keyturn.core.texts import first_of
 from keyturn.runtime import build
 from keyturn.runtime import threadpools as threads
+from keyturn.runtime.imports import import_alone, unseen
 from keyturn.runtime.tls import cluster_context
 
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
-from .kubeconfig import of_kubeconfig
 
 _USUAL_NAMESPACE: Final = "keyturn-system"
 """Namespace of the operator in the manifests."""
@@ -145,3 +159,322 @@ def _of_file(token: Path) -> ApiCredentials:
     if not content:
         raise NotConfigured(f"{token} is empty: the kubelet has not written the token yet")
     return ApiCredentials(f"Bearer {content}", TOKEN_LIFE)
+
+
+_EXPIRY_MARGIN: Final = 120.0
+"""Seconds before their expiry at which credentials are renewed."""
+_NO_READER: Final = (
+    "a kubeconfig is read by the package `kubernetes`, which the operator's image leaves out: in a pod use its "
+    "ServiceAccount and unset KUBECONFIG, elsewhere install keyturn[cli]"
+)
+_READER: Final = "kubernetes.config.kube_config"
+_CLIENT: Final = (
+    "kubernetes.client",
+    "oauthlib",
+    "oauthlib.oauth2",
+    "requests_oauthlib",
+    "urllib3",
+    "google.auth",
+)
+"""What the reader imports for `_OF_CLIENT` only."""
+_OF_CLIENT: Final = frozenset({"auth-provider", "username"})
+"""Credential types of a kubeconfig user that the package obtains or encodes with its client."""
+_CHANGING: Final = frozenset({"tokenFile", "auth-provider"})
+"""Credential types of a kubeconfig user that change without an expiry time."""
+_PATHS: Final = {
+    "clusters": ("cluster", ("certificate-authority",)),
+    "users": ("user", ("client-certificate", "client-key", "tokenFile")),
+}
+"""Fields of a kubeconfig that name files."""
+_MAX_NAMED: Final = 10
+_LOADER_FIELDS: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
+"""Attributes that the loader sets on its configuration object."""
+_PORTS: Final = {"http": 80, "https": 443}
+_WITH_PORT: Final = re.compile(r"(?:\[(?P<address>[^\]]*)\]|(?P<name>[^:]*)):(?P<port>[^:]*)\Z")
+
+
+def of_kubeconfig(files: str, context: str | None = None) -> Connection:
+    """Return the connection of one context, by default the current one; files are merged as in $KUBECONFIG.
+
+    Raises:
+        NotConfigured: The kubeconfig, or the package that reads it, is missing or cannot be used.
+    """
+    try:
+        # The reader imports Google's auth library if it is installed, though kubectl has dropped that provider.
+        with unseen("google.auth"):
+            # The package's client of the API server would take more than half the time of a command.
+            alone = import_alone(_READER, *_CLIENT)
+            with contextlib.suppress(_NeedsClient):
+                return _read(files, context, alone)
+            return _read(files, context, importlib.import_module(_READER))
+    except ModuleNotFoundError:
+        raise NotConfigured(_NO_READER) from None
+
+
+def _read(files: str, context: str | None, reader: Any) -> Connection:
+    import yaml  # noqa: PLC0415
+
+    try:
+        return _Kubeconfig(files, context, reader).connection()
+    except reader.ConfigException as error:
+        # These messages name files, contexts and keys, never their content.
+        problem = str(error)
+    except ssl.SSLError:
+        problem = "a certificate or key in it cannot be used"
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}"
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
+        problem = f"not a kubeconfig ({type(error).__name__})"
+    # Raised outside the handler, because a YAML error quotes the line as its context.
+    raise NotConfigured(f"kubeconfig {files}: {problem}")
+
+
+class _NeedsClient(Exception):  # noqa: N818  # no error
+    """The credentials are obtained by the package's client."""
+
+
+class _Kubeconfig:
+    """One context of a kubeconfig, read by the loader of the `kubernetes` package."""
+
+    def __init__(self, files: str, context: str | None, reader: Any) -> None:
+        """`reader` is the module of the package, perhaps without the client."""
+        self._files = files
+        self._reader = reader
+        self._merged = reader.KubeConfigMerger(_with_content(files))
+        if self._merged.config is None:
+            raise NotConfigured(
+                f"there is no kubeconfig at {files}: name one that exists by --kubeconfig or KUBECONFIG"
+            )
+        _resolve_paths(self._merged.config)
+        if context:
+            _check_context(context, self._merged.config, files)
+        self._context = context or _current_context(self._merged, files)
+        named = self._merged.config["contexts"].get_with_name(self._context)
+        self._chosen: dict[str, Any] = named.value["context"]
+        self._user = _user(self._merged.config, self._chosen.get("user"))
+        if any(str(field).split("-", 1)[0] == "as" for field in self._user):
+            raise NotConfigured(
+                f"kubeconfig {files}: the user of context {self._context!r} impersonates another (`as`), which"
+                " keyturn does not; name a context without it, or credentials of that user"
+            )
+        if reader.ApiClient is None and _OF_CLIENT & self._user.keys():
+            raise _NeedsClient
+
+    def connection(self) -> Connection:
+        with self._run_loader() as found:
+            if not found.host:
+                raise NotConfigured(f"kubeconfig {self._files}: its cluster names no server")
+            tls = _tls(found)
+            return Connection(
+                found.host,
+                tls,
+                self._login(found),
+                partial(self._renew, tls),
+                namespace=self._chosen.get("namespace") or "default",
+                proxy=_proxy(found.host, found.proxy),
+                server_name=found.tls_server_name,
+            )
+
+    def _renew(self, tls: ssl.SSLContext | None) -> ApiCredentials:
+        """Renew the credentials; connections opened afterwards use a new client certificate."""
+        with self._run_loader() as found:
+            if tls is not None:
+                _show_certificate(tls, found)
+            return self._login(found)
+
+    @contextlib.contextmanager
+    def _run_loader(self) -> Iterator[SimpleNamespace]:
+        """Run the loader, which reads files and may start a plugin.
+
+        Its temporary key files exist during the context.
+        """
+        settings = SimpleNamespace(api_key={}, verify_ssl=True, **dict.fromkeys(_LOADER_FIELDS))
+        with tempfile.TemporaryDirectory(prefix="keyturn-") as folder:
+            loader = self._reader.KubeConfigLoader(
+                self._merged.config,
+                active_context=self._context,
+                config_persister=self._merged.save_changes,
+                temp_file_path=folder,
+            )
+            loader.load_and_set(settings)
+            # Set only by a plugin that returns an expiry time.
+            settings.expiry = vars(loader).get("expiry")
+            yield settings
+
+    def _login(self, found: SimpleNamespace) -> ApiCredentials:
+        header = found.api_key.get("BearerToken")
+        if header is None and found.cert_file is None and "exec" in self._user:
+            raise NotConfigured(f"kubeconfig {self._files}: {_plugin_failure(self._user['exec'])}")
+        return ApiCredentials(header, self._life(found.expiry))
+
+    def _life(self, expiry: datetime | None) -> float:
+        if expiry is not None:
+            return (expiry - datetime.now(UTC)).total_seconds() - _EXPIRY_MARGIN
+        return TOKEN_LIFE if _CHANGING & self._user.keys() else inf
+
+
+def _with_content(files: str) -> str:
+    """Leave out empty files, which kubectl merges and the merger refuses; if all are empty, it says so."""
+    # Path.expanduser raises an error for a user that does not exist; the merger, like kubectl, finds no such file.
+    kept = [file for file in files.split(os.pathsep) if not _is_empty(Path(os.path.expanduser(file)))]  # noqa: PTH111
+    return os.pathsep.join(kept) or files
+
+
+def _is_empty(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    lines = (line.strip() for line in file.read_bytes().splitlines())
+    return all(not line or line.startswith(b"#") for line in lines)
+
+
+def _resolve_paths(config: Any) -> None:
+    """Make paths absolute, which are relative to the file that has them.
+
+    A command is a path if it has a separator, as in kubectl.
+    """
+    for items, (kind, names) in _PATHS.items():
+        for entry in config.value[items]:
+            folder, part = Path(entry.path).parent.absolute(), entry.value.get(kind)
+            if not isinstance(part, dict):
+                continue
+            resolved = {**part, **{name: str(folder / part[name]) for name in names if part.get(name)}}
+            plugin = part.get("exec")
+            if isinstance(plugin, dict) and os.sep in str(plugin.get("command")):
+                resolved["exec"] = {**plugin, "command": str(folder / plugin["command"])}
+            # Another dictionary: the merger writes its own back to the file if a token was refreshed.
+            entry.value = {**entry.value, kind: resolved}
+
+
+def _current_context(merged: Any, files: str) -> str:
+    """Return the current context of the first file that has one, as in kubectl; the merger takes the last one's.
+
+    Raises:
+        NotConfigured: None has one.
+    """
+    found = (file.get("current-context") for file in merged.config_files.values())
+    if current := next(filter(None, found), None):
+        return str(current)
+    names = sorted(str(entry["name"]) for entry in merged.config["contexts"].value if "name" in entry)
+    raise NotConfigured(
+        f"kubeconfig {files} has no current-context; name a context with --context: it has {_listed(names)}"
+    )
+
+
+def _plugin_failure(plugin: dict[str, Any]) -> str:
+    command, hint = plugin.get("command"), " ".join(str(plugin.get("installHint") or "").split())
+    if command and shutil.which(command) is None:
+        return f"there is no program {command}, which gives the credentials; {hint or 'install it'}"
+    return f"{command} gave no credentials; run it yourself to see the cause"
+
+
+def _check_context(context: str, config: Any, files: str) -> None:
+    """Check that the kubeconfig has a context.
+
+    Raises:
+        NotConfigured: With the contexts that it has.
+    """
+    names = sorted(str(entry["name"]) for entry in config["contexts"].value if "name" in entry)
+    if context in names:
+        return
+    like = difflib.get_close_matches(context, names)
+    hint = f"did you mean {', '.join(like)}?" if like else f"it has {_listed(names)}"
+    raise NotConfigured(f"there is no context {context!r} in kubeconfig {files}; {hint}")
+
+
+def _listed(names: list[str]) -> str:
+    return first_of(names, _MAX_NAMED) or "none"
+
+
+def _user(config: Any, name: str | None) -> dict[str, Any]:
+    entry = config["users"].get_with_name(name, safe=True)
+    return (entry.value.get("user") or {}) if entry else {}
+
+
+def _tls(found: SimpleNamespace) -> ssl.SSLContext | None:
+    if not found.host.startswith("https:"):
+        return None
+    context = cluster_context(found.ssl_ca_cert)
+    if not found.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    _show_certificate(context, found)
+    return context
+
+
+def _show_certificate(context: ssl.SSLContext, found: SimpleNamespace) -> None:
+    if found.cert_file:
+        context.load_cert_chain(found.cert_file, found.key_file)
+
+
+def _proxy(server: str, named: str | None) -> str | None:
+    """Return the proxy for `server`: the kubeconfig's, else the environment's, as in kubectl.
+
+    Raises:
+        NotConfigured: It is neither http nor https.
+    """
+    proxy = named or _environment_proxy(urlsplit(server))
+    if proxy and not proxy.startswith(("http:", "https:")):
+        host = urlsplit(proxy).hostname
+        raise NotConfigured(
+            f"the proxy {host} is neither http nor https: use one that is"
+            if host
+            else "proxy-url of the cluster is no URL: write http://HOST:PORT"
+        )
+    return proxy
+
+
+# Which proxy of the environment a request to a server uses, as in kubectl. Python's urllib has other rules: it also
+# asks the system's settings, and knows no networks and no loopback addresses.
+# Source: Go, `golang.org/x/net/http/httpproxy`.
+
+
+def _environment_proxy(server: SplitResult) -> str | None:
+    """Return the proxy that $HTTPS_PROXY or $HTTP_PROXY names for a server; None if it is reached directly."""
+    proxy = _variable(f"{server.scheme}_proxy")
+    if not proxy or not server.hostname or _is_direct(server.hostname, server.port or _PORTS[server.scheme]):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _is_direct(host: str, port: int) -> bool:
+    address = _address(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return True
+    entries = (entry.strip() for entry in _variable("no_proxy").lower().split(","))
+    return any(_matches(entry, host, address, str(port)) for entry in entries)
+
+
+def _matches(
+    entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: str
+) -> bool:
+    """Whether an entry of $NO_PROXY is about a server."""
+    if entry == "*":
+        return True
+    if "/" in entry:
+        return address is not None and _is_in(address, entry)
+    named = _WITH_PORT.match(entry)
+    if named and named["port"] not in {"", port}:
+        return False
+    name = (named["address"] or named["name"] or "") if named else entry
+    if (other := _address(name)) is not None:
+        return other == address
+    name = name.removeprefix("*") if name.startswith("*.") else name
+    return bool(name) and (host == name or host.endswith(name if name.startswith(".") else f".{name}"))
+
+
+def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str) -> bool:
+    try:
+        return address in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name.upper()) or os.environ.get(name) or ""

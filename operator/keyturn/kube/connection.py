@@ -12,7 +12,7 @@ import structlog
 
 from keyturn.runtime import threadpools as threads
 
-from .jwt import audiences_of
+from .tokens import audiences_of
 
 TOKEN_LIFE: Final = 60.0
 """Seconds after which a token file is read again."""

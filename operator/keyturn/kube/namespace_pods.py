@@ -20,8 +20,7 @@ from keyturn.core.observation.workload import FILES, KUBELET_SYNC, uses_of
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 
 from . import errors, paths
-from .pod_body import controller_of, terminating_since
-from .pods import NOT_ENDED
+from .pods import NOT_ENDED, controller_of, terminating_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

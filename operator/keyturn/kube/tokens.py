@@ -1,22 +1,69 @@
-"""Tokens of ServiceAccounts by TokenRequest: for one audience, valid for ten minutes, never for the API server."""
+"""Tokens of ServiceAccounts: their claims, new ones for one audience, and the subject of a caller's token.
+
+A TokenRequest gets one that is valid for ten minutes, and never for the API server. Claims of a JSON Web Token
+(RFC 7519) are read without verification; callers are authenticated and authorised by TokenReview and
+SubjectAccessReview.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import orjson
+
+from keyturn.core import texts
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 
 from . import errors, paths
-from .jwt import issuer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from keyturn.kube.wire import Body
+    from collections.abc import Callable, Collection, Mapping
 
     from .client import Api
+    from .wire import Body
+
+
+def issuer_of(token: bytes) -> str | None:
+    issuer = _claims(token).get("iss")
+    return issuer if isinstance(issuer, str) else None
+
+
+def audiences_of(token: bytes) -> frozenset[str]:
+    """Return the audiences of a token; empty if it is no JWT."""
+    audiences = _claims(token).get("aud")
+    every = audiences if isinstance(audiences, list) else [audiences]
+    return frozenset(audience for audience in every if isinstance(audience, str))
+
+
+def end_of(token: bytes) -> datetime | None:
+    """Return when a token expires; None without an `exp` claim."""
+    try:
+        return datetime.fromtimestamp(int(_claims(token)["exp"]), UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def has_header(token: bytes) -> bool:
+    """Whether a text starts with the header of a token, which names an algorithm."""
+    return "alg" in _part(token, 0)
+
+
+def _claims(token: bytes) -> Mapping[str, Any]:
+    return _part(token, 1)
+
+
+def _part(token: bytes, place: int) -> Mapping[str, Any]:
+    """Parse a part of a token; empty if it is no JSON object."""
+    try:
+        part = orjson.loads(texts.decode(token.split(b".")[place]))
+    except (IndexError, ValueError):
+        return {}
+    return part if isinstance(part, dict) else {}
+
 
 OWN_AUDIENCE: Final = "OwnAudience"
 """Reason of a rejection: a holder of such a token could act at the API server as that account."""
@@ -96,3 +143,73 @@ def _token(answer: Body, path: str) -> tuple[Value, int]:
     if not isinstance(token, str) or not isinstance(life, int):
         raise errors.Unavailable("request", path, 0, "MalformedAnswer")
     return Value.of_text(token), min(life, _LIFE)
+
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,8192}")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The subject of a token, as the API server authenticated it."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def bearer_token(authorization: str) -> str:
+    """Return the bearer token of an Authorization header (RFC 6750, section 2.1); empty without one."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def is_like_a_token(text: str) -> bool:
+    """Whether a text has the syntax of a token, so that a TokenReview is worth a request."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+async def caller_of(token: str, audiences: Collection[str], api: Api) -> Caller | None:
+    """Return the subject of a token; None if it is invalid, or valid for none of these audiences.
+
+    Raises:
+        ApiError: The API server could not answer.
+    """
+    review = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenReview",
+        "spec": {"token": token, "audiences": sorted(audiences)},
+    }
+    answer = (await api.request(paths.token_reviews(), review)).get("status") or {}
+    # A server without audience support returns no audiences and accepts tokens for any.
+    is_for_us = not set(audiences).isdisjoint(answer.get("audiences") or ())
+    if answer.get("authenticated") is not True or not is_for_us:
+        return None
+    user = answer["user"]
+    return Caller(
+        name=user["username"],
+        uid=user.get("uid") or "",
+        groups=tuple(user.get("groups") or ()),
+        extra=user.get("extra") or {},
+    )
+
+
+async def is_allowed(caller: Caller, attributes: Mapping[str, Any], api: Api) -> bool:
+    """Return whether a caller may do what `resourceAttributes` or `nonResourceAttributes` describe.
+
+    Raises:
+        ApiError: The API server could not answer.
+    """
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": caller.name,
+            "uid": caller.uid,
+            "groups": list(caller.groups),
+            "extra": dict(caller.extra),
+            **attributes,
+        },
+    }
+    answer = await api.request(paths.access_reviews(), review)
+    return (answer.get("status") or {}).get("allowed") is True

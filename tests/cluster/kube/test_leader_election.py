@@ -12,8 +12,7 @@ import structlog
 from keyturn import __version__
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api
-from keyturn.kube.leader_election import Elector, LeadershipLost
-from keyturn.kube.lease_holder import Terms, holder_of, signature
+from keyturn.kube.leader_election import Elector, LeadershipLost, Terms, holder_of, signature
 from keyturn.kube.wire import Patch
 from sandbox.harness import Kubectl, until
 from tests.support.api_servers import secret

@@ -12,7 +12,7 @@ import yaml
 
 from keyturn import __version__
 from keyturn.installation.checks.rights import Place, rights_of
-from keyturn.kube.lease_holder import signature
+from keyturn.kube.leader_election import signature
 from keyturn.kube.wire import Patch
 from keyturn.runtime import build
 from sandbox.harness import eventually

@@ -2,21 +2,27 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import aiohttp
+import orjson
 import pytest
+import structlog
 from aiohttp import web
 
 from keyturn import __version__
 from keyturn.kube import client, config, errors, paths
-from keyturn.kube.client import Api, Page
+from keyturn.kube.client import MOST_BYTES, Api, FencedBody, Page, ServerClock
 from keyturn.kube.wire import Change, Patch
 from keyturn.runtime import build
 from tests.support.api_servers import Scripted, answer, plain, refused, scripted, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 CANARY = "canary-5f1c0e"
 SECRET = paths.secret("shop", "a")
@@ -304,3 +310,288 @@ async def test_a_body_that_ends_long_after_its_headers_does_not_set_the_clock_ba
     before, now, after = api.clock.now(), datetime.now(UTC), api.clock.now()
     assert asked == ["/api/quick", "/api/slow"]
     assert before - timedelta(seconds=1) < now < after + timedelta(seconds=1)
+
+
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+class Machine:
+    """A wall clock that can be wrong and be set, and a monotonic one that only goes on."""
+
+    def __init__(self) -> None:
+        self.wall, self.ticks = START, 1000.0
+
+    def now(self, _zone: object) -> datetime:
+        return self.wall
+
+    def goes_on(self, seconds: float) -> None:
+        self.ticks += seconds
+        self.wall += timedelta(seconds=seconds)
+
+    def answers(self, ours: ServerClock, date: str | None, took: float = 0.0) -> None:
+        """Let an answer arrive whose request was sent `took` seconds ago."""
+        ours.heard(date, self.ticks - took, self.ticks)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine()
+    monkeypatch.setattr(client, "datetime", machine)
+    monkeypatch.setattr(client, "monotonic", lambda: machine.ticks)
+    return machine
+
+
+def date(time: datetime) -> str:
+    return format_datetime(time, usegmt=True)
+
+
+@pytest.mark.parametrize("off", [-3 * 86400, -3, 3, 3 * 86400])
+def test_the_server_is_believed_and_not_a_wall_clock_that_is_off(machine: Machine, off: int) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START + off * SECOND))
+    assert ours.now() == START + off * SECOND
+    machine.goes_on(10)
+    assert ours.now() == START + (off + 10) * SECOND
+
+
+def test_before_the_first_answer_the_wall_clock_has_to_do(machine: Machine) -> None:
+    assert ServerClock().now() == machine.wall
+
+
+def test_a_clock_that_agrees_keeps_its_fractions(machine: Machine) -> None:
+    machine.wall += 0.75 * SECOND
+    ours = ServerClock()
+    machine.answers(ours, date(START))
+    assert ours.now() == START + 0.75 * SECOND
+
+
+@pytest.mark.parametrize("jump", [-86400, 86400])
+def test_a_wall_clock_that_is_set_meanwhile_changes_nothing(machine: Machine, jump: int) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START))
+    machine.wall += jump * SECOND
+    machine.goes_on(5)
+    machine.answers(ours, date(START + 5 * SECOND))
+    assert ours.now() == START + 5 * SECOND
+
+
+def test_whole_seconds_and_slow_answers_do_not_make_it_jitter(machine: Machine) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START))
+    for step, late in enumerate((0, -1, 1, 0, -1), start=1):
+        machine.goes_on(1)
+        machine.answers(ours, date(START + (step + late) * SECOND))
+        assert ours.now() == START + step * SECOND
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_server_clock_that_is_set_is_followed(machine: Machine, jump: int) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START))
+    machine.goes_on(5)
+    machine.answers(ours, date(START + (5 + jump) * SECOND))
+    assert ours.now() == START + (5 + jump) * SECOND
+
+
+@pytest.mark.parametrize("took", [0, 12])
+def test_a_body_that_ends_late_makes_no_date_older(machine: Machine, took: int) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START))
+    machine.goes_on(10)
+    headers = machine.ticks
+    machine.goes_on(12)  # the body is read, or the event loop is blocked
+    ours.heard(date(START + 10 * SECOND), headers - took, headers)
+    assert ours.now() == START + 22 * SECOND
+
+
+def test_an_answer_that_was_overtaken_changes_nothing(machine: Machine) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START))
+    machine.goes_on(10)
+    machine.answers(ours, date(START + 3610 * SECOND), took=1)
+    machine.goes_on(1)
+    machine.answers(ours, date(START + 5 * SECOND), took=10)
+    machine.answers(ours, date(START + 6 * SECOND), took=1.5)
+    assert ours.now() == START + 3611 * SECOND
+
+
+def test_an_answer_that_waited_for_the_event_loop_changes_nothing(machine: Machine) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START))
+    machine.goes_on(12)
+    machine.answers(ours, date(START + SECOND), took=11)
+    assert ours.now() == START + 12 * SECOND
+
+
+@pytest.mark.parametrize(("jump", "after"), [(-3600, -3597), (3600, 3600)], ids=["back", "forward"])
+def test_a_slow_answer_changes_the_clock_by_as_little_as_it_proves(
+    machine: Machine, jump: int, after: int
+) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START))
+    machine.goes_on(10)
+    machine.answers(ours, date(START + (10 + jump) * SECOND), took=3)
+    assert ours.now() == START + (10 + after) * SECOND
+
+
+def test_before_the_first_answer_a_slow_one_proves_no_wall_clock_wrong(machine: Machine) -> None:
+    ours = ServerClock()
+    machine.answers(ours, date(START - 10 * SECOND), took=10)
+    assert ours.now() == machine.wall
+    assert ours.ahead == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "garbage", [None, "", "yesterday", "Tue, 99 Nov 2026 12:00:00 GMT", "0", "\x00", "Tue, 24 Nov 2026"]
+)
+def test_a_date_that_is_none_changes_nothing(machine: Machine, garbage: str | None) -> None:
+    ours = ServerClock()
+    machine.answers(ours, garbage)
+    assert ours.now() == machine.wall
+    machine.answers(ours, date(START + 3600 * SECOND))
+    machine.answers(ours, garbage)
+    assert ours.now() == START + 3600 * SECOND
+
+
+@pytest.mark.parametrize("zone", ["-0000", ""])
+def test_a_date_without_a_zone_is_no_crash(machine: Machine, zone: str) -> None:
+    ours = ServerClock()
+    machine.answers(ours, f"Tue, 24 Nov 2026 12:00:00 {zone}".strip())
+    assert abs(ours.now() - machine.wall) < 2 * SECOND
+
+
+@pytest.mark.parametrize("off", [-300, 300], ids=["behind", "ahead"])
+def test_a_wall_clock_that_is_off_is_reported_once_until_it_is_right(machine: Machine, off: int) -> None:
+    ours = ServerClock()
+    with structlog.testing.capture_logs() as told:
+        for second in range(3):
+            machine.answers(ours, date(START + (second - off) * SECOND))
+            machine.goes_on(1)
+        machine.wall -= off * SECOND
+        machine.answers(ours, date(machine.wall))
+    assert told == [
+        {"event": "clock out of sync", "log_level": "warning", "ahead_seconds": off},
+        {"event": "clock in sync", "log_level": "info"},
+    ]
+    assert ours.ahead == timedelta(0)
+
+
+@pytest.mark.parametrize(("off", "count"), [(59, 0), (60, 1)])
+def test_a_wall_clock_that_is_off_by_less_than_a_minute_is_usual(
+    machine: Machine, off: int, count: int
+) -> None:
+    ours = ServerClock()
+    with structlog.testing.capture_logs() as told:
+        machine.answers(ours, date(machine.wall - off * SECOND))
+    assert (ours.ahead, len(told)) == (off * SECOND, count)
+
+
+MIB = 1024 * 1024
+
+
+class PagedCollection:
+    """A collection of objects, each with some text."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.objects = [
+            {"metadata": {"name": str(number)}, "text": "x" * size} for number, size in enumerate(sizes)
+        ]
+        self.limits: list[int] = []
+        """How many objects were asked for."""
+        self.gone_at: set[int] = set()
+        """The requests whose moment is too old."""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        limit, start = int(request.query["limit"]), int(request.query.get("continue", "0"))
+        self.limits.append(limit)
+        if len(self.limits) in self.gone_at:
+            return answer(410, {"kind": "Status", "reason": "Expired"})
+        end = start + limit
+        metadata = {"resourceVersion": "7"} | ({"continue": str(end)} if end < len(self.objects) else {})
+        return web.Response(
+            body=orjson.dumps({"metadata": metadata, "items": self.objects[start:end]}),
+            content_type="application/json",
+        )
+
+
+@asynccontextmanager
+async def asking(collection: PagedCollection) -> AsyncIterator[Api]:
+    async with serving(collection.handle) as server, aiohttp.ClientSession() as session:
+        yield Api(session, server)
+
+
+async def sizes_of(collection: PagedCollection, limit: int = 500) -> list[list[str]]:
+    async with asking(collection) as api, aclosing(api.pages("/objects", limit=limit)) as pages:
+        return [[body["metadata"]["name"] for body in page.items] async for page in pages]
+
+
+async def test_a_list_of_small_objects_soon_comes_in_large_pages() -> None:
+    collection = PagedCollection(*[10] * 2000)
+    pages = await sizes_of(collection)
+    assert [len(page) for page in pages] == [50, 200, 500, 500, 500, 250]
+    assert [name for page in pages for name in page] == [str(number) for number in range(2000)]
+
+
+async def test_twenty_thousand_objects_of_a_kilobyte_come_in_fifteen_pages() -> None:
+    collection = PagedCollection(*[1100] * 20_000)
+    async with asking(collection) as api, aclosing(api.pages("/objects")) as pages:
+        assert sum([len(page.items) async for page in pages]) == 20_000
+    assert collection.limits[:5] == [50, 200, 800, 1600, 1600]
+    assert len(collection.limits) == 15
+
+
+async def test_no_answer_of_many_objects_is_larger_than_the_bound_whatever_they_weigh() -> None:
+    collection = PagedCollection(*[10] * 60, *[MIB] * 30, *[10] * 60)
+    largest = 0
+    async with asking(collection) as api, aclosing(api.pages("/objects")) as pages:
+        names = []
+        async for page in pages:
+            names += [body["metadata"]["name"] for body in page.items]
+            if len(page.items) > 1:
+                largest = max(largest, len(orjson.dumps(page.items)))
+    assert names == [str(number) for number in range(150)]
+    assert largest <= MOST_BYTES
+
+
+async def test_an_object_that_is_larger_than_the_bound_comes_alone() -> None:
+    assert await sizes_of(PagedCollection(10, MOST_BYTES + 1, 10)) == [["0"], ["1"], ["2"]]
+
+
+async def test_a_list_whose_moment_has_gone_twice_comes_again_in_bounded_pages() -> None:
+    collection = PagedCollection(*[10] * 1200)
+    collection.gone_at = {2, 4}
+    pages = await sizes_of(collection)
+    assert [len(page) for page in pages] == [50, 200, 500, 500, 200]
+    assert 0 not in collection.limits
+
+
+@pytest.mark.parametrize(
+    ("gone_at", "first"), [(set(), [True, False]), ({2}, [True, True, False])], ids=["one snapshot", "two"]
+)
+async def test_the_first_page_of_each_snapshot_says_so(gone_at: set[int], first: list[bool]) -> None:
+    collection = PagedCollection(*[10] * 220)
+    collection.gone_at = gone_at
+    async with asking(collection) as api, aclosing(api.pages("/objects")) as pages:
+        assert [page.first async for page in pages] == first
+
+
+async def test_a_list_that_takes_longer_than_any_moment_is_kept_is_given_up() -> None:
+    collection = PagedCollection(*[10] * 1200)
+    collection.gone_at = {2, 4, 6}
+    with pytest.raises(errors.Gone):
+        await sizes_of(collection)
+
+
+@pytest.mark.parametrize(("seconds", "arrives"), [(30.0, True), (-0.001, False)], ids=["in time", "too late"])
+async def test_a_body_arrives_before_its_time_is_over_and_never_after(seconds: float, arrives: bool) -> None:  # noqa: FBT001
+    script = Scripted(answer())
+    until = asyncio.get_running_loop().time() + seconds
+    body = FencedBody(b"{}", lambda: until)
+    async with serving(script.handle) as server, aiohttp.ClientSession() as session:
+        try:
+            async with session.put(server, data=body) as response:
+                assert response.ok
+        except TimeoutError:
+            assert not arrives
+    assert len(script.asked) == int(arrives)

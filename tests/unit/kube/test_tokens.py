@@ -5,17 +5,49 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.kube import errors
+from keyturn.core import texts
+from keyturn.kube import errors, tokens
 from keyturn.kube.connection import ApiCredentials, Connection
-from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
+from keyturn.kube.tokens import OWN_AUDIENCE, Tokens, is_like_a_token
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
     from keyturn.kube.wire import Body
+
+
+def token(header: object, claims: object) -> bytes:
+    parts = (texts.encode(json.dumps(part).encode()) for part in (header, claims))
+    return b".".join((*parts, b"c2ln"))
+
+
+CLAIMS = {"iss": "https://issuer.test", "aud": ["vault", 7], "exp": 1_800_000_000}
+GOOD = token({"alg": "RS256"}, CLAIMS)
+
+
+def test_the_parts_of_a_token_are_read() -> None:
+    assert tokens.has_header(GOOD)
+    assert tokens.issuer_of(GOOD) == "https://issuer.test"
+    assert tokens.audiences_of(GOOD) == {"vault"}
+    assert tokens.end_of(GOOD) == datetime.fromtimestamp(1_800_000_000, UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"no token", b"a.b.c", b".".join([b"\xff"] * 3), token([], []), token({"typ": "JWT"}, {"iss": 7})],
+    ids=range(6),
+)
+def test_what_is_no_token_has_no_parts(text: bytes) -> None:
+    assert not tokens.has_header(text)
+    assert (tokens.issuer_of(text), tokens.audiences_of(text), tokens.end_of(text)) == (
+        None,
+        frozenset(),
+        None,
+    )
 
 
 def written(**claims: Any) -> str:
@@ -78,3 +110,8 @@ async def test_no_token_is_for_the_issuer_which_is_the_default_audience_of_the_a
     with pytest.raises(errors.Forbidden) as refused:
         await Tokens(server).token("shop", "app", server.issuer)  # type: ignore[arg-type]  # a fake
     assert refused.value.reason == OWN_AUDIENCE
+
+
+@pytest.mark.parametrize("text", ["", "short", "a b" * 20, "tab\t" * 10, "é" * 20, "a" * 9000, "a\n" * 20])
+def test_what_is_like_no_token_is_not_asked_about(text: str) -> None:
+    assert not is_like_a_token(text)

@@ -18,7 +18,7 @@ from keyturn.core.emergency.timeline import deadlines_of, report_name, who_ackno
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.times import NOTHING, clock, length, until
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.parsing import parse
+from keyturn.kube.cache.objects import parse
 from keyturn.kube.wire import Patch
 from keyturn.runtime.clock import loop_time
 

@@ -32,7 +32,7 @@ from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Trig
 from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.managed_secrets import readable, slim
+from keyturn.kube.cache.objects import readable, slim
 from keyturn.kube.secret_informer import SecretMeta, meta_of
 from keyturn.kube.target_secret import foreign_owner, target_facts, values_of
 from keyturn.kube.workloads import workload_of

@@ -25,7 +25,7 @@ from keyturn.core.spec.desired import secret_of
 from keyturn.core.status.summary import SummaryState, describe_phase, done_of
 from keyturn.core.times import NOTHING, clock, length, since, time_of, until
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.parsing import parse
+from keyturn.kube.cache.objects import parse
 from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:

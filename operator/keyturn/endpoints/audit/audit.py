@@ -20,7 +20,7 @@ from keyturn.core.labels import ACCESS_TYPE
 from keyturn.endpoints import connections, server
 from keyturn.endpoints.connections import CannotServe, ServerTls
 from keyturn.kube import errors, paths
-from keyturn.kube.callers import bearer_token
+from keyturn.kube.tokens import bearer_token
 from keyturn.runtime import metrics, threadpools
 
 from . import access_log

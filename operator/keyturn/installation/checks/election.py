@@ -13,14 +13,14 @@ from keyturn import __version__
 from keyturn.core.times import length
 from keyturn.installation.checks import Point
 from keyturn.kube import errors, paths
-from keyturn.kube.lease_holder import LEASE, TERMS, holder_of, renewal_of
+from keyturn.kube.leader_election import LEASE, TERMS, holder_of, renewal_of
 from keyturn.runtime import build
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.kube.client import Api
-    from keyturn.kube.lease_holder import Holder
+    from keyturn.kube.leader_election import Holder
 
 OLDEST: Final = (1, 34)
 NEWEST: Final = (1, 37)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.kube import errors, paths
-from keyturn.kube.lease_holder import LEASE
+from keyturn.kube.leader_election import LEASE
 from keyturn.kube.secret_source import SourceKind
 
 if TYPE_CHECKING:

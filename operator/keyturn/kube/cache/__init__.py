@@ -1,13 +1,11 @@
 """Informer cache of the watched kinds, with indexes from a changed object to the ManagedSecrets it affects.
 
 Modules
-    cache              all kinds, and what a change of each affects; metadata of Secrets of ours
-    parsing            objects whose status may be one that cannot be parsed
-    managed_secrets    ManagedSecrets, and their parsing
-    workloads          workloads by the Secrets that they use
-    externals          stores and database targets by their users; keys of `dataFrom`, accounts at database targets
-    references         the store or target that a reference names, if the namespace may use it
-    emergencies        EmergencyRotations by namespace
+    cache         all kinds, and what a change of each affects; metadata of Secrets of ours
+    objects       parsing; ManagedSecrets; workloads by the Secrets that they use
+    externals     stores and database targets by their users; keys of `dataFrom`, accounts at database targets
+    references    the store or target that a reference names, if the namespace may use it
+    emergencies   EmergencyRotations by namespace
 
 The cache is filled by `controllers.event_handlers`; readers never change it.
 

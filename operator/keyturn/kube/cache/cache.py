@@ -17,9 +17,7 @@ from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
 from .externals import DataFromIndex, StoreCache, TargetCache
-from .managed_secrets import ManagedSecretCache, readable
-from .parsing import parse
-from .workloads import WorkloadCache, secrets_of
+from .objects import ManagedSecretCache, WorkloadCache, parse, readable, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Mapping

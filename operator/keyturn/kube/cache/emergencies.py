@@ -21,7 +21,7 @@ from keyturn.core.keys import EmergencyKey
 from keyturn.core.observation.emergency import Emergency, EmergencyScope
 from keyturn.core.reasons import ErrorReason
 
-from .parsing import places_of, without
+from .objects import places_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -30,7 +30,7 @@ from keyturn.core.keys import (
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.database import logins_of
 
-from .parsing import parse
+from .objects import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -13,7 +13,7 @@ from keyturn.cli.status import Leadership
 from keyturn.cli.ui import pages
 from keyturn.cli.ui.pages import Group, Overview, Section
 from keyturn.core.status.summary import SummaryState
-from keyturn.kube.cache.parsing import parse
+from keyturn.kube.cache.objects import parse
 from tests.cluster.ui.ui_cluster import CANARY, HOSTILE
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from keyturn.installation.checks import Result, deployment, election
 from keyturn.installation.checks.deployment import Deployed
 from keyturn.installation.checks.election import Election
 from keyturn.installation.checks.rights import Account
-from keyturn.kube.lease_holder import Holder
+from keyturn.kube.leader_election import Holder
 from tests.conftest import ROOT
 
 _NOW = datetime(2026, 11, 27, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.installation.checks import Result, election
 from keyturn.kube import paths
-from keyturn.kube.lease_holder import LEASE, signature
+from keyturn.kube.leader_election import LEASE, signature
 
 if TYPE_CHECKING:
     from keyturn.installation.checks import Point

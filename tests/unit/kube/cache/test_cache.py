@@ -21,7 +21,7 @@ from keyturn.core.keys import (
     WorkloadKey,
 )
 from keyturn.kube.cache.cache import InformerCache, namespace_key
-from keyturn.kube.cache.managed_secrets import ManagedSecretCache
+from keyturn.kube.cache.objects import ManagedSecretCache
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core.builders import use, workload
 

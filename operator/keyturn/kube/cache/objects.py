@@ -1,32 +1,86 @@
-"""ManagedSecrets in the informer cache, and their parsing into models.
+"""Objects in the informer cache: their parsing, ManagedSecrets, and workloads indexed by the Secrets that they use.
 
-They are kept as compact JSON, a quarter of the size of parsed models. The schema limits the size of a spec.
+An object is parsed without what its status has that this version cannot parse. ManagedSecrets are kept as compact
+JSON, a quarter of the size of parsed models. The schema limits the size of a spec.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import orjson
 import pydantic
 
-from keyturn.api.base import validation_sentence
+from keyturn.api.base import Schema, validation_sentence
 from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
 from keyturn.api.source import PushTo
 from keyturn.api.target import Target
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import PREFIX
 from keyturn.core.reasons import ErrorReason
-
-from .parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from keyturn.core.keys import ObjectKey
+    from keyturn.core.keys import WorkloadKey
+    from keyturn.core.observation.workload import Workload
 
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+_Model = TypeVar("_Model", bound=Schema)
+Places: TypeAlias = "list[tuple[int | str, ...]]"
+"""Paths of the parts of an object that cannot be parsed."""
+_STATUS = "status"
+_REWRITTEN = "conditions"
+"""The list that each reconcile writes whole. Some of its elements are dropped before the others are numbered."""
+
+
+def parse(model: type[_Model], body: Mapping[str, Any]) -> _Model:
+    """Parse an object; fields and list elements of its status that cannot be parsed count as absent.
+
+    The API server accepts times that no calendar has, such as in the year 0 or in a zone of 99 hours. The next
+    reconcile replaces them.
+
+    Raises:
+        pydantic.ValidationError: Another part of the object is invalid.
+    """
+    try:
+        return model.model_validate(body)
+    except pydantic.ValidationError as error:
+        places = places_of(error)
+        if not any(place[0] == _STATUS for place in places):
+            raise
+    try:
+        return model.model_validate(without(body, places))
+    except pydantic.ValidationError:
+        return model.model_validate({**body, _STATUS: {}})
+
+
+def places_of(error: pydantic.ValidationError) -> Places:
+    return [one["loc"] for one in error.errors(include_input=False, include_url=False)]
+
+
+def without(body: Mapping[str, Any], places: Iterable[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Return an object without the fields of its status at some places, and without list elements that have them."""
+    status = body[_STATUS]
+    kept = copy.deepcopy(status) if isinstance(status, dict) else {}
+    elements: set[tuple[str, int]] = set()
+    for root, *path in places:
+        if root != _STATUS or not path:
+            continue
+        name, number = str(path[0]), path[1] if len(path) > 1 else None
+        if isinstance(number, int) and name != _REWRITTEN:
+            elements.add((name, number))
+        else:
+            kept.pop(name, None)
+    for name, number in sorted(elements, reverse=True):
+        if name in kept:
+            del kept[name][number]
+    return {**body, _STATUS: kept}
+
+
+_Part = TypeVar("_Part", bound=pydantic.BaseModel)
 
 _MOST_METADATA: Final = 16 * 1024
 """Bytes of labels, own annotations and finalizers, which no schema limits."""
@@ -157,8 +211,89 @@ def _with_policies(managed: ManagedSecret, spec: Mapping[str, Any]) -> ManagedSe
     return managed.model_copy(update={"spec": managed.spec.model_copy(update=kept)})
 
 
-def _valid(model: type[_Model], part: Any) -> _Model | None:
+def _valid(model: type[_Part], part: Any) -> _Part | None:
     try:
         return model.model_validate(part)
     except pydantic.ValidationError:
         return None
+
+
+class WorkloadCache:
+    """Workloads by key, and workload keys by Secret.
+
+    A workload that uses the pod template of another one is returned with it.
+    """
+
+    def __init__(self) -> None:
+        self._workloads: dict[WorkloadKey, Workload] = {}
+        self._borrowers: defaultdict[WorkloadKey, set[WorkloadKey]] = defaultdict(set)
+        """Workloads that use the pod template of the key."""
+        self._users: dict[ObjectKey, frozenset[WorkloadKey] | set[WorkloadKey]] = {}
+        """Workloads by Secret; of a Secret with one, the frozen set is shared by all Secrets of the workload."""
+
+    def put(self, workload: Workload) -> Workload | None:
+        """Store a workload; return its former state."""
+        known = self.drop(workload.key)
+        self._workloads[workload.key] = workload
+        alone = frozenset({workload.key})
+        for secret in secrets_of(workload):
+            users = self._users.setdefault(secret, alone)
+            if isinstance(users, set):
+                users.add(workload.key)
+            elif users is not alone:
+                self._users[secret] = {*users, workload.key}
+        if workload.template_of:
+            self._borrowers[workload.template_of].add(workload.key)
+        return known
+
+    def has(self, workload: Workload) -> bool:
+        """Whether a workload is known as it is."""
+        return self._workloads.get(workload.key) == workload
+
+    def rolling(self) -> list[WorkloadKey]:
+        """Return the workloads with a restart marker whose rollout is not complete."""
+        workloads = map(self.whole, self._workloads.values())
+        return [workload.key for workload in workloads if workload.marker and not workload.settled]
+
+    def drop(self, key: WorkloadKey) -> Workload | None:
+        """Drop a workload; return its former state."""
+        known = self._workloads.pop(key, None)
+        for secret in secrets_of(known):
+            users = self._users[secret]
+            if isinstance(users, set):
+                users.discard(key)
+            if users in ({key}, set()):
+                del self._users[secret]
+        if known and known.template_of:
+            self._borrowers[known.template_of].discard(key)
+            if not self._borrowers[known.template_of]:
+                del self._borrowers[known.template_of]
+        return known
+
+    def get(self, key: WorkloadKey) -> Workload | None:
+        workload = self._workloads.get(key)
+        return self.whole(workload) if workload else None
+
+    def whole(self, workload: Workload) -> Workload:
+        """Return a workload with the pod template that it uses, if that is known."""
+        other = self._workloads.get(workload.template_of) if workload.template_of else None
+        return workload.with_template_of(other) if other else workload
+
+    def borrowers_of(self, key: WorkloadKey) -> list[WorkloadKey]:
+        """Return the workloads that use the pod template of another one."""
+        return sorted(self._borrowers.get(key, ()))
+
+    def keys(self, kind: str) -> list[WorkloadKey]:
+        return [key for key in self._workloads if key.kind == kind]
+
+    def users_of(self, secret: ObjectKey) -> list[Workload]:
+        using = self._users.get(secret, frozenset())
+        using = using.union(*(self._borrowers.get(key, ()) for key in using)) if self._borrowers else using
+        return [self.whole(self._workloads[key]) for key in sorted(using)]
+
+
+def secrets_of(workload: Workload | None) -> set[ObjectKey]:
+    """Return the Secrets that a workload uses."""
+    if workload is None:
+        return set()
+    return {ObjectKey(workload.key.namespace, use.secret) for use in workload.uses}
