@@ -7,30 +7,25 @@ import asyncio
 import signal
 import sys
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
 from . import busy, check, peer_tables, peers, results
-from .access import access
 from .cluster import fresh
-from .compare import compare
 from .creation import creation
 from .databases import databases, probes
 from .emergency import emergency
 from .errors import BenchmarkError
-from .floor import floors, with_crd
-from .kinds import kinds
 from .latency import latency
 from .life import life
 from .pulled import pulled
 from .rotation import rotation
-from .shipped import HERE, Interpreter, interpreter
+from .shipped import Interpreter, interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .cluster import Planes
 
@@ -38,28 +33,18 @@ Figures: TypeAlias = "dict[str, dict[str, float]]"
 Benchmark: TypeAlias = "Callable[[int, Planes], Awaitable[Figures]]"
 
 _BENCHMARKS = (
-    "floors",
     "creation",
     "life",
     "rotation",
     "emergency",
-    "kinds",
     "pulled",
     "latency",
     *(f"busy-{load}" for load in busy.LOADS),
     "databases",
     "probes",
-    "access",
-    "compare",
 )
-_WITHOUT_IMAGE = frozenset({"floors", "access", "compare"})
-"""Those that run no operator, or another commit's."""
 _COMPARISONS = {"peers": (peers, peers.compare_with_peer), "check": (check, check.check)}
 _DEBOUNCES = {"0s": "0s", "5s": None}  # the second is the default, which nobody writes
-
-
-async def _floors(objects: int, _: Planes) -> Figures:
-    return {f"floors-{objects}": await floors(objects, with_crd)}
 
 
 async def _creation(objects: int, planes: Planes) -> Figures:
@@ -81,10 +66,6 @@ async def _emergency(objects: int, planes: Planes) -> Figures:
     return {f"emergency-{objects}": await emergency(objects, planes)}
 
 
-async def _kinds(rotations: int, planes: Planes) -> Figures:
-    return {"kinds": await kinds(rotations, planes)}
-
-
 async def _pulled(objects: int, planes: Planes) -> Figures:
     return {f"pulled-{objects}": await pulled(objects, planes)}
 
@@ -103,14 +84,6 @@ async def _databases(accounts: int, planes: Planes) -> Figures:
 
 async def _probes(accounts: int, planes: Planes) -> Figures:
     return {f"probes-{accounts}": await probes(accounts, planes)}
-
-
-async def _access(events: int, _: Planes) -> Figures:
-    return {"access": await access(events)}
-
-
-async def _compare(created: int, _: Planes, commit: str, turns: Iterator[bool]) -> Figures:
-    return {"compare": await compare(commit, created, created // 5, ours_first=next(turns))}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,12 +107,10 @@ def _measure(options: argparse.Namespace) -> None:
         asyncio.run(_COMPARISONS[options.what][1](options))
         return
     benchmarks: dict[str, tuple[Benchmark, int, int]] = {
-        "floors": (_floors, 1000, 5),
         "creation": (_creation, 1000, 5),
         "life": (partial(_life, idle=options.idle), 10_000, 2),
         "rotation": (_rotation, 200, 5),
         "emergency": (_emergency, 500, 2),
-        "kinds": (_kinds, 10, 5),
         "pulled": (_pulled, 1000, 5),
         "latency": (_latency, 1, 7),
         "busy-created": (partial(_busy, load="created"), 2000, 3),
@@ -148,16 +119,11 @@ def _measure(options: argparse.Namespace) -> None:
         "busy-rotated": (partial(_busy, load="rotated"), 500, 3),
         "databases": (_databases, 100, 5),
         "probes": (_probes, 500, 2),
-        "access": (_access, 100_000, 3),
-        "compare": (partial(_compare, commit=options.against, turns=cycle((False, True))), 1000, 5),
     }
     for name, (benchmark, objects, runs) in benchmarks.items():
-        # A comparison needs the commit to be in the clone, and its figures are none of this code alone.
-        if options.what == name or (options.what == "all" and name != "compare"):
-            chosen = HERE if name in _WITHOUT_IMAGE else options.interpreter
-            asyncio.run(
-                _run(benchmark, options.objects or objects, options.runs or runs, chosen, options.results)
-            )
+        if options.what in (name, "all"):
+            counts = options.objects or objects, options.runs or runs
+            asyncio.run(_run(benchmark, *counts, options.interpreter, options.results))
 
 
 async def _run(benchmark: Benchmark, objects: int, times: int, chosen: Interpreter, folder: Path) -> None:
@@ -185,7 +151,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--idle", type=float, default=60.0, help="seconds of rest to measure (%(default)s)"
         )
-        command.add_argument("--against", default="ebb4ca8", help="the commit to compare with (%(default)s)")
     for name, (module, _) in _COMPARISONS.items():
         command = commands.add_parser(name, description=module.__doc__)
         module.add_options(command)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from sandbox import harness
 from sandbox.harness import installation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Collection
 
     from release.container import Container
 
@@ -122,7 +122,6 @@ async def running(
     *arguments: str,
     name: str = "operator",
     event: str = "leading",
-    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Operator]:
     """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends.
 
@@ -131,13 +130,13 @@ async def running(
     """
     settings: dict[str, Any] = {}
     if cluster.image:
-        settings["command"] = _in_image(cluster.image, cluster, env or {})
+        settings["command"] = _in_image(cluster.image, cluster)
     process = harness.Operator(
         cluster.operator_kubeconfig,
         cluster.folder / f"{name}.log",
         "--all-namespaces",
         *arguments,
-        env={"POD_NAMESPACE": installation.NAMESPACE, **(env or {})},
+        env={"POD_NAMESPACE": installation.NAMESPACE},
         **settings,
     )
     try:
@@ -149,10 +148,10 @@ async def running(
         await asyncio.to_thread(process.end)
 
 
-def _in_image(image: Container, cluster: Cluster, env: Mapping[str, str]) -> tuple[str, ...]:
+def _in_image(image: Container, cluster: Cluster) -> tuple[str, ...]:
     """Return the command that runs the operator in its image, with the account of its kubeconfig."""
     pod = image.in_pod(cluster.operator_kubeconfig, installation.NAMESPACE)
-    return (*replace(pod, env={**pod.env, **env}).under, PYTHON, "-m", "keyturn")
+    return (*pod.under, PYTHON, "-m", "keyturn")
 
 
 async def are_quiet(pids: Collection[int], seconds: float, share: float = 0.02) -> float:

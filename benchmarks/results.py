@@ -92,19 +92,6 @@ _ROWS = (
             ("memory at most, MiB", "peak_mib", 0, ""),
         )
     ),
-    *(
-        _Row(f"1,000 objects of the bare floor, {label}: {title}", "floors-1000", f"{crd}_{key}", digits, "")
-        for crd, label in (
-            ("shipped", "CRD as shipped"),
-            ("without_rules", "CRD without rules"),
-            ("without_schema", "CRD without a schema"),
-        )
-        for title, key, digits in (
-            ("per second", "per_second", 0),
-            ("processor of the API server, ms each", "api_server_ms", 2),
-            ("processor of etcd, ms each", "etcd_ms", 2),
-        )
-    ),
     *_life_rows("10,000", "≤ 200", "≤ 50"),
     *_life_rows("100,000", "≤ 900", ""),
     *(
@@ -127,9 +114,6 @@ _ROWS = (
         ("seconds until a bare restart of the same Deployments is", "floor_seconds_until_rolled", ""),
         ("seconds until its status says so", "seconds_until_told", ""),
     ),
-    _Row("A rotation of 12 values of all kinds: processor, ms", "kinds", "cpu_ms_per_rotation", 0, "≤ 150"),
-    _Row("The same with RSA-4096 and bcrypt: slowest answer, ms", "kinds", "longest_answer_ms", 0, "≤ 50"),
-    _Row("At rest: slowest answer, ms", "kinds", "longest_answer_at_rest_ms", 0, ""),
     _Row("1,000 keys of a store 20 ms away: Ready per second", "pulled-1000", "per_second", 0, "≥ 150"),
     _Row("The same: share of generated values", "pulled-1000", "share_of_made", 2, ""),
     _Row("The same: processor per object, ms", "pulled-1000", "cpu_ms_per_object", 2, ""),
@@ -140,7 +124,6 @@ _ROWS = (
     *(
         row
         for load, result, target in (
-            ("1,000 others are created", "busy-created-1000", "≤ 1"),
             ("2,000 others are created", "busy-created-2000", "≤ 1"),
             ("10,000 others are created", "busy-created-10000", "≤ 1"),
             ("1,000 others are read again from a store that takes 1 s", "busy-refreshed-1000", "≤ 1"),
@@ -156,14 +139,6 @@ _ROWS = (
         )
     ),
     _Row("The same: longest delay of a first Secret, seconds", "busy-rotated-500", "delay_seconds", 2, "≤ 1"),
-    *_rows(
-        "Four bare writes beside it, one after the other",
-        "busy-rotated-500",
-        2,
-        ("seconds, p50", "bare_p50_seconds", ""),
-        ("seconds, p99", "bare_p99_seconds", ""),
-        ("seconds, longest", "bare_longest_seconds", ""),
-    ),
     *_rows(
         "A database password with 3 pods, PostgreSQL 18",
         "databases-100",
@@ -202,13 +177,6 @@ _ROWS = (
         _Row(f"Databases: {title}", "databases-100", key, digits, target)
         for title, key, digits, target in (
             ("memory (RSS) without a target, MiB", "rss_without_target_mib", 0, ""),
-            ("of it the package without its driver, MiB", "package_mib", 1, ""),
-            (
-                "modules of the driver that are imported without a target",
-                "driver_modules_without_target",
-                0,
-                "0",
-            ),
             ("memory for the first account in use, MiB", "rss_more_mib", 0, "≤ 16"),
             ("connections at rest", "sessions_at_rest", 0, "0"),
         )
@@ -221,16 +189,6 @@ _ROWS = (
         2,
         "≤ 2",
     ),
-    *_rows(
-        "Against the code of the first figures, in turn",
-        "compare",
-        2,
-        ("new objects per second", "creation_per_second", "≥ 0.90"),
-        ("processor per new object", "creation_cpu_ms_per_object", "≤ 1.33"),
-        ("seconds until 200 rotations are patched", "rotation_seconds_until_patched", "≤ 0.87"),
-        ("processor per rotation", "rotation_cpu_ms_per_object", ""),
-    ),
-    _Row("Audit events: taken per second of processor", "access", "events_per_cpu_second", 0, "≥ 4,000"),
 )
 
 

@@ -1,8 +1,4 @@
-"""New objects of other tenants while the operator has work, and how long each waits until it is Ready.
-
-Beside each, a bare client makes as many writes in the same namespace, one after the other: how long the API server
-alone takes for them.
-"""
+"""New objects of other tenants while the operator has work, and how long each waits until it is Ready."""
 
 from __future__ import annotations
 
@@ -10,10 +6,9 @@ import asyncio
 import itertools
 import statistics
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from benchmarks.cluster import connected, managed_secret
-from benchmarks.floor import bare_secret
 from benchmarks.load import percentiles
 from benchmarks.watching import is_ready, watching
 from keyturn.kube import paths
@@ -29,15 +24,6 @@ _LABEL = "bench.keyturn.dev/newcomer"
 _EVERY = 0.25
 _IDLE, _IDLE_EVERY = 2.0, 0.5
 _PATIENCE = 120.0
-_WRITES = 4
-"""That of the object, and three of the operator."""
-
-
-class _Waits(NamedTuple):
-    """Seconds that each newcomer waited, and that the bare writes beside it took."""
-
-    ready: list[float]
-    bare: list[float]
 
 
 class Newcomers:
@@ -52,25 +38,22 @@ class Newcomers:
         left = iter(tenants)
         await operator.is_quiet()
         idle = await _waits("idle", left, asyncio.sleep(_IDLE), cluster, _IDLE_EVERY)
-        return cls(left, statistics.median(idle.ready), cluster)
+        return cls(left, statistics.median(idle), cluster)
 
     async def during(self, load: Coroutine[Any, Any, None], every: float = _EVERY) -> dict[str, float]:
         """Return how long newcomers wait during a load."""
         busy = await _waits("busy", self._tenants, load, self._cluster, every)
         return {
-            "samples": len(busy.ready),
-            "idle_seconds": self._usual,
-            **percentiles(busy.ready),
-            "longest_seconds": max(busy.ready),
-            "delay_seconds": max(busy.ready) - self._usual,
-            **{f"bare_{key}": figure for key, figure in percentiles(busy.bare).items()},
-            "bare_longest_seconds": max(busy.bare),
+            "samples": len(busy),
+            **percentiles(busy),
+            "longest_seconds": max(busy),
+            "delay_seconds": max(busy) - self._usual,
         }
 
 
 async def _waits(
     name: str, tenants: Iterable[str], load: Coroutine[Any, Any, None], cluster: Cluster, every: float
-) -> _Waits:
+) -> list[float]:
     """Create an object for a tenant every so many seconds until the load ends; return how long each took.
 
     They have a connection and a watch of their own, so that none waits for the load in this process.
@@ -81,22 +64,21 @@ async def _waits(
             connected(cluster.plane, cluster.operator_kubeconfig, cluster.folder) as own,
             watching(own, paths.managed_secrets(), is_ready, {"labelSelector": f"{_LABEL}={name}"}) as ready,
         ):
-            created, bare = await _create_until(working, name, tenants, own, every)
+            created = await _create_until(working, name, tenants, own, every)
             await ready.counts(len(created), _PATIENCE)
         await working
     finally:
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-    return _Waits([ready.passed[one] - began for one, began in created.items()], bare)
+    return [ready.passed[one] - began for one, began in created.items()]
 
 
 async def _create_until(
     working: asyncio.Future[None], name: str, tenants: Iterable[str], cluster: Cluster, every: float
-) -> tuple[dict[str, float], list[float]]:
-    """Create objects; return when the call for each began, and how long the bare writes beside each took."""
+) -> dict[str, float]:
+    """Create objects; return when the call for each began."""
     created: dict[str, float] = {}
-    bare: list[float] = []
     loop = asyncio.get_running_loop()
 
     async def create(number: int, namespace: str) -> None:
@@ -105,18 +87,10 @@ async def _create_until(
         created[body["metadata"]["name"]] = loop.time()
         await cluster.bare.create(paths.managed_secrets(namespace), body)
 
-    async def write(number: int, namespace: str) -> None:
-        began = loop.time()
-        for part in range(_WRITES):
-            body = bare_secret(f"bare-{name}-{number:04}-{part}", namespace)
-            await cluster.bare.create(paths.secrets(namespace), body)
-        bare.append(loop.time() - began)
-
     async with asyncio.TaskGroup() as group:
         for number, namespace in zip(itertools.count(), tenants, strict=False):
             group.create_task(create(number, namespace))
-            group.create_task(write(number, namespace))
             await asyncio.wait([working], timeout=every)
             if working.done():
                 break
-    return created, bare
+    return created

@@ -6,7 +6,7 @@ Modules
     clients               who looks from outside: logins of applications, and a count of the operator's sessions
     single, burst         rotations of one account with pods, and of many accounts at once
     successor             a leader that is frozen inside the lock of an account
-    memory, importing     what the driver takes, and where it is not imported
+    memory                what the first account takes
     probes                the cost of the probe of each published credential
 """
 

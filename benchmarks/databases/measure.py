@@ -8,7 +8,6 @@ from benchmarks.process import running
 
 from .accounts import ALLOWED, shop
 from .burst import burst
-from .importing import TRACED, importing
 from .memory import memory
 from .single import single
 from .successor import successor
@@ -26,10 +25,9 @@ async def databases(
     """Rotate one account, then many at once with an `overlap` in seconds; then freeze the leader."""
     names = [f"account-{number:03}" for number in range(accounts)]
     with shop() as server:
-        async with planes() as cluster, running(cluster, ALLOWED, env=TRACED) as operator:
+        async with planes() as cluster, running(cluster, ALLOWED) as operator:
             figures = {
                 "accounts": accounts,
-                "package_mib": await importing(),
                 **await memory(server, cluster, operator),
                 **await single(rotations, server, cluster),
                 **await burst(names, overlap, server, cluster, operator),

@@ -10,7 +10,6 @@ from keyturn.kube import paths
 from sandbox.databases import sessions_of
 
 from .accounts import account, create_target, has_revision, is_closed, rotate
-from .importing import DRIVER, imported
 
 if TYPE_CHECKING:
     from typing import Any
@@ -29,7 +28,7 @@ async def memory(shop: Shop, cluster: Cluster, operator: Operator) -> dict[str, 
     await _create(managed_secret(_PLAIN), cluster)
     await _rotate(_PLAIN, cluster)
     await operator.is_quiet()
-    without, driver_without = operator.memory()["rss"], imported(operator, DRIVER)
+    without = operator.memory()["rss"]
 
     await create_target(shop, cluster)
     await _create(account(_USED, "0s"), cluster)
@@ -42,8 +41,6 @@ async def memory(shop: Shop, cluster: Cluster, operator: Operator) -> dict[str, 
         "rss_without_target_mib": without,
         "rss_used_mib": used,
         "rss_more_mib": used - without,
-        "driver_modules_without_target": driver_without,
-        "driver_modules_used": imported(operator, DRIVER),
         "sessions_at_rest": sessions_of(shop.server),
     }
 

@@ -9,19 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
 import pytest
 
-from benchmarks import compare as comparison
 from benchmarks import results
-from benchmarks.access import access
 from benchmarks.awslike import awslike
 from benchmarks.changed import change
 from benchmarks.cluster import NAMESPACE, fresh
-from benchmarks.compare import compare
 from benchmarks.emergency import emergency
-from benchmarks.floor import CRDS, floors
-from benchmarks.kinds import kinds
 from benchmarks.latency import latency
 from benchmarks.life import life
 from benchmarks.load import load
@@ -38,7 +32,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 OBJECTS = 5
-EVENTS = 800
 
 
 @pytest.fixture
@@ -64,21 +57,12 @@ async def test_every_benchmark_still_measures() -> None:
             "emergency": await emergency(OBJECTS, the_same),
             "latency": await latency(the_same),
             "pulled": await pulled(OBJECTS, the_same),
-            "kinds": await kinds(1, the_same),
-            "access": await access(EVENTS),
         }
         async with keyturn("generated", planes=the_same) as contender:
             figures["load"] = await load(contender, OBJECTS, 60)
         at_once = {"debounce": "0s"}
         async with awslike(0) as store, keyturn("pulled", store, the_same, rollout=at_once) as contender:
             figures["changed"] = await change(contender, store, OBJECTS, 60)
-
-        @asynccontextmanager
-        async def any_crd(_: object) -> AsyncIterator[Cluster]:
-            async with the_same() as one:
-                yield one
-
-        figures["floors"] = await floors(OBJECTS, any_crd)
 
     assert figures["creation"]["calls_per_object"] >= 3  # two Secrets and a status
     assert figures["creation"]["per_second"] > 0
@@ -87,7 +71,6 @@ async def test_every_benchmark_still_measures() -> None:
     assert figures["load"]["controller_ms"] > 0
     assert figures["changed"]["seconds_until_patched"] <= figures["changed"]["seconds_until_rolled"]
     assert figures["changed"]["writes"] >= 3  # a Secret, a Deployment and a status
-    assert all(figures["floors"][f"{name}_per_second"] > 0 for name in CRDS)
     assert figures["idle"]["writes"] == 0
     assert figures["rotated"]["seconds"] > 0
     assert 0 < figures["failover"]["seconds_until_leading"] <= figures["failover"]["seconds"]
@@ -95,10 +78,6 @@ async def test_every_benchmark_still_measures() -> None:
     assert figures["rotation"]["seconds_until_patched"] <= figures["rotation"]["seconds_until_rolled"]
     assert 0 < figures["emergency"]["seconds_until_rotated"] <= figures["emergency"]["seconds_until_rolled"]
     assert figures["pulled"]["per_second"] > 0
-    assert figures["kinds"]["cpu_ms_per_rotation"] > 0
-    assert figures["kinds"]["longest_answer_ms"] > 0
-    assert figures["access"]["events_per_second"] > 0
-    assert figures["access"]["bytes_per_event"] > 500
     assert all(0 < seconds < 30 for seconds in figures["latency"].values())
 
 
@@ -119,36 +98,6 @@ def test_the_table_shows_least_middle_and_most_of_all_runs(tmp_path: Path) -> No
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-
-
-async def test_a_comparison_with_a_commit_that_is_not_there_says_so() -> None:
-    with pytest.raises(RuntimeError, match="git archive failed"):
-        await compare("no-such-commit", 1, 1, ours_first=False)
-
-
-def is_compiled(tree: Path) -> bool:
-    return any(tree.glob("operator/keyturn/core/__pycache__/*.pyc"))
-
-
-@pytest.mark.parametrize("ours_first", [False, True])
-async def test_a_comparison_measures_compiled_code_in_the_order_that_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, *, ours_first: bool
-) -> None:
-    run, trees = comparison._run, []
-
-    async def measured(*command: str, at: Path) -> bytes:
-        if "-c" not in command:
-            return await run(*command, at=at)
-        trees.append(at)
-        assert is_compiled(at)
-        figures = dict.fromkeys(("per_second", "cpu_ms_per_object", "seconds_until_patched"), len(trees))
-        return orjson.dumps({"creation": figures, "rotation": figures})
-
-    monkeypatch.setattr(comparison, "_run", measured)
-    found = await compare("HEAD", 1, 1, ours_first=ours_first)
-
-    assert trees[0 if ours_first else 1] == ROOT
-    assert set(found.values()) == {0.5 if ours_first else 2.0}
 
 
 @pytest.mark.timeout(600)

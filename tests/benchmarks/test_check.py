@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks import check, floor
+from benchmarks import check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,22 +52,3 @@ def test_the_last_kept_entry_of_as_many_objects_is_the_one_to_compare_with(tmp_p
 def entry(found: dict[str, Any] | None) -> dict[str, Any]:
     assert found is not None
     return found
-
-
-def test_the_crd_without_rules_differs_from_the_shipped_one_by_its_rules() -> None:
-    rules = "x-kubernetes-validations"
-
-    assert rules in str(floor.shipped())
-    assert rules not in str(floor.without_rules())
-    assert typed(floor.without_rules()) == typed(floor.shipped())
-
-
-def test_the_crd_without_a_schema_is_of_the_same_kind() -> None:
-    bare, shipped = floor.without_schema(), floor.shipped()
-
-    assert bare["spec"]["names"] == shipped["spec"]["names"]
-    assert len(str(bare)) < len(str(shipped)) / 20
-
-
-def typed(crd: floor.Crd) -> int:
-    return str(crd).count("'type': ")

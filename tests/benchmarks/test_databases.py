@@ -19,9 +19,7 @@ _OVERLAP = 2
 async def test_a_rotation_a_burst_and_a_frozen_leader_are_measured() -> None:
     figures = await databases(3, fresh, rotations=1, overlap=_OVERLAP)
 
-    assert figures["driver_modules_without_target"] == 0
-    assert figures["driver_modules_used"] > 0
-    assert figures["rss_used_mib"] > figures["rss_without_target_mib"] > figures["package_mib"] > 0
+    assert figures["rss_used_mib"] > figures["rss_without_target_mib"] > 0
     assert 0 < figures["single_seconds_until_published"] < figures["single_seconds"]
     assert 0 < figures["single_seconds_own"] < figures["single_seconds"]
     assert figures["single_logins"] > 0
