@@ -1,11 +1,11 @@
-"""Fresh control planes, with Keyturn installed as shipped or without it, and their clients."""
+"""A fresh control plane with Keyturn installed: what a benchmark writes to it, and how it watches for the result."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import orjson
 
 from keyturn.core import labels
-from keyturn.kube import config, paths
+from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, installation
@@ -21,16 +21,16 @@ from sandbox.harness import Kubectl, installation
 from .process import are_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     import aiohttp
 
-    from release.container import Container
-
 NAMESPACE = "bench"
 ACCOUNT = (installation.NAMESPACE, "keyturn")
 """Namespace and name of the operator's ServiceAccount in `manifests/base`."""
+Body: TypeAlias = "dict[str, Any]"
+Test: TypeAlias = "Callable[[Body], bool]"
 Planes: TypeAlias = "Callable[[], AbstractAsyncContextManager[Cluster]]"
 """Where a benchmark gets its control planes from."""
 
@@ -39,6 +39,11 @@ _CONNECTIONS = 32
 _SETTLED = 2.0
 _PULSE = 0.25
 """What a control plane at rest uses of a core: heartbeats, leases, compaction."""
+_WATCH_SECONDS = 60
+
+
+class BenchmarkError(Exception):
+    """A benchmark ends without a figure, or with a bad one; the message is for the user."""
 
 
 class RefusedError(Exception):
@@ -46,69 +51,51 @@ class RefusedError(Exception):
 
 
 class Bare:
-    """Calls without anything around them: the floor, and the hand that makes the objects."""
+    """A client that decides and reads nothing: the floor, and the one that creates the objects."""
 
     def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
         self._session = session
         self._server = server
 
-    async def create(self, path: str, body: dict[str, Any]) -> None:
+    async def create(self, path: str, body: Body) -> None:
         await self._call("POST", path, "application/json", body)
 
-    async def merge(self, path: str, body: dict[str, Any]) -> None:
+    async def merge(self, path: str, body: Body) -> None:
         await self._call("PATCH", path, "application/merge-patch+json", body)
 
     async def delete(self, path: str) -> None:
         await self._call("DELETE", path, "application/json", {})
 
-    async def _call(self, method: str, path: str, content_type: str, body: dict[str, Any]) -> None:
+    async def _call(self, method: str, path: str, content_type: str, body: Body) -> None:
         headers = {"Content-Type": content_type, "Accept": "application/json"}
         url = self._server + path
         async with self._session.request(method, url, data=orjson.dumps(body), headers=headers) as answer:
-            text = await answer.read()
+            text = await answer.text()
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise RefusedError(f"{method} {path}: {answer.status} {_message(text)}")
-
-
-def _message(text: bytes) -> str:
-    """Return the message of a Status, or the start of any other answer."""
-    try:
-        return str(orjson.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200].decode(errors="replace")
+            raise RefusedError(f"{method} {path}: {answer.status} {text[:1000]}")
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One control plane that is up, and nothing of ours in it yet but the installation."""
+    """One control plane."""
 
     operator_kubeconfig: Path
     folder: Path
     bare: Bare
     api: Api
     plane: ControlPlane
-    image: Container | None = None
-    """The operator's image, or None if the operator runs with the interpreter of the benchmark."""
 
 
 @asynccontextmanager
-async def fresh(image: Container | None = None) -> AsyncIterator[Cluster]:
-    """Start a control plane, install Keyturn, and take everything away at the end.
-
-    Args:
-        image: The operator runs from it.
-    """
+async def fresh() -> AsyncIterator[Cluster]:
+    """Run a control plane with Keyturn installed until the block ends."""
     async with prepared(_install) as cluster:
-        yield replace(cluster, image=image)
+        yield cluster
 
 
 @asynccontextmanager
 async def prepared(install: Callable[[ControlPlane, Path], Path]) -> AsyncIterator[Cluster]:
-    """Start a control plane, install into it, and take everything away at the end.
-
-    Args:
-        install: Gets the plane and a folder; returns the kubeconfig of the controller to be measured.
-    """
+    """Run a control plane until the block ends; `install` returns the kubeconfig of the controller to be measured."""
     with tempfile.TemporaryDirectory(prefix="keyturn-benchmark-") as folder:
         plane = await asyncio.to_thread(ControlPlane.start)
         try:
@@ -138,7 +125,14 @@ def _install(plane: ControlPlane, folder: Path) -> Path:
     return plane.service_account_kubeconfig(*ACCOUNT, folder / "operator.kubeconfig")
 
 
-def managed_secret(name: str, **spec: Any) -> dict[str, Any]:
+# What is created
+
+
+def names(kind: str, objects: int) -> list[str]:
+    return [f"{kind}-{number:05}" for number in range(objects)]
+
+
+def managed_secret(name: str, **spec: Any) -> Body:
     """Make a ManagedSecret with one generated password."""
     return {
         "apiVersion": "keyturn.dev/v1alpha1",
@@ -146,6 +140,17 @@ def managed_secret(name: str, **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"data": [{"name": "password", "generate": {"password": {}}}], **spec},
     }
+
+
+async def create_managed(
+    names: Collection[str], cluster: Cluster, body_of: Callable[[str], Body] = managed_secret
+) -> None:
+    """Create objects as fast as the API server takes them, and wait until all are Ready."""
+    async with watching(cluster, paths.managed_secrets(NAMESPACE), among(names, is_ready)) as ready:
+        await for_each(
+            names, lambda name: cluster.bare.create(paths.managed_secrets(NAMESPACE), body_of(name))
+        )
+        await ready.counts(len(names), max(180, len(names) / 10))
 
 
 async def request_rotation(name: str, cluster: Cluster, request: str = "now") -> None:
@@ -167,3 +172,107 @@ async def for_each(
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
             group.create_task(work())
+
+
+# What is watched
+
+
+class Crowd:
+    """The objects of a collection that pass a test, and when each first did; and when each was deleted."""
+
+    def __init__(self, passes: Test) -> None:
+        self._passes = passes
+        self._changed = asyncio.Event()
+        self.passed: dict[str, float] = {}
+        self.versions: dict[str, int] = {}
+        """The `resourceVersion` with which each passed; those of all kinds are in one order."""
+        self.gone: dict[str, float] = {}
+
+    def take(self, kind: str, body: Body) -> None:
+        """Take an event of the watch."""
+        name, now = body["metadata"]["name"], asyncio.get_running_loop().time()
+        if kind == "DELETED":
+            self.gone[name] = now
+            self._changed.set()
+        elif kind in {"ADDED", "MODIFIED"} and name not in self.passed and self._passes(body):
+            self.passed[name] = now
+            self.versions[name] = int(body["metadata"]["resourceVersion"])
+            self._changed.set()
+
+    async def counts(self, number: int, patience: float) -> float:
+        """Wait until that many have passed; return the loop time of the last."""
+        try:
+            await self._until(lambda: len(self.passed) >= number, patience)
+        except TimeoutError:
+            raise TimeoutError(f"{len(self.passed)} of {number} within {patience:.0f} s") from None
+        return max(self.passed.values())
+
+    async def loses(self, names: Collection[str], patience: float) -> float:
+        """Wait until objects are deleted; return the loop time of the last."""
+        await self._until(lambda: self.gone.keys() >= set(names), patience)
+        return max(self.gone[name] for name in names)
+
+    async def _until(self, is_so: Callable[[], bool], patience: float) -> None:
+        async with asyncio.timeout(patience):
+            while not is_so():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@asynccontextmanager
+async def watching(
+    cluster: Cluster, path: str, passes: Test, params: Mapping[str, str] | None = None
+) -> AsyncIterator[Crowd]:
+    """Watch a collection from now on while the block lasts; `params` may have a `labelSelector`."""
+    crowd = Crowd(passes)
+    page = await anext(aiter(cluster.api.pages(path, params, limit=1)))
+    task = asyncio.create_task(_follow(cluster, path, page.resource_version, crowd, params))
+    try:
+        yield crowd
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _follow(
+    cluster: Cluster, path: str, version: str, crowd: Crowd, params: Mapping[str, str] | None
+) -> None:
+    while True:
+        changes = cluster.api.watch(path, version, params, timeout_seconds=_WATCH_SECONDS)
+        try:
+            async with aclosing(changes):
+                async for kind, body in changes:
+                    version = body["metadata"]["resourceVersion"]
+                    crowd.take(kind, body)
+        except errors.Throttled:
+            await asyncio.sleep(0.1)  # the API server has just begun to serve this kind
+
+
+def among(names: Collection[str], passes: Test) -> Test:
+    """Make the test for objects of these names alone; others of the collection change as well."""
+    known = frozenset(names)
+    return lambda body: body["metadata"]["name"] in known and passes(body)
+
+
+def has_condition(kind: str) -> Test:
+    """Make the test of an object for a condition that is True."""
+
+    def has(body: Body) -> bool:
+        conditions = body.get("status", {}).get("conditions", ())
+        return any(one["type"] == kind and one["status"] == "True" for one in conditions)
+
+    return has
+
+
+def has_revision(revision: int) -> Test:
+    """Make the test of a Secret for a published revision."""
+
+    def has(body: Body) -> bool:
+        annotations = body["metadata"].get("annotations") or {}
+        return bool(annotations.get("keyturn.dev/revision") == str(revision))
+
+    return has
+
+
+is_ready = has_condition("Ready")

@@ -3,50 +3,80 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import secrets
 import signal
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyturn.kube import paths
 
-from . import floor
-from .cluster import NAMESPACE, for_each, request_rotation
-from .creation import compared, created
+from .cluster import NAMESPACE, among, for_each, is_ready, managed_secret, names, request_rotation, watching
 from .process import running
-from .watching import among, watching
 
 if TYPE_CHECKING:
-    from .cluster import Cluster, Planes
+    from .cluster import Bare, Body, Cluster, Planes
     from .process import Operator, Usage
 
 _SETTLE = 3.0
-_TOLD_WITHIN = 180.0
+_EVENTS_WITHIN = 180.0
 _FLOOR_AT_MOST = 10_000
 """More objects of the floor take long, and change its rate little."""
 _ROTATED_AT_MOST = 1000
 _PATIENCE = 300.0
 
 
-async def life(objects: int, idle: float, planes: Planes) -> dict[str, dict[str, float]]:
-    """Create, rest for `idle` seconds, rotate 1,000 at once, kill the leader beside a standby, and restart."""
+async def creation(objects: int, planes: Planes) -> dict[str, float]:
+    """Time the floor and the operator, each on a control plane of its own."""
     async with planes() as cluster:
-        bare = min(objects, _FLOOR_AT_MOST)
-        floor_per_second = bare / await floor.floor(bare, cluster)
+        bare = await floor(objects, cluster)
+    async with planes() as cluster, running(cluster) as operator:
+        return await _created(objects, bare, cluster, operator)
+
+
+async def life(objects: int, idle: float, planes: Planes) -> dict[str, dict[str, float]]:
+    """Create, rest for `idle` seconds, rotate 1,000 at once, kill the leader next to a standby, and restart."""
+    async with planes() as cluster:
+        bare = await floor(min(objects, _FLOOR_AT_MOST), cluster)
     async with planes() as cluster:
         async with running(cluster) as operator:
-            new = compared(objects, floor_per_second, await created(objects, cluster, operator))
-            idling = await _rested(idle, operator)
-            turned = await _rotated(min(objects, _ROTATED_AT_MOST), cluster, operator)
+            figures = {
+                "creation": await _created(objects, bare, cluster, operator),
+                "idle": await _rested(idle, operator),
+                "rotated": await _rotated(min(objects, _ROTATED_AT_MOST), cluster, operator),
+            }
             await _at_rest(operator)
             async with running(cluster, name="standby", event="watching") as standby:
-                taken_over = await _taken_over(operator, standby)
-        again = await _restarted(cluster)
-    return {"creation": new, "idle": idling, "rotated": turned, "failover": taken_over, "restart": again}
+                figures["failover"] = await _taken_over(operator, standby)
+        figures["restart"] = await _restarted(cluster)
+    return figures
+
+
+async def _created(objects: int, bare: float, cluster: Cluster, operator: Operator) -> dict[str, float]:
+    """Create objects as fast as the API server takes them; `bare` is the floor's rate."""
+    await operator.is_quiet()
+    before = await operator.usage()
+    path = paths.managed_secrets(NAMESPACE)
+    async with watching(cluster, paths.managed_secrets(), is_ready) as ready:
+        began = asyncio.get_running_loop().time()
+        await for_each(names("secret", objects), lambda name: cluster.bare.create(path, managed_secret(name)))
+        seconds = await ready.counts(objects, max(60, objects / 20)) - began
+    memory = operator.memory()
+    used = (await operator.usage()).since(before)
+    return {
+        "objects": objects,
+        "floor_per_second": bare,
+        "per_second": objects / seconds,
+        "share_of_floor": objects / seconds / bare,
+        "cpu_ms_per_object": used.cpu * 1000 / objects,
+        "calls_per_object": used.calls / objects,
+        "rss_mib": memory["rss"],
+        "peak_mib": memory["peak"],
+    }
 
 
 async def _rested(idle: float, operator: Operator) -> dict[str, float]:
-    """Measure the operator when all is done and told."""
     before = await _at_rest(operator)
     began = asyncio.get_running_loop().time()
     await asyncio.sleep(idle)  # the length of the measurement, not a wait for a state
@@ -61,8 +91,8 @@ async def _rested(idle: float, operator: Operator) -> dict[str, float]:
 
 
 async def _at_rest(operator: Operator) -> Usage:
-    """Wait until nothing was written between two looks: the last events are told long after the work."""
-    async with asyncio.timeout(_TOLD_WITHIN):
+    """Wait until nothing is written for a while: the last Events follow long after the work."""
+    async with asyncio.timeout(_EVENTS_WITHIN):
         before = await operator.usage()
         while True:
             await operator.is_quiet(_SETTLE)
@@ -74,19 +104,18 @@ async def _at_rest(operator: Operator) -> Usage:
 
 async def _rotated(objects: int, cluster: Cluster, operator: Operator) -> dict[str, float]:
     """Rotate some of the objects at once, which no workload consumes."""
-    names = floor.names("secret", objects)
+    chosen = names("secret", objects)
+
+    def is_rotated(body: Body) -> bool:
+        return bool(body.get("status", {}).get("revision") == 2)  # noqa: PLR2004
 
     before = await operator.usage()
-    async with watching(cluster, paths.managed_secrets(NAMESPACE), among(names, _is_rotated)) as rotated:
+    async with watching(cluster, paths.managed_secrets(NAMESPACE), among(chosen, is_rotated)) as rotated:
         began = asyncio.get_running_loop().time()
-        await for_each(names, lambda name: request_rotation(name, cluster))
+        await for_each(chosen, lambda name: request_rotation(name, cluster))
         seconds = await rotated.counts(objects, _PATIENCE) - began
     used = (await operator.usage()).since(before)
     return {"objects": objects, "seconds": seconds, "cpu_ms_per_object": used.cpu * 1000 / objects}
-
-
-def _is_rotated(body: dict[str, Any]) -> bool:
-    return bool(body.get("status", {}).get("revision") == 2)  # noqa: PLR2004
 
 
 async def _taken_over(leader: Operator, standby: Operator) -> dict[str, float]:
@@ -97,15 +126,14 @@ async def _taken_over(leader: Operator, standby: Operator) -> dict[str, float]:
     began = asyncio.get_running_loop().time()
     await standby.has_logged("leading")
     leading = asyncio.get_running_loop().time() - began
-    looked_at = await standby.is_quiet(_SETTLE) - began
+    seconds = await standby.is_quiet(_SETTLE) - began
     used = (await standby.usage()).since(before)
     return {
         "seconds_until_leading": leading,
-        "seconds": looked_at,
+        "seconds": seconds,
         "cpu_seconds": used.cpu,
         "writes": used.writes,
         "standby_rss_mib": waiting["rss"],
-        "rss_mib": standby.memory()["rss"],
     }
 
 
@@ -114,15 +142,75 @@ async def _restarted(cluster: Cluster) -> dict[str, float]:
     began = asyncio.get_running_loop().time()
     async with running(cluster) as operator:
         leading = asyncio.get_running_loop().time() - began
-        caught_up = await operator.is_quiet(_SETTLE) - began
+        seconds = await operator.is_quiet(_SETTLE) - began
         memory, used = operator.memory(), await operator.usage()
     return {
         "seconds_until_leading": leading,
-        "seconds": caught_up,
+        "seconds": seconds,
         "cpu_seconds": used.cpu,
         "reads": used.calls - used.writes,
         "requests": used.requests,
         "writes": used.writes,
         "rss_mib": memory["rss"],
-        "peak_mib": memory["peak"],
+    }
+
+
+# The floor
+
+
+async def floor(objects: int, cluster: Cluster) -> float:
+    """Create the same objects and make the same writes with a client that decides nothing; return its rate."""
+    async with watching(cluster, paths.managed_secrets(), is_ready) as ready:
+        began = asyncio.get_running_loop().time()
+        await for_each(names("floor", objects), lambda name: _bare_object(name, cluster.bare))
+        return objects / (await ready.counts(objects, patience=30) - began)
+
+
+async def _bare_object(name: str, bare: Bare) -> None:
+    await bare.create(paths.managed_secrets(NAMESPACE), managed_secret(name))
+    await bare.create(paths.secrets(NAMESPACE), _secret(f"{name}-keyturn", "state", 680))
+    await bare.create(paths.secrets(NAMESPACE), _secret(name, "password", 32))
+    await bare.merge(paths.managed_secret_status(NAMESPACE, name), {"status": _status(name)})
+
+
+def _secret(name: str, key: str, size: int) -> Body:
+    """Make a Secret as large as the operator's own; `size` is that of its value, in bytes."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "labels": {"app.kubernetes.io/part-of": "benchmark"},
+            "annotations": {"benchmark": "x" * 60},
+        },
+        "data": {key: base64.b64encode(secrets.token_bytes(size)).decode()},
+    }
+
+
+def _status(name: str) -> Body:
+    """Return a status as large as the operator's."""
+    now = "2026-01-01T00:00:00Z"
+    conditions = (
+        ("Ready", "True", "Published", "the Secret holds revision 1 with every key"),
+        ("Rotating", "False", "Idle", "no rotation is in progress"),
+        ("WorkloadsCurrent", "True", "NoConsumers", "0 of 0 workloads run the current revision"),
+        ("PolicyCompliant", "False", "noSchedule", "noSchedule: password has no schedule; write one here"),
+    )
+    history = {"revision": 1, "reason": "Created", "startedAt": now, "finishedAt": now, "result": "Succeeded"}
+    return {
+        "observedGeneration": 1,
+        "secretName": name,
+        "revision": 1,
+        "lastRotationTime": now,
+        "overdue": False,
+        "history": [history],
+        "conditions": [
+            {
+                **dict(zip(("type", "status", "reason", "message"), one, strict=True)),
+                "lastTransitionTime": now,
+                "observedGeneration": 1,
+            }
+            for one in conditions
+        ],
     }

@@ -1,33 +1,42 @@
-"""Compares Keyturn with another controller, in turn on fresh control planes of one machine."""
+"""Compares Keyturn with External Secrets Operator, and Reloader, in turn on fresh control planes of one machine.
+
+The programs and the CRDs are given by the user.
+"""
 
 from __future__ import annotations
 
-import shlex
+import asyncio
+import hashlib
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
+import yaml
 
-from . import peer as other
+from sandbox import SandboxError
+from sandbox.control import Control
+from sandbox.harness import HarnessError, Kubectl, installation
+from sandbox.supervisor import COLLECT_LATER
+
 from . import results
-from .awslike import awslike
-from .changed import change
-from .cluster import fresh
-from .errors import PeerError
-from .load import load
-from .ours import keyturn
-from .peer_tables import CHANGED, FOLDER, OURS, OURS_AT_ONCE, THEIRS, VALUES, table
-from .template import SHIPPED, Template
+from .cluster import NAMESPACE, BenchmarkError, prepared
+from .contender import CONTROLLER, RELOADER, SHIPPED, Contender, Running, Template, keyturn
+from .load import change, load
+from .results import CHANGED, OURS, OURS_AT_ONCE, THEIRS
+from .servers import awslike
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from release.container import Container
+    from sandbox import ControlPlane
 
-    from .contender import Contender
+    from .cluster import Body, Cluster
 
 Side: TypeAlias = "Callable[[], AbstractAsyncContextManager[Contender]]"
 Measure: TypeAlias = "Callable[[Contender], Awaitable[dict[str, float]]]"
@@ -35,93 +44,125 @@ Pair: TypeAlias = "dict[str, dict[str, float]]"
 
 _AWAY = 0.02
 """Seconds that each answer of the store takes, for all sides."""
-_ESO = "External Secrets Operator"
 _ESO_FLAGS = (
     "--concurrent=20 --client-qps=2000 --client-burst=4000 --metrics-addr=127.0.0.1:0 --live-addr=127.0.0.1:0"
 )
-_ESO_ENV = ("AWS_SECRETSMANAGER_ENDPOINT=${store}",)
-_ESO_REFRESH = "force-sync"
 _RELOADER_FLAGS = "--resources-to-ignore=configmaps --ignored-workload-types=jobs,cronjobs"
-_OBJECTS = {CHANGED: 200}
-"""How many objects, if not 1,000."""
+_NAMESPACE = "peer"
+_ACCOUNTS = {CONTROLLER: "peer", RELOADER: "reloader"}
+"""What each program is called on the control plane, as a process and as a ServiceAccount."""
+_TO_END = 5.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--eso", "--peer", dest="binary", type=Path, required=True, metavar="PATH", help="the peer's program")
+    add("--eso", type=Path, required=True, metavar="PATH", help="its program")
+    add("--crds", type=Path, required=True, metavar="FOLDER", help="the folder of its CRDs")
+    add("--version", required=True, help="its version, which the table shows")
     add(
-        "--crds",
-        type=Path,
-        action="append",
-        required=True,
-        metavar="PATH",
-        help="a file or folder; repeatable",
+        "--values",
+        choices=results.VALUES,
+        default=results.VALUES[0],
+        help="where values are from (%(default)s)",
     )
-    add("--version", required=True, help="the peer's version, which the table shows")
-    add("--name", default=_ESO, help="the peer's name (%(default)s)")
-    add("--flags", default=_ESO_FLAGS, help="its flags, in one argument (%(default)s)")
-    add(
-        "--env",
-        action="append",
-        metavar="NAME=VALUE",
-        help=f"environment of its programs; repeatable ({_ESO_ENV[0]})",
-    )
-    add("--template", type=Path, help="its objects, as YAML (that of External Secrets Operator)")
-    add("--condition", default="Ready", help="the condition of an object that is done (%(default)s)")
-    add("--values", choices=VALUES, default=VALUES[0], help="where values are from (%(default)s)")
     add("--pairs", type=int, default=5, help="how often each side runs (%(default)s)")
-    add("--refresh", default=_ESO_REFRESH, help="the annotation that requests a new read (%(default)s)")
-    add(
-        "--reloader",
-        type=Path,
-        metavar="PATH",
-        help=f"the program that restarts workloads, for {CHANGED} values",
-    )
+    add("--reloader", type=Path, metavar="PATH", help=f"the program of Reloader, for {CHANGED} values")
     add("--reloader-version", default="", help="its version, which the table shows")
-    add("--reloader-flags", default=_RELOADER_FLAGS, help="its flags, in one argument (%(default)s)")
-    add("--patience", type=float, help="seconds for all objects to be done (by their number)")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that the user gave."""
+
+    name: str
+    version: str
+    binary: Path
+    flags: tuple[str, ...]
+    env: Mapping[str, str]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a table says of it; no path of this machine is in it.
+
+        Raises:
+            BenchmarkError: It cannot be started.
+        """
+        if not (self.binary.is_file() and os.access(self.binary, os.X_OK)):
+            raise BenchmarkError(f"{self.binary} is not an executable program")
+        digest = hashlib.sha256(self.binary.read_bytes()).hexdigest()
+        return {"name": self.name, "version": self.version, "sha256": digest, "flags": list(self.flags)}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What is compared."""
+
+    programs: Mapping[str, Program]
+    """By part of the system."""
+    crds: Path
+    template: Template
+    refresh: str
+    """The annotation by which an object is read again from its store."""
+
+    def facts(self) -> dict[str, Any]:
+        facts = {part: program.facts() for part, program in self.programs.items()}
+        return {**facts.pop(CONTROLLER), **facts}
+
+
+def _peer(options: argparse.Namespace, store: str) -> Peer:
+    env = {"AWS_SECRETSMANAGER_ENDPOINT": store}
+    programs = {
+        CONTROLLER: Program(
+            "External Secrets Operator", options.version, options.eso, tuple(_ESO_FLAGS.split()), env
+        )
+    }
+    if options.reloader:
+        flags = tuple(_RELOADER_FLAGS.split())
+        programs[RELOADER] = Program("Reloader", options.reloader_version, options.reloader, flags, {})
+    # Changed values are pulled, so the objects are the same.
+    values = "pulled" if options.values == CHANGED else options.values
+    return Peer(
+        programs, options.crds, Template.read(SHIPPED / f"eso-{values}.yaml", store=store), "force-sync"
+    )
 
 
 async def compare_with_peer(options: argparse.Namespace) -> None:
     """Measure all sides in turn, keep the figures after each round, and print the table.
 
     Raises:
-        PeerError: The peer cannot be measured.
+        BenchmarkError: The peer cannot be measured.
     """
-    objects = options.objects or _OBJECTS.get(options.values, 1000)
-    name = f"{options.values}-{objects}"
-    pairs: list[Pair] = []
-    peer_of(options, "http://store").check()  # before anything starts
+    if (options.values == CHANGED) != bool(options.reloader and options.reloader_version):
+        raise BenchmarkError(
+            f"--values {CHANGED} needs --reloader and --reloader-version, other values neither"
+        )
+    objects = options.objects or (200 if options.values == CHANGED else 1000)
+    name, pairs = f"{options.values}-{objects}", list[Pair]()
     async with awslike(_AWAY) as store:
-        peer = peer_of(options, store)
-        sides = _sides(options.values, peer, store, options.interpreter.container)
-        measure, python = _measure(options, objects, store), options.interpreter.version
+        peer = _peer(options, store)
+        facts = peer.facts()  # before anything starts
+
+        async def measure(contender: Contender) -> dict[str, float]:
+            if options.values == CHANGED:
+                return await change(contender, store, objects, max(300.0, objects))
+            return await load(contender, objects, max(60.0, objects / 10))
+
         for number in range(options.pairs):
-            pair = await measure_pair(sides, measure, swapped=number % 2 == 1)
-            pairs.append(pair)
-            keep(name, peer, options.values, pairs, options.results, python)
-            print(f"{name} {number + 1}/{options.pairs}: {orjson.dumps(_rounded(pair)).decode()}", flush=True)
-    print("".join(table(orjson.loads((options.results / FOLDER / f"{name}.json").read_bytes()))))
+            pairs.append(
+                await measure_pair(_sides(options.values, peer, store), measure, swapped=number % 2 == 1)
+            )
+            keep(name, facts, options.values, pairs, options.results)
+            shown = {side: results.rounded(figures) for side, figures in pairs[-1].items()}
+            print(f"{name} {number + 1}/{options.pairs}: {shown}", flush=True)
+    file = options.results / results.PEERS / f"{name}.json"
+    print("".join(results.peer_table(orjson.loads(file.read_bytes()))))
 
 
-def _sides(values: str, peer: other.Peer, store: str, container: Container | None) -> dict[str, Side]:
-    theirs: Side = partial(other.running, peer)
-    planes = partial(fresh, container)
+def _sides(values: str, peer: Peer, store: str) -> dict[str, Side]:
+    theirs: Side = partial(running, peer)
     if values != CHANGED:
-        return {OURS: partial(keyturn, values, store, planes), THEIRS: theirs}
-    return {
-        OURS: partial(keyturn, "pulled", store, planes),
-        OURS_AT_ONCE: partial(keyturn, "pulled", store, planes, rollout={"debounce": "0s"}),
-        THEIRS: theirs,
-    }
-
-
-def _measure(options: argparse.Namespace, objects: int, store: str) -> Measure:
-    if options.values == CHANGED:
-        patience = options.patience or max(300.0, objects)
-        return lambda contender: change(contender, store, objects, patience)
-    patience = options.patience or max(60.0, objects / 10)
-    return lambda contender: load(contender, objects, patience)
+        return {OURS: partial(keyturn, values, store), THEIRS: theirs}
+    at_once = partial(keyturn, "pulled", store, rollout={"debounce": "0s"})
+    return {OURS: partial(keyturn, "pulled", store), OURS_AT_ONCE: at_once, THEIRS: theirs}
 
 
 async def measure_pair(sides: Mapping[str, Side], measure: Measure, *, swapped: bool) -> Pair:
@@ -133,50 +174,95 @@ async def measure_pair(sides: Mapping[str, Side], measure: Measure, *, swapped: 
     return {side: measured[side] for side in sides}
 
 
-def peer_of(options: argparse.Namespace, store: str) -> other.Peer:
-    """Read what the user gave; `store` is the address of the store.
+def keep(name: str, facts: dict[str, Any], values: str, pairs: list[Pair], folder: Path) -> None:
+    more = {"peer": facts, "values": values, "objects": pairs[0][OURS]["objects"]}
+    results.keep(name, pairs, folder / results.PEERS, **more)
+
+
+# The peer on a control plane
+
+
+@asynccontextmanager
+async def running(peer: Peer) -> AsyncIterator[Contender]:
+    """Run the peer on a fresh control plane until the block ends."""
+    async with prepared(partial(install, peer)) as cluster, started(peer, cluster) as contender:
+        yield contender
+
+
+def install(peer: Peer, plane: ControlPlane, folder: Path) -> Path:
+    """Install its CRDs and what its objects need; the ServiceAccount of each program may do everything.
+
+    Returns:
+        The kubeconfig of the controller; that of a further program is in `folder` as well.
 
     Raises:
-        PeerError: An option or the template is wrong.
+        BenchmarkError: Something of it is refused.
     """
-    if (options.values == CHANGED) != (options.reloader is not None):
-        raise PeerError(f"--values {CHANGED} and --reloader are for each other: give both or none")
-    if options.reloader and not options.reloader_version:
-        raise PeerError("--reloader needs --reloader-version, which the table shows")
-    settings = options.env if options.env is not None else _ESO_ENV
-    for setting in settings:
-        if "=" not in setting:
-            raise PeerError(f"--env {setting} is not NAME=VALUE")
-    env = dict(setting.replace("${store}", store).split("=", 1) for setting in settings)
-    # Changed values are pulled, so the objects are the same.
-    shipped = "pulled" if options.values == CHANGED else options.values
-    flags = _split("--flags", options.flags)
-    reloader_flags = _split("--reloader-flags", options.reloader_flags)
-    return other.Peer(
-        other.Program(options.name, options.version, options.binary, flags, env),
-        tuple(options.crds),
-        Template.read(options.template or SHIPPED / f"eso-{shipped}.yaml", store=store),
-        options.condition,
-        options.refresh,
-        other.Program("Reloader", options.reloader_version, options.reloader, reloader_flags, env)
-        if options.reloader
-        else None,
-    )
-
-
-def _split(option: str, flags: str) -> tuple[str, ...]:
+    kubectl = Kubectl(plane.kubeconfig)
     try:
-        return tuple(shlex.split(flags))
-    except ValueError as error:
-        raise PeerError(f"{option} cannot be split: {error}") from error
+        for body in _crds(peer.crds):
+            kubectl("apply", "--server-side", "-f", "-", given=body)
+        installation.wait_for_crds(kubectl)
+        for namespace in (NAMESPACE, _NAMESPACE):
+            installation.create_namespace(kubectl, namespace)
+        for part in peer.programs:
+            kubectl("create", "serviceaccount", _ACCOUNTS[part], "-n", _NAMESPACE)
+            subject = f"--serviceaccount={_NAMESPACE}:{_ACCOUNTS[part]}"
+            kubectl("create", "clusterrolebinding", _ACCOUNTS[part], "--clusterrole=cluster-admin", subject)
+        peer.template.prepare(kubectl)
+    except (HarnessError, OSError, yaml.YAMLError) as error:
+        raise BenchmarkError(f"what the peer needs cannot be installed: {error}") from error
+    for part in peer.programs:
+        plane.service_account_kubeconfig(_NAMESPACE, _ACCOUNTS[part], _kubeconfig(folder, part))
+    return _kubeconfig(folder, CONTROLLER)
 
 
-def keep(name: str, peer: other.Peer, values: str, pairs: list[Pair], folder: Path, python: str) -> None:
-    more = {"peer": peer.facts(), "values": values, "objects": pairs[0][OURS]["objects"]}
-    results.keep(name, pairs, folder / FOLDER, python, **more)
+def _crds(folder: Path) -> Iterator[Body]:
+    """Yield the objects of a folder's files; a kustomization is no object of a cluster."""
+    for file in sorted(one for one in folder.iterdir() if one.suffix in {".yaml", ".yml", ".json"}):
+        for body in yaml.load_all(file.read_bytes(), yaml.CSafeLoader):
+            if isinstance(body, dict) and body.get("kind") == "CustomResourceDefinition":
+                yield body
 
 
-def _rounded(pair: Pair) -> Pair:
-    return {
-        side: {key: round(figure, 3) for key, figure in figures.items()} for side, figures in pair.items()
-    }
+def _kubeconfig(folder: Path, part: str) -> Path:
+    return folder / f"{_ACCOUNTS[part]}.kubeconfig"
+
+
+@asynccontextmanager
+async def started(peer: Peer, cluster: Cluster) -> AsyncIterator[Contender]:
+    """Run the peer on a control plane that has what it needs, until the block ends.
+
+    The plane's supervisor is its parent: it ends with the plane, also if this process is killed.
+
+    Raises:
+        BenchmarkError: It cannot be started.
+    """
+    async with AsyncExitStack() as stack:
+        programs = {
+            part: await stack.enter_async_context(_process(program, part, cluster))
+            for part, program in peer.programs.items()
+        }
+        name = " and ".join(program.name for program in peer.programs.values())
+        yield Contender(name, cluster, programs, peer.template, "Ready", peer.refresh)
+
+
+@asynccontextmanager
+async def _process(program: Program, part: str, cluster: Cluster) -> AsyncIterator[Running]:
+    account = _ACCOUNTS[part]
+    control, log = Control(cluster.plane.folder), cluster.folder / f"{account}.log"
+    log.write_bytes(b"")
+    # The settings of Go's collector for the control plane are not for it.
+    unset = [word for name in COLLECT_LATER for word in ("-u", name)]
+    env = {"KUBECONFIG": _kubeconfig(cluster.folder, part), "POD_NAMESPACE": _NAMESPACE, **program.env}
+    settings = [f"{name}={value}" for name, value in env.items()]
+    command = ["/usr/bin/env", *unset, *settings, str(program.binary.absolute()), *program.flags]
+    try:
+        await asyncio.to_thread(control.start, account, command, log)
+    except SandboxError as error:
+        raise BenchmarkError(f"{program.name}: {error}") from error
+    try:
+        user, pid = f"system:serviceaccount:{_NAMESPACE}:{account}", control.programs()[account].pid
+        yield Running(program.name, pid, user, lambda: control.programs()[account].ended, log)
+    finally:
+        await asyncio.to_thread(control.stop, account, _TO_END)

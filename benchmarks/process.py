@@ -8,18 +8,15 @@ import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 
-from release.container import PYTHON
 from sandbox import harness
 from sandbox.harness import installation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
-
-    from release.container import Container
 
     from .cluster import Cluster
 
@@ -31,7 +28,6 @@ _REQUESTS = re.compile(
 )
 _STREAMS = frozenset({"list", "watch"})
 _READS = _STREAMS | {"get"}
-_REVIEWS = "selfsubjectaccessreviews"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +59,7 @@ class Operator:
 
     def __init__(self, process: harness.Operator) -> None:
         self._process = process
+        self.pid, self.log = process.pid, process.log
 
     async def has_logged(self, event: str) -> None:
         """Wait until the process logs an event."""
@@ -70,11 +67,7 @@ class Operator:
 
     async def is_quiet(self, seconds: float = 2.0) -> float:
         """Wait until it has used next to no processor for `seconds`; return when that began (loop time)."""
-        return await are_quiet([self._process.pid], seconds)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        return await are_quiet([self.pid], seconds)
 
     @property
     def exit_code(self) -> int | None:
@@ -88,17 +81,14 @@ class Operator:
 
     async def usage(self) -> Usage:
         cpu = self.cpu()  # before the question, which itself takes some with many objects
-        counts = _REQUESTS.findall(await self.metrics())
-        requests = [(resource, verb, int(float(count))) for resource, verb, count in counts]
+        counts = [(what, verb, int(float(n))) for what, verb, n in _REQUESTS.findall(await self.metrics())]
         # A review of rights is answered and not stored: a start asks for each right once.
-        ours = [(verb, n) for resource, verb, n in requests if resource not in {"leases", _REVIEWS}]
+        ours = [(verb, n) for what, verb, n in counts if what not in {"leases", "selfsubjectaccessreviews"}]
         return Usage(
             cpu,
             calls=sum(n for verb, n in ours if verb not in _STREAMS),
             writes=sum(n for verb, n in ours if verb not in _READS),
-            lease_writes=sum(
-                n for resource, verb, n in requests if resource == "leases" and verb not in _READS
-            ),
+            lease_writes=sum(n for what, verb, n in counts if what == "leases" and verb not in _READS),
             requests=sum(n for _, n in ours),
         )
 
@@ -107,38 +97,17 @@ class Operator:
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             return await answer.text()
 
-    @property
-    def log(self) -> Path:
-        return self._process.log
-
-    @property
-    def health_port(self) -> int:
-        return self._process.port("health_port")
-
 
 @asynccontextmanager
 async def running(
-    cluster: Cluster,
-    *arguments: str,
-    name: str = "operator",
-    event: str = "leading",
+    cluster: Cluster, *arguments: str, name: str = "operator", event: str = "leading"
 ) -> AsyncIterator[Operator]:
     """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends.
 
-    With an image it runs from that, else with the interpreter of the benchmark. It begins when the process has logged
-    an event, which for a standby is `watching`. The log has the process's name.
+    It begins when the process has logged an event, which for a standby is `watching`. The log has the process's name.
     """
-    settings: dict[str, Any] = {}
-    if cluster.image:
-        settings["command"] = _in_image(cluster.image, cluster)
-    process = harness.Operator(
-        cluster.operator_kubeconfig,
-        cluster.folder / f"{name}.log",
-        "--all-namespaces",
-        *arguments,
-        env={"POD_NAMESPACE": installation.NAMESPACE},
-        **settings,
-    )
+    log, env = cluster.folder / f"{name}.log", {"POD_NAMESPACE": installation.NAMESPACE}
+    process = harness.Operator(cluster.operator_kubeconfig, log, "--all-namespaces", *arguments, env=env)
     try:
         process.begin()
         operator = Operator(process)
@@ -146,12 +115,6 @@ async def running(
         yield operator
     finally:
         await asyncio.to_thread(process.end)
-
-
-def _in_image(image: Container, cluster: Cluster) -> tuple[str, ...]:
-    """Return the command that runs the operator in its image, with the account of its kubeconfig."""
-    pod = image.in_pod(cluster.operator_kubeconfig, installation.NAMESPACE)
-    return (*pod.under, PYTHON, "-m", "keyturn")
 
 
 async def are_quiet(pids: Collection[int], seconds: float, share: float = 0.02) -> float:
@@ -172,15 +135,12 @@ async def are_quiet(pids: Collection[int], seconds: float, share: float = 0.02) 
 
 def cpu_of(pid: int) -> float:
     """Return the seconds of processor that a process has used so far."""
-    fields = _proc(pid, "stat").rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def memory_of(pid: int) -> dict[str, float]:
     """Return MiB: what a process holds now, and the most that it ever held."""
-    found = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", _proc(pid, "status"), re.MULTILINE))
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", status, re.MULTILINE))
     return {"rss": int(found["VmRSS"]) / 1024, "peak": int(found["VmHWM"]) / 1024}
-
-
-def _proc(pid: int, file: str) -> str:
-    return Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Benchmark of many simultaneous rotations until every workload is rolled."""
+"""Benchmarks of rotations: many at once, an emergency over many secrets, and the reaction of an idle operator."""
 
 from __future__ import annotations
 
@@ -7,78 +7,73 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.kube import paths
 
-from .cluster import NAMESPACE, for_each, managed_secret, request_rotation
+from .cluster import (
+    NAMESPACE,
+    among,
+    create_managed,
+    for_each,
+    has_revision,
+    is_ready,
+    managed_secret,
+    request_rotation,
+    watching,
+)
 from .process import running
-from .watching import is_ready, watching
 
 if TYPE_CHECKING:
-    from .cluster import Cluster, Planes
+    from collections.abc import Awaitable, Sequence
 
-_DEPLOYMENTS = paths.workloads("Deployment", NAMESPACE)
-_MARKER = "keyturn.dev/secret-versions"
-_PATIENCE = 120.0
+    from .cluster import Body, Cluster, Planes, Test
+
+DEPLOYMENTS = paths.workloads("Deployment", NAMESPACE)
+_PATIENCE = 300.0
+_INCIDENT = "incident"
+_A_SECOND = 1.1
+_SLOW: Body = {
+    "rotation": {"windows": [{"cron": "0 0 1 1 *", "duration": "1m"}], "overlap": "24h"},
+    "rollout": {"debounce": "1h"},
+}
+"""What a rotation would wait for without an emergency."""
 
 
 async def rotation(objects: int, debounce: str | None, planes: Planes) -> dict[str, float]:
     """Rotate `objects` Secrets at once, each used by a Deployment of its own."""
     names = [f"rotated-{debounce or 'by-default'}-{number:03}" for number in range(objects)]
-    rollout = {"rollout": {"debounce": debounce}} if debounce else {}
+    spec = {"rollout": {"debounce": debounce}} if debounce else {}
     async with planes() as cluster, running(cluster) as operator:
-        await prepare(names, rollout, cluster)
+        await prepare(names, spec, cluster)
         await operator.is_quiet()
-        before = await operator.usage()
-        figures = await _rotate(names, cluster)
-        await operator.is_quiet()
-        used = (await operator.usage()).since(before)
-    return {
-        "objects": objects,
-        **figures,
-        "cpu_ms_per_object": used.cpu * 1000 / objects,
-        "calls_per_object": used.calls / objects,
-    }
+        async with (
+            watching(cluster, DEPLOYMENTS, is_patched) as patched,
+            watching(cluster, DEPLOYMENTS, _is_through) as rolled,
+            watching(cluster, paths.managed_secrets(), _is_reported) as reported,
+        ):
+            began = asyncio.get_running_loop().time()
+            await for_each(names, lambda name: request_rotation(name, cluster))
+            return {
+                "objects": objects,
+                "seconds_until_patched": await patched.counts(objects, _PATIENCE) - began,
+                "seconds_until_rolled": await rolled.counts(objects, _PATIENCE) - began,
+                "seconds_until_told": await reported.counts(objects, _PATIENCE) - began,
+            }
 
 
-async def prepare(names: list[str], spec: dict[str, Any], cluster: Cluster) -> None:
-    """Have every Secret there and every Deployment settled on it."""
-
-    async def make(name: str) -> None:
-        await cluster.bare.create(paths.managed_secrets(NAMESPACE), managed_secret(name, **spec))
-
-    async def deploy(name: str) -> None:
-        await cluster.bare.create(_DEPLOYMENTS, deployment(name))
-
-    async with watching(cluster, paths.managed_secrets(), is_ready) as ready:
-        await for_each(names, make)
-        await ready.counts(len(names), _PATIENCE)
-    async with watching(cluster, _DEPLOYMENTS, is_rolled) as rolled:
-        await for_each(names, deploy)
+async def prepare(names: Sequence[str], spec: Body, cluster: Cluster) -> None:
+    """Create the objects and a Deployment for each, and wait until all are available."""
+    await create_managed(names, cluster, lambda name: managed_secret(name, **spec))
+    async with watching(cluster, DEPLOYMENTS, is_rolled) as rolled:
+        await for_each(names, lambda name: cluster.bare.create(DEPLOYMENTS, deployment(name)))
         await rolled.counts(len(names), _PATIENCE)
 
 
-async def _rotate(names: list[str], cluster: Cluster) -> dict[str, float]:
-    async with (
-        watching(cluster, _DEPLOYMENTS, is_patched) as patched,
-        watching(cluster, _DEPLOYMENTS, lambda body: is_patched(body) and is_rolled(body)) as rolled,
-        watching(cluster, paths.managed_secrets(), _is_told) as told,
-    ):
-        began = asyncio.get_running_loop().time()
-        await for_each(names, lambda name: request_rotation(name, cluster))
-        return {
-            "seconds_to_trigger": asyncio.get_running_loop().time() - began,
-            "seconds_until_patched": await patched.counts(len(names), _PATIENCE) - began,
-            "seconds_until_rolled": await rolled.counts(len(names), _PATIENCE) - began,
-            "seconds_until_told": await told.counts(len(names), _PATIENCE) - began,
-        }
-
-
-def deployment(name: str, replicas: int = 1) -> dict[str, Any]:
+def deployment(name: str, replicas: int = 1, **annotations: str) -> Body:
     """Make a Deployment whose pods read the Secret of its own name."""
     labels = {"app": name}
     container = {"name": "main", "image": "example.org/none", "envFrom": [{"secretRef": {"name": name}}]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE, "annotations": annotations},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels},
@@ -87,12 +82,12 @@ def deployment(name: str, replicas: int = 1) -> dict[str, Any]:
     }
 
 
-def is_patched(body: dict[str, Any], revision: int = 2) -> bool:
+def is_patched(body: Body, revision: int = 2) -> bool:
     annotations = body["spec"]["template"]["metadata"].get("annotations", {})
-    return f"{body['metadata']['name']}={revision}" in annotations.get(_MARKER, "")
+    return f"{body['metadata']['name']}={revision}" in annotations.get("keyturn.dev/secret-versions", "")
 
 
-def is_rolled(body: dict[str, Any]) -> bool:
+def is_rolled(body: Body) -> bool:
     """Say what `kubectl rollout status` calls successfully rolled out."""
     status = body.get("status", {})
     return bool(
@@ -102,7 +97,80 @@ def is_rolled(body: dict[str, Any]) -> bool:
     )
 
 
-def _is_told(body: dict[str, Any]) -> bool:
-    """Say whether the status speaks of a second revision that every workload runs."""
-    history = body.get("status", {}).get("history", ())
-    return any(entry["revision"] == 2 for entry in history)  # noqa: PLR2004
+def _is_through(body: Body) -> bool:
+    return is_patched(body) and is_rolled(body)
+
+
+def _is_reported(body: Body) -> bool:
+    """Say whether the status has a second revision that every workload runs."""
+    return any(entry["revision"] == 2 for entry in body.get("status", {}).get("history", ()))  # noqa: PLR2004
+
+
+# An emergency
+
+
+async def emergency(objects: int, planes: Planes) -> dict[str, float]:
+    """Declare one emergency over `objects` Secrets, each used by a Deployment of its own."""
+    names = [f"exposed-{number:03}" for number in range(objects)]
+    async with planes() as cluster, running(cluster) as operator:
+        await prepare(names, _SLOW, cluster)
+        await operator.is_quiet()
+        figures = await _declare(names, cluster)
+        await cluster.bare.delete(paths.emergency_rotation(NAMESPACE, _INCIDENT))
+    return {"objects": objects, **figures}
+
+
+async def _declare(names: list[str], cluster: Cluster) -> dict[str, float]:
+    await asyncio.sleep(_A_SECOND)  # the values are of an earlier second
+    body = {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "EmergencyRotation",
+        "metadata": {"name": _INCIDENT, "namespace": NAMESPACE},
+        "spec": {"reason": "a benchmark", "selector": {}},
+    }
+
+    def is_reported(one: Body) -> bool:
+        return bool((one.get("status") or {}).get("servicesUpdatedAt"))
+
+    async with (
+        watching(cluster, paths.secrets(NAMESPACE), has_revision(2)) as rotated,
+        watching(cluster, DEPLOYMENTS, _is_through) as rolled,
+        watching(cluster, paths.emergency_rotations(NAMESPACE), is_reported) as reported,
+    ):
+        began = asyncio.get_running_loop().time()
+        await cluster.bare.create(paths.emergency_rotations(NAMESPACE), body)
+        return {
+            "seconds_until_rotated": await rotated.counts(len(names), _PATIENCE) - began,
+            "seconds_until_rolled": await rolled.counts(len(names), _PATIENCE) - began,
+            "seconds_until_told": await reported.counts(1, _PATIENCE) - began,
+        }
+
+
+# An idle operator
+
+
+async def latency(planes: Planes) -> dict[str, float]:
+    """Time a first Secret, then the same one edited, then deleted."""
+    name, secrets = "alone", paths.secrets(NAMESPACE)
+    path = paths.secret(NAMESPACE, name)
+    managed = paths.managed_secrets(NAMESPACE)
+    async with planes() as cluster, running(cluster) as operator:
+
+        async def seconds(collection: str, passes: Test, act: Awaitable[None]) -> float:
+            """Wait for rest, act, and return how long it took until the object passes the test."""
+            await operator.is_quiet()
+            async with watching(cluster, collection, among([name], passes)) as crowd:
+                began = asyncio.get_running_loop().time()
+                await act
+                return await crowd.counts(1, 30.0) - began
+
+        first = await seconds(managed, is_ready, cluster.bare.create(managed, managed_secret(name)))
+        data = (await cluster.api.get(path))["data"]
+
+        def is_repaired(body: dict[str, Any]) -> bool:
+            return bool(body.get("data") == data)
+
+        edit = cluster.bare.merge(path, {"data": {"password": "ZWRpdGVk"}})
+        edited = await seconds(secrets, is_repaired, edit)
+        deleted = await seconds(secrets, is_repaired, cluster.bare.delete(path))
+        return {"first": first, "edited": edited, "deleted": deleted}

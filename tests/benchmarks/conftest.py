@@ -24,9 +24,9 @@ def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     async def soon(pids: Collection[int], seconds: float, share: float = 0.02) -> float:
         return await are_quiet(pids, _SHORT if seconds <= _USUAL else seconds, share)
 
-    for module in ("changed", "cluster", "contender", "process"):
+    for module in ("cluster", "contender", "process"):
         monkeypatch.setattr(f"benchmarks.{module}.are_quiet", soon)
-    monkeypatch.setattr("benchmarks.changed.REST", _SHORT)
+    monkeypatch.setattr("benchmarks.load.REST", _SHORT)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def make_ready(api: Api, name: str) -> None:
 
 
 def report(api: Api, name: str, request: str) -> None:
-    condition = {"type": os.environ.get("CONDITION", "Ready"), "status": "True"}
+    condition = {"type": "Ready", "status": "True"}
     api.call("PATCH", f"{WIDGETS}/{name}/status", {"status": {"conditions": [condition], "read": request}})
 
 

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import results
-from benchmarks.awslike import awslike
-from benchmarks.changed import change
+from benchmarks import results, stores
 from benchmarks.cluster import NAMESPACE, fresh
-from benchmarks.emergency import emergency
-from benchmarks.latency import latency
+from benchmarks.contender import keyturn
 from benchmarks.life import life
-from benchmarks.load import load
-from benchmarks.ours import keyturn
-from benchmarks.pulled import pulled
-from benchmarks.rotation import rotation
+from benchmarks.load import change, load
+from benchmarks.rotation import emergency, latency, rotation
+from benchmarks.servers import WAYS, awslike
 from keyturn.kube import paths
 from sandbox.harness import eventually
 
@@ -31,7 +27,8 @@ if TYPE_CHECKING:
     from benchmarks.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-OBJECTS = 5
+OBJECTS = len(WAYS)
+SECONDS = 1.0
 
 
 @pytest.fixture
@@ -41,6 +38,7 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("short_rests", "forked")
 async def test_every_benchmark_still_measures() -> None:
     async with fresh() as cluster:
@@ -50,16 +48,23 @@ async def test_every_benchmark_still_measures() -> None:
             yield cluster
             await cluster.bare.delete(paths.managed_secrets(NAMESPACE))  # as a fresh one: without objects
             await cluster.bare.delete(paths.secrets(NAMESPACE))
+            await cluster.bare.delete(paths.externals("SecretStore", NAMESPACE))
 
         figures = {
             **await life(OBJECTS, 1.0, the_same),
             "rotation": await rotation(OBJECTS, "0s", the_same),
             "emergency": await emergency(OBJECTS, the_same),
             "latency": await latency(the_same),
-            "pulled": await pulled(OBJECTS, the_same),
+            "pulled": await stores.pulled(OBJECTS, the_same),
         }
         async with keyturn("generated", planes=the_same) as contender:
             figures["load"] = await load(contender, OBJECTS, 60)
+        busy = {
+            "created": await stores.created(OBJECTS, the_same),
+            "refreshed": await stores.refreshed(OBJECTS, the_same, SECONDS),
+            "harmed": await stores.harmed(OBJECTS, the_same, SECONDS),
+            "rotated": await stores.rotated(OBJECTS, the_same, 20),
+        }
         at_once = {"debounce": "0s"}
         async with awslike(0) as store, keyturn("pulled", store, the_same, rollout=at_once) as contender:
             figures["changed"] = await change(contender, store, OBJECTS, 60)
@@ -79,19 +84,23 @@ async def test_every_benchmark_still_measures() -> None:
     assert 0 < figures["emergency"]["seconds_until_rotated"] <= figures["emergency"]["seconds_until_rolled"]
     assert figures["pulled"]["per_second"] > 0
     assert all(0 < seconds < 30 for seconds in figures["latency"].values())
+    assert busy.keys() == stores.LOADS.keys()
+    for one in busy.values():
+        assert one["samples"] >= 1
+        assert 0 < one["p50_seconds"] <= one["p99_seconds"] <= one["longest_seconds"]
 
 
 def test_the_table_shows_least_middle_and_most_of_all_runs(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{results.BEGIN}old\n{results.END}after\n")
+    marks = (results.BEGIN, "old\n", results.END, results.PEERS_BEGIN, "old\n", results.PEERS_END)
+    readme.write_text(f"before\n{''.join(marks)}after\n")
     results.keep(
         "latency",
         [{"first": first, "edited": 1, "deleted": 1} for first in (0.3, 0.1, 0.2)],
         tmp_path,
-        "3.13",
     )
 
-    results.write_table(tmp_path, readme)
+    results.write_tables(tmp_path, readme)
 
     text = readme.read_text()
     assert "| 0.100 | 0.200 | 0.300 | 3 | ≤ 1 |" in text

@@ -3,34 +3,29 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import peer as other
-from benchmarks import peer_tables, peers
-from benchmarks.__main__ import _parser
-from benchmarks.awslike import awslike
-from benchmarks.changed import change
-from benchmarks.cluster import NAMESPACE, connected
-from benchmarks.errors import PeerError
-from benchmarks.load import load
-from benchmarks.system import AuditLog, Reading
-from benchmarks.template import SHIPPED, Template
+from benchmarks import peers, results
+from benchmarks.cluster import NAMESPACE, BenchmarkError, connected
+from benchmarks.contender import CONTROLLER, RELOADER, SHIPPED, AuditLog, Reading, Template
+from benchmarks.load import change, load
+from benchmarks.servers import awslike
 from keyturn.kube import paths
 from sandbox import ControlPlane
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import AsyncIterator, Iterator
 
     from benchmarks.cluster import Cluster
     from benchmarks.contender import Contender
 
 HERE = Path(__file__).parent
-CRDS = HERE / "widgets.yaml"
 OBJECTS = 3
+MARKS = f"{results.BEGIN}{results.END}{results.PEERS_BEGIN}old\n{results.PEERS_END}"
 NEVER, EVENTUALLY = 4, 60
 """Seconds to wait for what does not come, and for what comes late on a busy machine."""
 REVERSED = 1.0
@@ -45,31 +40,19 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def options(program: Path) -> argparse.Namespace:
-    return parsed(program)
+def peer_of(program: Path, behaviour: str = "works", template: Path = HERE / "widget.yaml") -> peers.Peer:
+    widgets = peers.Program("Widgets", "1", program, (behaviour,), {})
+    return peers.Peer({CONTROLLER: widgets}, HERE, Template.read(template, store="http://store"), "renew")
 
 
-def parsed(program: Path, *more: str) -> argparse.Namespace:
-    given = [
-        f"--peer={program}",
-        f"--crds={CRDS}",
-        f"--template={HERE / 'widget.yaml'}",
-        "--flags=works",
-        *more,
-    ]
-    return _parser().parse_args(["peers", "--version=1", "--name=Widgets", *given])
-
-
-def peer_of(program: Path, *more: str, store: str = "http://store") -> other.Peer:
-    return peers.peer_of(parsed(program, *more), store)
-
-
-def reloading(program: Path, *more: str, store: str = "http://store") -> other.Peer:
+def reloading(program: Path, store: str = "http://store") -> peers.Peer:
     """Return the peer of a comparison of changed values."""
-    reloader = ("--values=changed", f"--reloader={program}", "--reloader-version=2")
-    given = ("--flags=pulls", "--reloader-flags=restarts", "--env=STORE=${store}", "--refresh=renew", *more)
-    return peer_of(program, *reloader, *given, store=store)
+    peer = peer_of(program)
+    programs = {
+        CONTROLLER: peers.Program("Widgets", "1", program, ("pulls",), {"STORE": store}),
+        RELOADER: peers.Program("Reloader", "2", program, ("restarts",), {}),
+    }
+    return replace(peer, programs=programs)
 
 
 class Prepared:
@@ -93,27 +76,27 @@ class Prepared:
 def prepared(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
     folder = tmp_path_factory.mktemp("prepared")
     with ControlPlane.start() as plane:
-        yield Prepared(plane, other.install(reloading(program), plane, folder), folder)
+        yield Prepared(plane, peers.install(reloading(program), plane, folder), folder)
 
 
 async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
     prepared: Prepared, program: Path, tmp_path: Path
 ) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{peer_tables.BEGIN}old\n{peer_tables.END}after\n")
+    readme.write_text(MARKS)
     peer = peer_of(program)
 
     @asynccontextmanager
     async def side() -> AsyncIterator[Contender]:
-        async with prepared.cluster() as cluster, other.started(peer, cluster) as contender:
+        async with prepared.cluster() as cluster, peers.started(peer, cluster) as contender:
             yield contender
 
-    sides = {peer_tables.OURS: side, peer_tables.THEIRS: side}
+    sides = {results.OURS: side, results.THEIRS: side}
     pair = await peers.measure_pair(
         sides, lambda contender: load(contender, OBJECTS, EVENTUALLY), swapped=True
     )
-    peers.keep("generated-3", peer, "generated", [pair], tmp_path, "3.13")
-    peer_tables.write_tables(tmp_path, readme)
+    peers.keep("generated-3", peer.facts(), "generated", [pair], tmp_path)
+    results.write_tables(tmp_path, readme)
 
     for figures in pair.values():
         assert figures["writes"] == 2  # a Secret and a status
@@ -137,15 +120,15 @@ async def test_changed_values_are_timed_until_all_pods_are_new(
     prepared: Prepared, program: Path, tmp_path: Path
 ) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{peer_tables.BEGIN}old\n{peer_tables.END}after\n")
+    readme.write_text(MARKS)
     async with awslike(0) as store, prepared.cluster() as cluster:
         peer = reloading(program, store=store)
-        async with other.started(peer, cluster) as contender:
+        async with peers.started(peer, cluster) as contender:
             figures = await change(contender, store, OBJECTS, EVENTUALLY)
     alone = {key: figure for key, figure in figures.items() if not key.startswith("reloader")}
-    pair = {peer_tables.OURS: alone, peer_tables.OURS_AT_ONCE: alone, peer_tables.THEIRS: figures}
-    peers.keep("changed-3", peer, "changed", [pair], tmp_path, "3.13")
-    peer_tables.write_tables(tmp_path, readme)
+    pair = {results.OURS: alone, results.OURS_AT_ONCE: alone, results.THEIRS: figures}
+    peers.keep("changed-3", peer.facts(), "changed", [pair], tmp_path)
+    results.write_tables(tmp_path, readme)
 
     steps = [figures[f"seconds_until_{step}"] for step in ("published", "patched", "rolled")]
     assert min(steps) > 0
@@ -172,8 +155,8 @@ def test_processor_beyond_rest_is_that_of_the_work() -> None:
 
 
 async def test_a_controller_ends_with_its_block(prepared: Prepared, program: Path) -> None:
-    async with prepared.cluster() as cluster, other.started(reloading(program), cluster) as contender:
-        pids = contender.pids
+    async with prepared.cluster() as cluster, peers.started(reloading(program), cluster) as contender:
+        pids = [one.pid for one in contender.programs.values()]
         assert len(pids) == 2
         for pid in pids:
             os.kill(pid, 0)  # it runs
@@ -184,25 +167,26 @@ async def test_a_controller_ends_with_its_block(prepared: Prepared, program: Pat
 
 
 @pytest.mark.parametrize(
-    ("more", "patience", "words"),
+    ("behaviour", "template", "patience", "words"),
     [
-        (("--flags=ends",), EVENTUALLY, ("exit code 1", "cannot work with widgets")),
-        (("--flags=idle",), NEVER, (f"0 of {OBJECTS}",)),
-        (("--condition=Done",), NEVER, ("Done", f"0 of {OBJECTS}")),
-        ((f"--template={HERE / 'wrong-widget.yaml'}",), EVENTUALLY, ("refuses", "spec.size")),
-        (
-            (f"--template={SHIPPED / 'eso-generated.yaml'}",),
-            EVENTUALLY,
-            ("does not serve", "ExternalSecret"),
-        ),
+        ("ends", "widget.yaml", EVENTUALLY, ("exit code 1", "cannot work with widgets")),
+        ("idle", "widget.yaml", NEVER, ("Ready", f"0 of {OBJECTS}")),
+        ("works", "wrong-widget.yaml", EVENTUALLY, ("refuses", "spec.size")),
+        ("works", SHIPPED / "eso-generated.yaml", EVENTUALLY, ("does not serve", "ExternalSecret")),
     ],
-    ids=["ends early", "never Ready", "another condition", "object refused", "kind not served"],
+    ids=["ends early", "never Ready", "object refused", "kind not served"],
 )
 async def test_a_controller_that_cannot_be_measured_ends_the_run_with_its_reason(
-    prepared: Prepared, program: Path, more: tuple[str, ...], patience: float, words: tuple[str, ...]
+    prepared: Prepared,
+    program: Path,
+    behaviour: str,
+    template: str | Path,
+    patience: float,
+    words: tuple[str, ...],
 ) -> None:
-    async with prepared.cluster() as cluster, other.started(peer_of(program, *more), cluster) as contender:
-        with pytest.raises(PeerError) as refused:
+    peer = peer_of(program, behaviour, HERE / template)
+    async with prepared.cluster() as cluster, peers.started(peer, cluster) as contender:
+        with pytest.raises(BenchmarkError) as refused:
             await load(contender, OBJECTS, patience)
 
     assert all(word in str(refused.value) for word in words)
@@ -215,12 +199,6 @@ def test_the_shipped_templates_are_templates(side: str, values: str) -> None:
 
     assert template.body("one")["metadata"]["name"] == "one"
     assert "${" not in template.each.replace("${name}", "")
-
-
-def test_the_store_of_the_run_is_in_the_environment_of_the_peer(program: Path) -> None:
-    assert peer_of(program, "--env=ENDPOINT=${store}/path=1").controller.env == {
-        "ENDPOINT": "http://store/path=1"
-    }
 
 
 def test_calls_are_those_of_one_user_without_watches_and_leases(tmp_path: Path) -> None:
@@ -242,8 +220,8 @@ def test_calls_are_those_of_one_user_without_watches_and_leases(tmp_path: Path) 
         audit.write("\n")
     log.read()
 
-    assert first == (2, 1)
-    assert (log.calls, log.writes) == (3, 2)
+    assert first == (3, 2)
+    assert (log.calls, log.writes) == (4, 3)
 
 
 def event(user: str, verb: str, resource: str, stage: str = "ResponseComplete") -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.cluster import connected
-from benchmarks.process import running
 from keyturn import __version__
 from release.checkout import source
 from release.container import PYTHON
@@ -19,6 +16,8 @@ from tests.image.seconds import SECONDS
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from release.container import Container
     from sandbox.harness import Kubectl
     from tests.conftest import Cluster
@@ -82,25 +81,6 @@ def test_the_image_serves_with_the_account_of_its_pod(
         operator.stop()
 
     assert operator.returncode == 0
-
-
-def program_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/exe").readlink().name
-
-
-async def test_a_benchmark_measures_the_program_of_the_image(
-    cluster: Cluster, operator_kubeconfig: Path, container: Container, tmp_path: Path
-) -> None:
-    assert cluster.plane
-    async with (
-        connected(cluster.plane, operator_kubeconfig, tmp_path) as connection,
-        running(replace(connection, image=container)) as operator,
-    ):
-        program = program_of(operator.pid)
-        used = await operator.usage()
-
-    assert program == "python3.13"
-    assert used.requests > 0
 
 
 def test_what_the_image_starts_reports_its_version(container: Container) -> None:

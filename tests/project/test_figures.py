@@ -64,9 +64,6 @@ _ROWS = {
         f"{_BURST}: connections at most",
         f"{_BURST}: failed logins of clients",
     ),
-    "1,000 probed database passwords": (
-        "1,000 probed database passwords, reckoned from it: processor, % of a core",
-    ),
 }
 """The figures of the table in limits.md, in their order, by row."""
 
@@ -87,7 +84,7 @@ def measured() -> dict[str, tuple[str, str]]:
 def test_the_table_of_the_benchmarks_has_the_kept_results(tmp_path: Path) -> None:
     copy = Path(shutil.copy(_README, tmp_path / "README.md"))
 
-    results.write_table(_ROOT / "benchmarks" / "results", copy)
+    results.write_tables(_ROOT / "benchmarks" / "results", copy)
 
     assert figures_of(copy) == figures_of(_README)
 

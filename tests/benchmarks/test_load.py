@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks import check
+from benchmarks import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,24 +29,24 @@ def run(controller: float = 5, api_server: float = 12, calls: float = 3, work: f
 def test_a_counter_has_grown_when_it_is_more_than_a_tenth_above(
     now: dict[str, float], names: list[str]
 ) -> None:
-    assert [one.split()[0] for one in check.grown([run()], [now])] == names
+    assert [one.split()[0] for one in load.grown([run()], [now])] == names
 
 
 def test_a_machine_that_is_half_as_fast_grows_no_counter() -> None:
-    assert check.grown([run()], [run(controller=10, api_server=24, work=4)]) == []
+    assert load.grown([run()], [run(controller=10, api_server=24, work=4)]) == []
 
 
 def test_the_least_of_several_runs_counts() -> None:
-    assert check.grown([run()], [run(controller=9), run()]) == []
-    assert check.grown([run(controller=9), run()], [run(controller=9)]) != []
+    assert load.grown([run()], [run(controller=9), run()]) == []
+    assert load.grown([run(controller=9), run()], [run(controller=9)]) != []
 
 
 def test_the_last_kept_entry_of_as_many_objects_is_the_one_to_compare_with(tmp_path: Path) -> None:
     for objects, cost in ((1000, 5.0), (1000, 6.0), (20, 7.0)):
-        check.keep(tmp_path, objects, [run(controller=cost)], "3.13")
+        load.keep(tmp_path, objects, [run(controller=cost)])
 
-    assert entry(check.kept(tmp_path, 1000))["runs"] == [run(controller=6.0)]
-    assert check.kept(tmp_path, 50) is None
+    assert entry(load.kept(tmp_path, 1000))["runs"] == [run(controller=6.0)]
+    assert load.kept(tmp_path, 50) is None
 
 
 def entry(found: dict[str, Any] | None) -> dict[str, Any]:
