@@ -34,11 +34,11 @@ help: ## say what there is
 
 venv: $(READY) ## set up .venv from the locks
 
-demo: $(READY) ## show the life of a secret on a real control plane; NODE=real: in containers, as root; CLUSTER=kind for a new cluster of kind; CLUSTER=current for your own cluster (YES=1: do not ask)
-	@$(BIN)/python -m demo $(if $(NODE),--node "$(NODE)") $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes)
+demo: $(READY) ## show the life of a secret on a real control plane; CLUSTER=kind for a new cluster of kind; CLUSTER=current for your own cluster (YES=1: do not ask)
+	@$(BIN)/python -m demo $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes)
 
-demo-database: $(READY) ## rotate the password of a real PostgreSQL under load, with a failed rollout and an emergency; NODE=real: in containers, as root
-	@$(BIN)/python -m demo.database $(if $(NODE),--node "$(NODE)")
+demo-database: $(READY) ## then rotate the password of a real PostgreSQL under load, with a failed rollout and an emergency
+	@$(BIN)/python -m demo --database
 
 run: $(READY) ## run the operator of this checkout against the current context (YES=1: do not ask; ARGS="--namespace shop")
 	@exec $(BIN)/python -m demo.checkout $(if $(YES),--yes) $(ARGS)

@@ -1,5 +1,5 @@
 """Demonstration of Keyturn on a real control plane: `python -m demo`, or `make demo`.
 
-`story` has the chapters, `cluster` and `node` the clusters, `terminal` and `operator` run programs, `screen` prints.
-`processes` queries the containers of a real node. Only `values` reads values, to compare them.
+`story` is the first chapter, `database` the second, with `pods` that run `application`; `cluster` has the clusters,
+`terminal` the screen and the commands. Only `values` reads values, to compare them. `checkout` is `make run`.
 """

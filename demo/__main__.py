@@ -6,40 +6,32 @@ import argparse
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from release.errors import ReleaseError
 from sandbox import SandboxError
 
-from . import story
+from . import database, operator, story
 from .cluster import Cluster, Current, Kind, Refused, Sandbox
-from .node import Node
-from .operator import log_on_failure
-from .screen import Screen
-from .terminal import Terminal
+from .terminal import Screen, Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from collections.abc import Sequence
 
 _INTERRUPTED = 130
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     for number in _ENDINGS:
         signal.signal(number, _interrupt)
-    options = _parser().parse_args()
+    options = _parser().parse_args(arguments)
     screen = Screen()
     try:
         with tempfile.TemporaryDirectory(prefix="keyturn-demo-") as folder:
-            _show(_cluster(options, screen, Path(folder)), screen)
-    except Refused as refusal:
-        screen.cross(str(refusal))
-    except (ReleaseError, SandboxError) as error:
+            _show(cluster_of(options, screen, Path(folder)), Path(folder), with_database=options.database)
+    except (Refused, SandboxError) as error:
         screen.cross(str(error))
     except KeyboardInterrupt:
         screen.cross("interrupted; everything that the demo created is removed")
@@ -59,70 +51,50 @@ def _parser() -> argparse.ArgumentParser:
         help="a control plane of its own, a new cluster of kind, or that of the current kubeconfig context",
     )
     parser.add_argument(
-        "--node",
-        choices=("fake", "real"),
-        help="what pods of that control plane run on: fake nodes, which say that they run, or a real one, as root",
+        "--database", action="store_true", help="then rotate the password of a real PostgreSQL"
     )
     parser.add_argument("--yes", action="store_true", help="do not ask before the current cluster is used")
     return parser
 
 
-def _cluster(options: argparse.Namespace, screen: Screen, folder: Path) -> Cluster:
-    if options.cluster != "sandbox" and options.node:
+def cluster_of(options: argparse.Namespace, screen: Screen, folder: Path) -> Cluster:
+    """Return the cluster that the options name.
+
+    Raises:
+        Refused: The database needs another one.
+    """
+    if options.database and options.cluster != "sandbox":
         raise Refused(
-            f"NODE selects the node of the demo's own control plane: leave NODE or CLUSTER={options.cluster} out"
+            "the server of the database is on this machine, so it needs the demo's own control plane"
         )
     if options.cluster == "kind":
         return Kind(screen, folder)
     if options.cluster == "current":
         return Current(screen, folder, ask=not options.yes)
-    if options.node == "real":
-        return Node(screen, folder)
     return Sandbox(screen, folder)
 
 
-def _show(cluster: Cluster, screen: Screen) -> None:
-    with _closing(cluster), ExitStack() as stack:
-        terminal = Terminal(screen, cluster.open())
-        story.install(terminal, screen)
-        operator = cluster.operator(terminal)
-        stack.enter_context(log_on_failure(operator, screen))
-        stack.enter_context(operator)
-        operator.start()
-        _tell(cluster, terminal, screen)
-        screen.title("Clean up")
-        with screen.progress("ending the operator", "the operator has ended"):
-            operator.end()
+def _show(cluster: Cluster, folder: Path, *, with_database: bool) -> None:
+    with ExitStack() as stack:
+        stack.callback(_close, cluster)
+        terminal = Terminal(cluster.screen, cluster.open())
+        server = stack.enter_context(database.server(cluster.screen)) if with_database else None
+        story.install(terminal)
+        options = ["--allow-host=127.0.0.1"] if server else []
+        process = stack.enter_context(operator.running(terminal, folder, *options))
+        story.show_life(terminal, can_fail=cluster.has_fake_pods)
+        if server:
+            database.show_password(terminal, server)
+        terminal.screen.title("Clean up")
+        with terminal.screen.progress("ending the operator", "the operator has ended"):
+            process.end()
 
 
-def _tell(cluster: Cluster, terminal: Terminal, screen: Screen) -> None:
-    """Show the life of the secret, and after each value what real processes make of it."""
-    ask = partial(story.ask, terminal, screen) if cluster.runs_processes else _nothing
-    story.write(terminal, screen, cluster.example)
-    ask()
-    first = story.rotate(terminal, screen, cluster.clients(terminal))
-    ask()
-    if cluster.fault:
-        story.fail(terminal, screen, cluster.fault)
-        ask()
-    story.go_back(terminal, screen, first)
-    ask()
-    story.repair(terminal, screen)
-
-
-def _nothing() -> None:
-    """Ask no process, where none runs."""
-
-
-@contextmanager
-def _closing(cluster: Cluster) -> Iterator[None]:
-    """Remove what was made on every way out; a second Ctrl-C does not keep it from that."""
-    try:
-        yield
-    finally:
-        for number in _ENDINGS:
-            signal.signal(number, signal.SIG_IGN)
-        cluster.close()
+def _close(cluster: Cluster) -> None:
+    """Remove what was made; a second Ctrl-C does not keep it from that."""
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    cluster.close()
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

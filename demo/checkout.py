@@ -20,8 +20,7 @@ from sandbox.harness.installation import NAMESPACE
 from sandbox.pki import write_private
 
 from .cluster import Refused
-from .screen import Screen
-from .terminal import Terminal
+from .terminal import Screen, Terminal
 
 _OVERLAY: Final = "manifests/overlays/checkout"
 _INTERRUPTED: Final = 130

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from contextlib import ExitStack, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from sandbox import ControlPlane, build, kind
 from sandbox.harness import HarnessError, installation
 from sandbox.pki import write_private
 
-from .faults import NEVER_READY
-from .operator import Process
 from .terminal import Terminal
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from .faults import Fault
-    from .operator import Operator
-    from .processes import Answers
-    from .screen import Screen
+    from .terminal import Screen
 
 _OURS = (
     "namespace/shop",
@@ -40,12 +34,8 @@ class Refused(Exception):  # noqa: N818 - it is what the person said, or what th
 class Cluster(ABC):
     """A cluster to show things on."""
 
-    example = "manifests/examples/auth-secrets.yaml"
-    """The ManagedSecret `auth-secrets` and two Deployments whose pods can run here."""
-    fault: Fault | None = None
-    """What can make pods fail here; None where nothing can."""
-    runs_processes = False
-    """Whether the pods of the example run, and can be asked what value they work with."""
+    has_fake_pods = False
+    """Whether kwok makes the pods ready here, or keeps them from it."""
 
     def __init__(self, screen: Screen, folder: Path) -> None:
         self.screen = screen
@@ -63,19 +53,11 @@ class Cluster(ABC):
     def close(self) -> None:
         """Remove what the demo made, which is nothing if `open` was refused."""
 
-    def operator(self, terminal: Terminal) -> Operator:
-        """Return the operator as it runs here; it is not started."""
-        return Process(terminal, self.screen, self.folder)
-
-    def clients(self, terminal: Terminal) -> AbstractContextManager[list[Answers]]:  # noqa: ARG002 - none here
-        """Send requests to `api` during a block, where something answers; the list has what came of them after it."""
-        return nullcontext([])
-
 
 class Sandbox(Cluster):
     """A control plane that lives as long as the demo."""
 
-    fault: Fault | None = NEVER_READY
+    has_fake_pods = True
     _plane: ControlPlane | None = None
 
     def open(self) -> Path:
@@ -88,9 +70,8 @@ class Sandbox(Cluster):
 
     def close(self) -> None:
         if self._plane:
-            with self.screen.progress(
-                "ending the control plane", "the control plane is gone, with all it held"
-            ):
+            done = "the control plane is gone, with all it held"
+            with self.screen.progress("ending the control plane", done):
                 self._plane.stop()
 
 
@@ -123,7 +104,11 @@ class Current(Cluster):
     def open(self) -> Path:
         self.screen.title("The cluster of the current context")
         kubeconfig = self.folder / "admin.kubeconfig"
-        config = _current_context(self.screen)
+        try:
+            # A copy, so that a change of the context does not move the demo to another cluster.
+            config = installation.current_context(Terminal(self.screen).kubectl)
+        except HarnessError as error:
+            raise Refused(f"the current context cannot be read: {error}") from None
         write_private(kubeconfig, json.dumps(config).encode())
         server = config["clusters"][0]["cluster"]["server"]
         self.screen.say(f"context {config['current-context']} at {server}")
@@ -144,14 +129,6 @@ class Current(Cluster):
             terminal.show("delete namespace shop --ignore-not-found --timeout=500s")
         finally:
             terminal.show("delete -k manifests/base --ignore-not-found --timeout=500s")
-
-
-def _current_context(screen: Screen) -> dict[str, Any]:
-    """Copy the current context, so that a change of it does not move the demo to another cluster."""
-    try:
-        return installation.current_context(Terminal(screen).kubectl)
-    except HarnessError as error:
-        raise Refused(f"the current context cannot be read: {error}") from None
 
 
 def _refuse_what_is_there(terminal: Terminal) -> None:

@@ -1,50 +1,58 @@
-"""Chapters of the demo: install, create, rotate, fail, roll back, repair."""
+"""The first chapter: install, create, rotate, fail, roll back, repair."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sandbox.harness import HarnessError, eventually
+from sandbox.harness import eventually
 
-from .processes import in_use
-from .rotation import follow, runs, went_back
-from .values import digests, fingerprint
+from .terminal import LIMIT, runs, was_rolled_back
+from .values import digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
-    from .faults import Fault
-    from .processes import Answers
-    from .screen import Screen
     from .terminal import Terminal
 
-_LIMIT = 600.0
-"""Seconds, which only a machine misses that does nothing; a kubelet needs a minute for a changed file of a pod."""
 _CRDS = "crd/managedsecrets.keyturn.dev crd/secretclasses.keyturn.dev"
 _CONDITIONS = '{range .status.conditions[*]}{.type}={.status}  {.reason}: {.message}{"\\n"}{end}'
 _WORKLOADS = (
     '{range .status.workloads[*]}{.kind}/{.name}  via {.via}  {.state}  revision {.revision}{"\\n"}{end}'
 )
-
 _EVENTS = (
     "get events -n shop --sort-by=.eventTime"
     " --field-selector reportingComponent=keyturn.dev/keyturn"
     " -o custom-columns=OBJECT:.involvedObject.name,REASON:.reason,NOTE:.message"
 )
+_SHORT_DEADLINE = '{"spec":{"rollout":{"debounce":"0s","progressDeadline":"3s"}}}'
+_FAILS = (
+    '{"spec":{"template":{"metadata":{"annotations":{"sandbox.keyturn.dev/fails-with":"auth-secrets=3"}}}}}'
+)
+"""What kwok does with the pods of this template and revision: they never become ready."""
 
 
-def install(terminal: Terminal, screen: Screen) -> None:
-    screen.title("Install Keyturn, as a cluster admin does")
+def install(terminal: Terminal) -> None:
+    terminal.screen.title("Install Keyturn, as a cluster admin does")
     terminal.show("apply -k manifests/base")
     terminal.show(f"wait --for=condition=Established {_CRDS} --timeout=500s")
     terminal.show("apply -k manifests/classes")
 
 
-def write(terminal: Terminal, screen: Screen, example: str) -> None:
+def show_life(terminal: Terminal, *, can_fail: bool) -> None:
+    """Show the life of a secret; `can_fail` says that pods can be made to fail here."""
+    _create(terminal)
+    first = _rotate(terminal)
+    if can_fail:
+        _fail(terminal)
+    _roll_back(terminal, first)
+    _repair(terminal)
+
+
+def _create(terminal: Terminal) -> None:
+    screen = terminal.screen
     screen.title("A generated secret, and two Deployments that use it")
-    terminal.show(f"apply -f {example}")
+    terminal.show("apply -f manifests/examples/auth-secrets.yaml")
     with screen.progress("waiting for the Secret", "the Secret is written"):
         terminal.show("wait ms/auth-secrets -n shop --for=condition=Ready --timeout=500s")
     terminal.show("get ms -n shop")
@@ -55,90 +63,62 @@ def write(terminal: Terminal, screen: Screen, example: str) -> None:
             terminal.show(f"rollout status deployment/{name} -n shop --timeout=500s")
 
 
-def ask(terminal: Terminal, screen: Screen) -> None:
-    """Check that the processes in the pods use the values of the Secret; the kubelet updates files after a while."""
-    claim = "each process of api and worker works with the value in the Secret"
-    with screen.progress("waiting for the kubelet, which renews mounted files", f"{claim}: yes"):
-        eventually(lambda: in_use(terminal) == {_in_secret(terminal)}, claim, _LIMIT)
-
-
-def rotate(
-    terminal: Terminal, screen: Screen, clients: AbstractContextManager[list[Answers]]
-) -> Mapping[str, str]:
+def _rotate(terminal: Terminal) -> Mapping[str, str]:
     """Rotate, and return what the values before can be known by."""
+    screen = terminal.screen
     screen.title("Rotate it now")
-    before = digests(terminal, "shop", "auth-secrets")
+    before = digests(terminal, "auth-secrets")
     screen.say("What would that do?")
     terminal.show_keyturn("plan auth-secrets -n shop")
     terminal.show("annotate ms auth-secrets -n shop keyturn.dev/rotate=demo")
     screen.say(
         "New values, one write, then one workload after the other, 5 s after the last change (debounce):"
     )
-    with (
-        clients as answers,
-        screen.progress("rotating", "rotated, and both Deployments run the new revision"),
-    ):
-        follow(terminal, screen, runs(2))
-    for one in answers:
-        _check_answers(one, _in_secret(terminal), screen)
-    after = digests(terminal, "shop", "auth-secrets")
-    _check("every value is another one", all(before[key] != after[key] for key in before), screen)
+    with screen.progress("rotating", "rotated, and both Deployments run the new revision"):
+        terminal.follow("auth-secrets", runs(2))
+    after = digests(terminal, "auth-secrets")
+    screen.check("every value is another one", all(before[key] != after[key] for key in before))
     terminal.show("get ms -n shop -o wide")
     terminal.show(f"get ms auth-secrets -n shop -o jsonpath='{_WORKLOADS}'")
     terminal.show(f"get ms auth-secrets -n shop -o jsonpath='{_CONDITIONS}'")
     return before
 
 
-def fail(terminal: Terminal, screen: Screen, fault: Fault) -> None:
+def _fail(terminal: Terminal) -> None:
+    screen = terminal.screen
     screen.title("A rotation that a workload does not survive")
-    screen.say(fault.sentence)
-    for command in fault.commands:
-        terminal.show(command)
+    screen.say("Pods of api shall never get ready with the next revision, and have 3 s for it:")
+    terminal.show(f"patch ms auth-secrets -n shop --type=merge -p '{_SHORT_DEADLINE}'")
+    terminal.show(f"patch deployment api -n shop -p '{_FAILS}'")
     terminal.show("rollout status deployment/api -n shop --timeout=500s")
-    before = digests(terminal, "shop", "auth-secrets")
+    before = digests(terminal, "auth-secrets")
     terminal.show_keyturn("rotate auth-secrets -n shop")
-    is_shown = False
-
-    def has_ended(status: dict[str, Any]) -> bool:
-        nonlocal is_shown
-        is_shown = is_shown or fault.show(terminal)
-        return went_back(status)
-
     with screen.progress("rotating, and going back", "the revision before is back, and api runs it"):
-        follow(terminal, screen, has_ended)
-    _check("the values before are back", digests(terminal, "shop", "auth-secrets") == before, screen)
+        terminal.follow("auth-secrets", was_rolled_back)
+    screen.check("the values before are back", digests(terminal, "auth-secrets") == before)
     terminal.show_keyturn("status auth-secrets -n shop")
 
 
-def go_back(terminal: Terminal, screen: Screen, first: Mapping[str, str]) -> None:
-    screen.title("A user rolls back to the first values")
+def _roll_back(terminal: Terminal, first: Mapping[str, str]) -> None:
+    terminal.screen.title("A user rolls back to the first values")
     terminal.show_keyturn("rollback auth-secrets -n shop --to 1 --wait")
-    _check("these are the first values", digests(terminal, "shop", "auth-secrets") == first, screen)
+    terminal.screen.check("these are the first values", digests(terminal, "auth-secrets") == first)
     terminal.show_keyturn("history auth-secrets -n shop")
 
 
-def repair(terminal: Terminal, screen: Screen) -> None:
+def _repair(terminal: Terminal) -> None:
+    screen = terminal.screen
     screen.title("A user deletes the Secret")
-    before, deleted, pods = digests(terminal, "shop", "auth-secrets"), _uid(terminal), _pods(terminal)
+    before, deleted, pods = digests(terminal, "auth-secrets"), _uid(terminal), _pods(terminal)
     began = time.monotonic()
     terminal.show("delete secret auth-secrets -n shop")
-    eventually(lambda: _uid(terminal) not in ("", deleted), "the Secret's return", _LIMIT)
+    eventually(lambda: _uid(terminal) not in ("", deleted), "the Secret's return", LIMIT)
     screen.tick("another Secret is in its place", time.monotonic() - began)
-    _check("same values", digests(terminal, "shop", "auth-secrets") == before, screen)
-    _check("no pod was restarted", _pods(terminal) == pods, screen)
+    screen.check("same values", digests(terminal, "auth-secrets") == before)
+    screen.check("no pod was restarted", _pods(terminal) == pods)
     screen.say("The events of the ManagedSecret so far:")
-    eventually(lambda: "DriftRepaired" in terminal.quiet(_EVENTS), "the event of the repair", _LIMIT)
+    eventually(lambda: "DriftRepaired" in terminal.quiet(_EVENTS), "the event of the repair", LIMIT)
     terminal.show(_EVENTS)
-
-
-def _check_answers(answers: Answers, new: str, screen: Screen) -> None:
-    screen.say(f"Clients sent {answers.sent} requests to the Service api meanwhile, 20 in a second.")
-    _check("each was answered", answers.failed == 0, screen)
-    _check("with the value before, then with the new one, and no other", answers.values[1:] == (new,), screen)
-
-
-def _in_secret(terminal: Terminal) -> str:
-    return fingerprint(terminal, "shop", "auth-secrets", "session-secret")
 
 
 def _uid(terminal: Terminal) -> str:
@@ -147,9 +127,3 @@ def _uid(terminal: Terminal) -> str:
 
 def _pods(terminal: Terminal) -> set[str]:
     return set(terminal.quiet("get pods -n shop -o name").split())
-
-
-def _check(claim: str, holds: bool, screen: Screen) -> None:  # noqa: FBT001 - it is the answer
-    if not holds:
-        raise HarnessError(f"{claim}: no")
-    screen.tick(f"{claim}: yes")

@@ -12,8 +12,7 @@ import sys
 
 from sandbox.harness import HarnessError
 
-from .screen import Screen
-from .terminal import Terminal
+from .terminal import Screen, Terminal
 
 
 def main() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import secrets
 from typing import TYPE_CHECKING
@@ -17,21 +16,15 @@ if TYPE_CHECKING:
 _KEY = secrets.token_bytes(32)
 
 
-def digests(terminal: Terminal, namespace: str, name: str) -> Mapping[str, str]:
+def digests(terminal: Terminal, name: str) -> Mapping[str, str]:
     """Return a digest of each value of a Secret, by key."""
-    data = terminal.json(f"get secret {name} -n {namespace}").get("data", {})
+    data = terminal.json(f"get secret {name} -n shop").get("data", {})
     return {
         key: hmac.digest(_KEY, base64.b64decode(value), "sha256").hex() for key, value in sorted(data.items())
     }
 
 
-def fingerprint(terminal: Terminal, namespace: str, name: str, key: str) -> str:
-    """Return what an application of the sandbox shows of a value that it works with; it is for comparing only."""
-    value = terminal.json(f"get secret {name} -n {namespace}")["data"][key]
-    return hashlib.sha256(base64.b64decode(value)).hexdigest()
-
-
-def variables(terminal: Terminal, namespace: str, name: str, keys: Mapping[str, str]) -> dict[str, str]:
+def variables(terminal: Terminal, name: str, keys: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that a kubelet makes of a Secret, for the process of one container."""
-    data = terminal.json(f"get secret {name} -n {namespace}")["data"]
+    data = terminal.json(f"get secret {name} -n shop")["data"]
     return {variable: base64.b64decode(data[key]).decode() for variable, key in keys.items()}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +8,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-if os.geteuid() != 0:
-    collect_ignore = ["test_real_database.py", "test_real_node.py"]  # a real node needs root
 
 
 @pytest.fixture

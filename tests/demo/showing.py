@@ -15,7 +15,6 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 import demo
-from sandbox.node import machine
 from tests.sandbox.helpers import processes_of
 from tests.support.objects import Objects, Refused
 
@@ -23,13 +22,11 @@ _TIMEOUT = 240.0
 _ROOT = Path(demo.__file__).parents[1]
 
 
-def begin(
-    scratch: Path, *arguments: str, kubeconfig: Path | None = None, module: str = "demo"
-) -> subprocess.Popen[str]:
+def begin(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
     """Start the demo so that all it makes on this machine is below `scratch`."""
     places = {"XDG_RUNTIME_DIR": str(scratch), "TMPDIR": str(scratch)}
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", "demo", *arguments],
         cwd=_ROOT,
         env={**os.environ, **places, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})},
         stdin=subprocess.DEVNULL,
@@ -39,10 +36,8 @@ def begin(
     )
 
 
-def run(
-    scratch: Path, *arguments: str, kubeconfig: Path | None = None, module: str = "demo"
-) -> tuple[int, str]:
-    with begin(scratch, *arguments, kubeconfig=kubeconfig, module=module) as process:
+def run(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, str]:
+    with begin(scratch, *arguments, kubeconfig=kubeconfig) as process:
         said, _ = process.communicate(timeout=_TIMEOUT)
     return process.returncode, said
 
@@ -63,22 +58,12 @@ def left_behind(scratch: Path) -> list[str]:
     return folders + processes_of(scratch)
 
 
-def left_of_node(scratch: Path) -> list[str]:
-    """Name what a demo has not removed: folders, processes, cgroups, mounts."""
-    planes = machine.planes_with_cgroups(scratch / "keyturn-sandbox")
-    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(scratch) in line]
-    return [*left_behind(scratch), *planes, *mounts]
-
-
 class ValueCollector:
     """Reads the Secret of the demo in a loop, as an admin can, and collects each value, plain and in base64."""
 
-    def __init__(self, kubeconfig: Path, secret: str = "auth-secrets", public: str = "") -> None:  # noqa: S107
-        """`public` is a key whose value may be shown."""
+    def __init__(self, kubeconfig: Path) -> None:
         self.heard: set[str] = set()
         self._kubeconfig = kubeconfig
-        self._secret = secret
-        self._public = public
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen)
 
@@ -94,8 +79,6 @@ class ValueCollector:
         with Objects.of(self._kubeconfig) as objects:
             while not self._over.wait(0.2):
                 with suppress(Refused, ApiException, HTTPError):  # the demo may have ended its cluster
-                    found = objects.find("Secret", "shop", self._secret) or {}
-                    for key, encoded in (found.get("data") or {}).items():
-                        if key == self._public:
-                            continue
+                    found = objects.find("Secret", "shop", "auth-secrets") or {}
+                    for encoded in (found.get("data") or {}).values():
                         self.heard |= {encoded, base64.b64decode(encoded).decode()}

@@ -13,7 +13,6 @@ from tests.demo.showing import begin, left_behind, read_until, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MODULE = "demo.database"
 _SHOWN = (
     "✓ the account exists, and its password is in the Secret",
     "✓ two processes serve, one for each pod",
@@ -36,7 +35,7 @@ def open_scratch(scratch: Path) -> Path:
 
 
 def test_no_request_fails_while_a_database_password_rotates(open_scratch: Path) -> None:
-    code, said = run(open_scratch, module=_MODULE)
+    code, said = run(open_scratch, "--database")
 
     assert (code, [line for line in _SHOWN if line not in said]) == (0, []), said
     assert [int(count) > 0 for count in re.findall(r"none of (\d+) requests failed: yes", said)] == [True] * 3
@@ -44,7 +43,7 @@ def test_no_request_fails_while_a_database_password_rotates(open_scratch: Path) 
 
 
 def test_an_interrupted_demo_of_a_database_leaves_nothing_behind(open_scratch: Path) -> None:
-    with begin(open_scratch, module=_MODULE) as process:
+    with begin(open_scratch, "--database") as process:
         read_until(process, "✓ PostgreSQL takes logins")
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)

@@ -6,34 +6,22 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from demo import operator as demo
-from demo.screen import Screen
+from demo.terminal import Screen
 from sandbox import harness
 from sandbox.harness import HarnessError
-
-if TYPE_CHECKING:
-    from demo.terminal import Terminal
 
 _STARTED = 'print(\'{"event": "started"}\', flush=True)'
 _LEADING = 'print(\'{"event": "leading"}\', flush=True)'
 
 
-class Scripted(demo.Process):
-    """An operator that is a program of a test."""
-
-    def __init__(self, screen: Screen, folder: Path, program: str) -> None:
-        terminal: Terminal = None  # type: ignore[assignment]  # no command is shown
-        super().__init__(terminal, screen, folder)
-        command = sys.executable, "-c", f"import time; {program}"
-        self._process = harness.Operator(folder / "kubeconfig", folder / "operator.log", command=command)
-
-    def start(self) -> None:
-        self._process.begin()
-        self._wait_until_it_leads()
+def scripted(folder: Path, program: str) -> harness.Operator:
+    """Return an operator that is a program of a test."""
+    command = sys.executable, "-c", f"import time; {program}"
+    return harness.Operator(folder / "kubeconfig", folder / "operator.log", command=command)
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +38,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_slow_start_is_awaited_and_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    program = f"{_STARTED}; time.sleep(1); {_LEADING}; time.sleep(60)"
-    with Scripted(Screen(), folder, program) as operator:
-        operator.start()
+    with scripted(folder, f"{_STARTED}; time.sleep(1); {_LEADING}; time.sleep(60)") as operator:
+        demo.wait_until_it_leads(operator, Screen())
 
     assert re.search(r"still starting after \d s; last event: started", capsys.readouterr().out)
 
@@ -60,11 +47,11 @@ def test_a_slow_start_is_awaited_and_reported(folder: Path, capsys: pytest.Captu
 def test_the_log_of_an_operator_that_fails_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen()
     with (
+        scripted(folder, f"{_STARTED}; raise SystemExit(7)") as operator,
         pytest.raises(HarnessError) as failure,
-        Scripted(screen, folder, f"{_STARTED}; raise SystemExit(7)") as operator,
         demo.log_on_failure(operator, screen),
     ):
-        operator.start()
+        demo.wait_until_it_leads(operator, screen)
     (folder / "operator.log").unlink()
 
     kept = Path(str(failure.value).partition("see ")[2])

@@ -170,7 +170,7 @@ def test_no_example_rotates_a_login_that_its_server_does_not_learn() -> None:
         if body and body.get("kind") == "ManagedSecret"
     )
 
-    assert unapplied(documents(*_FILES, MANIFESTS.parent / "demo" / "shop.yaml")) == set()
+    assert unapplied(documents(*_FILES)) == set()
     assert unapplied(shown) == set()
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.__main__ import _cluster
-from demo.screen import Screen
+from demo.__main__ import cluster_of
+from demo.terminal import Screen
 from sandbox import SandboxError, kind
 from sandbox.parts import KUBERNETES
 from tests.conftest import ROOT
@@ -118,7 +118,7 @@ def name_in(call: list[str]) -> str:
 
 
 def test_the_demo_has_the_same_cluster(stand_in: StandIn, tmp_path: Path) -> None:
-    demo = _cluster(Namespace(cluster="kind", node=None), Screen(), tmp_path)
+    demo = cluster_of(Namespace(cluster="kind", database=False), Screen(), tmp_path)
 
     kubeconfig = demo.open()
     mode = stat.S_IMODE(kubeconfig.stat().st_mode)

@@ -3,9 +3,7 @@
 It reads its login from its environment once, as most applications do, so another password needs another process.
 A session serves a few requests and then makes room for another one, so that logins happen all the time.
 
-As a process of the demo it listens on a free port of the machine, and ends with its input. In a container, where the
-environment names its address in LISTEN, it serves for TERM_SECONDS after SIGTERM, as long as a Service may send it
-requests, and ends at its start if REVISION has the entry CRASH_ON, such as `orders-database=3`.
+It listens on a free port of the machine, and ends with its input.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -70,9 +67,6 @@ class _Handler(BaseHTTPRequestHandler):
     pool: _Pool
 
     def do_GET(self) -> None:
-        if self.path == "/ready":  # the process logged in before it listened
-            self._answer(200, {})
-            return
         try:
             number, login, owner = self.pool.execute(_INSERT)
         except (psycopg.Error, queue.Empty):
@@ -98,9 +92,6 @@ class _Server(ThreadingHTTPServer):
 
 def main() -> int:
     """Serve until SIGTERM, or until the end of the input; the first line of the output is the port."""
-    entry = os.environ.get("CRASH_ON")
-    if entry and entry in os.environ.get("REVISION", "").split(","):
-        sys.exit(f"CRASH_ON ends this process, which was started for {entry}")
     login, password = os.environ["DB_USERNAME"], os.environ.pop("DB_PASSWORD")
     conninfo = psycopg.conninfo.make_conninfo(
         os.environ["DB_SERVER"],
@@ -111,20 +102,13 @@ def main() -> int:
     )
     _Handler.pool = _Pool(conninfo)
     _Handler.pool.execute(b"SELECT 1")
-    host, _, port = os.environ.get("LISTEN", "127.0.0.1:0").partition(":")
-    with _Server((host, int(port)), _Handler) as server:
-        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_end, args=[server]).start())
-        if "LISTEN" not in os.environ:
-            threading.Thread(target=_end_with_the_demo, daemon=True).start()
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+        threading.Thread(target=_end_with_the_demo, daemon=True).start()
         sys.stdout.write(f"{server.server_address[1]}\n")
         sys.stdout.flush()
         server.serve_forever(poll_interval=0.05)
     return 0
-
-
-def _end(server: _Server) -> None:
-    time.sleep(float(os.environ.get("TERM_SECONDS", "0")))
-    server.shutdown()
 
 
 def _end_with_the_demo() -> None:
