@@ -45,7 +45,6 @@ _BUSY = {"created": (2000, 3), "refreshed": (1000, 3), "harmed": (500, 3), "rota
 _PLAIN: dict[str, tuple[Callable[..., Awaitable[dict[str, float]]], int, int]] = {
     "creation": (life.creation, 1000, 5),
     "emergency": (rotation.emergency, 500, 2),
-    "pulled": (stores.pulled, 1000, 5),
     **{f"busy-{name}": (stores.LOADS[name], *counts) for name, counts in _BUSY.items()},
     "databases": (databases.databases, 100, 5),
 }

@@ -1,13 +1,11 @@
-"""Benchmarks of database passwords, on a real PostgreSQL: rotations under load, and a frozen leader."""
+"""Benchmark of database passwords, on a real PostgreSQL: rotations of one and of many under load."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import itertools
-import os
 import secrets
-import signal
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,11 +17,9 @@ import psycopg
 
 from keyturn.kube import paths
 from sandbox.databases import PostgresServer, counted_sessions
-from sandbox.harness import installation
 
 from .cluster import (
     NAMESPACE,
-    BenchmarkError,
     among,
     create_managed,
     for_each,
@@ -52,7 +48,7 @@ _PATIENCE = 120.0
 async def databases(
     accounts: int, planes: Planes, *, rotations: int = 3, overlap: int = 30
 ) -> dict[str, float]:
-    """Rotate one account, then many at once with an `overlap` in seconds; then freeze the leader."""
+    """Rotate one account, then many at once with an `overlap` in seconds."""
     names = [f"account-{number:03}" for number in range(accounts)]
     with shop() as server:
         async with planes() as cluster, running(cluster, _ALLOWED) as operator:
@@ -61,7 +57,6 @@ async def databases(
                 "accounts": accounts,
                 **await _single(rotations, server, cluster),
                 **await _burst(names, overlap, server, cluster, operator),
-                **await _successor(names[:20], server, cluster, operator),
             }
 
 
@@ -287,65 +282,3 @@ async def _burst(
         "earlier_passwords_accepted": sum([await asyncio.to_thread(shop.accepts, one) for one in old]),
         "cpu_ms_per_rotation": used * 1000 / len(names),
     }
-
-
-_HELD = b"""
-SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND application_name LIKE 'keyturn%'
-"""
-"""The locks of accounts that the operator holds."""
-
-
-async def _successor(
-    names: Sequence[str], shop: Shop, cluster: Cluster, leader: Operator
-) -> dict[str, float]:
-    """Freeze the leader amid the third rotation of accounts, inside a lock; it is killed at the end."""
-    async with (
-        running(cluster, _ALLOWED, name="standby", event="watching"),
-        watching(cluster, _SECRETS, among(names, has_revision(3))) as published,
-        logging_in(names, shop, cluster) as logins,
-    ):
-        try:
-            freezing = asyncio.create_task(asyncio.to_thread(_freeze_inside, shop, leader.pid))
-            await for_each(names, lambda name: _rotate(name, 3, cluster))
-            held, at = await freezing
-            lease = (await cluster.api.get(paths.lease(installation.NAMESPACE, "keyturn")))["spec"]
-            renewed = datetime.fromisoformat(lease["renewTime"]).timestamp()
-            last = await published.counts(len(names), _PATIENCE)
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(leader.pid, signal.SIGKILL)
-    last += time.time() - asyncio.get_running_loop().time()
-    return {
-        "frozen_rotations": len(names),
-        "frozen_locks": held,
-        "frozen_seconds_until_published": last - at,
-        "frozen_seconds_from_end_of_term": last - renewed - lease["leaseDurationSeconds"],
-        "frozen_logins": logins.tried,
-        "frozen_failed_logins": logins.failed,
-    }
-
-
-def _freeze_inside(shop: Shop, pid: int) -> tuple[int, float]:
-    """Stop a process while it holds the lock of an account; return how many it holds, and the time.
-
-    Raises:
-        BenchmarkError: It was never found with a lock.
-    """
-    deadline = time.monotonic() + 60
-    with psycopg.connect(**shop.server.conninfo(_DATABASE), autocommit=True) as session:
-
-        def held() -> int:
-            row = session.execute(_HELD).fetchone()
-            return int(row[0]) if row else 0
-
-        while time.monotonic() < deadline:
-            if held():
-                os.kill(pid, signal.SIGSTOP)
-                at = time.time()
-                time.sleep(0.02)  # in which a statement ends that was sent already
-                if locks := held():
-                    return locks, at
-                os.kill(pid, signal.SIGCONT)  # it was about to leave
-            time.sleep(0.002)
-    raise BenchmarkError("the leader was never seen with the lock of an account, so it was not frozen there")

@@ -1,4 +1,4 @@
-"""Benchmarks of pulled values, and of other tenants' new objects while the operator has one tenant's work."""
+"""Benchmarks of other tenants' new objects while the operator has one tenant's work; the waits of many objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import itertools
 import statistics
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from keyturn.kube import paths
 
@@ -35,54 +34,8 @@ if TYPE_CHECKING:
     from .cluster import Body, Cluster, Planes
     from .process import Operator
 
-_AWAY = 0.02
-"""Seconds that each answer of the store takes."""
-_TURNS = ("made", "read", "read", "made")
-"""The order of the parts: a machine that grows slower or faster all the time does the same to both kinds."""
 
-
-async def pulled(objects: int, planes: Planes) -> dict[str, float]:
-    """Create objects with a generated value each, and as many that read each a key of their own from one store."""
-    async with (
-        awslike(_AWAY) as address,
-        planes() as cluster,
-        running(cluster, f"--allow-host={urlsplit(address).netloc}") as operator,
-    ):
-        await _cost("first", objects, cluster, operator)
-        await _create_store(address, cluster)
-        parts = [
-            (kind, await _cost(f"{kind}{turn}", objects, cluster, operator))
-            for turn, kind in enumerate(_TURNS)
-        ]
-    made, read = (
-        {name: sum(part[name] for of, part in parts if of == kind) for name in parts[0][1]}
-        for kind in ("made", "read")
-    )
-    each = objects * _TURNS.count("read")
-    return {
-        "objects": objects,
-        "made_per_second": each / made["seconds"],
-        "per_second": each / read["seconds"],
-        "share_of_made": made["seconds"] / read["seconds"],
-        "cpu_ms_per_object": read["cpu"] * 1000 / each,
-        # Both are as many objects, so what is left is what the store and its SDK take.
-        "rss_more_mib": read["rss_more"] - made["rss_more"],
-    }
-
-
-async def _cost(kind: str, objects: int, cluster: Cluster, operator: Operator) -> dict[str, float]:
-    """Create objects until all are Ready; those of the kind `read` are pulled."""
-    await operator.is_quiet()
-    before, memory = await operator.usage(), operator.memory()["rss"]
-    began = asyncio.get_running_loop().time()
-    body_of = pulled_secret if kind.startswith("read") else managed_secret
-    await create_managed(names(kind, objects), cluster, body_of)
-    seconds = asyncio.get_running_loop().time() - began
-    used = (await operator.usage()).since(before)
-    return {"seconds": seconds, "cpu": used.cpu, "rss_more": operator.memory()["rss"] - memory}
-
-
-def pulled_secret(name: str, **spec: Any) -> Body:
+def _pulled_secret(name: str, **spec: Any) -> Body:
     """Make a ManagedSecret that reads a key of its own."""
     return _reading(name, "aws", f"bench/{name}", **spec)
 
@@ -145,7 +98,7 @@ async def refreshed(objects: int, planes: Planes, seconds: float = 30.0) -> dict
         newcomers = await Newcomers.prepare("refreshed", operator, cluster)
         await _create_store(address, cluster)
         await create_managed(
-            names("refreshed", objects), cluster, lambda name: pulled_secret(name, refreshInterval=_OFTEN)
+            names("refreshed", objects), cluster, lambda name: _pulled_secret(name, refreshInterval=_OFTEN)
         )
         return {"objects": objects, **await newcomers.during(asyncio.sleep(seconds))}
 

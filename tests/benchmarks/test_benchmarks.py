@@ -48,14 +48,12 @@ async def test_every_benchmark_still_measures() -> None:
             yield cluster
             await cluster.bare.delete(paths.managed_secrets(NAMESPACE))  # as a fresh one: without objects
             await cluster.bare.delete(paths.secrets(NAMESPACE))
-            await cluster.bare.delete(paths.externals("SecretStore", NAMESPACE))
 
         figures = {
             **await life(OBJECTS, 1.0, the_same),
             "rotation": await rotation(OBJECTS, "0s", the_same),
             "emergency": await emergency(OBJECTS, the_same),
             "latency": await latency(the_same),
-            "pulled": await stores.pulled(OBJECTS, the_same),
         }
         async with keyturn("generated", planes=the_same) as contender:
             figures["load"] = await load(contender, OBJECTS, 60)
@@ -82,7 +80,6 @@ async def test_every_benchmark_still_measures() -> None:
     assert figures["failover"]["writes"] == figures["restart"]["writes"] == 0
     assert figures["rotation"]["seconds_until_patched"] <= figures["rotation"]["seconds_until_rolled"]
     assert 0 < figures["emergency"]["seconds_until_rotated"] <= figures["emergency"]["seconds_until_rolled"]
-    assert figures["pulled"]["per_second"] > 0
     assert all(0 < seconds < 30 for seconds in figures["latency"].values())
     assert busy.keys() == stores.LOADS.keys()
     for one in busy.values():
@@ -118,7 +115,7 @@ def test_one_that_is_terminated_in_the_background_leaves_nothing_behind(short: P
             sys.executable,
             "-m",
             "benchmarks",
-            "pulled",
+            "creation",
             "--objects=5000",
             f"--results={short / 'results'}",
         ],

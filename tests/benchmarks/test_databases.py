@@ -12,7 +12,7 @@ _OVERLAP = 2
 
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("short_rests")
-async def test_a_rotation_a_burst_and_a_frozen_leader_are_measured() -> None:
+async def test_a_rotation_and_a_burst_are_measured() -> None:
     figures = await databases(3, fresh, rotations=1, overlap=_OVERLAP)
 
     assert 0 < figures["single_seconds_until_published"] < figures["single_seconds"]
@@ -22,6 +22,4 @@ async def test_a_rotation_a_burst_and_a_frozen_leader_are_measured() -> None:
     assert 0 < figures["seconds_from_overlap_until_refused"] < 60
     assert 0 < figures["sessions"] <= 10
     assert figures["earlier_passwords_accepted"] == 0
-    assert figures["frozen_locks"] > 0
-    assert figures["frozen_seconds_until_published"] > figures["frozen_seconds_from_end_of_term"]
-    assert [count for name, count in figures.items() if name.endswith("failed_logins")] == [0, 0, 0]
+    assert [count for name, count in figures.items() if name.endswith("failed_logins")] == [0, 0]
