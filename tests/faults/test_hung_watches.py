@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HASTY = (
     "keyturn.controllers.kopf_source._SERVER_TIMEOUT=1"
     " keyturn.kube.secret_informer._WATCH_SECONDS=1"
-    " keyturn.controllers.watch_liveness._STUCK_AFTER=6"
+    " keyturn.controllers.cache_sync._STUCK_AFTER=6"
 )
 """One second instead of 60, and 6 instead of 180."""
 

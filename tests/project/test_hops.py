@@ -71,7 +71,7 @@ async def rotate(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(
     ("doing", "ceilings"),
-    [(rotate, (93, 1146, 3573)), (Cluster.look, (77, 634, 577))],
+    [(rotate, (86, 1146, 3562)), (Cluster.look, (72, 634, 576))],
     ids=["rotation", "rest"],
 )
 async def test_few_files_functions_and_changes_of_file_are_entered(

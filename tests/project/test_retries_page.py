@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from keyturn.controllers import cluster_checks, workqueue
-from keyturn.controllers.emergency import report_configmap
-from keyturn.controllers.managedsecret import errors, generate, leases, pull, reconcile, refresh, retries
+from keyturn.controllers.emergency import reconcile as emergency
+from keyturn.controllers.managedsecret import generate, leases, pull, reconcile, refresh, retries
 from keyturn.controllers.managedsecret.account import change, probe, problems
 from keyturn.controllers.managedsecret.account import memory as account
 from keyturn.core.rotation import publication, rollout_obstacles
@@ -27,9 +27,9 @@ _LONGEST = retries._MAX_RETRY_DELAY
 _PAUSES: dict[str, tuple[timedelta | float, ...]] = {
     "a request that the API server throttles": client._RETRY_DELAYS,
     "a reconcile, because the API server does not answer": (reconcile._RETRY_DELAY, _LONGEST),
-    "a write that the API server forbids": (errors._RETRY_DELAY, _LONGEST),
-    "a write of an object that was deleted": (errors._NOT_FOUND_DELAY, _LONGEST),
-    "a write that fails otherwise": (errors._OVERLOAD_DELAY, _LONGEST),
+    "a write that the API server forbids": (retries._RETRY_DELAY, _LONGEST),
+    "a write of an object that was deleted": (retries._NOT_FOUND_DELAY, _LONGEST),
+    "a write that fails otherwise": (retries._OVERLOAD_DELAY, _LONGEST),
     "25 conflicts": (reconcile._CONFLICT_DELAY, _LONGEST),
     "whatever has the condition `Stalled`": (retries._STALLED_INTERVAL,),
     "the Secret that signs": (generate._ISSUER_RETRY_DELAY, _LONGEST),
@@ -40,7 +40,7 @@ _PAUSES: dict[str, tuple[timedelta | float, ...]] = {
     "a read of Secrets with": (0.5, secret_poller._MAX_DELAY),
     "the renewal of the Lease": (leader_election.TERMS.retry_period,),
     "a [check of the installation]": (cluster_checks._FAILING_INTERVAL,),
-    "the ConfigMap": (report_configmap._RETRY_DELAY,),
+    "the ConfigMap": (emergency._RETRY_DELAY,),
     "a read or a push that a store does not answer": (pull._RETRY_DELAY, _LONGEST),
     "a read or a push that needs": (retries._STALLED_INTERVAL, _LONGEST),
     "an empty value": (refresh._RETRY_DELAY,),

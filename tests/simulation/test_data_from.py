@@ -63,7 +63,7 @@ async def test_the_first_entry_that_is_removed_takes_no_other_with_it_while_the_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cluster = await with_two_entries()
-    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 0.01)
+    monkeypatch.setattr("keyturn.controllers.context._WORKER_WAIT", 0.01)
     answer = cluster.outside.hang(SECOND)
     cluster.change_managed()["dataFrom"] = [every(SECOND)]
     for _ in range(8):

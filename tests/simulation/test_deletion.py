@@ -30,7 +30,7 @@ def _quiet() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     with pytest.MonkeyPatch.context() as patched:
         # The store answers at once; a busy machine must not make it look slow.
-        patched.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
+        patched.setattr("keyturn.controllers.context._WORKER_WAIT", 60.0)
         yield
     structlog.reset_defaults()
 

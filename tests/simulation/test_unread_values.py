@@ -122,7 +122,7 @@ async def test_an_added_value_that_is_read_in_time_is_in_the_revision_of_the_eme
     cluster = await begun(PASSWORD)
     cluster.outside.keep("typo", "there")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("keyturn.controllers.background._WORKER_WAIT", 0.01)
+        patched.setattr("keyturn.controllers.context._WORKER_WAIT", 0.01)
         answer = cluster.outside.hang("typo")
         cluster.change_managed()["data"] = [PASSWORD, TYPO]
         declare(cluster)

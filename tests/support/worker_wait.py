@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True, scope="module")
 def patient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("keyturn.controllers.background._WORKER_WAIT", 10.0)
+        patched.setattr("keyturn.controllers.context._WORKER_WAIT", 10.0)
         yield
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for what hangs as long as the operator does."""
-    monkeypatch.setattr("keyturn.controllers.background._WORKER_WAIT", 0.1)
+    monkeypatch.setattr("keyturn.controllers.context._WORKER_WAIT", 0.1)

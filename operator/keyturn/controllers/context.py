@@ -1,9 +1,17 @@
-"""Shared dependencies of all controllers: API client, event recorder, cache, stores, databases, clock."""
+"""What all controllers share: clients, cache and clock; background jobs; events that wait for the answer to a write.
+
+The watch often reports a write before its answer arrives. Without `OwnWrites`, the event of an own status write
+would cause another reconcile, and that of a SecretClass a reconcile of each user. An answer may take until the
+timeout of a request. An event that cannot be of the write does not wait: a deletion, or one of another generation
+than the write leaves.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.databases import Databases
@@ -15,16 +23,109 @@ from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
 
-from .own_writes import OwnWrites
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterator, Mapping
     from datetime import datetime
 
+    from keyturn.api.meta import Metadata
     from keyturn.core.emergency.readers import Readership
     from keyturn.core.keys import EmergencyKey, ObjectKey
     from keyturn.kube.client import Api
     from keyturn.kube.events import Events
+    from keyturn.kube.status import HasStatus, WrittenStatus
+    from keyturn.kube.wire import Body
+
+T = TypeVar("T")
+
+_WORKER_WAIT: Final = 0.1
+"""Seconds that a worker waits before it leaves a job to the background; a healthy store answers within that time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundJob(Generic[T]):
+    """A job that runs in its own task."""
+
+    name: str
+    """What the job is about; the result of a job with another name is not used."""
+    task: asyncio.Task[T]
+
+
+async def begin(name: str, work: Coroutine[Any, Any, T], wake: Callable[[], None]) -> BackgroundJob[T]:
+    """Start a job and wait up to 0.1 s for it; a job that takes longer calls `wake` when it ends.
+
+    A worker that is cancelled meanwhile ends the job, which nothing else knows yet.
+    """
+    job = BackgroundJob(name, asyncio.create_task(work))
+    try:
+        await asyncio.wait([job.task], timeout=_WORKER_WAIT)
+    except asyncio.CancelledError:
+        job.task.cancel()
+        await asyncio.wait([job.task])
+        raise
+    if not job.task.done():
+        job.task.add_done_callback(lambda _: wake())
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write without an answer yet."""
+
+    kept: Metadata | None
+    """Metadata of the object, if the write changes neither UID nor generation."""
+    held: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """The last event of each UID: an object may be recreated meanwhile."""
+
+    def may_cause(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether an event may be of this write."""
+        kept = self.kept
+        return kept is None or (kept.uid, kept.generation) == (
+            metadata.get("uid"),
+            metadata.get("generation"),
+        )
+
+
+class OwnWrites:
+    """Writes that the API server has not answered yet, each with the events of its object."""
+
+    def __init__(self) -> None:
+        self._writes: dict[Hashable, _Write] = {}
+
+    @contextmanager
+    def of(self, key: Hashable, kept: Metadata | None = None) -> Iterator[None]:
+        """Write an object, and put the answer into the cache, in this block; its events are delivered afterwards.
+
+        `kept` is its metadata, if the write leaves the generation as it is.
+        """
+        write = self._writes[key] = _Write(kept)
+        try:
+            yield
+        finally:
+            self._writes.pop(key, None)
+            for deliver in write.held.values():
+                deliver()
+
+    async def write_status(
+        self,
+        key: Hashable,
+        before: HasStatus,
+        write: Awaitable[WrittenStatus | None],
+        put: Callable[[Body], object],
+    ) -> WrittenStatus | None:
+        """Write the status of an object, and `put` the answer into the cache."""
+        with self.of(key, before.metadata):
+            written = await write
+            if written is not None:
+                put(written.body)
+        return written
+
+    def hold(self, key: Hashable, body: dict[str, Any], deliver: Callable[[], None]) -> bool:
+        """Whether an event waits for an answer; `deliver` is called then, unless a later event replaces it."""
+        write = self._writes.get(key)
+        if write is None or not write.may_cause(body["metadata"]):
+            return False
+        write.held[body["metadata"].get("uid", "")] = deliver
+        return True
 
 
 @dataclass(slots=True)

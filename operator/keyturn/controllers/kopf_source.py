@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from keyturn.kube.connection import Connection
 
+    from .cache_sync import WatchLiveness
     from .event_handlers import EventHandlers
     from .kopf_lists import Take
-    from .watch_liveness import WatchLiveness
 
 _SERVER_TIMEOUT = 60
 _END_TIMEOUT = 5.0

@@ -32,7 +32,7 @@ from keyturn.runtime.reach import Reach
 from keyturn.runtime.threadpools import favour_event_loop
 from keyturn.stores import providers
 
-from .cache_sync import CacheSync
+from .cache_sync import CacheSync, WatchLiveness, is_stuck
 from .cluster_checks import ClusterChecks
 from .context import Context
 from .emergency.reconcile import reconcile_emergency
@@ -46,7 +46,6 @@ from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
 from .start import StartReads, leave_at_rest
-from .watch_liveness import WatchLiveness, is_stuck
 from .workqueue import Priority, WorkQueue
 
 if TYPE_CHECKING:

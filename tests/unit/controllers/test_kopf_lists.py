@@ -19,12 +19,12 @@ from kopf._cogs.structs.credentials import AiohttpSession, Vault
 from kopf._cogs.structs.references import Resource
 from kopf._core.reactor import queueing
 
+from keyturn.controllers.cache_sync import WatchLiveness
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.kopf_lists import WatchOnlyResponse, watch_only
 from keyturn.controllers.kopf_source import kopf_registry
 from keyturn.controllers.managedsecret.memory import Memory
-from keyturn.controllers.watch_liveness import WatchLiveness
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.installation.crds.definition import KINDS
 from tests.support.api_servers import serving

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,13 +18,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from keyturn.controllers import kopf_source
+from keyturn.controllers.cache_sync import WatchLiveness
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import EventHandlers, Key
 from keyturn.controllers.kopf_source import _configure, kopf_registry, run_kopf, takers_of
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.report import write_status
 from keyturn.controllers.secretclass import reconcile_class
-from keyturn.controllers.watch_liveness import WatchLiveness
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WORKLOAD_TYPES, WorkloadType
@@ -319,3 +321,27 @@ def test_a_watch_resumes_soon_after_its_right_is_back() -> None:
     backoffs = settings.networking.error_backoffs
     assert isinstance(backoffs, Iterable)
     assert max(islice(backoffs, 100)) <= 10
+
+
+@pytest.mark.parametrize("client", ["kubernetes", "pykube"])
+def test_an_operator_loads_no_client_that_it_does_not_log_in_by(client: str) -> None:
+    assert client not in loaded("import keyturn.controllers.manager")
+
+
+def test_a_client_can_be_loaded_later() -> None:
+    assert "kubernetes" in loaded("import keyturn.controllers.manager, kubernetes")
+
+
+def test_a_client_that_was_loaded_before_stays() -> None:
+    assert "kubernetes" in loaded("import kubernetes, keyturn.controllers.manager; kubernetes.config")
+
+
+def loaded(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return set(done.stdout.split())

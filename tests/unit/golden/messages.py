@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api.status import Via
-from keyturn.controllers.managedsecret.errors import (
+from keyturn.controllers.managedsecret.retries import (
     contention_error,
     error_of_list,
     error_of_observation,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.watch_liveness import is_stuck
+from keyturn.controllers.cache_sync import is_stuck
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import secret_informer as secretwatch

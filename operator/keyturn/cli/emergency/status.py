@@ -12,7 +12,7 @@ from keyturn.cli import managed
 from keyturn.cli.cluster import sentence
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names, room, table
-from keyturn.controllers.emergency.report_configmap import FILE
+from keyturn.controllers.emergency.reconcile import FILE
 from keyturn.core.emergency.status import needs_a_person, open_stages
 from keyturn.core.emergency.timeline import deadlines_of, report_name, who_acknowledges
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT

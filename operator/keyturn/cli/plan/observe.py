@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.cli.managed import all_of
-from keyturn.controllers.discovery import find_named_types
+from keyturn.controllers.cache_sync import find_named_types
 from keyturn.controllers.managedsecret.adoption import adopted_values
 from keyturn.controllers.managedsecret.compliance import ComplianceMemory, with_compliance
 from keyturn.controllers.managedsecret.consumers import with_workloads

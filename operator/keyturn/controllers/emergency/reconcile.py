@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from keyturn.core.emergency.status import is_done, rows_of, status_of, wake_up
-from keyturn.core.emergency.timeline import EmergencyFacts
-from keyturn.core.keys import ObjectKey
-from keyturn.core.reasons import EventReason, TimelineReason
+from keyturn.api import API_VERSION
+from keyturn.core.emergency.progress import affected
+from keyturn.core.emergency.status import is_done, open_stages, rows_of, status_of, wake_up
+from keyturn.core.emergency.timeline import EmergencyFacts, report_name
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import EmergencyKey, ObjectKey
+from keyturn.core.labels import KEYTURN, MANAGED_BY
+from keyturn.core.reasons import ErrorReason, EventReason, TimelineReason
 from keyturn.core.times import pause_end
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
+from keyturn.runtime import failpoints
 
-from .report_configmap import update_report
+from .document import READERS_BEFORE, document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,10 +34,216 @@ if TYPE_CHECKING:
     from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus, TimelineEntry
     from keyturn.controllers.context import Context
     from keyturn.core.emergency.progress import Affected
-    from keyturn.core.keys import EmergencyKey
+    from keyturn.core.emergency.readers import Readership
+    from keyturn.core.errors import Wait
+    from keyturn.core.observation.observed import Observed
     from keyturn.kube.cache.emergencies import Declared
+    from keyturn.kube.wire import Body
 
-    from .memory import EmergencyMemory, EmergencyRecord
+
+@dataclass(slots=True)
+class EmergencyRecord:
+    """One EmergencyRotation."""
+
+    observed_at: datetime | None = None
+    reported: datetime | None = None
+    report: str | None = None
+    """Document that the ConfigMap holds."""
+    stages: frozenset[str] = frozenset()
+    """Stages that were open when the document was written."""
+    trouble: Stalled | None = None
+    """Why the document cannot be written."""
+    unread: datetime | None = None
+    """Since when the progress of some affected ManagedSecret is unknown."""
+
+
+class EmergencyMemory:
+    """EmergencyRotations, and the progress of ManagedSecrets in each."""
+
+    def __init__(self) -> None:
+        self._records: dict[EmergencyKey, EmergencyRecord] = {}
+        self._progress: dict[ObjectKey, Mapping[str, Affected]] = {}
+        self._waiting: defaultdict[ObjectKey, set[ObjectKey]] = defaultdict(set)
+        """ManagedSecrets that wait for the progress of another one, by that."""
+
+    def record(self, key: EmergencyKey) -> EmergencyRecord:
+        return self._records.setdefault(key, EmergencyRecord())
+
+    def drop_record(self, key: EmergencyKey) -> None:
+        """Drop the record of a deleted EmergencyRotation."""
+        self._records.pop(key, None)
+
+    def progress(self, key: ObjectKey, uid: str) -> Affected | None:
+        """Return the progress of a ManagedSecret in an emergency; None before its first reconcile."""
+        return self._progress.get(key, {}).get(uid)
+
+    def note(
+        self, key: ObjectKey, observed: Observed, error: Wait | Stalled | None
+    ) -> tuple[EmergencyKey, ...]:
+        """Keep the progress of a ManagedSecret in each emergency; return the emergencies if it is new."""
+        progress = {one.uid: affected(one, observed, error) for one in observed.emergencies}
+        if progress == self._progress.get(key, {}):
+            return ()
+        self._progress.pop(key, None)
+        if progress:
+            self._progress[key] = progress
+        return tuple(EmergencyKey(key.namespace, one.name) for one in observed.emergencies)
+
+    def wait_for(self, other: ObjectKey, key: ObjectKey) -> None:
+        """Note that a ManagedSecret waits for the progress of another one."""
+        self._waiting[other].add(key)
+
+    def take_waiting(self, key: ObjectKey) -> set[ObjectKey]:
+        """Return the ManagedSecrets that wait for the progress of another one, once."""
+        return self._waiting.pop(key, set())
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop the progress of a deleted ManagedSecret."""
+        self._progress.pop(key, None)
+        self._waiting.pop(key, None)
+
+
+FILE = "report.md"
+_MIN_DOCUMENT_INTERVAL = timedelta(seconds=10)
+_RETRY_DELAY = timedelta(minutes=1)
+_READERS_INTERVAL = timedelta(minutes=10)
+"""Minimum time between updates for new readers only."""
+_READ_TIMEOUT = timedelta(minutes=5)
+"""How long the document waits for ManagedSecrets whose progress is unknown; then it names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentProgress:
+    """How far the document is."""
+
+    is_complete: bool
+    """The ConfigMap has the document of the given status."""
+    again: datetime | None
+    """When to look at it again."""
+
+
+async def update_report(
+    key: EmergencyKey,
+    found: EmergencyFacts,
+    status: EmergencyRotationStatus,
+    known: Mapping[str, Affected | None],
+    record: EmergencyRecord,
+    context: Context,
+) -> DocumentProgress:
+    """Write the document if it has changed.
+
+    Raises:
+        ApiError: The write failed for now, such as Conflict: another writer changed the ConfigMap meanwhile.
+    """
+    now = found.now
+    if waits := _waits_until(known, record, now):
+        return DocumentProgress(is_complete=False, again=waits)
+    emergency = found.emergency.model_copy(update={"status": status})
+    stages = frozenset(open_stages(emergency))
+    pause = pause_end(record.reported, _MIN_DOCUMENT_INTERVAL, now)
+    if pause and stages == record.stages:
+        return DocumentProgress(is_complete=False, again=pause)
+    readers = _readers(key, emergency, known, context)
+    later = now + _READERS_INTERVAL if readers is not None and "AccessAudited" in stages else None
+    text = document(emergency, found.declared_by, found.rows, known, readers)
+    if text == record.report:
+        return DocumentProgress(is_complete=True, again=later)
+    before, record.trouble = record.trouble, await _write_document(key, emergency, text, context)
+    record.reported, record.stages = now, stages
+    if record.trouble:
+        again = now if _differ(before, record.trouble) else now + _RETRY_DELAY
+        return DocumentProgress(is_complete=False, again=again)
+    record.report = text
+    return DocumentProgress(is_complete=True, again=now if before else later)
+
+
+def _waits_until(
+    known: Mapping[str, Affected | None], record: EmergencyRecord, now: datetime
+) -> datetime | None:
+    """Return until when the document waits for the progress of ManagedSecrets, each of which wakes the emergency."""
+    if None not in known.values():
+        record.unread = None
+        return None
+    record.unread = min(record.unread or now, now)  # a clock may be set back
+    ends = record.unread + _READ_TIMEOUT
+    return ends if now < ends else None
+
+
+def _readers(
+    key: EmergencyKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], context: Context
+) -> Readership | None:
+    """Return the recorded reads of the secrets; None without audit events."""
+    started = emergency.metadata.creation_timestamp
+    if context.readership is None or started is None:
+        return None
+    return context.readership(key.namespace, sorted(known), started - READERS_BEFORE)
+
+
+def _differ(before: Stalled | None, after: Stalled) -> bool:
+    return before is None or before.reason != after.reason
+
+
+async def _write_document(
+    key: EmergencyKey, emergency: EmergencyRotation, text: str, context: Context
+) -> Stalled | None:
+    name = report_name(emergency)
+    path = paths.config_map(key.namespace, name)
+    try:
+        there = await context.api.get(path)
+    except errors.NotFound:
+        there = None
+    if there is not None and not _is_ours(there, emergency):
+        return Stalled(
+            ErrorReason.REPORT_NOT_OWNED,
+            f"the ConfigMap {name!r} is foreign and not changed; delete or rename it",
+        )
+    failpoints.reached("before", "Paper")
+    try:
+        if there is None:
+            await context.api.create(paths.config_maps(key.namespace), _new(name, emergency, text))
+        elif (there.get("data") or {}).get(FILE) != text:
+            await context.api.replace(path, _updated_body(there, text))
+    except errors.ApiError as error:
+        is_denied = isinstance(error, errors.Invalid) and error.denier is not None
+        if is_denied or isinstance(error, errors.Forbidden):
+            who = f"the {error.denier}" if error.denier else "the API server"
+            return Stalled(ErrorReason.REPORT_FORBIDDEN, f"{who} forbids writes of the ConfigMap {name!r}")
+        if isinstance(error, errors.Invalid) or error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return Stalled(
+                ErrorReason.REPORT_REFUSED,
+                f"the API server rejects the ConfigMap {name!r}; remove foreign data from it, or delete it",
+            )
+        raise
+    failpoints.reached("after", "Paper")
+    return None
+
+
+def _is_ours(there: Body, emergency: EmergencyRotation) -> bool:
+    owners = there["metadata"].get("ownerReferences") or ()
+    return any(one.get("uid") == emergency.metadata.uid for one in owners)
+
+
+def _new(name: str, emergency: EmergencyRotation, text: str) -> dict[str, Any]:
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": "EmergencyRotation",
+        "name": emergency.metadata.name,
+        "uid": emergency.metadata.uid,
+    }
+    metadata = {
+        "name": name,
+        "namespace": emergency.metadata.namespace,
+        "labels": {MANAGED_BY: KEYTURN},
+        "ownerReferences": [owner],
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {FILE: text}}
+
+
+def _updated_body(there: Body, text: str) -> Body:
+    """Replace the document and keep foreign keys."""
+    data = {**(there.get("data") or {}), FILE: text}
+    return {**there, "apiVersion": "v1", "kind": "ConfigMap", "data": data}
+
 
 _MIN_UPDATE_INTERVAL = timedelta(seconds=1)
 """Minimum time between status updates: hundreds of secrets may report progress at once."""

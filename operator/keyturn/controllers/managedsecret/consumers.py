@@ -23,7 +23,7 @@ from keyturn.kube import errors
 from keyturn.kube.pods import NO_GRACE, READ_GRACE
 from keyturn.kube.target_secret import plausible
 
-from .errors import error_of_list
+from .retries import error_of_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
 
-    from .write_memory import Published
+    from .secret_reads import Published
 
 _Rollout: TypeAlias = "tuple[int, datetime | None]"
 """The revision of a rollout, and the time of the restart marker."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keyturn import templates
-from keyturn.controllers.background import begin
+from keyturn.controllers.context import begin
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.emergency import CREATION_PRECISION
 from keyturn.core.observation.external import being_made
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from keyturn.controllers.background import BackgroundJob
-    from keyturn.controllers.context import Context
+    from keyturn.controllers.context import BackgroundJob, Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation import steps

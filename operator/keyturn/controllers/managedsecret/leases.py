@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from keyturn.controllers.background import begin
+from keyturn.controllers.context import begin
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.rotation.kept_values import freed_keys
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
-    from keyturn.controllers.background import BackgroundJob
-    from keyturn.controllers.context import Context
+    from keyturn.controllers.context import BackgroundJob, Context
     from keyturn.core.errors import Wait
     from keyturn.core.keys import ObjectKey
     from keyturn.core.rotation import steps

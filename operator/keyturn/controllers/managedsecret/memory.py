@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from keyturn.controllers.emergency.memory import EmergencyMemory
+from keyturn.controllers.emergency.reconcile import EmergencyMemory
 
 from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
-from .former_secrets import ChangedSecrets
 from .generate import GeneratedValues
-from .holders import HolderMemory
+from .holders import ChangedSecrets, HolderMemory
 from .refresh import StoreMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
 from .rest import RestConfirmations
 from .restart_budget import NO_LIMITS, RestartBudget, RestartLocks
 from .retries import Failures, RestartBackoff
-from .secret_reads import SecretReads
-from .write_memory import DriftRepairs, Restarts, WriteMemory
+from .secret_reads import DriftRepairs, Restarts, SecretReads, WriteMemory
 
 if TYPE_CHECKING:
     from keyturn.controllers.context import Context

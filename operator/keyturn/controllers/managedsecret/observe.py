@@ -27,8 +27,7 @@ from keyturn.runtime import threadpools
 from .adoption import adopted_values, is_written
 from .compliance import note_values, with_compliance
 from .consumers import with_consumers
-from .former_secrets import with_former_uses
-from .holders import with_holders
+from .holders import with_former_uses, with_holders
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import is_left_immutable, versions_of
 from .signers import with_signers

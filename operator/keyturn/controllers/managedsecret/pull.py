@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
     from datetime import datetime
 
-    from keyturn.controllers.background import BackgroundJob
+    from keyturn.controllers.context import BackgroundJob
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired, Item

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import structlog
 
-from keyturn.controllers.background import begin
+from keyturn.controllers.context import begin
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import PushProblem
 from keyturn.core.reasons import ErrorReason
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
-    from keyturn.controllers.background import BackgroundJob
-    from keyturn.controllers.context import Context
+    from keyturn.controllers.context import BackgroundJob, Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation import steps

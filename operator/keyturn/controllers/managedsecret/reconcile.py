@@ -22,20 +22,22 @@ from keyturn.runtime.clock import loop_time
 
 from .account.probe import with_account
 from .account.report import report_account_step, report_verdict
-from .errors import (
-    PASSING,
-    concerns_one,
-    contention_error,
-    error_of_observation,
-    error_of_step,
-    unexpected_error,
-)
 from .execute import execute_step
 from .observe import observe
 from .refresh import with_stores
 from .report import report, report_denied, report_step, report_unevicted, report_unseen
 from .rest import RestSeal
-from .retries import drop_generated, next_time, report_time
+from .retries import (
+    PASSING,
+    concerns_one,
+    contention_error,
+    drop_generated,
+    error_of_observation,
+    error_of_step,
+    next_time,
+    report_time,
+    unexpected_error,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime

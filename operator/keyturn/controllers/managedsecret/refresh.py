@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from keyturn.controllers.background import begin
+from keyturn.controllers.context import begin
 from keyturn.core.observation.external import Pulled, being_read
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.reasons import ConditionReason, RevisionReason

@@ -1,4 +1,7 @@
-"""When a ManagedSecret is reconciled again: at rest, after a failure with back-off, or to report what it awaits."""
+"""What follows an error: its message, and when a ManagedSecret is reconciled again.
+
+It is reconciled again at rest, after a failure with back-off, or to report what it awaits.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.rollout_obstacles import denied_again
+from keyturn.core.rotation.rollout_obstacles import delete_command, denied_again
+from keyturn.core.spec.desired import secret_of
+from keyturn.core.state.state import state_name
 from keyturn.core.times import backoff
+from keyturn.kube import errors, paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +29,212 @@ if TYPE_CHECKING:
 
     from .generate import GeneratedValues
     from .pull import PullMemory
+
+PASSING = (errors.Conflict, errors.NotLeading, errors.Throttled, errors.Unavailable)
+"""Errors that say nothing about the object: they pass, or another process acts."""
+_RETRY_DELAY = timedelta(seconds=2)
+_OVERLOAD_DELAY = timedelta(seconds=15)
+_NOT_FOUND_DELAY = timedelta(seconds=5)
+
+_OF_TARGET = (steps.Publish, steps.Repair, steps.Settle, steps.Release)
+_OF_STATUS = (steps.Begin, steps.Finalize, steps.Rest)
+_OWN_POLICY = "keyturn-own-secrets"
+_SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+"""Namespaces in which `_OWN_POLICY` permits no Secret of Keyturn."""
+
+
+def error_of_step(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait | Stalled:
+    """Return the error of a step with our own message; a message of the API server may quote a value."""
+    if error.denier is not None:
+        return _error_of_denial(error, error.denier, step, observed)
+    return _error_of_answer(error, step, observed)
+
+
+def _error_of_answer(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait | Stalled:
+    what = _what(step, observed)
+    match error:
+        case errors.Invalid():
+            advice = _against_invalid(error, step, observed)
+            return Stalled(
+                ErrorReason.REFUSED, f"the API server refused to {error.verb} {what} as invalid; {advice}"
+            )
+        case errors.Forbidden():
+            return Wait(
+                ErrorReason.FORBIDDEN,
+                f"the API server forbids the request to {error.verb} {what}; {_against_forbidden(step)}",
+                _RETRY_DELAY,
+            )
+        case errors.NotFound():
+            return Wait(ErrorReason.NOT_FOUND, f"{what} is gone", _NOT_FOUND_DELAY)
+        case errors.Throttled() if isinstance(step, steps.EvictPod):
+            return Wait(
+                ErrorReason.REFUSED,
+                f"a PodDisruptionBudget permits no eviction of {what} now",
+                _OVERLOAD_DELAY,
+            )
+        case errors.Throttled() | errors.Unavailable():
+            return Wait(ErrorReason.API_SERVER_UNAVAILABLE, _unanswered(error, what), _RETRY_DELAY)
+        case _:
+            return Wait(ErrorReason.REFUSED, _answered(error, what), _OVERLOAD_DELAY)
+
+
+def _error_of_denial(
+    error: errors.ApiError, denier: errors.Denier, step: steps.Step, observed: Observed
+) -> Wait | Stalled:
+    """Return the error of a request that a policy, a webhook or a quota denied, with its name."""
+    what = f"the request to {error.verb} {_what(step, observed)}"
+    if denier.kind is errors.DenierKind.BROKEN_WEBHOOK:
+        message = f"the admission webhook {denier.name!r} does not answer, so the API server rejects {what}"
+        return Wait(ErrorReason.API_SERVER_UNAVAILABLE, message, _RETRY_DELAY)
+    namespace = observed.managed.metadata.namespace
+    if denier.name != _OWN_POLICY:
+        return Stalled(
+            ErrorReason.REFUSED, f"the {denier} denies {what}; {_against_denial(denier, error, step)}"
+        )
+    if namespace in _SYSTEM_NAMESPACES:
+        return Stalled(
+            ErrorReason.REFUSED,
+            f"Keyturn writes no Secrets in {namespace} (admission policy {_OWN_POLICY}); use another namespace",
+        )
+    return Stalled(
+        ErrorReason.CHANGED_ON_WRITE,
+        f"Keyturn's own admission policy {_OWN_POLICY} denies {what}: a mutating webhook or policy adds a finalizer,"
+        " an owner or another type; exclude the Secret from it, or, without one, apply the policy of this release",
+    )
+
+
+def _against_denial(denier: errors.Denier, error: errors.ApiError, step: steps.Step) -> str:
+    if denier.kind is errors.DenierKind.QUOTA:
+        return "raise it, or delete what fills it"
+    exempt = "exempt Keyturn's ServiceAccount from it"
+    if by_hand := _by_hand(step):
+        return f"{exempt}, or {by_hand}"
+    if isinstance(step, _OF_STATUS):
+        return exempt
+    advice = f"write what it requires, such as a label in target.template.metadata, or {exempt}"
+    is_record = error.verb == "update" and not isinstance(step, _OF_TARGET)
+    return f"{advice}; do not delete that Secret, which has the values" if is_record else advice
+
+
+def concerns_one(error: Wait | Stalled) -> bool:
+    """Whether an error concerns one workload only, so that others may succeed."""
+    return error.reason != ErrorReason.API_SERVER_UNAVAILABLE
+
+
+def error_of_observation(error: errors.ApiError) -> Wait:
+    """Return the error of a failed observation."""
+    asked = f"{_answered(error, paths.resource(error.path))}, so the state of the Secret is unknown"
+    return _unread(error, asked)
+
+
+def error_of_list(error: errors.ApiError) -> Wait:
+    """Return the error of a list of pods that failed."""
+    asked = _answered(error, paths.resource(error.path))
+    if isinstance(error, errors.Throttled | errors.Unavailable):
+        answer = asked if error.status else "the API server does not answer"
+        return Wait(ErrorReason.API_SERVER_UNAVAILABLE, answer, _RETRY_DELAY)
+    return _unread(error, asked)
+
+
+def unexpected_error() -> Wait:
+    """Return the error of a reconcile that failed unexpectedly; the log has the traceback."""
+    return Wait(
+        ErrorReason.UNEXPECTED_ERROR,
+        "the last reconcile ended in a defect of Keyturn, see `reconcile failed` in its log; it is retried",
+        _RETRY_DELAY,
+    )
+
+
+def contention_error() -> Wait:
+    """Return the error of a pass in which every write met a conflict: another writer is faster each time."""
+    return Wait(
+        ErrorReason.CONTENDED,
+        "the API server answers every write with Conflict; find the admission webhook that causes it, or"
+        " another writer of the object",
+        _RETRY_DELAY,
+    )
+
+
+def invalid_spec() -> Stalled:
+    return Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be followed")
+
+
+def state_conflict(key: ObjectKey, reason: str) -> errors.Conflict:
+    """Return the error of a step whose state Secret is not as it was observed; the pass observes it again."""
+    return errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, reason)
+
+
+def _unread(error: errors.ApiError, asked: str) -> Wait:
+    """Return the error of a read that was rejected."""
+    if isinstance(error, errors.Forbidden | errors.Unauthorized):
+        return Wait(ErrorReason.FORBIDDEN, f"{asked}; restore the operator's rights", _RETRY_DELAY)
+    return Wait(ErrorReason.REFUSED, asked, _RETRY_DELAY)
+
+
+def _answered(error: errors.ApiError, what: str) -> str:
+    return f"the API server answers {error.status} to the request to {error.verb} {what}"
+
+
+def _unanswered(error: errors.ApiError, what: str) -> str:
+    if error.status < 500:  # noqa: PLR2004  # no answer, or one that asks for patience
+        return "the API server does not answer"
+    return f"{_answered(error, what)}; it fails, or an admission webhook does"
+
+
+def _against_forbidden(step: steps.Step) -> str:
+    if isinstance(step, steps.EvictPod):
+        return "install manifests/components/pod-eviction, or delete it yourself"
+    advice = "check the operator's rights with `keyturn check`, and the API server's admission plugins"
+    return f"{advice}, or {_by_hand(step)}" if isinstance(step, steps.DeletePod) else advice
+
+
+def _against_invalid(error: errors.ApiError, step: steps.Step, observed: Observed) -> str:
+    if isinstance(step, _OF_TARGET):
+        return (
+            "write the values that its type requires, or, if it is immutable or of another type, delete it:"
+            " it is created again with the same values"
+        )
+    if isinstance(step, _OF_STATUS):
+        return "apply the CRDs of this version"
+    if by_hand := _by_hand(step):
+        return by_hand
+    if error.verb == "create":
+        return "check the API server's admission plugins"
+    return f"do not delete {state_name(observed.name)!r}, which has the values"
+
+
+def _by_hand(step: steps.Step) -> str:
+    """Return how the user does what a step did not; empty if only Keyturn can."""
+    match step:
+        case steps.RollOut():
+            return "restart it yourself"
+        case steps.DeletePod():
+            command = delete_command(step.consumer.workload.key.namespace, step.pod.name)
+            return f"run: {command}"
+        case steps.EvictPod():
+            return "delete it yourself"
+        case _:
+            return ""
+
+
+def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object
+    """Return what a step writes."""
+    match step:
+        case steps.Finalize():
+            return "the finalizers of the ManagedSecret"
+        case steps.Publish() | steps.Repair() | steps.Settle():
+            return f"the Secret {secret_of(observed.managed)!r}"
+        case steps.Release(secret=secret):
+            return f"the Secret {secret!r}"
+        case steps.RollOut(consumer=consumer):
+            return str(consumer.workload.key)
+        case steps.DeletePod() | steps.EvictPod():
+            return f"the pod {step.pod.name!r}"
+        case steps.Begin() | steps.Rest():
+            return "the status"
+        case _:
+            return f"the Secret {state_name(observed.name)!r}"
+
 
 _STALLED_INTERVAL = timedelta(minutes=1)
 _MAX_RETRY_DELAY = timedelta(minutes=5)

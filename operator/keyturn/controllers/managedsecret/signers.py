@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from keyturn.controllers.emergency.memory import EmergencyMemory
+    from keyturn.controllers.emergency.reconcile import EmergencyMemory
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed

@@ -173,8 +173,6 @@ _RETENTION: Final = timedelta(days=90)
 _LIMITS: Final = connections.PortLimits(silence=120)
 """The API server keeps idle connections for 90 s, and does not retry a batch if one is closed."""
 
-_log = structlog.get_logger()
-
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:

@@ -10,8 +10,7 @@ import pytest
 
 from keyturn.api.emergency import AffectedState
 from keyturn.controllers.context import Context
-from keyturn.controllers.emergency.memory import EmergencyMemory
-from keyturn.controllers.emergency.reconcile import reconcile_emergency
+from keyturn.controllers.emergency.reconcile import EmergencyMemory, reconcile_emergency
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.kube import errors

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.consumers import PodMemory, with_consumers
-from keyturn.controllers.managedsecret.write_memory import Published
+from keyturn.controllers.managedsecret.secret_reads import Published
 from keyturn.core.keys import ObjectKey
 from keyturn.kube.client import Page
 from tests.unit.core import builders as make

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import begin
-from keyturn.controllers.context import Context
+from keyturn.controllers.context import Context, begin
 from keyturn.controllers.managedsecret import generate as making
 from keyturn.controllers.managedsecret import reconcile
 from keyturn.controllers.managedsecret.memory import Memory

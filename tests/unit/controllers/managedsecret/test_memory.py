@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import begin
-from keyturn.controllers.context import Context
+from keyturn.controllers.context import Context, begin
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
@@ -18,7 +17,7 @@ from keyturn.core.observation.observed import DriftHistory, Restarted
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
 
 if TYPE_CHECKING:
-    from keyturn.controllers.background import BackgroundJob
+    from keyturn.controllers.context import BackgroundJob
 
 KEY, OTHER = ObjectKey("shop", "db"), ObjectKey("shop", "other")
 

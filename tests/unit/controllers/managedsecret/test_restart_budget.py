@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.controllers.managedsecret.restart_budget import RestartBudget, RestartLimits, RestartPlace
+from keyturn.controllers.managedsecret.restart_budget import (
+    RestartBudget,
+    RestartLimits,
+    RestartLocks,
+    RestartPlace,
+)
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from tests.unit.core.builders import NOW, minutes, seconds
 
@@ -277,3 +283,21 @@ def test_a_rollout_with_a_deadline_of_years_counts_for_an_hour() -> None:
     assert cluster.budget.take(A, workload_of(A), cluster.now + timedelta(days=36_500))
     cluster.now += minutes(60)
     assert cluster.restart(B)
+
+
+API, WEB = WorkloadKey("shop", "Deployment", "api"), WorkloadKey("shop", "Deployment", "web")
+
+
+async def test_restarts_of_one_workload_share_a_lock() -> None:
+    locks = RestartLocks()
+    async with locks.of(API):
+        assert locks.of(API).locked()
+        assert not locks.of(WEB).locked()
+
+
+async def test_no_lock_outlives_its_use() -> None:
+    locks = RestartLocks()
+    async with locks.of(API):
+        pass
+    gc.collect()
+    assert not locks._locks

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn.controllers.managedsecret.generate import GeneratedValues
 from keyturn.controllers.managedsecret.pull import PullMemory
-from keyturn.controllers.managedsecret.retries import Failures, RestartBackoff, next_time, report_time
+from keyturn.controllers.managedsecret.retries import (
+    Failures,
+    RestartBackoff,
+    concerns_one,
+    error_of_observation,
+    error_of_step,
+    next_time,
+    report_time,
+)
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import being_made, being_read
-from keyturn.core.rotation.steps import Rest
+from keyturn.core.rotation.steps import (
+    Begin,
+    DeletePod,
+    EvictPod,
+    Finalize,
+    Publish,
+    Reason,
+    Release,
+    Rest,
+    RollOut,
+    Stage,
+)
 from keyturn.core.status.status import Outcome
-from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
+from keyturn.kube import errors
+from tests.unit.core.builders import NOW, consumer, holding, minutes, observed, pod, seconds, workload
+
+if TYPE_CHECKING:
+    from keyturn.core.rotation.steps import Step
 
 KEY = ObjectKey("shop", "db")
 WAIT = Wait("ProviderError", "", seconds(5))
@@ -99,3 +123,121 @@ def test_a_rejected_restart_is_news_until_its_reason_changes() -> None:
     assert not restarts.deny(*given)
     assert restarts.deny(KEY, Wait("AdmissionDenied", "", seconds(5)), workload(), look, look.desired)
     assert [one.times for one in restarts.denials(KEY).values()] == [3]
+
+
+REASON = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)
+STEPS: dict[str, Step] = {
+    "the target": Publish(2),
+    "a Secret under an old name": Release("old"),
+    "the record": Stage(2, REASON),
+    "a workload": RollOut(consumer("api"), "db=2"),
+    "a pod": DeletePod(consumer("web"), pod("web-1"), 2),
+    "a pod with exposed values": EvictPod(holding("report-x")),
+    "the status": Begin("uid/2", 2, REASON),
+    "the object": Finalize(present=True),
+}
+SECRETS = "/api/v1/namespaces/shop/secrets/db"
+
+
+def error(kind: type[errors.ApiError], status: int, verb: str = "update") -> errors.ApiError:
+    return kind(verb, SECRETS, status, "Whatever")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_invalid_waits_for_a_person(step: str) -> None:
+    found = error_of_step(error(errors.Invalid, 422), STEPS[step], observed())
+    assert isinstance(found, Stalled)
+    assert found.reason == "Refused"
+
+
+@pytest.mark.parametrize(("kind", "status"), [(errors.Forbidden, 403), (errors.Invalid, 422)])
+def test_a_pod_may_be_deleted_by_hand(kind: type[errors.ApiError], status: int) -> None:
+    found = error_of_step(error(kind, status, "delete"), STEPS["a pod"], observed())
+    assert "kubectl delete pod web-1 -n shop" in found.message
+
+
+def test_a_budget_that_permits_no_eviction_is_no_failure_of_the_api_server() -> None:
+    found = error_of_step(
+        error(errors.Throttled, 429, "create"), STEPS["a pod with exposed values"], observed()
+    )
+    assert found.reason == "Refused"
+    assert "report-x" in found.message
+
+
+def test_a_missing_right_to_evict_names_the_component() -> None:
+    found = error_of_step(
+        error(errors.Forbidden, 403, "create"), STEPS["a pod with exposed values"], observed()
+    )
+    assert "manifests/components/pod-eviction" in found.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        pytest.param(errors.Forbidden, 403, "Forbidden", id="no right"),
+        pytest.param(errors.NotFound, 404, "NotFound", id="gone"),
+        pytest.param(errors.Throttled, 429, "ApiServerUnavailable", id="throttled"),
+        pytest.param(errors.Unavailable, 0, "ApiServerUnavailable", id="no answer"),
+        pytest.param(errors.Unavailable, 500, "ApiServerUnavailable", id="a webhook that is down"),
+        pytest.param(errors.BadRequest, 400, "Refused", id="a webhook that denies"),
+        pytest.param(errors.ApiError, 451, "Refused", id="any other"),
+    ],
+)
+def test_what_may_pass_is_waited_for(kind: type[errors.ApiError], status: int, reason: str) -> None:
+    found = error_of_step(error(kind, status), STEPS["the target"], observed())
+    assert isinstance(found, Wait)
+    assert found.reason == reason
+    assert concerns_one(found) is (reason != "ApiServerUnavailable")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        pytest.param(errors.Forbidden, 403, "Forbidden", id="no right"),
+        pytest.param(errors.Unauthorized, 401, "Forbidden", id="no login"),
+        pytest.param(errors.BadRequest, 400, "Refused", id="any other"),
+    ],
+)
+def test_a_look_that_is_refused_leaves_open_what_is_there(
+    kind: type[errors.ApiError], status: int, reason: str
+) -> None:
+    assert error_of_observation(error(kind, status, "get")).reason == reason
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_words_of_the_api_server_are_never_repeated(step: str) -> None:
+    for kind in (errors.Invalid, errors.Forbidden, errors.BadRequest, errors.Unavailable):
+        assert "Whatever" not in error_of_step(error(kind, 500), STEPS[step], observed()).message
+
+
+def denied(kind: errors.DenierKind, name: str, verb: str = "update") -> errors.ApiError:
+    return errors.Forbidden(verb, SECRETS, 403, "Forbidden", denier=errors.Denier(kind, name, "all"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "kind", [errors.DenierKind.VALIDATING_POLICY, errors.DenierKind.WEBHOOK, errors.DenierKind.QUOTA]
+)
+def test_what_denies_a_request_is_named_and_needs_a_person(kind: errors.DenierKind, step: str) -> None:
+    found = error_of_step(denied(kind, "freeze"), STEPS[step], observed())
+    assert isinstance(found, Stalled)
+    assert found.reason == "Refused"
+    assert f"the {kind} 'freeze' with binding 'all' denies the request to update" in found.message
+
+
+def test_a_webhook_that_is_away_is_named_and_waited_for() -> None:
+    found = error_of_step(denied(errors.DenierKind.BROKEN_WEBHOOK, "labels"), STEPS["the target"], observed())
+    assert isinstance(found, Wait)
+    assert found.reason == "ApiServerUnavailable"
+    assert "the admission webhook 'labels' does not answer" in found.message
+
+
+def test_a_denial_by_keyturns_own_policy_means_that_another_one_changed_the_secret() -> None:
+    own = denied(errors.DenierKind.VALIDATING_POLICY, "keyturn-own-secrets")
+    assert error_of_step(own, STEPS["the target"], observed()).reason == "ChangedOnWrite"
+
+
+@pytest.mark.parametrize(("verb", "kept"), [("create", False), ("update", True)])
+def test_the_record_of_the_values_is_not_to_be_deleted(verb: str, kept: bool) -> None:  # noqa: FBT001
+    found = error_of_step(denied(errors.DenierKind.WEBHOOK, "labels", verb), STEPS["the record"], observed())
+    assert ("do not delete" in found.message) is kept

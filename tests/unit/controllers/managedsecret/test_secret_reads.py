@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.secret_reads import SecretReads, versions_of
-from keyturn.core.keys import ObjectKey
+from keyturn.controllers.managedsecret.secret_reads import ListedSecrets, Restarts, SecretReads, versions_of
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.observation.observed import Restarted
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core import builders as make
+from tests.unit.core.builders import NOW
 
 KEY = ObjectKey("shop", "db")
 VERSIONS = ("7", "8", 1, "")
@@ -78,3 +81,96 @@ def test_both_secrets_are_in_sync_after_the_own_write_of_the_state_only(
 
 def meta(name: str, version: str) -> SecretMeta:
     return SecretMeta("shop", name, version, f"uid-of-{name}", "db", 1, make.PUBLISHED)
+
+
+DB, API = ObjectKey("shop", "db"), ObjectKey("shop", "api")
+STATE, TARGET = {"metadata": {"name": "db-keyturn"}}, {"metadata": {"name": "db"}}
+
+
+@pytest.fixture
+def listed() -> ListedSecrets:
+    listed = ListedSecrets()
+    listed.put(DB, {"db-keyturn": STATE, "db": TARGET})
+    return listed
+
+
+def test_a_secret_is_taken_once(listed: ListedSecrets) -> None:
+    assert [listed.take(DB, "db-keyturn") for _ in range(2)] == [STATE, None]
+    assert [listed.take(DB, "db") for _ in range(2)] == [TARGET, None]
+
+
+def test_a_secret_that_is_not_listed_is_none(listed: ListedSecrets) -> None:
+    assert listed.take(API, "api") is None
+    assert listed.take(DB, "other") is None
+
+
+def test_a_dropped_object_has_no_secrets(listed: ListedSecrets) -> None:
+    listed.drop(DB)
+    listed.drop(API)
+    assert listed.take(DB, "db") is None
+
+
+async def test_the_page_is_drained_after_the_last_secret(listed: ListedSecrets) -> None:
+    listed.put(API, {"api": TARGET})
+    drained = asyncio.create_task(listed.wait_until_empty())
+    await asyncio.sleep(0)
+
+    listed.take(DB, "db")
+    listed.take(DB, "db-keyturn")
+    await asyncio.sleep(0)
+    assert not drained.done()
+
+    listed.drop(API)
+    await drained
+
+
+async def test_a_cleared_page_is_drained(listed: ListedSecrets) -> None:
+    drained = asyncio.create_task(listed.wait_until_empty())
+    await asyncio.sleep(0)
+
+    listed.clear()
+
+    await drained
+    assert listed.take(DB, "db") is None
+
+
+async def test_an_empty_page_is_drained_at_once() -> None:
+    listed = ListedSecrets()
+    listed.clear()
+    await asyncio.wait_for(listed.wait_until_empty(), 60)
+
+
+BACKEND, WEB = (WorkloadKey("shop", "Deployment", name) for name in ("api", "web"))
+
+
+def restarted(marked: int | None) -> Restarted:
+    return Restarted(marked, NOW)
+
+
+def test_the_restarts_with_one_revision_are_known() -> None:
+    restarts = Restarts()
+    restarts.record(KEY, 2, BACKEND, restarted(2))
+    restarts.record(KEY, 2, WEB, restarted(2))
+    assert restarts.of(KEY, 2) == {BACKEND: restarted(2), WEB: restarted(2)}
+    assert restarts.of(ObjectKey("shop", "other"), 2) == {}
+
+
+def test_the_restarts_with_a_revision_that_was_rolled_back_are_not_known_when_it_returns() -> None:
+    restarts = Restarts()
+    restarts.record(KEY, 2, BACKEND, restarted(2))
+    assert restarts.of(KEY, 1) == {}
+    assert restarts.of(KEY, 2) == {}
+
+
+def test_a_restart_with_another_revision_ends_what_was_known() -> None:
+    restarts = Restarts()
+    restarts.record(KEY, 2, BACKEND, restarted(2))
+    restarts.record(KEY, 3, WEB, restarted(3))
+    assert restarts.of(KEY, 3) == {WEB: restarted(3)}
+
+
+def test_a_rollback_to_a_template_without_marker_is_known() -> None:
+    restarts = Restarts()
+    restarts.record(KEY, 2, BACKEND, restarted(2))
+    restarts.record(KEY, 1, BACKEND, restarted(None))
+    assert restarts.of(KEY, 1) == {BACKEND: restarted(None)}

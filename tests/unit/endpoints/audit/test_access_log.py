@@ -152,9 +152,6 @@ def test_between_two_rounds_a_log_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert (len(found), forgotten) == (100, 50)
 
 
-READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
-
-
 def written(record: Record, *, deleted: str = "") -> Body:
     return access_log.body_of("keyturn-system", "7", record, lambda scope: scope.namespace != deleted)
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from keyturn.controllers.background import begin
-from keyturn.controllers.managedsecret.errors import invalid_spec, state_conflict
+from keyturn.controllers.context import begin
+from keyturn.controllers.managedsecret.retries import invalid_spec, state_conflict
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import TargetKey
 from keyturn.core.observation.external import ProbeVerdict
@@ -36,8 +36,7 @@ from .problems import (
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from keyturn.controllers.background import BackgroundJob
-    from keyturn.controllers.context import Context
+    from keyturn.controllers.context import BackgroundJob, Context
     from keyturn.controllers.managedsecret.secret_reads import SecretReads
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from datetime import datetime
 
-    from keyturn.controllers.background import BackgroundJob
+    from keyturn.controllers.context import BackgroundJob
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
     from keyturn.core.spec.database import DatabaseDesired

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from keyturn.controllers.background import BackgroundJob
+from keyturn.controllers.context import BackgroundJob
 from keyturn.controllers.managedsecret.account.memory import AccountMemory, ServerBreaker
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import BackgroundJob
-from keyturn.controllers.context import Context
+from keyturn.controllers.context import BackgroundJob, Context
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.controllers.managedsecret.account.probe import begin_probe, with_account
 from keyturn.core.errors import Stalled

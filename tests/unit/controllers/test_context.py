@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
 import pytest
 
 from keyturn.api.meta import Metadata
-from keyturn.controllers.own_writes import OwnWrites
+from keyturn.controllers.context import OwnWrites, begin
 
 
 def body(uid: str) -> dict[str, Any]:
@@ -93,3 +94,24 @@ def test_an_event_is_delivered_after_a_write_that_fails(writes: OwnWrites, deliv
         fail()
     assert delivered.events == ["changed"]
     assert not delivered.hold("db", "changed")
+
+
+async def test_a_cancelled_worker_ends_its_job_first() -> None:
+    ends: list[str] = []
+
+    async def job() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ends.append("job")
+
+    worker = asyncio.create_task(begin("Apply", job(), lambda: None))
+    worker.add_done_callback(lambda _: ends.append("worker"))
+    for _ in range(5):
+        await asyncio.sleep(0)  # the job begins
+    worker.cancel()
+    await asyncio.wait([worker])
+
+    assert worker.cancelled()
+    assert ends == ["job", "worker"]
