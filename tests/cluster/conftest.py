@@ -40,6 +40,15 @@ def space(objects: Objects, namespace: str, operator: Operator) -> Iterator[Spac
     assert not [line for line in operator.lines(namespace) if _is_stumble(line, namespace)]
 
 
+@pytest.fixture
+def other(space: Space) -> Iterator[Space]:
+    """A second namespace that the operator serves."""
+    name = f"{space.namespace}-other"
+    space.objects.create("", {"kind": "Namespace", "metadata": {"name": name}})
+    yield Space(space.objects, name)
+    space.objects.delete("Namespace", "", name)
+
+
 @pytest.fixture(scope="session")
 def vault_server() -> Iterator[VaultServer]:
     """A real Vault; who uses it gives its first build time: pytest.mark.timeout(BUILD_SECONDS)."""

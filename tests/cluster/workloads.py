@@ -46,10 +46,6 @@ def projected(secret: str) -> Body:
     return pod(volumes=[{"name": "files", "projected": {"sources": [{"secret": {"name": secret}}]}}])
 
 
-def pulling_with(secret: str) -> Body:
-    return pod(imagePullSecrets=[{"name": secret}])
-
-
 def deployment(name: str, pod_spec: Body, *, replicas: int = 1, **more: Any) -> Body:
     return _workload("Deployment", name, pod_spec, replicas=replicas, **more)
 

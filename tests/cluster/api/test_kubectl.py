@@ -223,22 +223,7 @@ def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespac
             "One native Secret: the sources of its values, their rotation, and the workloads to restart.",
         ),
         ("managedsecret.spec.rotation.every", "How long a value is used before it is replaced, such as 90d."),
-        ("ms.spec.data.generate.password.exclude", "Characters that are never drawn, such as 0O1lI."),
-        (
-            "ms.spec.data.from.storeRef.kind",
-            "SecretStore (the default), of the same namespace, or ClusterSecretStore.",
-        ),
-        ("ms.spec.refreshInterval", "The interval at which from and dataFrom are read again; 1h if absent"),
-        ("ms.spec.pushTo.secretKey", "The only key of the Secret to push"),
-        ("kstore", "The connection of one namespace to an external secret manager."),
-        ("kstore.spec.provider", "The kind of store with its settings, exactly one."),
         ("kstore.spec.provider.files", "in a ClusterSecretStore only."),
-        ("kstore.spec.provider.vault.server", "The address of the server, such as"),
-        (
-            "er.spec.revoke",
-            "Immediately (the default) removes previous values and closes their database logins",
-        ),
-        ("kcstore.spec.keyPrefix", "so that each namespace reaches only its own keys."),
         (
             "sclass.spec.generate",
             "The generator of every data item that has none of generate, from and literal.",

@@ -17,24 +17,12 @@ from tests.support.console import Console
 from tests.unit.checklist.test_backup import Recipient, new_recipient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from sandbox.harness import Kubectl
 
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> Recipient:
     return new_recipient(tmp_path / "keeper.txt")
-
-
-@pytest.fixture
-def empty(space: Space, kubectl: Kubectl) -> Iterator[Space]:
-    """Another namespace that the operator serves, without a Secret."""
-    name = f"{space.namespace}-empty"
-    kubectl("create", "namespace", name)
-    yield Space(space.objects, name)
-    kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
@@ -67,14 +55,14 @@ def test_a_backup_is_for_its_recipients_and_its_owner_only(
 
 
 def test_what_is_restored_elsewhere_has_the_same_values(
-    file: Path, space: Space, empty: Space, console: Console, keeper: Recipient
+    file: Path, space: Space, other: Space, console: Console, keeper: Recipient
 ) -> None:
-    there = Console(console.kubeconfig, empty.namespace)
+    there = Console(console.kubeconfig, other.namespace)
     there("restore", str(file), "--identity", str(keeper.identity))
 
-    empty.managed(password(), bytes_(), literal("user", "shop"))
+    other.managed(password(), bytes_(), literal("user", "shop"))
 
-    same = {key: value == space.values()[key] for key, value in empty.values().items()}
+    same = {key: value == space.values()[key] for key, value in other.values().items()}
     assert same == {"password": True, "token": True, "user": True}
 
 
@@ -88,51 +76,51 @@ def test_a_restore_writes_over_nothing(file: Path, space: Space, console: Consol
 
 
 def test_a_restore_that_fails_half_way_leaves_nothing(
-    file: Path, empty: Space, console: Console, keeper: Recipient
+    file: Path, other: Space, console: Console, keeper: Recipient
 ) -> None:
     foreign = {"kind": "Secret", "metadata": {"name": "other-keyturn"}, "data": {"a": "Yg=="}}
-    empty.create(foreign)
-    there = Console(console.kubeconfig, empty.namespace)
+    other.create(foreign)
+    there = Console(console.kubeconfig, other.namespace)
 
     refused = there.refusal("restore", str(file), "--identity", str(keeper.identity))
 
     assert "other-keyturn cannot be created" in refused
-    assert secrets_in(empty) == ["other-keyturn"]
-    assert empty.get("Secret", "other-keyturn")["data"] == foreign["data"]
+    assert secrets_in(other) == ["other-keyturn"]
+    assert other.get("Secret", "other-keyturn")["data"] == foreign["data"]
 
 
 # The drill
 
 
-def drill(console: Console, file: Path, keeper: Recipient, empty: Space) -> Any:
-    options = ("--backup", str(file), "--identity", str(keeper.identity), "--drill", empty.namespace)
+def drill(console: Console, file: Path, keeper: Recipient, other: Space) -> Any:
+    options = ("--backup", str(file), "--identity", str(keeper.identity), "--drill", other.namespace)
     return audited(console, "--only", "recovery", *options)
 
 
 def test_a_drill_proves_the_recovery_and_leaves_nothing(
-    file: Path, empty: Space, console: Console, keeper: Recipient
+    file: Path, other: Space, console: Console, keeper: Recipient
 ) -> None:
-    done = drill(console, file, keeper, empty)
+    done = drill(console, file, keeper, other)
 
     assert done.code == 0
     assert "the values of 2 ManagedSecrets came back as they are" in done.found("Pass")[0][1]
-    assert secrets_in(empty) == []
+    assert secrets_in(other) == []
 
 
 def test_a_drill_finds_what_the_backup_does_not_have(
-    file: Path, space: Space, empty: Space, console: Console, keeper: Recipient
+    file: Path, space: Space, other: Space, console: Console, keeper: Recipient
 ) -> None:
     space.rotated()
     space.managed(name="new")
 
-    done = drill(console, file, keeper, empty)
+    done = drill(console, file, keeper, other)
 
     assert done.code == 1
     assert dict(done.found("Fail")) == {
         f"{space.namespace}/auth-keyturn": ("the backup has revision 1, the cluster 2, with other values"),
         f"{space.namespace}/new-keyturn": "the backup does not have it",
     }
-    assert secrets_in(empty) == []
+    assert secrets_in(other) == []
 
 
 def test_a_drill_into_a_namespace_in_use_touches_nothing(
@@ -147,9 +135,9 @@ def test_a_drill_into_a_namespace_in_use_touches_nothing(
 
 
 def test_a_drill_without_the_right_to_it_is_said(
-    file: Path, empty: Space, viewer: Console, keeper: Recipient
+    file: Path, other: Space, viewer: Console, keeper: Recipient
 ) -> None:
-    done = drill(viewer, file, keeper, empty)
+    done = drill(viewer, file, keeper, other)
 
     assert done.code == 2
     assert "you may not list secrets" in done.found("Unknown")[0][1]
@@ -171,9 +159,9 @@ def test_an_existing_file_is_not_written_over(console: Console, keeper: Recipien
 
 
 def test_a_namespace_without_values_is_no_backup(
-    empty: Space, console: Console, keeper: Recipient, tmp_path: Path
+    other: Space, console: Console, keeper: Recipient, tmp_path: Path
 ) -> None:
-    there = Console(console.kubeconfig, empty.namespace)
+    there = Console(console.kubeconfig, other.namespace)
 
     refused = there.refusal("backup", "--recipient", keeper.recipient, "--output", str(tmp_path / "b.age"))
 
@@ -183,19 +171,19 @@ def test_a_namespace_without_values_is_no_backup(
 
 @pytest.mark.parametrize("what", ["another key", "cut off", "changed", "no age file"])
 def test_what_cannot_be_opened_is_one_sentence(
-    what: str, file: Path, empty: Space, console: Console, keeper: Recipient, tmp_path: Path
+    what: str, file: Path, other: Space, console: Console, keeper: Recipient, tmp_path: Path
 ) -> None:
     content, identity = file.read_bytes(), keeper.identity
     if what == "another key":
         identity = new_recipient(tmp_path / "other").identity
     changed = {"cut off": content[:-20], "changed": content[:-1] + b"\0", "no age file": b"a: 1\n"}
     file.write_bytes(changed.get(what, content))
-    there = Console(console.kubeconfig, empty.namespace)
+    there = Console(console.kubeconfig, other.namespace)
 
     refused = there.refusal("restore", str(file), "--identity", str(identity))
 
     assert "age file" in refused
-    assert secrets_in(empty) == []
+    assert secrets_in(other) == []
 
 
 @pytest.mark.parametrize("path", ["nowhere", "folder", "pipe"])
@@ -217,14 +205,14 @@ def test_a_drill_takes_all_of_its_options(console: Console, tmp_path: Path) -> N
 
 
 def test_no_word_of_a_backup_is_a_value(
-    space: Space, empty: Space, console: Console, keeper: Recipient, tmp_path: Path
+    space: Space, other: Space, console: Console, keeper: Recipient, tmp_path: Path
 ) -> None:
     canary = secrets.token_urlsafe(32)
     space.managed(literal("given", canary), password())
-    there = Console(console.kubeconfig, empty.namespace)
+    there = Console(console.kubeconfig, other.namespace)
     path = tmp_path / "b.age"
     said = console.run("backup", "--recipient", keeper.recipient, "--output", str(path))
-    drilled = drill(console, path, keeper, empty)
+    drilled = drill(console, path, keeper, other)
     restored = there.run("restore", str(path), "--identity", str(keeper.identity))
     texts = (said.stdout + said.stderr, restored.stdout + restored.stderr, drilled.printed + drilled.errors)
     values = [canary.encode(), *(value.reveal() for value in space.values().values())]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.value import Value
@@ -31,52 +29,6 @@ def no_more_pods(space: Space) -> None:
 
 
 # Rotate
-
-
-def test_a_rotation_is_asked_for(space: Space, console: Console) -> None:
-    space.managed()
-    before = space.values()
-
-    assert console("rotate", "auth") == "managedsecret/auth rotation requested\n"
-
-    space.settled(revision=2)
-    assert all(space.values()[name] != before[name] for name in before)
-
-
-def test_of_what_is_given_nothing_is_asked(space: Space, console: Console) -> None:
-    space.managed({"name": "user", "literal": "shop"})
-
-    done = console.run("rotate", "auth")
-
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "Error: auth has nothing to rotate, because none of its values is generated;"
-        " change the literals of its spec\n"
-    )
-    assert "keyturn.dev/rotate" not in (
-        space.get("ManagedSecret", "auth")["metadata"].get("annotations") or {}
-    )
-
-
-def test_of_what_stores_hold_a_refresh_is_asked_instead(space: Space, console: Console) -> None:
-    source = {"storeRef": {"name": "vault"}, "remoteRef": {"key": "a"}}
-    space.manage({"name": "token", "from": source})
-
-    done = console.run("rotate", "auth")
-
-    assert done.returncode == 1
-    assert done.stderr == (
-        "Error: auth has nothing to rotate, because none of its values is generated; read the stores with"
-        " `keyturn refresh auth`\n"
-    )
-
-
-def test_each_request_is_a_new_one(space: Space, console: Console) -> None:
-    space.managed()
-    console("rotate", "auth", "--wait")
-    console("rotate", "auth", "--wait")
-
-    assert space.status()["revision"] == 3
 
 
 def test_nothing_but_the_annotation_is_touched(space: Space, console: Console) -> None:
@@ -107,14 +59,6 @@ def test_waiting_reports_each_change_once(space: Space, console: Console) -> Non
     assert len(told) == len(set(told))
 
 
-def test_waiting_ends_with_the_rollout_and_not_with_the_overlap(space: Space, console: Console) -> None:
-    space.managed({"name": "token", "generate": {"bytes": {}}, "keepPrevious": True})
-
-    console("rotate", "auth", "--wait", "--timeout=20s")
-
-    assert "token.previous" in space.values()
-
-
 def test_a_rollout_that_fails_fails_the_waiting(space: Space, console: Console) -> None:
     space.managed(rollout={"progressDeadline": "2s", "onFailure": "Hold"})
     space.run(deployment("api", env_from("auth")))
@@ -129,16 +73,6 @@ def test_a_rollout_that_fails_fails_the_waiting(space: Space, console: Console) 
     assert console.run("status").returncode == 3
 
 
-def test_what_stalled_before_does_not_fail_a_new_request(space: Space, console: Console) -> None:
-    space.managed(rollout={"progressDeadline": "2s"})
-    space.run(deployment("api", env_from("auth")))
-    no_more_pods(space)
-    console.run("rotate", "auth", "--wait", "--timeout=60s")
-    space.delete("ResourceQuota", "full")
-
-    assert "done: revision 3 is in the Secret auth" in console("rotate", "auth", "--wait")
-
-
 def test_waiting_for_what_cannot_start_ends_with_the_reason(space: Space, console: Console) -> None:
     space.manage(className="no-such-class")
     space.stalled("SecretClassNotFound")
@@ -147,35 +81,6 @@ def test_waiting_for_what_cannot_start_ends_with_the_reason(space: Space, consol
 
     assert done.returncode == 1
     assert "Error: stalled by SecretClassNotFound: there is no SecretClass 'no-such-class'" in done.stderr
-
-
-def test_waiting_reports_when_a_window_opens(space: Space, console: Console) -> None:
-    opens = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(hours=2)
-    window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "1h"}
-    space.managed(rotation={"windows": [window]})
-
-    done = console.run("rotate", "auth", "--wait", "--timeout=15s")
-
-    assert done.returncode == 1
-    assert steps(done.stdout) == [
-        "managedsecret/auth rotation requested",
-        f"it starts at {opens:%Y-%m-%d %H:%M:%S} UTC",
-    ]
-
-
-def test_waiting_has_an_end(space: Space, console: Console) -> None:
-    space.managed()
-    space.run(deployment("api", env_from("auth")))
-    no_more_pods(space)
-
-    done = console.run("rotate", "auth", "--wait", "--timeout=10s")
-
-    assert done.returncode == 1
-    assert re.fullmatch(
-        r"Error: timed out after 10s waiting for auth \(now Rotating: .*\); the operator continues,"
-        r" see `keyturn status auth`\n",
-        done.stderr,
-    )
 
 
 def test_an_interrupt_ends_the_waiting_and_nothing_else(space: Space, console: Console) -> None:
@@ -192,13 +97,6 @@ def test_an_interrupt_ends_the_waiting_and_nothing_else(space: Space, console: C
     assert (waiting.returncode, complaint) == (130, "interrupted\n")
     space.delete("ResourceQuota", "full")
     space.settled(revision=2)
-
-
-def test_a_length_of_time_is_written_as_in_the_api(console: Console) -> None:
-    done = console.run("rotate", "auth", "--wait", "--timeout=soon")
-
-    assert done.returncode == 2
-    assert "write a duration such as 90d, 2160h or 1d12h (units s m h d w)" in done.stderr
 
 
 def test_who_may_edit_a_namespace_may_rotate_and_wait(space: Space, editor: Console) -> None:
@@ -222,49 +120,6 @@ def test_a_rollback_puts_the_values_before_back(space: Space, console: Console) 
     assert told[-1] == "done: revision 1 is in the Secret auth; 1 of 1 workloads run the current revision"
     assert space.values() == first
     assert space.marker("api") == "auth=1"
-
-
-def test_after_a_rollback_it_is_held(space: Space, console: Console) -> None:
-    space.managed(rotation={"every": "90d"})
-    space.rotated()
-
-    console("rollback", "auth", "--wait")
-
-    assert console.json("status", "auth")["state"] == "Held"
-
-
-def test_the_same_rollback_can_be_asked_for_again(space: Space, console: Console) -> None:
-    space.managed()
-    for _ in range(2):
-        console("rotate", "auth", "--wait")
-        console("rollback", "auth", "--to=1", "--wait")
-
-    assert space.status()["revision"] == 1
-
-
-def test_a_rollback_to_what_is_there_asks_for_nothing(space: Space, console: Console) -> None:
-    space.managed()
-
-    assert console("rollback", "auth", "--to=1") == "managedsecret/auth holds revision 1 already\n"
-    assert "keyturn.dev/rollback" not in space.get("ManagedSecret", "auth")["metadata"].get("annotations", {})
-
-
-def test_a_rollback_from_the_first_revision_is_refused(space: Space, console: Console) -> None:
-    space.managed()
-
-    assert console.refusal("rollback", "auth") == ("auth has no earlier revision")
-
-
-def test_a_rollback_to_a_revision_that_is_not_kept_is_refused_and_nothing_is_written(
-    space: Space, console: Console
-) -> None:
-    space.managed()
-    space.rotated()
-
-    assert console.refusal("rollback", "auth", "--to=77", "--wait") == (
-        "revision 77 of auth is not available for rollback; available: 1 (see `keyturn history auth`)"
-    )
-    assert "keyturn.dev/rollback" not in space.get("ManagedSecret", "auth")["metadata"].get("annotations", {})
 
 
 # Refresh
@@ -316,27 +171,6 @@ def test_each_answer_is_one_document(space: Space, console: Console) -> None:
     assert held == {**base, "action": "suspend", "request": None, "revision": 1, "suspended": True}
 
 
-def test_who_waits_for_a_document_sees_on_standard_error_how_far_it_is(
-    space: Space, console: Console
-) -> None:
-    space.managed()
-
-    done = console.run("rotate", "auth", "--wait", "-o", "json")
-
-    assert done.returncode == 0
-    document = json.loads(done.stdout)
-    assert (document["done"], document["revision"]) == (True, 2)
-    assert steps(done.stderr)[-1] == "done: revision 2 is in the Secret auth"
-
-
-def test_what_fails_gives_no_document(space: Space, console: Console) -> None:
-    space.managed()
-
-    done = console.run("rollback", "auth", "--to=7", "--wait", "-o", "json")
-
-    assert (done.returncode, done.stdout) == (1, "")
-
-
 # Suspend and resume
 
 
@@ -365,18 +199,3 @@ def test_waiting_for_a_suspended_one_is_refused(space: Space, console: Console) 
         1,
         "Error: spec.suspend is true, so nothing is written; a request starts after `keyturn resume auth`\n",
     )
-
-
-def test_what_is_so_already_stays(space: Space, console: Console) -> None:
-    space.managed()
-
-    assert console("resume", "auth") == "managedsecret/auth unchanged: it is not suspended\n"
-
-
-def test_resume_leaves_no_trace(space: Space, console: Console) -> None:
-    space.managed()
-    before = space.get("ManagedSecret", "auth")["spec"]
-    console("suspend", "auth")
-    console("resume", "auth")
-
-    assert space.get("ManagedSecret", "auth")["spec"] == before

@@ -8,25 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.cluster.controllers.emergency.test_other_pods import bare_pod
-from tests.cluster.namespace import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.harness import Kubectl
+    from tests.cluster.namespace import Space
     from tests.support.console import Console
 
 _DECLARE = ("emergency", "declare", "INC-7", "--reason", "a laptop was stolen")
-
-
-@pytest.fixture
-def other(space: Space, kubectl: Kubectl) -> Iterator[Space]:
-    """A second namespace of the same test."""
-    name = f"{space.namespace}-b"
-    kubectl("create", "namespace", name)
-    yield Space(space.objects, name)
-    kubectl("delete", "namespace", name, "--wait=false")
 
 
 def declared(console: Console, *more: str) -> str:
@@ -50,15 +37,6 @@ def test_an_incident_is_declared_and_waited_for(space: Space, console: Console) 
     assert space.revision() == "2"
     spec = space.get("EmergencyRotation", "inc-7")["spec"]
     assert spec == {"reason": "a laptop was stolen", "incident": "INC-7", "selector": {}}
-
-
-def test_a_dry_run_declares_nothing(space: Space, console: Console) -> None:
-    space.managed()
-
-    said = declared(console, "--all", "--dry-run", "--wait")
-
-    assert said == f"emergencyrotation/inc-7 would be declared in {space.namespace}, for 1: auth\n"
-    assert space.find("EmergencyRotation", "inc-7") is None
 
 
 def test_the_same_again_is_no_second_incident(space: Space, console: Console) -> None:
@@ -97,21 +75,6 @@ def test_a_number_that_makes_no_name_is_refused(console: Console) -> None:
     )
 
 
-def test_a_wait_names_the_pod_that_services_wait_for_and_ends_with_1(space: Space, console: Console) -> None:
-    space.managed()
-    space.second_after()
-    space.create(bare_pod())
-    space.second_after()
-
-    done = console.run(*_DECLARE, "--all", "--wait", "--timeout=20s")
-
-    state = "every pod of 0 of 1 secrets runs on new values; auth is Rotated: Pod/bare runs since "
-    waits = f"{space.namespace}: {state}"
-    assert done.returncode == 1
-    assert waits in done.stdout
-    assert done.stderr.startswith(f"Error: timed out after 20s waiting for inc-7; {waits}")
-
-
 def test_evictions_are_declared_on_request_only(space: Space, console: Console) -> None:
     space.managed()
     declared(console)
@@ -139,39 +102,6 @@ def test_one_number_spans_namespaces(space: Space, other: Space, console: Consol
     assert (space.revision(), other.revision()) == ("2", "2")
 
 
-def test_each_namespace_is_asked_for_the_names_that_it_has(
-    space: Space, other: Space, console: Console
-) -> None:
-    space.managed()
-    other.managed(name="mail")
-
-    declared(
-        console,
-        *("--secret", "auth", "--secret", "mail"),
-        *("--in", space.namespace, "--in", other.namespace, "--wait"),
-    )
-
-    assert space.get("EmergencyRotation", "inc-7")["spec"]["names"] == ["auth"]
-    assert other.get("EmergencyRotation", "inc-7")["spec"]["names"] == ["mail"]
-
-
-def test_a_namespace_that_refuses_keeps_no_other_from_being_declared(
-    space: Space, other: Space, console: Console
-) -> None:
-    space.managed()
-    other.managed()
-    first, last = sorted((space, other), key=lambda one: one.namespace)
-    declared(console, "--secret", "auth", "--in", first.namespace)
-
-    done = console.run(*_DECLARE, "--all", "--in", space.namespace, "--in", other.namespace)
-
-    assert done.returncode == 1
-    assert done.stdout == f"emergencyrotation/inc-7 declared in {last.namespace}, for 1: auth\n"
-    first_line, second = done.stderr.splitlines()[-2:]
-    assert first_line == "Error: inc-7 is not declared"
-    assert second.startswith(f"  in {first.namespace}: it was declared before with other content")
-
-
 def test_status_reports_the_stages_and_needs_no_action_while_all_is_in_time(
     space: Space, console: Console
 ) -> None:
@@ -190,18 +120,6 @@ def test_status_reports_the_stages_and_needs_no_action_while_all_is_in_time(
     assert (found["overdue"], found["needsAPerson"]) == ([], False)
     secret = {"name": "auth", "state": "RolledOut", "revision": 2, "message": None}
     assert found["secrets"] == [secret | {"elsewhere": 0, "logins": []}]
-
-
-def test_status_ends_with_3_where_a_person_must_act(space: Space, console: Console) -> None:
-    space.managed()
-    space.respec(lambda spec: spec.update(suspend=True))
-    declared(console)
-    eventually(lambda: console.run("emergency", "status").returncode == 3, "a person is needed")
-
-    done = console.run("emergency", "status", "inc-7")
-
-    assert "auth" in done.stdout
-    assert "spec.suspend is true, so nothing is written" in done.stdout
 
 
 def test_where_nothing_is_declared_that_is_said(space: Space, console: Console) -> None:

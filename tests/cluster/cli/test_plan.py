@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +18,6 @@ from tests.support.console import Console, cells
 
 if TYPE_CHECKING:
     from keyturn.core.value import Value
-    from tests.cluster.classes import Class
     from tests.cluster.namespace import Space
     from tests.support.objects import Body
 
@@ -123,48 +121,6 @@ def test_a_rotation_does_what_was_planned(at_a_time: int, space: Space, console:
     assert space.status()["revision"] == plan["nextRevision"]
 
 
-def test_values_of_every_kind_are_planned(space: Space, console: Console) -> None:
-    space.managed(
-        {"name": "phrase", "generate": {"passphrase": {}}},
-        {"name": "totp", "generate": {"totp": {"account": "shop"}}},
-        {"name": "jwks", "generate": {"jwks": {}}},
-        {"name": "tls", "generate": {"certificate": {"commonName": "shop"}}},
-        {"name": "ssh", "generate": {"sshKey": {}}, "keepPrevious": True},
-        password("registry-password"),
-        {
-            "name": "registry",
-            "generate": {
-                "dockerConfig": {
-                    "registry": "registry.test",
-                    "username": "shop",
-                    "passwordFrom": {"name": "registry-password"},
-                }
-            },
-        },
-        literal("user", "shop"),
-        rotation={"only": ["jwks", "tls", "ssh", "registry-password"], "overlap": "1h"},
-    )
-    before = space.values()
-
-    plan = console.json("plan", "auth")
-    console("rotate", "auth", "--wait")
-
-    keys, lingering = planned(plan)[0], set(plan["overlapKeys"])
-    assert lingering == {
-        *("private.jwks", "public.jwks", "ca.crt", "privateKey.previous", "publicKey.previous"),
-    }
-    assert replaced(space, before) == keys | lingering
-
-
-def test_a_plan_is_made_again_after_what_it_said(space: Space, console: Console) -> None:
-    a_shop(space, at_a_time=1)
-    first = planned(console.json("plan", "auth"))
-
-    console("rotate", "auth", "--wait")
-
-    assert planned(console.json("plan", "auth")) == first
-
-
 def test_a_plan_reads_so(space: Space, console: Console) -> None:
     space.managed(password(), literal("user", "shop"), rotation={"every": "90d", "jitter": "0%"})
     space.run(deployment("api", env("auth", "password")))
@@ -257,66 +213,7 @@ def refusals(console: Console, *arguments: str, given: str | None = None) -> lis
     return list(found)
 
 
-def test_an_unknown_class_is_refused_with_those_that_there_are(space: Space, console: Console) -> None:
-    space.manage(className="no-such-class")
-    space.stalled("SecretClassNotFound")
-
-    (refusal,) = refusals(console, "auth")
-
-    assert refusal["reason"] == "SecretClassNotFound"
-    assert "write one of these as className: api-key, " in refusal["message"]
-
-
-def test_a_foreign_secret_is_refused(space: Space, console: Console, viewer: Console) -> None:
-    space.foreign()
-    space.manage()
-    space.stalled("SecretNotOwned")
-
-    assert [one["reason"] for one in refusals(console, "auth")] == ["SecretNotOwned"]
-    assert [one["reason"] for one in refusals(viewer, "auth")] == ["SecretNotOwned"]
-
-
-def test_a_class_whose_minimum_is_missed_is_refused_and_the_rest_is_reported(
-    class_: Class, console: Console
-) -> None:
-    class_.write(minLength=64)
-    short = manifest(password(length=33), className=class_.name)
-
-    (refusal,) = refusals(console, "-f", "-", given=short)
-
-    assert refusal["reason"] == "PolicyViolation"
-    assert "password" in refusal["message"]
-    assert "33" in refusal["message"]
-    assert console.run("plan", "-f", "-", given=short).stdout.startswith(
-        f"ManagedSecret {console.namespace}/auth: applying this would be refused;"
-        " otherwise it would make revision 1 of the Secret auth\n"
-    )
-
-
 # Times and states
-
-
-def test_a_rotation_outside_its_window_starts_when_it_opens(space: Space, console: Console) -> None:
-    opens = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(hours=2)
-    window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "1h"}
-    space.managed(rotation={"windows": [window]})
-
-    plan = console.json("plan", "auth")
-
-    assert plan["startsAt"] == f"{opens:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def test_when_it_is_due_again_is_what_the_operator_says_then(space: Space, console: Console) -> None:
-    space.managed(rotation={"every": "90d", "jitter": "10%"})
-
-    plan = console.json("plan", "auth")
-    console("rotate", "auth", "--wait")
-
-    planned_, said = (
-        datetime.fromisoformat(time) for time in (plan["dueAgain"], space.status()["nextRotationTime"])
-    )
-    # From the plan to the rotation some seconds have passed; jitter alone would make days of them.
-    assert abs(planned_ - said) < timedelta(minutes=1)
 
 
 def test_a_suspended_one_is_planned_as_if_resumed(space: Space, console: Console) -> None:
@@ -328,19 +225,6 @@ def test_a_suspended_one_is_planned_as_if_resumed(space: Space, console: Console
     assert plan["now"]["state"] == "Suspended"
     assert plan["nextRevision"] == 2
     assert plan["notes"] == ["spec.suspend is true: the plan starts after `keyturn resume`"]
-
-
-def test_a_rotation_upon_a_rollback_counts_on(space: Space, console: Console) -> None:
-    space.managed()
-    space.rotated()
-    console("rollback", "auth", "--wait")
-
-    plan = console.json("plan", "auth")
-    shown = console("plan", "auth")
-    console("rotate", "auth", "--wait")
-
-    assert "Scheduled    none while it is held after a rollback" in shown
-    assert plan["nextRevision"] == space.status()["revision"] == 3
 
 
 def test_a_rotation_that_runs_is_said(space: Space, console: Console) -> None:
@@ -356,36 +240,7 @@ def test_a_rotation_that_runs_is_said(space: Space, console: Console) -> None:
     assert plan["workloads"][0]["why"] == "waits because the Deployment is paused"
 
 
-def test_a_rotation_after_a_failed_one_is_planned(space: Space, console: Console) -> None:
-    space.managed(rollout={"progressDeadline": "2s", "onFailure": "Hold"})
-    space.run(deployment("api", env_from("auth")))
-    space.create({"kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}})
-    eventually(lambda: bool(space.get("ResourceQuota", "full").get("status", {}).get("used")), "the quota")
-    space.rotate()
-    space.stalled("RolloutFailed")
-
-    plan = console.json("plan", "auth")
-    space.delete("ResourceQuota", "full")
-    console("rotate", "auth", "--wait")
-
-    assert (plan["now"]["state"], plan["refusals"]) == ("Failed", [])
-    assert plan["nextRevision"] == space.status()["revision"] == 3
-    assert planned(plan)[1] == [["api"]]
-
-
 # Manifests
-
-
-def test_a_manifest_that_takes_over_a_secret_says_so(space: Space, console: Console) -> None:
-    space.foreign()
-    given = manifest(password(), target={"adopt": "IfUnowned"})
-
-    plan = console.json("plan", "-f", "-", given=given)
-
-    assert (plan["nextRevision"], [one["action"] for one in plan["values"]]) == (2, ["Make"])
-    assert "applying this would take over the Secret auth as revision 1, then make revision 2" in console(
-        "plan", "-f", "-", given=given
-    )
 
 
 BASIC: dict[str, Any] = {"name": "login", "generate": {"basicAuth": {"username": "portal"}}}
@@ -422,29 +277,6 @@ def test_a_manifest_whose_adoption_would_replace_a_value_is_refused(space: Space
 
     assert refusal["reason"] == "KeyConflict"
     assert "has values under password, username, which data item 'login' would replace" in refusal["message"]
-
-
-def test_a_manifest_that_takes_over_what_another_tool_writes_is_refused(
-    space: Space, console: Console
-) -> None:
-    space.foreign(annotations={"meta.helm.sh/release-name": "shop"})
-    given = manifest(password(), target={"adopt": "IfUnowned"})
-
-    (refusal,) = refusals(console, "-f", "-", given=given)
-
-    assert refusal["reason"] == "SecretNotOwned"
-    assert "belongs to Helm (annotation meta.helm.sh/release-name)" in refusal["message"]
-
-
-def test_a_manifest_for_an_account_of_another_operator_is_refused(space: Space, console: Console) -> None:
-    space.foreign(labels={"cnpg.io/reload": "true"})
-    account = {"targetRef": {"name": "orders"}, "username": "orders_app"}
-    given = manifest(password(), target={"adopt": "IfUnowned"}, database=account)
-
-    (refusal,) = refusals(console, "-f", "-", given=given)
-
-    assert refusal["reason"] == "AccountManagedElsewhere"
-    assert "remove the role from spec.managed.roles" in refusal["message"]
 
 
 def test_a_manifest_that_is_not_applied_is_planned(space: Space, console: Console) -> None:
@@ -484,14 +316,6 @@ def test_a_manifest_that_changes_nothing_says_so(space: Space, console: Console)
     assert "applying this would replace nothing" in console("plan", "-f", "-", given=manifest(password()))
 
 
-def test_a_removed_value_is_named(space: Space, console: Console) -> None:
-    space.managed(password(), bytes_())
-
-    plan = console.json("plan", "-f", "-", given=manifest(password()))
-
-    assert {one["name"]: one["action"] for one in plan["values"]} == {"password": "Keep", "token": "Remove"}
-
-
 def test_a_value_whose_settings_change_is_said_to_be_in_doubt(space: Space, console: Console) -> None:
     space.managed(password())
 
@@ -500,24 +324,6 @@ def test_a_value_whose_settings_change_is_said_to_be_in_doubt(space: Space, cons
     assert plan["notes"] == [
         "password is replaced as well if the present value does not satisfy the new settings"
     ]
-
-
-def test_a_manifest_that_is_no_yaml_is_refused(console: Console) -> None:
-    for given in ("a: [", "a: *none"):
-        done = console.run("plan", "-f", "-", given=given)
-
-        assert done.returncode == 2
-        assert "this is not valid YAML" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "given", ["", "kind: Secret", "apiVersion: keyturn.dev/v1alpha1\nkind: ManagedSecret"]
-)
-def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console: Console) -> None:
-    done = console.run("plan", "-f", "-", given=given)
-
-    assert done.returncode == 2
-    assert "the manifest has to hold a ManagedSecret" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -565,8 +371,3 @@ def test_a_manifest_of_another_namespace_is_refused(console: Console) -> None:
     assert (
         f"the manifest is of namespace 'elsewhere'; leave out --namespace {console.namespace}" in done.stderr
     )
-
-
-def test_a_name_or_a_manifest_is_needed(console: Console) -> None:
-    assert console.run("plan").returncode == 2
-    assert console.run("plan", "auth", "-f", "-").returncode == 2

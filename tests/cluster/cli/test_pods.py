@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
 
-from keyturn.cli.commands import main
-from keyturn.kube import paths
-from keyturn.kube.client import Api
 from sandbox.harness import eventually
 from tests.cluster.controllers.emergency.test_other_pods import bare_pod
 from tests.cluster.workloads import deployment, env_from
@@ -108,43 +103,6 @@ def test_without_the_right_to_list_pods_they_are_unknown(
     assert note in found["notes"]
     assert note in blind("plan", "auth")
     assert console.json("plan", "auth")["pods"] != []
-
-
-def test_many_plans_of_a_namespace_share_one_list_of_its_pods(
-    space: Space, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names, asked, pages = ("one", "two", "three"), [], Api.pages
-    for name in names:
-        space.managed(name=name)
-
-    def noted(self: Api, path: str, *rest: Any, **options: Any) -> Any:
-        asked.append(paths.resource(path))
-        return pages(self, path, *rest, **options)
-
-    monkeypatch.setattr(Api, "pages", noted)
-    monkeypatch.setattr("keyturn.runtime.logs.configure", lambda *_: None)
-    where = [f"--kubeconfig={console.kubeconfig}", f"--namespace={space.namespace}", "-o", "json"]
-    done = CliRunner().invoke(main, ["plan", *names, *where], catch_exceptions=False)
-
-    assert [one["pods"] for one in json.loads(done.output)["items"]] == [[], [], []]
-    assert asked.count("pods") == 1
-
-
-def test_a_wait_names_the_pods_that_it_waits_for_and_ends_with_1(space: Space, console: Console) -> None:
-    space.managed()
-    space.second_after()
-    space.create(bare_pod())
-    space.second_after()
-
-    done = console.run("rotate", "auth", "--wait", "--timeout=15s")
-
-    named = "waits for the end of Pod/bare, which Keyturn does not restart"
-    assert (done.returncode, space.revision()) == (1, "2")
-    assert f"{named} and which holds an earlier value" in done.stdout
-    assert done.stderr == (
-        f"Error: timed out after 15s: auth {named}; delete or restart it, or wait longer with --timeout."
-        " The operator continues, see `keyturn status auth`\n"
-    )
 
 
 def test_a_wait_ends_when_the_last_of_the_pods_has_ended(space: Space, console: Console) -> None:

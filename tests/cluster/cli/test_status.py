@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.namespace import literal, password
+from tests.cluster.namespace import password
 from tests.cluster.workloads import deployment, env_from, volume
 from tests.support.console import Console, cells
 from tests.unit.cli.test_status import _PAGE
@@ -45,16 +45,6 @@ def test_the_worst_comes_first(space: Space, console: Console) -> None:
     ]
 
 
-def test_columns_stand_under_each_other(space: Space, console: Console) -> None:
-    space.managed(name="a")
-    space.managed(name="a-longer-name")
-
-    header, *lines = console("status").splitlines()
-
-    states = [line.index("Ready") for line in lines]
-    assert states == [header.index("STATE")] * 2
-
-
 def test_one_is_shown_with_its_workloads(space: Space, console: Console) -> None:
     space.managed(password(), owner="team@shop.test")
     space.run(deployment("api", env_from("auth")))
@@ -77,46 +67,6 @@ def test_one_is_shown_with_its_workloads(space: Space, console: Console) -> None
             REFUSAL,
         ],
     ]
-
-
-def test_programs_get_stable_names(space: Space, console: Console) -> None:
-    status = space.managed(password(), literal("user", "shop"), target={"name": "other"}, owner="team")
-
-    assert console.json("status") == {
-        "items": [
-            {
-                "namespace": space.namespace,
-                "name": "auth",
-                "state": "Ready",
-                "message": "",
-                "revision": 1,
-                "step": None,
-                "workloadsCurrent": 0,
-                "workloadsTotal": 0,
-                "lastRotationTime": status["lastRotationTime"],
-                "nextRotationTime": None,
-                "suspended": False,
-                "secretName": "other",
-                "className": None,
-                "owner": "team",
-                "credentials": [],
-                "unrevokedLeases": None,
-            }
-        ]
-    }
-
-
-def test_every_namespace_is_shown_with_its_name(space: Space, console: Console) -> None:
-    space.managed()
-
-    header, *lines = cells(console.run("status", "-A").stdout)
-
-    assert header[:2] == ["NAMESPACE", "NAME"]
-    assert [space.namespace, "auth", "Ready", "1", "-", "<time>", "-"] in lines
-
-
-def test_an_empty_namespace_is_said(console: Console) -> None:
-    assert console("status") == f"there is no ManagedSecret in namespace '{console.namespace}'\n"
 
 
 def test_who_may_view_a_namespace_sees_it(space: Space, viewer: Console) -> None:
@@ -165,12 +115,6 @@ def test_history_reports_each_revision(space: Space, console: Console) -> None:
     ]
     assert name == "TOOK"
     assert all(re.fullmatch(r"\d+s", one) for one in took)
-
-
-def test_history_is_for_programs_too(space: Space, console: Console) -> None:
-    entry = space.managed()["history"][0]
-
-    assert console.json("history", "auth") == {"items": [entry | {"current": True, "message": None}]}
 
 
 @pytest.mark.parametrize("command", [("status",), ("history", "auth"), ("plan", "auth")], ids=" ".join)

@@ -65,12 +65,6 @@ def test_large_keys_without_end_keep_the_neighbour_from_no_value(space: Space, n
         space.objects.delete("ManagedSecret", space.namespace, name)
 
 
-def test_large_keys_are_made_in_the_end(space: Space) -> None:
-    space.manage(*(large_key(n, 3072) for n in range(3)))
-    status = space.settled()
-    assert status["revision"] == 1
-
-
 def _waits(space: Space, name: str) -> bool:
     ready = space.condition("Ready", name)
     return ready is not None and ready["reason"] == "MakingValues"

@@ -114,18 +114,6 @@ def test_a_refused_administrator_stalls_the_target_until_the_secret_is_right(tar
     assert target.condition("Stalled") is None
 
 
-def test_a_right_that_is_missing_is_named_with_the_statement_that_grants_it(target: Target) -> None:
-    target.server.execute(f"ALTER ROLE {target.admin} NOCREATEROLE")
-    target.write()
-
-    message = target.until("MissingGrant")
-
-    statement = f'ALTER ROLE "{target.admin}" CREATEROLE'
-    assert statement in message
-    target.server.execute(statement)
-    target.until("Valid")
-
-
 def test_a_missing_secret_is_named_until_it_is_there(target: Target) -> None:
     target.space.delete("Secret", "db-admin")
     target.write()
@@ -134,14 +122,6 @@ def test_a_missing_secret_is_named_until_it_is_there(target: Target) -> None:
 
     target.login()
     target.until("Valid")
-
-
-def test_a_certificate_of_another_authority_is_not_trusted(target: Target) -> None:
-    with PostgresServer("18") as other:
-        target.authority(other.ca)
-        target.write()
-
-        assert "TLS certificate" in target.until("CertificateInvalid")
 
 
 def test_a_server_that_does_not_answer_is_unreachable_and_no_action_is_required(target: Target) -> None:
@@ -163,12 +143,6 @@ def test_a_service_that_does_not_exist_is_named(target: Target) -> None:
     target.write(host="no-such-service")
 
     assert f"no-such-service.{target.space.namespace}.svc" in target.until("HostNotFound")
-
-
-def test_a_database_that_does_not_exist_is_named(target: Target) -> None:
-    target.write(database="no_such_database")
-
-    assert "the database does not exist" in target.until("UnsupportedServer")
 
 
 def test_a_target_that_is_deleted_is_not_missed(target: Target) -> None:

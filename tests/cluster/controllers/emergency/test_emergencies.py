@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,14 +10,13 @@ from keyturn.core.value import Value
 from sandbox.harness import eventually
 from tests.cluster.controllers.managedsecret.test_windows import closed
 from tests.cluster.controllers.test_process import of_object
-from tests.cluster.namespace import Space, literal, password
+from tests.cluster.namespace import Space, password
 from tests.cluster.workloads import deployment, env_from
 from tests.support.vault import BUILD_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.harness import Kubectl
     from tests.cluster.store_objects import Stores, Vault
     from tests.support.objects import Body
     from tests.support.operator import Operator
@@ -151,24 +149,6 @@ def test_each_secret_is_reported_once_whatever_becomes_of_the_operator(
     assert space.events("EmergencyDeclared", "mail") == []
 
 
-def test_the_clock_runs_from_the_declaration(space: Space) -> None:
-    space.managed()
-
-    declared = declare(space)
-    now = services_updated(space)
-
-    began = datetime.fromisoformat(declared["metadata"]["creationTimestamp"])
-    hours = {stage: datetime.fromisoformat(time) - began for stage, time in now["deadlines"].items()}
-    assert datetime.fromisoformat(now["startedAt"]) == began
-    assert hours == {
-        "rotated": timedelta(minutes=1),
-        "servicesUpdated": timedelta(hours=1),
-        "accessAudited": timedelta(hours=24),
-        "documented": timedelta(hours=48),
-    }
-    assert now["dueAt"] == now["deadlines"]["accessAudited"]
-
-
 def test_what_is_not_selected_keeps_its_values(space: Space) -> None:
     space.manage(name="auth")
     space.create(
@@ -189,9 +169,7 @@ def test_what_is_not_selected_keeps_its_values(space: Space) -> None:
     assert (space.revision("auth"), space.revision("mail")) == ("1", "2")
 
 
-def test_another_namespace_is_none_of_its_business(space: Space, kubectl: Kubectl) -> None:
-    other = Space(space.objects, f"{space.namespace}-b")
-    kubectl("create", "namespace", other.namespace)
+def test_another_namespace_is_none_of_its_business(space: Space, other: Space) -> None:
     other.managed()
     space.managed()
 
@@ -200,192 +178,6 @@ def test_another_namespace_is_none_of_its_business(space: Space, kubectl: Kubect
     other.looked_at()
 
     assert (space.revision(), other.revision()) == ("2", "1")
-    kubectl("delete", "namespace", other.namespace, "--wait=false")
-
-
-def test_only_a_part_is_rotated_by_schedule_and_all_of_it_in_an_emergency(space: Space) -> None:
-    space.managed(rotation={"every": "90d", "only": ["password"]})
-    before = space.values()
-
-    declare(space)
-    services_updated(space)
-
-    after = space.values()
-    assert all(after[key] != before[key] for key in before)
-
-
-def test_what_an_overlap_keeps_readable_goes_at_once(space: Space) -> None:
-    space.managed({**password(), "keepPrevious": True}, rotation={"overlap": "24h"})
-    space.rotate()
-    eventually(lambda: "password.previous" in space.values(), "the value before is readable")
-
-    declare(space)
-    services_updated(space)
-
-    assert space.values().keys() == {"password"}
-    assert "previous" not in space.status()
-
-
-def test_after_the_rollout_the_values_before_go_without_delay(space: Space) -> None:
-    space.managed({**password(), "keepPrevious": True}, rotation={"overlap": "24h"})
-    before = space.values()["password"]
-    space.run(deployment("web", env_from("auth")))
-    space.edit("Deployment", "web", lambda body: body["spec"].update(paused=True))
-
-    declare(space, revoke="AfterRollout")
-    until(space, lambda now: states(now) == {"auth": "Rotated"}, "it is rotated")
-    assert space.values()["password.previous"] == before
-    space.edit("Deployment", "web", lambda body: body["spec"].update(paused=False))
-    services_updated(space)
-
-    assert space.values().keys() == {"password"}
-
-
-def test_what_is_suspended_is_not_written_and_that_is_said(space: Space) -> None:
-    space.managed()
-    space.respec(lambda spec: spec.update(suspend=True))
-
-    declare(space)
-    until(space, lambda now: states(now) == {"auth": "Suspended"}, "it is told")
-    assert conditions(space)["Stalled"] == ("True", "SecretSuspended")
-    assert conditions(space)["Rotated"] == ("False", "Rotating")
-    assert space.revision() == "1"
-    space.respec(lambda spec: spec.update(suspend=False))
-
-    services_updated(space)
-    assert "Stalled" not in conditions(space)
-    assert space.revision() == "2"
-
-
-def test_a_name_that_is_not_there_is_said_and_waited_for(space: Space) -> None:
-    space.managed()
-
-    declare(space, names=["auth", "auht"])
-    until(space, lambda now: states(now) == {"auht": "NotFound", "auth": "RolledOut"}, "one is there")
-    assert conditions(space)["Stalled"] == ("True", "SecretNotFound")
-    space.manage(name="auht")
-
-    assert states(services_updated(space)) == {"auht": "RolledOut", "auth": "RolledOut"}
-    assert space.settled("auht")["revision"] == 1, "what is made after the declaration is new"
-
-
-def test_nothing_selected_is_said(space: Space) -> None:
-    space.managed()
-
-    declare(space, selector={"matchLabels": {"team": "nobody"}})
-
-    until(space, lambda now: now.get("observedGeneration") == 1, "it is looked at")
-    assert conditions(space)["Stalled"] == ("True", "NothingSelected")
-    assert conditions(space)["Rotated"] == ("False", "NothingSelected")
-
-
-def test_one_too_many_waits_until_another_is_gone(space: Space) -> None:
-    space.managed()
-    for number in range(20):
-        declare(space, f"nobody-{number:02}", selector={"matchLabels": {"team": "nobody"}})
-
-    declare(space, "one-too-many")
-    until(space, lambda now: now.get("observedGeneration") == 1, "it is looked at", "one-too-many")
-    assert conditions(space, "one-too-many")["Stalled"] == ("True", "TooManyEmergencies")
-    assert space.revision() == "1"
-    space.delete("EmergencyRotation", "nobody-07")
-
-    assert states(services_updated(space, "one-too-many")) == {"auth": "RolledOut"}
-    assert space.revision() == "2"
-
-
-def test_what_is_not_made_here_is_named(space: Space) -> None:
-    space.managed(literal("username", "shop"), name="names")
-    space.managed(password(), literal("username", "shop"))
-
-    declare(space)
-
-    assert "| `names` |  | `username` |" in reported(space)
-    assert states(status(space)) == {"auth": "RolledOut", "names": "NothingToRotate"}
-
-
-def test_a_workload_that_gets_not_ready_stays_with_the_new_values(space: Space) -> None:
-    space.managed(rollout={"progressDeadline": "2s"})
-    space.run(
-        deployment("api", env_from("auth"), pod_annotations={"sandbox.keyturn.dev/fails-with": "auth=2"})
-    )
-    before = space.values()
-
-    declare(space)
-    now = until(space, lambda now: states(now) == {"auth": "Failed"}, "it has failed")
-
-    assert now["secrets"][0]["message"].startswith("Deployment/api is failed")
-    assert space.revision() == "2"
-    assert space.values()["password"] != before["password"]
-    assert conditions(space)["Rotated"] == ("True", "AllRotated")
-    assert conditions(space)["Stalled"] == ("True", "SecretFailed")
-
-
-def test_exposed_values_that_a_person_brings_back_are_reported_and_not_fought(space: Space) -> None:
-    space.managed()
-    space.run(deployment("api", env_from("auth")))
-    declare(space)
-    services_updated(space)
-
-    space.annotate("ManagedSecret", "auth", rollback="1/even-exposed")
-    now = until(space, lambda now: states(now) == {"auth": "Failed"}, "it is told")
-
-    assert now["secrets"][0]["message"].startswith("rolled back to revision 1")
-    assert now["servicesUpdatedAt"], "what was stamped stays"
-    assert conditions(space)["Rotated"] == ("False", "Rotating")
-    assert space.revision() == "1"
-
-
-def test_a_hold_after_a_rollback_is_lifted(space: Space) -> None:
-    space.managed()
-    space.rotated()
-    space.annotate("ManagedSecret", "auth", rollback="1")
-    space.until_condition("Rotating", "False", "Held")
-
-    declare(space)
-    services_updated(space)
-
-    assert space.revision() == "3"
-
-
-def test_two_emergencies_at_once_rotate_once(space: Space) -> None:
-    space.managed()
-    space.second_after()
-
-    declare(space, "inc-1")
-    declare(space, "inc-2")
-
-    assert [revisions(services_updated(space, name)) for name in ("inc-1", "inc-2")] == [{"auth": 2}] * 2
-    space.looked_at()
-    assert space.revision() == "2"
-
-
-def test_the_next_emergency_waits_for_a_moment_and_says_so(space: Space) -> None:
-    space.managed()
-    declare(space, "inc-1")
-    services_updated(space, "inc-1")
-    space.second_after()
-
-    declare(space, "inc-2")
-    now = until(space, lambda now: "message" in (now.get("secrets") or [{}])[0], "it waits", "inc-2")
-
-    assert states(now) == {"auth": "Pending"}
-    assert now["secrets"][0]["message"].startswith("another emergency rotated it a moment ago")
-    space.looked_at()
-    assert space.revision() == "2"
-
-
-def test_a_deleted_emergency_counts_no_longer(space: Space) -> None:
-    space.managed()
-    space.respec(lambda spec: spec.update(suspend=True))
-    declare(space)
-    until(space, lambda now: states(now) == {"auth": "Suspended"}, "it is told")
-
-    space.delete("EmergencyRotation", "inc-1")
-    space.respec(lambda spec: spec.update(suspend=False))
-    space.looked_at()
-
-    assert space.revision() == "1"
 
 
 # The document
@@ -408,17 +200,6 @@ def test_it_is_acknowledged_and_closed_by_name(space: Space) -> None:
     eventually(lambda: "| grace \\(not verified\\) |" in report(space), "the report tells who closed it")
     assert "Nothing." in report(space)
     assert "# Incident INC-2026-042" in report(space)
-
-
-def test_an_empty_acknowledgement_is_none(space: Space) -> None:
-    space.managed()
-    declare(space)
-    services_updated(space)
-
-    space.annotate("EmergencyRotation", "inc-1", **{"acknowledge-audit": "  ", "acknowledge-report": "ada"})
-
-    now = until(space, lambda now: "documentedAt" in now, "the report is acknowledged")
-    assert "accessAuditAt" not in now
 
 
 def test_a_foreign_report_is_not_touched(space: Space) -> None:

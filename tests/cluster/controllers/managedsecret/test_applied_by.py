@@ -44,33 +44,6 @@ def test_a_value_that_a_server_must_learn_is_due_and_waits(class_name: str, spac
     assert space.status()["overdue"] is False
 
 
-def test_a_request_rotates_it(space: Space) -> None:
-    space.managed({"name": "value"}, className="database-password")
-    space.age(days=200)
-    space.until_condition("Rotating", "False", "Due")
-
-    space.rotate()
-    space.until_revision("2")
-
-    space.until_condition("Rotating", "False", "Idle")
-    space.until_condition("PolicyCompliant", "True", "Compliant")
-
-
-def test_where_the_application_applies_it_the_schedule_rotates(space: Space) -> None:
-    rotation = {"appliedBy": "Application"}
-    space.managed({"name": "value"}, className="database-password", rotation=rotation)
-
-    space.age(days=200)
-
-    space.until_revision("2")
-
-
-def test_a_longer_interval_than_that_of_the_class_is_a_violation(space: Space) -> None:
-    space.managed({"name": "value"}, className="database-password", rotation={"every": "365d"})
-
-    space.until_condition("PolicyCompliant", "False", "maxInterval")
-
-
 def test_the_example_of_a_database_password_is_due_after_its_interval(space: Space) -> None:
     name = managed(space, "database-password")
 

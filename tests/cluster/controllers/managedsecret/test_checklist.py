@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.cluster.namespace import Space, bytes_, literal, password
+from tests.cluster.namespace import Space, literal, password
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sandbox.harness import Kubectl
-    from tests.cluster.classes import Class
-    from tests.cluster.store_objects import Stores
     from tests.support.operator import Operator
 
 SCHEDULE: dict[str, Any] = {"every": "90d"}
@@ -43,84 +37,16 @@ def test_what_keeps_every_rule_says_so_without_a_class(space: Space) -> None:
     assert (found["status"], found["message"]) == ("True", "every rule of the checklist holds")
 
 
-def test_made_values_without_a_schedule_are_reported_and_block_no_other(space: Space) -> None:
-    status = space.managed(password(), {"name": "id", "generate": {"uuid": {}}})
-
-    assert status["revision"] == 1
-    assert broken(space).keys() == {"noSchedule"}
-    assert broken(space)["noSchedule"].startswith("password has no rotation schedule; write rotation.every")
-    assert space.events("PolicyViolation") == []
-
-
-def test_what_only_leaves_out_has_no_schedule(space: Space) -> None:
-    space.managed(password(), bytes_(), rotation={**SCHEDULE, "only": ["password"]})
-
-    assert broken(space)["noSchedule"].startswith("token has no rotation schedule")
-
-
-def test_what_ends_automatically_and_what_is_written_once_need_no_schedule(space: Space) -> None:
-    certificate = {"commonName": "shop", "dnsNames": ["shop.test"]}
-    space.managed({"name": "tls", "generate": {"certificate": certificate}})
-    space.managed(name="once", target={"immutable": True})
-
-    assert (broken(space), broken(space, "once")) == ({}, {})
-
-
-def test_a_literal_is_judged_by_what_it_is(space: Space) -> None:
-    space.managed(
-        literal("username", "shop"), literal("pin", "hunter2"), literal("key", secrets.token_urlsafe(40))
-    )
-
-    assert broken(space).keys() == {"weakValue"}
-    assert broken(space)["weakValue"].startswith("pin looks weak")
-
-
-def test_an_adopted_value_is_judged_until_it_is_rotated(space: Space) -> None:
-    data = {"password": base64.b64encode(b"hunter2-hunter2").decode()}
-    space.create({"kind": "Secret", "metadata": {"name": "auth"}, "data": data})
-    space.managed(password(), target={"adopt": "IfUnowned"}, rotation=SCHEDULE)
-    assert broken(space).keys() == {"weakValue"}
-
-    space.rotated()
-
-    space.until_condition("PolicyCompliant", "True", "Compliant")
-
-
-def test_a_pulled_value_is_judged_each_time_that_it_is_another(space: Space, files: Stores) -> None:
-    files.keep("token", "changeme")
-    space.managed(files.from_file("token"))
-    assert broken(space).keys() == {"weakValue"}
-
-    files.keep("token", secrets.token_urlsafe(40))
-    space.refresh()
-
-    space.until_condition("PolicyCompliant", "True", "Compliant")
-
-
-def test_what_its_class_forbids_is_not_reported_twice(space: Space, files: Stores, class_: Class) -> None:
-    class_.write(minLength=40, maxInterval="30d", enforcement="Warn")
-    files.keep("token", "changeme")
-    kept = files.from_file("token")
-
-    space.managed(kept, password(length=40), className=class_.name)
-
-    assert broken(space).keys() == {"minLength", "maxInterval"}
-
-
 @pytest.fixture
-def production(space: Space, kubectl: Kubectl) -> Iterator[tuple[Space, Space]]:
+def production(space: Space, other: Space, kubectl: Kubectl) -> tuple[Space, Space]:
     """Two namespaces, of production and of development, with the same values."""
-    name = f"{space.namespace}-dev"
-    kubectl("create", "namespace", name)
-    there = Space(space.objects, name)
     kubectl("label", "namespace", space.namespace, "keyturn.dev/environment=production")
-    kubectl("label", "namespace", name, "keyturn.dev/environment=development")
+    kubectl("label", "namespace", other.namespace, "keyturn.dev/environment=development")
     space.managed(password(), rotation=SCHEDULE)
     data = space.get("Secret", "auth")["data"]
-    there.create({"kind": "Secret", "metadata": {"name": "auth"}, "data": data})
-    there.managed(password(), target={"adopt": "IfUnowned"}, rotation=SCHEDULE)
-    yield space, there
-    kubectl("delete", "namespace", name, "--wait=false")
+    other.create({"kind": "Secret", "metadata": {"name": "auth"}, "data": data})
+    other.managed(password(), target={"adopt": "IfUnowned"}, rotation=SCHEDULE)
+    return space, other
 
 
 def test_a_value_of_production_in_development_is_reported(production: tuple[Space, Space]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.value import Value
 from tests.cluster.namespace import password
 
 if TYPE_CHECKING:
@@ -32,17 +31,3 @@ def test_two_that_take_in_each_other_stop_before_they_grow(space: Space, files: 
     )
     assert set(space.values()) == {"one"}
     assert set(space.values("other")) == {"two", "of-auth-one"}
-
-
-def test_what_each_reads_of_the_other_one_by_one_is_no_circle(space: Space, files: Stores) -> None:
-    files.write({"kubernetes": {}}, refresh={"minInterval": "1s"})
-    space.manage(password("one"), name="auth")
-    space.settled()
-    space.manage(password("two"), name="other", dataFrom=[all_of("auth", "of-auth-")])
-    space.settled("other")
-    two = {"storeRef": {"name": "store"}, "remoteRef": {"key": "other", "property": "two"}}
-
-    space.respec(lambda spec: spec["data"].append({"name": "two", "from": two}))
-
-    space.settled(revision=2)
-    assert space.values()["two"] == space.values("other")["two"] != Value(b"")

@@ -27,12 +27,6 @@ def crashing(**more: Any) -> Body:
     return deployment("api", env_from("auth"), pod_annotations=annotations, **more)
 
 
-def waiting(reason: str) -> Body:
-    """Make a Deployment whose pods wait with revision 2."""
-    annotations = {f"{_SANDBOX}/waits-with": "auth=2", f"{_SANDBOX}/waits-for": reason}
-    return deployment("api", env_from("auth"), pod_annotations=annotations)
-
-
 def never_ready(marker: str = "auth=2", **more: Any) -> Body:
     """Make a StatefulSet whose pods run with a revision and are never ready."""
     annotations = {f"{_SANDBOX}/fails-with": marker}
@@ -61,36 +55,6 @@ def test_pods_that_crash_take_a_revision_back_long_before_its_deadline(space: Sp
     assert failed["message"] in note
     assert failed["message"].startswith("Deployment/api: its new pods crash: pod api-")
     assert "its new pods crash: pod api-" in space.until_event("WorkloadFailed", "api")
-
-
-def test_pods_that_crash_wait_for_the_deadline_where_the_spec_says_so(space: Space) -> None:
-    space.managed(rollout={"failFast": {"when": "Never"}})
-    space.run(crashing())
-
-    space.rotate()
-
-    told = lambda: "CrashLoopBackOff" in str((space.workload("api") or {}).get("message"))  # noqa: E731
-    eventually(told, "the crash loop is in the status", _LONG)
-    assert (space.workload("api") or {})["state"] == "Rolling"
-    assert space.revision() == "2"
-
-
-def test_an_image_that_cannot_be_pulled_is_named(space: Space) -> None:
-    space.managed()
-    space.run(waiting("ImagePullBackOff"))
-
-    space.rotate()
-
-    expected = "container main: ImagePullBackOff, image example.org/none"
-    told = lambda: str((space.workload("api") or {}).get("message")).endswith(expected)  # noqa: E731
-    eventually(told, "the image is in the status", _LONG)
-    condition = space.condition("WorkloadsCurrent")
-    assert condition
-    assert condition["message"].startswith(
-        "0 of 1 workloads run the current revision; Deployment/api is rolling: pod api-"
-    )
-    assert condition["message"].endswith(expected)
-    assert not any(said in str(space.status()) for said in _SAID)
 
 
 def test_a_pod_that_its_stateful_set_does_not_replace_is_named_with_the_command(space: Space) -> None:

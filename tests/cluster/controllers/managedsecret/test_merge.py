@@ -9,8 +9,7 @@ import pytest
 
 from keyturn.core.value import Value
 from sandbox.harness import eventually
-from tests.cluster.namespace import OWNER, REVISION, bytes_, literal, password
-from tests.cluster.workloads import deployment, env
+from tests.cluster.namespace import OWNER, REVISION, literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,76 +123,6 @@ def test_a_key_of_ours_is_put_back(spoil: Callable[[Body], object], space: Space
     assert space.until_event("DriftRepaired").endswith("revision 1: token")
 
 
-def test_a_rotation_changes_our_keys_alone(space: Space) -> None:
-    before = others(shared(space))
-    space.managed(target=MERGE)
-    values = space.values("shared")
-    space.second_after("shared")
-    space.run(deployment("theirs", env("shared", "theme")))
-    space.run(deployment("ours", env("shared", "token")))
-
-    space.rotated()
-
-    after = space.values("shared")
-    assert {key: after[key] == values[key] for key in after} == {
-        "theme": True,
-        "password": False,
-        "token": False,
-    }
-    assert others(space.get("Secret", "shared")) == before
-    assert (space.marker("theirs"), space.marker("ours")) == (None, "shared=2")
-
-
-def test_a_removed_item_takes_its_key_along(space: Space) -> None:
-    shared(space)
-    space.managed(target=MERGE)
-
-    space.respec(lambda spec: spec["data"].pop())
-
-    space.settled(revision=2)
-    assert space.values("shared").keys() == {"theme", "password"}
-
-
-def test_the_keys_stay_when_the_managed_secret_goes(space: Space) -> None:
-    shared(space)
-    space.managed(target=MERGE)
-    before = space.values("shared")
-
-    space.delete("ManagedSecret", "auth")
-    space.managed(target=MERGE)
-
-    assert space.values("shared") == before
-
-
-def test_the_keys_of_others_outlive_the_record(space: Space) -> None:
-    shared(space)
-    space.managed(target=MERGE)
-    before = space.values("shared")
-
-    space.delete("Secret", "auth-keyturn")
-    space.looked_at()
-
-    space.settled()
-    assert space.values("shared") == before
-
-
-def test_a_secret_that_is_generated_again_gets_the_same_values(space: Space) -> None:
-    shared(space)
-    space.managed(target=MERGE)
-    before = space.values("shared")
-
-    space.delete("Secret", "shared")
-    space.until_condition("Reconciling", "True", "TargetNotFound")
-    space.foreign("shared")
-    space.looked_at()
-
-    space.settled(revision=1)
-    assert space.values("shared") == {
-        "somebody": Value(b"else"),
-        **{key: before[key] for key in ("password", "token")},
-    }
-
-
 def test_a_secret_that_is_replaced_by_its_owner_gets_our_keys_again(space: Space) -> None:
     shared(space)
     space.managed(target=MERGE)
@@ -228,17 +157,6 @@ def test_a_key_that_is_there_already_is_not_overwritten(space: Space) -> None:
     assert space.find("Secret", "auth-keyturn") is None
 
 
-def test_an_item_that_is_added_does_not_overwrite_either(space: Space) -> None:
-    shared(space, {"password": "of somebody else"})
-    space.managed(bytes_(), target=MERGE)
-    version = space.version("Secret", "shared")
-
-    space.respec(lambda spec: spec["data"].append(password()))
-
-    assert space.stalled("KeyConflict") == CONFLICT
-    assert space.version("Secret", "shared") == version
-
-
 @pytest.mark.parametrize("guess", ["shop", "bank"])
 def test_a_literal_does_not_find_out_what_is_there(guess: str, space: Space) -> None:
     version = shared(space, {"theme": "dark", "password": "shop"})["metadata"]["resourceVersion"]
@@ -247,70 +165,6 @@ def test_a_literal_does_not_find_out_what_is_there(guess: str, space: Space) -> 
 
     assert space.stalled("KeyConflict") == CONFLICT
     assert space.version("Secret", "shared") == version
-
-
-def test_an_equal_literal_is_written_where_the_keys_are_adopted(space: Space) -> None:
-    shared(space, {"theme": "dark", "user": "shop"})
-
-    space.managed(literal("user", "shop"), bytes_(), target=MERGE | {"adopt": "IfUnowned"})
-
-    assert space.values("shared").keys() == {"theme", "user", "token"}
-
-
-def test_with_adopt_the_values_that_are_there_are_kept(space: Space) -> None:
-    shared(space, {"theme": "dark", "password": "of somebody else"})
-
-    space.managed(target=MERGE | {"adopt": "IfUnowned"})
-
-    values = space.values("shared")
-    assert values.keys() == {"theme", "password", "token"}
-    assert values["password"] == Value(b"of somebody else")
-
-
-def test_a_kept_value_is_rotated_like_any_other(space: Space) -> None:
-    shared(space, {"password": "of somebody else"})
-    space.managed(target=MERGE | {"adopt": "IfUnowned"})
-
-    space.rotated()
-
-    assert space.lengths("shared")["password"] == 32
-
-
-def test_the_second_to_merge_into_a_secret_gets_the_owner_in_the_message(space: Space) -> None:
-    shared(space)
-    space.managed(password(), target=MERGE)
-    version = space.version("Secret", "shared")
-
-    space.manage(bytes_(), name="second", target=MERGE)
-
-    assert "belongs to the ManagedSecret 'auth'" in space.stalled("SecretNotOwned", "second")
-    assert space.version("Secret", "shared") == version
-
-
-def test_the_other_keys_are_not_lost_by_a_change_to_create(space: Space) -> None:
-    shared(space)
-    space.managed(target=MERGE)
-    version = space.version("Secret", "shared")
-
-    space.respec(lambda spec: spec.update(target={"name": "shared", "type": "Opaque"}))
-
-    assert "is foreign" in space.stalled("SecretNotOwned")
-    assert space.version("Secret", "shared") == version
-
-
-def test_a_secret_of_ours_can_be_opened_to_others_and_closed_again(space: Space) -> None:
-    space.managed(target={"name": "shared"})
-    before = space.values("shared")
-
-    space.respec(lambda spec: spec.update(target=MERGE))
-    eventually(
-        lambda: space.get("Secret", "shared")["metadata"]["annotations"].get(POLICY) == "Merge", "Merge"
-    )
-    space.respec(lambda spec: spec.update(target={"name": "shared"}))
-    eventually(lambda: POLICY not in space.get("Secret", "shared")["metadata"]["annotations"], "Create")
-
-    space.settled(revision=1)
-    assert space.values("shared") == before
 
 
 def test_under_another_name_the_old_secret_is_left_to_its_owner(space: Space) -> None:
@@ -331,16 +185,6 @@ def test_under_another_name_the_old_secret_is_left_to_its_owner(space: Space) ->
         "somebody": Value(b"else"),
         **{key: values[key] for key in ("password", "token")},
     }
-
-
-def test_an_immutable_secret_of_others_is_not_tried(space: Space) -> None:
-    space.create({"kind": "Secret", "metadata": {"name": "shared"}, "immutable": True, "data": {}})
-
-    space.manage(target=MERGE)
-
-    assert space.stalled("Immutable") == (
-        "the Secret 'shared' is immutable and accepts no new keys; write another name, or delete that Secret"
-    )
 
 
 def test_nothing_is_merged_into_what_kubernetes_fills(space: Space) -> None:

@@ -31,41 +31,6 @@ def test_the_secret_of_the_old_name_is_released(space: Space) -> None:
     assert REVISION not in space.get("Secret", "auth")["metadata"]["annotations"]
 
 
-def test_a_secret_of_another_name_is_released_too(space: Space) -> None:
-    space.managed(target={"name": "one"})
-
-    space.respec(lambda spec: spec.update(target={"name": "two"}))
-
-    eventually(lambda: released(space, "one"), "the old one is nobody's")
-
-
-def test_back_to_the_old_name_it_is_taken_up_again(space: Space) -> None:
-    space.managed()
-    space.respec(lambda spec: spec.update(target={"name": "auth-2"}))
-    eventually(lambda: released(space, "auth"), "the old one is nobody's")
-    space.rotated()
-    values = space.values("auth-2")
-
-    space.respec(lambda spec: spec.pop("target"))
-
-    space.settled(revision=2)
-    assert space.values() == values
-    assert RELEASED not in space.get("Secret", "auth")["metadata"]["annotations"]
-    eventually(lambda: released(space, "auth-2"), "the other one is nobody's")
-
-
-def test_a_released_secret_can_be_adopted_by_another(space: Space) -> None:
-    space.managed()
-    before = space.values()
-    space.respec(lambda spec: spec.update(target={"name": "auth-2"}))
-    eventually(lambda: released(space, "auth"), "the old one is nobody's")
-
-    space.managed(name="second", target={"name": "auth", "adopt": "IfUnowned"})
-
-    assert space.values() == before
-    assert RELEASED not in space.get("Secret", "auth")["metadata"]["annotations"]
-
-
 def test_a_label_that_leaves_the_spec_leaves_the_secret(space: Space) -> None:
     metadata = {"labels": {"team": "auth", "tier": "1"}, "annotations": {"shop.test/why": "login"}}
     space.managed(target={"template": {"metadata": metadata}})
@@ -84,16 +49,6 @@ def test_a_label_that_leaves_the_spec_leaves_the_secret(space: Space) -> None:
         "others": "stay",
     }
     space.settled(revision=1)
-
-
-def test_the_last_label_leaves_too(space: Space) -> None:
-    space.managed(target={"template": {"metadata": {"labels": {"team": "auth"}}}})
-
-    space.respec(lambda spec: spec.pop("target"))
-
-    eventually(
-        lambda: space.get("Secret", "auth")["metadata"]["labels"] == {OWNER: "auth"}, "only our label is left"
-    )
 
 
 def test_a_copy_that_a_user_made_with_our_label_is_not_touched(space: Space) -> None:

@@ -72,38 +72,6 @@ def test_the_secret_and_its_state_outlive_the_managed_secret(rotated: Space) -> 
     assert [rotated.version(kind, name) for kind, name in WRITTEN[1:]] == before[1:]
 
 
-def test_a_managed_secret_that_was_made_again_continues_with_its_values(rotated: Space) -> None:
-    values, secret, running = rotated.values(), *versions(rotated)[1::2]
-
-    rotated.delete("ManagedSecret", "auth")
-    status = rotated.managed(rotation={"every": "90d", "trigger": "another"})
-
-    assert rotated.values() == values
-    assert [rotated.version("Secret", "auth"), rotated.version("Deployment", "api")] == [secret, running]
-    assert (status["revision"], status["lastTrigger"]) == (2, "another")
-
-
-def test_a_managed_secret_that_was_made_again_keeps_its_due_date(rotated: Space) -> None:
-    before = rotated.status()["lastRotationTime"]
-
-    rotated.delete("ManagedSecret", "auth")
-
-    assert rotated.managed(rotation={"every": "90d"})["lastRotationTime"] == before
-
-
-def test_a_managed_secret_that_was_made_again_without_its_state_continues_with_its_values(
-    rotated: Space,
-) -> None:
-    values = rotated.values()
-
-    rotated.delete("ManagedSecret", "auth")
-    rotated.delete("Secret", "auth-keyturn")
-    status = rotated.managed(rotation={"trigger": "another"})
-
-    assert rotated.values() == values
-    assert status["revision"] == 2
-
-
 def test_a_lost_status_is_written_again_without_a_new_value(rotated: Space) -> None:
     before = versions(rotated)
     status = rotated.status()

@@ -34,18 +34,6 @@ def test_a_secret_that_another_writer_made_is_not_touched(name: str, space: Spac
     assert space.version("Secret", name) == before
 
 
-def test_nothing_is_written_while_the_target_is_foreign(space: Space) -> None:
-    space.foreign("auth")
-
-    space.manage()
-    space.stalled("SecretNotOwned")
-
-    condition = space.condition("Ready")
-    assert condition
-    assert (condition["status"], condition["reason"]) == ("False", "SecretNotOwned")
-    assert "secretName" not in space.status()
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param("auth", id="target"), pytest.param("auth-keyturn", id="state")]
 )
@@ -59,30 +47,6 @@ def test_it_continues_when_the_foreign_secret_is_deleted(name: str, space: Space
 
     space.settled()
     assert space.get("Secret", "auth")["metadata"]["labels"] == {OWNER: "auth"}
-
-
-def test_a_warning_says_that_the_secret_is_not_ours(space: Space) -> None:
-    space.foreign("auth")
-
-    space.manage()
-
-    note = space.until_event("SecretNotOwned")
-    assert note == FOREIGN
-
-
-def test_the_secret_of_another_managed_secret_is_not_touched(space: Space) -> None:
-    space.managed(name="first", target={"name": "shared"})
-    before, values = space.version("Secret", "shared"), space.values("shared")
-
-    space.manage(bytes_(), name="second", target={"name": "shared"})
-
-    message = space.stalled("SecretNotOwned", "second")
-    assert message == (
-        "the Secret 'shared' belongs to the ManagedSecret 'first' and is not touched;"
-        " set another target.name in one of the two, or delete that Secret if 'first' no longer exists"
-    )
-    assert space.version("Secret", "shared") == before
-    assert space.values("shared") == values
 
 
 def test_of_two_managed_secrets_with_one_target_one_writes_it(space: Space) -> None:
@@ -113,19 +77,3 @@ def test_a_label_that_another_writer_removed_is_restored(space: Space) -> None:
     eventually(lambda: OWNER in (space.get("Secret", "auth")["metadata"].get("labels") or {}), "the label")
     assert space.values() == before
     assert space.condition("Stalled") is None
-
-
-def test_a_changed_secret_without_our_label_is_foreign(space: Space) -> None:
-    space.managed()
-
-    def take(secret: Body) -> None:
-        secret["metadata"]["labels"].pop(OWNER)
-        secret["data"].update({"token": "b3RoZXI="})
-
-    space.edit("Secret", "auth", take)
-    before = space.version("Secret", "auth")
-
-    assert "restore its label keyturn.dev/managed-secret: auth if that was removed" in space.stalled(
-        "SecretNotOwned"
-    )
-    assert space.version("Secret", "auth") == before

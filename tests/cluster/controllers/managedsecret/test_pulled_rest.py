@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.value import Value
 from sandbox.harness import eventually
 from tests.cluster.controllers.managedsecret.test_nothing_changes import has_looked_at_all
 from tests.cluster.store_objects import Stores
@@ -120,63 +119,3 @@ def test_a_reading_of_less_than_a_second_is_no_news(space: Space, vault: Vault, 
     told = [_at(one) - created for one in about if one["requestURI"].endswith("/auth/status")]
     assert told
     assert sum(since < timedelta(seconds=1) for since in told) <= 1, told
-
-
-def test_a_reading_that_continues_is_reported(space: Space, vault: Vault) -> None:
-    vault.keep(token="first")  # noqa: S106
-    vault.store_proxy.fault = lambda asked: vault.store_proxy.hang if "/data/" in asked.path else None
-
-    space.manage(vault.pull("token", "token"))
-
-    space.until_condition("Ready", "False", "ReadingStores")
-    vault.store_proxy.ends.set()
-
-
-def test_many_that_read_the_same_make_one_read(space: Space, vault: Vault) -> None:
-    vault.write_store(refresh={"minInterval": "10m"})
-    until_valid(space)
-    vault.keep(token="first")  # noqa: S106
-
-    for number in range(8):
-        space.manage(vault.pull("token", "token"), name=f"auth-{number}")
-    for number in range(8):
-        space.settled(f"auth-{number}")
-
-    assert reads(vault) == 1
-    assert {str(space.values(f"auth-{number}")["token"].reveal()) for number in range(8)} == {"b'first'"}
-
-
-def test_a_version_is_pinned(space: Space, vault: Vault) -> None:
-    vault.keep(token="first")  # noqa: S106
-    vault.keep(token="second")  # noqa: S106
-    space.managed(vault.pull("token", "token", version="1"), refreshInterval="30d")
-    assert space.values() == {"token": Value(b"first")}
-
-    space.respec(lambda spec: spec["data"][0]["from"]["remoteRef"].update(version="2"))
-    space.settled(revision=2)
-
-    assert space.values() == {"token": Value(b"second")}
-
-
-def test_a_rotation_of_what_only_stores_hold_is_no_revision_and_restarts_no_workload(
-    space: Space, vault: Vault
-) -> None:
-    vault.keep(password="kept")  # noqa: S106
-    space.run(deployment("api", env_from("auth")))
-    space.managed(vault.pull("password", "password"))
-    before = space.get("Deployment", "api")["metadata"]["generation"]
-
-    space.annotate("ManagedSecret", "auth", rotate="now")
-    space.until(lambda body: body["status"].get("lastTrigger") == "now", "it is handled")
-    space.looked_at()
-
-    assert space.settled()["revision"] == 1
-    assert space.get("Deployment", "api")["metadata"]["generation"] == before
-    condition = space.condition("Rotating")
-    assert condition
-    assert (condition["status"], condition["reason"]) == ("False", "NothingToRotate")
-    note = (
-        "no value is generated, so a trigger has no effect; write a new text to keyturn.dev/refresh to read"
-        " stores"
-    )
-    eventually(lambda: space.events("NothingToRotate") == [note], "it is told")

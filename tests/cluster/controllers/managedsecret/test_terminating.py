@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.harness import eventually
-from tests.cluster.controllers.emergency.test_emergencies import declare, services_updated, states, until
 from tests.cluster.namespace import bytes_, is_rolled, password
 from tests.cluster.workloads import daemon_set, deployment, env_from, stateful_set
 
@@ -128,36 +127,6 @@ def _until_terminating(space: Space, app: str = "api") -> list[str]:
     return terminating(space, app)
 
 
-def test_a_status_that_others_have_written_begins_no_overlap(space: Space) -> None:
-    manage(space)
-    space.run(held())
-    space.rotate()
-    until_waiting(space)
-
-    def forge(body: Body) -> None:
-        status = body["status"]
-        status["workloads"] = [{"kind": "Deployment", "name": "api", "state": "Current", "revision": 2}]
-        entry = {**status["history"][0], "revision": 2, "reason": "Triggered", "result": "Succeeded"}
-        status["history"] = [entry, *status["history"]]
-
-    space.objects.edit_status("ManagedSecret", space.namespace, "auth", forge)
-    space.looked_at()
-
-    until_waiting(space)
-    assert "validUntil" not in space.status()["previous"]
-
-
-def test_other_workloads_do_not_wait_for_pods_that_are_terminating(space: Space) -> None:
-    manage(space, maxConcurrent=1)
-    space.run(held(name="api"))
-    space.run(deployment("web", env_from("auth")))
-
-    space.rotate()
-
-    until_waiting(space)
-    space.until_workload("web", state="Current", revision=2)
-
-
 def test_pods_that_were_made_by_another_restart_are_distinguished_from_those_that_leave(space: Space) -> None:
     """A workload that runs the new value already is not restarted for a pod that is about to end."""
     manage(space, debounce="1h")
@@ -188,7 +157,6 @@ def _restart_by_hand(body: Body) -> None:
 @pytest.mark.parametrize(
     ("kind", "spec"),
     [
-        pytest.param("Deployment", {}, id="Deployment"),
         pytest.param("Deployment", {"strategy": {"type": "Recreate"}}, id="Deployment that is made anew"),
         pytest.param("StatefulSet", {}, id="StatefulSet"),
         pytest.param("DaemonSet", {}, id="DaemonSet"),
@@ -235,32 +203,4 @@ def _let_go_until_rolled(space: Space, kind: str) -> None:
     eventually(rolled, f"{kind} api is rolled out")
 
 
-def test_a_new_pod_that_does_not_get_ready_fails_whatever_is_terminating(space: Space) -> None:
-    manage(space, progressDeadline="2s", onFailure="Hold")
-    annotations = {"sandbox.keyturn.dev/fails-with": "auth=2"}
-    space.run(held("StatefulSet", replicas=2, podManagementPolicy="Parallel", pod_annotations=annotations))
-
-    space.rotate()
-    space.until(lambda _: bool(terminating(space)), "one is terminating")
-    let_go_terminating(space)
-
-    assert space.stalled("RolloutFailed")
-
-
 # Emergencies
-
-
-def test_the_services_of_an_emergency_are_not_updated_before_they_end(space: Space) -> None:
-    manage(space)
-    space.run(held())
-
-    declare(space)
-    (name,) = _until_terminating(space)
-    until_waiting(space)
-
-    row = until(space, lambda now: states(now) == {"auth": "Rotated"}, "rotated")["secrets"][0]
-    told = until(space, lambda now: name in now["secrets"][0].get("message", ""), "which pod is waited for")
-    assert "servicesUpdatedAt" not in told
-    assert row["name"] == "auth"
-    let_go_terminating(space)
-    services_updated(space)

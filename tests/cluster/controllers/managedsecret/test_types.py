@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,51 +85,3 @@ def test_the_api_server_takes_the_secret_with_its_keys(
 
     secret = space.get("Secret", "auth")
     assert (secret["type"], set(secret["data"])) == (target["type"], keys)
-
-
-def test_a_certificate_of_a_tls_secret_is_one(space: Space) -> None:
-    space.managed(made("web", {"certificate": {"dnsNames": ["shop.test"]}}), target=of_type("tls"))
-
-    certificate = base64.b64decode(space.get("Secret", "auth")["data"]["tls.crt"])
-    shown = subprocess.run(
-        ["openssl", "x509", "-noout", "-ext", "subjectAltName"],
-        input=certificate,
-        capture_output=True,
-        check=True,
-        timeout=20,
-    )
-    assert b"DNS:shop.test" in shown.stdout
-
-
-def test_a_template_reads_the_outputs_of_a_value(space: Space) -> None:
-    template = {"data": {"both.pem": "{{ web['tls.crt'] }}{{ web['tls.key'] }}", "all": "{{ web | json }}"}}
-    space.managed(made("web", {"certificate": {"dnsNames": ["shop.test"]}}), target={"template": template})
-
-    values = {key: value.reveal() for key, value in space.values().items()}
-    assert values["both.pem"] == values["tls.crt"] + values["tls.key"]
-    assert json.loads(values["all"])["ca.crt"].encode() == values["ca.crt"]
-
-
-INCOMPLETE = {
-    "an output under its own name": ([made("key", {"sshKey": {}})], "ssh-auth", "ssh-privatekey"),
-    "an item whose key was renamed": (
-        [literal("tls.crt", "x"), literal("tls.key", "x") | {"keys": {"value": "key"}}],
-        "tls",
-        "tls.key",
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("items", "type_", "key"), [pytest.param(*case, id=name) for name, case in INCOMPLETE.items()]
-)
-def test_what_only_the_operator_can_know_is_said(
-    items: list[Body], type_: str, key: str, space: Space
-) -> None:
-    space.manage(*items, target=of_type(type_))
-
-    assert space.stalled("MissingKey") == (
-        f"type kubernetes.io/{type_} needs the key {key}; name an item so,"
-        " or write an output under it by keys, or a template"
-    )
-    assert space.find("Secret", "auth") is None

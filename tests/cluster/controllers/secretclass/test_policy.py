@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.policy.checklist import POINTS
 from sandbox.harness import eventually
 from tests.cluster.classes import Class
-from tests.cluster.namespace import OWNER, Space, bytes_, literal, password
+from tests.cluster.namespace import OWNER, Space, password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,17 +29,6 @@ def violated(space: Space, name: str = "auth") -> tuple[str, ...]:
 
 
 # Warn and Deny
-
-
-def test_a_class_that_warns_lets_everything_be_written_and_says_what_is_wrong(
-    space: Space, class_: Class
-) -> None:
-    class_.write(minLength=64, minEntropyBits=256, maxInterval="30d", enforcement="Warn")
-
-    status = space.managed(password(), className=class_.name)
-
-    assert status["revision"] == 1
-    assert violated(space) == ("minLength", "minEntropyBits", "maxInterval")
 
 
 def test_a_warning_is_one_event(space: Space, class_: Class) -> None:
@@ -94,97 +83,10 @@ def test_each_broken_rule_is_counted(space: Space, class_: Class, operator: Oper
 # Intervals
 
 
-@pytest.mark.parametrize(
-    ("rotation", "sentence"),
-    [
-        pytest.param(
-            {},
-            "no schedule is set and class {} allows 30d at most; write rotation.every: 30d or less",
-            id="never",
-        ),
-        pytest.param(
-            {"every": "31d"},
-            "rotation.every is 31d and class {} allows 30d at most; write rotation.every: 30d or less",
-            id="an interval",
-        ),
-        pytest.param(
-            {"schedule": {"cron": "0 3 1 * *"}},
-            "rotation.schedule has a gap of 31d and class {} allows 30d at most; write a more frequent one",
-            id="a schedule",
-        ),
-        pytest.param(
-            {"every": "30d", "only": ["token"]},
-            "rotation.only leaves out password and class {} allows 30d at most; name it too, or remove only",
-            id="some values",
-        ),
-    ],
-)
-def test_values_that_rotate_too_rarely_are_not_written(
-    rotation: Body, sentence: str, space: Space, class_: Class
-) -> None:
-    class_.write(maxInterval="30d")
-
-    space.manage(className=class_.name, rotation=rotation)
-
-    assert space.stalled("PolicyViolation") == sentence.format(class_.name)
-    assert space.find("Secret", "auth") is None
-    space.respec(lambda spec: spec.update(rotation={"every": "30d"}))
-    space.settled(revision=1)
-
-
-def test_nothing_but_literals_needs_no_rotation(space: Space, class_: Class) -> None:
-    class_.write(maxInterval="30d")
-
-    space.managed(literal("username", "shop"), className=class_.name)
-
-    space.until_condition("PolicyCompliant", "True", "Compliant")
-
-
 # Minimums that are raised
 
 
-def test_a_value_below_a_raised_minimum_is_cured_by_a_rotation(space: Space, class_: Class) -> None:
-    class_.write(generate={"password": {"length": 40}}, rotation=WINDOWLESS)
-    space.managed({"name": "password"}, className=class_.name)
-    before = space.version("Secret", "auth")
-
-    class_.write(generate={"password": {"length": 50}}, rotation=WINDOWLESS, minLength=48)
-    message = space.stalled("PolicyViolation")
-    assert space.version("Secret", "auth") == before
-    space.rotate()
-    space.settled(revision=2)
-
-    assert message == f"password has 40 characters and class {class_.name} asks for 48; {ROTATE}"
-    assert space.lengths() == {"password": 50}
-    space.until_condition("PolicyCompliant", "True", "Compliant")
-
-
-def test_a_found_value_that_is_unknown_is_cured_by_a_rotation(space: Space, class_: Class) -> None:
-    class_.write(generate={"password": {"length": 40}}, minEntropyBits=128)
-    found = {"metadata": {"name": "auth", "labels": {OWNER: "auth"}}, "data": {"password": "c2hvcnQ="}}
-    space.create({"kind": "Secret", **found})
-
-    space.manage({"name": "password"}, className=class_.name)
-    message = space.stalled("PolicyViolation")
-    space.rotate()
-    space.settled(revision=2)
-
-    assert message == (
-        f"password was adopted, so its entropy is unknown, and class {class_.name} asks for 128; {ROTATE}"
-    )
-    assert space.lengths() == {"password": 40}
-
-
 # Environments
-
-
-@pytest.fixture
-def other(objects: Objects, space: Space) -> Iterator[Space]:
-    """Another namespace that the operator serves."""
-    name = f"{space.namespace}-other"
-    objects.create("", {"kind": "Namespace", "metadata": {"name": name}})
-    yield Space(objects, name)
-    objects.delete("Namespace", "", name)
 
 
 def put_into(space: Space, environment: str | None) -> None:
@@ -251,24 +153,6 @@ def test_only_the_log_of_the_operator_names_who_has_the_equal_value(
     assert (f"{there.namespace}/auth", f"{here.namespace}/auth") in pairs
 
 
-def _compared(operator: Operator) -> set[str]:
-    """Return whose equal values this process has told its log of."""
-    return {line["secret"] for line in operator.lines() if line["event"] == "equal values found"}
-
-
-def test_a_rotation_of_one_of_them_cures_both(equal_values: tuple[Space, Space]) -> None:
-    here, there = equal_values
-    for one in equal_values:
-        one.stalled("PolicyViolation")
-
-    there.rotate()
-    there.settled(revision=2)
-
-    here.settled(revision=1)
-    for one in equal_values:
-        one.until_condition("PolicyCompliant", "True", "Compliant")
-
-
 def test_the_end_of_one_of_them_frees_the_other(equal_values: tuple[Space, Space]) -> None:
     here, there = equal_values
     here.stalled("PolicyViolation")
@@ -276,21 +160,6 @@ def test_the_end_of_one_of_them_frees_the_other(equal_values: tuple[Space, Space
     there.delete("ManagedSecret", "auth")
 
     here.settled(revision=1)
-
-
-def test_a_restart_of_the_operator_writes_nothing_about_them(
-    equal_values: tuple[Space, Space], operator: Operator
-) -> None:
-    for one in equal_values:
-        one.stalled("PolicyViolation")
-    before = [one.version("ManagedSecret", "auth") for one in equal_values]
-
-    with operator.away():
-        pass
-    both = {f"{one.namespace}/auth" for one in equal_values}
-    eventually(lambda: both <= _compared(operator), "they are compared")
-
-    assert [one.version("ManagedSecret", "auth") for one in equal_values] == before
 
 
 def test_what_was_cured_while_the_operator_was_away_is_said_when_it_is_back(
@@ -303,16 +172,6 @@ def test_what_was_cured_while_the_operator_was_away_is_said_when_it_is_back(
         there.delete("ManagedSecret", "auth")
 
     here.settled(revision=1)
-
-
-def test_equal_values_in_one_environment_are_nothing_to_the_rule(equal_values: tuple[Space, Space]) -> None:
-    here, there = equal_values
-    here.stalled("PolicyViolation")
-
-    put_into(there, "production")
-
-    for one in equal_values:
-        one.settled(revision=1)
 
 
 def test_equal_values_are_found_when_a_namespace_gets_its_label(
@@ -329,21 +188,6 @@ def test_equal_values_are_found_when_a_namespace_gets_its_label(
 
     for one in (space, other):
         one.until_condition("PolicyCompliant", "False", "distinctAcrossEnvironments")
-
-
-def test_equal_literals_and_identifiers_are_no_secret(space: Space, other: Space, class_: Class) -> None:
-    distinct(class_)
-    put_into(space, "production")
-    put_into(other, "development")
-    items = literal("username", "shop"), {"name": "id", "generate": {"uuid": {}}}
-    space.managed(*items, className=class_.name)
-    copied(space, other)
-
-    other.managed(*items, className=class_.name)
-
-    for one in (space, other):
-        one.until_condition("PolicyCompliant", "True", "Compliant")
-    assert space.values() == other.values()
 
 
 # The default class
@@ -370,27 +214,6 @@ def test_who_names_no_class_follows_the_default_one(space: Space, default: Class
 
     space.until(lambda body: "nextRotationTime" not in body["status"], "no class")
     default.until("Ready", "True", "Valid")
-
-
-def test_who_names_an_empty_class_follows_none(space: Space, default: Class) -> None:
-    default.write(minLength=64)
-    default.mark_default()
-
-    space.managed(password(), className="")
-
-    assert violated(space) == ("noSchedule",)
-
-
-def test_a_change_of_the_default_class_reaches_who_names_none(space: Space, default: Class) -> None:
-    default.write(enforcement="Warn", minLength=32)
-    default.mark_default()
-    space.managed(password())
-    before = space.version("Secret", "auth")
-
-    default.write(enforcement="Warn", minLength=64)
-
-    space.until_condition("PolicyCompliant", "False", "minLength")
-    assert space.version("Secret", "auth") == before
 
 
 def test_of_two_default_classes_the_newer_counts(space: Space, default: Class, objects: Objects) -> None:
@@ -422,17 +245,6 @@ def _seconds_have_passed(objects: Objects, older: Class) -> bool:
 
 
 # What a class says of itself
-
-
-def test_a_class_that_keeps_its_own_rules_is_ready(class_: Class) -> None:
-    class_.write(
-        rotation={"every": "90d", "windows": [{"cron": "0 2 * * 6", "duration": "3h"}], "overlap": "24h"},
-        maxInterval="90d",
-        minLength=32,
-        generate={"password": {"length": 40}},
-    )
-
-    assert class_.until("Ready", "True", "Valid") == "managed secrets may use this class"
 
 
 @pytest.mark.parametrize(
@@ -484,10 +296,3 @@ def test_a_class_that_contradicts_itself_is_stalled(
 
     assert class_.until("Stalled", "True", reason) == sentence.format(class_.name)
     assert class_.until("Ready", "False", reason) == sentence.format(class_.name)
-
-
-def test_a_class_without_bytes_of_its_own_can_have_a_minimum(class_: Class, space: Space) -> None:
-    class_.write(minLength=64, maxInterval="90d")
-
-    class_.until("Ready", "True", "Valid")
-    space.managed(bytes_(length=48), className=class_.name, rotation=WINDOWLESS)

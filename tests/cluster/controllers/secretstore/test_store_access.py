@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from keyturn.core.value import Value
 from sandbox.harness import eventually
 from tests.cluster.hostile_vault import hostile
-from tests.cluster.namespace import Space
 from tests.cluster.store_objects import Stores, pulled
 from tests.unit.stores.providers.moto_server import free_port
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandbox.harness import Kubectl
+    from tests.cluster.namespace import Space
 
 
 @pytest.fixture
@@ -29,15 +27,6 @@ def stores(space: Space, files_root: Path) -> Iterator[Stores]:
     stores = Stores(space, folder)
     yield stores
     stores.delete()
-
-
-@pytest.fixture
-def other(space: Space, kubectl: Kubectl) -> Iterator[Space]:
-    """A second namespace, somebody else's."""
-    name = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    yield Space(space.objects, name)
-    kubectl("delete", "namespace", name, "--wait=false")
 
 
 def label(space: Space, **labels: str) -> None:

@@ -150,20 +150,6 @@ def test_an_account_that_does_not_agree_is_named_until_it_does(
     stores.until("Valid")
 
 
-@pytest.mark.usefixtures("may_make_tokens")
-def test_an_account_that_is_not_there_is_named_until_it_is(
-    space: Space, stores: Stores, server: Hostile
-) -> None:
-    stores.write(vault(server.address))
-    said = stores.until("AuthenticationFailed")
-    assert f"there is no ServiceAccount 'app' in the namespace {space.namespace!r}; create it" in said
-    assert server.heard == []
-
-    account(space)
-
-    stores.until("Valid")
-
-
 def test_without_the_component_it_is_named(space: Space, stores: Stores, server: Hostile) -> None:
     account(space)
     stores.write(vault(server.address))
