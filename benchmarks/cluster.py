@@ -189,8 +189,8 @@ class Crowd:
         self.gone: dict[str, float] = {}
 
     def take(self, kind: str, body: Body) -> None:
-        """Take an event of the watch."""
-        name, now = body["metadata"]["name"], asyncio.get_running_loop().time()
+        """Take an event of the watch; a bookmark has no name."""
+        name, now = body["metadata"].get("name", ""), asyncio.get_running_loop().time()
         if kind == "DELETED":
             self.gone[name] = now
             self._changed.set()
