@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import math
 import ssl
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
 
-CURVES: Final = ("prime256v1", "X25519", "secp384r1")
-"""P-256, which every TLS 1.3 server must support (RFC 8446, section 9.1), and alternatives for servers that do not.
+_CURVE: Final = "prime256v1"
+"""P-256, which every TLS 1.3 server must support (RFC 8446, section 9.1).
+
+OpenSSL's default also offers finite-field groups of up to 8192 bits, any of which a server may select, and before
+Python 3.15 only a single curve can be set.
 """
 
 MOST_CERTIFICATES: Final = 10
@@ -45,40 +46,8 @@ and companies lack them, and no other client requires them. An intermediate auth
 _NOTHING_IN_COMMON: Final = frozenset(
     {"SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_INSUFFICIENT_SECURITY", "WRONG_CURVE"}
 )
-"""OpenSSL's names of the alerts of a server that accepts no offered curve, or has a certificate on another one."""
+"""OpenSSL's names of the alerts of a server that does not accept the curve, or has a certificate on another one."""
 _BEGIN: Final = b"-----BEGIN "
-
-_offered: ContextVar[str] = ContextVar("offered", default=CURVES[0])
-
-
-class _ClientContext(ssl.SSLContext):
-    """Client context that offers a single curve per handshake, chosen by `offering`.
-
-    TLS 1.3 has finite-field groups of up to 8192 bits, and a server may select any offered group. OpenSSL's default
-    offers them, and before Python 3.15 only a single curve can be set.
-    """
-
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,  # noqa: FBT001, FBT002  # Python's signature
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        # A handshake keeps the curve of its start, and all handshakes start in the thread of the event loop.
-        self.set_ecdh_curve(_offered.get())
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
-
-
-@contextmanager
-def offering(curve: str) -> Iterator[None]:
-    """Offer one of `CURVES` in handshakes of `client_context` that start during the context."""
-    before = _offered.set(curve)
-    try:
-        yield
-    finally:
-        _offered.reset(before)
 
 
 def has_no_common_curve(error: BaseException) -> bool:
@@ -95,8 +64,9 @@ def client_context(authorities: bytes | None = None) -> ssl.SSLContext:
     """
     if authorities is not None and not is_bounded(authorities):
         raise ValueError("too large")
-    context = _ClientContext(ssl.PROTOCOL_TLS_CLIENT)  # it requires a certificate with the host's name
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it requires a certificate with the host's name
     context.set_ciphers(_CIPHERS)
+    context.set_ecdh_curve(_CURVE)
     context.verify_flags = _CHECKS
     if authorities is None:
         context.load_default_certs()
@@ -118,7 +88,7 @@ def server_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
-    context.set_ecdh_curve(CURVES[0])
+    context.set_ecdh_curve(_CURVE)
     return context
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from http import HTTPStatus
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
@@ -36,12 +36,11 @@ from keyturn.runtime.reach import (
     plain,
     unwrapped,
 )
-from keyturn.runtime.tls import CURVES, has_no_common_curve
 
 from .errors import NO_HOST, UNTRUSTED, Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
@@ -63,6 +62,12 @@ _CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(
 )
 
 
+_NO_COMMON_CURVE: Final = (
+    "its TLS supports no P-256 with ECDHE and AES-GCM, ChaCha20 or AES, needs a client certificate, or has TLS 1.2"
+    " and a certificate on another curve; enable P-256 and TLS 1.3"
+)
+
+
 def of_connection(error: Exception, host: str) -> Unreachable:
     """Return the error of a request that got no answer; it has no text of the server."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -72,61 +77,14 @@ def of_connection(error: Exception, host: str) -> Unreachable:
         return Unreachable(NO_HOST, host=host)
     if isinstance(cause, ConnectionRefusedError):
         return Unreachable("ConnectionRefusedError", host=host)
+    if tls.has_no_common_curve(cause):
+        return Unreachable("NoCommonCurve", _NO_COMMON_CURVE)
     return Unreachable(type(error).__name__, host=host)
 
 
 def _code_of(error: Exception) -> str:
     code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else 0
     return _CERTIFICATES.get(code, UNTRUSTED)
-
-
-# The elliptic curve that a TLS server accepts, if not the default one
-
-_NO_COMMON_CURVE: Final = (
-    "its TLS supports none of the curves P-256, X25519 and P-384 with ECDHE and AES-GCM, ChaCha20 or AES, or needs a"
-    " client certificate; enable P-256"
-)
-_MAX_SERVERS: Final = 1000
-"""Maximum remembered servers."""
-
-
-class Server(NamedTuple):
-    """A server per owner, so that one tenant's failures change nothing for another."""
-
-    owner: str
-    host: str
-    port: int
-
-
-class Curves:
-    """The curve of each server that does not accept the first one."""
-
-    def __init__(self) -> None:
-        self._known: dict[Server, str] = {}
-
-    def for_server(self, server: Server) -> Iterator[str]:
-        """Yield each curve once, the last accepted one first."""
-        known = self._known.get(server, CURVES[0])
-        yield known
-        yield from (curve for curve in CURVES if curve != known)
-
-    def took(self, server: Server, curve: str) -> None:
-        """Record that a server accepts a curve."""
-        self._known.pop(server, None)
-        if curve == CURVES[0]:
-            return
-        if len(self._known) >= _MAX_SERVERS:
-            del self._known[next(iter(self._known))]
-        self._known[server] = curve
-
-
-def curve_mismatch(error: OSError) -> Unreachable | None:
-    """Return an error if a handshake failed as it does without a common curve."""
-    if has_no_common_curve(error):
-        return Unreachable("NoCommonCurve", _NO_COMMON_CURVE)
-    if isinstance(error, ConnectionResetError):  # some servers close the connection without an alert
-        return Unreachable("ConnectionResetError")
-    return None
 
 
 # Guard
@@ -184,7 +142,6 @@ class Guard:
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
         self._trust = tls.client_context()
-        self._curves = Curves()
         self._names = Admitting(resolver or Lookups(), self.admit_address)
         self._owner = ""
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(
@@ -287,31 +244,13 @@ class Guard:
                 self._turns[self._owner],
                 asking_for(self._owner),
             ):
-                asked = partial(self._send, method, admitted, headers, body, trust)
-                return await self._with_curves(admitted, asked)
+                return await self._send(method, admitted, headers, body, trust)
         except (TimeoutError, StoreError) as error:
             refusal = error if isinstance(error, StoreError) else None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refusal, failure = None, of_connection(error, str(admitted.host))
         # Outside the except block, so that the library's error with headers and bytes is not the context.
         raise refusal.with_traceback(None) if refusal else failure
-
-    async def _with_curves(self, url: URL, asked: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Try each curve until a handshake succeeds; no request is sent before."""
-        server = Server(self._owner, str(url.host), url.port or 0)
-        failure: StoreError = Unreachable("NoCommonCurve")
-        for curve in self._curves.for_server(server):
-            try:
-                with tls.offering(curve):
-                    answer = await asked()
-            except aiohttp.ClientConnectorError as error:
-                if (told := curve_mismatch(error.os_error)) is None:
-                    raise
-                failure = told
-            else:
-                self._curves.took(server, curve)
-                return answer
-        raise failure
 
     async def _send(
         self,
