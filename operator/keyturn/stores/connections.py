@@ -365,7 +365,7 @@ class ConnectionPool:
         account = "".join(consent.account) if consent else ""
         return SessionSecret(self._plan, home, self._context.api, account) if home else None
 
-    async def _token(self, namespace: str, account: str, audience: str, _seconds: int) -> Value:
+    async def _token(self, namespace: str, account: str, audience: str) -> Value:
         """Request a token for the ServiceAccount that the settings name, and no other."""
         if account != self._plan.logs_in_as:
             raise Refused("AnotherAccount", "the store's settings name another ServiceAccount")

@@ -23,7 +23,7 @@ from keyturn.stores import Stores
 from keyturn.stores.providers import Capability, Provider, Reference, RemoteValue
 from keyturn.stores.providers._refs import KeyRef
 from keyturn.stores.providers.base import ProviderLease
-from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized
+from keyturn.stores.providers.errors import NotFound, StoreError, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,9 +167,7 @@ class FakeProvider(Provider[FakeProviderConfig]):
         keep = self.given.keep
         token = await keep.load() if keep else None
         if token is None:
-            if self.given.token_of is None:
-                raise Refused("NoTokens")
-            token = await self.given.token_of(account, "https://kept.test", 600)
+            token = await self.given.token(account, "https://kept.test")
             if keep:
                 await keep.save(token)
         return token.reveal().decode()

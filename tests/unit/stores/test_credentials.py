@@ -505,7 +505,7 @@ async def test_a_store_gets_tokens_of_the_account_that_it_names_only(fake: FakeS
     async with connection.use() as provider:
         assert provider.given.token_of
         with pytest.raises(Refused, match="AnotherAccount"):
-            await provider.given.token_of("default", "https://kept.test", 600)
+            await provider.given.token_of("default", "https://kept.test")
 
 
 @in_no_time

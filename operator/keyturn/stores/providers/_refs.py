@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from keyturn.api.base import Schema, Spelled
 from keyturn.api.meta import Name
-from keyturn.core.value import Value
 from keyturn.runtime import tls
 
 from . import work
@@ -15,6 +14,8 @@ from .base import Reference
 from .errors import Refused
 
 if TYPE_CHECKING:
+    from keyturn.core.value import Value
+
     from .base import ProviderContext
 
 DataKey = Annotated[
@@ -61,16 +62,24 @@ def credential_text(value: Value) -> str:
 # Certificates of `caRef`
 
 
-async def trusting(given: ProviderContext, authorities: Reference) -> ssl.SSLContext:
-    """Return a TLS context that trusts the certificates of `caRef`.
+class Trust:
+    """The TLS context of one store, loaded on first use."""
 
-    Raises:
-        Refused: There are none, or more than the limit.
-    """
-    found = given.referred.get(authorities)
-    if found is None or not isinstance(found.content, Value):
-        raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
-    return await work.run(given.owner, _context, found.content.reveal())
+    def __init__(self, ca_ref: KeyRef | None, given: ProviderContext) -> None:
+        self._ca_ref = ca_ref
+        self._given = given
+        self._context: ssl.SSLContext | None = None
+
+    async def load(self) -> ssl.SSLContext | None:
+        """Return a context that trusts the certificates of `caRef`; None for the authorities of the system.
+
+        Raises:
+            Refused: There are none, or more than the limit.
+        """
+        if self._ca_ref is not None and self._context is None:
+            bundle = self._given.value_of(self._ca_ref.in_config_map())
+            self._context = await work.run(self._given.owner, _context, bundle.reveal())
+        return self._context
 
 
 def _context(bundle: bytes) -> ssl.SSLContext:

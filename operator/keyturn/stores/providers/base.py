@@ -16,7 +16,7 @@ from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 
 from . import properties
-from .errors import Conflict, Denied, NotFound, Refused, Unreachable, UnusableError
+from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable, UnusableError
 from .guard import PERMIT
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ _PERMIT_INTERVAL: Final = 1.0
 
 Content: TypeAlias = Value | Mapping[str, Value]
 """Content of one key: bytes, or named parts if the store itself has parts."""
-TokenOf: TypeAlias = Callable[[str, str, int], Awaitable[Value]]
-"""Requests a token of a ServiceAccount in the consumer's namespace: name, audience, seconds."""
+TokenOf: TypeAlias = Callable[[str, str], Awaitable[Value]]
+"""Requests a token of a ServiceAccount in the consumer's namespace: name, audience."""
 Permit: TypeAlias = Callable[[], float]
 """Returns the loop time until which this process may write; another one may have newer values from then on."""
 
@@ -150,6 +150,29 @@ class ProviderContext:
     """Time limit of one operation in seconds."""
     keep: Keep | None = None
     """Storage of a session credential that leases depend on."""
+
+    @property
+    def network(self) -> Guard:
+        if self.guard is None:
+            raise Refused("NoNetwork", "this store needs the network")
+        return self.guard
+
+    def value_of(self, reference: Reference) -> Value:
+        """Return one of the values of `referred`.
+
+        Raises:
+            Unauthorized: It is not there.
+        """
+        found = self.referred.get(reference)
+        if found is None or not isinstance(found.content, Value):
+            raise Unauthorized("NoLogin", f"the key {reference.key!r} of the {reference.kind} is not there")
+        return found.content
+
+    async def token(self, account: str, audience: str) -> Value:
+        """Request a token of a ServiceAccount in the consumer's namespace."""
+        if self.token_of is None:
+            raise Refused("NoTokens", "this store logs in as a ServiceAccount of the consumer's namespace")
+        return await self.token_of(account, audience)
 
 
 class Provider(ABC, Generic[C]):

@@ -184,13 +184,11 @@ class Kubernetes(Provider[KubernetesConfig]):
             return self._other
 
     async def _connect(self) -> Client:
-        if self.given.guard is None or self.config.kubeconfig_ref is None or self.config.namespace is None:
-            raise Refused("NoCluster", "another cluster needs kubeconfigRef, namespace and the network")
-        found = self.given.referred.get(self.config.kubeconfig_ref.in_secret())
-        if found is None or not isinstance(found.content, Value):
-            raise Unauthorized("NoLogin", "the Secret with the kubeconfig is not there")
-        parsed = await work.run(self.given.owner, _kubeconfig.parsed, found.content.reveal())
-        return _kubeconfig.client_of(parsed, self.given.guard)
+        if self.config.kubeconfig_ref is None or self.config.namespace is None:
+            raise Refused("NoCluster", "another cluster needs kubeconfigRef and namespace")
+        guard, content = self.given.network, self.given.value_of(self.config.kubeconfig_ref.in_secret())
+        parsed = await work.run(self.given.owner, _kubeconfig.parsed, content.reveal())
+        return _kubeconfig.client_of(parsed, guard)
 
     @property
     def _namespace(self) -> str:

@@ -90,8 +90,8 @@ def binding(vault: VaultServer, reviewed: str, namespace: str, kubectl: Kubectl)
     return {"mountPath": reviewed, "role": namespace, "serviceAccountRef": {"name": "reader"}}
 
 
-def tokens(kubectl: Kubectl, namespace: str) -> Callable[[str, str, int], Awaitable[Value]]:
-    async def token_of(account: str, audience: str, seconds: int) -> Value:
+def tokens(kubectl: Kubectl, namespace: str) -> Callable[[str, str], Awaitable[Value]]:
+    async def token_of(account: str, audience: str) -> Value:
         asked = (
             "create",
             "token",
@@ -99,7 +99,7 @@ def tokens(kubectl: Kubectl, namespace: str) -> Callable[[str, str, int], Awaita
             "-n",
             namespace,
             f"--audience={audience}",
-            f"--duration={seconds}s",
+            "--duration=600s",
         )
         return Value.of_text((await asyncio.to_thread(kubectl, *asked)).strip())
 

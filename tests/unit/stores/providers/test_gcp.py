@@ -403,14 +403,14 @@ class Pool:
         self.google = google
         self.script = Scripted(*answers)
         self.forms: list[dict[str, list[str]]] = []
-        self.tokens_asked: list[tuple[str, str, int]] = []
+        self.tokens_asked: list[tuple[str, str]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.forms.append(parse_qs(await request.text()))
         return await self.script.handle(request)
 
-    async def token_of(self, name: str, audience: str, seconds: int) -> Value:
-        self.tokens_asked.append((name, audience, seconds))
+    async def token_of(self, name: str, audience: str) -> Value:
+        self.tokens_asked.append((name, audience))
         return Value.of_text(SERVICE_ACCOUNT_TOKEN)
 
     @asynccontextmanager
@@ -450,7 +450,7 @@ async def test_a_token_of_the_service_account_is_exchanged_at_the_pool(google: G
     pool = Pool(google, exchanged())
     async with pool.store(identity()) as opened:
         assert (await opened.read(prefix)).content == Value(b"x")
-    assert pool.tokens_asked == [("app", f"https://iam.googleapis.com/{POOL}", 600)]
+    assert pool.tokens_asked == [("app", f"https://iam.googleapis.com/{POOL}")]
     assert pool.forms == [
         {
             "grant_type": ["urn:ietf:params:oauth:grant-type:token-exchange"],
@@ -475,7 +475,7 @@ async def test_the_pool_of_a_gke_cluster_is_shown_a_token_for_its_namespace(goog
     pool = Pool(google, exchanged())
     async with pool.store(identity(audience)) as opened:
         await failing(opened.read("absent"))
-    assert pool.tokens_asked == [("app", "shop.svc.id.goog", 600)]
+    assert pool.tokens_asked == [("app", "shop.svc.id.goog")]
     assert pool.forms[0]["audience"] == [audience]
 
 

@@ -228,8 +228,8 @@ class HostileServers:
         return victim
 
     def _opened(self, kind: str, settings: Any, victim: Victim, *references: Reference) -> Provider[Any]:
-        async def token_of(account: str, audience: str, seconds: int) -> Value:
-            assert (account, seconds) == ("reader", 600)
+        async def token_of(account: str, audience: str) -> Value:
+            assert account == "reader"
             assert audience in {"vault", "sts.amazonaws.com"}
             return Value.of_text(victim.login)
 

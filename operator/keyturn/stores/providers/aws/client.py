@@ -103,27 +103,24 @@ class AwsClient:
         self._name = service
         self._region = region
         self._endpoint = endpoint
-        self._guard, self._owner = given.guard, given.owner
+        self._given = given
         self._describing = asyncio.Lock()
         self._described: _Service | None = None
 
     async def call(self, keys: Keys | None, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Call an operation by its API name, such as GetSecretValue; without keys it is not signed."""
-        guard = self._guard
-        if guard is None:
-            raise Refused("NoNetwork", "this store needs the network")
         service = await self._service()
         request = _without_botocore_errors(partial(service.request, keys, operation, parameters))
         headers = dict(request.headers.items())
         body = request.body.encode() if isinstance(request.body, str) else request.body
-        answer = await guard.ask(request.method, request.url, headers=headers, body=body)
+        answer = await self._given.network.ask(request.method, request.url, headers=headers, body=body)
         return await self._parse(service, operation, answer)
 
     async def _service(self) -> _Service:
         async with self._describing:
             if self._described is None:
                 describing = partial(_operation_model, self._name, self._region, self._endpoint)
-                self._described = await work.run(self._owner, _without_botocore_errors, describing)
+                self._described = await work.run(self._given.owner, _without_botocore_errors, describing)
             return self._described
 
     async def _parse(self, service: _Service, operation: str, answer: Answer) -> dict[str, Any]:
@@ -133,7 +130,7 @@ class AwsClient:
         told = (
             _without_botocore_errors(read)
             if is_quick
-            else await work.run(self._owner, _without_botocore_errors, read)
+            else await work.run(self._given.owner, _without_botocore_errors, read)
         )
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _meaning(told)

@@ -15,7 +15,6 @@ from yarl import URL
 
 from keyturn.api.base import Schema, Spelled, rules
 from keyturn.api.meta import Name
-from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers._refs import DataKey, ServiceAccountRef, credential_text
 from keyturn.stores.providers.base import ProviderContext, Reference
@@ -25,6 +24,8 @@ from .client import AwsClient, Keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from keyturn.core.value import Value
 
 _ONE_WAY: Final = (
     "has(self.accessKey) != has(self.webIdentity)",
@@ -150,7 +151,6 @@ class AwsConfig(Schema):
 # Login
 
 _AUDIENCE: Final = "sts.amazonaws.com"
-_TOKEN_SECONDS: Final = 600
 _ROLE_SECONDS: Final = 3600
 """Every role allows this duration, also with role chaining."""
 _RENEWAL_MARGIN: Final = 300.0
@@ -256,18 +256,16 @@ class StsLogin:
         raise Unauthorized(code, hint)
 
     async def _token(self, identity: WebIdentity) -> Value:
-        if self._given.token_of is None:
-            raise Refused("NoTokens", "this store logs in as a ServiceAccount of the consumer's namespace")
         self._hold_to_aws()
-        return await self._given.token_of(identity.service_account_ref.name, _AUDIENCE, _TOKEN_SECONDS)
+        return await self._given.token(identity.service_account_ref.name, _AUDIENCE)
 
     def _hold_to_aws(self) -> None:
         """Send a ServiceAccount's token only to AWS, or to a host that the administrator allows."""
-        endpoint, guard = self._config.sts_endpoint, self._given.guard
+        endpoint = self._config.sts_endpoint
         if endpoint is None or _OF_AWS.fullmatch(endpoint):
             return
         url = URL(endpoint)
-        if guard is None or not guard.allows(url.host or "", url.port or 0):
+        if not self._given.network.allows(url.host or "", url.port or 0):
             raise Refused(
                 "ForeignSts",
                 "a ServiceAccount's token is sent only to STS of AWS; write its address as stsEndpoint, such as"
@@ -279,18 +277,11 @@ class StsLogin:
             access_key = self._config.auth.access_key
             if access_key is None:
                 raise Refused("NoLogin", "write one way to log in under auth, and roleArn for webIdentity")
-            self._own = self._in_secret(access_key)
+            key_id, secret = (credential_text(self._given.value_of(one)) for one in access_key.references)
+            if not key_id or not secret:
+                raise Unauthorized("NoLogin", "the Secret holds no access key under these keys")
+            self._own = Keys(key_id, secret)
         return self._own
-
-    def _in_secret(self, access_key: AccessKey) -> Keys:
-        found = [self._given.referred.get(reference) for reference in access_key.references]
-        values = [one.content for one in found if one is not None and isinstance(one.content, Value)]
-        if len(values) != len(found):
-            raise Unauthorized("NoLogin", "the Secret with the access key is not there")
-        key_id, secret = map(credential_text, values)
-        if not key_id or not secret:
-            raise Unauthorized("NoLogin", "the Secret holds no access key under these keys")
-        return Keys(key_id, secret)
 
 
 def _keys_of(answer: Mapping[str, Any]) -> Keys:

@@ -118,9 +118,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
             return self._vault
 
     async def _create(self) -> KeyVaultClient:
-        guard = self.given.guard
-        if guard is None:
-            raise Refused("NoNetwork", "this store needs the network")
+        guard = self.given.network
         place = place_of(self.config, guard)
         sdk = await threadpools.run_own(_sdk)  # takes a second, off the event loop
         made: KeyVaultClient = sdk.KeyVaultClient(

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 AUDIENCE: Final = "api://AzureADTokenExchange"
 """Audience of the ServiceAccount's token; Microsoft's default for federated credentials."""
-_ASSERTION_SECONDS: Final = 600
 _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _RENEWAL_MARGIN: Final = 300.0
 """Seconds before its end that a token is replaced."""
@@ -111,10 +110,10 @@ class AzureLogin:
         if self._auth.client_secret is not None:
             client = self._auth.client_secret.client_id
             return {"client_id": client, "client_secret": self._secret(self._auth.client_secret.secret_ref)}
-        if self._auth.workload_identity is None or self._given.token_of is None:
-            raise Refused("NoIdentity", "this store needs tokens of ServiceAccounts")
+        if self._auth.workload_identity is None:
+            raise Refused("NoIdentity", "write one way to log in under auth")
         account = self._auth.workload_identity.service_account_ref.name
-        assertion = await self._given.token_of(account, AUDIENCE, _ASSERTION_SECONDS)
+        assertion = await self._given.token(account, AUDIENCE)
         return {
             "client_id": self._auth.workload_identity.client_id,
             "client_assertion_type": _JWT_BEARER,
@@ -122,10 +121,7 @@ class AzureLogin:
         }
 
     def _secret(self, ref: KeyRef) -> str:
-        found = self._given.referred.get(ref.in_secret())
-        if found is None or not isinstance(found.content, Value):
-            raise Unauthorized("NoLogin", "the Secret with the client secret is not there")
-        text = credential_text(found.content)
+        text = credential_text(self._given.value_of(ref.in_secret()))
         if not text:
             raise Unauthorized("NoLogin", "the Secret holds no client secret under this key")
         return text

@@ -22,7 +22,7 @@ from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, properties, work
 from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef
-from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
+from keyturn.stores.providers.errors import StoreError, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from keyturn.stores.providers.base import ProviderContext, Reference
@@ -149,17 +149,13 @@ class GcpLogin:
     async def _obtain(self) -> _Token:
         if self._auth.workload_identity is not None:
             return await self._exchange(self._auth.workload_identity)
-        found = self._given.referred.get(*self._auth.needs())
-        if found is None or not isinstance(found.content, Value):
-            raise Unauthorized("NoLogin", "the Secret with the service account's key is not there")
-        return await work.run(self._given.owner, _signed, _key_of(found.content.reveal()))
+        key = self._given.value_of(*self._auth.needs())
+        return await work.run(self._given.owner, _signed, _key_of(key.reveal()))
 
     async def _exchange(self, identity: GcpWorkloadIdentity) -> _Token:
         """Exchange a token of the ServiceAccount at the identity pool (RFC 8693); it is valid for that alone."""
-        if self._given.token_of is None:
-            raise Unauthorized("NoLogin", "there are no tokens of ServiceAccounts here")
         shown, asked = _audiences(identity.audience)
-        subject = await self._given.token_of(identity.service_account_ref.name, shown, _TOKEN_SECONDS)
+        subject = await self._given.token(identity.service_account_ref.name, shown)
         form = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
             "audience": asked,
@@ -185,9 +181,7 @@ class GcpLogin:
         return _Token(_token(answer, "accessToken"), _TOKEN_SECONDS)
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-        if self._given.guard is None:
-            raise Refused("NoNetwork", "this store needs the network")
-        answer = await self._given.guard.ask("POST", url, headers=headers, body=body)
+        answer = await self._given.network.ask("POST", url, headers=headers, body=body)
         if answer.status == HTTPStatus.OK:
             return await properties.object_apart(answer.body, self._given.owner)
         raise _refusal(answer.status, answer.headers.get("Retry-After"))

@@ -104,8 +104,7 @@ class Vault(Provider[VaultConfig]):
 
     def __init__(self, config: VaultConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
-        authorities = config.ca_ref.in_config_map() if config.ca_ref else None
-        self._http = Http(config.server, config.namespace, authorities, given)
+        self._http = Http(config.server, config.namespace, config.ca_ref, given)
         self._login = VaultLogin(config.auth, self._http, given, given.keep if config.is_dynamic else None)
         if config.is_dynamic:
             self.capabilities = frozenset()  # type: ignore[misc]  # of this store, not of all

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from .session import Http
 
-_TOKEN_SECONDS: Final = 600
 _VAULT: Final = "vault"
 _REVOCATION_TIMEOUT: Final = 2.0
 _ONE_WAY: Final = (
@@ -239,10 +238,8 @@ class VaultLogin:
         if self._auth.kubernetes is None:
             raise Refused("NoLogin", "write exactly one way to log in under auth")
         account = self._auth.kubernetes
-        if self._given.token_of is None:
-            raise Refused("NoTokens", "this store logs in as a ServiceAccount of the consumer's namespace")
         audience = self._audience(account.audience)
-        token = await self._given.token_of(account.service_account_ref.name, audience, _TOKEN_SECONDS)
+        token = await self._given.token(account.service_account_ref.name, audience)
         return account.mount_path or "kubernetes", {"role": account.role, "jwt": token.reveal().decode()}
 
     def _audience(self, written: str | None) -> str:
@@ -255,10 +252,7 @@ class VaultLogin:
         )
 
     def _text_of(self, ref: KeyRef) -> str:
-        found = self._given.referred.get(ref.in_secret())
-        if found is None or not isinstance(found.content, Value):
-            raise Unauthorized("NoLogin", "the Secret with the login is not there")
-        text = credential_text(found.content)
+        text = credential_text(self._given.value_of(ref.in_secret()))
         if not is_token(text):
             raise Unauthorized("NoLogin", "the Secret holds no login under this key")
         return text

@@ -16,27 +16,25 @@ from yarl import URL
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers import errors, properties
-from keyturn.stores.providers._refs import trusting
+from keyturn.stores.providers._refs import Trust
 from keyturn.stores.providers.base import ProviderLease, RemoteValue
-from keyturn.stores.providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
+from keyturn.stores.providers.errors import StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
-    import ssl
-
-    from keyturn.stores.providers.base import ProviderContext, Reference
+    from keyturn.stores.providers._refs import KeyRef
+    from keyturn.stores.providers.base import ProviderContext
 
 
 class Http:
     """One Vault in one of its namespaces."""
 
     def __init__(
-        self, server: str, namespace: str | None, authorities: Reference | None, given: ProviderContext
+        self, server: str, namespace: str | None, ca_ref: KeyRef | None, given: ProviderContext
     ) -> None:
         self.server = server.rstrip("/")
         self._namespace = {"X-Vault-Namespace": namespace} if namespace else {}
-        self._authorities = authorities
         self._given = given
-        self._trust: ssl.SSLContext | None = None
+        self._trust = Trust(ca_ref, given)
 
     async def ask(
         self,
@@ -48,24 +46,17 @@ class Http:
         query: str = "",
     ) -> dict[str, Any]:
         """Send a request below /v1/ and return the JSON object of the response."""
-        if self._given.guard is None:
-            raise Refused("NoNetwork", "this store needs the network")
         login = {"X-Vault-Token": token} if token else {}
-        answer = await self._given.guard.ask(
+        answer = await self._given.network.ask(
             method,
             URL(f"{self.server}/v1/{quote(path, safe='/')}{query}", encoded=True),
             headers={"X-Vault-Request": "true", **login, **self._namespace},
             body=properties.written(body) if body is not None else None,
-            trust=await self._load_trust(),
+            trust=await self._trust.load(),
         )
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
         return await properties.object_apart(answer.body, self._given.owner) if answer.body else {}
-
-    async def _load_trust(self) -> ssl.SSLContext | None:
-        if self._authorities is not None and self._trust is None:
-            self._trust = await trusting(self._given, self._authorities)
-        return self._trust
 
 
 def seconds(answer: Mapping[str, Any], name: str) -> int:

@@ -15,15 +15,14 @@ from keyturn.api.base import Schema, Spelled, rules
 from keyturn.api.meta import Name
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, work
-from keyturn.stores.providers._refs import KeyRef, trusting
+from keyturn.stores.providers._refs import KeyRef, Trust
 from keyturn.stores.providers.base import Provider, ProviderContext, Reference, RemoteValue
-from keyturn.stores.providers.errors import NotFound, Refused, Unauthorized
+from keyturn.stores.providers.errors import NotFound, Refused
 
 from .request import Request, Templates, render, variables
 from .result import Result
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Mapping
 
     from keyturn.stores.providers.guard import Answer
@@ -126,7 +125,7 @@ class Webhook(Provider[WebhookConfig]):
 
     def __init__(self, config: WebhookConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
-        self._trust: ssl.SSLContext | None = None
+        self._trust = Trust(config.ca_ref, given)
         self._result: Result | None = None
         self._secret: Mapping[str, Reference] | None = None
 
@@ -160,37 +159,24 @@ class Webhook(Provider[WebhookConfig]):
         return RemoteValue(await work.run(self.given.owner, self._extract, path, answer.body))
 
     async def _ask(self, asked: Request) -> Answer:
-        if self.given.guard is None:
-            raise Refused("NoNetwork", "this store needs the network")
-        return await self.given.guard.ask(
+        return await self.given.network.ask(
             self.config.method or Method.GET,
             URL(asked.url, encoded=True),
             headers=asked.headers,
             body=asked.body,
-            trust=await self._load_trust(),
+            trust=await self._trust.load(),
         )
 
     def _request(self, key: str) -> Request:
         if self._secret is None:
             self._secret = _secret(self.config)
-        secret = {name: self._revealed(reference) for name, reference in self._secret.items()}
+        secret = {name: self.given.value_of(reference) for name, reference in self._secret.items()}
         return render(self.config.templates, key, secret, datetime.now(UTC))
-
-    def _revealed(self, reference: Reference) -> Value:
-        found = self.given.referred.get(reference)
-        if found is None or not isinstance(found.content, Value):
-            raise Unauthorized("NoLogin", "the Secret of secretRef has not every key that the templates read")
-        return found.content
 
     def _extract(self, path: str, body: bytes) -> Value:
         if self._result is None:
             self._result = Result(path)
         return self._result.of(body)
-
-    async def _load_trust(self) -> ssl.SSLContext | None:
-        if self.config.ca_ref is not None and self._trust is None:
-            self._trust = await trusting(self.given, self.config.ca_ref.in_config_map())
-        return self._trust
 
     def _check(self, key: str) -> None:
         super()._check(key)

@@ -90,7 +90,7 @@ class FakeAws:
         self.roles: list[web.Response] = []
         """What STS answers in turn; where there is no more, a role of an hour."""
         self.values: list[web.Response] = []
-        self.asked_for: list[tuple[str, str, int]] = []
+        self.asked_for: list[tuple[str, str]] = []
         self.sts = Recording(self._role)
         self.store = Recording(self._value)
 
@@ -100,8 +100,8 @@ class FakeAws:
     def _value(self, _: Heard) -> web.Response:
         return self.values.pop(0) if self.values else answer(400, {"__type": "ResourceNotFoundException"})
 
-    async def token_of(self, account: str, audience: str, seconds: int) -> Value:
-        self.asked_for.append((account, audience, seconds))
+    async def token_of(self, account: str, audience: str) -> Value:
+        self.asked_for.append((account, audience))
         return Value.of_text(ACCOUNT_TOKEN)
 
 
@@ -189,7 +189,7 @@ async def test_a_service_account_takes_a_role_with_a_token_for_sts_alone(
     await failing(stores.by_identity().read("a"))
 
     (asked,) = aws.sts.heard
-    assert aws.asked_for == [("reader", "sts.amazonaws.com", 600)]
+    assert aws.asked_for == [("reader", "sts.amazonaws.com")]
     assert (asked.form["Action"], asked.form["WebIdentityToken"]) == (
         "AssumeRoleWithWebIdentity",
         ACCOUNT_TOKEN,

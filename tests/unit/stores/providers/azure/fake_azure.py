@@ -97,12 +97,12 @@ class Azure:
         config = provider.Config.model_validate(self.settings(**other))
         return provider(config, ProviderContext(guard=guard, patience=15.0, **given))
 
-    def federated(self, guard: Guard, asked: list[tuple[str, str, int]], **other: str) -> Provider[Any]:
+    def federated(self, guard: Guard, asked: list[tuple[str, str]], **other: str) -> Provider[Any]:
         """Open a store with the workload identity of a ServiceAccount of a cluster."""
         self.entra.applications[CLIENT].federated = CLUSTER
 
-        async def token_of(account: str, audience: str, seconds: int) -> Value:
-            asked.append((account, audience, seconds))
+        async def token_of(account: str, audience: str) -> Value:
+            asked.append((account, audience))
             claims = {**CLUSTER._asdict(), "audience": audience, **other}
             return Value.of_text(jwt(**claims, signature=self.signature))
 

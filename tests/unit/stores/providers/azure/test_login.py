@@ -40,10 +40,10 @@ async def test_a_client_secret_is_asked_with_for_the_domain_of_the_vault(
 
 
 async def test_a_service_account_of_the_consumer_logs_in(azure: Azure, guard: Guard) -> None:
-    asked: list[tuple[str, str, int]] = []
+    asked: list[tuple[str, str]] = []
     azure.vault.seed("key", "x")
     assert (await azure.federated(guard, asked).read("key")).content == Value(b"x")
-    assert asked == [("web", "api://AzureADTokenExchange", 600)]
+    assert asked == [("web", "api://AzureADTokenExchange")]
     (form,) = azure.entra.forms
     assert set(form) == {"grant_type", "scope", "client_id", "client_assertion_type", "client_assertion"}
 
@@ -78,7 +78,7 @@ async def test_without_tokens_of_service_accounts_there_is_no_workload_identity(
 ) -> None:
     identity = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
     without = azure.opened(guard, {"auth": {"workloadIdentity": identity}})
-    assert (await failing(without.read("key"))).code == "NoIdentity"
+    assert (await failing(without.read("key"))).code == "NoTokens"
 
 
 async def test_many_readers_share_one_token(store: Provider[Any], azure: Azure) -> None:

@@ -259,7 +259,7 @@ class ScriptedVault:
         self.renewals: list[web.Response] = []
         self.looks: list[web.Response] = []
         self.reads: list[web.Response] = []
-        self.asked_for: list[tuple[str, str, int]] = []
+        self.asked_for: list[tuple[str, str]] = []
         self.recording = Recording(self._answer)
 
     def _answer(self, heard: Heard) -> web.Response:
@@ -271,8 +271,8 @@ class ScriptedVault:
             return self.looks.pop(0) if self.looks else answer(200, {"data": {}})
         return self.reads.pop(0) if self.reads else answer(404)
 
-    async def token_of(self, account: str, audience: str, seconds: int) -> Value:
-        self.asked_for.append((account, audience, seconds))
+    async def token_of(self, account: str, audience: str) -> Value:
+        self.asked_for.append((account, audience))
         return Value.of_text(ACCOUNT_TOKEN)
 
     def counted(self, ending: str) -> list[Heard]:
@@ -316,7 +316,7 @@ async def test_a_service_account_shows_a_token_for_vault_alone(
     store = store_of(address, guard, ACCOUNT, token_of=scripted.token_of)
     assert type(await failing(store.read("a"))) is NotFound
     login, read = scripted.recording.heard
-    assert scripted.asked_for == [("reader", "vault", 600)]
+    assert scripted.asked_for == [("reader", "vault")]
     assert (login.method, login.path) == ("POST", "/v1/auth/kubernetes/login")
     assert login.json == {"role": "shop", "jwt": ACCOUNT_TOKEN}
     assert "X-Vault-Token" not in login.headers
@@ -359,7 +359,7 @@ async def test_the_settings_name_another_mount_and_the_server_as_audience(
     auth = {"kubernetes": {**ACCOUNT["kubernetes"], "mountPath": "team/k8s", "audience": f"{address}/"}}
     await failing(store_of(address, guard, auth, token_of=scripted.token_of).read("a"))
     assert scripted.recording.paths[0] == "POST /v1/auth/team/k8s/login"
-    assert scripted.asked_for == [("reader", f"{address}/", 600)]
+    assert scripted.asked_for == [("reader", f"{address}/")]
 
 
 @pytest.mark.parametrize(
