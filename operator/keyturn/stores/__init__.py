@@ -69,6 +69,9 @@ class Stores:
     """Clients of all stores, for the ManagedSecrets of any namespace.
 
     Belongs to one event loop; opens nothing before the first use of a store.
+
+    Each request raises Stalled if the store does not exist or is not permitted for the namespace, and StoreError if
+    the store did not execute it, was not asked, or has settings that are invalid for this version.
     """
 
     def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
@@ -131,12 +134,7 @@ class Stores:
     async def read(
         self, ref: StoreRef, namespace: str, key: str, version: str | None = None, *, fresh: bool = False
     ) -> RemoteValue:
-        """Read a key for a consumer in `namespace`; `fresh` bypasses the cache.
-
-        Raises:
-            Stalled: The store does not exist, or is not permitted for this namespace.
-            StoreError: The store returned no value, or was not asked.
-        """
+        """Read a key for a consumer in `namespace`; `fresh` bypasses the cache."""
         shared, path = self._place(ref, namespace, key)
         return await shared.read(namespace, path, version, fresh=fresh)
 
@@ -144,8 +142,7 @@ class Stores:
         """Read a key past the cache, also if readers may not use its value, such as after its expiry date.
 
         Raises:
-            Stalled: The store does not exist, or is not permitted for this namespace.
-            StoreError: As for `read`; UnusableError if the key exists and the store does not return its value.
+            UnusableError: The key exists, and the store does not return its value.
         """
         shared, path = self._place(ref, namespace, key)
         return await shared.inspect(namespace, path)
@@ -153,22 +150,12 @@ class Stores:
     async def write(
         self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy
     ) -> Written:
-        """Set a key to `content`. Idempotent: it compares before it writes.
-
-        Raises:
-            Stalled: The store does not exist, or is not permitted for this namespace.
-            StoreError: The store did not accept it, or was not asked.
-        """
+        """Set a key to `content`. Idempotent: it compares before it writes."""
         shared, path = self._place(ref, namespace, key)
         return await shared.write(namespace, path, content, policy, self._may_write_until)
 
     async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:
-        """Delete a key. Absence is success.
-
-        Raises:
-            Stalled: The store does not exist, or is not permitted for this namespace.
-            StoreError: The store did not delete it, or was not asked.
-        """
+        """Delete a key. Absence is success."""
         shared, path = self._place(ref, namespace, key)
         await shared.delete(namespace, path, self._may_write_until)
 
@@ -179,22 +166,12 @@ class Stores:
     # Dynamic credentials, one lease per ManagedSecret
 
     def issues_leases(self, ref: StoreRef, namespace: str) -> bool:
-        """Whether a store generates another value at each read, which expires.
-
-        Raises:
-            Stalled: The store does not exist, or is not permitted for this namespace.
-            StoreError: Its settings are invalid for this version.
-        """
+        """Whether a store generates another value at each read, which expires."""
         store_key, store = store_for(ref, namespace, self._informer_cache)
         return self._of(store_key, store).plan.issues_leases
 
     def lease_issuer(self, ref: StoreRef, namespace: str) -> str:
-        """Return where a store's leases are issued now.
-
-        Raises:
-            Stalled: The store does not exist, or is not permitted for this namespace.
-            StoreError: Its settings are invalid for this version.
-        """
+        """Return where a store's leases are issued now."""
         store_key, store = store_for(ref, namespace, self._informer_cache)
         return self._of(store_key, store).plan.lease_issuer
 
@@ -205,22 +182,12 @@ class Stores:
     async def renew_lease(
         self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
     ) -> timedelta | None:
-        """Renew a lease, and return how long it is valid from now; None if it is not extended.
-
-        Raises:
-            Stalled: The store does not exist, or is not permitted for this namespace.
-            StoreError: The store did not answer.
-        """
+        """Renew a lease, and return how long it is valid from now; None if it is not extended."""
         shared, path = self._place(ref, namespace, key)
         return await shared.renew_lease(namespace, path, lease)
 
     async def revoke_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
-        """Revoke a lease. An expired lease is success.
-
-        Raises:
-            Stalled: The store does not exist, or is not permitted for this namespace.
-            StoreError: The store did not revoke it, or was not asked.
-        """
+        """Revoke a lease. An expired lease is success."""
         shared, path = self._place(ref, namespace, key)
         await shared.revoke_lease(namespace, path, lease)
 
@@ -293,8 +260,7 @@ class Stores:
 
     def _of(self, key: StoreKey, store: AnyStore) -> StoreClient:
         identity = f"{store.metadata.uid}-{store.metadata.generation}"
-        there = self._shared.get(key)
-        if there is not None and there.identity == identity:
+        if (there := self._shared.get(key)) and there.identity == identity:
             return there
         if self._is_closed:
             raise closed()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.api.base import Schema
-    from keyturn.api.secretstore import AllowedNamespaces
     from keyturn.core.keys import StoreKey
     from keyturn.kube.cache.externals import AnyStore, DataFromIndex
 
@@ -162,17 +161,18 @@ def _escapes_prefix(path: str, *, rooted: bool) -> bool:
 
 # Stores whose keys namespaces share
 
-_PLACE: Final = "{namespace}"
-
 
 def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
     """Return a message if namespaces share one credential and no prefix separates their keys.
 
     This is no error: sharing may be intended.
     """
-    if not isinstance(store, ClusterSecretStore) or not _are_several(store.spec.allowed_namespaces):
+    if not isinstance(store, ClusterSecretStore):
         return None
-    if _PLACE in (store.spec.key_prefix or ""):
+    allowed = store.spec.allowed_namespaces
+    if allowed is None or (allowed.selector is None and len(allowed.names or ()) < 2):  # noqa: PLR2004  # several
+        return None
+    if _PLACEHOLDER in (store.spec.key_prefix or ""):
         return None
     try:
         plan = plan_of(key, store)
@@ -182,14 +182,9 @@ def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
         return None
     return (
         "each allowed namespace may read, and by pushTo overwrite, the keys of the others, because keyPrefix has no"
-        f" {_PLACE}; to separate them, write keyPrefix: '{_PLACE}{plan.provider.parts_with}' and move their keys"
-        " there"
+        f" {_PLACEHOLDER}; to separate them, write keyPrefix: '{_PLACEHOLDER}{plan.provider.parts_with}' and move"
+        " their keys there"
     )
-
-
-def _are_several(allowed: AllowedNamespaces | None) -> bool:
-    """Whether more than one namespace is allowed, now or later."""
-    return allowed is not None and (allowed.selector is not None or len(allowed.names or ()) > 1)
 
 
 # Cycles of Secrets that read each other whole

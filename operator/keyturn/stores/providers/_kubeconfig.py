@@ -9,7 +9,6 @@ import base64
 import os
 import re
 import ssl
-import tempfile
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -186,13 +185,7 @@ def show(context: ssl.SSLContext, certificates: bytes, key: bytes) -> None:
         ssl.SSLError: They do not match.
     """
     pair = _checked(certificates, key)
-    if not hasattr(os, "memfd_create"):
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(pair)
-            file.flush()
-            context.load_cert_chain(file.name, password=_no_password)
-        return
-    # Python's ssl loads them from a file only; this one is in memory where that is possible.
+    # Python's ssl loads them from a file only; this one is in memory.
     with os.fdopen(os.memfd_create("keyturn", os.MFD_CLOEXEC), "wb") as file:
         file.write(pair)
         file.flush()

@@ -71,7 +71,9 @@ _NO_COMMON_CURVE: Final = (
 def of_connection(error: Exception, host: str) -> Unreachable:
     """Return the error of a request that got no answer; it has no text of the server."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Unreachable(_code_of(error.certificate_error), host=host)
+        cause = error.certificate_error
+        code = cause.verify_code if isinstance(cause, ssl.SSLCertVerificationError) else 0
+        return Unreachable(_CERTIFICATES.get(code, UNTRUSTED), host=host)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if has_no_host(cause):
         return Unreachable(NO_HOST, host=host)
@@ -80,11 +82,6 @@ def of_connection(error: Exception, host: str) -> Unreachable:
     if tls.has_no_common_curve(cause):
         return Unreachable("NoCommonCurve", _NO_COMMON_CURVE)
     return Unreachable(type(error).__name__, host=host)
-
-
-def _code_of(error: Exception) -> str:
-    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else 0
-    return _CERTIFICATES.get(code, UNTRUSTED)
 
 
 # Guard

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -158,12 +157,3 @@ async def test_no_other_client_uses_the_connection_that_a_certificate_has_opened
         assert type(await failing(store_of(admin, guard, namespace).read("nothing"))) is NotFound
         stranger = store_of(yaml.safe_dump(nobody), guard, namespace)
         assert type(await failing(stranger.read("nothing"))) is Unauthorized
-
-
-async def test_a_certificate_is_shown_where_no_file_can_be_in_memory(
-    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(os, "memfd_create")
-    async with guarded(LOOPBACK) as guard:
-        store = store_of(cluster.kubeconfig.read_bytes(), guard, namespace)
-        assert type(await failing(store.read("nothing"))) is NotFound

@@ -28,12 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 A = TypeVar("A", bound=AwsConfig)
 
+_TAGS: Final = [{"Key": "managed-by", "Value": "keyturn"}]
 _ENDED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
-
-
-def tags() -> list[dict[str, str]]:
-    """Return the tags of created objects, which name Keyturn."""
-    return [{"Key": "managed-by", "Value": "keyturn"}]
 
 
 def member(answer: Mapping[str, Any], name: str, kind: type[T]) -> T:
@@ -62,24 +58,6 @@ def text_of(answer: Mapping[str, Any], name: str) -> Value:
     raise Unreachable("MalformedAnswer")
 
 
-class Aws:
-    """One AWS service with one credential."""
-
-    def __init__(self, service: str, config: AwsConfig, given: ProviderContext) -> None:
-        self.login = StsLogin(config, given)
-        self._client = AwsClient(service, config.region, config.endpoint, given)
-
-    async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Call an operation by its API name, such as GetSecretValue."""
-        keys = await self.login.keys()
-        try:
-            return await self._client.call(keys, operation, parameters)
-        except Unauthorized as error:
-            if error.code not in _ENDED or not self.login.forget(keys):
-                raise
-        return await self._client.call(await self.login.keys(), operation, parameters)
-
-
 class AwsStore(Provider[A]):
     """Base class of stores in AWS."""
 
@@ -88,7 +66,8 @@ class AwsStore(Provider[A]):
 
     def __init__(self, config: A, given: ProviderContext) -> None:
         super().__init__(config, given)
-        self._aws = Aws(self.service, config, given)
+        self._login = StsLogin(config, given)
+        self._client = AwsClient(self.service, config.region, config.endpoint, given)
 
     @classmethod
     def needs(cls, config: A) -> tuple[Reference, ...]:
@@ -101,10 +80,20 @@ class AwsStore(Provider[A]):
         return identity.service_account_ref.name if identity else None
 
     async def check(self) -> None:
-        if self._aws.login.can_ask_who:
-            await self._within(self._aws.login.who())
+        if self._login.can_ask_who:
+            await self._within(self._login.who())
         else:
             await super().check()
+
+    async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Call an operation by its API name, such as GetSecretValue."""
+        keys = await self._login.keys()
+        try:
+            return await self._client.call(keys, operation, parameters)
+        except Unauthorized as error:
+            if error.code not in _ENDED or not self._login.forget(keys):
+                raise
+        return await self._client.call(await self._login.keys(), operation, parameters)
 
 
 # Secrets Manager: versions by stages or IDs, text and binary values, deletion with a recovery window
@@ -149,22 +138,22 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
     async def _get(self, key: str, version: str | None) -> dict[str, Any]:
         """Get a version by its stage or ID; both may have the same form, and a stage has precedence."""
         if version is None:
-            return await self._aws.call("GetSecretValue", SecretId=key)
+            return await self._call("GetSecretValue", SecretId=key)
         if not _IS_UUID.fullmatch(version):
             try:
-                return await self._aws.call("GetSecretValue", SecretId=key, VersionStage=version)
+                return await self._call("GetSecretValue", SecretId=key, VersionStage=version)
             except NotFound:
                 if len(version) not in _ID_LENGTHS:
                     raise
-        return await self._aws.call("GetSecretValue", SecretId=key, VersionId=version)
+        return await self._call("GetSecretValue", SecretId=key, VersionId=version)
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         written = _written(content)
         if before is None and not await self._make_room(key):
             kms_key = {"KmsKeyId": self.config.kms_key_id} if self.config.kms_key_id else {}
-            answer = await self._aws.call("CreateSecret", Name=key, Tags=tags(), **kms_key, **written)
+            answer = await self._call("CreateSecret", Name=key, Tags=_TAGS, **kms_key, **written)
         else:
-            answer = await self._aws.call("PutSecretValue", SecretId=key, **written)
+            answer = await self._call("PutSecretValue", SecretId=key, **written)
         return member(answer, "VersionId", str)
 
     async def _make_room(self, key: str) -> bool:
@@ -177,7 +166,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
         if facts is None:
             return False
         if _DELETED in facts:  # the name stays taken during the recovery window
-            await self._aws.call("RestoreSecret", SecretId=key)
+            await self._call("RestoreSecret", SecretId=key)
             return True
         stages = member(facts, _STAGES, dict).values() if _STAGES in facts else ()
         if any(_CURRENT in names for names in stages):
@@ -187,7 +176,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
     async def _delete(self, key: str) -> None:
         days = self.config.recovery_days or _RECOVERY_DAYS
         try:
-            await self._aws.call("DeleteSecret", SecretId=key, RecoveryWindowInDays=days)
+            await self._call("DeleteSecret", SecretId=key, RecoveryWindowInDays=days)
         except NotFound:
             return
         except Refused as error:
@@ -201,7 +190,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
     async def _describe(self, key: str) -> dict[str, Any] | None:
         """Return the facts of a secret; None if it does not exist."""
         try:
-            return await self._aws.call("DescribeSecret", SecretId=key)
+            return await self._call("DescribeSecret", SecretId=key)
         except NotFound:
             return None
 
@@ -241,20 +230,18 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         name = _named(key) if version is None else f"{_named(key)}:{version}"  # a number or a label
-        answer = await self._aws.call("GetParameter", Name=name, WithDecryption=True)
+        answer = await self._call("GetParameter", Name=name, WithDecryption=True)
         parameter = member(answer, "Parameter", dict)
         return RemoteValue(text_of(parameter, "Value"), str(member(parameter, "Version", int)))
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text = _text(properties.document(content))
-        how: dict[str, Any] = {"Overwrite": True} if before else {"Overwrite": False, "Tags": tags()}
+        how: dict[str, Any] = {"Overwrite": True} if before else {"Overwrite": False, "Tags": _TAGS}
         # AWS encrypts with the account's default key if the request names none, whatever the present one is.
         kms_key = (await self._find_kms_key(_named(key)) if before else None) or self.config.kms_key_id
         if kms_key:
             how["KeyId"] = kms_key
-        answer = await self._aws.call(
-            "PutParameter", Name=_named(key), Value=text, Type="SecureString", **how
-        )
+        answer = await self._call("PutParameter", Name=_named(key), Value=text, Type="SecureString", **how)
         return str(member(answer, "Version", int))
 
     async def _find_kms_key(self, name: str) -> str | None:
@@ -276,14 +263,14 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
 
     async def _describe(self, asked: dict[str, Any]) -> dict[str, Any]:
         try:
-            return await self._aws.call("DescribeParameters", **asked)
+            return await self._call("DescribeParameters", **asked)
         except Denied as error:
             code = error.code
         raise Denied(code, "allow ssm:DescribeParameters, so that the parameter keeps its KMS key")
 
     async def _delete(self, key: str) -> None:
         try:
-            await self._aws.call("DeleteParameter", Name=_named(key))
+            await self._call("DeleteParameter", Name=_named(key))
         except NotFound:
             return
 

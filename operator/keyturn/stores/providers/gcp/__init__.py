@@ -180,12 +180,8 @@ def _checksum(data: bytes) -> int:
     return checksum
 
 
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
 def _number(name: str) -> str:
-    number = _last(name)
+    number = name.rpartition("/")[2]
     if _NUMBER.fullmatch(number):
         return number
     raise Unreachable("MalformedAnswer")

@@ -87,7 +87,10 @@ class SecretManager:
                 return await line.call(method, request, token.reveal().decode("ascii"), guard.limits.seconds)
             except _errors_of_the_client() as error:
                 refusal = _meaning(error)
-        self._learn_from(refusal, line)
+        if type(refusal) is Unauthorized:
+            self._login.forget()
+        if isinstance(refusal, Unreachable):
+            line.ends = 0.0
         # Outside the except block, so that Google's message is not the context.
         raise refusal.with_traceback(None)
 
@@ -99,12 +102,6 @@ class SecretManager:
         if self._line is not None:
             await self._line.retire()
             self._line = None
-
-    def _learn_from(self, refusal: StoreError, line: _Line) -> None:
-        if type(refusal) is Unauthorized:
-            self._login.forget()
-        if isinstance(refusal, Unreachable):
-            line.ends = 0.0
 
     @asynccontextmanager
     async def _use_line(self, guard: Guard, url: URL) -> AsyncIterator[_Line]:
