@@ -19,7 +19,7 @@ from keyturn.core.value import Value
 from keyturn.runtime import metrics
 from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.base import ProviderLease
-from keyturn.stores.providers.errors import Conflict, NotFound, Refused, StoreError, Throttled, Unreachable
+from keyturn.stores.providers.errors import Conflict, Refused, StoreError, Throttled, Unreachable
 from tests.unit.stores.fake_stores import cluster_ref, now, ref, revealed
 from tests.unit.stores.fast_clock import in_no_time
 
@@ -43,16 +43,6 @@ async def test_a_thousand_who_ask_at_once_make_one_request(fake: FakeStores) -> 
     found = await asyncio.gather(*(fake.read() for _ in range(1000)))
 
     assert set(found) == {"hunter2"}
-    assert fake.server.count("read db") == 1
-
-
-@in_no_time
-async def test_a_thousand_who_ask_for_what_is_not_there_make_one_request(fake: FakeStores) -> None:
-    fake.store()
-
-    found = await asyncio.gather(*(fake.refusal() for _ in range(1000)))
-
-    assert {type(error) for error in found} == {NotFound}
     assert fake.server.count("read db") == 1
 
 
@@ -233,20 +223,6 @@ async def test_one_who_goes_away_cancels_no_other_read(fake: FakeStores) -> None
 
     assert await second == "hunter2"
     assert first.cancelled()
-    assert fake.server.count("read db") == 1
-
-
-@in_no_time
-async def test_a_read_without_a_waiter_serves_who_comes_next(fake: FakeStores) -> None:
-    fake.store()
-    fake.server.values["db"] = "hunter2"
-    fake.server.delay = 2
-    first = asyncio.create_task(fake.read())
-    await asyncio.sleep(1)
-    first.cancel()
-    await asyncio.sleep(2)
-
-    assert await fake.read() == "hunter2"
     assert fake.server.count("read db") == 1
 
 
@@ -557,22 +533,6 @@ async def test_a_store_that_returns_is_found_within_an_interval_and_its_users_ar
 
 
 @in_no_time
-async def test_a_store_that_is_back_is_no_longer_looked_for(fake: FakeStores) -> None:
-    fake.store()
-    fake.server.values["db"] = "hunter2"
-    fake.server.mood = away
-    for _ in range(5):
-        await fake.refusal()
-    fake.server.mood = lambda _: None
-    await asyncio.sleep(60)
-    asked = len(fake.server.asked)
-
-    await asyncio.sleep(86400)
-
-    assert len(fake.server.asked) == asked
-
-
-@in_no_time
 async def test_an_open_breaker_of_a_store_without_a_host_has_the_cause(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.mood = lambda _: Unreachable("HostNotFound", host="vault.exmaple.com")
@@ -678,15 +638,6 @@ async def test_a_store_that_answers_nothing_but_its_trouble_is_reported_and_foun
     fake.server.mood = lambda _: None
     await fake.until(lambda: fake.recovered == [key], 60)
     assert (fake.reason(key), await fake.read()) == ("Valid", "hunter2")
-
-
-@in_no_time
-async def test_five_seconds_of_latency_only_take_time(fake: FakeStores) -> None:
-    fake.store()
-    fake.server.values |= {f"k{number}": "x" for number in range(20)}
-    fake.server.delay = 5
-
-    assert await asyncio.gather(*(fake.read(f"k{number}") for number in range(20))) == ["x"] * 20
 
 
 @in_no_time

@@ -77,26 +77,6 @@ async def test_a_changed_file_is_read_when_the_interval_is_over_or_at_once_by_wh
     assert await fake.read("db", cluster_ref("files")) == "newer"
 
 
-@pytest.mark.parametrize("key", ["../office.db", "..", "shop.x/../../office.db", "/etc/passwd", "office.db"])
-async def test_no_key_leads_out_of_the_prefix(key: str, fake: FakeStores, tmp_path: Path) -> None:
-    fake.cluster_store("files", provider="files", path=str(tmp_path), prefix="{namespace}.")
-    for namespace in ("shop", "office"):
-        (tmp_path / f"{namespace}.db").write_text(f"of {namespace}")
-
-    assert await fake.read("db", cluster_ref("files")) == "of shop"
-    assert isinstance(await fake.refusal(key, cluster_ref("files")), Refused | NotFound)
-
-
-async def test_a_link_that_leads_out_of_the_folder_is_not_followed(fake: FakeStores, tmp_path: Path) -> None:
-    folder = tmp_path / "secrets"
-    folder.mkdir()
-    (tmp_path / "outside").write_text("canary")
-    (folder / "db").symlink_to(tmp_path / "outside")
-    fake.cluster_store("files", provider="files", path=str(folder))
-
-    assert isinstance(await fake.refusal("db", cluster_ref("files")), Refused)
-
-
 async def test_a_store_of_one_namespace_reads_no_files_whatever_its_spec_says(
     fake: FakeStores, tmp_path: Path
 ) -> None:
@@ -169,14 +149,6 @@ async def test_a_store_of_this_cluster_reads_the_namespace_of_the_caller_and_no_
         await fake.stores.read(cluster_ref("here"), "shop", "only-theirs")
     with pytest.raises(Refused):
         await fake.stores.read(cluster_ref("here"), "shop", "../../office/secrets/db")
-
-
-@pytest.mark.parametrize("type_", ["keyturn.dev/state", "kubernetes.io/service-account-token"])
-async def test_records_and_accounts_tokens_are_no_values(type_: str, fake: FakeStores) -> None:
-    fake.store("here", provider="kubernetes")
-    fake.secret("record", type_=type_, state="canary")
-    with pytest.raises(Refused):
-        await fake.stores.read(ref("here"), "shop", "record")
 
 
 # Vault

@@ -22,7 +22,6 @@ from keyturn.stores.providers.errors import (
     Unreachable,
 )
 from keyturn.stores.providers.guard import Guard
-from sandbox.harness import until
 from tests.support.api_servers import Scripted, answer, serving
 from tests.unit.stores.providers.provider_fixtures import (
     LOOPBACK,
@@ -522,26 +521,6 @@ async def test_a_throttling_store_says_when_to_come_again() -> None:
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
         refused = await failing(aws("awsSecretsManager", server, guard).read("a"))
     assert refused.retry_after == 17.0
-
-
-async def test_a_redirect_is_not_followed_with_our_signature() -> None:
-    script = Scripted(answer(307, {}, Location="http://127.0.0.1:1/"))
-    async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
-        assert (await failing(aws("awsSecretsManager", server, guard).read("a"))).code == "Redirected"
-
-
-async def test_a_store_that_hangs_leaves_others_alone(manager: Provider[Any], prefix: str) -> None:
-    await manager.write(f"{prefix}key", Value(b"x"))
-    script = Scripted(600.0)
-    async with guarded(LOOPBACK) as guard:
-        guard.limits = type(guard.limits)(seconds=60.0)
-        async with serving(script.handle) as server:
-            hung = aws("awsSecretsManager", server, guard)
-            waiting = [asyncio.ensure_future(failing(hung.read("a"))) for _ in range(40)]
-            await until(lambda: bool(script.asked))
-            await manager.read(f"{prefix}key")
-            assert not any(one.done() for one in waiting)
-        assert {type(refused) for refused in await asyncio.gather(*waiting)} == {Unreachable}
 
 
 @pytest.mark.parametrize("kind", BOTH)

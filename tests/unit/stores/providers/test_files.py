@@ -44,18 +44,13 @@ async def test_bytes_come_through_as_they_are(files: Provider[Any], folder: Path
     assert (await files.read("key")).content == Value(content)
 
 
-@pytest.mark.parametrize("target", ["../../outside", "../beside", "/etc/hostname", "/proc/self/environ"])
+@pytest.mark.parametrize("target", ["two", "../beside", "/etc/hostname", "/proc/self/environ"])
 async def test_a_link_that_leads_out_of_the_folder_is_refused(
     files: Provider[Any], folder: Path, target: str
 ) -> None:
+    (folder / "two").symlink_to("../../outside")
     (folder / "key").symlink_to(target)
     assert (await failing(files, "key")).code == "OutsideFolder"
-
-
-async def test_a_link_to_a_link_that_leads_out_is_refused(files: Provider[Any], folder: Path) -> None:
-    (folder / "one").symlink_to("two")
-    (folder / "two").symlink_to("../../outside")
-    assert (await failing(files, "one")).code == "OutsideFolder"
 
 
 async def test_links_inside_are_followed_as_kubernetes_mounts_secrets(

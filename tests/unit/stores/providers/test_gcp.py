@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import threading
@@ -887,14 +886,3 @@ async def test_a_server_that_speaks_something_else_is_unreachable() -> None:
             opened = store(guard, f"{scheme}://{HOST}:{port}")
             assert isinstance(await failing(opened.read("a")), Unreachable)
             await opened.close()
-
-
-async def test_neither_token_nor_value_reaches_the_log(
-    manager: Provider[Any], prefix: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    await manager.write(prefix, Value.of_text(CANARY))
-    await manager.read(prefix)
-    assert CANARY not in caplog.text
-    assert base64.b64encode(CANARY.encode()).decode() not in caplog.text
-    assert "Bearer" not in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.stores.providers import properties
 from keyturn.stores.providers.errors import Refused, StoreError
-from tests.support.api_servers import Scripted, answer, refused, scripted
+from tests.support.api_servers import Scripted, answer, scripted
 from tests.unit.stores.providers.provider_fixtures import opened
 
 
@@ -57,25 +57,6 @@ async def test_a_secret_with_more_keys_than_a_document_may_have_is_refused() -> 
 @pytest.mark.parametrize("kind", ["keyturn.dev/state", "kubernetes.io/service-account-token"])
 async def test_records_of_ours_and_tokens_of_accounts_are_not_read(kind: str) -> None:
     assert (await failing(answer(body=secret(kind, token=b"x")))).code == "NotForReading"
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "kind"),
-    [
-        (401, "Unauthorized", "Unauthorized"),
-        (403, "Forbidden", "Denied"),
-        (404, "NotFound", "NotFound"),
-        (404, "Unknown", "Unreachable"),
-        (400, "BadRequest", "Refused"),
-    ],
-)
-async def test_a_refusal_of_the_api_server_has_its_meaning(status: int, reason: str, kind: str) -> None:
-    assert type(await failing(refused(status, reason))).__name__ == kind
-
-
-async def test_a_throttling_api_server_says_when_to_come_again() -> None:
-    error = await failing(refused(429, "TooManyRequests", Retry_After="30"))
-    assert (type(error).__name__, error.retry_after) == ("Throttled", 30.0)
 
 
 async def test_without_a_namespace_nothing_is_read() -> None:

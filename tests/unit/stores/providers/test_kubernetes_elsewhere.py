@@ -258,6 +258,7 @@ async def test_an_answer_means_what_its_status_says(
 ) -> None:
     error, recording = await heard_by(response)
     assert (type(error), len(recording.heard)) == (meaning, 1)
+    assert error.retry_after == (30.0 if meaning is Throttled else None)
 
 
 async def test_the_clock_of_another_cluster_is_not_compared_with_ours() -> None:

@@ -215,12 +215,6 @@ async def test_a_hostile_server_gets_nothing_but_the_token_of_its_store(
     ] * 2
 
 
-async def test_a_redirect_does_not_carry_the_token_on() -> None:
-    async with serving(Scripted(answer()).handle) as elsewhere:
-        refused, asked = await asked_of(answer(307, {}, Location=f"{elsewhere}/{CANARY}"))
-    assert (refused.code, len(asked)) == ("Redirected", 1)
-
-
 async def test_the_namespace_of_the_settings_is_asked() -> None:
     _, asked = await asked_of(answer(404), namespace="team/shop")
     assert asked[0].headers["X-Vault-Namespace"] == "team/shop"
@@ -300,6 +294,7 @@ async def test_an_answer_means_what_its_status_says(
 ) -> None:
     refused, asked = await asked_of(response)
     assert (type(refused), len(asked)) == (meaning, 1)
+    assert refused.retry_after == (5.0 if meaning is Throttled else None)
 
 
 @pytest.mark.parametrize(
@@ -312,11 +307,6 @@ async def test_what_is_forbidden_is_denied_to_a_token_that_vault_knows(
 ) -> None:
     refused, asked = await asked_of(answer(403, {"errors": [CANARY]}), looked)
     assert (type(refused), len(asked)) == (meaning, 2)
-
-
-async def test_a_throttling_server_says_when_to_come_again() -> None:
-    refused, _ = await asked_of(answer(429, {}, Retry_After="5"))
-    assert refused.retry_after == 5.0
 
 
 def test_settings_ask_for_the_token_and_the_authorities() -> None:

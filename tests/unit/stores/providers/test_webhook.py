@@ -542,7 +542,9 @@ async def test_an_answer_means_what_its_status_says(
     response: web.Response, meaning: type[StoreError], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    assert type(await failing(answered(response, "$.value"))) is meaning
+    refused = await failing(answered(response, "$.value"))
+    assert type(refused) is meaning
+    assert refused.retry_after == (5.0 if meaning is Throttled else None)
     assert CANARY not in caplog.text
 
 
@@ -554,57 +556,12 @@ async def raw_body(body: bytes, **settings: Any) -> Any:
         return await hook(f"{server}/{{{{ key }}}}", guard, **settings).read("a")
 
 
-async def test_json_that_is_no_utf_8_is_no_answer() -> None:
-    body = b'{"value": "' + CANARY.encode() + b'\xff"}'
-    refused = await failing(raw_body(body, result={"jsonPath": "$.value"}))
-    assert type(refused) is Unreachable
-
-
 async def test_a_body_that_is_no_text_is_a_value_as_it_is() -> None:
     assert (await raw_body(b"\xff\0\xfe")).content == Value(b"\xff\0\xfe")
 
 
 async def test_a_value_larger_than_a_secret_is_refused() -> None:
     assert (await failing(raw_body(b"x" * (1024 * 1024 + 1)))).code == "TooLarge"
-
-
-async def test_a_body_of_50_mib_is_not_taken_in() -> None:
-    sent = 0
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        nonlocal sent
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(800):
-            await response.write(b"[" * 65536)
-            sent += 65536
-        return response
-
-    async with serving(handle) as server, guarded(LOOPBACK) as guard:
-        refused = await failing(hook(f"{server}/{{{{ key }}}}", guard).read("a"))
-    assert refused.code == "TooLarge"
-    assert sent < 20 * 1024 * 1024
-
-
-async def test_a_slow_drip_ends_in_time() -> None:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(300):
-            await response.write(b" ")
-            await asyncio.sleep(0.05)
-        return response
-
-    guard = Guard([LOOPBACK], limits=Limits(seconds=0.5))
-    async with serving(handle) as server:
-        refused = await failing(hook(f"{server}/{{{{ key }}}}", guard).read("a"))
-    await guard.close()
-    assert (type(refused), refused.code) == (Unreachable, "Timeout")
-
-
-async def test_a_throttling_server_says_when_to_come_again() -> None:
-    refused = await failing(answered(answer(429, {}, Retry_After="5")))
-    assert refused.retry_after == 5.0
 
 
 async def test_an_etag_is_no_version_because_many_servers_make_it_of_the_content() -> None:

@@ -56,13 +56,8 @@ async def test_a_refusal_means_what_its_codes_say(
     azure.instead = lambda sent: again(answer) if "Authorization" in sent.headers else None
     refused = await failing(store.read("key"))
     assert (type(refused), refused.code) == (meaning, code)
+    assert refused.retry_after == (5.0 if meaning is Throttled else None)
     assert len(azure.sent_to(VAULT)) == 2  # a challenge and a refusal: the caller says when to try again
-
-
-async def test_a_throttling_vault_says_when_to_come_again(store: Provider[Any], azure: Azure) -> None:
-    azure.instead = lambda sent: refusal(429, "Throttled", Retry_After="5") if sent.host == VAULT else None
-    assert (await failing(store.read("key"))).retry_after == 5.0
-    assert len(azure.sent_to(VAULT)) == 1  # and it is the caller who comes again
 
 
 ID = f"https://{VAULT}/secrets/key/{'0' * 32}"
