@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from . import chart, image, whole
-from .errors import ReleaseError
+from .checkout import ReleaseError
 
 _DIST = Path(__file__).parents[1] / "dist"
 

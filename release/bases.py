@@ -1,28 +1,30 @@
 """The two bases of the image without a registry: chosen files of Debian's packages, and nothing that they would run.
 
 What the operator runs on has an interpreter, its libraries, certificates and time zones, and neither a shell nor a
-package manager. What the image is built on has a shell and pip beside them.
+package manager. What the image is built on has a shell and pip beside them. apt fetches the packages, with its
+signatures checked, in a folder of its own: nothing of the machine's packages is read or changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import platform
 import re
+import shutil
+import subprocess
 import tarfile
-import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, cast
 
-from . import cache, debian
-from .errors import ReleaseError
+from .checkout import ReleaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from .debian import Package
+    from collections.abc import Iterator, Mapping, Sequence
 
 _LIBRARIES: Final = (
     *("gcc-14-base", "libbz2-1.0", "libc6", "libexpat1", "libffi8", "libgcc-s1", "liblzma5", "libsqlite3-0"),
@@ -84,21 +86,14 @@ class Made:
         return hashlib.sha256(_digest(self.run).encode() + _digest(self.build).encode()).hexdigest()[:16]
 
 
-def made() -> Made:
-    """Return the bases, made of what Debian serves today where the cache has none; the caller is their only maker."""
-    files = (Path(__file__), Path(debian.__file__))
-    recipe = hashlib.sha256(b"".join(path.read_bytes() for path in files) + platform.machine().encode())
-    found = Made(cache.folder() / f"bases-{recipe.hexdigest()[:16]}")
-    if not found.folder.exists():
-        cache.drop_older("bases-*", 1)
-        with tempfile.TemporaryDirectory(dir=found.folder.parent, prefix=".bases-") as scratch:
-            _write(Path(scratch)).rename(found.folder)
-    return found
+def recipe() -> str:
+    """Say of what bases are made, apart from the packages."""
+    return hashlib.sha256(Path(__file__).read_bytes() + platform.machine().encode()).hexdigest()[:16]
 
 
-def _write(scratch: Path) -> Path:
-    """Write both into a folder below `scratch`; they depend on the packages and on nothing else."""
-    packages = debian.fetch(_BUILD, scratch)
+def write(scratch: Path) -> Path:
+    """Write both into a folder below `scratch`, made of what Debian serves today."""
+    packages = fetch(_BUILD, scratch)
     new = Made(scratch / "made")
     new.folder.mkdir()
     _pack([package for package in packages if package.name in RUN], new.run)
@@ -164,3 +159,105 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# Packages of Debian
+
+SUITE: Final = "trixie"
+_MIRROR: Final = "DEBIAN_MIRROR"
+"""The variable that names a mirror where apt of this machine has none, as on Ubuntu."""
+_SUITES: Final = (f"debian {SUITE}", f"debian {SUITE}-updates", f"debian-security {SUITE}-security")
+_KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_PATIENCE: Final = 300.0
+_NEEDED: Final = ("apt-get", "dpkg-deb")
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package, as the archive that Debian serves."""
+
+    archive: Path
+
+    @cached_property
+    def control(self) -> str:
+        """What Debian says of it: name, version, dependencies."""
+        return _output(["dpkg-deb", "--field", str(self.archive)])
+
+    @property
+    def name(self) -> str:
+        return self.field("Package")
+
+    def field(self, name: str) -> str:
+        found = re.search(rf"^{name}: (.*)$", self.control, re.MULTILINE)
+        if not found:
+            raise ReleaseError(f"{self.archive.name} has no field {name}")
+        return found[1]
+
+    @contextmanager
+    def files(self) -> Iterator[IO[bytes]]:
+        """Read its files, as a tar archive."""
+        command = ["dpkg-deb", "--fsys-tarfile", str(self.archive)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as reader:
+            output = cast("IO[bytes]", reader.stdout)
+            yield output
+            output.read()  # a tar archive ends before its padding does
+        if reader.returncode != 0:
+            raise ReleaseError(f"{self.archive.name} cannot be unpacked")
+
+
+def fetch(names: Sequence[str], folder: Path) -> list[Package]:
+    """Fetch the newest version of each package into a folder; they are returned by name."""
+    if missing := [program for program in _NEEDED if shutil.which(program) is None]:
+        raise ReleaseError(
+            f"a base is made of Debian's packages, and {' and '.join(missing)} is missing here: use a machine with "
+            "Debian or Ubuntu, or build from a registry's bases (docs/image.md)"
+        )
+    if not _KEYS.exists():
+        raise ReleaseError(f"{_KEYS} is missing: install the package debian-archive-keyring")
+    apt = ["apt-get", "--quiet=2", *_private(folder)]
+    _output([*apt, "update"])
+    archives = folder / "archives"
+    archives.mkdir()
+    _output([*apt, "download", *names], archives)
+    return sorted(map(Package, archives.glob("*.deb")), key=lambda package: package.name)
+
+
+def _mirror() -> str:
+    """Return the mirror that apt of this machine uses for Debian: below it are `debian` and `debian-security`."""
+    if named := os.environ.get(_MIRROR):
+        return named.rstrip("/")
+    command = ["apt-get", "indextargets", "--format=$(REPO_URI)"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_PATIENCE)
+    found = re.search(r"^(\S+)/debian/?$", done.stdout, re.MULTILINE)
+    if found is None:
+        raise ReleaseError(f"apt of this machine knows no mirror of Debian; name one: {_MIRROR}=http://HOST")
+    return found[1]
+
+
+def _private(folder: Path) -> Iterator[str]:
+    sources = folder / "sources.list"
+    mirror = _mirror()
+    lines = (f"deb [signed-by={_KEYS}] {mirror}/{suite} main\n" for suite in _SUITES)
+    sources.write_text("".join(lines))
+    (folder / "status").touch()
+    settings = {
+        "Dir::Etc::SourceList": sources,
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::State": folder,
+        "Dir::State::Status": folder / "status",
+        "Dir::Cache": folder,
+        "APT::Sandbox::User": "root",
+        "Acquire::Languages": "none",
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
+        "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled": "false",
+        "Acquire::Retries": "3",
+    }
+    for name, value in settings.items():
+        yield f"--option={name}={value}"
+
+
+def _output(command: Sequence[str], folder: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=_PATIENCE)
+    if done.returncode != 0:
+        raise ReleaseError(f"{command[0]} failed:\n{done.stderr[-2000:]}")
+    return done.stdout

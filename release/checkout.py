@@ -15,12 +15,14 @@ import yaml
 
 from keyturn import __version__
 
-from .errors import ReleaseError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT: Final = Path(__file__).parents[1]
+
+
+class ReleaseError(Exception):
+    """It cannot be made; the sentence says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,31 @@
-"""The operator's image: built from the Dockerfile into an archive, once for all that goes into it."""
+"""The operator's image: built by buildah from the Dockerfile into an archive, once for all that goes into it.
+
+Source: OCI image layout 1.1; `manifest.json` in the archive is what `docker load` of older releases reads.
+"""
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 import inspect
+import io
+import json
 import os
 import platform
+import shutil
+import subprocess
+import sys
+import tarfile
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keyturn import __version__
+from sandbox import cache as programs
 
-from . import bases, buildah, cache, oci
-from .buildah import Buildah
-from .checkout import ROOT, Source, source
-from .debian import SUITE
+from . import bases
+from .checkout import ROOT, ReleaseError, Source, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,14 +39,14 @@ _STORAGES: Final = 2
 _AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
 _BUILT: Final = "localhost/keyturn:built"
 _STAGE: Final = "localhost/keyturn:dependencies"
-
-
-@dataclass(frozen=True, slots=True)
-class Bases:
-    """The images that the image is built and runs on."""
-
-    build: str
-    run: str
+NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+"""The annotations that have the name."""
+_PATIENCE: Final = 900.0
+_ENDS_WITH_US: Final = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    # Its mounts are in a namespace of their own, and end with its first process.
+    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+)
 
 
 def archive() -> Path:
@@ -50,13 +58,13 @@ def archive() -> Path:
     Raises:
         ReleaseError: It cannot be built here; the sentence says why.
     """
-    buildah.ready()
+    ready()
     files = source()
-    with cache.only_maker():
-        ground = bases.made()
-        folder = cache.folder() / f"archive-{_key(files, ground.key)}"
+    with only_maker():
+        ground = _bases()
+        folder = cache_folder() / f"archive-{_key(files, ground.key)}"
         if not folder.exists():
-            cache.drop_older("archive-*", _ARCHIVES - 1)
+            drop_older("archive-*", _ARCHIVES - 1)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".archive-") as scratch:
                 _built(files, ground, Path(scratch), _storage(ground)).rename(folder)
         folder.touch()
@@ -64,39 +72,32 @@ def archive() -> Path:
         return path
 
 
-def again() -> str | None:
-    """Build on the kept layers what `archive` returned, and say how the two differ; None where they are the same."""
-    first = archive()
-    with cache.only_maker(), tempfile.TemporaryDirectory(dir=cache.folder(), prefix=".again-") as scratch:
-        ground = bases.made()
-        (second,) = _built(source(), ground, Path(scratch), _storage(ground)).glob("*.tar")
-        if filecmp.cmp(first, second, shallow=False):
-            return None
-        one, other = (oci.Image.read(path) for path in (first, second))
-        return f"built twice, the image is {one.digest} and {other.digest}"
+def _bases() -> bases.Made:
+    """Return the bases, made of what Debian serves today where the cache has none."""
+    found = bases.Made(cache_folder() / f"bases-{bases.recipe()}")
+    if not found.folder.exists():
+        drop_older("bases-*", 1)
+        with tempfile.TemporaryDirectory(dir=found.folder.parent, prefix=".bases-") as scratch:
+            bases.write(Path(scratch)).rename(found.folder)
+    return found
 
 
 def _key(files: Source, ground: str) -> str:
     """Name an archive by all that decides what is in it."""
-    return hashlib.sha256(repr((files, ground, NAME)).encode() + _makers()).hexdigest()[:16]
-
-
-def _makers() -> bytes:
-    names = (__file__, *(module.__file__ for module in (buildah, oci)))
-    return b"".join(Path(str(name)).read_bytes() for name in names)
+    return hashlib.sha256(repr((files, ground, NAME)).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
 
 
 def _built(files: Source, ground: bases.Made, scratch: Path, storage: Path) -> Path:
     """Build it into a folder below `scratch`, with what the storage has of earlier builds."""
     tool = Buildah(storage, scratch)
     tool("rm", "--all")  # of a build that was killed
-    on = Bases(*(_image(path, tool) for path in (ground.build, ground.run)))
+    on = tuple(_image(path, tool) for path in (ground.build, ground.run))
     tool(*_build(files, on), f"--tag={_BUILT}", ROOT)
     layout, folder = scratch / "layout", scratch / "made"
     folder.mkdir()
     tool("push", "--quiet", "--format=oci", _BUILT, f"oci:{layout}:built")
     path = folder / f"keyturn-{__version__}-linux-{_architecture()}.tar"
-    oci.pack(layout, NAME, path)
+    pack(layout, NAME, path)
     # Named, the dependencies' layers are kept; those of our code before go.
     tool(*_build(files, on), f"--tag={_STAGE}", "--target=dependencies", ROOT)
     tool("rmi", "--prune")
@@ -108,14 +109,14 @@ def _storage(ground: bases.Made) -> Path:
     known = (
         f"{ground.key} {inspect.getsource(_build)}"  # with other arguments the same step makes another layer
     )
-    folder = cache.folder() / f"storage-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
+    folder = cache_folder() / f"storage-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
     folder.mkdir(exist_ok=True)
     folder.touch()
-    cache.drop_older("storage-*", _STORAGES)
+    drop_older("storage-*", _STORAGES)
     return folder
 
 
-def _build(files: Source, on: Bases) -> Iterator[str]:
+def _build(files: Source, on: tuple[str, ...]) -> Iterator[str]:
     """Give the arguments of a build, which depends on nothing but the files and the bases."""
     yield from (
         "bud",
@@ -126,7 +127,8 @@ def _build(files: Source, on: Bases) -> Iterator[str]:
         "--identity-label=false",
     )
     yield "--timestamp=0"  # a layer may be one that another commit has built: its time must not tell which
-    yield from (f"--build-arg=BUILD_BASE={on.build}", f"--build-arg=RUN_BASE={on.run}")
+    build, run = on
+    yield from (f"--build-arg=BUILD_BASE={build}", f"--build-arg=RUN_BASE={run}")
     if files.revision:
         yield f"--build-arg=KEYTURN_COMMIT={files.revision}"
     if index := os.environ.get("PIP_INDEX_URL"):
@@ -134,7 +136,7 @@ def _build(files: Source, on: Bases) -> Iterator[str]:
     authorities = Path(os.environ.get("SSL_CERT_FILE", _AUTHORITIES))
     if authorities.is_file():  # who inspects connections to the registry signs them
         yield f"--volume={authorities}:{_AUTHORITIES}:ro"
-    name, _, digest = on.run.partition("@")
+    name, _, digest = run.partition("@")
     about = {"created": files.created, "revision": files.revision, "base.name": name, "base.digest": digest}
     for label, text in about.items():
         if text:
@@ -142,7 +144,7 @@ def _build(files: Source, on: Bases) -> Iterator[str]:
 
 
 def _image(files: Path, tool: Buildah) -> str:
-    name = f"keyturn.invalid/{files.stem}-base:{SUITE}"
+    name = f"keyturn.invalid/{files.stem}-base:{bases.SUITE}"
     if not tool("images", "--quiet", f"--filter=reference={name}"):
         container = tool("from", "scratch")
         tool("add", "--quiet", container, files, "/")
@@ -154,3 +156,143 @@ def _architecture() -> str:
     """Name the machine in the words of images."""
     machine = platform.machine().lower()
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+# The archive
+
+
+def pack(layout: Path, name: str, into: Path) -> None:
+    """Pack a folder with an image layout into one archive, under the image's full name.
+
+    What the image tells of the steps between its base and itself is left out: their numbers depend on which of them
+    an earlier build had made.
+    """
+    index = json.loads((layout / "index.json").read_bytes())
+    (entry,) = index["manifests"]
+    manifest = json.loads((layout / blob_path(entry["digest"])).read_bytes())
+    config = json.loads((layout / blob_path(manifest["config"]["digest"])).read_bytes())
+    for step in config["history"]:
+        step.pop("comment", None)
+    manifest.pop("annotations", None)  # which take the last step for the base; the labels name the base
+    layers = {blob_path(layer["digest"]) for layer in manifest["layers"]}
+    blobs = {path: (layout / path).read_bytes() for path in layers}
+    blobs |= _referred(manifest["config"], config)
+    blobs |= _referred(entry, manifest)
+    entry["annotations"] = dict.fromkeys(NAMES, name)
+    for_docker = [
+        {
+            "Config": blob_path(manifest["config"]["digest"]),
+            "RepoTags": [name],
+            "Layers": [blob_path(layer["digest"]) for layer in manifest["layers"]],
+        }
+    ]
+    with tarfile.open(into, "w", format=tarfile.USTAR_FORMAT) as archive:
+        _add(archive, "oci-layout", (layout / "oci-layout").read_bytes())
+        _add(archive, "index.json", json.dumps(index).encode())
+        _add(archive, "manifest.json", json.dumps(for_docker).encode())
+        for path, content in sorted(blobs.items()):
+            _add(archive, path, content)
+
+
+def _referred(descriptor: dict[str, Any], document: dict[str, Any]) -> dict[str, bytes]:
+    """Write a document down, and have a descriptor name it; return where its content belongs."""
+    content = json.dumps(document).encode()
+    descriptor |= {"digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+    return {blob_path(descriptor["digest"]): content}
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    archive.addfile(entry, io.BytesIO(content))
+
+
+def blob_path(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+# The cache, where one process at a time builds
+
+
+def cache_folder() -> Path:
+    """Return the folder for images, next to what the sandbox keeps."""
+    found = programs.root().with_name("image")
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+@contextmanager
+def only_maker() -> Iterator[None]:
+    """Wait until no other process makes anything there; what a killed one has left goes first."""
+    with programs.only_builder(cache_folder() / "making", "the operator's image"):
+        for leftover in cache_folder().glob(".*-*"):
+            shutil.rmtree(leftover)
+        yield
+
+
+def drop_older(pattern: str, kept: int) -> None:
+    """Remove all but the ones that were used last."""
+    found = sorted(cache_folder().glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found[kept:]:
+        shutil.rmtree(path)
+
+
+# buildah
+
+
+@dataclass(frozen=True, slots=True)
+class Buildah:
+    """buildah with a folder of its own for images and layers."""
+
+    storage: Path
+    scratch: Path
+
+    def __call__(self, *arguments: str | Path) -> str:
+        """Run it; return what it prints."""
+        folders = [f"--root={self.storage}", f"--runroot={self.scratch / 'run'}"]
+        done = subprocess.run(
+            [*_ENDS_WITH_US, "buildah", *folders, f"--storage-driver={_driver()}", *map(str, arguments)],
+            env={**os.environ, "TMPDIR": str(self.scratch)},
+            stdin=subprocess.DEVNULL,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+        )
+        if done.returncode != 0:
+            raise ReleaseError(f"buildah {arguments[0]} failed:\n{done.stderr[-3000:]}")
+        return done.stdout.strip()
+
+
+def ready() -> None:
+    """See that it is there, and install it where we may.
+
+    Raises:
+        ReleaseError: It cannot be had here.
+    """
+    if os.geteuid() != 0:
+        raise ReleaseError(
+            "the image is built as root, since its build stage runs in a root of its own: use sudo"
+        )
+    if shutil.which("buildah"):
+        return
+    if not shutil.which("apt-get"):
+        raise ReleaseError("buildah builds the image, and is missing here: install the package buildah")
+    print("release: installing buildah, once", file=sys.stderr, flush=True)
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", "buildah"]):
+        done = subprocess.run(
+            ["apt-get", "--quiet=2", *command],
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+        )
+        if done.returncode != 0:
+            raise ReleaseError(f"buildah cannot be installed:\n{done.stderr[-2000:]}")
+
+
+def _driver() -> str:
+    """Name how layers are kept: where overlays are missing, each is a whole copy."""
+    filesystems = Path("/proc/filesystems").read_text()
+    return "overlay" if "\toverlay\n" in filesystems else "vfs"

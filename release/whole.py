@@ -5,6 +5,7 @@ A folder has the release's name only once it is complete. On the same commit and
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import os
@@ -16,10 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import chart, checkout, image, packing
-from .checkout import ROOT
-from .errors import ReleaseError
-from .signing import Signer
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from . import chart, checkout, image
+from .checkout import ROOT, ReleaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,8 +108,8 @@ def _add_wheel(folder: Path, source: Checkout) -> None:
 
 
 def _add_manifests(folder: Path, order: Order, source: Checkout) -> None:
-    files = (file for name in ("crds", "manifests") for file in packing.files_of(ROOT / name, f"{name}/"))
-    packing.pack_gzipped(files, folder / f"keyturn-manifests-{order.version}.tar.gz", source.committed)
+    files = (file for name in ("crds", "manifests") for file in chart.files_of(ROOT / name, f"{name}/"))
+    chart.pack_gzipped(files, folder / f"keyturn-manifests-{order.version}.tar.gz", source.committed)
 
 
 def _add_sbom(folder: Path, order: Order) -> None:
@@ -133,3 +136,48 @@ def _run(module: Sequence[str], environment: dict[str, str]) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# The signature, which openssl and cosign verify: ECDSA on P-256 with SHA-256, in Base64
+
+_HOW = "make one with: openssl ecparam -name prime256v1 -genkey -noout -out keyturn.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A private key; no method shows it."""
+
+    _key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def from_file(cls, path: Path) -> Signer:
+        """Read a key in PEM, without a password."""
+        try:
+            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except OSError as error:
+            raise ReleaseError(f"the key {path} cannot be read ({error.strerror}); {_HOW}") from error
+        except TypeError as error:
+            raise ReleaseError(
+                f"the key {path} has a password; give one without, for as long as it takes: "
+                "openssl pkey -in FILE -out keyturn.key"
+            ) from error
+        except (ValueError, UnsupportedAlgorithm):
+            key = None
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+            raise ReleaseError(f"{path} holds no private key of P-256 in PEM; {_HOW}")
+        return cls(key)
+
+    def sign(self, content: bytes) -> bytes:
+        """Return a signature; the same content gives the same one."""
+        return self._key.sign(content, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+
+    def sign_file(self, path: Path) -> Path:
+        """Write the signature of a file beside it."""
+        beside = path.with_name(f"{path.name}.sig")
+        beside.write_bytes(base64.b64encode(self.sign(path.read_bytes())) + b"\n")
+        return beside
+
+    def public(self) -> bytes:
+        """Return the public key in PEM."""
+        encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        return self._key.public_key().public_bytes(encoding, form)

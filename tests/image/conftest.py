@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from release import image as images
-from release.container import Container
-from release.oci import Image
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, installation
 from tests.conftest import Cluster
+from tests.image.container import Container, Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

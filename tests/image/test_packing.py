@@ -6,7 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from release.oci import Image, pack
+from release.image import pack
+from tests.image.container import Image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from release import buildah, debian, image
-from release.errors import ReleaseError
+from release import bases, image
+from release.checkout import ReleaseError
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def test_without_buildah_and_apt_it_is_said_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(ReleaseError, match="install the package buildah"):
-        buildah.ready()
+        image.ready()
 
 
 def test_without_apt_no_base_can_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(ReleaseError, match="apt-get and dpkg-deb is missing here"):
-        debian.fetch(["tzdata"], tmp_path)
+        bases.fetch(["tzdata"], tmp_path)
 
 
 def test_the_command_says_it_in_one_sentence() -> None:
@@ -62,5 +62,5 @@ def test_files_of_debian_that_cannot_be_unpacked_are_named(tmp_path: Path) -> No
     broken = tmp_path / "broken.deb"
     broken.write_bytes(b"!<arch>\n")
 
-    with pytest.raises(ReleaseError, match=r"broken\.deb cannot be unpacked"), debian.Package(broken).files():
+    with pytest.raises(ReleaseError, match=r"broken\.deb cannot be unpacked"), bases.Package(broken).files():
         pass

@@ -10,17 +10,17 @@ import pytest
 
 from keyturn import __version__
 from release.checkout import source
-from release.container import PYTHON
 from sandbox.harness import eventually
+from tests.image.container import PYTHON
 from tests.image.seconds import SECONDS
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release.container import Container
     from sandbox.harness import Kubectl
     from tests.conftest import Cluster
+    from tests.image.container import Container
 
 pytestmark = pytest.mark.timeout(SECONDS)
 _NAMELESS = ("unshare", "--user", "--map-user=65532", "--map-group=65532")

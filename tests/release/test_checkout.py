@@ -10,7 +10,7 @@ import pytest
 
 from keyturn import __version__
 from release import checkout as checkouts
-from release.errors import ReleaseError
+from release.checkout import ReleaseError
 
 if TYPE_CHECKING:
     from pathlib import Path

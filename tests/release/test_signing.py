@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from release.errors import ReleaseError
-from release.signing import Signer
+from release.checkout import ReleaseError
+from release.whole import Signer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ import pytest
 
 from keyturn import __version__
 from release import chart, checkout, image, whole
-from release.errors import ReleaseError
+from release.checkout import ReleaseError
 from sandbox.harness import eventually
 from tests.conftest import ROOT
 from tests.release.test_signing import key

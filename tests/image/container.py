@@ -1,21 +1,78 @@
-"""The image's files as a container has them, in namespaces of this machine: no runtime, and no help from one."""
+"""The image as the tests have it: its archive read, and its files run in namespaces of this machine."""
 
 from __future__ import annotations
 
 import base64
+import gzip
+import io
+import json
 import subprocess
+import tarfile
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
 import yaml
 
-from .errors import ReleaseError
+from release.image import NAMES, blob_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from .oci import Image
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The one image of an archive."""
+
+    archive: Path
+    name: str
+    digest: str
+    """Of its manifest: what a registry knows it by."""
+    manifest: dict[str, Any]
+    config: dict[str, Any]
+
+    @classmethod
+    def read(cls, archive: Path) -> Image:
+        with tarfile.open(archive) as opened:
+            (entry,) = _json(opened, "index.json")["manifests"]
+            manifest = _json(opened, blob_path(entry["digest"]))
+            config = _json(opened, blob_path(manifest["config"]["digest"]))
+        return cls(archive, entry["annotations"][NAMES[0]], entry["digest"], manifest, config)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.config["config"]["Labels"])
+
+    @property
+    def size(self) -> int:
+        """How many bytes a node fetches."""
+        return sum(layer["size"] for layer in self.manifest["layers"])
+
+    def entries(self) -> Iterator[tarfile.TarInfo]:
+        """Yield what its layers add, from the lowest on."""
+        for layer in self._layers():
+            yield from layer
+
+    def unpack(self, into: Path) -> None:
+        """Write its files into a folder, as a node does before it starts a container."""
+        for layer in self._layers():
+            layer.extractall(into, filter="tar")
+
+    def _layers(self) -> Iterator[tarfile.TarFile]:
+        with tarfile.open(self.archive) as opened:
+            for layer in self.manifest["layers"]:
+                content = gzip.decompress(_read(opened, blob_path(layer["digest"])))
+                with tarfile.open(fileobj=io.BytesIO(content)) as unpacked:
+                    yield unpacked
+
+
+def _json(opened: tarfile.TarFile, name: str) -> dict[str, Any]:
+    return dict(json.loads(_read(opened, name)))
+
+
+def _read(opened: tarfile.TarFile, name: str) -> bytes:
+    return cast("IO[bytes]", opened.extractfile(name)).read()
+
 
 PYTHON: Final = "/opt/keyturn/bin/python"
 _ACCOUNT: Final = "var/run/secrets/kubernetes.io/serviceaccount"
@@ -100,9 +157,9 @@ class Container:
         """Run a few lines; return what they print.
 
         Raises:
-            ReleaseError: They failed; the message has what they say.
+            AssertionError: They failed; the message has what they say.
         """
         done = self.run(PYTHON, "-c", code)
         if done.returncode:
-            raise ReleaseError(f"in the image: {done.stderr.strip()}")
+            raise AssertionError(f"in the image: {done.stderr.strip()}")
         return done.stdout
