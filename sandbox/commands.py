@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .build import Programs
-    from .layout import Layout
+    from .config import Layout
 
 ETCD = "etcd"
 API_SERVER = "kube-apiserver"

@@ -6,14 +6,15 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import SandboxError
+from .errors import SandboxError, log_tail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .runtime import Claim
 
@@ -99,3 +100,23 @@ def launch(claim: Claim) -> subprocess.Popen[bytes]:
             start_new_session=True,
             cwd="/",
         )
+
+
+_READY_WITHIN = 60.0
+_PAUSE = 0.05
+
+
+def wait_for(control: Control, program: str, log: Path, what: str, reached: Callable[[], bool]) -> None:
+    """Wait until `reached`; a SandboxError if `program` ends before or takes too long."""
+    deadline = time.monotonic() + _READY_WITHIN
+    while not reached():
+        ended = control.programs()[program].ended
+        if ended is not None:
+            raise SandboxError(_about(program, log, f"ended with code {ended} before it was {what}"))
+        if time.monotonic() > deadline:
+            raise SandboxError(_about(program, log, f"was not {what} within {_READY_WITHIN:.0f} s"))
+        time.sleep(_PAUSE)
+
+
+def _about(program: str, log: Path, trouble: str) -> str:
+    return f"{program} {trouble}; the end of its log:\n{log_tail(log)}"

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Self
 
 from . import build, commands, config, control, nodes, pki, runtime
 from .api import Api
+from .config import Layout
+from .control import wait_for
 from .errors import SandboxError
-from .layout import Layout
 from .node.real import RealNode
 from .parts import KUBERNETES
-from .waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -196,15 +196,6 @@ class ControlPlane:
         self._control.stop(commands.ETCD, patience=0.2)
         shutil.copytree(self.folder / "etcd", backup)
         self._start_etcd()
-
-    def times_written(self, resource: str, namespace: str, name: str) -> int:
-        """Return how many times etcd has stored an object since it was created; 0 if it does not exist.
-
-        The audit log has no answer to a request whose client was killed, although it may have been executed.
-        """
-        key = _text(f"/registry/{resource}/{namespace}/{name}")
-        found = self._etcd_api().post("/v3/kv/range", {"key": key, "keys_only": True})
-        return int(found["kvs"][0]["version"]) if found.get("kvs") else 0
 
     @contextmanager
     def watch_gap(self) -> Iterator[Path]:

@@ -6,8 +6,7 @@ counts what an operator has open there.
 
 from __future__ import annotations
 
-from .postgresql import PostgresServer
+from .postgresql import PostgresServer, counted_sessions, sessions_of
 from .programs import RELEASES, ensure
-from .sessions import counted_sessions, sessions_of
 
 __all__ = ["RELEASES", "PostgresServer", "counted_sessions", "ensure", "sessions_of"]

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from sandbox import cache
-from sandbox.node import archives, debian
+from sandbox.node import archives
+from sandbox.node.programs import unpack
 
 from . import programs
 
@@ -53,7 +54,7 @@ def _key() -> str:
 
 def _fill(scratch: Path) -> None:
     files, root = scratch / "packages", scratch / "root"
-    debian.unpack(_PACKAGES, files)
+    unpack(_PACKAGES, files)
     root.mkdir()
     _take(files, root)
     shutil.copytree(programs.programs(), root / _HOME, symlinks=True)

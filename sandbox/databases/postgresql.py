@@ -7,7 +7,10 @@ import secrets
 import shutil
 import signal
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -22,7 +25,7 @@ from . import programs
 from .programs import ADMIN, NEWEST, USER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
 HOST: Final = "127.0.0.1"
@@ -291,3 +294,37 @@ def _give(folder: Path) -> None:
     for parent, folders, files in os.walk(folder / "data"):
         for name in (*folders, *files):
             os.chown(Path(parent) / name, USER, USER, follow_symlinks=False)
+
+
+_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'keyturn%'"
+
+
+@contextmanager
+def counted_sessions(server: PostgresServer) -> Iterator[list[int]]:
+    """Count the operator's sessions 20 times a second, while the block lasts."""
+    counts: list[int] = []
+    over = threading.Event()
+
+    def count() -> None:
+        with server.connect() as session:
+            while not over.wait(_PAUSE):
+                counts.append(_count(session))
+
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(count)
+        try:
+            yield counts
+        finally:
+            over.set()
+    counting.result()  # raises what ended it early
+
+
+def sessions_of(server: PostgresServer) -> int:
+    """Return how many sessions the operator has now."""
+    with server.connect() as session:
+        return _count(session)
+
+
+def _count(session: psycopg.Connection[Any]) -> int:
+    row = session.execute(_SESSIONS).fetchone()
+    return int(row[0]) if row else 0

@@ -10,9 +10,8 @@ Each failure is a `HarnessError`. The harness imports the sandbox only.
 
 from __future__ import annotations
 
-from .errors import HarnessError
 from .kubectl import Kubectl
 from .operator import Operator
-from .waiting import eventually, until
+from .waiting import HarnessError, eventually, until
 
 __all__ = ["HarnessError", "Kubectl", "Operator", "eventually", "until"]

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import HarnessError
+from .waiting import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from .errors import HarnessError
+from .waiting import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

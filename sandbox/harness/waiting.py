@@ -6,10 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from .errors import HarnessError
+from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class HarnessError(SandboxError):
+    """A command failed, or a condition did not hold in time; the message says which."""
+
 
 _TIMEOUT = 60.0
 _POLL_INTERVAL, _LONG_POLL_INTERVAL = 0.05, 0.2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,9 +20,8 @@ from sandbox.compiling import compile_parts
 from sandbox.errors import SandboxError
 from sandbox.parts import FLAGS, KUBERNETES, MODULES, Part, go_needed, kubernetes_part
 
-from . import debian
-
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
@@ -96,7 +96,7 @@ def _fill(scratch: Path) -> None:
         file=sys.stderr,
         flush=True,
     )
-    debian.unpack(PACKAGES, scratch / "debian")
+    unpack(PACKAGES, scratch / "debian")
     go = golang.find_go(go_needed(MODULES / module for module in _modules()))
     compile_parts(go, PARTS, scratch)
     _compile_runc(go, scratch)
@@ -124,3 +124,50 @@ def _write_nft(scratch: Path) -> None:
     wrapper = scratch / "bin" / "nft"
     wrapper.write_text(_NFT.format(loader=loader, libraries=libraries, nft=nft))
     wrapper.chmod(0o755)
+
+
+_TIMEOUT = 600.0
+
+
+def unpack(packages: Sequence[str], folder: Path) -> None:
+    """Put the files of `packages`, and of all that they depend on, below `folder`."""
+    for program in ("apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            raise SandboxError(
+                f"a real node is built with packages of Debian or Ubuntu, and this machine has no {program}:"
+                " build it on one of these, or leave out --node real"
+            )
+    scratch = folder.with_name(f"{folder.name}.packages")
+    try:
+        _download(packages, scratch)
+        for archive in sorted((scratch / "archives").glob("*.deb")):
+            _run(["dpkg-deb", "--extract", str(archive), str(folder)])
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _download(packages: Sequence[str], scratch: Path) -> None:
+    for name in ("archives/partial", "lists/partial"):
+        (scratch / name).mkdir(parents=True)
+    options = {
+        "Dir::State::status": "/dev/null",  # as if nothing were installed: all dependencies come along
+        "Dir::Cache::archives": scratch / "archives",
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "APT::Install-Recommends": "false",
+        "APT::Sandbox::User": "root",  # the scratch folder lets no other user in
+        "Debug::NoLocking": "true",  # nothing of the machine's is written
+    }
+    apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
+    download = [*apt, "install", "--download-only", "--yes", *packages]
+    done = subprocess.run(download, check=False, capture_output=True, timeout=_TIMEOUT)
+    if done.returncode != 0:  # the machine's lists are absent or older than what the mirrors still have
+        lists = f"-oDir::State::lists={scratch / 'lists'}"
+        _run([*apt, lists, "update"])
+        _run([*download, lists])
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TIMEOUT)
+    if done.returncode != 0:
+        raise SandboxError(f"{command[0]} failed with code {done.returncode}:\n{done.stderr}")

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from sandbox import nodes, runtime
 from sandbox.api import Api
-from sandbox.control import Control
+from sandbox.control import Control, wait_for
 from sandbox.errors import SandboxError
-from sandbox.waiting import wait_for
 
 from . import images, machine, programs, settings
 from .keeper import remove_cgroups
@@ -24,13 +19,11 @@ from .settings import NodeLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from sandbox.config import Layout
     from sandbox.control import Program
-    from sandbox.layout import Layout
 
-_T = TypeVar("_T")
-_CLONE_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _KEEPER, _RELAY = "node", "node-relay"
 _FACTS = "node.json"
 _SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
@@ -104,18 +97,6 @@ class RealNode:
         """The command that writes out what the address after it answers."""
         ask = "import sys, urllib.request as r; sys.stdout.buffer.write(r.urlopen(sys.argv[1], timeout=20).read())"
         return sys.executable, "-c", ask
-
-    def enter_network(self) -> None:
-        """Put the calling thread, and no other, into the node's network until it ends."""
-        with Path(f"/proc/{self._layout.pid_file.read_text()}/ns/net").open("rb") as network:
-            if _LIBC.setns(network.fileno(), _CLONE_NEWNET) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, f"the node's network: {os.strerror(number)}")
-
-    def within(self, work: Callable[[], _T]) -> _T:
-        """Return what `work` returns in a thread in the node's network; names of Services are no addresses there."""
-        with ThreadPoolExecutor(1, initializer=self.enter_network) as pool:
-            return pool.submit(work).result()
 
     def import_image(self, archive: Path) -> tuple[str, ...]:
         """Give the node the images of an OCI or docker archive; returns their names."""

@@ -20,7 +20,7 @@ from sandbox.pki import Authority
 from . import images, inside, keeper, machine, names, relay
 
 if TYPE_CHECKING:
-    from sandbox.layout import Layout
+    from sandbox.config import Layout
 
     from .programs import NodePrograms
 

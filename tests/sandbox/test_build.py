@@ -13,7 +13,7 @@ import pytest
 
 import sandbox
 from sandbox import SandboxError, build, cache, golang, parts, releases
-from sandbox.progress import Progress
+from sandbox.compiling import Progress
 
 ROOT = Path(sandbox.__file__).parents[1]
 FAKE_GO = """#!/bin/sh

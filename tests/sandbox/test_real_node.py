@@ -137,25 +137,6 @@ def test_a_name_that_is_no_service_has_no_address(kubectl: Kubectl, running: str
     assert "no such host" in error
 
 
-def test_work_within_the_node_reaches_addresses_of_services(
-    kubectl: Kubectl, node: RealNode, running: str
-) -> None:
-    address = kubectl.json("get", "service", "app", "-n", running)["spec"]["clusterIP"]
-
-    def pod() -> str:
-        with closing(http.client.HTTPConnection(address, timeout=10)) as connection:
-            connection.request("GET", "/")
-            return str(json.load(connection.getresponse())["pod"])
-
-    def network() -> str:
-        return str(Path("/proc/thread-self/ns/net").readlink())
-
-    here = network()
-    assert node.within(pod) == "app"
-    assert node.within(network) != here
-    assert network() == here
-
-
 def test_pods_reach_the_api_server_at_its_service(kubectl: Kubectl, running: str) -> None:
     given = pod("client", "load", "--url=https://10.96.0.1/version", "--for=300ms", SSL_CERT_FILE=AUTHORITY)
     kubectl("apply", "-n", running, "-f", "-", given=given)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane, SandboxError, build, runtime
+from sandbox.config import Layout
 from sandbox.control import Control
-from sandbox.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
