@@ -41,7 +41,7 @@ _ON_TROUBLED = (
 """Folders and files with the fixture `troubled`: one process has its control plane, and ends it after them."""
 _SHARED_PLANE = "shared"
 """The folder that long files on the control plane of their process are sorted as."""
-_ON_SHARED_PLANE = ("tests/databases/operator/", "tests/release/test_plugin.py")
+_ON_SHARED_PLANE = ("tests/databases/operator/",)
 """Long files on the control plane that a process keeps to its end: they come when others need it too.
 
 With other long files they would start it, and its operator, to idle until then.
