@@ -122,14 +122,14 @@ class AwsStores:
         known = {"guard": self._guard, "referred": access_key(), "namespace": "shop"}
         return opened(kind, {**self._base, **settings}, **known)
 
-    def by_identity(self, kind: str = "awsSecretsManager", *, with_tokens: bool = True) -> Provider[Any]:
+    def by_identity(self, kind: str = "awsSecretsManager") -> Provider[Any]:
         auth = {"webIdentity": {"serviceAccountRef": {"name": "reader"}}}
         return opened(
             kind,
             {**self._base, "auth": auth, "roleArn": ROLE},
             guard=self._guard,
             namespace="shop",
-            token_of=self._aws.token_of if with_tokens else None,
+            token_of=self._aws.token_of,
         )
 
 
@@ -289,11 +289,6 @@ async def test_keys_with_a_part_missing_are_not_used(aws: FakeAws, stores: AwsSt
     aws.roles = [web.Response(text=text.replace(missing, "Other"))]
     assert (await failing(stores.by_key(roleArn=ROLE).read("a"))).code == "MalformedAnswer"
     assert aws.store.heard == []
-
-
-async def test_without_tokens_of_service_accounts_no_request_is_sent(aws: FakeAws, stores: AwsStores) -> None:
-    assert (await failing(stores.by_identity(with_tokens=False).read("a"))).code == "NoTokens"
-    assert aws.sts.heard == []
 
 
 @pytest.mark.parametrize(
@@ -459,11 +454,6 @@ async def test_a_role_that_a_user_may_not_take_is_a_refused_login(account: Accou
     async with guarded(LOOPBACK) as guard:
         refused = await failing(store_of(locked, guard, keys, roleArn=arn).read("a"))
     assert (type(refused), refused.code) == (Unauthorized, "AccessDenied")
-
-
-async def test_an_unknown_user_is_unauthorized(locked: Moto) -> None:
-    async with guarded(LOOPBACK) as guard:
-        assert type(await failing(store_of(locked, guard, {}).check())) is Unauthorized
 
 
 READS = {

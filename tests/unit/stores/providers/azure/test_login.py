@@ -73,14 +73,6 @@ async def test_a_federated_credential_that_does_not_fit_is_explained(
     assert "system:serviceaccount:NAMESPACE:NAME" in refused.hint
 
 
-async def test_without_tokens_of_service_accounts_there_is_no_workload_identity(
-    azure: Azure, guard: Guard
-) -> None:
-    identity = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
-    without = azure.opened(guard, {"auth": {"workloadIdentity": identity}})
-    assert (await failing(without.read("key"))).code == "NoTokens"
-
-
 async def test_many_readers_share_one_token(store: Provider[Any], azure: Azure) -> None:
     azure.vault.seed("key", "x")
     await asyncio.gather(*(store.read("key") for _ in range(30)))
