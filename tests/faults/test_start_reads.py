@@ -1,8 +1,4 @@
-"""A restart leaves unchanged objects alone, and writes nothing.
-
-Without the Lease of the last leader, it reads all Secrets in pages, and by name what a failed list has not
-returned.
-"""
+"""A restart reads all Secrets in pages, by name what a failed list has not returned, and writes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.kube import paths
-from keyturn.kube.leader_election import LEASE, names_reconciled_all
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
 from tests.faults.namespace import workload_namespaces
@@ -90,11 +85,6 @@ def _reads(cluster: Cluster, verb: str) -> int:
     return sum(call.verb == verb and call.resource == "secrets" for call in calls)
 
 
-def _lose_lease(space: WorkloadNamespace) -> None:
-    """Delete the Lease, so that the next leader does not know that its version has reconciled all."""
-    space.cluster.delete(paths.lease(space.namespace, LEASE))
-
-
 @dataclass(frozen=True, slots=True)
 class Requests:
     """What a start has sent until it has decided about every object."""
@@ -104,16 +94,15 @@ class Requests:
     writes: int
 
 
-def _restart(space: WorkloadNamespace, operator: KeptOperator, *, is_known: bool = False) -> Requests:
-    """Restart the operator until it has decided about every object; `is_known` if the Lease of the last stays.
+def _restart(space: WorkloadNamespace, operator: KeptOperator) -> Requests:
+    """Restart the operator until it has decided about every object.
 
     One that loses its Lease meanwhile starts twice, and is restarted again.
     """
     while True:
         losses, before = operator.losses, _sent(space.cluster)
         with operator.away():
-            if not is_known:
-                _lose_lease(space)
+            pass
         eventually(lambda: operator.has_looked(_OBJECTS), "a decision about every object", 120)
         after = _sent(space.cluster)
         if operator.losses == losses:
@@ -124,25 +113,10 @@ def _sent(cluster: Cluster) -> tuple[int, int, int]:
     return _reads(cluster, "get"), _reads(cluster, "list"), len(cluster.writes(_ACCOUNT))
 
 
-def _has_reconciled_all(space: WorkloadNamespace) -> bool:
-    return names_reconciled_all(space.cluster.get(paths.lease(space.namespace, LEASE)))
-
-
 def _is_second_page(asked: Asked) -> bool:
     """Whether a request is for a later page of Secrets with their values."""
     is_page = asked.path.endswith("/secrets") and "continue=" in asked.query
     return is_page and "PartialObjectMetadata" not in asked.request.headers["Accept"]
-
-
-def test_a_restart_reads_no_secret_and_writes_nothing(
-    space: WorkloadNamespace, operator: KeptOperator
-) -> None:
-    eventually(lambda: _has_reconciled_all(space), "a Lease that says that all are reconciled")
-
-    requests = _restart(space, operator, is_known=True)
-
-    assert operator.unchanged() == _OBJECTS
-    assert requests == Requests(gets=0, lists=_PAGES, writes=0)
 
 
 def test_a_restart_repairs_the_secret_that_was_edited_meanwhile(
@@ -150,19 +124,17 @@ def test_a_restart_repairs_the_secret_that_was_edited_meanwhile(
 ) -> None:
     _manage(space, "edited")
     eventually(lambda: _are_ready(space, _OBJECTS + 1), "one more object Ready", 60)
-    eventually(lambda: _has_reconciled_all(space), "a Lease that says that all are reconciled")
     path = paths.secret(space.namespace, "edited")
     data = cluster.get(path)["data"]
     try:
         with operator.away():
             cluster.edit(path, lambda body: body["data"].update(password="Zm9yZWlnbg=="))  # noqa: S106
         eventually(lambda: cluster.get(path)["data"] == data, "a repair of the Secret")
-        assert operator.unchanged() == _OBJECTS
     finally:
         cluster.delete(paths.managed_secret(space.namespace, "edited"))
 
 
-def test_a_start_without_the_lease_reads_no_secret_by_name_and_writes_nothing(
+def test_a_restart_reads_no_secret_by_name_and_writes_nothing(
     space: WorkloadNamespace, operator: KeptOperator
 ) -> None:
     requests = _restart(space, operator)

@@ -14,7 +14,6 @@ from keyturn.api.status import WorkloadKind
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.reconcile import reconcile
-from keyturn.controllers.managedsecret.rest import rest_of
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import MARKER, OWNER_LABEL
 from keyturn.core.observation.workload import read_marker
@@ -30,7 +29,6 @@ from keyturn.kube.workloads import workload_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from keyturn.api.status import RestStatus
     from keyturn.kube.client import Params
     from keyturn.kube.wire import Body
 
@@ -120,8 +118,6 @@ class Cluster(Api):
         """How many pods may be evicted; None without a limit."""
         self.other_pods: list[Body] = []
         """Pods that no workload of the cluster owns."""
-        self.rests = 0
-        """Passes over an object that a restart would have left at rest: none may do anything."""
         self.dies_at: float | None = None
         """The write at which the process dies: before 1, 2, …, or after it at 1.5, 2.5, …"""
         self._version = 0
@@ -169,40 +165,14 @@ class Cluster(Api):
         """Let the operator look once; a process that dies is started again and looks later."""
         self.now += SECOND
         self._end_pods()
-        rest, writes = self.rest(), self.writes
         try:
-            due = await reconcile(KEY, self.memory, self.context)
+            return await reconcile(KEY, self.memory, self.context)
         except Died:
             self.dies_at = None
             self.restart()
             return self.now
         finally:
             self._end_pods()
-        if rest is not None:
-            self.rests += 1
-            assert self.writes == writes
-            assert due is None or (rest.until is not None and due >= rest.until)
-        return due
-
-    def rest(self) -> RestStatus | None:
-        """Return until when a process that starts now would leave the object at rest, once it knows all."""
-        rest = rest_of(KEY, self.context.cache)
-        if rest is None or (rest.until and rest.until <= self.now):
-            return None
-        return (
-            rest if all(map(self._is_told, (MANAGED, TARGET, STATE, *map(self.path_of, self.pods)))) else None
-        )
-
-    def _is_told(self, path: str) -> bool:
-        """Whether the operator knows the newest version of an object."""
-        cache, name = self.context.cache, path.rsplit("/", 1)[-1]
-        body = self.objects.get(path, {"metadata": {"resourceVersion": "-1"}})
-        if path in {TARGET, STATE}:
-            meta = cache.secret("shop", name)
-            known = int(meta.resource_version) if meta else -1
-        else:
-            known = cache.version_of(KEY if path == MANAGED else WorkloadKey("shop", self.kind, name))
-        return known == int(body["metadata"]["resourceVersion"])
 
     def _end_pods(self) -> None:
         """Let pods end whose time is over: no clock that is set brings them back."""

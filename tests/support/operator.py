@@ -98,12 +98,8 @@ class Operator(harness.Operator):
         return any(crash in text for crash in _CRASHES)
 
     def looks(self) -> int:
-        """Return how many objects it has reconciled since its start, or left at rest then."""
-        return self._count("keyturn_reconcile_seconds_count") + self.unchanged()
-
-    def unchanged(self) -> int:
-        """Return how many objects its start left at rest."""
-        return self._count("keyturn_unchanged_objects ")
+        """Return how many objects it has reconciled since its start."""
+        return self._count("keyturn_reconcile_seconds_count")
 
     def has_looked(self, objects: int) -> bool:
         """Say whether it has reconciled so many objects, and its work queue is empty."""

@@ -177,18 +177,6 @@ class UnrevokedLeases(Schema):
     """Why the last of them is not revoked, and what to do, for people; the wording can change with each version."""
 
 
-class RestStatus(Schema):
-    """Until when the object rests, and what that depends on; for the next process of the operator."""
-
-    until: datetime | None = None
-    """When the object is due next; absent if nothing is due."""
-    digest: str
-    """A digest of this status and of the versions of all that it depends on, without values.
-
-    A process that finds the same digest does not read the Secret again.
-    """
-
-
 class ManagedSecretStatus(Schema):
     """The last observation and the progress of the operator's work."""
 
@@ -242,8 +230,6 @@ class ManagedSecretStatus(Schema):
 
     Reconciling, Stalled, Hindered and CrdOutdated are present only while they hold.
     """
-    rest: RestStatus | None = None
-    """Until when the object rests; absent while work is left, or if it depends on more than the cluster."""
 
     @cached_property
     def by_workload(self) -> Mapping[tuple[str, str], WorkloadStatus]:

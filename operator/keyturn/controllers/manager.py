@@ -45,7 +45,7 @@ from .managedsecret.reconcile import reconcile
 from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
-from .start import StartReads, leave_at_rest
+from .start import StartReads
 from .workqueue import Priority, WorkQueue
 
 if TYPE_CHECKING:
@@ -235,14 +235,13 @@ class Manager:
             await self.queue.run(self._reconcile, workers=self._options.workers, grace=_DRAIN_TIMEOUT)
 
     async def _begin(self) -> StartReads:
-        """Begin as the leader; return the reads of the objects that are not at rest."""
+        """Begin as the leader; return the reads of all objects."""
         await self.secrets.fresh()
         self.context.since = self.context.now()
         self.memory.budget.count_rolling(self.context.cache.rolling_workloads())
         metrics.LEADER.set(1)
         _log.info("leading")
         self.context.doubt_cache()
-        await leave_at_rest(self.context, self.memory, self.queue, self.election)
         reads = StartReads(self.context, self.memory, self.queue, self.handlers.namespaces)
         reads.hold()
         return reads

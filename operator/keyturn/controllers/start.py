@@ -1,8 +1,4 @@
-"""What a new leader does with objects that exist: it leaves those at rest alone, and reads all others in pages.
-
-An object at rest stays out of the work queue if nothing has changed for it since this version reconciled it. The
-Lease has whether this version has reconciled every object: another one may decide otherwise, so that its first
-leader observes all, whatever their records of rest say.
+"""How a new leader reads the Secrets of all objects that exist: in pages.
 
 A new leader knows the metadata of all Secrets, but compares none of their values yet. ManagedSecrets with a state
 Secret leave the work queue until a page has their Secrets; all others, and each changed one, are reconciled at once.
@@ -25,17 +21,13 @@ from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_source import SourceKind
 from keyturn.kube.target_secret import owner_of
-from keyturn.runtime import metrics
 
-from .managedsecret.rest import has_record, rest_of
 from .workqueue import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Page
-    from keyturn.kube.leader_election import Elector
     from keyturn.kube.wire import Body
 
     from .context import Context
@@ -43,8 +35,6 @@ if TYPE_CHECKING:
     from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
 
-_AT_ONCE: Final = 200
-"""Objects between two turns of the event loop, which takes about 10 ms."""
 _PATIENCE: Final = 10.0
 """Seconds after which the values of a page are dropped; a pass that has not started yet reads them by name."""
 _MOST_LATE: Final = 3
@@ -54,43 +44,6 @@ _SHARE: Final = 20
 """Reads by name take as long as a list of so many Secrets for each ManagedSecret."""
 
 _log = structlog.get_logger()
-
-
-# Objects at rest
-
-
-async def leave_at_rest(context: Context, memory: Memory, queue: WorkQueue[Key], elector: Elector) -> None:
-    """Take unchanged objects out of the work queue until they are due, before it runs."""
-    if not elector.has_reconciled_all:
-        memory.rests.expect(_recorded(context.cache), elector.record_reconciled_all)
-        return
-    if context.dropped_status_fields or context.source_kind is not SourceKind.WATCH:
-        return
-    count = 0
-    for number, key in enumerate(queue.ready()):
-        if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)
-        count += isinstance(key, ObjectKey) and _rests(key, context, queue)
-    metrics.UNCHANGED.set(count)
-    _log.info("objects unchanged", managed_secrets=count)
-
-
-def _rests(key: ObjectKey, context: Context, queue: WorkQueue[Key]) -> bool:
-    """Take an object out of the queue, if it rests."""
-    rest = rest_of(key, context.cache)
-    if rest is None or (rest.until and rest.until <= context.now()):
-        return False
-    queue.put_off(key, rest.until)
-    return True
-
-
-def _recorded(cache: InformerCache) -> set[ObjectKey]:
-    """Return the objects with a record of rest, which another version may have written."""
-    bodies = ((key, cache.kept(key)) for key in cache.managed_keys())
-    return {key for key, body in bodies if body and has_record(body)}
-
-
-# All others
 
 
 @dataclass(slots=True)

@@ -206,14 +206,6 @@ class WorkQueue(Generic[K]):
         """Return the keys that are ready."""
         return list(self._waiting)
 
-    def put_off(self, key: K, until: datetime | None) -> None:
-        """Remove a key that is ready; add it again at `until`, if that is a time."""
-        if self._waiting.pop(key, None) is None:
-            return
-        self._trim()
-        if until is not None:
-            self._due.put(key, until, self._now())
-
     def withdraw(self, is_wanted: Callable[[K], bool]) -> set[K]:
         """Remove and return the ready keys for which `is_wanted` is true."""
         withdrawn = {key for key in self._waiting if is_wanted(key)}

@@ -31,7 +31,6 @@ from .wire import Body
 
 LEASE: Final = "keyturn"
 """Name of the Lease of the leader."""
-_RECONCILED_ALL_IN = "reconciledAllIn"
 _MOST_TERMS: Final = 3
 """Terms of its own that a follower waits at most for a Lease that is not renewed, or was deleted."""
 
@@ -85,30 +84,10 @@ def holder_of(lease: Body) -> Holder | None:
     )
 
 
-def signature(identity: str, *, reconciled_all_in: int | None = None) -> dict[str, str]:
-    """Return the annotation for a Lease that this process holds.
-
-    `reconciled_all_in` is the term of the Lease, its `leaseTransitions`, if this version of Keyturn has reconciled
-    every object.
-    """
-    document: dict[str, Any] = {"identity": identity, **_version()}
-    if reconciled_all_in is not None:
-        document[_RECONCILED_ALL_IN] = reconciled_all_in
+def signature(identity: str) -> dict[str, str]:
+    """Return the annotation for a Lease that this process holds."""
+    document = {"identity": identity, "version": __version__, "commit": build.commit()}
     return {HOLDER: json.dumps(document)}
-
-
-def names_reconciled_all(lease: Body) -> bool:
-    """Whether the holder of the last term had this version of Keyturn, which had reconciled every object.
-
-    The term counts because a holder that is older than the annotation leaves that of an earlier one.
-    """
-    document = _document(lease["metadata"].get("annotations") or {})
-    term = (lease.get("spec") or {}).get("leaseTransitions", 0)
-    return {**document, **_version(), _RECONCILED_ALL_IN: term} == document
-
-
-def _version() -> dict[str, str]:
-    return {"version": __version__, "commit": build.commit()}
 
 
 def _annotation_of(annotations: dict[str, str], identity: str) -> dict[str, Any]:
@@ -248,7 +227,6 @@ class Elector:
         self._over = asyncio.Event()
         self._turn = asyncio.Lock()
         self._hindrance = Hindrance(namespace)
-        self._has_reconciled_all = False
 
     def deadline(self) -> float:
         """Return the loop time until which this process may write."""
@@ -265,15 +243,6 @@ class Elector:
         if self.is_leading:
             return self.identity
         return str(self._seen.get("holderIdentity") or "")
-
-    @property
-    def has_reconciled_all(self) -> bool:
-        """Whether this version of Keyturn has reconciled every object, in this process or in those before it."""
-        return self._has_reconciled_all
-
-    def record_reconciled_all(self) -> None:
-        """Record in the Lease, with its next renewal, that this version has reconciled every object."""
-        self._has_reconciled_all = True
 
     def problems(self) -> list[str]:
         """Return why this process could not acquire the Lease now; empty if it could."""
@@ -358,7 +327,6 @@ class Elector:
 
     async def _acquire(self, lease: Body | None) -> Body:
         now = _micro_time()
-        self._has_reconciled_all = lease is not None and names_reconciled_all(lease)
         mine: dict[str, Any] = {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": ceil(self._terms.lease_duration),
@@ -381,9 +349,8 @@ class Elector:
 
     def _with_signature(self, lease: Body) -> Body:
         """Return the Lease with the annotation that names its holder's version."""
-        metadata, term = lease["metadata"], lease["spec"].get("leaseTransitions", 0)
-        ours = signature(self.identity, reconciled_all_in=term if self._has_reconciled_all else None)
-        annotations = {**(metadata.get("annotations") or {}), **ours}
+        metadata = lease["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), **signature(self.identity)}
         return {**lease, "metadata": {**metadata, "annotations": annotations}}
 
     def _begin(self, started: float) -> None:

@@ -9,16 +9,11 @@ from keyturn.api import API_VERSION
 from keyturn.runtime import failpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from keyturn.api.base import Schema
     from keyturn.api.meta import Metadata
     from keyturn.kube.wire import Body
 
     from .client import Api
-
-    Seal = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
-    """Return the changes of a status, and of fields that depend on the whole new status, from both."""
 
 
 class HasStatus(Protocol):
@@ -49,11 +44,8 @@ async def write(
     after: Schema,
     *,
     failpoint: str = "",
-    seal: Seal | None = None,
 ) -> WrittenStatus | None:
     """Write the status of an object of `kind` to `path`; return None if no field has changed.
-
-    `seal` adds changes of fields that depend on the whole new status.
 
     The status is replaced (PUT): the API server keeps all other parts of the object, so the body has only its
     identity, and no patch is computed. The resourceVersion is the fence: no status is written about a spec that has
@@ -65,13 +57,10 @@ async def write(
     """
     document = _document(after)
     changes = _changes(_document(before.status), document)
-    if seal is not None:
-        changes = seal(changes, document)
     if not changes:
         return None
-    status = {name: part for name, part in (document | changes).items() if part is not None}
     failpoints.reached("before", failpoint)
-    body = await api.replace(path, _body(kind, before.metadata, status))
+    body = await api.replace(path, _body(kind, before.metadata, document))
     failpoints.reached("after", failpoint)
     kept = body.get("status", {})
     return WrittenStatus(

@@ -37,10 +37,6 @@ WORKLOAD_RESTARTS = _counter(
 ROLLBACKS = _counter("rollbacks", "Rollbacks to an earlier revision.")
 DRIFT_REPAIRED = _counter("drift_repaired", "Repairs of Secrets that another writer edited or deleted.")
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of a reconcile.")
-UNCHANGED = _gauge(
-    "unchanged_objects",
-    "ManagedSecrets that the start of the leader left at rest: nothing has changed for them.",
-)
 QUEUE_DEPTH = _gauge("queue_depth", "Length of the work queue, without delayed items.")
 CLOCK_AHEAD = _gauge(
     "clock_ahead_seconds", "Seconds by which this machine's clock is ahead of the API server's."

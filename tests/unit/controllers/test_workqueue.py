@@ -116,22 +116,6 @@ def test_a_withdrawn_key_is_processed_once_it_is_added_again() -> None:
     assert play(scenario).begun == [(0, "b"), (1, "a")]
 
 
-def test_a_key_that_is_put_off_is_processed_at_its_time_or_when_it_is_added() -> None:
-    async def scenario(bench: Bench) -> None:
-        for key in ("due", "changed", "never", "other"):
-            bench.queue.add(key)
-        assert bench.queue.ready() == ["due", "changed", "never", "other"]
-        bench.queue.put_off("due", bench.at(5))
-        bench.queue.put_off("changed", bench.at(5))
-        bench.queue.put_off("never", None)
-        bench.queue.put_off("unknown", bench.at(1))
-        await asyncio.sleep(1)
-        bench.queue.add("changed")
-        await asyncio.sleep(10)
-
-    assert play(scenario).begun == [(0, "other"), (1, "changed"), (5, "due")]
-
-
 def test_a_key_is_processed_at_another_time_than_its_work_returned() -> None:
     async def scenario(bench: Bench) -> None:
         bench.outcomes["a"] = [bench.at(50)]
@@ -296,11 +280,9 @@ def remove(queue: WorkQueue[str], key: str, way: str) -> None:
             queue.forget(key)
         case "withdraw":
             queue.withdraw(lambda one: one == key)
-        case "put off":
-            queue.put_off(key, None)
 
 
-@pytest.mark.parametrize("way", ["forget", "withdraw", "put off"])
+@pytest.mark.parametrize("way", ["forget", "withdraw"])
 @pytest.mark.parametrize("priority", Priority)
 def test_of_keys_that_were_removed_before_the_queue_runs_nothing_is_kept(
     priority: Priority, way: str

@@ -21,7 +21,6 @@ from keyturn.kube.leader_election import (
     LeadershipLost,
     Terms,
     holder_of,
-    names_reconciled_all,
     signature,
 )
 from keyturn.runtime import build, metrics
@@ -223,49 +222,6 @@ def test_the_number_of_transitions_stays_one_that_the_api_server_takes() -> None
     play(seek())
 
 
-def test_a_successor_knows_that_its_version_has_reconciled_all() -> None:
-    async def succeed() -> None:
-        server = LeaseServer()
-        one, two = elector(server), Elector(server, "keyturn", "leader", "two", TERMS)  # type: ignore[arg-type]
-        await one._seek()
-        assert not one.has_reconciled_all
-        one.record_reconciled_all()
-        await one._renew()
-        await one.release()
-
-        await two._seek()
-        assert two.has_reconciled_all
-
-    play(succeed())
-
-
-def test_what_a_leader_has_not_recorded_is_unknown_to_its_successor() -> None:
-    async def succeed() -> None:
-        server = LeaseServer()
-        one, two = elector(server), Elector(server, "keyturn", "leader", "two", TERMS)  # type: ignore[arg-type]
-        await one._seek()
-        await one.release()
-        await two._seek()
-        assert not two.has_reconciled_all
-
-    play(succeed())
-
-
-def test_nothing_is_known_of_a_lease_that_was_deleted() -> None:
-    async def begin_again() -> None:
-        server = LeaseServer()
-        one = elector(server)
-        await one._seek()
-        one.record_reconciled_all()
-        await one._renew()
-        server.lease, one._seen = None, {}
-
-        await one._seek()
-        assert not one.has_reconciled_all
-
-    play(begin_again())
-
-
 def test_a_process_without_a_cache_observes_the_lease_and_takes_it_with_one() -> None:
     async def wait() -> None:
         server, is_primed = LeaseServer(), asyncio.Event()
@@ -444,26 +400,3 @@ def test_a_time_that_cannot_be_read_is_none(time: Any) -> None:
 @pytest.mark.parametrize("body", [lease(holderIdentity=""), {"metadata": {}}, {"metadata": {}, "spec": None}])
 def test_a_free_lease_has_no_holder(body: dict[str, Any]) -> None:
     assert holder_of(body) is None
-
-
-def test_the_last_holder_speaks_for_its_own_term_only() -> None:
-    signed = signature("one", reconciled_all_in=3)
-
-    assert names_reconciled_all(lease(signed, leaseTransitions=3))
-    assert names_reconciled_all(lease(signed, leaseTransitions=3, holderIdentity=""))
-    assert not names_reconciled_all(lease(signed, leaseTransitions=4))
-    assert holder_of(lease(signed)) == Holder("one", _RENEWED, 10, __version__, build.commit())
-
-
-@pytest.mark.parametrize("annotations", [None, {}, signature("one"), {HOLDER: "{"}, {HOLDER: "[]"}])
-def test_who_does_not_say_so_proves_nothing(annotations: dict[str, str] | None) -> None:
-    assert not names_reconciled_all(lease(annotations))
-    assert not names_reconciled_all({"metadata": {"annotations": annotations}, "spec": None})
-
-
-def test_another_version_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    signed = lease(signature("one", reconciled_all_in=0))
-    assert names_reconciled_all(signed)
-
-    monkeypatch.setattr(build, "commit", lambda: "0123456789ab")
-    assert not names_reconciled_all(signed)

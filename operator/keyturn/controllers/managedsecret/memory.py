@@ -14,7 +14,6 @@ from .holders import ChangedSecrets, HolderMemory
 from .refresh import StoreMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
-from .rest import RestConfirmations
 from .restart_budget import NO_LIMITS, RestartBudget, RestartLocks
 from .retries import Failures, RestartBackoff
 from .secret_reads import DriftRepairs, Restarts, SecretReads, WriteMemory
@@ -53,7 +52,6 @@ class Memory:
         self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
         self.failures = Failures()
         self.reported = ReportedErrors()
-        self.rests = RestConfirmations()
         self.emergencies = EmergencyMemory()
 
     def forget_values(self, key: ObjectKey) -> None:
@@ -81,7 +79,6 @@ class Memory:
             self.budget,
             self.failures,
             self.reported,
-            self.rests,
             self.emergencies,
         ):
             owner.forget(key)

@@ -26,7 +26,6 @@ from .execute import execute_step
 from .observe import observe
 from .refresh import with_stores
 from .report import report, report_denied, report_step, report_unevicted, report_unseen
-from .rest import RestSeal
 from .retries import (
     PASSING,
     concerns_one,
@@ -179,9 +178,7 @@ async def _end_pass(
         memory.failures.record(key)
         return later
     failpoints.reached("before", "Report")
-    seal = RestSeal(key, observed, outcome, memory.secrets, context.cache)
-    await report(key, observed, outcome, memory.reported, context, seal)
-    memory.rests.confirm(key)
+    await report(key, observed, outcome, memory.reported, context)
     if observed.account is not None:
         report_verdict(key, observed, context)
     if affected := memory.emergencies.note(key, observed, outcome.error):
@@ -209,7 +206,6 @@ async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Co
     version = context.cache.version_of(key)
     try:
         await report_unseen(key, wait, memory.reported, context)
-        memory.rests.confirm(key)  # no record holds for such a status
     except errors.NotLeading:
         raise
     except errors.Conflict:

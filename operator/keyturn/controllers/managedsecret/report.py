@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.kube.status import Seal
     from keyturn.kube.wire import Body
 
     from .leases import LeaseMemory
@@ -328,15 +327,14 @@ async def report(
     outcome: Outcome,
     reported: ReportedErrors,
     context: Context,
-    seal: Seal | None,
 ) -> None:
-    """Write the status if it changed, and report what the change means; `seal` adds the record of rest.
+    """Write the status if it changed, and report what the change means.
 
     Raises:
         ApiError: The write of the status failed; nothing else was reported.
     """
     before, after = observed.managed.status, status_of(observed, outcome)
-    await write_status(key, observed.managed, after, context, seal)
+    await write_status(key, observed.managed, after, context)
     _report_trouble(key, observed.managed, outcome.error, reported, context)
     _report_violations(key, observed, before, context)
     report_ends(key, observed, before, after, context)
@@ -399,7 +397,6 @@ async def write_status(
     managed: ManagedSecret,
     status: ManagedSecretStatus,
     context: Context,
-    seal: Seal | None = None,
 ) -> None:
     """Write the changed fields of the status.
 
@@ -410,7 +407,7 @@ async def write_status(
     """
     path = paths.managed_secret_status(key.namespace, key.name)
     try:
-        write = statuses.write(context.api, "ManagedSecret", path, managed, status, seal=seal)
+        write = statuses.write(context.api, "ManagedSecret", path, managed, status)
         written = await context.own_writes.write_status(key, managed, write, context.cache.put_managed)
     except errors.Conflict:
         await _look_again(key, context)

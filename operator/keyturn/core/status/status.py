@@ -104,7 +104,6 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         conditions=conditions_of(
             ConditionInput(observed, everyone, rotation, outcome.error, _hindrance(outcome))
         ),
-        rest=before.rest,  # which depends on all other fields, and is replaced with them
     )
 
 

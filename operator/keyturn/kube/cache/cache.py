@@ -109,10 +109,6 @@ class InformerCache:
         body = self._managed.get(key)
         return readable(body) if body is not None else None
 
-    def kept(self, key: ObjectKey) -> dict[str, Any] | None:
-        """Return the kept parts of a ManagedSecret unparsed."""
-        return self._managed.get(key)
-
     def targets_of(self, key: ObjectKey) -> frozenset[WorkloadKey]:
         """Return the workloads that a ManagedSecret lists."""
         return self._listings.of(key)

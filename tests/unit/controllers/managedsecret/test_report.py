@@ -123,7 +123,7 @@ async def test_an_error_of_a_pass_has_a_warning_unless_it_is_expected(
     context = Context(api=api, events=events, now=lambda: make.NOW)
     context.cache.put_managed(body("100"))
 
-    await report(KEY, make.observed(), Outcome(None, error), ReportedErrors(), context, None)
+    await report(KEY, make.observed(), Outcome(None, error), ReportedErrors(), context)
 
     assert [reason for reason in events.reasons if reason != "Rotated"] == reasons
 
