@@ -22,11 +22,12 @@ from keyturn.core.value import Value
 from keyturn.offline.dotenv.declaration import Copied, inferred
 from keyturn.runtime import yaml_text
 
-from .git import CannotLook, shown
+from .git import CannotLook, opened, shown
 from .strength_estimate import bits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from .git import Git
 
@@ -63,13 +64,14 @@ _ROTATE_OLD: Final = (
 )
 
 
-def look(git: Git) -> list[Finding]:
-    """Check the files and every commit.
+def look(folder: Path) -> list[Finding]:
+    """Check the files and every commit of the repository of a folder.
 
     Raises:
-        CannotLook: detect-secrets is not installed, or git cannot read the files.
+        CannotLook: detect-secrets or git is not installed, or git cannot read the files.
     """
     _rules()
+    git = opened(folder)
     found = _Look(git)
     if git.has_tree:
         found.tree()

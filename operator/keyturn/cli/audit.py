@@ -226,7 +226,7 @@ def _repository(asked: Asked) -> Iterator[Finding]:
         )
         return
     try:
-        yield from source_control.look(git.opened(asked.repository))
+        yield from source_control.look(asked.repository)
     except git.CannotLook as problem:
         raise click.ClickException(str(problem)) from None
 
