@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _LOG_INTERVAL: Final = timedelta(hours=1)
 _MAX_LOGGED: Final = 1_000
-_MIN_LOGGED_FAILURES: Final = 20
 _MAX_AHEAD: Final = timedelta(minutes=1)
 _MAX_AGE: Final = timedelta(days=1)
 """The API server drops an event that it cannot deliver within minutes."""
@@ -72,7 +71,6 @@ class Watcher:
     note_own: Callable[[datetime], None] = lambda _: None
     """Called for a read by the operator itself, which proves that reads of Secrets are logged."""
     _logged: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
-    _failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     @staticmethod
     def announce() -> None:
@@ -96,7 +94,6 @@ class Watcher:
     def take(self, told: Told) -> None:
         if isinstance(told, LoginFailed):
             metrics.AUTHENTICATION_FAILURES.labels("apiserver").inc()
-            self._note_failure(told)
             return
         access = self._timed(told)
         if self.is_ourselves(access.subject):
@@ -178,16 +175,6 @@ class Watcher:
         where = {"namespace": scope.namespace, "secret": scope.name or "all"}
         more = {"reason": str(reason)} if reason else {}
         _log.warning(event, **more, subject=access.subject, verb=access.verb, **where)
-
-    def _note_failure(self, failed: LoginFailed) -> None:
-        """Log an address after 20 failures, and at each doubling."""
-        times = self._failures.pop(failed.address, 0) + 1
-        self._failures[failed.address] = times
-        while len(self._failures) > _MAX_LOGGED:
-            self._failures.popitem(last=False)
-        ratio, rest = divmod(times, _MIN_LOGGED_FAILURES)
-        if rest == 0 and ratio & (ratio - 1) == 0:
-            _log.warning("logins refused", address=failed.address, times=times)
 
 
 def _matches(subject: str, patterns: Iterable[str]) -> bool:

@@ -30,7 +30,6 @@ _CONTROL_PLANE: Final = frozenset(
     )
 )
 _MAX_NAME_LENGTH = 256
-_MAX_ADDRESS_LENGTH = 64
 _YEARS = range(2020, 2200)
 _VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"})
 
@@ -93,13 +92,8 @@ class Access:
     outcome: AccessOutcome = AccessOutcome.DONE
 
 
-@dataclass(frozen=True, slots=True)
 class LoginFailed:
     """A failed authentication (401)."""
-
-    time: datetime
-    address: str
-    """Address that the API server saw; earlier ones are the client's claim."""
 
 
 Told = Access | LoginFailed
@@ -145,7 +139,7 @@ def _parse(item: Mapping[str, Any]) -> Told | None:
     stage, verb = item["stage"], item["verb"]
     code = (item.get("responseStatus") or {}).get("code", 0)
     if code == HTTPStatus.UNAUTHORIZED:
-        return LoginFailed(_time(item), _text(item["sourceIPs"][-1], _MAX_ADDRESS_LENGTH))
+        return LoginFailed()
     ref = item.get("objectRef") or {}
     if ref.get("resource") != "secrets" or ref.get("apiGroup") or ref.get("subresource"):
         return None
@@ -175,11 +169,11 @@ def _time(item: Mapping[str, Any]) -> datetime:
     return time.astimezone(UTC)
 
 
-def _text(text: Any, longest: int = _MAX_NAME_LENGTH) -> str:
+def _text(text: Any) -> str:
     """Shorten a name; a digest replaces the rest, so that different names stay different."""
     if not isinstance(text, str):
         raise TypeError
-    if len(text) <= longest:
+    if len(text) <= _MAX_NAME_LENGTH:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{text[: longest - 17]}~{digest}"
+    return f"{text[: _MAX_NAME_LENGTH - 17]}~{digest}"

@@ -45,8 +45,8 @@ def event(
     }
 
 
-def login_failed(address: str = "10.0.0.9") -> dict[str, Any]:
-    body = event(code=401, stage="ResponseStarted", sourceIPs=["203.0.113.1", address]) | {"user": {}}
+def login_failed() -> dict[str, Any]:
+    body = event(code=401, stage="ResponseStarted") | {"user": {}}
     del body["objectRef"]
     return body
 

@@ -365,11 +365,7 @@ async def test_who_pretends_to_be_an_expected_one_is_a_stranger(counted: Callabl
     assert counted("secret_access_unusual_total") == {"NewReader": 1}
 
 
-async def test_refused_logins_are_counted_and_an_address_that_continues_is_named(
-    counted: Callable[[str], Any],
-) -> None:
-    it = watcher()
-    with capture_logs() as logs:
-        take(it, *[login_failed("10.0.0.9")] * 79, login_failed("10.0.0.8"))
+async def test_refused_logins_are_counted(counted: Callable[[str], Any]) -> None:
+    take(watcher(), *[login_failed()] * 80)
+
     assert counted("authentication_failures_total") == {"apiserver": 80}
-    assert [(one["address"], one["times"]) for one in logs] == [("10.0.0.9", 20), ("10.0.0.9", 40)]

@@ -101,8 +101,8 @@ def test_a_read_of_what_is_not_there_is_reported_as_such() -> None:
     assert parse(event(code=404)) == replace(READ, outcome=AccessOutcome.MISSED)
 
 
-def test_a_refused_login_has_the_address_that_the_api_server_saw_and_not_what_the_client_says() -> None:
-    assert parse(login_failed("10.0.0.9")) == LoginFailed(START, "10.0.0.9")
+def test_a_refused_login_is_reported_without_who_claims_what() -> None:
+    assert isinstance(parse(login_failed()), LoginFailed)
 
 
 def test_bodies_are_not_kept() -> None:
@@ -135,12 +135,11 @@ def test_a_long_name_is_cut_and_still_distinguished() -> None:
         event(objectRef="secrets"),
         event(responseStatus=["x"]),
         event(responseStatus={"code": "200"}),
-        event(code=401, sourceIPs=[]),
         {**event(), "verb": ["get"]},
         {**event(), "user": {"username": 7}},
         {**event(), "user": {"username": {}}},
     ],
-    ids=range(17),
+    ids=range(16),
 )
 def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
     with pytest.raises(NotAnEvent, match="an event lacks required fields"):
