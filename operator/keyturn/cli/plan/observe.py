@@ -10,7 +10,6 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from keyturn.cli.managed import all_of
 from keyturn.controllers.cache_sync import find_named_types
 from keyturn.controllers.managedsecret.adoption import adopted_values
 from keyturn.controllers.managedsecret.compliance import ComplianceMemory, with_compliance
@@ -33,7 +32,7 @@ from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.objects import readable, slim
-from keyturn.kube.secret_informer import SecretMeta, meta_of
+from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.target_secret import foreign_owner, target_facts, values_of
 from keyturn.kube.workloads import workload_of
 
@@ -89,7 +88,6 @@ async def look_at(
     cache.put_managed(found.body)
     blind_spots += await put_classes(cluster.api, found.managed.spec.class_name or None, cache, classes)
     blind_spots += await _put_workloads(cluster, cache)
-    await _put_siblings(cluster, found.key, cache)
     observed = await observe_cached(found, cache, cluster.now())
     secrets = await _secrets(cluster.api, found.key, secret_of(found.managed))
     if secrets is None:
@@ -223,24 +221,6 @@ async def _put_workloads(cluster: Cluster, cache: InformerCache) -> list[str]:
         except errors.Forbidden:
             blind_spots.append(f"you may not list {kind}s: those that use the Secret are missing in the plan")
     return blind_spots
-
-
-async def _put_siblings(cluster: Cluster, key: ObjectKey, cache: InformerCache) -> None:
-    """Use the specs of other ManagedSecrets in place of their Secrets."""
-    try:
-        others = await all_of(cluster, cluster.namespace)
-    except errors.Forbidden:
-        return
-    for other in others:
-        status = other.managed.status
-        if other.key != key and status.secret_name and status.revision:
-            meta = SecretMeta(
-                *(other.key.namespace, status.secret_name, "0", ""),
-                owner=other.key.name,
-                revision=status.revision,
-                published=None,
-            )
-            cache.put_secret(meta)
 
 
 async def _secrets(api: Api, key: ObjectKey, target: str) -> tuple[Body | None, Body | None] | None:

@@ -1,23 +1,21 @@
-"""The simulated effect of each step: what the operator records, see also tests/simulation/test_plan.py."""
+"""The simulated effect of steps that tests/simulation/test_plan.py does not compare with the operator's own."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.cli.plan.simulate import Makers, apply, content_found, content_generated
+from keyturn.cli.plan.simulate import Makers, apply
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import StoreLease
 from keyturn.core.state.state import LeftSecret
 from tests.unit.core import builders as make
-from tests.unit.core.builders import NOW, UID, minutes
+from tests.unit.core.builders import NOW, minutes
 
 MAKERS = Makers(needs={}, merges={})
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
@@ -63,30 +61,6 @@ def test_without_a_state_nothing_is_recorded() -> None:
     assert apply(steps.Expire(1), observed, MAKERS) is observed
 
 
-def test_a_plan_stages_what_the_operator_stages_with_an_estimate_of_the_content() -> None:
-    observed = make.observed(annotations=ASKED, state=RECORDED, mismatched_items=["password"])
-    assert observed.desired
-    step = steps.Stage(2, REASON)
-    content = content_generated(REASON.fresh, observed.desired, RECORDED, MAKERS)
-
-    after = apply(step, observed, MAKERS)
-
-    expected = transitions.stage(step, RECORDED, observed, observed.desired, content, NOW)
-    assert (after.state, after.mismatched_items) == (expected, frozenset())
-
-
-@pytest.mark.parametrize("before", [None, RECORDED], ids=["unknown", "recorded"])
-def test_a_plan_adopts_what_the_operator_adopts(before: Any) -> None:
-    observed = make.observed(state=before, target=make.target(None, owner=None))
-    assert observed.desired
-    step, content = steps.Adopt(2), content_found(observed.desired)
-
-    after = apply(step, observed, MAKERS)
-
-    assert after.state == transitions.adopt(step, before, observed, observed.desired, content, NOW)
-    assert after.target == replace(make.target(None, owner=None), recorded=True)
-
-
 def test_a_plan_adopts_only_the_values_that_the_secret_has() -> None:
     observed = make.observed(state=None, target=make.target(None, owner=None))
     adopted = {"other (found)": {"value": "other"}}
@@ -95,20 +69,6 @@ def test_a_plan_adopts_only_the_values_that_the_secret_has() -> None:
 
     assert after.state
     assert after.state.keys == adopted
-
-
-def test_a_plan_claims_a_secret_without_state() -> None:
-    observed = make.observed(state=None)
-    assert observed.desired
-    step, content = steps.Claim(1), content_found(observed.desired)
-
-    assert apply(step, observed, MAKERS).state == transitions.claim(step, observed, content, NOW, NOW)
-
-
-def test_a_plan_takes_the_state_of_an_earlier_object_over() -> None:
-    observed = make.observed(state=replace(RECORDED, uid="another"))
-
-    assert apply(steps.Claim(1), observed, MAKERS).state == replace(RECORDED, uid=UID)
 
 
 @pytest.mark.parametrize(
@@ -120,21 +80,6 @@ def test_nothing_follows_from_a_spec_that_cannot_be_read(step: steps.Step) -> No
     assert apply(step, observed, MAKERS) is observed
 
 
-@pytest.mark.parametrize(
-    "step",
-    [steps.Publish(1), steps.Repair(1, frozenset()), steps.Settle(1)],
-    ids=["Publish", "Repair", "Settle"],
-)
-def test_a_written_secret_has_the_current_revision(step: steps.Publish | steps.Repair | steps.Settle) -> None:
-    observed = make.observed(
-        state=RECORDED, target=make.target(7, differs=["password"], has_metadata_of_spec=False)
-    )
-
-    published = publication_time(step, observed, NOW)
-
-    assert apply(step, observed, MAKERS).target == make.target(1, published=published, overlapping=True)
-
-
 def test_a_restart_ends_a_failed_rollout() -> None:
     failed = make.consumer(settled=True, failed=True, marker="db=1")
     observed = make.observed(None, failed, make.consumer("other"))
@@ -143,13 +88,6 @@ def test_a_restart_ends_a_failed_rollout() -> None:
 
     assert (first.workload.marker, first.workload.failed, first.workload.settled) == ("db=2", False, False)
     assert (first.workload.restarted, second) == (NOW, observed.consumers[1])
-
-
-def test_a_rotation_is_begun_in_the_status() -> None:
-    begun = apply(steps.Begin("uid/2", 2, REASON), make.observed(), MAKERS).managed.status.rotation
-
-    assert begun
-    assert (begun.id, begun.reason, begun.step, begun.started_at) == ("uid/2", "Triggered", "Stage", NOW)
 
 
 def test_steps_that_write_neither_state_nor_secret() -> None:

@@ -1,0 +1,314 @@
+"""What a plan says: of values, places, accounts, the overlap, and pods that Keyturn does not restart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.status import Via
+from keyturn.cli.managed import found_in
+from keyturn.cli.options import Output
+from keyturn.cli.plan.model import Plan, document, notes, pods, pushes, values
+from keyturn.cli.plan.observe import PlanObservation, state_of_status
+from keyturn.cli.plan.output import print_plans
+from keyturn.cli.plan.simulate import Makers, foresee
+from keyturn.core.observation.external import Pulled
+from keyturn.core.observation.pods import PodOwner
+from keyturn.core.spec.desired import resolve_spec
+from tests.support.console import cells
+from tests.unit.core import accounts
+from tests.unit.core import builders as make
+from tests.unit.core.builders import API_KEY, EVERYTHING, MADE, NOW, PASSWORD, PUSH, VAULT, minutes, observed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+
+NO_MAKERS = Makers(needs={}, merges={})
+ASKED = {"keyturn.dev/rotate": "now"}
+ALL = {
+    "data": [PASSWORD, API_KEY, {"name": "username", "literal": "shop"}],
+    "dataFrom": [{**EVERYTHING, "prefix": "APP_"}],
+}
+TWO = {
+    "data": [PASSWORD, {"name": "username", "literal": "shop"}],
+    "pushTo": [PUSH, {"storeRef": VAULT, "remoteRef": {"key": "shop/alone"}, "secretKey": "password"}],
+}
+
+
+def condition(type_: str, reason: str, message: str = "", status: str = "False") -> dict[str, Any]:
+    return {"type": type_, "status": status, "reason": reason, "message": message, "lastTransitionTime": MADE}
+
+
+def planned(
+    look: Observed,
+    *conditions: dict[str, Any],
+    spec: Mapping[str, Any] | None = None,
+    before: Desired | None = None,
+    owners: tuple[PodOwner, ...] | None = (),
+    is_rotation: bool = True,
+) -> Plan:
+    """Plan from a look at the cluster; the object itself has the spec and the conditions."""
+    metadata = {
+        "name": "db",
+        "namespace": "shop",
+        "resourceVersion": "1",
+        "creationTimestamp": MADE.isoformat(),
+    }
+    status = {"revision": 1, "secretName": "db", "conditions": list(conditions)}
+    found = found_in({"metadata": metadata, "spec": {"data": [PASSWORD], **(spec or {})}, "status": status})
+    seen = PlanObservation(look, before or look.desired, NO_MAKERS, (), owners)
+    return Plan(found, seen, foresee(look, NO_MAKERS), is_rotation)
+
+
+def printed(plan: Plan, capsys: pytest.CaptureFixture[str]) -> str:
+    print_plans([plan], Output.TABLE, are_many=False)
+    return capsys.readouterr().out
+
+
+# Stores
+
+
+def plan(
+    spec: Mapping[str, Any], *conditions: dict[str, Any], before: Mapping[str, Any] | None = None
+) -> Plan:
+    """Plan a rotation; of another spec than the one before, plan that."""
+    then = resolve_spec(make.managed(before if before is not None else spec), None)
+    look = observed(
+        spec,
+        status={"revision": 1, "secretName": "db", "conditions": list(conditions)},
+        state=make.state(names=tuple(item.name for item in then.items)),
+        pulled=Pulled(read=True),
+        annotations=ASKED if before is None else {},
+    )
+    return planned(look, *conditions, spec=spec, before=then, is_rotation=before is None)
+
+
+def test_what_stores_hold_stays_when_the_rest_is_generated_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [(one["name"], one["from"], one["action"]) for one in values(plan(ALL))] == [
+        ("password", "password", "Replace"),
+        ("api-key", "key 'prod/api' of SecretStore 'vault'", "Keep"),
+        ("username", "literal", "Keep"),
+        ("dataFrom[0]", "key 'prod/app' of SecretStore 'vault'", "Keep"),
+    ]
+    assert "read again on its own schedule" in printed(plan(ALL), capsys)
+
+
+def test_every_place_gets_what_is_made_here(capsys: pytest.CaptureFixture[str]) -> None:
+    found = plan(TWO)
+
+    assert [(one["key"], one["keys"], one["action"]) for one in pushes(found)] == [
+        ("shop/db", ["password", "username"], "Push"),
+        ("shop/alone", ["password"], "Push"),
+    ]
+    assert "key 'shop/db' of SecretStore 'vault'" in printed(found, capsys)
+    assert "gets password, username" in printed(found, capsys)
+    assert document(found)["pushes"][1] == {
+        "storeRef": {"kind": "SecretStore", "name": "vault"},
+        "key": "shop/alone",
+        "keys": ["password"],
+        "action": "Push",
+        "why": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "spec", "said"),
+    [
+        pytest.param({"pushTo": [PUSH]}, {"pushTo": [PUSH]}, "has password: stays", id="the same"),
+        pytest.param({}, {"pushTo": [PUSH]}, "gets password", id="a new one"),
+        pytest.param(
+            {"pushTo": [PUSH]},
+            {"pushTo": [{**PUSH, "updatePolicy": "IfNotExists"}]},
+            "gets password, if the key does not exist yet",
+            id="another policy",
+        ),
+        pytest.param({"pushTo": [PUSH]}, {}, "is no longer pushed to, and stays", id="none any more"),
+        pytest.param(
+            {"pushTo": [{**PUSH, "deletionPolicy": "Delete"}]},
+            {},
+            "is no longer pushed to, and is deleted",
+            id="none any more, and it goes",
+        ),
+    ],
+)
+def test_a_manifest_says_what_becomes_of_places(
+    before: Mapping[str, Any], spec: Mapping[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = plan(spec, before=before)
+
+    assert said in printed(found, capsys)
+    assert found.foresight.number is None
+
+
+def test_a_new_item_of_a_store_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    found = plan({"data": [PASSWORD, API_KEY]}, before={"data": [PASSWORD]})
+
+    assert [(one["name"], one["action"]) for one in values(found)] == [
+        ("password", "Keep"),
+        ("api-key", "Make"),
+    ]
+    assert "is read" in printed(found, capsys)
+
+
+@pytest.mark.parametrize(
+    ("type_", "note"),
+    [
+        ("Refreshed", "values of stores stay as last read: the store refused"),
+        ("Pushed", "not every store has the current values: the store refused"),
+    ],
+)
+def test_a_store_in_trouble_refuses_no_rotation_and_is_noted(type_: str, note: str) -> None:
+    said = condition(type_, "ProviderError", "the store refused")
+    stalled = condition("Stalled", "ProviderError", "the store refused", "True")
+    found = plan({**ALL, "pushTo": [PUSH]}, said, stalled)
+
+    assert (found.is_refused, note in notes(found)) == (False, True)
+
+
+def test_what_is_under_way_is_no_trouble() -> None:
+    assert not any(
+        "0 of 2" in note for note in notes(plan(TWO, condition("Pushed", "Progressing", "0 of 2")))
+    )
+
+
+def test_what_cannot_be_followed_has_no_places() -> None:
+    nothing = replace(
+        plan(TWO), look=PlanObservation(observed(None, state=None, target=None), None, NO_MAKERS, ())
+    )
+    nothing = replace(nothing, look=replace(nothing.look, observed=replace(nothing.now, desired=None)))
+
+    assert list(pushes(nothing)) == []
+
+
+# Accounts of a database server
+
+
+def of_account(database: Mapping[str, Any] | None = None, *conditions: dict[str, Any]) -> Plan:
+    """Plan a rotation of an account at rest."""
+    state = accounts.state(accounts.credential(1, login="app" if database else "app_a"))
+    look = accounts.look(state, database=database, annotations=ASKED)
+    return planned(look, *conditions, spec=accounts.spec(database))
+
+
+@pytest.mark.parametrize(("database", "count"), [(accounts.SINGLE, 1), (None, 0)], ids=["one login", "two"])
+def test_only_one_login_has_a_window_without_new_connections(
+    database: Mapping[str, Any] | None, count: int
+) -> None:
+    assert (
+        sum("app has one password (strategy: SingleUser)" in one for one in notes(of_account(database)))
+        == count
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_refused"),
+    [("CredentialLocked", False), ("PasswordRefused", False), ("DatabaseDenied", True)],
+)
+def test_a_refused_login_is_no_refusal_of_a_rotation(reason: str, *, is_refused: bool) -> None:
+    assert of_account(None, condition("Stalled", reason, status="True")).is_refused is is_refused
+
+
+def test_a_rotation_may_wait_for_a_store(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(of_account(None, condition("Refreshed", "StoreUnreachable")), capsys)
+
+    assert "Starts       at once, unless the spec has a value that no store has given yet" in text
+
+
+# The overlap
+
+
+def test_a_rotation_starts_when_the_overlap_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+    until, kept = NOW + minutes(30), {"data": [{**PASSWORD, "keepPrevious": True}]}
+    ended = {
+        "revision": 2,
+        "reason": "Triggered",
+        "startedAt": MADE,
+        "finishedAt": MADE,
+        "result": "Succeeded",
+    }
+    status = {
+        "revision": 2,
+        "secretName": "db",
+        "previous": {"revision": 1, "validUntil": until},
+        "history": [ended],
+    }
+    rested = make.observed(kept, status=status)
+    state = state_of_status(rested, rested.desired)
+    look = make.observed(
+        kept, annotations=ASKED, status=status, state=state, target=make.target(2, overlapping=True)
+    )
+    found = planned(look)
+    found = replace(found, found=replace(found.found, managed=look.managed))
+
+    assert found.foresight.starts == until
+    assert "when the overlap with revision 1 is over" in printed(found, capsys)
+
+
+# Pods that Keyturn does not restart
+
+
+def owner(
+    name: str = "bare", *, keys: Collection[str] | None = None, count: int = 1, before: int = 0
+) -> PodOwner:
+    chosen = None if keys is None else frozenset(keys)
+    return PodOwner("Pod", name, (Via.ENV_FROM,), chosen, count, NOW - minutes(130), before)
+
+
+def with_pods(*owners: PodOwner, is_rotation: bool = True) -> Plan:
+    """Plan a rotation, or a manifest that changes nothing."""
+    look = observed(annotations=ASKED if is_rotation else {})
+    return planned(look, owners=owners, is_rotation=is_rotation)
+
+
+def rows(found: Plan) -> list[tuple[str, bool, str]]:
+    return [(one["ownerName"], one["awaited"], one["why"]) for one in pods(found)]
+
+
+def test_a_rotation_waits_for_each_owner_that_uses_a_replaced_key() -> None:
+    first, second = owner("bare"), owner("other", keys=["password"])
+
+    assert rows(with_pods(first, second)) == [("bare", True, ""), ("other", True, "")]
+
+
+def test_pods_that_use_only_unchanged_keys_are_left_out() -> None:
+    assert rows(with_pods(owner(keys=["username"]))) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        pytest.param(owner(before=1), "it started before revision 1", id="one pod"),
+        pytest.param(owner(count=3, before=2), "2 of 3 pods started before revision 1", id="some pods"),
+    ],
+)
+def test_pods_from_before_the_publication_are_listed_without_a_rotation(found: PodOwner, why: str) -> None:
+    said = f"{why} was published and may hold an earlier value"
+
+    assert rows(with_pods(found, is_rotation=False)) == [("bare", False, said)]
+
+
+def test_without_a_rotation_pods_with_the_current_value_are_left_out() -> None:
+    assert rows(with_pods(owner(), is_rotation=False)) == []
+
+
+def test_a_row_has_owner_age_and_what_it_means(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cells(printed(with_pods(owner()), capsys))[-1] == [
+        *("Pod/bare", "1", "<time>", "envFrom"),
+        "holds the replaced value until it ends: the rotation waits for it",
+    ]
+
+
+def test_a_document_has_the_exact_start() -> None:
+    (found,) = document(with_pods(owner(keys=["password"])))["pods"]
+
+    assert (found["ownerKind"], found["ownerName"], found["startedAt"]) == ("Pod", "bare", NOW - minutes(130))
+    assert (found["keys"], found["awaited"]) == (["password"], True)
+
+
+def test_unknown_pods_are_null_in_a_document() -> None:
+    assert document(planned(observed(annotations=ASKED), owners=None))["pods"] is None
