@@ -71,6 +71,21 @@ async def test_workloads_restart_with_a_value_that_is_adopted_in_place_of_anothe
     assert cluster.pods["api"].read == cluster.data()
 
 
+async def test_an_added_item_has_the_value_that_was_adopted_under_its_key() -> None:
+    cluster = Cluster({**SPEC})
+    found(cluster, "hunter2", session="of-another-tool")
+    await cluster.settle()
+    before = cluster.data()
+
+    session = {"name": "session", "generate": {"bytes": {}}}
+    cluster.change_managed()["data"] = [*SPEC["data"], session]
+    await cluster.settle()
+
+    assert before["session"] == Value.of_text("of-another-tool").to_base64()
+    assert cluster.data() == before
+    assert len(state_of(cluster.objects[STATE]).facts.revisions) == 2
+
+
 async def test_workloads_do_not_restart_with_a_value_that_is_adopted_again() -> None:
     cluster = await adopted("hunter2")
     found(cluster, "hunter2")
