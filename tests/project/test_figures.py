@@ -15,7 +15,6 @@ _README = _ROOT / "benchmarks" / "README.md"
 _LIMITS = (_ROOT / "docs" / "limits.md").read_text()
 _DATABASE = "A database password with 3 pods, PostgreSQL 18"
 _BURST = "100 database passwords of one server at once"
-_KILLED = "The leader of 100,000 killed"
 _ROWS = {
     "new objects, 1,000 or 10,000": (
         "1,000 new objects: Ready per second",
@@ -37,18 +36,6 @@ _ROWS = {
     "100,000 objects, memory": (
         "100,000 new objects: memory (RSS) at the end, MiB",
         "100,000 at rest: memory (RSS), MiB",
-        "Restart with 100,000: memory (RSS), MiB",
-    ),
-    "100,000 objects, SIGKILL of the leader": (
-        f"{_KILLED}: seconds until a standby leads",
-        f"{_KILLED}: seconds until all is looked at",
-    ),
-    "100,000 objects, restart": (
-        "Restart with 100,000: seconds until it leads",
-        "Restart with 100,000: seconds until all is looked at",
-        "Restart with 100,000: processor, seconds",
-        "Restart with 100,000: requests, pages of lists included",
-        "Restart with 100,000: writes",
     ),
     "emergency over 500 secrets": (
         "An emergency over 500 secrets: seconds until all are rotated",
