@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
+from tests.cluster.controllers.emergency.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space
@@ -120,6 +121,50 @@ def test_status_reports_the_stages_and_needs_no_action_while_all_is_in_time(
     assert (found["overdue"], found["needsAPerson"]) == ([], False)
     secret = {"name": "auth", "state": "RolledOut", "revision": 2, "message": None}
     assert found["secrets"] == [secret | {"elsewhere": 0, "logins": []}]
+
+
+def test_a_wait_names_the_pod_that_services_wait_for_and_ends_with_1(space: Space, console: Console) -> None:
+    space.managed()
+    space.second_after()
+    space.create(bare_pod())
+    space.second_after()
+
+    done = console.run(*_DECLARE, "--all", "--wait", "--timeout=20s")
+
+    state = "every pod of 0 of 1 secrets runs on new values; auth is Rotated: Pod/bare runs since "
+    waits = f"{space.namespace}: {state}"
+    assert done.returncode == 1
+    assert waits in done.stdout
+    assert done.stderr.startswith(f"Error: timed out after 20s waiting for inc-7; {waits}")
+
+
+def test_a_namespace_that_refuses_keeps_no_other_from_being_declared(
+    space: Space, other: Space, console: Console
+) -> None:
+    space.managed()
+    other.managed()
+    first, last = sorted((space, other), key=lambda one: one.namespace)
+    declared(console, "--secret", "auth", "--in", first.namespace)
+
+    done = console.run(*_DECLARE, "--all", "--in", space.namespace, "--in", other.namespace)
+
+    assert done.returncode == 1
+    assert done.stdout == f"emergencyrotation/inc-7 declared in {last.namespace}, for 1: auth\n"
+    first_line, second = done.stderr.splitlines()[-2:]
+    assert first_line == "Error: inc-7 is not declared"
+    assert second.startswith(f"  in {first.namespace}: it was declared before with other content")
+
+
+def test_status_ends_with_3_where_a_person_must_act(space: Space, console: Console) -> None:
+    space.managed()
+    space.respec(lambda spec: spec.update(suspend=True))
+    declared(console)
+    eventually(lambda: console.run("emergency", "status").returncode == 3, "a person is needed")
+
+    done = console.run("emergency", "status", "inc-7")
+
+    assert "auth" in done.stdout
+    assert "spec.suspend is true, so nothing is written" in done.stdout
 
 
 def test_where_nothing_is_declared_that_is_said(space: Space, console: Console) -> None:
