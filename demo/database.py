@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -105,13 +105,10 @@ class Server:
 def server(screen: Screen) -> Iterator[Server]:
     """Run a server on this machine until the block ends."""
     screen.title("A PostgreSQL server on this machine")
-    running = PostgresServer()
-    with screen.progress("starting PostgreSQL", "PostgreSQL takes logins"):
-        running.__enter__()
-    try:
+    with ExitStack() as stack:
+        with screen.progress("starting PostgreSQL", "PostgreSQL takes logins"):
+            running = stack.enter_context(PostgresServer())
         yield Server(running)
-    finally:
-        running.__exit__(None, None, None)
 
 
 def show_password(terminal: Terminal, server: Server) -> None:

@@ -207,7 +207,7 @@ def uninstalled(chart: Chart, upgraded: Seen, installed: tuple[Seen, Operator]) 
 def let_go(chart: Chart, uninstalled: Seen) -> str:
     """The deletion of what still had a finalizer, by the command that the documentation names."""
     del uninstalled
-    body = re.search(r"kubectl patch managedsecret NAME -n NAMESPACE --type=merge -p '(.*?)'`", _PAGE)
+    body = re.search(r"kubectl patch managedsecret NAME -n NAMESPACE --type=merge -p\s'(.*?)'`", _PAGE)
     assert body
     chart.kubectl("delete", "ms/forgotten", "-n", "shop", "--wait=false")
     said = chart.kubectl("patch", "managedsecret", "forgotten", "-n", "shop", "--type=merge", "-p", body[1])
