@@ -107,14 +107,14 @@ kinds that are left out; labels and annotations that are added.
 {{- if eq $object.kind "ServiceMonitor" }}
 {{- $_ := set $object.spec "endpoints" (list (merge (include "keyturn.scrape" $given.root | fromYaml) (first $object.spec.endpoints))) }}
 {{- end }}
-{{- if eq $object.kind "PrometheusRule" }}
+{{- if and (eq $object.kind "PrometheusRule") $given.root.Values.contacts }}
 {{- $contacts := list }}
 {{- range $role, $contact := $given.root.Values.contacts }}
 {{- $contacts = append $contacts (printf "%s: %s" $role $contact) }}
 {{- end }}
-{{- range $group := ternary $object.spec.groups list (ne (len $contacts) 0) }}
-{{- range $rule := $group.rules }}
-{{- with $rule.annotations }}
+{{- range $object.spec.groups }}
+{{- range .rules }}
+{{- with .annotations }}
 {{- $_ := set . "contacts" (join "; " $contacts | replace "{{" `{{ "{{" }}`) }}
 {{- end }}
 {{- end }}

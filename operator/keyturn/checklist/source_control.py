@@ -20,6 +20,7 @@ import yaml
 from keyturn.core.policy.checklist import Finding, Point, Verdict
 from keyturn.core.value import Value
 from keyturn.offline.dotenv.declaration import Copied, inferred
+from keyturn.offline.dotenv.environments import TEMPLATES
 from keyturn.runtime import yaml_text
 
 from .git import CannotLook, opened, shown
@@ -41,7 +42,7 @@ _LONGEST_LINE: Final = 4096
 _LEFT_OUT: Final = frozenset({"ArtifactoryDetector", "AzureStorageKeyDetector"})
 """Rules that match checksums of lock files and other random texts; those by name and entropy have no pattern."""
 _TEMPLATE: Final = re.compile(
-    rb"(?:^|/)\.env(?:\.[^/]+)?\.(?:example|sample|template|dist|defaults)$|(?:^|/)example\.env$"
+    rb"(?:^|/)\.env(?:\.[^/]+)?\.(?:%s)$|(?:^|/)example\.env$" % "|".join(TEMPLATES).encode()
 )
 _ENV_FILE: Final = re.compile(rb"(?:^|/)\.env(?:\.[^/]+)?$")
 _IGNORED: Final = (b".env", b".env.development", b".env.production")

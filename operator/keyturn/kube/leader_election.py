@@ -91,17 +91,12 @@ def signature(identity: str) -> dict[str, str]:
 
 
 def _annotation_of(annotations: dict[str, str], identity: str) -> dict[str, Any]:
-    document = _document(annotations)
-    # An older Keyturn takes over the Lease with the annotation of its predecessor.
-    return document if document.get("identity") == identity else {}
-
-
-def _document(annotations: dict[str, str]) -> dict[str, Any]:
     try:
         document = json.loads(annotations.get(HOLDER, ""))
     except ValueError:
         return {}
-    return document if isinstance(document, dict) else {}
+    # An older Keyturn takes over the Lease with the annotation of its predecessor.
+    return document if isinstance(document, dict) and document.get("identity") == identity else {}
 
 
 def renewal_of(lease: Body) -> datetime | None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from keyturn.controllers.managedsecret.account.change import change_account
 from keyturn.core.labels import ARGO_SECRET_TYPE
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.publication import (
@@ -39,6 +38,7 @@ from keyturn.kube.target_secret import (
 )
 from keyturn.kube.workloads import restart, workload_of
 
+from .account.change import change_account
 from .adoption import adopt, claim
 from .consumers import consumer_of
 from .generate import generate_revision

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from keyturn.controllers.emergency.reconcile import EmergencyMemory
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
 
     from .restart_budget import RestartLimits
-
-_PORTION: Final = 256
-"""Objects that are dropped before other tasks have a turn."""
 
 
 class Memory:

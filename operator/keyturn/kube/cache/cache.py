@@ -109,10 +109,6 @@ class InformerCache:
         body = self._managed.get(key)
         return readable(body) if body is not None else None
 
-    def targets_of(self, key: ObjectKey) -> frozenset[WorkloadKey]:
-        """Return the workloads that a ManagedSecret lists."""
-        return self._listings.of(key)
-
     def has_managed(self, key: ObjectKey) -> bool:
         return key in self._managed
 
@@ -394,9 +390,6 @@ class _Listings:
             self._workloads[key] = workloads
         for workload in workloads:
             self._users[workload].add(key)
-
-    def of(self, key: ObjectKey) -> frozenset[WorkloadKey]:
-        return self._workloads.get(key, frozenset())
 
     def users_of(self, workload: WorkloadKey) -> Collection[ObjectKey]:
         """Return the ManagedSecrets that list a workload."""

@@ -86,7 +86,8 @@ USUAL: Final = "development"
 GENERATED: Final = "# Made by keyturn render"
 """The beginning of each file that is rendered from another one."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}([.]local)?")
-_TEMPLATES: Final = {"example", "sample", "template", "dist", "defaults"}
+TEMPLATES: Final = ("example", "sample", "template", "dist", "defaults")
+"""What a template of a .env file has in the place of an environment."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,7 +120,7 @@ class Flaw:
 
 def is_environment(name: str) -> bool:
     """Whether a name can be that of an environment."""
-    return bool(_NAME.fullmatch(name)) and name not in _TEMPLATES
+    return bool(_NAME.fullmatch(name)) and name not in TEMPLATES
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -127,21 +128,29 @@ def path_of(folder: Path, name: str) -> Path:
     return folder / (f".env.{name}" if name else ".env")
 
 
+def is_generated(content: bytes) -> bool:
+    """Whether a file was rendered from another one."""
+    return content.startswith(GENERATED.encode())
+
+
+def _has_own_env(folder: Path) -> bool:
+    """Whether a folder has a .env that is not generated."""
+    content = files.read(path_of(folder, ""))
+    return content is not None and not is_generated(content)
+
+
 def usual(folder: Path) -> str:
     """Return the environment of a folder if none is named: development, or .env if there is only that."""
-    has_env, content = folder / ".env", None
-    if (folder / f".env.{USUAL}").exists() or has_env.is_dir():
+    if path_of(folder, USUAL).exists() or path_of(folder, "").is_dir():
         return USUAL
-    content = files.read(has_env)
-    return USUAL if content is None or content.startswith(GENERATED.encode()) else ""
+    return "" if _has_own_env(folder) else USUAL
 
 
 def existing(folder: Path) -> list[str]:
     """Return all environments that have a file; .env counts if it is neither generated nor a link."""
     names = sorted(path.name.removeprefix(".env.") for path in folder.glob(".env.*"))
-    is_own = (folder / ".env").is_file() and not (folder / ".env").is_symlink()
-    content = files.read(folder / ".env") if is_own else None
-    own = [""] if content is not None and not content.startswith(GENERATED.encode()) else []
+    env = path_of(folder, "")
+    own = [""] if env.is_file() and not env.is_symlink() and _has_own_env(folder) else []
     return own + [name for name in names if is_environment(name)]
 
 

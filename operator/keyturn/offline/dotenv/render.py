@@ -14,7 +14,7 @@ from keyturn.runtime.invisible_characters import is_visible, make_visible
 from . import environments, files
 from .declaration import Composed, Copied, IssuedElsewhere, Made, Output, declared_at, inferred
 from .document import Document, quoted
-from .environments import GENERATED, complete, init_for, opened
+from .environments import GENERATED, complete, init_for, is_generated, opened
 from .files import Refused
 from .initialise import item_of
 
@@ -89,7 +89,7 @@ def put_dotenv(path: Path, source: Source) -> int | None:
     """
     before = files.read(path)
     written = {name: quoted(name, Value.of_text(text)) for name, text in source.values.items()}
-    if before is None or before.startswith(GENERATED.encode()):
+    if before is None or is_generated(before):
         lines = (f"{name}={text}\n" for name, text in written.items())
         put(path, "".join([heading(source.file), *lines]).encode(), files.PRIVATE)
         return None
@@ -109,7 +109,7 @@ def heading(origin: str) -> str:
 def put(path: Path, content: bytes, mode: int) -> None:
     """Write a generated file; only a generated one is replaced."""
     before = files.read(path)
-    if before is not None and not before.startswith(GENERATED.encode()):
+    if before is not None and not is_generated(before):
         raise Refused(
             f"{path} was not made by keyturn render; move it away, or name another file with --output"
         )
