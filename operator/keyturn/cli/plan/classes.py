@@ -23,22 +23,22 @@ from keyturn.kube.cache.cache import InformerCache
 from .observe import observe_cached, put_classes, state_of_status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
+    from keyturn.kube.wire import Body
 
-    from .command import DeclaredClass
 
 _UNREAD = "no value is read: whether present values satisfy the rules of the class is not part of the plan"
 _VALUE_RULES = ("min_length", "min_entropy_bits", "distinct_across_environments")
 
 
 async def plan_classes(
-    cluster: Cluster, classes: Sequence[DeclaredClass], planned: Collection[ObjectKey] = ()
+    cluster: Cluster, classes: Mapping[str, Body], planned: Collection[ObjectKey] = ()
 ) -> list[dict[str, Any]]:
     """Return the document of each class; the ManagedSecrets in `planned` are planned on their own."""
     before, after = InformerCache(), InformerCache()
@@ -53,19 +53,18 @@ async def plan_classes(
     for found in every:
         before.put_managed(found.body)
         after.put_managed(found.body)
-    effects: dict[str, list[Effect]] = {one.name: [] for one in classes}
+    effects: dict[str, list[Effect]] = {name: [] for name in classes}
     for found in every:
         # The planned class that it follows, or has followed.
         names = (cache.class_name(found.managed.spec.class_name) for cache in (after, before))
         if name := next((name for name in names if name in effects), None):
             effects[name] += await find_effects(found, before, after, cluster.now())
-    return [_document(one, after, effects[one.name], notes) for one in classes]
+    return [_document(name, body, after, effects[name], notes) for name, body in classes.items()]
 
 
 def _document(
-    declared: DeclaredClass, after: InformerCache, effects: list[Effect], notes: list[str]
+    name: str, body: Body, after: InformerCache, effects: list[Effect], notes: list[str]
 ) -> dict[str, Any]:
-    name = declared.name
     try:
         found = after.secret_class(name)
         flaw = flaw_of(found) if found else None
@@ -76,7 +75,7 @@ def _document(
         "kind": "SecretClass",
         "name": name,
         "refusals": [{"reason": str(flaw.reason), "message": flaw.message}] if flaw else [],
-        "isNew": declared.is_new,
+        "isNew": not body["metadata"]["uid"],
         "isDefault": after.class_name(None) == name,
         "managedSecrets": len(after.of_class(name)),
         "effects": [

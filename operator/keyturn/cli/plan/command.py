@@ -22,15 +22,13 @@ from keyturn.runtime.clock import loop_time
 from keyturn.runtime.yaml_text import without_nulls
 
 from .classes import plan_classes
-from .model import Plan
 from .observe import look_at
-from .output import print_plans
+from .output import Plan, print_plans
 from .simulate import foresee
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.options import Output, Selection
@@ -59,54 +57,39 @@ class Declared(NamedTuple):
     body: dict[str, Any]
 
 
-class DeclaredClass(NamedTuple):
-    """A SecretClass of a manifest as the API server would store it."""
-
-    name: str
-    body: Body
-    is_new: bool
-
-
-def read_manifest(
-    files: Iterable[str], namespace: str, *, only: str | None
-) -> tuple[list[Declared], list[Declared]]:
+def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> list[Declared]:
     """Return the ManagedSecrets and SecretClasses of all files; `only` is the namespace of the command line.
 
     Raises:
-        Unreadable: There are none, one has no name, one is declared twice, or one is of another namespace.
+        Unreadable: There are none, one has no name, or one is of another namespace.
     """
     every = [body for file in files for _, body in objects_in(file)]
     ours = [body for body in every if str(body.get("apiVersion")).startswith(f"{GROUP}/")]
-    secrets = [_declared(body, _SECRET, namespace) for body in ours if body.get("kind") == _SECRET]
-    classes = [_declared(body, _CLASS, "") for body in ours if body.get("kind") == _CLASS]
-    if not secrets and not classes:
+    found = [_declared(body, namespace) for body in ours if body.get("kind") in {_SECRET, _CLASS}]
+    if not found:
         raise Unreadable(f"the manifest has to hold a {_SECRET} or {_CLASS} with a name; it holds none")
-    names = [one.name for one in classes]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise Unreadable(f"the manifest holds {_CLASS} {twice!r} more than once; keep one")
-    if other := next((one.namespace for one in secrets if only and one.namespace != only), None):
+    if other := next((one.namespace for one in found if only and one.namespace not in {"", only}), None):
         raise Unreadable(f"the manifest is of namespace {other!r}; leave out --namespace {only}")
-    return secrets, classes
+    return found
 
 
-async def resolve_class(cluster: Cluster, declared: Declared) -> DeclaredClass:
-    """Return a SecretClass of a manifest as the API server would store it."""
-    member = paths.secret_class(declared.name)
-    now, then = await _dry_run(cluster.api, declared, paths.secret_classes(), member)
-    return DeclaredClass(declared.name, {**then, "status": {}}, is_new=now is None)
+def _declared(body: dict[str, Any], namespace: str) -> Declared:
+    metadata, kind = body.get("metadata"), body["kind"]
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(name, str):
+        raise Unreadable(f"the manifest has to hold a {kind} with a name; one has none")
+    given = (metadata.get("namespace") or namespace) if kind == _SECRET else ""
+    if name in _NO_NAMES or not isinstance(given, str) or given in {".", ".."}:
+        raise Refused(f"the manifest's metadata is invalid for a {kind}")
+    return Declared(kind, given, name, body)
 
 
-async def resolve_declared(
-    cluster: Cluster, declared: Declared
-) -> tuple[FoundManagedSecret, ManagedSecret | None]:
-    """Return a ManagedSecret as the API server would store it, and as it is in the cluster."""
-    member = paths.managed_secret(declared.namespace, declared.name)
-    now, then = await _dry_run(cluster.api, declared, paths.managed_secrets(declared.namespace), member)
-    return found_in(then), found_in(now).managed if now else None
-
-
-async def _dry_run(api: Api, declared: Declared, collection: str, member: str) -> tuple[Body | None, Body]:
-    """Return an object as it is in the cluster, if it exists, and as it would be stored."""
+async def dry_run(api: Api, declared: Declared) -> tuple[Body | None, Body]:
+    """Return an object as it is in the cluster, if it exists, and as the API server would store it."""
+    collection, member = paths.secret_classes(), paths.secret_class(declared.name)
+    if declared.kind == _SECRET:
+        collection = paths.managed_secrets(declared.namespace)
+        member = paths.managed_secret(declared.namespace, declared.name)
     try:
         now = await api.get(member)
     except errors.NotFound:
@@ -127,17 +110,6 @@ async def _dry_run(api: Api, declared: Declared, collection: str, member: str) -
         f"the API server refuses the {declared.kind} {declared.name} ({reason});"
         " kubectl apply --dry-run=server -f FILE says why"
     )
-
-
-def _declared(body: dict[str, Any], kind: str, namespace: str) -> Declared:
-    metadata = body.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(metadata, dict) or not isinstance(name, str):
-        raise Unreadable(f"the manifest has to hold a {kind} with a name; one has none")
-    given = namespace and (metadata.get("namespace") or namespace)
-    if name in _NO_NAMES or not isinstance(given, str) or given in _NO_NAMES - {namespace}:
-        raise Refused(f"the manifest's metadata is invalid for a {kind}")
-    return Declared(kind, given, name, body)
 
 
 # Command
@@ -168,20 +140,26 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
 
 async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output, only: str | None) -> Shown:
     """Print what applying manifests would do; return whether a part would be refused, or an object changes state."""
-    secrets, declared_classes = read_manifest(files, cluster.namespace, only=only)
-    classes = [await resolve_class(cluster, one) for one in declared_classes]
+    declared = read_manifest(files, cluster.namespace, only=only)
+    secrets = [one for one in declared if one.kind == _SECRET]
+    classes = {one.name: (await dry_run(cluster.api, one))[1] for one in declared if one.kind == _CLASS}
     planned = {ObjectKey(one.namespace, one.name) for one in secrets}
     of_classes = await plan_classes(cluster, classes, planned) if classes else []
-    are_many = len(secrets) + len(classes) > 1
     plans, failures, pods = [], [], NamespacePods(cluster.api, loop_time)
     for one in secrets:
         try:
-            plans.append(await _of_manifest(cluster, one, classes, pods))
+            now, then = await dry_run(cluster.api, one)
         except Refused as problem:
-            if not are_many:
+            if len(declared) == 1:
                 raise
             failures.append(problem.message)
-    is_refused = print_plans(plans, output, are_many=are_many, classes=of_classes)
+            continue
+        here, applied = cluster.at(one.namespace), found_in(now).managed if now else None
+        look = await look_at(here, found_in(then), pods, applied, classes)
+        plans.append(
+            Plan(found_in(then), look, foresee(_awake(look.observed), look.makers), is_rotation=False)
+        )
+    is_refused = print_plans(plans, output, are_many=len(declared) > 1, classes=of_classes)
     for failure in failures:
         print_lines(f"Error: {failure}", err=True)
     return Shown(is_refused or bool(failures), has_failed=False)
@@ -191,15 +169,6 @@ async def _of_rotation(cluster: Cluster, found: FoundManagedSecret, pods: Namesp
     look = await look_at(cluster, found, pods)
     asked = _awake(look.observed, annotations={ROTATE: "keyturn plan: a trigger that is not in the object"})
     return Plan(found, look, foresee(asked, look.makers), is_rotation=True)
-
-
-async def _of_manifest(
-    cluster: Cluster, declared: Declared, classes: Sequence[DeclaredClass], pods: NamespacePods
-) -> Plan:
-    here = cluster.at(declared.namespace)
-    found, applied = await resolve_declared(here, declared)
-    look = await look_at(here, found, pods, applied, classes)
-    return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 
 
 def _awake(observed: Observed, annotations: Mapping[str, str] = MappingProxyType({})) -> Observed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from keyturn.controllers.cache_sync import find_named_types
@@ -39,7 +40,7 @@ from keyturn.kube.workloads import workload_of
 from .simulate import Makers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.kube.namespace_pods import NamespacePods
     from keyturn.kube.wire import Body
-
-    from .command import DeclaredClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ async def look_at(
     found: FoundManagedSecret,
     pods: NamespacePods,
     applied: ManagedSecret | None = None,
-    classes: Sequence[DeclaredClass] = (),
+    classes: Mapping[str, Body] = MappingProxyType({}),
 ) -> PlanObservation:
     """Observe a ManagedSecret; `applied` is the object in the cluster, if the planned one differs.
 
@@ -171,41 +170,35 @@ def _unfit(desired: Desired | None, before: Desired | None) -> frozenset[str]:
     """Return the values that another spec certainly rejects."""
     then = {item.name: item for item in before.items} if before else {}
     both = [(item, then[item.name]) for item in (desired.items if desired else ()) if item.name in then]
-    return frozenset(
-        item.name
-        for item, old in both
-        if (item.literal, item.source) != (old.literal, old.source) or _is_of_other_form(item, old)
-    )
+    return frozenset(item.name for item, old in both if _form(item, item) != _form(old, item))
 
 
-def _is_of_other_form(item: Item, then: Item) -> bool:
-    """Whether an older value cannot stay; with a recipe of the class it may be of an older recipe."""
-    if item.of_class:
-        return item.keys.keys() != then.keys.keys()
-    return (item.recipe and item.recipe.kind) != (then.recipe and then.recipe.kind)
+def _form(item: Item, now: Item) -> object:
+    """Return what a value cannot stay without; with a recipe of the class it may be of an older recipe."""
+    kind = item.keys.keys() if now.of_class else item.recipe and item.recipe.kind
+    return item.literal, item.source, kind
 
 
 async def put_classes(
-    api: Api, desired: str | None, cache: InformerCache, declared: Sequence[DeclaredClass] = ()
+    api: Api, desired: str | None, cache: InformerCache, declared: Mapping[str, Body] = MappingProxyType({})
 ) -> list[str]:
     """Read all classes: one may be the default, and an error about an unknown name lists them.
 
     The `declared` ones take the place of those in the cluster. Returns blind spots.
     """
-    replaced = {one.name for one in declared}
-    for one in declared:
-        cache.put_class(one.body)
+    for body in declared.values():
+        cache.put_class({**body, "status": {}})
     try:
         async for page in api.pages(paths.secret_classes()):
             for body in page.items:
-                if body["metadata"]["name"] not in replaced:
+                if body["metadata"]["name"] not in declared:
                     cache.put_class(body)
     except errors.Forbidden:
         if desired is None:
             return ["you may not list SecretClasses: the plan ignores a default class"]
     else:
         return []
-    if desired not in replaced:
+    if desired not in declared:
         with contextlib.suppress(errors.NotFound):
             cache.put_class(await api.get(paths.secret_class(desired)))
     return []
@@ -225,17 +218,15 @@ async def _put_workloads(cluster: Cluster, cache: InformerCache) -> list[str]:
 
 async def _secrets(api: Api, key: ObjectKey, target: str) -> tuple[Body | None, Body | None] | None:
     """Return the metadata of target and state Secret, each None if missing; None without permission."""
-    try:
-        return await _meta(api, key.namespace, target), await _meta(api, key.namespace, state_name(key.name))
-    except errors.Forbidden:
-        return None
-
-
-async def _meta(api: Api, namespace: str, name: str) -> Body | None:
-    try:
-        return await api.get(paths.secret(namespace, name), metadata_only=True)
-    except errors.NotFound:
-        return None
+    found: list[Body | None] = []
+    for name in (target, state_name(key.name)):
+        try:
+            found.append(await api.get(paths.secret(key.namespace, name), metadata_only=True))
+        except errors.NotFound:
+            found.append(None)
+        except errors.Forbidden:
+            return None
+    return found[0], found[1]
 
 
 # What the operator would have read from the Secrets
@@ -283,9 +274,17 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
     status = observed.managed.status
     if status.revision is None or before is None:
         return None
-    numbers = sorted({status.revision, *_numbers(observed, before)}, reverse=True)
+    # The status mentions more revisions: they exist, even if nothing more is known.
+    spoken = {status.revision, *(one.revision for one in status.history)}
+    spoken |= {read_marker(one.workload.marker).get(before.secret, 1) for one in observed.consumers}
+    if status.rotation and (number := status.rotation.id.rpartition("/")[2]).isdecimal():
+        spoken.add(int(number))
+    numbers = sorted((one for one in spoken if 0 < one <= HIGHEST_HINT), reverse=True)
     published = _published(observed) or observed.now
     credentials = _credentials(status, before.database) if before.database else ()
+    opened = [
+        one.revision for one in credentials
+    ]  # a revision has its own credential, or the last one before it
     revisions = [
         RevisionFacts(
             number=number,
@@ -293,8 +292,11 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
             made=published,
             changed=frozenset(),
             base=base,
-            credential=_credential_at(number, credentials),
-            supersedes=_superseded_by(number, credentials),
+            credential=(own := max((one for one in opened if one <= number), default=None)),
+            supersedes=max(
+                (one.revision for one in credentials if one.is_open and one.revision < (own or 0)),
+                default=None,
+            ),
         )
         for number, base in zip(numbers, [*numbers[1:], None], strict=True)
     ]
@@ -303,8 +305,12 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
         every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
         revisions[current] = replace(revisions[current], changed=every_key)
     if kept := status.previous:
-        keys = _kept_keys(before)
-        revisions[current] = replace(revisions[current], previous=keys, valid_until=kept.valid_until)
+        # The keys that a Secret can have only during an overlap, or with another value.
+        keys = {previous_key(key) for one in before.items if one.keep_previous for key in one.keys.values()}
+        keys |= before.templates.keys() if before.reads_previous else set()
+        revisions[current] = replace(
+            revisions[current], previous=frozenset(keys), valid_until=kept.valid_until
+        )
     return StateFacts(
         uid=observed.uid,
         rotated=status.last_rotation_time or observed.now,
@@ -318,12 +324,6 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
         publications=(Publication(status.revision, published),),
         credentials=credentials,
     )
-
-
-def _kept_keys(before: Desired) -> frozenset[str]:
-    """Return the keys that a Secret can have only during an overlap, or with another value."""
-    kept = (key for item in before.items if item.keep_previous for key in item.keys.values())
-    return frozenset(map(previous_key, kept)) | (before.templates.keys() if before.reads_previous else set())
 
 
 def _credentials(status: ManagedSecretStatus, database: DatabaseDesired) -> tuple[Credential, ...]:
@@ -340,28 +340,6 @@ def _credentials(status: ManagedSecretStatus, database: DatabaseDesired) -> tupl
         for row in status.credentials or ()
         if row.phase in set(Phase)
     )
-
-
-def _credential_at(number: int, credentials: tuple[Credential, ...]) -> int | None:
-    """Return the credential of a revision: its own, or the last one before it."""
-    return max((one.revision for one in credentials if one.revision <= number), default=None)
-
-
-def _superseded_by(number: int, credentials: tuple[Credential, ...]) -> int | None:
-    """Return the previous credential of a revision, if it is still open."""
-    own = _credential_at(number, credentials)
-    earlier = (one.revision for one in credentials if one.is_open and one.revision < (own or 0))
-    return max(earlier, default=None)
-
-
-def _numbers(observed: Observed, desired: Desired) -> set[int]:
-    """Return the revisions that the status mentions: they exist, even if nothing more is known."""
-    status = observed.managed.status
-    spoken = {one.revision for one in status.history}
-    spoken |= {read_marker(one.workload.marker).get(desired.secret, 1) for one in observed.consumers}
-    if status.rotation and (number := status.rotation.id.rpartition("/")[2]).isdecimal():
-        spoken.add(int(number))
-    return {number for number in spoken if 0 < number <= HIGHEST_HINT}
 
 
 def _published(observed: Observed) -> datetime | None:

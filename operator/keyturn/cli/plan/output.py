@@ -1,37 +1,112 @@
-"""Prints plans as text, or as one document for programs."""
+"""What a plan shows: a document per object, printed as tables of text or for programs."""
 
 from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keyturn.api.base import format_duration
 from keyturn.cli.printing import listed, print_data, print_lines, room, table
+from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation.kept_values import kept_items
-from keyturn.core.status.summary import SummaryState, summary_of
+from keyturn.core.rotation.triggers import breakage_by_change, breakage_of, removed_items, start_time
+from keyturn.core.status.summary import (
+    AFTER_THE_ROLLOUT,
+    UNDER_WAY_OUTSIDE,
+    WORKLOAD_FAILED,
+    SummaryState,
+    condition,
+    summary_of,
+)
 from keyturn.core.times import clock, since, until
 
 from .classes import Becomes
-from .model import IS_READ, Plan, document, due_again, notes, of_stores, pods, pushes, values, workloads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from keyturn.api.meta import Condition
+    from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.options import Output
-    from keyturn.core.status.summary import Summary
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.rotation.rollout import WorkloadProgress
+    from keyturn.core.spec.desired import Desired, Item
 
+    from .observe import PlanObservation
+    from .simulate import Foresight
 
 Row: TypeAlias = "dict[str, Any]"
 """An entry of a document."""
-_NAMES = 13
-_AT_SERVER = {
-    "SetPassword": "role {} gets a new password",
-    "LogIn": "a login as {} is tried",
-    "Publish": "the Secret names {}",
-    "Close": "role {} is closed, and its login refused",
+_WHAT_IS_KEPT = {
+    "Refreshed": "values of stores stay as last read",
+    "Pushed": "not every store has the current values",
 }
+_RESOLVED = frozenset(
+    {
+        ErrorReason.CREDENTIAL_CONTESTED,
+        ErrorReason.CREDENTIAL_LOCKED,
+        ErrorReason.CREDENTIAL_REFUSED,
+        ErrorReason.PASSWORD_REFUSED,
+        ErrorReason.WRONG_ROLE,
+    }
+)
+"""Reasons of a database account that another rotation resolves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The result of a simulation, with the current observation."""
+
+    found: FoundManagedSecret
+    look: PlanObservation
+    foresight: Foresight
+    is_rotation: bool
+    """Whether a rotation is planned; otherwise the change by a manifest."""
+
+    @property
+    def now(self) -> Observed:
+        return self.look.observed
+
+    @property
+    def refusals(self) -> list[Row]:
+        """All reasons against execution, including those that only the operator can determine."""
+        known = [{"reason": one.reason, "message": one.message} for one in self.foresight.refusals]
+        said = condition(self.found.managed, "Stalled") if self.is_rotation else None
+        harmless = WORKLOAD_FAILED | _RESOLVED | {one.reason for one in self.of_stores}
+        if said and said.status == "True" and said.reason not in {one["reason"] for one in known} | harmless:
+            known.append({"reason": said.reason, "message": said.message})
+        return known
+
+    @property
+    def of_stores(self) -> list[Condition]:
+        """The conditions about failing stores."""
+        said = [condition(self.found.managed, type_) for type_ in _WHAT_IS_KEPT]
+        return [one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE]
+
+    @property
+    def writes_revision(self) -> bool:
+        """Whether a revision is generated or adopted."""
+        return self.foresight.number is not None or self.foresight.adopts is not None
+
+    @property
+    def doubtful(self) -> list[str]:
+        """The values for which only the operator can decide whether the new recipe accepts them."""
+        then = {item.name: item.recipe for item in self.look.before.items} if self.look.before else {}
+        items = self.now.desired.items if self.now.desired else ()
+        known = [item for item in items if item.recipe and item.name not in self.foresight.fresh]
+        return [item.name for item in known if then.get(item.name) and then[item.name] != item.recipe]
+
+    @property
+    def due_again(self) -> datetime | None:
+        """When the rotation after the planned one is due.
+
+        Unknown before the object exists, since the jitter depends on its UID, and before a certificate is issued.
+        """
+        is_unknown = not self.foresight.number or self.look.makers.mortal or not self.now.uid
+        return None if is_unknown or self.refusals else start_time(self.foresight.end)
 
 
 def print_plans(
@@ -44,7 +119,193 @@ def print_plans(
     texts = [] if output.is_document else [*map(_class_lines, classes), *map(_lines, plans)]
     for number, lines in enumerate(texts):
         print_lines(*([""] if number else []), *lines)
-    return any(plan.is_refused for plan in plans) or any(one["refusals"] or one["effects"] for one in classes)
+    return any(plan.refusals for plan in plans) or any(one["refusals"] or one["effects"] for one in classes)
+
+
+# The document of a ManagedSecret; the tables of the text show its rows
+
+
+def document(plan: Plan) -> Row:
+    foresight, desired, status = plan.foresight, plan.now.desired, plan.found.managed.status
+    summary = summary_of(plan.found, plan.now.now)
+    return {
+        "kind": "ManagedSecret",
+        "namespace": plan.found.key.namespace,
+        "name": plan.found.key.name,
+        "refusals": plan.refusals,
+        "now": {"state": summary.state, "message": summary.message} if plan.is_rotation else None,
+        "secretName": desired.secret if desired else None,
+        "revision": status.revision,
+        "nextRevision": foresight.number or foresight.adopts,
+        "reason": str(foresight.reason.name) if foresight.reason else None,
+        "startsAt": foresight.starts if plan.writes_revision else None,
+        "nextRotationTime": status.next_rotation_time,
+        "dueAgain": plan.due_again,
+        "values": list(_values(plan, desired)) if desired else [],
+        "pushes": list(_pushes(plan, desired)) if desired else [],
+        "workloads": list(_workloads(plan)),
+        "pods": None if plan.look.owners is None else list(_pods(plan)),
+        "rollout": {
+            "debounce": format_duration(desired.debounce),
+            "maxConcurrent": desired.max_concurrent,
+            "progressDeadline": format_duration(desired.progress_deadline),
+            "onFailure": desired.on_failure,
+            "overlap": format_duration(desired.overlap),
+        }
+        if desired
+        else None,
+        "overlapKeys": sorted(foresight.lingers),
+        "database": [{"step": step, "login": login} for step, login in foresight.at_server],
+        "notes": list(_notes(plan)),
+    }
+
+
+def _values(plan: Plan, desired: Desired) -> Iterator[Row]:
+    def row(name: str, keys: Iterable[str], source: str, action: str, why: str = "") -> Row:
+        return {"name": name, "keys": list(keys), "from": source, "action": action, "why": why}
+
+    for item in desired.items:
+        source = (
+            f"{item.recipe.kind}{' (of the class)' if item.of_class else ''}" if item.recipe else "literal"
+        )
+        source = str(item.source) if item.source else "database login" if item.is_login else source
+        yield row(item.name, item.keys.values(), source, *_fate(item, plan, desired))
+    for key in desired.templates:
+        yield row(key, (key,), "template", "Render" if plan.writes_revision else "Keep")
+    if before := plan.now.state:
+        for name in sorted(removed_items(desired, before)):
+            yield row(name, before.keys[name].values(), "", "Remove")
+        for key in sorted(before.templates.keys() - desired.every_key):
+            yield row(key, (key,), "template", "Remove")
+
+
+def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
+    if item.name in plan.foresight.fresh:
+        known = plan.look.makers.adopted or (plan.now.state.keys if plan.now.state else {})
+        why = "is read from the store" if item.source else ""
+        return "Replace" if item.name in known else "Make", why
+    if plan.foresight.adopts:
+        derived = plan.look.derived.intersection(item.keys.values())
+        return "Keep", "the Secret has it" + (f"; {listed(derived)} follows from it" if derived else "")
+    if item.literal is not None:
+        return "Keep", "a literal"
+    if item.source is not None:
+        return "Keep", "read again on its own schedule"
+    if plan.foresight.number is None or item.is_login or item.name in desired.rotates:
+        return "Keep", ""
+    return "Keep", "not in rotation.only" if item.is_generated else "changes with another item"
+
+
+def _pushes(plan: Plan, desired: Desired) -> Iterator[Row]:
+    """Yield the change of each key in a store."""
+    then = {one.id: one for one in plan.look.before.pushes} if plan.look.before else {}
+    now = {one.id: one for one in desired.pushes}
+    for place in (*now.values(), *(then[id_] for id_ in sorted(then.keys() - now.keys()))):
+        keys, action = list[str](), "Delete" if place.deletes else "Leave"
+        if place.id in now:
+            keys = [place.secret_key] if place.secret_key else sorted(desired.made_here)
+            is_same = place.id in then and then[place.id].text == place.text
+            action = "Keep" if is_same and not plan.writes_revision else "Push"
+        yield {
+            "storeRef": {"kind": place.kind, "name": place.store},
+            "key": place.key,
+            "keys": keys,
+            "action": action,
+            "why": "if the key does not exist yet" if action == "Push" and not place.replaces else "",
+        }
+
+
+def _workloads(plan: Plan) -> Iterator[Row]:
+    waves = plan.now.desired.waves if plan.now.desired else {}
+
+    def row(progress: WorkloadProgress, round_: int | None, why: str) -> Row:
+        key, use = progress.consumer.workload.key, progress.consumer.use
+        return {
+            "kind": key.kind,
+            "name": key.name,
+            "via": list(use.via) if use else [],
+            "keys": None if use is None or use.keys is None else sorted(use.keys),
+            "wave": waves.get(key, 0),
+            "round": round_,
+            "restarted": round_ is not None,
+            "why": why,
+        }
+
+    for one in plan.foresight.restarts:
+        hint = one.progress.consumer.workload.hint
+        yield row(one.progress, one.round, "; ".join(filter(None, (one.waits_for, hint))))
+    for progress in plan.foresight.left:
+        use, reason = progress.consumer.use, plan.foresight.reason
+        why = progress.message or "runs the current values"
+        if not progress.message and reason and reason.name == RevisionReason.CREATED:
+            why = "the first revision restarts no workload"
+        elif not progress.message and reason and use and use.keys is not None:
+            why = f"uses only unchanged keys: {listed(use.keys)}"
+        yield row(progress, None, why)
+
+
+def _pods(plan: Plan) -> Iterator[Row]:
+    """Yield the owners of pods that hold an earlier value, or would hold one after the planned revision."""
+    target, revision, changed = plan.now.target, plan.foresight.end.current, frozenset[str]()
+    if plan.foresight.number and target and revision:
+        changed = revision.changed  # in a Secret that pods may have read
+    for owner in plan.look.owners or ():
+        is_awaited, why = owner.uses(changed), ""
+        if owner.before:
+            pods = f"{owner.before} of {owner.pods} pods" if owner.pods > 1 else "it"
+            number = target.revision if target else None
+            why = f"{pods} started before revision {number} was published and may hold an earlier value"
+        if is_awaited or owner.before:
+            yield {
+                "ownerKind": owner.kind,
+                "ownerName": owner.name,
+                "via": list(owner.via),
+                "keys": None if owner.keys is None else sorted(owner.keys),
+                "pods": owner.pods,
+                "startedAt": owner.since,
+                "podsBeforePublication": owner.before,
+                "awaited": is_awaited,
+                "why": why,
+            }
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    if plan.found.managed.spec.suspend:
+        yield "spec.suspend is true: the plan starts after `keyturn resume`"
+    status, desired, state = plan.found.managed.status, plan.now.desired, plan.now.state
+    if desired and desired.on_request:
+        yield from _breakage(plan, desired)
+    database = desired.database if desired else None
+    if database and not database.alternates and state and plan.foresight.at_server:
+        yield (
+            f"{database.username} has one password (strategy: SingleUser): new connections with the old one fail from"
+            " the change at the server until each pod is restarted"
+        )
+    if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
+        number = status.rotation.id.rpartition("/")[2]
+        yield f"revision {number} is in progress ({status.rotation.step}); the plan starts after it"
+    is_behind = status.revision and status.observed_generation != plan.found.managed.metadata.generation
+    if plan.is_rotation and is_behind:
+        yield "the operator has not reconciled the last change of the spec; the plan does not include it"
+    for target in plan.now.missing_targets:
+        yield f"rollout.targets names {target}, which does not exist"
+    for said in plan.of_stores:
+        yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
+    for name in plan.doubtful:
+        yield f"{name} is replaced as well if the present value does not satisfy the new settings"
+    yield from plan.look.blind_spots
+
+
+def _breakage(plan: Plan, desired: Desired) -> Iterator[str]:
+    """Yield what new values break that nothing applies where they are used."""
+    if plan.is_rotation:
+        yield breakage_of(desired)
+        return
+    before = desired.names if plan.found.managed.status.revision else frozenset[str]()
+    known = frozenset(plan.now.state.keys) if plan.now.state else before
+    fresh = {item.name for item in desired.items if item.recipe and item.name in plan.foresight.fresh}
+    if replaced := (fresh | set(plan.doubtful)) & known:
+        yield breakage_by_change(replaced)
 
 
 # Text
@@ -74,11 +335,10 @@ def _class_lines(one: Row) -> Iterator[str]:
 
 def _block(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield sentences with their labels after an empty line, wrapped on a terminal; nothing without sentences."""
-    width = room()
     for number, (name, text) in enumerate(facts):
-        first = f"  {name:<{_NAMES}}"
+        first = f"  {name:<13}"
         yield from () if number else ("",)
-        if width is None:
+        if (width := room()) is None:
             yield first + text
         else:
             yield textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * len(first))
@@ -90,14 +350,15 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
+    shown = document(plan)
     yield _title(plan)
-    yield from _block(_facts(plan))
-    yield from _table(("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), map(_value_cells, values(plan)))
-    yield from _table(("PLACE", "WHAT HAPPENS"), map(_push_cells, pushes(plan)))
+    yield from _block(_facts(plan, shown))
+    yield from _table(("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), map(_value_cells, shown["values"]))
+    yield from _table(("PLACE", "WHAT HAPPENS"), map(_push_cells, shown["pushes"]))
     header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
-    yield from _table(header, map(_workload_cells, workloads(plan)))
+    yield from _table(header, map(_workload_cells, shown["workloads"]))
     header = ("NOT RESTARTED", "PODS", "STARTED", "USES IT BY", "WHAT HAPPENS")
-    yield from _table(header, (_pod_cells(one, plan.now.now) for one in pods(plan)))
+    yield from _table(header, (_pod_cells(one, plan.now.now) for one in shown["pods"] or ()))
 
 
 def _title(plan: Plan) -> str:
@@ -109,21 +370,20 @@ def _title(plan: Plan) -> str:
         then = f", then make revision {number}" if number else ""
         made = f"would take over the Secret {secret} as revision {plan.foresight.adopts}{then}"
     refused = f"would be refused; otherwise it {made}" if number else "would be refused"
-    return f"ManagedSecret {key}: {act} {refused if plan.is_refused else made}"
+    return f"ManagedSecret {key}: {act} {refused if plan.refusals else made}"
 
 
-def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+def _facts(plan: Plan, shown: Row) -> Iterator[tuple[str, str]]:
     foresight, desired, now = plan.foresight, plan.now.desired, plan.now.now
-    for refusal in plan.refusals:
-        yield "Refused", f"{refusal.reason}: {refusal.message}"
-    summary = summary_of(plan.found, now)
+    for refusal in shown["refusals"]:
+        yield "Refused", f"{refusal['reason']}: {refusal['message']}"
     if plan.is_rotation:
-        yield "Now", f"{summary.state}{f': {summary.message}' if summary.message else ''}"
+        yield "Now", ": ".join(filter(None, shown["now"].values()))
     if plan.writes_revision:
         yield "Starts", _start(plan)
     if plan.is_rotation:
-        yield "Scheduled", _scheduled(plan, summary)
-    if again := due_again(plan):
+        yield "Scheduled", _scheduled(plan)
+    if again := plan.due_again:
         yield "Then again", f"{until(again, now)}, at {clock(again)}"
     if desired and foresight.restarts:
         debounce, deadline = map(format_duration, (desired.debounce, desired.progress_deadline))
@@ -133,8 +393,14 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         overlap, keys = format_duration(desired.overlap), listed(foresight.lingers)
         yield "Overlap", f"previous values stay for {overlap} after the last restart: {keys}"
     if foresight.at_server:
-        yield "Database", ", ".join(_AT_SERVER[step].format(login) for step, login in foresight.at_server)
-    for note in notes(plan):
+        said = {
+            "SetPassword": "role {} gets a new password",
+            "LogIn": "a login as {} is tried",
+            "Publish": "the Secret names {}",
+            "Close": "role {} is closed, and its login refused",
+        }
+        yield "Database", ", ".join(said[step].format(login) for step, login in foresight.at_server)
+    for note in shown["notes"]:
         yield "Note", note
 
 
@@ -145,19 +411,19 @@ def _start(plan: Plan) -> str:
         if previous and plan.now.desired and kept_items(plan.now, plan.now.desired):
             after = f"the overlap with revision {previous.revision} is over"
         return f"{until(starts, now)}, at {clock(starts)}, when {after}"
-    if any(one.type == "Refreshed" for one in of_stores(plan.found.managed)):
+    if any(one.type == "Refreshed" for one in plan.of_stores):
         return "at once, unless the spec has a value that no store has given yet: then when the store answers"
     return "at once"
 
 
-def _scheduled(plan: Plan, summary: Summary) -> str:
+def _scheduled(plan: Plan) -> str:
     """Return when it rotates without a request: by the status, or by the spec before the first reconcile."""
     desired, status, now = plan.now.desired, plan.found.managed.status, plan.now.now
     if due := status.next_rotation_time:
         is_asked = desired is not None and desired.on_request
         asked = "; values are reported as due, and rotate on request only" if is_asked else ""
         return f"{until(due, now)}, at {clock(due)}{asked}"
-    if summary.state is SummaryState.HELD:
+    if summary_of(plan.found, now).state is SummaryState.HELD:
         return "none while it is held after a rollback"
     if desired is None or not desired.rotates or desired.cadence is None:
         return "none (no rotation.every and no rotation.schedule)"
@@ -166,7 +432,6 @@ def _scheduled(plan: Plan, summary: Summary) -> str:
     return "unknown: the operator has not written it yet"
 
 
-_AWAITED = "holds the replaced value until it ends: the rotation waits for it"
 _ACTIONS = {
     "Make": "is made",
     "Replace": "is replaced",
@@ -177,9 +442,8 @@ _ACTIONS = {
 
 
 def _value_cells(one: Row) -> list[str]:
-    action = "" if one["why"] == IS_READ else _ACTIONS[one["action"]]
-    what = ": ".join(filter(None, (action, one["why"])))
-    return [one["name"], ", ".join(one["keys"]), one["from"], what]
+    what = [] if one["why"] == "is read from the store" else [_ACTIONS[one["action"]]]
+    return [one["name"], ", ".join(one["keys"]), one["from"], ": ".join(filter(None, [*what, one["why"]]))]
 
 
 def _push_cells(one: Row) -> list[str]:
@@ -194,14 +458,14 @@ def _push_cells(one: Row) -> list[str]:
 
 
 def _workload_cells(one: Row) -> list[str]:
-    what = "is restarted" if one["round"] else "is not restarted"
-    why = f"{'; ' if one['round'] else ': '}{one['why']}" if one["why"] else ""
+    what = "is restarted; " if one["restarted"] else "is not restarted: "
     name = f"{one['kind']}/{one['name']}"
-    return [str(one["round"] or ""), name, str(one["wave"]), _uses(one), f"{what}{why}"]
+    return [str(one["round"] or ""), name, str(one["wave"]), _uses(one), f"{what}{one['why']}".rstrip("; ")]
 
 
 def _pod_cells(one: Row, now: datetime) -> list[str]:
-    what = "; ".join(filter(None, (_AWAITED if one["awaited"] else "", one["why"])))
+    awaited = "holds the replaced value until it ends: the rotation waits for it" if one["awaited"] else ""
+    what = "; ".join(filter(None, (awaited, one["why"])))
     name = f"{one['ownerKind']}/{one['ownerName']}"
     return [name, str(one["pods"]), f"{since(one['startedAt'], now)} ago", _uses(one), what]
 

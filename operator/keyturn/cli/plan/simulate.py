@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn import templates
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import WorkloadKey
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.decision import next_step
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.rotation.steps import Reason
@@ -57,7 +57,15 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
             if observed.desired:
                 after = _with_revision(step, observed, observed.desired, makers)
         case steps.Publish() | steps.Repair() | steps.Settle():
-            after = _published(step, observed)
+            target = TargetFacts(
+                owner=observed.name,
+                revision=step.number,
+                published=publication_time(step, observed, observed.now),
+                differs=frozenset(),
+                has_metadata_of_spec=True,
+                overlapping=observed.current is not None and observed.current.keeps_previous,
+            )
+            after = replace(observed, target=target)
         case steps.RollOut():
             marked = {"marker": step.marker, "settled": False, "failed": False, "restarted": observed.now}
             after = with_workloads(observed, {step.consumer.workload.key}, **marked)
@@ -112,18 +120,6 @@ def _with_revision(
     else:
         after = transitions.claim(step, observed, content, now, now)
     return replace(observed, state=after, target=observed.target and replace(observed.target, recorded=True))
-
-
-def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Observed) -> Observed:
-    target = TargetFacts(
-        owner=observed.name,
-        revision=step.number,
-        published=publication_time(step, observed, observed.now),
-        differs=frozenset(),
-        has_metadata_of_spec=True,
-        overlapping=observed.current is not None and observed.current.keeps_previous,
-    )
-    return replace(observed, target=target)
 
 
 def everyone(observed: Observed) -> tuple[WorkloadProgress, ...]:
@@ -196,6 +192,12 @@ def _previous(
 # Simulation
 
 _MOST_STEPS = 10_000
+_AT_SERVER = {
+    steps.Apply: "SetPassword",
+    steps.Prove: "LogIn",
+    steps.Publish: "Publish",
+    steps.Revoke: "Close",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,55 +210,45 @@ class Restart:
     waits_for: str | None
     """What has to happen before the restart."""
 
-    @property
-    def key(self) -> WorkloadKey:
-        return self.progress.consumer.workload.key
-
 
 @dataclass(frozen=True, slots=True)
 class Foresight:
     """Result of a simulation."""
 
-    refusals: tuple[Stalled | Wait, ...]
-    """Reasons against execution; the other fields show the result without them."""
-    reason: Reason | None
-    """Reason of the new revision; None without one."""
-    number: int | None
-    adopts: int | None
-    """Revision as which an unmanaged Secret would be adopted."""
-    fresh: frozenset[str]
-    """Values that would be generated."""
     starts: datetime
-    restarts: tuple[Restart, ...]
-    left: tuple[WorkloadProgress, ...]
-    """Workloads that would not be restarted, with the reason."""
-    lingers: frozenset[str]
-    """Keys that differ or exist only during the overlap."""
     end: Observed
     """The observation at the end."""
+    refusals: tuple[Stalled | Wait, ...] = ()
+    """Reasons against execution; the other fields show the result without them."""
+    reason: Reason | None = None
+    """Reason of the new revision; None without one."""
+    number: int | None = None
+    adopts: int | None = None
+    """Revision as which an unmanaged Secret would be adopted."""
+    fresh: frozenset[str] = frozenset()
+    """Values that would be generated."""
+    lingers: frozenset[str] = frozenset()
+    """Keys that differ or exist only during the overlap."""
+    restarts: tuple[Restart, ...] = ()
     at_server: tuple[tuple[str, str], ...] = ()
     """Each step at the database server with its login: SetPassword, LogIn, Close; Publish is between them."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A step with the observation before and after it."""
-
-    step: steps.Step
-    before: Observed
-    after: Observed
+    @property
+    def left(self) -> tuple[WorkloadProgress, ...]:
+        """Workloads that would not be restarted, with the reason."""
+        restarted = {one.progress.consumer.workload.key for one in self.restarts}
+        return tuple(one for one in everyone(self.end) if one.consumer.workload.key not in restarted)
 
 
 def foresee(observed: Observed, makers: Makers) -> Foresight:
     """Simulate until only the next scheduled rotation is left."""
-    moments: list[_Moment] = []
-    refusals: list[Stalled | Wait] = []
-    began = observed
+    seen, obstacles = Foresight(observed.now, observed), dict[WorkloadKey, str]()
+    round_, is_new_round = 0, True
     for _ in range(_MOST_STEPS):
         try:
             step = next_step(observed)
         except (Stalled, Wait) as refusal:
-            refusals.append(refusal)
+            seen = replace(seen, refusals=(*seen.refusals, refusal))
             if not observed.violations:
                 break
             observed = replace(observed, violations=())
@@ -264,76 +256,50 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
         after = waited(observed) if isinstance(step, steps.Rest) else apply(step, observed, makers)
         if after is None or after is observed:
             break
-        moments.append(_Moment(step, observed, after))
+        match step:
+            case steps.Rest():
+                is_new_round = True
+                hindered = [one for one in everyone(observed) if is_hindered(one)]
+                obstacles |= {one.consumer.workload.key: one.message or "waits" for one in hindered}
+            case steps.RollOut():
+                round_, is_new_round = round_ + is_new_round, False
+                key = step.consumer.workload.key
+                progress = next(one for one in everyone(observed) if one.consumer.workload.key == key)
+                restart = Restart(progress, round_, obstacles.get(key))
+                seen = replace(seen, restarts=(*seen.restarts, restart))
+            case steps.Adopt():
+                seen = replace(seen, adopts=step.number)
+            case steps.Stage() if seen.reason is None:
+                seen = _staged(seen, step.reason, observed.now, after, makers)
+            case steps.Apply() | steps.Prove() | steps.Publish() | steps.Revoke():
+                seen = replace(seen, at_server=(*seen.at_server, *_at_server(step, observed)))
+            case _:
+                pass
         observed = after
-    return _told(moments, refusals, began, observed, makers)
+    return replace(seen, end=observed)
 
 
-# Summary
-
-
-def _told(
-    moments: list[_Moment], refusals: list[Stalled | Wait], began: Observed, end: Observed, makers: Makers
-) -> Foresight:
-    staged = next((one for one in moments if isinstance(one.step, steps.Stage)), None)
-    reason = staged.step.reason if staged and isinstance(staged.step, steps.Stage) else None
-    new = staged.after.state.newest if staged and staged.after.state else None
-    restarts = _restarts(moments)
-    restarted = {one.key for one in restarts}
-    return Foresight(
-        refusals=tuple(refusals),
+def _staged(seen: Foresight, reason: Reason, now: datetime, after: Observed, makers: Makers) -> Foresight:
+    new = after.state.newest if after.state else None
+    return replace(
+        seen,
+        starts=now,
         reason=reason,
         number=new.number if new else None,
-        adopts=next((one.step.number for one in moments if isinstance(one.step, steps.Adopt)), None),
-        fresh=with_dependents(reason.fresh, makers.needs) if reason else frozenset(),
-        starts=staged.before.now if staged else began.now,
-        restarts=restarts,
-        left=tuple(one for one in everyone(end) if one.consumer.workload.key not in restarted),
+        fresh=with_dependents(reason.fresh, makers.needs),
         lingers=new.previous if new else frozenset(),
-        end=end,
-        at_server=tuple(_at_server(moments)),
     )
 
 
-_AT_SERVER = {
-    steps.Apply: "SetPassword",
-    steps.Prove: "LogIn",
-    steps.Publish: "Publish",
-    steps.Revoke: "Close",
-}
-
-
-def _at_server(moments: list[_Moment]) -> Iterator[tuple[str, str]]:
-    """Yield the steps at the database server, each with its login."""
-    for moment in moments:
-        step, state = moment.step, moment.before.state
-        if state is None or not isinstance(step, steps.Apply | steps.Prove | steps.Publish | steps.Revoke):
-            continue
+def _at_server(
+    step: steps.Apply | steps.Prove | steps.Publish | steps.Revoke, observed: Observed
+) -> Iterator[tuple[str, str]]:
+    """Yield a step at the database server with its login; nothing without an account."""
+    if state := observed.state:
         of_revision = isinstance(step, steps.Publish)
         credential = state.credential_of(step.number) if of_revision else state.credential(step.number)
         if credential:
             yield _AT_SERVER[type(step)], credential.login
-
-
-def _restarts(moments: list[_Moment]) -> tuple[Restart, ...]:
-    obstacles: dict[WorkloadKey, str] = {}
-    restarts: list[Restart] = []
-    round_, is_new_round = 0, True
-    for moment in moments:
-        if isinstance(moment.step, steps.RollOut):
-            round_ += is_new_round
-            is_new_round = False
-            key = moment.step.consumer.workload.key
-            progress = next(one for one in everyone(moment.before) if one.consumer.workload.key == key)
-            restarts.append(Restart(progress, round_, obstacles.get(key)))
-        elif isinstance(moment.step, steps.Rest):
-            is_new_round = True
-            obstacles |= {
-                one.consumer.workload.key: one.message or "waits"
-                for one in everyone(moment.before)
-                if is_hindered(one)
-            }
-    return tuple(restarts)
 
 
 # Awaited events

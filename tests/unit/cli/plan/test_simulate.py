@@ -44,7 +44,8 @@ def rounds(foresight: Foresight) -> list[list[str]]:
     """Return who is restarted together with whom."""
     last = max((one.round for one in foresight.restarts), default=0)
     return [
-        [one.key.name for one in foresight.restarts if one.round == number] for number in range(1, last + 1)
+        [one.progress.consumer.workload.key.name for one in foresight.restarts if one.round == number]
+        for number in range(1, last + 1)
     ]
 
 

@@ -10,9 +10,8 @@ import pytest
 from keyturn.api.status import Via
 from keyturn.cli.managed import found_in
 from keyturn.cli.options import Output
-from keyturn.cli.plan.model import Plan, document, notes, pods, pushes, values
 from keyturn.cli.plan.observe import PlanObservation, state_of_status
-from keyturn.cli.plan.output import print_plans
+from keyturn.cli.plan.output import Plan, document, print_plans
 from keyturn.cli.plan.simulate import Makers, foresee
 from keyturn.core.observation.external import Pulled
 from keyturn.core.observation.pods import PodOwner
@@ -89,7 +88,7 @@ def plan(
 
 
 def test_what_stores_hold_stays_when_the_rest_is_generated_again(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [(one["name"], one["from"], one["action"]) for one in values(plan(ALL))] == [
+    assert [(one["name"], one["from"], one["action"]) for one in document(plan(ALL))["values"]] == [
         ("password", "password", "Replace"),
         ("api-key", "key 'prod/api' of SecretStore 'vault'", "Keep"),
         ("username", "literal", "Keep"),
@@ -101,7 +100,7 @@ def test_what_stores_hold_stays_when_the_rest_is_generated_again(capsys: pytest.
 def test_every_place_gets_what_is_made_here(capsys: pytest.CaptureFixture[str]) -> None:
     found = plan(TWO)
 
-    assert [(one["key"], one["keys"], one["action"]) for one in pushes(found)] == [
+    assert [(one["key"], one["keys"], one["action"]) for one in document(found)["pushes"]] == [
         ("shop/db", ["password", "username"], "Push"),
         ("shop/alone", ["password"], "Push"),
     ]
@@ -148,7 +147,7 @@ def test_a_manifest_says_what_becomes_of_places(
 def test_a_new_item_of_a_store_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     found = plan({"data": [PASSWORD, API_KEY]}, before={"data": [PASSWORD]})
 
-    assert [(one["name"], one["action"]) for one in values(found)] == [
+    assert [(one["name"], one["action"]) for one in document(found)["values"]] == [
         ("password", "Keep"),
         ("api-key", "Make"),
     ]
@@ -167,12 +166,13 @@ def test_a_store_in_trouble_refuses_no_rotation_and_is_noted(type_: str, note: s
     stalled = condition("Stalled", "ProviderError", "the store refused", "True")
     found = plan({**ALL, "pushTo": [PUSH]}, said, stalled)
 
-    assert (found.is_refused, note in notes(found)) == (False, True)
+    assert (found.refusals, note in document(found)["notes"]) == ([], True)
 
 
 def test_what_is_under_way_is_no_trouble() -> None:
     assert not any(
-        "0 of 2" in note for note in notes(plan(TWO, condition("Pushed", "Progressing", "0 of 2")))
+        "0 of 2" in note
+        for note in document(plan(TWO, condition("Pushed", "Progressing", "0 of 2")))["notes"]
     )
 
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_followed_has_no_places() -> None:
     )
     nothing = replace(nothing, look=replace(nothing.look, observed=replace(nothing.now, desired=None)))
 
-    assert list(pushes(nothing)) == []
+    assert document(nothing)["pushes"] == []
 
 
 # Accounts of a database server
@@ -200,7 +200,10 @@ def test_only_one_login_has_a_window_without_new_connections(
     database: Mapping[str, Any] | None, count: int
 ) -> None:
     assert (
-        sum("app has one password (strategy: SingleUser)" in one for one in notes(of_account(database)))
+        sum(
+            "app has one password (strategy: SingleUser)" in one
+            for one in document(of_account(database))["notes"]
+        )
         == count
     )
 
@@ -210,7 +213,7 @@ def test_only_one_login_has_a_window_without_new_connections(
     [("CredentialLocked", False), ("PasswordRefused", False), ("DatabaseDenied", True)],
 )
 def test_a_refused_login_is_no_refusal_of_a_rotation(reason: str, *, is_refused: bool) -> None:
-    assert of_account(None, condition("Stalled", reason, status="True")).is_refused is is_refused
+    assert bool(of_account(None, condition("Stalled", reason, status="True")).refusals) is is_refused
 
 
 def test_a_rotation_may_wait_for_a_store(capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +269,7 @@ def with_pods(*owners: PodOwner, is_rotation: bool = True) -> Plan:
 
 
 def rows(found: Plan) -> list[tuple[str, bool, str]]:
-    return [(one["ownerName"], one["awaited"], one["why"]) for one in pods(found)]
+    return [(one["ownerName"], one["awaited"], one["why"]) for one in document(found)["pods"]]
 
 
 def test_a_rotation_waits_for_each_owner_that_uses_a_replaced_key() -> None:
