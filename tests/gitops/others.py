@@ -14,7 +14,7 @@ from keyturn.databases.base import Server
 from keyturn.databases.client import health_of as health_of_target
 from keyturn.databases.client import health_of_server
 from keyturn.databases.errors import Unauthorized, Unreachable
-from keyturn.stores.health_check import IN_USE, VALID, health_of
+from keyturn.stores.health import IN_USE, VALID, health_of
 from keyturn.stores.providers import errors
 from tests.gitops.situations import Expected
 from tests.support.initial_status import filled_in

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import keyturn
+from keyturn import stores
 from keyturn.core.labels import ROTATE
 from tests.simulation.simulated_cluster import MANAGED, Cluster
+from tests.unit.stores.fake_stores import FakeProvider, FakeStores, ref
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -43,6 +45,10 @@ class Hops:
     def counted(self) -> tuple[int, int, int]:
         return len(self.files), len(self.functions), self.changes
 
+    def stay_within(self, ceilings: tuple[int, int, int]) -> None:
+        over = [count > most for count, most in zip(self.counted, ceilings, strict=True)]
+        assert not any(over), f"{self.counted} files, functions and changes of file are more than {ceilings}"
+
 
 @contextmanager
 def profiled() -> Iterator[Hops]:
@@ -69,6 +75,19 @@ async def rotate(cluster: Cluster) -> None:
     await cluster.settle()
 
 
+async def test_a_warm_read_of_a_store_enters_few_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores.settings, "provider_of", lambda _: FakeProvider)
+    fake, vault, ceilings = FakeStores(), ref(), (10, 76, 56)
+    fake.store()
+    fake.server.values["db"] = "hunter2"
+    await fake.read(store=vault)
+    with profiled() as hops:
+        await fake.read(store=vault, fresh=True)
+    await fake.stores.close()
+
+    hops.stay_within(ceilings)
+
+
 @pytest.mark.parametrize(
     ("doing", "ceilings"),
     [(rotate, (86, 1146, 3562)), (Cluster.look, (72, 634, 576))],
@@ -81,5 +100,4 @@ async def test_few_files_functions_and_changes_of_file_are_entered(
     with profiled() as hops:
         await doing(cluster)
 
-    over = [count > most for count, most in zip(hops.counted, ceilings, strict=True)]
-    assert not any(over), f"{hops.counted} files, functions and changes of file are more than {ceilings}"
+    hops.stay_within(ceilings)

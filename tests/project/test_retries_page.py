@@ -18,8 +18,7 @@ from keyturn.databases import _RETRY_AFTER as _TARGET_DELAY
 from keyturn.databases import client as target
 from keyturn.kube import client, leader_election, secret_poller
 from keyturn.runtime import threadpools
-from keyturn.stores import circuit_breaker
-from keyturn.stores import health_check as store_check
+from keyturn.stores import health as store_check
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "retries.md").read_text()
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours"}
@@ -49,7 +48,7 @@ _PAUSES: dict[str, tuple[timedelta | float, ...]] = {
     "the revocation of an earlier lease, which": (leases._REFUSED_DELAY, leases._MAX_REFUSED_DELAY),
     "the check of a store": (store_check._MIN_INTERVAL, store_check._MAX_INTERVAL),
     "the read of a credential": (store_check._MIN_INTERVAL, store_check._MAX_CREDENTIAL_INTERVAL),
-    "requests to a store": (1.0, circuit_breaker._MAX_GUESSED_PAUSE),
+    "requests to a store": (1.0, store_check._MAX_GUESSED_PAUSE),
     "an operation": (problems._RETRY_DELAY, _LONGEST),
     "the lock": (problems._BUSY_DELAY, _LONGEST),
     "operations at a server": (account._FIRST_PAUSE, account._LONGEST_PAUSE),

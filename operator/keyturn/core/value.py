@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hmac
-from typing import Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Value:
@@ -66,3 +69,9 @@ class Value:
     def __getstate__(self) -> NoReturn:
         # pickle, copy and deepcopy call this.
         raise TypeError("a Value is neither copied nor pickled; pass it on")
+
+
+def size_of(content: Value | Mapping[str, Value]) -> int:
+    """Return the bytes of a value, or of all named parts."""
+    parts = (content,) if isinstance(content, Value) else content.values()
+    return sum(len(part.reveal()) for part in parts)

@@ -1,6 +1,6 @@
 """Database servers: accounts whose credentials Keyturn opens, proves and closes.
 
-`Databases` is the entry point: it finds the target (`kube.cache.references`) and its settings (`settings`), and
+`Databases` is the entry point: it finds the target (`kube.cache.externals`) and its settings (`settings`), and
 returns the engine of the server, opened with the credentials of its administrator (`client`).
 
 Modules
@@ -26,7 +26,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import TargetKey
 from keyturn.core.observation.external import HealthEvents
 from keyturn.core.reasons import ErrorReason
-from keyturn.kube.cache.references import target_for
+from keyturn.kube.cache.externals import target_for
 from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 from keyturn.runtime.reach import Lookups
 

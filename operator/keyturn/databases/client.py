@@ -20,7 +20,7 @@ from keyturn.core.reasons import TargetReason
 from keyturn.core.times import backoff
 from keyturn.runtime import logs
 from keyturn.runtime.clock import jittered, loop_time
-from keyturn.stores import credentials
+from keyturn.stores.credentials import LOGIN_NOT_FOUND, read_references
 from keyturn.stores.providers import errors as store_errors
 
 from .errors import (
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .hosts import Hosts
     from .settings import TargetSettings
 
-LOGIN_NOT_FOUND: Final = "LoginNotFound"
+
 _UNLIMITED: Final = "; the administrator is a superuser, whom no grant limits: use one with CREATEROLE"
 _CERTIFICATE: Final = "Certificate"
 _SETUP: Final = frozenset({"NoTls", "TlsFailed", "NoScram", "DatabaseMissing"})
@@ -162,7 +162,7 @@ class TargetClient:
     async def _look(self) -> Credentials:
         failure: DatabaseError
         try:
-            return await credentials.look_at(self.settings.needs, self._namespace, self._api)
+            return await read_references(self.settings.needs, self._namespace, self._api)
         except store_errors.Unauthorized as error:
             failure = Unauthorized(LOGIN_NOT_FOUND, error.hint)
         except store_errors.Refused as error:

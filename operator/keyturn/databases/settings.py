@@ -10,7 +10,7 @@ from keyturn.api.databasetarget import TlsMode
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
-from keyturn.kube.cache.references import permitted
+from keyturn.kube.cache.externals import permitted
 from keyturn.stores.providers import Reference
 
 from .base import Endpoint, EngineSettings, Limits, Login, Tls

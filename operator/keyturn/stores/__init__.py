@@ -1,15 +1,15 @@
 """External secret stores: read, write, delete and lease by reference and key.
 
-`Stores` is the entry point: it finds the store (`kube.cache.references`), its settings (`settings`) and a
-connection for the login (`connections`), and answers from the cache or by one shared request.
+`Stores` is the entry point: it finds the store (`kube.cache.externals`), its settings (`settings`) and a
+connection for the login (`login`), and answers from the cache or by one shared request.
 
 Modules
-    client, shared_reads       one store: cached, deduplicated requests
-    connections, credentials   connection pool and logins
-    circuit_breaker            limits and back-off
-    health_check               condition and metrics of a store
-    settings                   settings, prefixes, cycles
-    providers                  one module or folder per kind of store
+    client      one store: cached, deduplicated requests
+    login       connections by credential
+    credentials references, consent, sessions
+    health      rate, circuit breaker, check, condition of a store
+    settings    settings, shared keys, cycles
+    providers   one module or folder per kind of store
 
 Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 """
@@ -17,23 +17,23 @@ Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 from __future__ import annotations
 
 import asyncio
+import re
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, StoreKey
 from keyturn.core.observation.external import HealthEvents
-from keyturn.kube.cache.references import store_for
+from keyturn.kube.cache.externals import store_for
 from keyturn.kube.tokens import Tokens
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import Tasks
 
-from .client import StoreClient
-from .connections import ConnectionContext
-from .health_check import health_of
+from .client import Cache, StoreClient
+from .health import health_of
+from .login import ConnectionContext, closed
 from .providers.errors import Refused, StoreError, Unreachable
-from .settings import located, plan_of, reference_cycle
-from .shared_reads import Cache, closed
+from .settings import PLACEHOLDER, plan_of, reference_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from keyturn.runtime.reach import Reach
     from keyturn.stores.providers.base import ProviderLease
 
-    from .circuit_breaker import PreviousClient
+    from .health import PreviousClient
     from .providers import Content, Policy, RemoteValue, Written
     from .providers.guard import Guard
 
@@ -287,3 +287,58 @@ async def _outcome(asking: Coroutine[Any, Any, T]) -> T | Failure:
         return await asking
     except (StoreError, Stalled) as error:
         return error.with_traceback(None)
+
+
+# Keys below the store's prefix
+
+_OPEN_ENDED: Final = re.compile(r"[{]namespace[}]([-A-Za-z0-9]|$)")
+"""A prefix with which the namespace team could name keys of the namespace team-a."""
+_BELOW_A_PREFIX: Final = re.compile(r"[-_+=@./A-Za-z0-9]+")
+_FORBIDDEN: Final = ("\\", "\0")
+_LEADS_AWAY: Final = frozenset({"", ".", ".."})
+
+
+def located(key: str, prefix: str | None, namespace: str, *, rooted: bool = False) -> str:
+    """Return `key` with the prefix of its store.
+
+    Nothing is normalised: a key with two possible readings is rejected, so that no spelling leaves the prefix. In a
+    `rooted` store a leading slash is part of a name.
+
+    Raises:
+        Refused: The message has the rule for keys.
+    """
+    is_rooted = rooted and not prefix
+    if any(mark in key for mark in _FORBIDDEN) or _escapes_prefix(key, rooted=is_rooted):
+        raise Refused(
+            "InvalidKey",
+            "write a key such as prod/payments: no slash at its ends, no empty part, no part . or .., no backslash"
+            + ("; one slash before it is part of its name" if is_rooted else ""),
+        )
+    if not prefix:
+        return key
+    if not _BELOW_A_PREFIX.fullmatch(key):
+        raise Refused(
+            "InvalidKey",
+            "the store has a keyPrefix, and below it a key has letters, digits and - _ + = @ . / only",
+        )
+    return _filled(prefix, namespace, rooted=rooted) + key
+
+
+def _filled(prefix: str, namespace: str, *, rooted: bool) -> str:
+    filled = prefix.replace(PLACEHOLDER, namespace)
+    # The API server checks the prefix too; this holds even if its validation rules were weakened.
+    if (
+        not namespace
+        or _OPEN_ENDED.search(prefix)
+        or _escapes_prefix(filled.removesuffix("/"), rooted=rooted)
+    ):
+        raise Refused(
+            "InvalidPrefix",
+            "the store's keyPrefix is not safe as a path; write one such as {namespace}/, with / or _ after it",
+        )
+    return filled
+
+
+def _escapes_prefix(path: str, *, rooted: bool) -> bool:
+    below = path.removeprefix("/") if rooted else path
+    return not _LEADS_AWAY.isdisjoint(below.split("/"))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from keyturn.core.value import Value, size_of
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import KeyedLimiter
 
-from .circuit_breaker import Breaker, PreviousClient, RateLimiter
-from .connections import ConnectionPool
-from .health_check import CLUSTER_ERRORS, HealthCheck, observe_request
+from .health import CLUSTER_ERRORS, Breaker, HealthCheck, PreviousClient, RateLimiter, observe_request
+from .login import ConnectionPool, closed
+from .providers import RemoteValue
 from .providers.errors import (
     Conflict,
     Denied,
@@ -24,10 +25,9 @@ from .providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from .shared_reads import SingleFlight, again
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
     from datetime import timedelta
 
     from keyturn.core.keys import StoreKey
@@ -35,14 +35,18 @@ if TYPE_CHECKING:
     from keyturn.runtime.concurrency import Tasks
     from keyturn.stores.providers.base import ProviderLease
 
-    from .connections import ConnectionContext, StoreConnection
-    from .providers import Content, Policy, Provider, RemoteValue, Written
+    from .login import ConnectionContext, StoreConnection
+    from .providers import Content, Policy, Provider, Written
     from .providers.base import Permit
     from .settings import StoreSettings
-    from .shared_reads import Cache, Outcome
 
 T = TypeVar("T")
+Outcome: TypeAlias = "RemoteValue | StoreError"
 
+_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Maximum bytes of all cached values; beyond that the oldest are dropped."""
+_OVERHEAD: Final = 512
+_PART_OVERHEAD: Final = 200
 _MAX_CONCURRENT: Final = 20
 """Maximum concurrent requests of one store."""
 _MAX_OF_ONE: Final = 16
@@ -61,6 +65,149 @@ _SILENT_AFTER: Final = 0.5
 _UNCACHED_ERRORS: Final = (Throttled, Unauthorized, Unreachable, Conflict)
 _ACCEPTED: Final = (NotFound, Denied, Conflict)
 """Errors of a store that has accepted the credential."""
+
+
+class _Kept(NamedTuple):
+    outcome: Outcome
+    size: int
+    timer: asyncio.TimerHandle
+
+
+def memory_of(content: Content) -> int:
+    """Return the bytes that a content takes in memory, about; many small parts take more than their bytes."""
+    of_parts = 0 if isinstance(content, Value) else sum(len(name) + _PART_OVERHEAD for name in content)
+    return size_of(content) + of_parts
+
+
+class Cache:
+    """Keeps each result for the time that is passed with it, by a timer."""
+
+    def __init__(self, largest: int = _MAX_BYTES) -> None:
+        self._largest = largest
+        self._kept: dict[Hashable, _Kept] = {}
+        self._size = 0
+
+    def get(self, key: Hashable) -> Outcome | None:
+        kept = self._kept.get(key)
+        return kept.outcome if kept else None
+
+    def put(self, key: Hashable, outcome: Outcome, seconds: float) -> None:
+        self.drop(key)
+        size = _OVERHEAD + (memory_of(outcome.content) if isinstance(outcome, RemoteValue) else 0)
+        timer = asyncio.get_running_loop().call_later(seconds, self.drop, key)
+        self._kept[key] = _Kept(outcome, size, timer)
+        self._size += size
+        while self._size > self._largest:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, key: Hashable) -> None:
+        kept = self._kept.pop(key, None)
+        if kept:
+            kept.timer.cancel()
+            self._size -= kept.size
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._kept)
+
+    def clear(self) -> None:
+        for key in list(self._kept):
+            self.drop(key)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+# Single-flight: concurrent reads of a key share one request, which completes even if a caller is cancelled. A fresh
+# read never gets the answer to a request that was sent before it: such reads of a key share one follow-up.
+
+Read: TypeAlias = "Callable[[], Coroutine[Any, Any, Outcome]]"
+
+
+class SingleFlight:
+    """Reads of one store that are in progress."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._flying: dict[Hashable, asyncio.Task[Outcome]] = {}
+        self._follow_ups: dict[Hashable, asyncio.Task[Outcome]] = {}
+        """Reads that begin when the one in progress has ended."""
+        self._sent: set[asyncio.Task[Outcome]] = set()
+        """Reads whose answer may be older than a caller from now on."""
+        self._all: set[asyncio.Task[Outcome]] = set()
+        """All reads, including those that accept no further caller."""
+
+    async def share(self, key: Hashable, read: Read, *, fresh: bool = False) -> RemoteValue:
+        """Wait for the read of `key` in progress, or start `read`.
+
+        With `fresh`, wait for the follow-up of a read that was sent already.
+
+        Raises:
+            StoreError: The error of the read.
+        """
+        flight = self._flying.get(key)
+        if flight is None:
+            flight = self._flying[key] = self._start(key, read())
+        elif fresh and flight in self._sent:
+            follow_up = self._follow_ups.get(key) or self._start(key, _after(flight, read))
+            flight = self._follow_ups[key] = follow_up
+        await asyncio.wait([flight])  # cancellation ends the wait, not the request
+        return _landed(flight)
+
+    def mark_sent(self) -> None:
+        """Let no further fresh caller join the read of the current task."""
+        flight = asyncio.current_task()
+        if flight is not None:
+            self._sent.add(flight)
+
+    def drop(self, key: Hashable) -> None:
+        """Let no further caller join the reads of `key`, since the key was just written."""
+        self._flying.pop(key, None)
+        self._follow_ups.pop(key, None)
+
+    def close(self) -> None:
+        """Cancel all reads; their callers get an error."""
+        for flight in self._all:
+            flight.cancel()
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._flying)
+
+    def is_current(self, key: Hashable) -> bool:
+        """Whether the current task is the read of `key` that new callers join."""
+        flight = self._flying.get(key)
+        return flight is not None and flight is asyncio.current_task()
+
+    def _start(self, key: Hashable, read: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
+        flight = self._tasks.start(read)
+        self._all.add(flight)
+        flight.add_done_callback(partial(self._end, key))
+        return flight
+
+    def _end(self, key: Hashable, flight: asyncio.Task[Outcome]) -> None:
+        self._all.discard(flight)
+        self._sent.discard(flight)
+        if self._flying.get(key) is not flight:
+            return
+        del self._flying[key]
+        if follow_up := self._follow_ups.pop(key, None):
+            self._flying[key] = follow_up
+
+
+async def _after(flight: asyncio.Task[Outcome], read: Read) -> Outcome:
+    await asyncio.wait([flight])
+    return await read()
+
+
+def _landed(task: asyncio.Task[Outcome]) -> RemoteValue:
+    if task.cancelled():
+        raise closed()
+    outcome = task.result()
+    if isinstance(outcome, StoreError):
+        raise outcome.again()
+    return outcome
+
+
+# Requests of one store
 
 
 class _ReadKey(NamedTuple):
@@ -123,7 +270,7 @@ class StoreClient:
         key = _ReadKey(self.identity, self._user(namespace), path, version)
         kept = None if fresh else self._cache.get(key)
         if isinstance(kept, StoreError):
-            raise again(kept)
+            raise kept.again()
         read = partial(self._read, key, namespace, fresh=fresh)
         return kept or await self._flights.share(key, read, fresh=fresh)
 
@@ -150,34 +297,27 @@ class StoreClient:
         return await self._request(namespace, "renew", lambda provider: provider.renew_lease(path, lease))
 
     async def revoke_lease(self, namespace: str, path: str, lease: ProviderLease) -> None:
-        """Revoke a lease; a ServiceAccount without consent is no reason that earlier credentials stay valid."""
+        """Revoke a lease; a ServiceAccount without consent is no reason that earlier credentials stay valid.
+
+        Such an account gets no new login: its stored session revokes the lease, if there is one.
+        """
+
+        def revoke(provider: Provider[Any]) -> Awaitable[None]:
+            return provider.revoke_lease(path, lease)
+
         self.plan.provider.hold_to_issuer(self.plan.config, lease)
-        refused: StoreError
         try:
-            await self._request(namespace, "revoke", lambda provider: provider.revoke_lease(path, lease))
+            return await self._request(namespace, "revoke", revoke)
         except Unauthorized as error:
             if error.code not in CLUSTER_ERRORS:
                 raise
             refused = error
-        else:
-            return
-        await self._revoke_without_consent(namespace, path, lease, refused)
-
-    async def _revoke_without_consent(
-        self, namespace: str, path: str, lease: ProviderLease, refused: StoreError
-    ) -> None:
-        """Revoke a lease with the stored session of an account, which gets no other login.
-
-        Raises:
-            StoreError: The store did not revoke it; `refused` if there is no session.
-        """
+        # Outside the except block, so that the refusal is not the context of further errors.
         connection = await self.connections.resume_session(namespace)
         try:
-            await self._send(
-                connection, namespace, "revoke", lambda provider: provider.revoke_lease(path, lease), cost=1
-            )
+            await self._send(connection, namespace, "revoke", revoke, cost=1)
         except Refused:
-            raise again(refused) from None
+            raise refused.again() from None
         finally:
             connection.retire()
 
@@ -196,6 +336,10 @@ class StoreClient:
         return namespace if self.plan.is_personal else self.plan.key.namespace
 
     async def _read(self, key: _ReadKey, namespace: str, *, fresh: bool) -> Outcome:
+        async def send(provider: Provider[Any]) -> RemoteValue:
+            self._flights.mark_sent()
+            return await provider.read(key.path, key.version)
+
         outcome: Outcome
         oldest = _MIN_CREDENTIAL_AGE if fresh else min(self.plan.min_interval, _MAX_CREDENTIAL_AGE)
         if self.plan.provider.references_have_values:
@@ -203,17 +347,13 @@ class StoreClient:
             self._flights.mark_sent()
         try:
             with self._reads.join(namespace):
-                outcome = await self._request(namespace, "read", partial(self._send_read, key), oldest=oldest)
+                outcome = await self._request(namespace, "read", send, oldest=oldest)
         except StoreError as error:
             outcome = error.with_traceback(None)
         keeps = isinstance(outcome, Denied) or not isinstance(outcome, _UNCACHED_ERRORS)
         if keeps and self._flights.is_current(key):
             self._cache.put(key, outcome, self.plan.min_interval)
         return outcome
-
-    async def _send_read(self, key: _ReadKey, provider: Provider[Any]) -> RemoteValue:
-        self._flights.mark_sent()
-        return await provider.read(key.path, key.version)
 
     async def _change(
         self, namespace: str, path: str, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
@@ -259,17 +399,13 @@ class StoreClient:
                 self._tokens.forget(user)
             newer = await self._connection(user, began)
             if newer is connection:
-                if is_answer:
-                    self._record_rejection(refused, connection)
-                raise again(refused)
+                # A check decides about a rejection that may concern a key only.
+                if is_answer and (connection.is_refused or self.plan.key.namespace or self.plan.is_personal):
+                    self.health_check.record_result(refused, connection.namespace)
+                elif is_answer:
+                    self.health_check.look()
+                raise refused.again()
             connection = newer
-
-    def _record_rejection(self, refused: StoreError, connection: StoreConnection) -> None:
-        """Record a rejected credential in the store's health; a check decides if it may concern a key only."""
-        if connection.is_refused or self.plan.key.namespace or self.plan.is_personal:
-            self.health_check.record_result(refused, connection.namespace)
-        else:
-            self.health_check.look()
 
     async def _connection(self, user: str, looked_at: float) -> StoreConnection:
         try:
@@ -288,11 +424,18 @@ class StoreClient:
     ) -> T:
         """Send a request within the rate limit, and repeat it once after a short pause that the store asked for.
 
-        Namespaces take turns: what waits for the rate is no more than has a slot.
+        Namespaces take turns: what waits for the rate is no more than has a slot. After a throttled request one
+        proceeds, and the others follow once it is answered.
         """
-        self._check_rate(namespace)
-        mine = self._tenant_slots.hold(self.plan.whose(connection.namespace))
-        async with self._slots.hold(namespace), mine, self._serialise_while_throttled():
+        wait = self._bucket.wait(loop_time()) + self._slots.waiting(namespace) / self.plan.rate
+        if wait > _MAX_RATE_WAIT:
+            raise Throttled("RateLimit", "requests exceed the store's ratePerSecond", retry_after=wait)
+        mine = self._tenant_slots.hold(connection.namespace or str(self.plan.key))
+        async with (
+            self._slots.hold(namespace),
+            mine,
+            self._one_by_one if self._breaker.refusals else nullcontext(),
+        ):
             await asyncio.sleep(self._bucket.take(loop_time(), cost))
             await self._wait_for_pause(connection, namespace)
             try:
@@ -302,25 +445,6 @@ class StoreClient:
                     raise
             await self._wait_for_pause(connection, namespace)
             return await self._call_provider(connection, operation, doing)
-
-    def _check_rate(self, namespace: str) -> None:
-        """Check that the requests of a namespace do not wait too long for the rate limit.
-
-        Raises:
-            Throttled: They would.
-        """
-        wait = self._bucket.wait(loop_time()) + self._slots.waiting(namespace) / self.plan.rate
-        if wait > _MAX_RATE_WAIT:
-            raise Throttled("RateLimit", "requests exceed the store's ratePerSecond", retry_after=wait)
-
-    @asynccontextmanager
-    async def _serialise_while_throttled(self) -> AsyncIterator[None]:
-        """After a throttled request let one request proceed; the others follow once it is answered."""
-        if not self._breaker.refusals:
-            yield
-            return
-        async with self._one_by_one:
-            yield
 
     async def _wait_for_pause(self, connection: StoreConnection, namespace: str) -> None:
         """Wait for a pause that the store asked for.
@@ -332,7 +456,7 @@ class StoreClient:
         """
         if self._breaker.is_open:
             if cause := self.health_check.lasting:
-                raise again(cause)
+                raise cause.again()
             raise Unreachable(
                 "NoAnswer", "requests resume when a probe succeeds; the store's condition Ready has the cause"
             )

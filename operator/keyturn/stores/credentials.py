@@ -46,7 +46,7 @@ class Credentials(NamedTuple):
     versions: frozenset[str]
 
 
-async def look_at(needs: Iterable[Reference], namespace: str, api: Api) -> Credentials:
+async def read_references(needs: Iterable[Reference], namespace: str, api: Api) -> Credentials:
     """Read all references in `namespace`; keep only the keys that are named.
 
     Raises:

@@ -1,8 +1,7 @@
-"""What a store's spec means: its provider and rate, the place of a key, and whether namespaces share keys."""
+"""What a store's spec means: its provider and rate, and whether namespaces share keys."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .providers import Provider
 
 _MIN_INTERVAL: Final = 15.0
+PLACEHOLDER: Final = "{namespace}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,13 @@ class StoreSettings:
     prefix: str | None
     uid: str = ""
     """UID of the store object."""
-
-    @property
-    def logs_in_as(self) -> str | None:
-        return self.provider.logs_in_as(self.config)
-
-    def whose(self, user: str) -> str:
-        """Return the tenant of a request: the namespace, or the store itself if it serves several."""
-        return user or str(self.key)
-
-    @property
-    def issues_leases(self) -> bool:
-        """Whether values are leased and expire, so that each reader has its own."""
-        return self.provider.issues_leases(self.config)
-
-    @property
-    def lease_issuer(self) -> str:
-        return self.provider.lease_issuer(self.config)
-
-    @property
-    def is_personal(self) -> bool:
-        """Whether each namespace has its own connection and shares nothing."""
-        return self.key.is_for_all and self.provider.is_personal(self.config)
+    logs_in_as: str | None = None
+    """The ServiceAccount of each consumer's namespace whose tokens are the login."""
+    is_personal: bool = False
+    """Whether each namespace has its own connection and shares nothing."""
+    issues_leases: bool = False
+    """Whether values are leased and expire, so that each reader has its own."""
+    lease_issuer: str = ""
 
 
 def plan_of(key: StoreKey, store: AnyStore) -> StoreSettings:
@@ -100,63 +85,11 @@ def plan_of(key: StoreKey, store: AnyStore) -> StoreSettings:
         rate=float(refresh.rate_per_second) if refresh and refresh.rate_per_second else float(provider.rate),
         prefix=prefix,
         uid=store.metadata.uid,
+        logs_in_as=provider.logs_in_as(config),
+        is_personal=key.is_for_all and provider.is_personal(config),
+        issues_leases=provider.issues_leases(config),
+        lease_issuer=provider.lease_issuer(config),
     )
-
-
-# Keys below the store's prefix
-
-_PLACEHOLDER: Final = "{namespace}"
-_OPEN_ENDED: Final = re.compile(r"[{]namespace[}]([-A-Za-z0-9]|$)")
-"""A prefix with which the namespace team could name keys of the namespace team-a."""
-_BELOW_A_PREFIX: Final = re.compile(r"[-_+=@./A-Za-z0-9]+")
-_FORBIDDEN: Final = ("\\", "\0")
-_LEADS_AWAY: Final = frozenset({"", ".", ".."})
-
-
-def located(key: str, prefix: str | None, namespace: str, *, rooted: bool = False) -> str:
-    """Return `key` with the prefix of its store.
-
-    Nothing is normalised: a key with two possible readings is rejected, so that no spelling leaves the prefix. In a
-    `rooted` store a leading slash is part of a name.
-
-    Raises:
-        Refused: The message has the rule for keys.
-    """
-    is_rooted = rooted and not prefix
-    if any(mark in key for mark in _FORBIDDEN) or _escapes_prefix(key, rooted=is_rooted):
-        raise Refused(
-            "InvalidKey",
-            "write a key such as prod/payments: no slash at its ends, no empty part, no part . or .., no backslash"
-            + ("; one slash before it is part of its name" if is_rooted else ""),
-        )
-    if not prefix:
-        return key
-    if not _BELOW_A_PREFIX.fullmatch(key):
-        raise Refused(
-            "InvalidKey",
-            "the store has a keyPrefix, and below it a key has letters, digits and - _ + = @ . / only",
-        )
-    return _filled(prefix, namespace, rooted=rooted) + key
-
-
-def _filled(prefix: str, namespace: str, *, rooted: bool) -> str:
-    filled = prefix.replace(_PLACEHOLDER, namespace)
-    # The API server checks the prefix too; this holds even if its validation rules were weakened.
-    if (
-        not namespace
-        or _OPEN_ENDED.search(prefix)
-        or _escapes_prefix(filled.removesuffix("/"), rooted=rooted)
-    ):
-        raise Refused(
-            "InvalidPrefix",
-            "the store's keyPrefix is not safe as a path; write one such as {namespace}/, with / or _ after it",
-        )
-    return filled
-
-
-def _escapes_prefix(path: str, *, rooted: bool) -> bool:
-    below = path.removeprefix("/") if rooted else path
-    return not _LEADS_AWAY.isdisjoint(below.split("/"))
 
 
 # Stores whose keys namespaces share
@@ -172,7 +105,7 @@ def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
     allowed = store.spec.allowed_namespaces
     if allowed is None or (allowed.selector is None and len(allowed.names or ()) < 2):  # noqa: PLR2004  # several
         return None
-    if _PLACEHOLDER in (store.spec.key_prefix or ""):
+    if PLACEHOLDER in (store.spec.key_prefix or ""):
         return None
     try:
         plan = plan_of(key, store)
@@ -182,7 +115,7 @@ def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
         return None
     return (
         "each allowed namespace may read, and by pushTo overwrite, the keys of the others, because keyPrefix has no"
-        f" {_PLACEHOLDER}; to separate them, write keyPrefix: '{_PLACEHOLDER}{plan.provider.parts_with}' and move"
+        f" {PLACEHOLDER}; to separate them, write keyPrefix: '{PLACEHOLDER}{plan.provider.parts_with}' and move"
         " their keys there"
     )
 

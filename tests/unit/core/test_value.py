@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from keyturn.core.value import Value
+from keyturn.core.value import Value, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +63,10 @@ class Holder:
 
 def test_it_gives_back_the_bytes_it_was_made_of() -> None:
     assert Value(b"\x00\xff").reveal() == b"\x00\xff"
+
+
+def test_the_size_of_named_parts_is_that_of_all() -> None:
+    assert size_of(Value(b"12")) == size_of({"a": Value(b"1"), "b": Value(b"2")}) == 2
 
 
 def test_text_is_held_as_utf8() -> None:
@@ -113,7 +117,7 @@ def test_a_log_line_about_it_shows_a_box(value: Value) -> None:
 
 def test_a_failed_assertion_of_pytest_does_not_show_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(f"""
-        from keyturn.core.value import Value
+        from keyturn.core.value import Value, size_of
         def test_two() -> None:
             one, other = Value.of_text("".join(reversed({CANARY[::-1]!r}))), Value.of_text("x")
             assert one == other

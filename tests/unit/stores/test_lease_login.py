@@ -11,7 +11,7 @@ from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE
 from keyturn.core.labels import SESSION_TYPE
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
-from keyturn.stores.credentials import SessionSecret, look_at
+from keyturn.stores.credentials import SessionSecret, read_references
 from keyturn.stores.providers.errors import Refused, Unreachable
 from keyturn.stores.settings import plan_of
 from tests.unit.stores.fake_stores import FakeStores
@@ -95,7 +95,7 @@ async def test_it_goes_with_its_store_and_is_no_login_of_another(fake_secrets: F
     fake = FakeStores()
     fake.api.put("/api/v1/namespaces/shop/secrets/role", body)
     with pytest.raises(Refused, match="another"):
-        await look_at(plan().provider.needs(plan().config), "shop", fake.api)  # type: ignore[arg-type]  # a fake
+        await read_references(plan().provider.needs(plan().config), "shop", fake.api)  # type: ignore[arg-type]  # a fake
 
 
 async def test_stores_of_one_name_and_two_kinds_keep_apart(fake_secrets: FakeSecrets) -> None:

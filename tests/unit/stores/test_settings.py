@@ -13,10 +13,11 @@ from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.controllers.external_health import store_status
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
 from keyturn.core.observation.external import Health
-from keyturn.stores.health_check import VALID
+from keyturn.stores import located
+from keyturn.stores.health import VALID
 from keyturn.stores.providers import discover, provider_of
 from keyturn.stores.providers.errors import Refused
-from keyturn.stores.settings import located, shared_keys
+from keyturn.stores.settings import shared_keys
 from tests.unit.stores.fake_stores import FakeStores, cluster_ref, ref
 
 if TYPE_CHECKING:

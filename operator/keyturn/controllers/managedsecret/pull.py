@@ -13,7 +13,7 @@ from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import ItemValues, Validity
-from keyturn.core.value import Value
+from keyturn.core.value import Value, size_of
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
 from keyturn.stores.providers import properties
@@ -164,7 +164,7 @@ class _Documents:
 
     def _document(self, found: RemoteValue) -> Document:
         if id(found) not in self._known:
-            self._bytes += properties.size_of(found.content)
+            self._bytes += size_of(found.content)
             if self._bytes > _MAX_BYTES:
                 raise Refused(
                     "TooLarge",

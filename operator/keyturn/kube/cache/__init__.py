@@ -3,8 +3,7 @@
 Modules
     cache         all kinds, and what a change of each affects; metadata of Secrets of ours
     objects       parsing; ManagedSecrets; workloads by the Secrets that they use
-    externals     stores and database targets by their users; keys of `dataFrom`, accounts at database targets
-    references    the store or target that a reference names, if the namespace may use it
+    externals     stores and database targets by their users, and what a reference names; keys of `dataFrom`, accounts
     emergencies   EmergencyRotations by namespace
 
 The cache is filled by `controllers.event_handlers`; readers never change it.

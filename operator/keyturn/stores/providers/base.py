@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from keyturn.api.base import Schema
-from keyturn.core.value import Value
+from keyturn.core.value import Value, size_of
 from keyturn.runtime.clock import loop_time
 
 from . import properties
@@ -358,7 +358,7 @@ class Provider(ABC, Generic[C]):
 
 
 def _hold_to_size(found: RemoteValue) -> RemoteValue:
-    if properties.size_of(found.content) > LARGEST:
+    if size_of(found.content) > LARGEST:
         raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
     return found
 

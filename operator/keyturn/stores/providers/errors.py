@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,10 @@ class StoreError(Exception):
     def is_of_server(self) -> bool:
         """Whether a server rejected the request; a refusal of ours has a hint and no code of a server."""
         return isinstance(self, Denied) or not self.hint or self.code.startswith(_REJECTIONS)
+
+    def again(self) -> Self:
+        """Copy the error for a further caller, so that no traceback grows with each of them."""
+        return type(self)(self.code, self.hint, retry_after=self.retry_after, host=self.host)
 
 
 class NotFound(StoreError):

@@ -92,7 +92,7 @@ PERMIT: Final[ContextVar[Callable[[], float]]] = ContextVar("permit", default=la
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
 _MAX_REQUESTS: Final = 2000
-"""More than the total limit of store requests (`stores.connections`), so that no request waits here."""
+"""More than the total limit of store requests (`stores.login`), so that no request waits here."""
 _MAX_REQUESTS_PER_OWNER: Final = 50
 """Concurrent requests of one tenant, more than its stores may have: bounds what a hanging server takes."""
 

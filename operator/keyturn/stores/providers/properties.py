@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from keyturn.core.value import Value
+from keyturn.core.value import Value, size_of
 
 from . import work
 from ._json import LARGE, canonical, is_exact, json_text, loaded, text_of, value_at
@@ -16,8 +16,6 @@ LARGEST: Final = 256 * 1024
 """Maximum bytes of a JSON document; no store of secrets keeps larger ones."""
 MOST: Final = 1000
 """Maximum properties of one document."""
-_PART: Final = 200
-"""Bytes that Python's objects of one property take."""
 _UNREAD: Final = object()
 _MAX_PATH_LENGTH: Final = 512
 
@@ -224,19 +222,6 @@ async def compare_members(found: Content, desired: Content, owner: str) -> bool:
     if max(size_of(found), size_of(desired)) > LARGE:
         return await work.run(owner, have_same_members, found, desired)
     return have_same_members(found, desired)
-
-
-def size_of(content: Content) -> int:
-    """Return the bytes of all parts."""
-    if isinstance(content, Value):
-        return len(content.reveal())
-    return sum(len(part.reveal()) for part in content.values())
-
-
-def memory_of(content: Content) -> int:
-    """Return the bytes that a content takes in memory, about; many small parts take more than their bytes."""
-    of_parts = 0 if isinstance(content, Value) else sum(len(name) + _PART for name in content)
-    return size_of(content) + of_parts
 
 
 def _part(content: Mapping[str, Value], path: str | None) -> Value:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from keyturn.core.value import Value
+from keyturn.stores.client import memory_of
 from keyturn.stores.providers import properties
 from keyturn.stores.providers.errors import Refused, StoreError
 from tests.support.api_servers import Scripted, answer, scripted
@@ -46,7 +47,7 @@ async def test_a_secret_with_more_keys_than_a_document_may_have_is_refused() -> 
         return {"metadata": {"resourceVersion": "1"}, "data": {str(key): "" for key in range(number)}}
 
     found, _ = await read(answer(body=body(1000)))
-    assert properties.memory_of(found.content) > 1000 * 200, "what Python needs for each counts in the cache"
+    assert memory_of(found.content) > 1000 * 200, "what Python needs for each counts in the cache"
     refusal = await failing(answer(body=body(1001)))
     assert (refusal.code, "1000" in str(refusal)) == ("TooManyProperties", True)
     assert (await failing(answer(body={"metadata": {"resourceVersion": "1"}, "data": 7}))).code == (

@@ -1,7 +1,7 @@
 """Memory of database accounts: the operation in progress, its last failure, the last probe, and recent repairs.
 
 A server without an answer gets one attempt per pause and namespace. The circuit breaker of stores, which counts
-single requests, is in `stores.circuit_breaker`.
+single requests, is in `stores.health`.
 """
 
 from __future__ import annotations

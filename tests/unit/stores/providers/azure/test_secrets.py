@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
+from keyturn.stores import located
 from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, UnusableError
-from keyturn.stores.settings import located
 from tests.unit.stores.providers.azure.exchanges import failing, refusal
 from tests.unit.stores.providers.azure.fake_azure import CLIENT
 

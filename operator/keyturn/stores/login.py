@@ -1,10 +1,13 @@
-"""Connections of one store, one per credential: reopened when the credential changes, closed when idle."""
+"""Logins of a store: a connection per credential, and the consent of ServiceAccounts.
+
+A connection is reopened when its credential changes, and closed when it is idle.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from contextlib import asynccontextmanager
+from collections import Counter, defaultdict
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
@@ -15,14 +18,12 @@ from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import KeyedLimiter
 
-from .circuit_breaker import PendingReads
-from .credentials import SessionSecret, hold_to_consent, look_at
+from .credentials import SessionSecret, hold_to_consent, read_references
 from .providers import ProviderContext, work
-from .providers.errors import Refused, Unauthorized, Unreachable
-from .shared_reads import again, closed
+from .providers.errors import Refused, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from keyturn.core.value import Value
@@ -57,6 +58,37 @@ _DISTRUSTED_AFTER: Final = 3
 
 One is enough for a credential that has never worked.
 """
+_READS_RETRY_AFTER: Final = 10.0
+"""Retry-After in seconds: about half the time limit of a read."""
+
+
+class PendingReads:
+    """Counts reads by namespace, and rejects those above the limit."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside: Counter[str] = Counter()
+
+    @contextmanager
+    def join(self, namespace: str) -> Iterator[None]:
+        """Count one more read of `namespace`.
+
+        Raises:
+            Throttled: The limit is reached.
+        """
+        if self._inside[namespace] >= self._most:
+            raise Throttled(
+                "TooManyReads",
+                f"{self._most} reads of its namespace are in progress, because stores answer slowly",
+                retry_after=_READS_RETRY_AFTER,
+            )
+        self._inside[namespace] += 1
+        try:
+            yield
+        finally:
+            self._inside[namespace] -= 1
+            if not self._inside[namespace]:
+                del self._inside[namespace]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +226,11 @@ def _may_still_consent(consent: _Consent, error: StoreError) -> bool:
     return isinstance(error, Unreachable) or (error.code == NO_RIGHT and is_recent)
 
 
+def closed() -> Unreachable:
+    """Return the error for a request that is cancelled at shutdown."""
+    return Unreachable("Closed", "the store was changed, or the operator ends")
+
+
 class ConnectionPool:
     """Connections of one store: one for all consumers, or one for each namespace with its own credential."""
 
@@ -245,7 +282,7 @@ class ConnectionPool:
             StoreError: An object that the settings refer to is missing, or the store has other settings now.
         """
         self._hold_open()
-        login = await look_at(await self._needs(), self._home, self._context.api)
+        login = await read_references(await self._needs(), self._home, self._context.api)
         given = replace(
             self._context_of(namespace, login),
             token_of=None,
@@ -283,7 +320,7 @@ class ConnectionPool:
         if known is None or known.until <= loop_time():
             known = self._consents[namespace] = await self._consent(namespace, account, known)
         if known.refusal is not None:
-            raise again(known.refusal)
+            raise known.refusal.again()
         return known.account
 
     async def _consent(self, namespace: str, account: str, before: _Consent | None) -> _Consent:
@@ -304,7 +341,7 @@ class ConnectionPool:
 
     async def _login(self, namespace: str, needs: tuple[Reference, ...]) -> Credentials:
         try:
-            return await look_at(needs, self._home, self._context.api)
+            return await read_references(needs, self._home, self._context.api)
         except Unreachable:
             there = self._open.get(namespace)
             if there and not self._plan.provider.references_have_values:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.stores.circuit_breaker import Breaker, RateLimiter
+from keyturn.stores.health import Breaker, RateLimiter
 from keyturn.stores.providers.errors import (
     Conflict,
     Denied,

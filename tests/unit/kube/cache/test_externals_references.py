@@ -12,7 +12,7 @@ from keyturn.api.source import StoreRef
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import StoreKey, TargetKey
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.references import permitted, store_for, target_for
+from keyturn.kube.cache.externals import permitted, store_for, target_for
 
 BOTH = pytest.mark.parametrize("type_", [StoreKey, TargetKey])
 FIELDS = {StoreKey: "storeRef", TargetKey: "targetRef"}

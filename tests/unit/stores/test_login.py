@@ -13,7 +13,7 @@ from keyturn.core.keys import StoreKey
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
-from keyturn.stores import connections as opening
+from keyturn.stores import login as opening
 from keyturn.stores.providers import Policy, RemoteValue
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
