@@ -189,7 +189,7 @@ _NO_OVERLAP = frozenset({Rule.RUNNING_WORKS, Rule.RESTARTED_BEFORE_REVOKED})
 ROTATION = AccountScenario(
     "rotates",
     rotate,
-    ("Begin", "Stage", "Apply", "Prove", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Revoke"),
+    ("Stage", "Apply", "Prove", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Revoke"),
     _settled(2),
     _BOTH,
     ((2, "Succeeded"), (1, "Succeeded")),
@@ -197,7 +197,7 @@ ROTATION = AccountScenario(
 FAILURE = AccountScenario(
     "fails and rolls back",
     rotate,
-    ("Begin", "Stage", "Apply", "Prove", "Publish", "RollOut", "GoBack", "Publish", "RollOut", "Revoke"),
+    ("Stage", "Apply", "Prove", "Publish", "RollOut", "GoBack", "Publish", "RollOut", "Revoke"),
     _has_rolled_back,
     {CONSUMERS[0]: 2},
     ((1, "Succeeded"), (2, "RolledBack"), (1, "Succeeded")),
@@ -207,7 +207,7 @@ FAILURE = AccountScenario(
 EMERGENCY = AccountScenario(
     "revokes at once",
     _declare,
-    ("Begin", "Stage", "Apply", "Prove", "Expire", "Publish", "Revoke", "RollOut", "RollOut"),
+    ("Stage", "Apply", "Prove", "Expire", "Publish", "Revoke", "RollOut", "RollOut"),
     _settled(2),
     _BOTH,
     ((2, "Succeeded"), (1, "Succeeded")),
@@ -311,7 +311,7 @@ def _interrupted(dead_in: str, steps: tuple[str, ...], restarts: int, *results: 
 
 
 _PUBLISHED = ("Publish", "Revoke", "RollOut", "RollOut")
-_AFRESH = ("Begin", "Stage", "Apply", "Prove", "Expire", *_PUBLISHED)
+_AFRESH = ("Stage", "Apply", "Prove", "Expire", *_PUBLISHED)
 _ENDED = ("Succeeded", "Succeeded", "Succeeded")
 _SUPERSEDED = ("Succeeded", "Superseded", "Succeeded")
 _EITHER = ("Succeeded", "", "Succeeded")

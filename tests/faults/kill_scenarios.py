@@ -199,7 +199,7 @@ OVERLAP = KillScenario(
     "rotates with an overlap",
     {"data": _KEEPS, "rotation": {**_only([ROTATED]), "overlap": "1s"}},
     _rotate,
-    ("Begin", "Stage", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Settle"),
+    ("Stage", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Settle"),
     End(
         2,
         (_SECOND, _CREATED),
@@ -212,7 +212,7 @@ FAILURE = KillScenario(
     "fails and goes back",
     {"rollout": {"debounce": "0s", "progressDeadline": "2s"}},
     _rotate,
-    ("Begin", "Stage", "Publish", "RollOut", "GoBack", "Publish", "RollOut"),
+    ("Stage", "Publish", "RollOut", "GoBack", "Publish", "RollOut"),
     End(
         1,
         (_BACK, (2, "Triggered", "RolledBack"), _CREATED),
@@ -240,7 +240,7 @@ ADOPTION = KillScenario(
     "adopts a Secret",
     {},
     _adopt,
-    ("Adopt", "Begin", "Stage", "Publish", "RollOut"),
+    ("Adopt", "Stage", "Publish", "RollOut"),
     End(
         2,
         ((2, "SpecChanged", "Succeeded"),),

@@ -52,7 +52,7 @@ _SINGLES: dict[str, tuple[str, str]] = {
         place: ("", place.replace(" ", ":"))
         for place in (
             *("before Clock", "after Clock"),
-            *("before Begin", "after Begin", "after Stage", "after Publish", "after RollOut"),
+            *("before Stage", "after Stage", "after Publish", "after RollOut"),
             *("before Report", "after Report"),
         )
     },
@@ -61,13 +61,12 @@ _SINGLES: dict[str, tuple[str, str]] = {
     "when all is told": ("", "after:Clock#2"),
 }
 _BEGUN: dict[str, tuple[str, str]] = {
-    "a rotation that was only begun": ("after:Begin", ""),
     "a rotation that has published nothing": ("after:Stage", ""),
     "one that has published nothing, dies before its overlap ends": ("after:Stage", "before:Expire"),
     "one that has published nothing, dies after its overlap has ended": ("after:Stage", "after:Expire"),
     "one that has published nothing, dies in the rollout": ("after:Stage", "after:RollOut"),
 }
-KILLS = dict([*some([*_SINGLES.items()], 1, 4, 5, 6, 8, 10), *some([*_BEGUN.items()], 1, 4)])
+KILLS = dict([*some([*_SINGLES.items()], 1, 3, 4, 5, 7, 9), *some([*_BEGUN.items()], 0, 3)])
 
 
 @dataclass(frozen=True, slots=True)

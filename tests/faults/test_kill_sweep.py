@@ -83,7 +83,7 @@ def _cases(
 _REPORTED_ROTATIONS = [*_cases(_rotate, "Report", 2, ROTATED), *_cases(_rotate, "Report#2", 2, ROTATED)]
 CASES = [
     *some([*_cases(_create, "Stage Publish"), *_cases(_create, "Report")], 1, 2),
-    *some(_cases(_rotate, "Begin Stage Publish RollOut", 2, ROTATED), 2, 3, 4),
+    *some(_cases(_rotate, "Stage Publish RollOut", 2, ROTATED), 1, 2, 3),
     *some([*_cases(_rotate, "RollOut#2", 2, ROTATED), *_REPORTED_ROTATIONS], 1, 3),
     *some([*_cases(_edit_the_secret, "Repair"), *_cases(_edit_the_secret, "Report")], 1),
     *some(_cases(_delete_the_secret, "Repair"), 1),

@@ -130,7 +130,7 @@ SCENARIOS = {
 }
 KILLS = {
     "created": "Stage Publish",
-    "asked for another": "Borrow Begin Stage Publish GiveBack",
+    "asked for another": "Borrow Stage Publish GiveBack",
     "deleted": "GiveBack Finalize",
 }
 # After a step is before the next one, whose place in the code is the same.

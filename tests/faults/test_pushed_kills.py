@@ -121,7 +121,7 @@ KILLS = {
     "rotated": some(("Publish", "Intend", "Push", "Report"), 0, 2),
     "deleted": some(("Withdraw", "Finalize"), 0),
     "pushed no longer": some(("Intend", "Withdraw", "Finalize"), 1),
-    "changed there": some(("Begin", "Stage", "Publish"), 1),
+    "changed there": some(("Stage", "Publish"), 0),
     "looked at": ["Refresh"],
 }
 # After a step is before the next one, whose place in the code is the same.

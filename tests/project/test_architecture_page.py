@@ -97,6 +97,6 @@ def test_the_steps_are_those_of_the_code() -> None:
 
     assert set(drawn) | set(named) <= set(vars(steps))
     assert drawn == [
-        *("Begin", "Stage", "Apply", "Prove", "Publish"),
+        *("Stage", "Apply", "Prove", "Publish"),
         *("RollOut", "Overlap", "Expire", "Settle", "Revoke"),
     ]

@@ -234,8 +234,6 @@ class Account:
         )  # not in these stories
         assert not isinstance(step, steps.DeletePod | steps.EvictPod)
         match step:
-            case steps.Begin():
-                self._report(observed, Outcome(step))
             case steps.Stage():
                 content = self._content(step, desired)
                 self.keys[step.number] = content.keys

@@ -485,7 +485,7 @@ async def test_a_renamed_key_that_is_not_published_yet_is_no_rotation_to_take_ov
     cluster = await running()
     exposed = cluster.data()["password"]
     cluster.change_managed()["data"] = OTHER_KEY
-    cluster.dies_at = cluster.writes + 2.5  # before the Secret is written
+    cluster.dies_at = cluster.writes + 1.5  # before the Secret is written
     cluster.tell()
     await cluster.look()
     assert cluster.data() == {"password": exposed}
@@ -524,7 +524,7 @@ async def test_a_rotation_that_was_taken_over_is_not_repeated_when_its_secret_is
     cluster = await running()
     cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = "leaver"
     cluster.touch_managed()
-    cluster.dies_at = cluster.writes + 2.5  # before the Secret is written
+    cluster.dies_at = cluster.writes + 1.5  # before the Secret is written
     cluster.tell()
     await cluster.look()
     cluster.now += timedelta(minutes=3)

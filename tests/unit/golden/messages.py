@@ -25,7 +25,6 @@ from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.policy.rules import Evidence, Strength, violations_of
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import (
-    Begin,
     DeletePod,
     EvictPod,
     Finalize,
@@ -68,7 +67,6 @@ _STEPS: Final[tuple[Step, ...]] = (
     RollOut(consumer("api"), "db=2"),
     DeletePod(consumer("web"), pod("web-1"), 2),
     EvictPod(holding("report-x")),
-    Begin("uid/2", 2, _ASKED),
     Finalize(present=True),
 )
 _ANSWERS: Final = (

@@ -22,7 +22,6 @@ from keyturn.core.rotation.rollout import Turn, progress_of_workloads, restart_d
 from keyturn.core.rotation.transitions import Content, with_dependents
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import previous_key
-from keyturn.core.status.status import Outcome, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -71,10 +70,6 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
             after = with_workloads(observed, {step.consumer.workload.key}, **marked)
         case steps.GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Assert() | steps.Rest():
             pass  # in a simulation no rollout fails, and no login
-        case steps.Begin():
-            rotation = status_of(observed, Outcome(step)).rotation
-            status = managed.status.model_copy(update={"rotation": rotation})
-            after = replace(observed, managed=managed.model_copy(update={"status": status}))
         case steps.Bind():
             after = replace(observed, has_wrong_binder=False)
         case steps.Release():

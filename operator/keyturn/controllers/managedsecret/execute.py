@@ -22,7 +22,7 @@ from keyturn.core.rotation.push import binder_of
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.rollout_obstacles import is_deletable
 from keyturn.core.state.state import state_name
-from keyturn.core.status.status import Outcome, history_of, status_of
+from keyturn.core.status.status import history_of
 from keyturn.kube import errors, paths
 from keyturn.kube.pods import delete_pod, evict_pod
 from keyturn.kube.secret_informer import meta_of
@@ -44,7 +44,6 @@ from .consumers import consumer_of
 from .generate import generate_revision
 from .leases import revoke_lease
 from .push import delete_pushed_key, push, set_finalizer
-from .report import write_status
 from .retries import invalid_spec, state_conflict
 
 if TYPE_CHECKING:
@@ -241,8 +240,6 @@ async def execute_step(  # one case per step
         ApiError: The write failed; the earlier object is unchanged.
     """
     match step:
-        case steps.Begin():
-            await write_status(key, observed.managed, status_of(observed, Outcome(step)), context)
         case steps.Release(secret=secret):
             await release(key, secret, context)
         case steps.Publish() | steps.Repair() | steps.Settle():

@@ -153,7 +153,7 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
 
 def _facts(step: steps.Step) -> dict[str, object]:
     match step:
-        case steps.Begin(number=number, reason=reason) | steps.Stage(number=number, reason=reason):
+        case steps.Stage(number=number, reason=reason):
             return {"revision": number, "reason": reason.name}
         case steps.Release(secret=secret):
             return {"released": secret}

@@ -37,7 +37,6 @@ _OVERLOAD_DELAY = timedelta(seconds=15)
 _NOT_FOUND_DELAY = timedelta(seconds=5)
 
 _OF_TARGET = (steps.Publish, steps.Repair, steps.Settle, steps.Release)
-_OF_STATUS = (steps.Begin, steps.Finalize, steps.Rest)
 _OWN_POLICY = "keyturn-own-secrets"
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 """Namespaces in which `_OWN_POLICY` permits no Secret of Keyturn."""
@@ -109,7 +108,7 @@ def _against_denial(denier: errors.Denier, error: errors.ApiError, step: steps.S
     exempt = "exempt Keyturn's ServiceAccount from it"
     if by_hand := _by_hand(step):
         return f"{exempt}, or {by_hand}"
-    if isinstance(step, _OF_STATUS):
+    if isinstance(step, steps.Finalize):
         return exempt
     advice = f"write what it requires, such as a label in target.template.metadata, or {exempt}"
     is_record = error.verb == "update" and not isinstance(step, _OF_TARGET)
@@ -194,7 +193,7 @@ def _against_invalid(error: errors.ApiError, step: steps.Step, observed: Observe
             "write the values that its type requires, or, if it is immutable or of another type, delete it:"
             " it is created again with the same values"
         )
-    if isinstance(step, _OF_STATUS):
+    if isinstance(step, steps.Finalize):
         return "apply the CRDs of this version"
     if by_hand := _by_hand(step):
         return by_hand
@@ -217,7 +216,7 @@ def _by_hand(step: steps.Step) -> str:
             return ""
 
 
-def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object
+def _what(step: steps.Step, observed: Observed) -> str:
     """Return what a step writes."""
     match step:
         case steps.Finalize():
@@ -230,8 +229,6 @@ def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a li
             return str(consumer.workload.key)
         case steps.DeletePod() | steps.EvictPod():
             return f"the pod {step.pod.name!r}"
-        case steps.Begin() | steps.Rest():
-            return "the status"
         case _:
             return f"the Secret {state_name(observed.name)!r}"
 

@@ -9,7 +9,7 @@ Scenarios: a row is an observation, and the step that follows
     first creation      -        -        -     -        Stage
                         1        -        -     -        Publish
                         1        1        -     -        Rest
-    rotation            4        4        4     4        Begin, then Stage
+    rotation            4        4        4     4        Stage
                         5        4        4     4        Publish
                         5        5        4     4        RollOut: api
                         5        5        5     4        RollOut: worker, as soon as api is ready

@@ -94,7 +94,7 @@ def next_step(observed: Observed) -> steps.Step:
         refuse_change(observed, desired, reason.message)
         problem = _unread_problem(observed, desired, reason)
         if problem is None:
-            return _begin_or_stage(observed, reason)
+            return steps.Stage(next_number(observed), reason)
         if observed.state is None:
             raise copied(problem)
     return (
@@ -251,17 +251,6 @@ def _check_policy_unless_rotation_fixes_it(observed: Observed, reason: Reason | 
 def _violation(observed: Observed) -> Stalled:
     messages = [violation.message for violation in observed.violations]
     return Stalled(ErrorReason.POLICY_VIOLATION, first_of(messages, FEW, "; "))
-
-
-def _begin_or_stage(observed: Observed, reason: Reason) -> steps.Begin | steps.Stage:
-    number = next_number(observed)
-    if reason.name == RevisionReason.CREATED:  # nothing is replaced, so no fence is needed
-        return steps.Stage(number, reason)
-    id_ = steps.rotation_id(observed.uid, number)
-    running = observed.managed.status.rotation
-    if running is None or running.id != id_:
-        return steps.Begin(id_, number, reason)
-    return steps.Stage(number, reason)
 
 
 def _write(observed: Observed, desired: Desired) -> steps.Step | None:

@@ -14,6 +14,7 @@ from keyturn.core.state.revision import last_good
 from keyturn.core.times import to_second
 
 from .emergency import is_exposed
+from .steps import rotation_id
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,7 +59,7 @@ def fallback_of(observed: Observed, desired: Desired) -> int | None:
 
 
 _STEPS_BACK = frozenset({"Rollback", "WaitForPods", "Settle"})
-"""Steps that prove a status since a rollback: the rotation that was rolled back had begun with another one."""
+"""Steps of a rotation that prove a status since its rollback: before that it had others."""
 
 
 def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
@@ -81,11 +82,10 @@ def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
 def is_since_rollback(observed: Observed) -> bool:
     """Whether the status is from after the last rollback, if any; else workloads may have been restarted since."""
     state, rotation = observed.state, observed.managed.status.rotation
-    if (
-        state is None
-        or state.rollback_pause is None
-        or (rotation is not None and rotation.step in _STEPS_BACK)
-    ):
+    if state is None or state.rollback_pause is None:
+        return True
+    last = rotation_id(observed.uid, state.newest.number)
+    if rotation is not None and rotation.id == last and rotation.step in _STEPS_BACK:
         return True
     return is_recorded_complete(observed, state.current_number)
 

@@ -2,7 +2,7 @@
 
     (nothing) ──Stage──▶ staged ──Publish──▶ published ──RollOut…──▶ rolled out ──Overlap──▶ ──Expire──▶ ──Settle──▶
                  ▲          ▲                  │  ▲   │        └── Rest, if no previous value stays readable
-               Begin ◀──────│──────────────────┘  │   └──GoBack──▶ (an earlier revision is staged again)
+                 └──────────│──────────────────┘  │   └──GoBack──▶ (an earlier revision is staged again)
                             └─────────────────────┼─────────┘
                                                   └──Repair (the Secret was edited or deleted)
     (an own Secret without state, or with a recreated ManagedSecret) ──Claim──▶ published
@@ -91,15 +91,6 @@ class Adopt:
     """Record the content of a Secret without owner before it is adopted."""
 
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Write the rotation into the status, as record and as fence, before any change."""
-
-    id: str
-    number: int
-    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +313,6 @@ class Rest:
 Step = (
     Claim
     | Adopt
-    | Begin
     | Stage
     | TakeOver
     | Publish
@@ -380,9 +370,10 @@ def duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime)
 
 def _duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
     match step:
-        case Stage():
-            begun = observed.managed.status.rotation
-            return max(wrote, now - begun.started_at - _PRECISION) if begun else wrote
+        case Stage(number=number):
+            begun = observed.managed.status.rotation  # reported if the values were not made at once
+            is_its = begun is not None and begun.id == rotation_id(observed.uid, number)
+            return max(wrote, now - begun.started_at - _PRECISION) if begun and is_its else wrote
         case Publish(number=number) if number != observed.managed.status.revision and observed.current:
             return now - observed.current.made
         case Expire():

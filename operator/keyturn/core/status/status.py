@@ -27,7 +27,6 @@ from keyturn.core.rotation.completion import (
     refused_message,
     users_of_previous_login,
 )
-from keyturn.core.rotation.decision import next_number
 from keyturn.core.rotation.holders import owners_behind, waiting_message
 from keyturn.core.rotation.leases import unrevoked
 from keyturn.core.rotation.old_pods import terminating
@@ -141,20 +140,12 @@ def _last_refresh(observed: Observed) -> str | None:
 def _rotation(
     observed: Observed, outcome: Outcome, everyone: tuple[WorkloadProgress, ...]
 ) -> RotationStatus | None:
-    if isinstance(outcome.step, steps.Begin):
-        return RotationStatus(
-            id=outcome.step.id,
-            reason=outcome.step.reason.name,
-            step="Stage",
-            started_at=to_second(observed.now),
-        )
     state, before = observed.state, observed.managed.status.rotation
     if state is None or observed.desired is None:  # the progress is unknown
         return before
+    if isinstance(outcome.step, steps.Stage) and outcome.error:
+        return _with_outcome(_rotation_without_values(outcome.step, observed), outcome)
     newest = state.newest
-    begun = steps.rotation_id(observed.uid, next_number(observed))
-    if before and before.id == begun and outcome.error:
-        return _with_outcome(before, outcome)
     step = _step_under_way(observed)
     if step is None or newest.reason == RevisionReason.CREATED:
         return None
@@ -171,6 +162,14 @@ def _rotation(
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
     return rotation if isinstance(outcome.step, steps.Rest) else _with_outcome(rotation, outcome)
+
+
+def _rotation_without_values(step: steps.Stage, observed: Observed) -> RotationStatus:
+    """Return a rotation whose values are not made or not recorded yet, since the first attempt."""
+    id_, before = steps.rotation_id(observed.uid, step.number), observed.managed.status.rotation
+    if before and before.id == id_:
+        return before
+    return RotationStatus(id=id_, reason=step.reason.name, step="Stage", started_at=to_second(observed.now))
 
 
 def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:

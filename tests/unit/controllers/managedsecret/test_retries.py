@@ -22,7 +22,6 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import being_made, being_read
 from keyturn.core.rotation.steps import (
-    Begin,
     DeletePod,
     EvictPod,
     Finalize,
@@ -133,7 +132,6 @@ STEPS: dict[str, Step] = {
     "a workload": RollOut(consumer("api"), "db=2"),
     "a pod": DeletePod(consumer("web"), pod("web-1"), 2),
     "a pod with exposed values": EvictPod(holding("report-x")),
-    "the status": Begin("uid/2", 2, REASON),
     "the object": Finalize(present=True),
 }
 SECRETS = "/api/v1/namespaces/shop/secrets/db"

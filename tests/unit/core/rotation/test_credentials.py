@@ -20,7 +20,6 @@ from keyturn.core.rotation.steps import (
     Adopt,
     Apply,
     Assert,
-    Begin,
     Close,
     Expire,
     Finalize,
@@ -160,7 +159,7 @@ def test_an_answer_counts_and_not_the_status() -> None:
 def test_a_locked_login_is_opened_on_request_if_no_rotation_can_begin() -> None:
     assert next_step(closing(account=LOCKED, **ASKED)) == Assert(opens=True)
     assert next_step(overlapping(account=LOCKED, **ASKED)) == Assert(opens=True)
-    assert isinstance(next_step(look(account=LOCKED, **ASKED)), Begin)
+    assert isinstance(next_step(look(account=LOCKED, **ASKED)), Stage)
 
 
 def test_an_emergency_opens_a_locked_login() -> None:
@@ -201,7 +200,7 @@ def test_a_requested_rotation_that_opens_a_locked_login_is_named_so() -> None:
     """Its candidate continues for this reason, whatever else changed."""
     item = {"data": [make.PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
     step = next_step(look(account=LOCKED, others=item, **ASKED))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert step.reason.name == "Triggered"
     assert step.reason.fresh == {"password", "token"}
 
@@ -216,7 +215,7 @@ def test_a_candidate_that_is_given_up_opens_no_locked_login() -> None:
 def test_a_change_of_the_spec_with_a_new_password_waits_for_a_locked_login() -> None:
     mismatched_items: dict[str, Any] = {"mismatched_items": frozenset({"password"})}
     assert isinstance(next_step(look(account=LOCKED, **mismatched_items)), Rest)
-    assert isinstance(next_step(look(**mismatched_items)), Begin)
+    assert isinstance(next_step(look(**mismatched_items)), Stage)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +231,7 @@ def test_a_lock_delays_no_account_without_a_published_login(reason: str, others:
 
 def test_a_lock_does_not_delay_values_of_a_secret_that_was_lost() -> None:
     lost = replace(look(target=None, account=LOCKED), state=None)
-    assert isinstance(next_step(lost), Begin)
+    assert isinstance(next_step(lost), Stage)
 
 
 def test_a_rotation_that_is_due_and_waits_for_another_login_is_no_reason_to_wake_up() -> None:
@@ -318,7 +317,7 @@ def test_a_candidate_that_was_given_up_is_refused_before_another_one() -> None:
 def test_a_rotation_continues_with_another_candidate() -> None:
     gone = moved(state(credential(2, CLOSED), credential(1), current=1), 2, abandoned=True)
     step = next_step(look(gone))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert (step.number, step.reason.name) == (3, "Triggered")
     assert step.reason.fresh == {"password"}
 
@@ -333,7 +332,7 @@ def test_a_rotation_continues_with_the_items_that_it_generated() -> None:
 
     step = next_step(look(gone, others={"data": [make.PASSWORD, token]}))
 
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert step.reason.fresh == fresh
 
 
@@ -694,7 +693,7 @@ def test_a_date_that_has_passed_while_a_third_credential_waits_is_not_due_at_onc
 def test_other_values_do_not_wait_for_the_previous_credential() -> None:
     more = {"data": [make.PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
     step = next_step(overlapping(others=more, **ASKED))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert step.reason.fresh == {"token"}
 
 
@@ -721,7 +720,7 @@ def test_a_current_credential_that_is_not_proven_is_waited_for() -> None:
 def test_a_found_credential_that_is_refused_gives_way_to_a_rotation() -> None:
     only_reported: dict[str, Any] = {"probe": {"drift": "Report"}}
     step = next_step(found(account=REFUSED_TWICE, database=only_reported, **ASKED))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
 
 
 # An account that was absent from the spec
@@ -737,7 +736,7 @@ def left_over(*credentials: Any, **facts: Any) -> Any:
 def test_without_an_account_a_candidate_holds_nothing_up() -> None:
     found = state(credential(2, APPLIED), credential(1), current=1)
     step = next_step(make.observed({}, state=found, target=make.target(1), status={"revision": 1}))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert step.reason.name == "SpecChanged"
 
 
@@ -752,7 +751,7 @@ def test_only_the_last_credential_that_worked_stays_open_for_pods() -> None:
 
 def test_an_account_that_comes_back_opens_its_credential_beside_the_last_one() -> None:
     step = next_step(left_over(credential(2)))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert step.reason.fresh == {"password"}
 
 
@@ -887,7 +886,7 @@ def test_a_begun_rotation_stages_its_candidate() -> None:
 
 def test_an_account_that_is_added_to_the_spec_brings_a_new_password() -> None:
     step = next_step(look(make.state()))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert step.reason.name == "SpecChanged"
     assert step.reason.fresh == {"password"}
 

@@ -16,7 +16,6 @@ from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_number, next_step
 from keyturn.core.rotation.rollback import failures
 from keyturn.core.rotation.steps import (
-    Begin,
     Claim,
     Expire,
     GoBack,
@@ -37,7 +36,6 @@ from tests.unit.core.builders import (
     NOW,
     PASSWORD,
     PUBLISHED,
-    UID,
     consumer,
     minutes,
     observed,
@@ -77,51 +75,22 @@ WARNING = secret_class(enforcement="Warn")
 OUTDATED = Violation("minLength", "too old", frozenset({"password"}))
 
 
-def begun(number: int, uid: str = UID) -> dict[str, Any]:
-    running = {"id": f"{uid}/{number}", "reason": "Triggered", "step": "Stage", "startedAt": NOW}
-    return {"revision": 1, "secretName": "db", "rotation": running}
-
-
 @pytest.mark.parametrize(
     ("look", "step"),
     [
         # From nothing to a Secret
-        pytest.param(
-            observed(state=None, target=None, status={}), Stage(1, CREATED), id="new: no record before it"
-        ),
+        pytest.param(observed(state=None, target=None, status={}), Stage(1, CREATED), id="new"),
         pytest.param(observed(target=None, status={}), Publish(1), id="staged and not published"),
         pytest.param(observed(), Rest(None), id="published, nothing to do"),
         # A rotation
-        pytest.param(
-            observed(annotations=ASKED), Begin(f"{UID}/2", 2, TRIGGERED), id="a rotation begins on record"
-        ),
-        pytest.param(
-            observed(annotations=ASKED, status=begun(2)),
-            Stage(2, TRIGGERED),
-            id="a rotation on record is staged",
-        ),
-        pytest.param(
-            observed(annotations=ASKED, status=begun(1)),
-            Begin(f"{UID}/2", 2, TRIGGERED),
-            id="the record is of an older rotation",
-        ),
-        pytest.param(
-            observed(annotations=ASKED, status=begun(2, uid="another")),
-            Begin(f"{UID}/2", 2, TRIGGERED),
-            id="the record is of a namesake",
-        ),
+        pytest.param(observed(annotations=ASKED), Stage(2, TRIGGERED), id="a rotation is staged"),
         pytest.param(observed(state=STAGED), Publish(2), id="a staged rotation is published"),
-        pytest.param(
-            observed(state=STAGED, status=begun(2)), Publish(2), id="staged, and the record still stands"
-        ),
         pytest.param(
             observed(state=STAGED, annotations=ASKED),
             Publish(2),
             id="a revision is published before the next is made",
         ),
-        pytest.param(
-            observed(TWO), Begin(f"{UID}/2", 2, ADDED), id="a change of the spec begins on record too"
-        ),
+        pytest.param(observed(TWO), Stage(2, ADDED), id="a change of the spec is staged too"),
         pytest.param(
             observed(annotations={"keyturn.dev/rotate": ""}),
             Rest(None),
@@ -155,7 +124,7 @@ def begun(number: int, uid: str = UID) -> dict[str, Any]:
         ),
         pytest.param(
             observed(target=target(differs=["password"]), annotations=ASKED),
-            Begin(f"{UID}/2", 2, TRIGGERED),
+            Stage(2, TRIGGERED),
             id="edited and to be rotated: one write serves both",
         ),
         pytest.param(
@@ -173,7 +142,7 @@ def begun(number: int, uid: str = UID) -> dict[str, Any]:
         ),
         pytest.param(
             observed(state=None, target=None),
-            Begin(f"{UID}/2", 2, LOST),
+            Stage(2, LOST),
             id="both are gone: new values, on record",
         ),
         pytest.param(
@@ -272,7 +241,7 @@ def test_what_a_person_must_fix_is_said_and_nothing_is_done(look: Observed, refu
     [
         pytest.param(
             observed(annotations=ASKED, violations=(OUTDATED,)),
-            Begin(f"{UID}/2", 2, TRIGGERED),
+            Stage(2, TRIGGERED),
             id="the rotation that cures it",
         ),
         pytest.param(
@@ -442,7 +411,7 @@ DAILY = {"rotation": {"every": "30m", "jitter": "0%"}}
 )
 def test_a_person_has_the_next_revision_made(spec: dict[str, Any], look: dict[str, Any], number: int) -> None:
     step = next_step(observed(spec, **look))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert step.number == number
 
 
@@ -458,7 +427,7 @@ def test_while_a_workload_fails_no_schedule_makes_the_next_revision() -> None:
         next_step(observed(HOLD | DAILY, FAILED, **ROTATED))
     assert caught.value.reason == "RolloutFailed"
     step = next_step(observed(HOLD | DAILY, FAILED, **ROTATED | {"annotations": ASKED}))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
 
 
 def test_it_looks_again_when_a_deadline_is_over() -> None:

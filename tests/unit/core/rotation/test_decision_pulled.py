@@ -15,7 +15,7 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import Pulled, being_made
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Begin, Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage
+from keyturn.core.rotation.steps import Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage
 from keyturn.core.rotation.triggers import reason_for_revision
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.spec.store_refs import Destination
@@ -203,7 +203,7 @@ def test_a_return_is_held_while_the_store_has(pulled: Pulled, expected: Reason |
 
 
 def test_it_is_begun_on_record_and_is_no_rotation() -> None:
-    assert next_step(look_at(pulled=CHANGED)) == Begin(f"{UID}/2", 2, REFRESHED)
+    assert next_step(look_at(pulled=CHANGED)) == Stage(2, REFRESHED)
 
 
 # What cannot be read holds up what needs it, and nothing else
@@ -232,12 +232,12 @@ def test_an_error_that_is_kept_between_passes_gets_no_frames_of_them(look: Obser
         ),
         pytest.param(
             look_at(annotations={ROTATE: "a"}, pulled=NOT_THERE),
-            Begin(f"{UID}/2", 2, TRIGGERED),
+            Stage(2, TRIGGERED),
             id="a rotation of what is generated goes on",
         ),
         pytest.param(
             look_at(annotations={ROTATE: "a"}, mismatched_items=["api-key"], pulled=NO_ANSWER),
-            Begin(f"{UID}/2", 2, TRIGGERED),
+            Stage(2, TRIGGERED),
             id="also where the spec asks for another source that fails",
         ),
         pytest.param(
@@ -290,7 +290,7 @@ def test_an_error_that_is_kept_between_passes_gets_no_frames_of_them(look: Obser
         pytest.param(look_at(annotations={REFRESH: "a"}), Refresh(), id="read as asked for"),
         pytest.param(
             look_at(annotations={REFRESH: "a"}, pulled=CHANGED),
-            Begin(f"{UID}/2", 2, REFRESHED),
+            Stage(2, REFRESHED),
             id="read as asked for, and another value: the revision records it",
         ),
         pytest.param(
@@ -664,9 +664,7 @@ def test_a_longer_value_in_the_store_cures_it() -> None:
     with pytest.raises(Stalled) as stalled:
         next_step(look_at(given=given, violations=(violation,)))
     assert stalled.value.reason == "PolicyViolation"
-    assert next_step(look_at(given=given, violations=(violation,), pulled=CHANGED)) == Begin(
-        f"{UID}/2", 2, REFRESHED
-    )
+    assert next_step(look_at(given=given, violations=(violation,), pulled=CHANGED)) == Stage(2, REFRESHED)
 
 
 # What is recorded

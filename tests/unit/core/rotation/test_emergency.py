@@ -30,7 +30,6 @@ from keyturn.core.rotation.emergency import (
 )
 from keyturn.core.rotation.push import Unpushed
 from keyturn.core.rotation.steps import (
-    Begin,
     Expire,
     GoBack,
     Publish,
@@ -40,7 +39,6 @@ from keyturn.core.rotation.steps import (
     Settle,
     Stage,
     TakeOver,
-    rotation_id,
 )
 from keyturn.core.rotation.triggers import reason_for_revision, start_time
 from keyturn.core.spec.store_refs import Destination
@@ -55,7 +53,6 @@ from tests.unit.core.builders import (
     PASSWORD,
     PUBLISHED,
     PUSH,
-    UID,
     USERNAME,
     consumer,
     minutes,
@@ -549,20 +546,14 @@ def test_who_is_done_with_it_goes_by_its_spec(emergency: Emergency) -> None:
 
 
 def test_a_rotation_begins_at_once() -> None:
-    assert next_step(look(CLOSED)) == Begin(rotation_id(UID, 2), 2, asked("password"))
-
-
-def test_a_rotation_that_was_begun_continues_under_its_number() -> None:
-    begun = {"id": rotation_id(UID, 2), "reason": "Triggered", "step": "Stage", "startedAt": MADE}
-
-    assert next_step(look(status={"revision": 1, "rotation": begun})) == Stage(2, asked("password"))
+    assert next_step(look(CLOSED)) == Stage(2, asked("password"))
 
 
 def test_a_part_that_is_not_published_yet_is_overtaken() -> None:
     newest = revision(2, "SpecChanged", made=NOW, changed=["token"])
     found = look({"data": [PASSWORD, TOKEN]}, state=state(newest, revision(1), names=("password", "token")))
 
-    assert next_step(found) == Begin(rotation_id(UID, 3), 3, asked("password", "token"))
+    assert next_step(found) == Stage(3, asked("password", "token"))
 
 
 def test_what_was_taken_over_loses_its_overlap_before_it_is_published() -> None:
@@ -753,7 +744,7 @@ def test_a_store_that_does_not_answer_holds_up_no_rotation() -> None:
     trouble = Pulled(problem=Wait("Unreachable", "no answer", minutes(1)))
     found = look(PULLING, state=state(names=("password", "api-key")), pulled=trouble)
 
-    assert next_step(found) == Begin(rotation_id(UID, 2), 2, asked("password"))
+    assert next_step(found) == Stage(2, asked("password"))
 
 
 # Whom it concerns
@@ -1008,7 +999,7 @@ def test_a_time_in_the_future_does_not_make_a_revision_later(reason: str) -> Non
 
     assert reason_of(found) == asked("password")
     assert is_exposed(2, found)
-    assert isinstance(next_step(found), Begin)
+    assert isinstance(next_step(found), Stage)
 
 
 def test_what_is_not_made_here_is_named() -> None:

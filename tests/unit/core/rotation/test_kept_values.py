@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.labels import ROTATE
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.kept_values import carried_values, held_values, kept_items
-from keyturn.core.rotation.steps import Begin, Rest
+from keyturn.core.rotation.steps import Rest, Stage
 from keyturn.core.rotation.triggers import (
     is_overdue,
     reason_for_revision,
@@ -135,7 +135,7 @@ def test_a_requested_rotation_starts_at_the_end_of_the_overlap() -> None:
     assert next_step(found) == Rest(LATER)
     assert start_time(found) == LATER
     ended = replace(found, state=second(ended=True))
-    assert isinstance(next_step(ended), Begin)
+    assert isinstance(next_step(ended), Stage)
 
 
 def test_a_date_that_waits_for_an_overlap_is_not_overdue() -> None:

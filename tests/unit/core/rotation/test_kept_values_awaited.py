@@ -12,7 +12,7 @@ from keyturn.core.labels import ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import Pulled, being_read
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Begin, Reason, Rest
+from keyturn.core.rotation.steps import Reason, Rest, Stage
 from keyturn.core.rotation.triggers import reason_for_revision
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.revision import Validity
@@ -90,8 +90,8 @@ def test_such_a_change_waits_for_the_store() -> None:
 
 
 def test_a_change_that_needs_no_read_does_not_wait() -> None:
-    assert isinstance(next_step(look_at(ENTRIES, pulled=NO_ANSWER)), Begin)
-    assert isinstance(next_step(look_at(ENTRIES, pulled=Pulled())), Begin)
+    assert isinstance(next_step(look_at(ENTRIES, pulled=NO_ANSWER)), Stage)
+    assert isinstance(next_step(look_at(ENTRIES, pulled=Pulled())), Stage)
 
 
 # What does not wait
@@ -112,7 +112,7 @@ ASKED = Reason(
 @pytest.mark.parametrize("problem", [AWAY, GONE], ids=["wait", "stalled"])
 def test_an_emergency_does_not_wait_for_an_added_value_that_cannot_be_read(problem: Wait | Stalled) -> None:
     look = observed(WITH_ADDED, state=OLD, emergencies=(LEAK,), pulled=Pulled(problem=problem))
-    assert next_step(look) == Begin(f"{UID}/2", 2, ASKED)
+    assert next_step(look) == Stage(2, ASKED)
 
 
 def test_an_emergency_waits_for_a_first_read_which_is_in_progress() -> None:
@@ -126,13 +126,13 @@ def test_an_emergency_waits_for_a_first_read_which_is_in_progress() -> None:
 def test_an_emergency_and_a_value_that_expires_are_one_revision_without_the_added_value() -> None:
     look = observed(WITH_ADDED, state=ENDING, emergencies=(LEAK,), pulled=NO_ANSWER)
     step = next_step(look)
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert (step.reason.fresh, step.reason.awaited) == (ASKED.fresh, ASKED.awaited)
 
 
 def test_a_value_that_expires_does_not_wait_for_an_added_one() -> None:
     step = next_step(observed(WITH_ADDED, state=ENDING, pulled=NO_ANSWER))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert (step.reason.name, step.reason.awaited) == ("Ending", ASKED.awaited)
 
 
@@ -155,7 +155,7 @@ def with_request(look: Observed) -> Observed:
 
 def test_a_requested_rotation_does_not_wait_for_the_keys_of_a_removed_item() -> None:
     step = next_step(with_request(A_KEY_WAS_REMOVED))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert (step.reason.name, step.reason.fresh, step.reason.awaited) == (
         "Triggered",
         frozenset({"password"}),
@@ -167,7 +167,7 @@ def test_a_due_rotation_does_not_wait_for_the_keys_of_a_removed_item() -> None:
     spec = {**ONE_ENTRY, "rotation": {"every": "1h"}}
     desired = resolve_spec(managed(spec), None)
     step = next_step(replace(A_KEY_WAS_REMOVED, desired=desired, now=NOW + timedelta(days=9)))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert (step.reason.name, step.reason.awaited) == ("RotationDue", frozenset({"dataFrom[0]"}))
 
 
@@ -181,5 +181,5 @@ def test_a_requested_rotation_waits_with_what_it_would_not_keep(look: Observed) 
 def test_an_emergency_without_an_added_value_awaits_nothing() -> None:
     look = observed(WITH_ADDED, state=state(names=("password", "api-key")), emergencies=(LEAK,))
     step = next_step(replace(look, pulled=NO_ANSWER))
-    assert isinstance(step, Begin)
+    assert isinstance(step, Stage)
     assert not step.reason.awaited

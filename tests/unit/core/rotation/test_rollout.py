@@ -23,7 +23,7 @@ from keyturn.core.rotation.rollout import (
     restart_due,
 )
 from keyturn.core.rotation.rollout_obstacles import was_paused
-from keyturn.core.rotation.steps import Rest
+from keyturn.core.rotation.steps import Rest, rotation_id
 from keyturn.core.state.state import Publication, RollbackPause
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import (
@@ -31,6 +31,7 @@ from tests.unit.core.builders import (
     MADE,
     NOW,
     PUBLISHED,
+    UID,
     consumer,
     minutes,
     observed,
@@ -812,7 +813,6 @@ def test_after_a_return_it_counts_who_is_through_now() -> None:
         pytest.param("Rollback", CURRENT, id="of the rollback"),
         pytest.param("WaitForPods", CURRENT, id="of the wait for other pods"),
         pytest.param("Settle", CURRENT, id="of the end of an overlap"),
-        pytest.param("Stage", WorkloadState.ROLLING, id="of the begin of the later rotation"),
         pytest.param("RollOut", WorkloadState.ROLLING, id="from before it"),
         pytest.param(None, WorkloadState.ROLLING, id="without a rotation"),
     ],
@@ -820,9 +820,17 @@ def test_after_a_return_it_counts_who_is_through_now() -> None:
 def test_on_the_way_back_a_workload_is_complete_by_a_status_of_the_rollback(
     step: str | None, expected: WorkloadState
 ) -> None:
-    rotation = {"id": "5", "reason": "Triggered", "step": step, "startedAt": SINCE} if step else None
+    rotation = (
+        {"id": rotation_id(UID, 5), "reason": "Triggered", "step": step, "startedAt": SINCE} if step else None
+    )
     told = {"revision": 4, "rotation": rotation, "workloads": [THROUGH]}
     assert standing_of(rolling(), status=told, **BACK).state is expected
+
+
+def test_a_status_of_an_earlier_rotation_is_from_before_a_rollback() -> None:
+    rotation = {"id": rotation_id(UID, 4), "reason": "Triggered", "step": "Settle", "startedAt": SINCE}
+    told = {"revision": 4, "rotation": rotation, "workloads": [THROUGH]}
+    assert standing_of(rolling(), status=told, **BACK).state is WorkloadState.ROLLING
 
 
 # Somebody who reverts a restart
@@ -855,7 +863,7 @@ def test_who_takes_the_marker_off_before_the_report_is_not_fought_either(number:
 
 
 def on_the_way_back(step: str) -> dict[str, Any]:
-    rotation = {"id": "5", "reason": "Triggered", "step": step, "startedAt": SINCE}
+    rotation = {"id": rotation_id(UID, 5), "reason": "Triggered", "step": step, "startedAt": SINCE}
     return {"revision": 4, "rotation": rotation, "workloads": [THROUGH]}
 
 

@@ -11,7 +11,7 @@ import pytest
 from keyturn.core import rotation
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import RollOut, rotation_id
+from keyturn.core.rotation.steps import RollOut
 from keyturn.core.state.state import RollbackPause, Triggers
 from tests.unit.core import builders as make
 
@@ -89,13 +89,3 @@ def test_the_scenarios_are_found() -> None:
 @pytest.mark.parametrize("row", rows(), ids=" ".join)
 def test_a_row_names_the_next_step(row: Row) -> None:
     assert decided(observed(row)) == re.split(r"[,;]|: (?!api|worker)", row.step)[0]
-
-
-def test_stage_follows_begin() -> None:
-    (row,) = (one for one in rows() if one.step == "Begin, then Stage")
-    seen = observed(row)
-    begun = {"id": rotation_id(make.UID, 5), "reason": "Triggered", "step": "Stage", "startedAt": make.NOW}
-
-    managed = make.managed(_ROTATE, status={"revision": 4, "secretName": "db", "rotation": begun})
-
-    assert decided(replace(seen, managed=managed)) == "Stage"

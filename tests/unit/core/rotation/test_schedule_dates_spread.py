@@ -64,7 +64,7 @@ def test_nothing_starts_before_its_date_and_nothing_is_overdue() -> None:
     then = later(changed, due - NOW)
 
     assert (is_overdue(then), start_time(then)) == (True, due)
-    assert isinstance(next_step(then), steps.Begin)
+    assert isinstance(next_step(then), steps.Stage)
 
 
 def test_the_status_shows_the_schedule_and_the_date() -> None:

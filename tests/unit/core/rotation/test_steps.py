@@ -16,12 +16,14 @@ from keyturn.core.rotation.steps import (
     Stage,
     duration_of,
     rollout_duration,
+    rotation_id,
 )
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import (
     MADE,
     NOW,
     PUBLISHED,
+    UID,
     consumer,
     minutes,
     observed,
@@ -46,8 +48,8 @@ def entry(
 
 
 def begun(ago: timedelta) -> Observed:
-    """See a rotation that is recorded in the status, and nothing more."""
-    rotation = {"id": "uid/2", "reason": "Triggered", "step": "Stage", "startedAt": NOW - ago}
+    """See a rotation whose values were not made at once."""
+    rotation = {"id": rotation_id(UID, 2), "reason": "Triggered", "step": "Stage", "startedAt": NOW - ago}
     return observed(status={"revision": 1, "secretName": "db", "rotation": rotation})
 
 
@@ -67,7 +69,8 @@ def published(*history: dict[str, Any], **facts: Any) -> Observed:
         pytest.param(Stage(2, TRIGGERED), begun(minutes(5)), minutes(5) - seconds(1), id="staged late"),
         # The status has whole seconds, so what seems to be less than one may be nothing.
         pytest.param(Stage(2, TRIGGERED), begun(seconds(1)), WROTE, id="staged at once"),
-        pytest.param(Stage(1, TRIGGERED), observed(), WROTE, id="staged without a record"),
+        pytest.param(Stage(3, TRIGGERED), begun(minutes(5)), WROTE, id="staged during another rotation"),
+        pytest.param(Stage(1, TRIGGERED), observed(), WROTE, id="staged without an earlier attempt"),
         pytest.param(
             Publish(2), observed(state=state(revision(2), revision())), minutes(60), id="published late"
         ),

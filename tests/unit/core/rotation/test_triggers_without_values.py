@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Begin, Decline, GoBack, Rest
+from keyturn.core.rotation.steps import Decline, GoBack, Rest, Stage
 from keyturn.core.rotation.triggers import rotates_nothing
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
@@ -63,7 +63,7 @@ def test_where_nothing_is_made_a_request_is_declined() -> None:
 
 
 def test_where_something_is_made_it_is_followed() -> None:
-    assert isinstance(next_step(looked({"data": [API_KEY, PASSWORD]})), Begin)
+    assert isinstance(next_step(looked({"data": [API_KEY, PASSWORD]})), Stage)
 
 
 def test_it_gives_up_what_came_back_and_a_return_goes_first() -> None:

@@ -17,7 +17,7 @@ from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.observation.pods import Holders
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.policy.rules import Violation
-from keyturn.core.rotation.steps import Begin, Bind, Publish, Reason, Rest, Settle, Stage
+from keyturn.core.rotation.steps import Bind, Publish, Reason, Rest, Settle, Stage
 from keyturn.core.rotation.triggers import breakage_of
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import StoreLease
@@ -242,14 +242,21 @@ def test_the_state_changes_at_the_date_of_a_rotation_and_not_before(
 # Rotations
 
 
-def test_the_record_of_a_rotation_is_written_before_its_values_are_made() -> None:
-    record = written(observed(), Outcome(Begin(f"{UID}/2", 2, REASON)))["rotation"]
+@pytest.mark.parametrize(
+    "before",
+    [None, {"id": f"{UID}/1", "reason": "SpecChanged", "step": "Overlap", "startedAt": MADE}],
+    ids=["at rest", "during another"],
+)
+def test_a_rotation_whose_values_are_not_made_yet_is_reported(before: dict[str, Any] | None) -> None:
+    failed = Outcome(Stage(2, REASON), TROUBLE, attempts=1)
+    record = written(observed(status={"revision": 1, "rotation": before}), failed)["rotation"]
     assert record == {
         "id": f"{UID}/2",
         "reason": "Triggered",
         "step": "Stage",
         "startedAt": "2026-11-24T12:00:00Z",
-        "attempts": 0,
+        "attempts": 1,
+        "message": TROUBLE.message,
     }
 
 
@@ -267,17 +274,6 @@ def test_a_rotation_that_cannot_continue_says_why_and_how_often_it_tried() -> No
         3,
         "the API server does not answer",
     )
-
-
-def test_a_rotation_that_waits_keeps_its_record_after_an_older_state_was_restored() -> None:
-    begun = {**BEGUN, "id": f"{UID}/5"}
-    history = [{**ENTRY_1, "revision": 4}]
-    known = observed(status={"revision": 1, "rotation": begun, "history": history})
-
-    rotation = status_of(known, Outcome(Stage(5, REASON), TROUBLE, attempts=3)).rotation
-
-    assert rotation
-    assert (rotation.id, rotation.message) == (f"{UID}/5", TROUBLE.message)
 
 
 def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
