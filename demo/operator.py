@@ -6,7 +6,6 @@ import ctypes
 import shutil
 import signal
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, Popen
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from .terminal import Screen, Terminal
 
-_NEWS = 15.0
-"""Seconds between two lines that say how a start goes."""
 _TAIL = 20
 _RIGHTS = "get clusterrole keyturn -o jsonpath='{.rules[?(@.resources[0]==\"secrets\")].verbs}'"
 _WORKS = "the operator works, as system:serviceaccount:keyturn-system:keyturn"
@@ -41,12 +38,10 @@ def running(terminal: Terminal, folder: Path, *options: str) -> Iterator[harness
     screen, kubeconfig = terminal.screen, folder / "operator.kubeconfig"
     arguments = ("--all-namespaces", *options)
     screen.say(
-        "No container engine is assumed here, so the Deployment is scaled to 0 and the operator runs as a"
+        "The operator is a process of this machine; its Deployment, which needs its image, has no replicas."
     )
-    screen.say(
-        "process on this machine, logged in as its ServiceAccount. These are all of its rights on Secrets:"
-    )
-    terminal.show("scale deployment keyturn -n keyturn-system --replicas=0")
+    screen.say("Its ServiceAccount has these rights on Secrets:")
+    terminal.quiet("scale deployment keyturn -n keyturn-system --replicas=0")
     terminal.show(_RIGHTS)
     installation.write_account(terminal.kubectl, installation.NAMESPACE, "keyturn", kubeconfig, "1h")
     screen.command(f"KUBECONFIG=… keyturn run {' '.join(arguments)} &")
@@ -55,29 +50,10 @@ def running(terminal: Terminal, folder: Path, *options: str) -> Iterator[harness
         try:
             process.begin()
             with screen.progress("starting the operator", _WORKS):
-                wait_until_it_leads(process, screen)
+                process.wait_for_log("leading", LIMIT)
             yield process
         finally:
             process.end()
-
-
-def wait_until_it_leads(process: harness.Operator, screen: Screen) -> None:
-    """Wait as long as it starts, and show what it does meanwhile: a slow machine takes minutes."""
-    began = time.monotonic()
-    while (seconds := time.monotonic() - began) < LIMIT:
-        if seconds > _NEWS:
-            events = [line["event"] for line in process.lines()]
-            doing = f"last event: {events[-1]}" if events else "it has logged nothing yet"
-            screen.say(f"still starting after {seconds:.0f} s; {doing}")
-        has_ended = process.returncode is not None
-        try:
-            process.wait_for_log("leading", _NEWS)
-        except HarnessError:
-            if has_ended:
-                raise
-        else:
-            return
-    raise HarnessError(f"the operator did not lead within {LIMIT:.0f} s: see {process.log}")
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from sandbox.harness import eventually
+from sandbox.harness.installation import ROOT
 
 from .terminal import LIMIT, runs, was_rolled_back
 from .values import digests
@@ -15,16 +15,8 @@ if TYPE_CHECKING:
 
     from .terminal import Terminal
 
-_CRDS = "crd/managedsecrets.keyturn.dev crd/secretclasses.keyturn.dev"
-_CONDITIONS = '{range .status.conditions[*]}{.type}={.status}  {.reason}: {.message}{"\\n"}{end}'
-_WORKLOADS = (
-    '{range .status.workloads[*]}{.kind}/{.name}  via {.via}  {.state}  revision {.revision}{"\\n"}{end}'
-)
-_EVENTS = (
-    "get events -n shop --sort-by=.eventTime"
-    " --field-selector reportingComponent=keyturn.dev/keyturn"
-    " -o custom-columns=OBJECT:.involvedObject.name,REASON:.reason,NOTE:.message"
-)
+_EXAMPLE = "manifests/examples/auth-secrets.yaml"
+_EVENTS = "events -n shop --for ms/auth-secrets"
 _SHORT_DEADLINE = '{"spec":{"rollout":{"debounce":"0s","progressDeadline":"3s"}}}'
 _FAILS = (
     '{"spec":{"template":{"metadata":{"annotations":{"sandbox.keyturn.dev/fails-with":"auth-secrets=3"}}}}}'
@@ -34,9 +26,9 @@ _FAILS = (
 
 def install(terminal: Terminal) -> None:
     terminal.screen.title("Install Keyturn, as a cluster admin does")
-    terminal.show("apply -k manifests/base")
-    terminal.show(f"wait --for=condition=Established {_CRDS} --timeout=500s")
-    terminal.show("apply -k manifests/classes")
+    terminal.show_counts("apply -k manifests/base")
+    terminal.quiet("wait --for=condition=Established --filename=crds --timeout=500s")
+    terminal.show_counts("apply -k manifests/classes")
 
 
 def show_life(terminal: Terminal, *, can_fail: bool) -> None:
@@ -51,16 +43,18 @@ def show_life(terminal: Terminal, *, can_fail: bool) -> None:
 
 def _create(terminal: Terminal) -> None:
     screen = terminal.screen
-    screen.title("A generated secret, and two Deployments that use it")
-    terminal.show("apply -f manifests/examples/auth-secrets.yaml")
+    screen.title("Declare a secret, which two Deployments use")
+    _, managed, *_ = (ROOT / _EXAMPLE).read_text(encoding="utf-8").split("\n---\n")
+    screen.say(f"The ManagedSecret of {_EXAMPLE}:")
+    screen.output(managed)
+    terminal.show(f"apply -f {_EXAMPLE}")
     with screen.progress("waiting for the Secret", "the Secret is written"):
-        terminal.show("wait ms/auth-secrets -n shop --for=condition=Ready --timeout=500s")
-    terminal.show("get ms -n shop")
-    screen.say("Keys and sizes, without values:")
-    terminal.show("describe secret auth-secrets -n shop")
+        terminal.quiet("wait ms/auth-secrets -n shop --for=condition=Ready --timeout=500s")
+    terminal.show("get secret -n shop")
     with screen.progress("waiting for the pods", "both Deployments run"):
         for name in ("api", "worker"):
-            terminal.show(f"rollout status deployment/{name} -n shop --timeout=500s")
+            terminal.quiet(f"rollout status deployment/{name} -n shop --timeout=500s")
+    terminal.show_keyturn("status auth-secrets -n shop")
 
 
 def _rotate(terminal: Terminal) -> Mapping[str, str]:
@@ -78,9 +72,7 @@ def _rotate(terminal: Terminal) -> Mapping[str, str]:
         terminal.follow("auth-secrets", runs(2))
     after = digests(terminal, "auth-secrets")
     screen.check("every value is another one", all(before[key] != after[key] for key in before))
-    terminal.show("get ms -n shop -o wide")
-    terminal.show(f"get ms auth-secrets -n shop -o jsonpath='{_WORKLOADS}'")
-    terminal.show(f"get ms auth-secrets -n shop -o jsonpath='{_CONDITIONS}'")
+    terminal.show("get ms -n shop")
     return before
 
 
@@ -90,7 +82,7 @@ def _fail(terminal: Terminal) -> None:
     screen.say("Pods of api shall never get ready with the next revision, and have 3 s for it:")
     terminal.show(f"patch ms auth-secrets -n shop --type=merge -p '{_SHORT_DEADLINE}'")
     terminal.show(f"patch deployment api -n shop -p '{_FAILS}'")
-    terminal.show("rollout status deployment/api -n shop --timeout=500s")
+    terminal.quiet("rollout status deployment/api -n shop --timeout=500s")
     before = digests(terminal, "auth-secrets")
     terminal.show_keyturn("rotate auth-secrets -n shop")
     with screen.progress("rotating, and going back", "the revision before is back, and api runs it"):
@@ -110,10 +102,9 @@ def _repair(terminal: Terminal) -> None:
     screen = terminal.screen
     screen.title("A user deletes the Secret")
     before, deleted, pods = digests(terminal, "auth-secrets"), _uid(terminal), _pods(terminal)
-    began = time.monotonic()
     terminal.show("delete secret auth-secrets -n shop")
-    eventually(lambda: _uid(terminal) not in ("", deleted), "the Secret's return", LIMIT)
-    screen.tick("another Secret is in its place", time.monotonic() - began)
+    with screen.progress("waiting for the Secret", "another Secret is in its place"):
+        eventually(lambda: _uid(terminal) not in ("", deleted), "the Secret's return", LIMIT)
     screen.check("same values", digests(terminal, "auth-secrets") == before)
     screen.check("no pod was restarted", _pods(terminal) == pods)
     screen.say("The events of the ManagedSecret so far:")

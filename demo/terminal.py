@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,6 +107,17 @@ class Terminal:
         """
         self.screen.command(f"kubectl {line}")
         self.screen.output(self.quiet(line))
+
+    def show_counts(self, line: str) -> None:
+        """Show a command, run it, and show how many objects of each kind it names.
+
+        Raises:
+            HarnessError: It failed.
+        """
+        self.screen.command(f"kubectl {line}")
+        kinds = Counter(one.partition("/")[0].partition(".")[0] for one in self.quiet(line).splitlines())
+        counts = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+        self.screen.output(f"{kinds.total()} objects: {counts}")
 
     def show_keyturn(self, line: str) -> None:
         """Show a command of Keyturn's own command line, run it, and show its output.

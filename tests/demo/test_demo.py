@@ -20,10 +20,10 @@ _INTERRUPTED = 130
 _SHOWN_UNTIL_ROTATED = (
     "$ kubectl apply -k manifests/base",
     "✓ the Secret is written",
-    "jwt-secret:      44 bytes",
     "✓ every value is another one: yes",
-    'Deployment/worker  via ["volume"]  Current  revision 2',
-    "WorkloadsCurrent=True  AllCurrent: 2 of 2 workloads run the current revision",
+    "name: jwt-secret",
+    "auth-secrets           Opaque              2",
+    "Deployment   worker   volume       Current   -",
     "a rotation would make revision 2 of the Secret auth-secrets",
 )
 _SHOWN = (
