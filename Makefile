@@ -66,9 +66,9 @@ soak: sandbox programs ## run the sweeps longer and with other draws than make t
 	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header $(if $(ARGS),,-p tests.support.complete) -n $(PROCESSES) --dist loadfile \
 		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/simulation tests/unit/offline/convert \
 		tests/unit/core tests/unit/api tests/unit/kube/test_state_secret.py tests/unit/controllers/test_workqueue.py \
-		tests/faults/test_churn.py tests/faults/test_random_kills.py tests/faults/test_kill_sweep.py tests/faults/test_kill_again.py \
-		tests/faults/test_emergency_kills.py tests/faults/test_pushed_kills.py tests/faults/test_answers.py \
-		tests/faults/test_database_kills.py tests/faults/test_database_disturbances.py tests/faults/test_database_soak.py \
+		tests/faults/test_churn.py tests/faults/test_kill_sweep.py \
+		tests/faults/test_emergency_kills.py tests/faults/test_answers.py \
+		tests/faults/test_database_kills.py tests/faults/test_database_soak.py \
 		tests/faults/test_database_lost_answers.py tests/faults/test_database_burst.py tests/databases/test_bring_under_load.py \
 		tests/e2e/test_size.py tests/e2e/test_weight.py $(ARGS)
 

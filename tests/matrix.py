@@ -40,10 +40,7 @@ SELECTION: Mapping[str, tuple[str, ...]] = {
     "creation": ("tests/cluster/controllers/managedsecret/test_creation.py",),
     "drift": ("tests/cluster/controllers/managedsecret/test_drift.py",),
     "rotation": ("tests/cluster/controllers/managedsecret/test_rotations.py",),
-    "rollout": (
-        "tests/cluster/controllers/managedsecret/test_rollouts.py",
-        "tests/cluster/controllers/managedsecret/test_terminating.py",
-    ),
+    "rollout": ("tests/cluster/controllers/managedsecret/test_rollouts.py",),
     "rollback": ("tests/cluster/controllers/managedsecret/test_rollbacks.py",),
     "pulled values": ("tests/cluster/controllers/managedsecret/test_pulled.py",),
     "emergencies": ("tests/cluster/controllers/emergency/test_emergencies.py",),

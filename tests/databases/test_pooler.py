@@ -5,7 +5,6 @@ It opens sessions at the server with the keys of its clients, which fit the salt
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,21 +14,14 @@ import pytest
 from keyturn.databases.base import Answer, prove_refused
 from sandbox.databases import PostgresServer
 from sandbox.harness import eventually
-from tests.databases import offenders
-from tests.databases.assemble import assemble
-from tests.databases.checker import Rule, judge
-from tests.databases.journal import Journal
-from tests.databases.offenders import Right, World
 from tests.databases.pooler import Pooler
-from tests.databases.recorder import Recorder, application
-from tests.databases.server_log import SETTINGS, read_lines
+from tests.databases.server_log import SETTINGS
 from tests.databases.servers import PATIENT, Place, account, new_login, open_fence, opened, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keyturn.databases.base import Login
-    from tests.databases.checker import Violation
 
 
 @pytest.fixture(scope="module")
@@ -42,38 +34,6 @@ def server() -> Iterator[PostgresServer]:
 def pooler(server: PostgresServer) -> Iterator[Pooler]:
     with Pooler(server, "postgres") as running:
         yield running
-
-
-def _violations(kind: type[Right], server: PostgresServer, pooler: Pooler) -> list[Violation]:
-    username = f"orders_{secrets.token_hex(3)}"
-    journal = Journal(f"{username}_a", f"{username}_b")
-    world = World(journal, application(server), server.conninfo(), username)
-    world.create()
-    endpoints = {"server": application(server), "pooler": pooler.application}
-    with Recorder([journal], endpoints, server.conninfo()) as recorder:
-        for _ in range(2):
-            kind(world).rotate()
-        recorder.try_all_closed()
-    return judge(assemble(journal, read_lines(server.log)))
-
-
-def test_a_pooler_accepts_each_published_login_and_refuses_each_closed_one(
-    server: PostgresServer, pooler: Pooler
-) -> None:
-    assert _violations(Right, server, pooler) == []
-
-
-def test_a_pooler_accepts_the_password_of_a_login_that_has_only_lost_its_login(
-    server: PostgresServer, pooler: Pooler
-) -> None:
-    accepted = [
-        one for one in _violations(offenders.NoLoginOnly, server, pooler) if "by the pooler" in one.text
-    ]
-
-    assert {one.rule for one in accepted} == {Rule.REVOKED_IS_REFUSED}
-
-
-# The engine
 
 
 def _recorded(name: str, revision: int) -> Login:

@@ -1,9 +1,8 @@
-"""Evictions of an emergency: each pod once, whenever the operator dies, and not against a PodDisruptionBudget."""
+"""Evictions of an emergency, on a real API server: each pod once, and not against a PodDisruptionBudget."""
 
 from __future__ import annotations
 
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,23 +23,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(600)
 _ACCOUNT = "evictions"
-_KILLED = -9
-_AT_ONCE = 2
 _PATIENCE = 90.0
-_HOLDS = "example.org/holds"
 _CREATED, _REFUSED = 201, 429
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _SPEC: dict[str, Any] = {"data": [{"name": "token", "generate": {"bytes": {}}}], "rotation": {}}
-
-KILLS = [
-    *(f"{moment}:EvictPod{number}" for number in ("", "#2") for moment in ("before", "after")),
-    "before:Publish",
-    "after:Publish",
-    "after:EvictPod#3",
-    "before:Report",
-    "after:Report",
-]
-"""Where a process dies after the emergency was declared; three pods are evicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +49,6 @@ class Home:
 
     def names(self) -> set[str]:
         return {one["metadata"]["name"] for one in self.cluster.items(self.pods)}
-
-    def uids(self) -> set[str]:
-        return {one["metadata"]["uid"] for one in self.cluster.items(self.pods)}
 
     def declare(self) -> None:
         spec = {"reason": "a laptop was stolen", "selector": {}, "evict": True}
@@ -139,140 +122,17 @@ def template(**metadata: Any) -> dict[str, Any]:
     return {"metadata": metadata, "spec": spec}
 
 
-def add_pods(home: Home) -> None:
-    """Have a bare pod, one whose end takes long, and the pod of a Job; each is on a node."""
-    home.cluster.create(home.pods, template(name="bare"))
-    home.cluster.create(home.pods, template(name="held", finalizers=[_HOLDS]))
-    waits = {"sandbox.keyturn.dev/waits-with": "", "sandbox.keyturn.dev/waits-for": "ImagePullBackOff"}
-    job = template(annotations=waits)
-    job["spec"]["restartPolicy"] = "Never"
-    path = f"/apis/batch/v1/namespaces/{home.space.namespace}/jobs"
-    home.cluster.create(path, {"metadata": {"name": "report"}, "spec": {"template": job}})
-    eventually(lambda: len(on_a_node(home)) == 3, "pods on nodes", 60)
-
-
-def on_a_node(home: Home) -> list[str]:
-    pods = home.cluster.items(home.pods)
-    return [one["metadata"]["name"] for one in pods if one["spec"].get("nodeName")]
-
-
-def let_go(home: Home) -> None:
-    """Let the pod end whose end takes long."""
-    home.cluster.edit(f"{home.pods}/held", lambda body: body["metadata"].pop("finalizers", None))
-
-
 def operator_of(
-    home: Home, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = "", constants: str = ""
+    home: Home, kubeconfig: Path, log: Path, *arguments: str, constants: str = ""
 ) -> KeptOperator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.space.namespace}/leases/keyturn")
-    env = {
-        "POD_NAMESPACE": home.space.namespace,
-        "KEYTURN_FAILPOINT": failpoint,
-        CONSTANTS: constants,
-    }
+    env = {"POD_NAMESPACE": home.space.namespace, CONSTANTS: constants}
     return KeptOperator(kubeconfig, log, *arguments, env=env)
-
-
-def has_one_pod_left(home: Home) -> bool:
-    return home.pending() == {"Pod/held"}
 
 
 def is_over(home: Home) -> bool:
     return home.updated()[0] == "True"
-
-
-# Deaths
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """The pods before an emergency, how the process ended, and what another one has done."""
-
-    before: set[str]
-    code: int
-    evicted: list[str]
-    left: set[str]
-    revision: int
-    updated_early: tuple[str, str]
-    updated: tuple[str, str]
-
-
-@pytest.fixture(scope="module")
-def stories(
-    cluster: Cluster, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Story]:
-    """Let processes die in each emergency, and one other process continue all of them."""
-    folder, kubeconfig = tmp_path_factory.mktemp("evictions"), accounts(_ACCOUNT)
-    stage = dict(zip(KILLS, homes(cluster, len(KILLS)), strict=True))
-    first = next(iter(stage.values()))
-    here = [f"--namespace={home.space.namespace}" for home in stage.values()]
-    with operator_of(first, kubeconfig, folder / "rest.log", *here) as operator:
-        for home in stage.values():
-            home.space.wait_for(1, _PATIENCE)
-        operator.stop()
-    for home in stage.values():
-        add_pods(home)
-    first.second_after()
-    before = {name: home.uids() for name, home in stage.items()}
-    names = {name: home.names() for name, home in stage.items()}
-    for home in stage.values():
-        home.declare()
-
-    def die(name: str) -> int:
-        home, log = stage[name], folder / f"{stage[name].space.namespace}.log"
-        only = f"--namespace={home.space.namespace}"
-        with operator_of(home, kubeconfig, log, only, failpoint=name) as operator:
-            return operator.wait_for_kill(_PATIENCE)
-
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        codes = dict(zip(KILLS, pool.map(die, KILLS), strict=True))
-    early, left = {}, {}
-    with operator_of(first, kubeconfig, folder / "whole.log", *here) as operator:
-        for name, home in stage.items():
-            eventually(partial(has_one_pod_left, home), f"one pod is left: {name}", _PATIENCE)
-            early[name], left[name] = home.updated(), home.uids() & before[name]
-            let_go(home)
-        for name, home in stage.items():
-            eventually(partial(is_over, home), f"the end of: {name}", _PATIENCE)
-        operator.stop()
-    return {
-        name: Story(
-            names[name],
-            codes[name],
-            home.evicted(),
-            left[name],
-            int(home.space.status()["revision"]),
-            early[name],
-            home.updated(),
-        )
-        for name, home in stage.items()
-    }
-
-
-@pytest.fixture(params=KILLS)
-def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
-    return stories[request.param]
-
-
-def test_the_process_died_where_it_was_to(story: Story) -> None:
-    assert story.code == _KILLED
-
-
-def test_each_pod_with_an_exposed_value_is_evicted_once(story: Story) -> None:
-    assert story.evicted == sorted(story.before)
-
-
-def test_a_pod_that_is_terminating_is_left_to_its_end(story: Story) -> None:
-    assert len(story.left) == 1
-    assert story.updated_early == ("False", "RollingOut")
-
-
-def test_the_values_change_once_and_the_services_count_as_updated_at_the_end(story: Story) -> None:
-    assert (story.revision, story.updated) == (2, ("True", "AllUpdated"))
-
-
-# Budgets
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def storm(
             stack.enter_context(vault_namespaces(cluster, server, 1))[0] for _ in range(len(FAULTS) + 1)
         )
         storm = Storm(well, dict(zip(FAULTS, rest, strict=True)))
-        with operator_of(well, accounts("storms"), log, "--all-namespaces") as operator:
+        with operator_of(well, accounts("storms"), log) as operator:
             operator.wait_for_log("leading")
             _rage(storm, operator)
             operator.stop()

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
 from tests.faults.namespace import WorkloadNamespace, digest
 from tests.support.kept_operator import KeptOperator
@@ -16,13 +15,12 @@ from tests.support.store_proxy import StoreProxy, store_proxy
 from tests.support.vault_folder import VaultFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
     from tests.support.vault import VaultServer
 
-_LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/keyturn"
 PASSWORD = {"name": "password", "generate": {"password": {}}}
 
 
@@ -61,15 +59,6 @@ class VaultNamespace(VaultFolder):
         whole = {"data": [PASSWORD], "rollout": {"debounce": "0s"}, **spec}
         body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret", "metadata": {"name": name}}
         self.cluster.create(self.managed().rpartition("/")[0], {**body, "spec": whole})
-
-    def annotate(self, **annotations: str) -> None:
-        ours = {f"keyturn.dev/{name}": text for name, text in annotations.items()}
-        self.cluster.edit(
-            self.managed(), lambda body: body["metadata"].setdefault("annotations", {}).update(ours)
-        )
-
-    def respec(self, **spec: Any) -> None:
-        self.cluster.edit(self.managed(), lambda body: body["spec"].update(spec))
 
     def push(self, name: str = "auth", **more: Any) -> dict[str, Any]:
         return {"storeRef": {"name": "store"}, "remoteRef": {"key": self.key(name)}, **more}
@@ -111,23 +100,7 @@ def vault_namespaces(cluster: Cluster, server: VaultServer, count: int) -> Itera
         yield made
 
 
-def operator_of(
-    vault: VaultNamespace, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = ""
-) -> KeptOperator:
-    """Make an operator that may reach stores; it serves this namespace only, unless `arguments` say otherwise."""
-    namespace = vault.space.namespace
-    # As if the term of one that died before were over.
-    vault.cluster.delete(_LEASE.format(namespace))
-    env = {"POD_NAMESPACE": namespace, "KEYTURN_FAILPOINT": failpoint}
-    options = arguments or (f"--namespace={namespace}",)
-    return KeptOperator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=env)
-
-
-def run_to_the_ends(
-    home: VaultNamespace, kubeconfig: Path, log: Path, ends: Mapping[str, Callable[[], bool]]
-) -> None:
-    """Run one operator of all namespaces until each case has ended."""
-    with operator_of(home, kubeconfig, log, "--all-namespaces") as operator:
-        for case, has_ended in ends.items():
-            eventually(has_ended, f"the end of: {case}", 120)
-        operator.stop()
+def operator_of(vault: VaultNamespace, kubeconfig: Path, log: Path) -> KeptOperator:
+    """Make an operator of all namespaces that may reach stores."""
+    env = {"POD_NAMESPACE": vault.space.namespace}
+    return KeptOperator(kubeconfig, log, "--all-namespaces", "--allow-host=127.0.0.1", env=env)

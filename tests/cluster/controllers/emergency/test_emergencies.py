@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.core.value import Value
 from sandbox.harness import eventually
-from tests.cluster.controllers.managedsecret.test_windows import closed
 from tests.cluster.controllers.test_process import of_object
 from tests.cluster.namespace import Space, password
 from tests.cluster.workloads import deployment, env_from
@@ -78,10 +78,12 @@ SLOW: Body = {"debounce": "1h", "maxConcurrent": 1}
 
 def slow(space: Space, name: str, **spec: Any) -> None:
     """Make a secret that would take its time: windows that are closed, a long debounce, an overlap of a day."""
+    opens = datetime.now(UTC) + timedelta(hours=12)
+    window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "2h"}
     space.managed(
         {**password(), "keepPrevious": True},
         name=name,
-        rotation={"windows": [closed()], "overlap": "24h"},
+        rotation={"windows": [window], "overlap": "24h"},
         rollout=SLOW,
         **spec,
     )
