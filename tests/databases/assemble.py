@@ -21,17 +21,11 @@ _RECORDER = "recorder"
 def assemble(
     journal: Journal,
     lines: Iterable[Line],
-    *,
-    works: Iterable[tuple[float, str]] = (),
     places: Mapping[str, bytes] | None = None,
 ) -> Evidence:
-    """Return the evidence about one account.
-
-    `works` are the operator's writes at the API server; `places` are texts in which no value belongs.
-    """
+    """Return the evidence about one account; `places` are texts in which no value belongs."""
     recogniser, logins = Recogniser(journal.values), journal.logins
     log = ServerLog(lines, recogniser, logins)
-    own = [(line.at, line.text[:60]) for line in log.statements if line.application != _RECORDER]
     return Evidence(
         attempts=sorted(journal.attempts, key=lambda one: one.began),
         records=sorted(journal.records, key=lambda one: one.at),
@@ -46,19 +40,11 @@ def assemble(
         proofs=[
             (one.at, one.login) for one in log.logins if one.login in logins and one.application != _RECORDER
         ],
-        rests=journal.rests,
-        works=sorted([*works, *own]),
         leaks=sorted(leaks([value.encode() for value in journal.values.values()], places or {})),
-        restored=journal.restored,
     )
 
 
-def assemble_each(
-    journals: Sequence[Journal], lines: Iterable[Line], works: Iterable[Iterable[tuple[float, str]]]
-) -> list[Evidence]:
+def assemble_each(journals: Sequence[Journal], lines: Iterable[Line]) -> list[Evidence]:
     """Return the evidence about each of many accounts of one server, whose log is read once."""
     own = of_each_account(lines, [journal.logins for journal in journals])
-    return [
-        assemble(journal, of_account, works=done)
-        for journal, of_account, done in zip(journals, own, works, strict=True)
-    ]
+    return [assemble(journal, of_account) for journal, of_account in zip(journals, own, strict=True)]

@@ -34,7 +34,6 @@ class Rule(StrEnum):
     RESTARTED_BEFORE_REVOKED = "all restarted before revoked"
     NOTHING_BY_THE_FENCED = "no change by a fenced process"
     NO_VALUE_ELSEWHERE = "no value where it does not belong"
-    SILENT_AT_REST = "silence at rest"
     EXPLAINED = "each open credential comes from a logged statement"
 
 
@@ -226,17 +225,8 @@ def _no_value_elsewhere(evidence: Evidence) -> Iterator[_Found]:
         yield 0.0, f"a value stands in {place}"
 
 
-def _silent_at_rest(evidence: Evidence) -> Iterator[_Found]:
-    for began, ended in evidence.rests:
-        for at, what in evidence.works:
-            if began <= at <= ended:
-                yield at, f"at rest the operator wrote: {what}"
-
-
 def _explained(evidence: Evidence) -> Iterator[_Found]:
     for one in evidence.roles:
-        if any(restored <= one.at for restored in evidence.restored):
-            continue
         for pair in one.pairs:
             if not any(
                 change.after == pair and change.began <= one.at + _TICK for change in evidence.changes
@@ -294,6 +284,5 @@ _CHECKS: dict[Rule, Callable[[Evidence], Iterable[_Found]]] = {
     Rule.RESTARTED_BEFORE_REVOKED: _restarted_before_revoked,
     Rule.NOTHING_BY_THE_FENCED: _nothing_by_the_fenced,
     Rule.NO_VALUE_ELSEWHERE: _no_value_elsewhere,
-    Rule.SILENT_AT_REST: _silent_at_rest,
     Rule.EXPLAINED: _explained,
 }

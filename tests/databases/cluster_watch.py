@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tests.databases.evidence import Pair
     from tests.databases.journal import Journal
 
-_ACCOUNTS = "system:serviceaccount:keyturn"
 _MARKER = "keyturn.dev/secret-versions"
 _NAMESPACE = re.compile(rb'"namespace":"([^"]+)"')
 _PATIENCE = 30
@@ -237,38 +236,29 @@ def _uses(pod: Any, secret: str) -> bool:
     return secret in names
 
 
-def retime(subject: Subject, audit_log: Path) -> list[tuple[float, str]]:
-    """Give each version the time of its write; return what operators wrote, besides Leases.
+def retime(subjects: Sequence[Subject], audit_log: Path) -> None:
+    """Give each version the time of its write.
 
     A watch delivers a version some milliseconds late, and a rotation is faster than that.
     """
-    (works,) = retime_each([subject], audit_log)
-    return works
-
-
-def retime_each(subjects: Sequence[Subject], audit_log: Path) -> list[list[tuple[float, str]]]:
-    """Do the same for several accounts; the log is read once."""
     writes: dict[str, list[Mapping[str, Any]]] = {subject.namespace: [] for subject in subjects}
     for entry in _writes(audit_log, writes.keys()):
         writes[entry["objectRef"]["namespace"]].append(entry)
-    return [_retime(subject, writes[subject.namespace]) for subject in subjects]
+    for subject in subjects:
+        _retime(subject, writes[subject.namespace])
 
 
-def _retime(subject: Subject, writes: Iterable[Mapping[str, Any]]) -> list[tuple[float, str]]:
+def _retime(subject: Subject, writes: Iterable[Mapping[str, Any]]) -> None:
     state: dict[str, float] = {}
     target: dict[str, float] = {}
-    works: list[tuple[float, str]] = []
     for entry in writes:
         reference, at = entry["objectRef"], _seconds(entry["requestReceivedTimestamp"])
-        if entry["user"]["username"].startswith(_ACCOUNTS) and reference["resource"] != "leases":
-            works.append((at, f"{entry['verb']} {reference['resource']}"))
         if reference["resource"] == "secrets":
             times = {f"{subject.secret}-keyturn": state, subject.secret: target}.get(
                 reference.get("name", ""), {}
             )
             times[reference.get("resourceVersion") or ""] = at
     subject.journal.retime(state, target)
-    return works
 
 
 def _writes(audit_log: Path, namespaces: Collection[str]) -> Iterator[Mapping[str, Any]]:

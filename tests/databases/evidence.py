@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -151,14 +151,8 @@ class Evidence:
     roles: Sequence[Roles] = ()
     proofs: Sequence[tuple[float, str]] = ()
     """When the operator logged in with which login, by the server's log."""
-    rests: Sequence[tuple[float, float]] = ()
-    """From when to when nothing was to be done."""
-    works: Sequence[tuple[float, str]] = ()
-    """When the operator wrote something, at the API server or at the database, and what."""
     leaks: Sequence[str] = ()
     """Where a value stands that does not belong there."""
-    restored: Sequence[float] = field(default=())
-    """When the server was put back to an earlier state."""
 
     def in_force(self, began: float, ended: float) -> Iterator[Record]:
         """Yield the records that were in force at some time of a span."""

@@ -38,8 +38,6 @@ class Journal:
         self.restarts: list[Restart] = []
         self.catalogue: list[tuple[float, frozenset[tuple[str, str]]]] = []
         """The logins that the server would accept, with their verifiers, at moments."""
-        self.rests: list[tuple[float, float]] = []
-        self.restored: list[float] = []
         self._record_bases: list[str] = []
         self._publication_bases: list[str] = []
         self._runs: dict[str, Run] = {}

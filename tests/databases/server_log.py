@@ -143,7 +143,6 @@ class ServerLog:
         self._logins = logins
         self.changes: list[Change] = []
         self.logins: list[LoggedIn] = []
-        self.statements: list[Line] = []
         self._recogniser = recogniser
         self._roles: dict[str, _Role] = {}
         self._sessions: dict[int, _Session] = {}
@@ -170,7 +169,6 @@ class ServerLog:
         elif line.text.startswith("disconnection"):
             del self._sessions[line.pid]
         elif found := _STATEMENT.match(line.text):
-            self.statements.append(line)
             session.is_of_stranger = line.application == STRANGER
             self._run(session, line.at, found[1])
 

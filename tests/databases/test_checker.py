@@ -69,8 +69,6 @@ WHOLE = Evidence(
     ],
     roles=[Roles(5, frozenset({A1})), Roles(15, frozenset({A1, B2})), Roles(32, frozenset({B2}))],
     proofs=[(2.5, "app_a"), (12.5, "app_b")],
-    rests=[(50, 60)],
-    works=[(31, "ALTER ROLE")],
 )
 
 
@@ -182,7 +180,6 @@ CASES = {
         Rule.NO_VALUE_ELSEWHERE,
         replace(WHOLE, leaks=["the value in the server's log"]),
     ),
-    "something is written at rest": (Rule.SILENT_AT_REST, _and("works", (55, "update secrets"))),
     "a credential is open without a statement": (
         Rule.EXPLAINED,
         _and("roles", Roles(40, frozenset({B2, Pair("app_a", "unknown")}))),

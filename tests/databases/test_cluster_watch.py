@@ -72,7 +72,7 @@ def test_each_version_of_the_record_has_the_time_of_its_write(
         objects.edit("Secret", namespace, "orders-db-keyturn", partial(_replace, state))
     eventually(lambda: len(subject.journal.records) == 3, "three versions")
     observed = [record.at for record in subject.journal.records]
-    retime(subject, plane.audit_log)
+    retime([subject], plane.audit_log)
     written = [record.at for record in subject.journal.records]
 
     assert [record.entries[0].phase for record in subject.journal.records] == ["Staged", "Applied", "Proven"]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
-import os
 import secrets
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sandbox.databases import PostgresServer
@@ -25,6 +22,7 @@ from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from tests.databases.evidence import Answer
@@ -58,31 +56,6 @@ class Shop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.server.__exit__(kind, error, trace)
-
-    def back_up(self, folder: Path) -> Path:
-        """Copy the data of the server, which is stopped for that moment."""
-        self.server.stop()
-        backup = Path(shutil.copytree(self.server.data, folder / "backup", copy_function=shutil.copy2))
-        self.server.start()
-        return backup
-
-    def fail_over(self, backup: Path) -> None:
-        """Kill the server, and promote a standby with the data of a backup, at the same address."""
-        self.server.kill()
-        (backup / "standby.signal").touch()
-        self.restore(backup)
-        self.server.execute("SELECT pg_promote()")
-
-    def restore(self, backup: Path) -> None:
-        """Put the data back to what it was."""
-        self.server.stop()
-        owner = self.server.data.stat()
-        shutil.rmtree(self.server.data)
-        shutil.copytree(backup, self.server.data)
-        for path in (self.server.data, *self.server.data.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid)
-        self.server.data.chmod(0o700)
-        self.server.start()
 
     def set_password(self, verb: str, login: str, password: str) -> None:
         """Create or alter a login as another administrator than the operator does; the server gets a verifier."""
@@ -180,13 +153,6 @@ class AccountNamespace:
         self._create_secret(_ADMIN_SECRET, {name: text.encode() for name, text in admin.items()})
         self._create_secret(_AUTHORITY, {"ca.crt": self.shop.server.ca})
         self._create(MANAGED, "databasetargets", self._target())
-
-    def set_admin_password(self, password: str) -> None:
-        """Change what the operator logs in with, not the server."""
-        self.space.cluster.edit(
-            self.space.secret(_ADMIN_SECRET),
-            lambda body: body["data"].update(password=_encode(password.encode())),
-        )
 
     def managed_secret(self, database: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
         account = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests.support.forked_cli import CONSTANTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.databases.checker import Rule, Violation
+    from tests.databases.checker import Violation
     from tests.databases.evidence import Evidence
     from tests.faults.database_namespace import AccountNamespace, Shop
     from tests.faults.proxy import Asked
@@ -83,11 +82,11 @@ class Play:
         # The journal hears of a record by a watch, perhaps later than a wait for the status.
         eventually(self._is_in_journal, "the newest record in the journal", _PATIENCE)
         self.recorder.try_all_closed()
-        works = retime(self.account.subject, self.audit_log)
+        retime([self.account.subject], self.audit_log)
         places = {f"the log of operator {n}": one.log.read_bytes() for n, one in enumerate(self.operators)}
         places["the server's log"] = self.shop.server.log.read_bytes()
         lines = read_lines(self.shop.server.log)
-        return assemble(self.account.journal, lines, works=works, places=places)
+        return assemble(self.account.journal, lines, places=places)
 
     def _is_in_journal(self) -> bool:
         space, subject = self.account.space, self.account.subject
@@ -98,19 +97,8 @@ class Play:
             (one.revision, one.login, one.phase) for one in known
         ]
 
-    def violations(self, *, without: frozenset[Rule] = frozenset()) -> list[Violation]:
-        return judge(self.evidence(), without=without)
-
-    def condition(self, kind: str) -> str:
-        return self.account.conditions().get(kind, "")
-
-    @contextmanager
-    def rest(self, seconds: float) -> Iterator[None]:
-        """Note that nothing is to be done for some seconds; the block says what may happen meanwhile."""
-        began = time.time()
-        yield
-        time.sleep(seconds)
-        self.account.journal.rests.append((began, time.time()))
+    def violations(self) -> list[Violation]:
+        return judge(self.evidence())
 
 
 @contextmanager
@@ -181,17 +169,12 @@ def records(phase: str, revision: int = 2) -> Callable[[Asked], bool]:
     """Match the write that records a phase of a credential, and the same again."""
 
     def matches(asked: Asked) -> bool:
-        return recorded_phases(asked).get(revision) == phase
+        if asked.method != "PUT" or not asked.name.endswith("-keyturn"):
+            return False
+        credentials = state_of(json.loads(asked.body)).get("credentials", ())
+        return any((one["revision"], one["phase"]) == (revision, phase) for one in credentials)
 
     return matches
-
-
-def recorded_phases(asked: Asked) -> dict[int, str]:
-    """Return the phase of each credential in a write of the state Secret; nothing for another request."""
-    if asked.method != "PUT" or not asked.name.endswith("-keyturn"):
-        return {}
-    state = state_of(json.loads(asked.body))
-    return {one["revision"]: one["phase"] for one in state.get("credentials", ())}
 
 
 def thaw(operator: Operator) -> None:

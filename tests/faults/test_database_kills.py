@@ -18,7 +18,7 @@ import pytest
 from sandbox.harness import HarnessError, eventually
 from tests.databases.assemble import assemble_each
 from tests.databases.checker import judge
-from tests.databases.cluster_watch import ClusterWatch, retime_each
+from tests.databases.cluster_watch import ClusterWatch, retime
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.database_kills import (
@@ -154,8 +154,8 @@ def _tell(
             unfinished = _wait_for_the_ends(stage)
             operator.stop()
         recorder.try_all_closed()
-    works = retime_each([account.subject for account in stage.values()], cluster.plane.audit_log)
-    judged = assemble_each(journals, read_lines(shop.server.log), works)
+    retime([account.subject for account in stage.values()], cluster.plane.audit_log)
+    judged = assemble_each(journals, read_lines(shop.server.log))
     found = {}
     for kills, code, evidence in zip(stage, codes, judged, strict=True):
         account = stage[kills]

@@ -18,7 +18,7 @@ import pytest
 from sandbox.harness import HarnessError
 from tests.databases.assemble import assemble_each
 from tests.databases.checker import judge
-from tests.databases.cluster_watch import ClusterWatch, retime_each
+from tests.databases.cluster_watch import ClusterWatch, retime
 from tests.databases.evidence import Answer
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
@@ -171,8 +171,8 @@ def test_rotations_with_kills_at_random_moments_violate_no_rule(
 
 
 def _evidence(stage: Sequence[AccountNamespace], cluster: Cluster, shop: Shop) -> list[Evidence]:
-    works = retime_each([account.subject for account in stage], cluster.plane.audit_log)
-    return assemble_each([account.journal for account in stage], read_lines(shop.server.log), works)
+    retime([account.subject for account in stage], cluster.plane.audit_log)
+    return assemble_each([account.journal for account in stage], read_lines(shop.server.log))
 
 
 def _leaks(stage: Sequence[AccountNamespace], logs: dict[str, Path]) -> set[str]:

@@ -1,11 +1,11 @@
-"""The network between an operator and a database server, which can be cut, carry nothing, or lose an answer."""
+"""The network between an operator and a database server, which can lose an answer."""
 
 from __future__ import annotations
 
 import socket
 import struct
 from contextlib import suppress
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ class Wire:
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._flows = Event()
-        self._flows.set()
-        self._is_cut = False
         self._is_lost: Callable[[int], bool] = lambda _: False
         self._open: set[socket.socket] = set()
         self._lock = Lock()
@@ -41,33 +38,18 @@ class Wire:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.cut()
-        self._flows.set()
+        with self._lock:
+            left = list(self._open)
+        for one in left:
+            _reset(one)
 
     @property
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
-    def cut(self) -> None:
-        """Reset every connection, and each new one."""
-        with self._lock:
-            self._is_cut = True
-            left = list(self._open)
-        for one in left:
-            _reset(one)
-
-    def silence(self) -> None:
-        """Carry nothing; what is sent meanwhile arrives at the end, as with TCP."""
-        self._flows.clear()
-
     def lose_answers(self, is_lost: Callable[[int], bool]) -> None:
         """Reset a connection in place of what the server sends, if `is_lost` says so of its port at the server."""
         self._is_lost = is_lost
-
-    def restore(self) -> None:
-        with self._lock:
-            self._is_cut = False
-        self._flows.set()
 
     def _listen(self) -> None:
         while True:
@@ -78,15 +60,14 @@ class Wire:
             Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        self._flows.wait()
         try:
             server = socket.create_connection(self._server, timeout=_TIMEOUT)
         except OSError:
             _reset(client)
             return
         server.settimeout(None)
-        if not self._keep(client, server):
-            return
+        with self._lock:
+            self._open |= {client, server}
         back = Thread(target=self._carry, args=(server, client, server.getsockname()[1]), daemon=True)
         back.start()
         self._carry(client, server)
@@ -96,28 +77,15 @@ class Wire:
         client.close()
         server.close()
 
-    def _keep(self, *ends: socket.socket) -> bool:
-        """Keep both ends of a connection, so that it can be cut; return whether it may be used."""
-        with self._lock:
-            is_cut = self._is_cut
-            if not is_cut:
-                self._open |= set(ends)
-        if is_cut:
-            for one in ends:
-                _reset(one)
-        return not is_cut
-
     def _carry(self, source: socket.socket, sink: socket.socket, port: int | None = None) -> None:
         """Carry what one end sends to the other one; `port` is that of a connection at the server that sends."""
         with suppress(OSError):
             while data := source.recv(_RECEIVE):
-                self._flows.wait()
                 if port is not None and self._is_lost(port):
                     _reset(sink)
                     _reset(source)
                     return
                 sink.sendall(data)
-        self._flows.wait()
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
