@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation
 from keyturn.core.errors import Wait
 from keyturn.core.rotation.steps import Apply, Retire, Revoke
-from keyturn.core.spec.desired import VALUE
+from keyturn.core.spec.items import VALUE
 from keyturn.core.state.records import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.databases.base import Account, Answer, Login

@@ -152,7 +152,11 @@ def unapplied(bodies: Iterator[dict[str, Any]]) -> set[str]:
         one.metadata.name
         for one in managed
         if one.spec.rotation and (one.spec.rotation.every or one.spec.rotation.schedule)
-        if any(item.generate and item.generate.kind in _LOGINS for item in one.spec.data)
+        if any(
+            item.generate and item.generate.kind in _LOGINS
+            for item in one.spec.data
+            if item.rotation is None or item.rotation.applied_by is None
+        )
         if one.spec.rotation.applied_by is None and one.spec.database is None
     }
 

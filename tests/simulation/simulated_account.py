@@ -24,7 +24,7 @@ from keyturn.core.rotation.credential_slots import MOST_OPEN, staged_login
 from keyturn.core.rotation.credentials import accepted_after
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
-from keyturn.core.spec.desired import previous_key
+from keyturn.core.spec.items import previous_key
 from keyturn.core.state.records import UNKNOWN_REVISION
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make

@@ -32,7 +32,25 @@ _LITERAL_IS_SHORT = (
     ".literal",
 )
 
-OF_ITEM: Final = (_ONE_SOURCE, _LITERAL_HAS_NO_PREVIOUS, _PULLED_HAS_NO_PREVIOUS, _LITERAL_IS_SHORT)
+_ONLY_GENERATED_ROTATES = (
+    "!has(self.rotation) || !(has(self.literal) || has(self.from))",
+    "rotation replaces a generated value, and this one is literal or pulled; remove rotation, or generate it",
+    ".rotation",
+)
+_LITERAL_HAS_NO_CLASS = (
+    "!has(self.className) || !has(self.literal)",
+    "a literal is not secret, so no class applies to it; remove className",
+    ".className",
+)
+
+OF_ITEM: Final = (
+    _ONE_SOURCE,
+    _LITERAL_HAS_NO_PREVIOUS,
+    _PULLED_HAS_NO_PREVIOUS,
+    _LITERAL_IS_SHORT,
+    _ONLY_GENERATED_ROTATES,
+    _LITERAL_HAS_NO_CLASS,
+)
 """CEL rules of one item of `spec.data`."""
 
 # Rules of the whole spec; `self` is the spec from here on.
@@ -61,7 +79,7 @@ _HAS_VALUES = (
 )
 _ITEMS_HAVE_A_SOURCE = (
     (
-        "!has(self.data) || self.data.all(d, has(d.generate) || has(d.from) || has(d.literal))"
+        "!has(self.data) || self.data.all(d, has(d.generate) || has(d.from) || has(d.literal) || has(d.className))"
         f" || {_NAMES_A_CLASS}"
     ),
     "every item of data needs generate, from or literal, or a className whose class brings a generator",
@@ -100,6 +118,11 @@ _IMMUTABLE_IS_NOT_ROTATED = (
     f"!has(self.rotation) || !{_IS_IMMUTABLE}",
     "an immutable Secret is written once; remove rotation, or write immutable: false",
     ".rotation",
+)
+_IMMUTABLE_HAS_NO_SCHEDULES = (
+    f"!{_IS_IMMUTABLE} || !has(self.data) || !self.data.exists(d, has(d.rotation))",
+    "an immutable Secret is written once; remove rotation of its values, or write immutable: false",
+    ".data",
 )
 _IMMUTABLE_IS_NOT_REFRESHED = (
     f"!has(self.refreshInterval) || !{_IS_IMMUTABLE}",
@@ -346,6 +369,7 @@ _OF_SEVERAL: Final = (
     _SOMETHING_TO_ROTATE,
     _SOMETHING_TO_REFRESH,
     _IMMUTABLE_IS_NOT_ROTATED,
+    _IMMUTABLE_HAS_NO_SCHEDULES,
     _IMMUTABLE_IS_NOT_REFRESHED,
     _SOMETHING_TO_PUSH,
     _PULLED_IS_NOT_PUSHED,

@@ -9,8 +9,8 @@ import pydantic
 from . import contradictions
 from .base import Recipe, Schema, rules
 from .database import Database
-from .meta import Metadata, NameOrNone
-from .rotation import Rollout, Rotation
+from .meta import Metadata, Name, NameOrNone
+from .rotation import ItemRotation, Rollout, Rotation
 from .source import READ_SELDOM, DataFrom, From, PushTo, RefreshInterval
 from .status import ManagedSecretStatus
 from .target import HELM_PREFIX, NAMES_OF_HELM, NAMES_OF_STATES, Target
@@ -58,6 +58,10 @@ class DataItem(Schema):
     """The key of the Secret for each output of the generator, such as privateKey: id_ed25519."""
     keep_previous: bool | None = None
     """True keeps the previous value under <key>.previous during the overlap."""
+    class_name: Name | None = None
+    """The SecretClass with defaults and minimums of this value; that of the object if absent."""
+    rotation: ItemRotation | None = None
+    """When this value is replaced; with the others if absent."""
 
 
 class PulledChanges(Schema):

@@ -16,6 +16,11 @@ _ONE_CADENCE = (
     "!(has(self.every) && has(self.schedule))",
     "every and schedule contradict each other; keep one",
 )
+_NOT_BY_KEYTURN = (
+    "!has(self.appliedBy) || self.appliedBy != 'Keyturn'",
+    "Keyturn applies the password of database alone, without appliedBy; remove it, or write Application",
+    ".appliedBy",
+)
 _EXACT_SCHEDULE = (
     "!(has(self.jitter) && has(self.schedule))",
     "jitter spreads every, a schedule is exact; remove jitter or write every instead of schedule",
@@ -70,25 +75,36 @@ class Window(Schedule):
     """How long rotations may start after each point in time, in elapsed time, such as 3h."""
 
 
-class Cadence(Schema):
-    """When values are replaced: an interval or a schedule, and the windows in which rotations may start."""
-
-    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_CADENCE, _EXACT_SCHEDULE))
+class Timing(Schema):
+    """When a value is replaced: an interval or a schedule, and how long the previous value stays valid."""
 
     every: Duration | None = None
     """How long a value is used before it is replaced, such as 90d."""
     schedule: Schedule | None = None
     """Fixed points in time, instead of every."""
+    overlap: Pause | None = None
+    """How long the previous value stays valid after no pod holds it any more; 1h if absent."""
+    applied_by: AppliedBy | None = None
+    """What applies a new value outside of the Secret; with Nobody, values rotate on request only."""
+
+
+class ItemRotation(Timing):
+    """When one value is replaced, where that differs from rotation of the object."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_CADENCE, _NOT_BY_KEYTURN))
+
+
+class Cadence(Timing):
+    """When values are replaced: an interval or a schedule, and the windows in which rotations may start."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_CADENCE, _EXACT_SCHEDULE))
+
     jitter: Jitter | None = None
     """The part of every by which a rotation may come earlier, fixed per object; 10% if absent."""
     windows: list[Window] | None = pydantic.Field(None, max_length=16)
     """The periods in which rotations may start, and values that changed in stores are written; always if absent."""
-    overlap: Pause | None = None
-    """How long the previous value stays valid after no pod holds it any more; 1h if absent."""
     max_overlap: Duration | None = None
     """How long after a rotation the previous value ends although pods still hold it; without a limit if absent."""
-    applied_by: AppliedBy | None = None
-    """What applies a new value outside of the Secret; with Nobody, values rotate on request only."""
 
 
 class ClassRotation(Cadence):
@@ -107,6 +123,8 @@ class Rotation(Cadence):
         None, min_length=1, max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
     """The names of the values to replace; every generated one if absent."""
+    gather: Pause | None = None
+    """How early a value rotates with another that is due; a tenth of the shortest interval, at most 1d, if absent."""
     revision_history_limit: int | None = pydantic.Field(None, ge=0, le=10)
     """How many old revisions keep their values for a rollback; 3 if absent."""
 

@@ -82,6 +82,19 @@ class ScheduleStatus(Schema):
     """When the rotation was due by the schedule before, which a new one does not postpone."""
 
 
+class ValueStatus(Schema):
+    """A value that rotates, in a Secret whose values have several schedules."""
+
+    name: str
+    """The name of the value."""
+    schedule: str | None = None
+    """Its interval with its jitter, or its cron expression with its time zone; absent without a schedule."""
+    last_rotation_time: datetime
+    """When it was last generated."""
+    next_rotation_time: datetime | None = None
+    """When it is due by its schedule; it may rotate earlier with another one, see rotation.gather."""
+
+
 class WorkloadStatus(Schema):
     """A workload that consumes the Secret."""
 
@@ -196,6 +209,8 @@ class ManagedSecretStatus(Schema):
     """When the next rotation by schedule is due."""
     schedule: ScheduleStatus | None = None
     """The schedule that applies, and since when; absent without one."""
+    values: list[ValueStatus] | None = pydantic.Field(None, max_length=128)
+    """The values that rotate, if they have several schedules; absent otherwise."""
     rotates_on_request: bool | None = None
     """True if the schedule only reports that values are due, because nothing applies them (appliedBy: Nobody)."""
     overdue: bool | None = None

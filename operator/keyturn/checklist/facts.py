@@ -188,7 +188,10 @@ def _declared_in(cache: InformerCache, key: ObjectKey) -> Declared:
         name = cache.class_name(managed.spec.class_name)
         secret_class = cache.secret_class(name) if name else None
         if secret_class or not name:  # without the class that it names, a spec cannot be followed
-            desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
+            of_values = cache.classes_of_values(managed)
+            desired = resolve_spec(
+                managed, secret_class, lambda recipe: generator_for(recipe).outputs, of_values
+            )
     except Stalled:
         pass  # its status has the error
     return Declared(managed, secret_class, desired)

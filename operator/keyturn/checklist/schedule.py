@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Timetable
 
     from .facts import Declared, Facts
 
@@ -74,7 +75,7 @@ def unscheduled(desired: Desired) -> frozenset[str]:
     """Return the generated values that no schedule rotates; an immutable Secret is written once."""
     if desired.target_policy.immutable:
         return frozenset()
-    rotates = desired.rotates if desired.cadence else frozenset[str]()
+    rotates = frozenset(name for one in desired.timetables if one.cadence for name in one.values)
     made = ((item.name, generator_for(item.recipe)) for item in desired.items if item.recipe)
     return frozenset(
         name
@@ -165,17 +166,26 @@ def _rows(declared: Iterable[Declared]) -> Iterator[_Row]:
         yield tuple(map(_cell, cells))
 
 
+def _text_of(table: Timetable) -> str:
+    """Return the schedule of some values; empty without one."""
+    on_request = ", on request" if table.on_request else ""
+    match table.cadence:
+        case Every(interval):
+            return f"every {format_duration(interval)}{on_request}"
+        case Cron(expression, zone):
+            return f"at {expression} ({zone}){on_request}"
+        case _:
+            return ""
+
+
 def _rotates(desired: Desired | None) -> str:
     if desired is None:
         return "unknown: see its status"
     if not any(item.recipe for item in desired.items):
         return "where it comes from"
-    on_request = ", on request" if desired.on_request else ""
-    match desired.cadence:
-        case Every(interval):
-            return f"every {format_duration(interval)}{on_request}"
-        case Cron(expression, zone):
-            return f"at {expression} ({zone}){on_request}"
+    texts = ((one.own, _text_of(one)) for one in desired.timetables)
+    if known := [f"{own}: {text}" if own else text for own, text in texts if text]:
+        return "; ".join(known)
     if desired.target_policy.immutable:
         return "once"
     ends = any(generator_for(item.recipe).ends for item in desired.items if item.recipe)

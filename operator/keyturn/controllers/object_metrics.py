@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.api.secretclass import Priority
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import (
@@ -145,11 +147,12 @@ def _of_checklist(every: ChecklistTotals, evidence: ClusterEvidence) -> Iterator
 
 def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> ObjectFacts:
     status, class_name = managed.status, cache.class_name(managed.spec.class_name)
+    of_values = {item.class_name for item in managed.spec.data if item.class_name}
     return ObjectFacts(
         namespace=managed.metadata.namespace,
         name=managed.metadata.name,
         class_name=class_name or "",
-        priority=_priority(class_name, cache) if class_name else "",
+        priority=_priority(filter(None, (class_name, *of_values)), cache),
         owner=managed.spec.owner or "",
         revision=status.revision or 0,
         last_rotation=status.last_rotation_time,
@@ -228,9 +231,11 @@ def _of_emergency(key: EmergencyKey, cache: InformerCache) -> Iterator[DeadlineF
         yield DeadlineFacts(key.namespace, key.name, open_stages(declared.emergency))
 
 
-def _priority(class_name: str, cache: InformerCache) -> str:
-    try:
-        secret_class = cache.secret_class(class_name)
-    except Stalled:
-        return ""
-    return str(secret_class.spec.priority or "") if secret_class else ""
+def _priority(class_names: Iterable[str], cache: InformerCache) -> str:
+    """Return the highest priority of these classes; empty if none has one."""
+    found = []
+    for name in class_names:
+        with suppress(Stalled):
+            secret_class = cache.secret_class(name)
+            found += [secret_class.spec.priority] if secret_class and secret_class.spec.priority else []
+    return str(min(found, key=list(Priority).index, default=""))

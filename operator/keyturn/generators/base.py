@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from keyturn.api.base import Schema
-from keyturn.core.spec.desired import VALUE
+from keyturn.core.spec.items import VALUE
 from keyturn.core.value import Value
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.rules import LEAST_LENGTH, Strength
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.desired import VALUE
+from keyturn.core.spec.items import VALUE
 from keyturn.core.value import Value
 
 from .base import Generator, GeneratorContext, Outputs

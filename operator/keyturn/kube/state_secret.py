@@ -49,7 +49,16 @@ if TYPE_CHECKING:
 _STATE_KEY = "state"
 _FORMAT = 1
 _OPTIONAL = frozenset(
-    {"credential", "supersedes", "abandoned", "overlap_from", "unpublished", "rotated_before", "fresh"}
+    {
+        "credential",
+        "supersedes",
+        "abandoned",
+        "overlap_from",
+        "unpublished",
+        "rotated_before",
+        "fresh",
+        "dates",
+    }
 )
 """Facts of a revision that are absent if they are empty."""
 _COPIES = 2
@@ -168,7 +177,7 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
     # Not asdict, which copies every key name of all revisions.
     written = {field.name: getattr(facts, field.name) for field in fields(facts)}
     for name in _OPTIONAL:
-        if written[name] is None or written[name] is False or written[name] == frozenset():
+        if written[name] in (None, False, frozenset(), {}):
             del written[name]
     names = [name for name in ("changed", "previous", "fresh") if name in written]
     return written | {name: sorted(written[name]) for name in names}
@@ -261,7 +270,12 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
         unpublished=_time_or_none(document.get("unpublished")),
         rotated_before=_time_or_none(document.get("rotated_before")),
         fresh=changed if fresh == changed else fresh,  # one set in memory for both, because most are equal
+        **({"dates": _dates(document["dates"])} if "dates" in document else {}),
     )
+
+
+def _dates(document: dict[str, str]) -> dict[str, datetime]:
+    return {_item(name): _time(text) for name, text in document.items()}
 
 
 def _credential_from(document: dict[str, Any]) -> Credential:

@@ -18,7 +18,7 @@ import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.desired import VALUE, is_spread
+from keyturn.core.spec.items import VALUE, is_spread
 from keyturn.core.state.revision import ItemValues, Rendered
 from keyturn.core.value import Value
 

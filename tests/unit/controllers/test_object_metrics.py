@@ -471,3 +471,14 @@ def test_a_target_that_was_checked_says_whether_it_is_usable() -> None:
     cache.targets.put(key, body | {"status": status})
     labels = {"kind": "DatabaseTarget", "namespace": "shop", "name": "orders", "engine": "postgresql"}
     assert series(cache, "database_ready") == [(labels, 0)]
+
+
+def test_the_priority_is_the_highest_of_its_classes() -> None:
+    cache = InformerCache()
+    for name, priority in (("low", "Low"), ("critical", "Critical"), ("none", None)):
+        metadata = {"name": name, "uid": name, "resourceVersion": "1"}
+        cache.put_class({"metadata": metadata, "spec": {"priority": priority} if priority else {}})
+    data = [ITEM, {**ITEM, "name": "b", "className": "critical"}, {**ITEM, "name": "c", "className": "none"}]
+    metadata = {"name": "db", "namespace": "shop", "resourceVersion": "1"}
+    cache.put_managed({"metadata": metadata, "spec": {"className": "low", "data": data}})
+    assert [labels["priority"] for labels, _ in series(cache, "secret_info")] == ["Critical"]

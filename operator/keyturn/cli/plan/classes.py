@@ -14,7 +14,7 @@ from keyturn.cli.managed import all_of
 from keyturn.controllers.secretclass import flaw_of
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.rules import denies, joined_messages
-from keyturn.core.rotation.schedule_dates import natural_due, spread_since
+from keyturn.core.rotation.schedule_dates import natural_dates, spread_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue, start_time
 from keyturn.core.status.summary import SummaryState, summary_of
 from keyturn.kube import errors
@@ -151,7 +151,7 @@ def effects_of(
 
 def _standing(key: ObjectKey, observed: Observed, *, is_held: bool) -> Effect | None:
     """Return what the schedule makes of it now, or None if nothing is due."""
-    due = natural_due(observed)
+    due = min(natural_dates(observed).values(), default=None)
     if due is None or due > observed.now:
         return None
     if is_due_on_request(observed):

@@ -25,7 +25,8 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.ownership import adopts_first
-from keyturn.core.spec.desired import VALUE, previous_key, resolve_spec, secret_of
+from keyturn.core.spec.desired import resolve_spec, secret_of
+from keyturn.core.spec.items import VALUE, previous_key
 from keyturn.core.state.records import Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.pods import PodOwner
     from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Item
     from keyturn.kube.client import Api
     from keyturn.kube.namespace_pods import NamespacePods
     from keyturn.kube.wire import Body
@@ -161,7 +163,8 @@ def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCa
     name = applied.spec.class_name
     try:
         secret_class = cache.secret_class(name) if name else observed.secret_class
-        return resolve_spec(applied, secret_class, lambda recipe: generator_for(recipe).outputs)
+        of_values = cache.classes_of_values(applied)
+        return resolve_spec(applied, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
     except Stalled:
         return observed.desired
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from keyturn.cli.options import Output
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.rollout import WorkloadProgress
-    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Item
 
     from .observe import PlanObservation
     from .simulate import Foresight
@@ -150,7 +151,7 @@ def document(plan: Plan) -> Row:
             "maxConcurrent": desired.max_concurrent,
             "progressDeadline": format_duration(desired.progress_deadline),
             "onFailure": desired.on_failure,
-            "overlap": format_duration(desired.overlap),
+            "overlap": format_duration(desired.overlap_of(plan.foresight.fresh)),
         }
         if desired
         else None,
@@ -390,7 +391,7 @@ def _facts(plan: Plan, shown: Row) -> Iterator[tuple[str, str]]:
         pace = f"{debounce} after the last change, {desired.max_concurrent} at a time"
         yield "Restarts", f"{pace}; {desired.on_failure} if one is not ready after {deadline}"
     if desired and foresight.lingers:
-        overlap, keys = format_duration(desired.overlap), listed(foresight.lingers)
+        overlap, keys = format_duration(desired.overlap_of(foresight.fresh)), listed(foresight.lingers)
         yield "Overlap", f"previous values stay for {overlap} after the last restart: {keys}"
     if foresight.at_server:
         said = {
@@ -420,12 +421,13 @@ def _scheduled(plan: Plan) -> str:
     """Return when it rotates without a request: by the status, or by the spec before the first reconcile."""
     desired, status, now = plan.now.desired, plan.found.managed.status, plan.now.now
     if due := status.next_rotation_time:
-        is_asked = desired is not None and desired.on_request
-        asked = "; values are reported as due, and rotate on request only" if is_asked else ""
+        asked = (
+            "; values are reported as due, and rotate on request only" if status.rotates_on_request else ""
+        )
         return f"{until(due, now)}, at {clock(due)}{asked}"
     if summary_of(plan.found, now).state is SummaryState.HELD:
         return "none while it is held after a rollback"
-    if desired is None or not desired.rotates or desired.cadence is None:
+    if desired is None or not any(one.cadence for one in desired.timetables):
         return "none (no rotation.every and no rotation.schedule)"
     if status.observed_generation is None:
         return "counted from the first revision, which does not exist yet"

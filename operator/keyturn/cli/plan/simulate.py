@@ -21,7 +21,7 @@ from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.rollout import Turn, progress_of_workloads, restart_due
 from keyturn.core.rotation.transitions import Content, with_dependents
 from keyturn.core.spec import schedule
-from keyturn.core.spec.desired import previous_key
+from keyturn.core.spec.items import previous_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -13,7 +13,7 @@ from keyturn.core.labels import OVERLAP_ANNOTATION
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
 from keyturn.core.spec.database import LOGIN
-from keyturn.core.spec.desired import VALUE, previous_key
+from keyturn.core.spec.items import VALUE, previous_key
 from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
 from keyturn.core.state.revision import (
     LITERAL,
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation import steps
-    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Item
     from keyturn.core.state.revision import Validity
     from keyturn.generators import Outputs
     from keyturn.kube.wire import Body

@@ -21,10 +21,10 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import PRODUCTION
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.checklist import GRACE, ChecklistFacts, reported_twins
-from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.policy.rules import Evidence, violations_by_value
 from keyturn.core.rotation.completion import kept_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue
-from keyturn.core.spec.desired import VALUE
+from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import LITERAL
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
@@ -32,9 +32,11 @@ from keyturn.runtime import threadpools
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from keyturn.api.secretclass import SecretClass
     from keyturn.core.observation.observed import Observed
     from keyturn.core.policy.rules import Strength, Violation
-    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Item
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State
     from keyturn.core.value import Value
@@ -246,10 +248,9 @@ def _violations(
     """Return violations of the class policy."""
     memory.affect(memory.index.mark_read(key))
     desired = observed.desired
-    if desired is None or observed.secret_class is None:
+    if desired is None or not _classes(observed):
         return ()
     made = ((item.name, generator_for(item.recipe).strength()) for item in desired.items if item.recipe)
-    asks = observed.secret_class.spec.distinct_across_environments
     evidence = Evidence(
         strengths={name: strength for name, strength in made if strength},
         cadence=desired.cadence,
@@ -257,10 +258,21 @@ def _violations(
         rotates=desired.rotates,
         older=memory.evaluation(key).older,
         pulled=memory.evaluation(key).lengths,
-        equal_values=_twins(key, observed, memory, cache) if asks else frozenset(),
+        equal_values=_twins(key, observed, memory, cache) if _asks_distinct(observed) else frozenset(),
         immutable=desired.target_policy.immutable,
     )
-    return violations_of(observed.secret_class, evidence)
+    return violations_by_value(observed.secret_class, desired, evidence)
+
+
+def _classes(observed: Observed) -> list[SecretClass]:
+    """Return the class of the object, and those that its values name themselves."""
+    items = observed.desired.items if observed.desired else ()
+    every = (observed.secret_class, *(item.secret_class for item in items))
+    return [one for one in every if one is not None]
+
+
+def _asks_distinct(observed: Observed) -> bool:
+    return any(one.spec.distinct_across_environments for one in _classes(observed))
 
 
 def _signs(
@@ -290,8 +302,7 @@ def _signs(
 
 def _unchecked(observed: Observed, cache: InformerCache) -> str | None:
     """Return which rule could not be evaluated, and why."""
-    asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
-    if asks and not cache.sees_namespaces:
+    if _asks_distinct(observed) and not cache.sees_namespaces:
         return (
             "distinctAcrossEnvironments is not checked: the operator watches selected namespaces and cannot read"
             " the labels of others"
@@ -339,7 +350,7 @@ def _shared_by_production(
     key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
 ) -> frozenset[str]:
     """Return values of production that another environment has as well, unless the class checks that itself."""
-    asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
+    asks = _asks_distinct(observed)
     is_production = cache.environment(key.namespace) == PRODUCTION
     return _twins(key, observed, memory, cache) if is_production and not asks else frozenset()
 

@@ -17,7 +17,7 @@ from keyturn.core.rotation import transitions
 from keyturn.core.rotation.credential_slots import staged_login
 from keyturn.core.rotation.kept_values import carried_values, held_values
 from keyturn.core.spec.database import LOGIN
-from keyturn.core.spec.desired import VALUE
+from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys, is_found
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation import steps
-    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Item
     from keyturn.generators import Generator, Outputs
 
     from .pull import Reading
@@ -102,7 +103,7 @@ async def _collect_values(
     desired = _present(step.reason, absent - before.keys(), desired, before)
     values: dict[str, ItemValues] = {}
     made_now: set[str] = set()
-    held = held_values(state, observed, desired) if state and desired.overlap else {}
+    held = held_values(state, observed, desired) if state and desired.keeps_previous else {}
     for item in desired.items:
         found = before.get(item.name)
         if found is None and (existing := _existing(desired.secret, item, before, step, last)):
@@ -232,7 +233,7 @@ async def _generate_items(
             f"data item {item.name!r} has no source; write generate, from or literal",
         )
     generator = generator_for(item.recipe)
-    previous = _previous(item, before) if desired.overlap else None
+    previous = _previous(item, before) if desired.overlap_of({item.name}) else None
     is_exposed = step.reason.name == RevisionReason.EMERGENCY
     given = GeneratorContext(
         now=context.now(),

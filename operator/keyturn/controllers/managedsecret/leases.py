@@ -18,7 +18,7 @@ from keyturn.controllers.context import begin
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.rotation.kept_values import freed_keys
-from keyturn.core.spec.desired import is_spread
+from keyturn.core.spec.items import is_spread
 from keyturn.core.state.records import StoreLease
 from keyturn.core.times import backoff
 from keyturn.stores.providers.base import ProviderLease, RemoteValue

@@ -15,7 +15,8 @@ from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import without_delays
 from keyturn.core.rotation.push import binder_of
-from keyturn.core.spec.desired import VALUE, secret_of
+from keyturn.core.spec.desired import secret_of
+from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import LITERAL
 from keyturn.core.state.state import LeftSecret, state_name
 from keyturn.generators import generator_for
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.controllers.context import Context
-    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Item
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State, StateFacts
     from keyturn.kube.cache.cache import InformerCache

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.desired import VALUE
+from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import ItemValues, Validity
 from keyturn.core.value import Value, size_of
 from keyturn.generators import generator_for
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import BackgroundJob
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Item
     from keyturn.core.spec.store_refs import Destination, Source
     from keyturn.core.state.records import StoreLease
     from keyturn.stores import Stores

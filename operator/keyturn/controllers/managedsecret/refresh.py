@@ -12,7 +12,7 @@ from keyturn.core.observation.observed import with_facts
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.decision import refusal
 from keyturn.core.rotation.triggers import is_paused, store_change_waits
-from keyturn.core.spec.desired import is_spread
+from keyturn.core.spec.items import is_spread
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh
 from keyturn.core.state.revision import is_found

@@ -10,7 +10,7 @@ import structlog
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.policy.checklist import reported_violations
-from keyturn.core.policy.rules import denies, joined_messages
+from keyturn.core.policy.rules import joined_messages
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.leases import refusal_of
@@ -383,11 +383,12 @@ def _is_in_status(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
 def _report_violations(
     key: ObjectKey, observed: Observed, before: ManagedSecretStatus, context: Context
 ) -> None:
-    """Post the violated rules if the class only warns; if it denies, they are the error of the pass."""
+    """Post the violated rules of classes that only warn; if one denies, they are the error of the pass."""
     told = {(one.rule, one.item) for one in reported_violations(before)}
-    if denies(observed.secret_class) or all((one.rule, one.item) in told for one in observed.violations):
+    warned = [one for one in observed.violations if not one.denied]
+    if all((one.rule, one.item) in told for one in warned):
         return
-    text = joined_messages(observed.violations)
+    text = joined_messages(warned)
     context.events.record(observed.managed, EventReason.POLICY_VIOLATION, text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)
 

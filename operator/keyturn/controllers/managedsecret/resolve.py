@@ -17,6 +17,8 @@ from keyturn.runtime import threadpools
 from .generate import making_order
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
     from keyturn.core.spec.desired import Desired
@@ -42,6 +44,8 @@ class Resolved(NamedTuple):
     of: tuple[str, int]
     """UID and generation of the ManagedSecret, and version of its class."""
     secret_class: SecretClass | None
+    of_values: Mapping[str, SecretClass]
+    """Classes that values name themselves."""
     desired: Desired
 
 
@@ -66,25 +70,45 @@ def resolved(
     of = (managed.metadata.uid, managed.metadata.generation)
     try:
         secret_class = _class_of(managed, cache)
-        if known and known.of == of and known.secret_class is secret_class:
+        of_values = _classes_of_values(managed, cache)
+        if known and known.of == of and _are_same(known, secret_class, of_values):
             return secret_class, known.desired, None
-        desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
+        desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
         _check_schedule(managed, desired)
         making_order(desired)
         _check_issuers(desired)
     except Stalled as stalled:
         return secret_class, None, stalled
-    specs.resolved[key] = Resolved(of, secret_class, desired)
+    specs.resolved[key] = Resolved(of, secret_class, of_values, desired)
     return secret_class, desired, None
 
 
+def _are_same(
+    known: Resolved, secret_class: SecretClass | None, of_values: Mapping[str, SecretClass]
+) -> bool:
+    are_known = (known.of_values.get(name) is one for name, one in of_values.items())
+    return known.secret_class is secret_class and all(are_known)
+
+
 def _check_schedule(managed: ManagedSecret, desired: Desired) -> None:
-    keeping = next((item.name for item in desired.items if item.keep_previous), None)
+    keeping = next((item.name for item in desired.items if item.keep_previous and not item.own), None)
     schedule.check(desired.cadence, desired.windows)
     schedule.check_jitter(managed.spec.rotation, desired.cadence)
-    schedule.check_overlap(
-        desired.cadence, desired.overlap, desired.max_overlap, keeping, _reader_of_previous(desired)
-    )
+    reader = _reader_of_previous(desired)
+    schedule.check_overlap(desired.cadence, desired.overlap, desired.max_overlap, keeping, reader)
+    for item in desired.items:
+        if own := item.own:
+            schedule.check(own.cadence, desired.windows, item.name)
+            kept = item.name if item.keep_previous else None
+            schedule.check_overlap(own.cadence, own.overlap, desired.max_overlap, kept, reader)
+    schedule.check_gather(desired.gather, [one.cadence for one in desired.timetables])
+    for one in managed.spec.data:
+        if one.rotation and one.name not in desired.rotates:
+            raise Stalled(
+                ErrorReason.INVALID_SCHEDULE,
+                f"data item {one.name!r} has a rotation of its own, and rotation.only leaves it out; name it there"
+                " too, or remove one of the two",
+            )
 
 
 def _reader_of_previous(desired: Desired) -> str | None:
@@ -133,15 +157,25 @@ async def template_flaw(namespace: str, desired: Desired) -> Stalled | None:
 
 def _class_of(managed: ManagedSecret, cache: InformerCache) -> SecretClass | None:
     name = cache.class_name(managed.spec.class_name)
-    if name is None:
-        return None
-    found = cache.secret_class(name)
-    if found is None:
-        there = ", ".join(sorted(cache.class_names()))
-        raise Stalled(
-            ErrorReason.SECRET_CLASS_NOT_FOUND,
-            f"there is no SecretClass {name!r}; create it or write one of these as className: {there}"
-            if there
-            else f'there is no SecretClass {name!r}, and the cluster has none; create it, or write className: ""',
-        )
+    found = None if name is None else cache.secret_class(name)
+    if name is not None and found is None:
+        raise _no_class(name, cache, 'write className: ""')
     return found
+
+
+def _classes_of_values(managed: ManagedSecret, cache: InformerCache) -> dict[str, SecretClass]:
+    found = cache.classes_of_values(managed)
+    for item in managed.spec.data:
+        if item.class_name and item.class_name not in found:
+            raise _no_class(item.class_name, cache, f"remove className of data item {item.name!r}")
+    return found
+
+
+def _no_class(name: str, cache: InformerCache, remedy: str) -> Stalled:
+    there = ", ".join(sorted(cache.class_names()))
+    return Stalled(
+        ErrorReason.SECRET_CLASS_NOT_FOUND,
+        f"there is no SecretClass {name!r}; create it or write one of these as className: {there}"
+        if there
+        else f"there is no SecretClass {name!r}, and the cluster has none; create it, or {remedy}",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from keyturn.api.base import format_duration
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from keyturn.api.secretclass import SecretClass
+    from keyturn.core.spec.desired import Desired
 
 LEAST_LENGTH = 32
 LEAST_BITS = 128
@@ -54,6 +55,8 @@ class Violation:
     """Values whose rotation fixes the violation; empty if the spec must change."""
     item: str | None = None
     """The value that violates the rule, if it is a single one."""
+    denied: bool = True
+    """Whether its class blocks writes because of it."""
 
     @property
     def fixed_by_rotation(self) -> bool:
@@ -79,12 +82,41 @@ class Evidence:
     windows: tuple[Window, ...] = ()
     """When rotations may start; empty for any time."""
 
+    def of(self, is_meant: Callable[[str], bool]) -> Evidence:
+        """Return it for some of the values."""
+        return replace(
+            self,
+            strengths={name: one for name, one in self.strengths.items() if is_meant(name)},
+            older={name: one for name, one in self.older.items() if is_meant(name)},
+            pulled={name: one for name, one in self.pulled.items() if is_meant(name)},
+            equal_values=frozenset(filter(is_meant, self.equal_values)),
+        )
+
 
 def violations_of(secret_class: SecretClass | None, found: Evidence) -> tuple[Violation, ...]:
     """Return the violated rules, in the order of RULES."""
     if secret_class is None:
         return ()
-    return tuple(violation for rule in RULES.values() for violation in rule(secret_class, found))
+    found_by_rule = (violation for rule in RULES.values() for violation in rule(secret_class, found))
+    return tuple(replace(one, denied=denies(secret_class)) for one in found_by_rule)
+
+
+def violations_by_value(
+    secret_class: SecretClass | None, desired: Desired, found: Evidence
+) -> tuple[Violation, ...]:
+    """Return the violated rules of the object's class, and of each value with a class or schedule of its own."""
+    tables = {one.own: one for one in desired.timetables if one.own}
+    alone = {one.name: one.secret_class for one in desired.items if one.secret_class or one.name in tables}
+    violated = violations_of(secret_class, found.of(lambda name: name not in alone))
+    for name, own_class in alone.items():
+        evidence = found.of(name.__eq__)
+        if name in tables:
+            evidence = replace(evidence, cadence=tables[name].cadence)
+        violated += tuple(
+            one if one.item else replace(one, item=name, message=f"{name}: {one.message}")
+            for one in violations_of(own_class or secret_class, evidence)
+        )
+    return violated
 
 
 def denies(secret_class: SecretClass | None) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.external import being_read
 from keyturn.core.policy.checklist import GRACE
-from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 from keyturn.core.texts import FEW, first_of
@@ -218,9 +217,7 @@ def _allowed(observed: Observed) -> Desired:
         raise copied(observed.spec_error)
     if observed.desired is None:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
-    if not all(violation.fixed_by_rotation for violation in observed.violations) and denies(
-        observed.secret_class
-    ):
+    if any(one.denied and not one.fixed_by_rotation for one in observed.violations):
         raise _violation(observed)
     if not has_account(observed):
         refuse_managed_account(observed, observed.desired)
@@ -241,15 +238,14 @@ def _check_policy_unless_rotation_fixes_it(observed: Observed, reason: Reason | 
         Stalled: PolicyViolation, with what fixes it.
     """
     fresh = reason.fresh if reason else frozenset()
-    if all(violation.fixed_by <= fresh for violation in observed.violations):
+    if all(violation.fixed_by <= fresh for violation in observed.violations if violation.denied):
         return
-    is_rotating = observed.desired is not None and is_pending(observed, observed.desired)
-    if denies(observed.secret_class) and not is_rotating:
+    if observed.desired is None or not is_pending(observed, observed.desired):
         raise _violation(observed)
 
 
 def _violation(observed: Observed) -> Stalled:
-    messages = [violation.message for violation in observed.violations]
+    messages = [violation.message for violation in observed.violations if violation.denied]
     return Stalled(ErrorReason.POLICY_VIOLATION, first_of(messages, FEW, "; "))
 
 
@@ -361,7 +357,8 @@ def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expi
     if until is not None:
         return steps.Expire(current.number) if observed.now >= until else None
     if is_rollout_complete(observed, desired):
-        return steps.Overlap(current.number, observed.now + desired.overlap)
+        began = observed.state.overlap_start.fresh if observed.state else frozenset[str]()
+        return steps.Overlap(current.number, observed.now + desired.overlap_of(current.fresh | began))
     return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.spec.desired import is_spread, previous_key
+from keyturn.core.spec.items import is_spread, previous_key
 from keyturn.core.state.revision import is_found, last_good
 
 from .publication import is_current_published
@@ -60,9 +60,9 @@ def drops_kept_value(reason: Reason, observed: Observed, desired: Desired) -> bo
     return is_current_published(observed, desired) and not any_failed(observed)
 
 
-def overlap_end(observed: Observed, desired: Desired) -> datetime | None:
-    """Return when the overlap ends that a rotation waits for; None without one, or before it has begun."""
-    is_kept = not desired.rotates.isdisjoint(kept_items(observed, desired))
+def overlap_end(values: frozenset[str], observed: Observed, desired: Desired) -> datetime | None:
+    """Return when the overlap ends that a rotation of these values waits for; None before it has begun."""
+    is_kept = not values.isdisjoint(kept_items(observed, desired))
     return observed.current.valid_until if observed.current and is_kept else None
 
 

@@ -9,53 +9,63 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, assert_never
 
 from keyturn.api.base import format_duration, parse_duration
 from keyturn.api.status import ScheduleStatus
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.observed import once
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.spec.schedule import Cron, Every, check, longest_pause, next_due, share_of
 from keyturn.core.times import to_second
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Timetable
 
 _DEFAULT_PART = 10
 """Divisor: the spread is this part of the interval."""
 _SALT = b"keyturn.dev/spread"
 _ON_REQUEST = "on request"
+_NEXT = "; "
 _EVERY: Final = re.compile(r"every ([0-9smhdw]+), jitter ([0-9]{1,2})%")
 _CRON: Final = re.compile(r"(.+) \((.+)\)")
 
 
-def natural_due(observed: Observed) -> datetime | None:
-    """Return when the schedule alone has the values due, whenever it began to apply."""
-    if observed.state is None or observed.desired is None or not observed.desired.rotates:
-        return None
-    return next_due(observed.desired.cadence, observed.state.rotated, observed.uid)
+def natural_dates(observed: Observed) -> Mapping[Timetable, datetime]:
+    """Return when each schedule alone has its values due, whenever it began to apply."""
+    state, tables = observed.state, observed.desired.timetables if observed.desired else ()
+    if state is None:
+        return {}
+    dates = (
+        (one, next_due(one.cadence, state.dates.get(one.own, state.rotated), observed.uid)) for one in tables
+    )
+    return {one: due for one, due in dates if due}
 
 
-def spread_due(observed: Observed) -> datetime | None:
-    """Return when the next rotation by schedule is due; a date before the schedule applied moves behind that time.
+@once
+def scheduled_dates(observed: Observed) -> Mapping[Timetable, datetime]:
+    """Return when each schedule has its values due; a date before the schedule applied moves behind that time.
 
     Values that rotate on request only are due at once, because nothing starts then.
     """
-    due = natural_due(observed)
-    return due if due is None or due >= observed.now else _moved(due, observed)
+    dates = natural_dates(observed)
+    return {one: due if due >= observed.now else _moved(due, one, observed) for one, due in dates.items()}
 
 
-def _moved(due: datetime, observed: Observed) -> datetime:
+def _moved(due: datetime, table: Timetable, observed: Observed) -> datetime:
     """Return the date of a rotation that is due by the schedule alone."""
-    applied, desired = applied_schedule(observed), observed.desired
-    if applied is None or desired is None or desired.cadence is None or desired.on_request:
+    applied = applied_schedule(observed)
+    if applied is None or table.cadence is None or table.on_request:
         return due
-    spread = _spread(desired.cadence, observed.secret_class)
+    spread = _spread(table.cadence, observed.secret_class)
     if not due < applied.since <= observed.now + spread:
         return due
     date = applied.since + timedelta(seconds=int(spread.total_seconds() * share_of(observed.uid, _SALT)))
@@ -64,11 +74,10 @@ def _moved(due: datetime, observed: Observed) -> datetime:
 
 def spread_since(observed: Observed) -> datetime | None:
     """Return since when the schedule applies that made a rotation overdue, if it is not due yet."""
-    due = natural_due(observed)
-    if due is None or due >= observed.now or _moved(due, observed) <= observed.now:
-        return None
+    moved = scheduled_dates(observed)
+    is_spread = any(due < observed.now < moved[one] for one, due in natural_dates(observed).items())
     applied = applied_schedule(observed)
-    return applied.since if applied else None
+    return applied.since if applied and is_spread else None
 
 
 def applied_schedule(observed: Observed) -> ScheduleStatus | None:
@@ -97,28 +106,45 @@ def _beginning(known: ScheduleStatus | None, observed: Observed, rotated: dateti
 
 
 def _text_of(desired: Desired) -> str | None:
-    """Return what decides about the dates, as text."""
-    suffix = f", {_ON_REQUEST}" if desired.on_request else ""
-    cadence = desired.cadence if desired.rotates else None
-    match cadence:
+    """Return what decides about the dates, as text; a schedule of a single value after the name of the value."""
+    texts = ((one.own, text_of_schedule(one)) for one in desired.timetables)
+    return _NEXT.join(f"{own}: {text}" if own else text for own, text in texts if text) or None
+
+
+def text_of_schedule(table: Timetable) -> str | None:
+    """Return an interval with its jitter, or an expression with its time zone; None without a schedule."""
+    suffix = f", {_ON_REQUEST}" if table.on_request else ""
+    match table.cadence:
         case None:
             return None
-        case Every():
-            return f"every {format_duration(cadence.interval)}, jitter {cadence.jitter}%{suffix}"
-        case Cron():
-            return f"{cadence.expression} ({cadence.time_zone}){suffix}"
+        case Every() as every:
+            return f"every {format_duration(every.interval)}, jitter {every.jitter}%{suffix}"
+        case Cron() as cron:
+            return f"{cron.expression} ({cron.time_zone}){suffix}"
         case _:
-            assert_never(cadence)
+            assert_never(table.cadence)
 
 
-def recorded_due(managed: ManagedSecret, rotated: datetime | None, now: datetime) -> datetime | None:
-    """Return the second at which values of `rotated` are due by the schedule in the status; it needs no spec."""
+def recorded_due(
+    managed: ManagedSecret,
+    rotated: datetime | None,
+    now: datetime,
+    dates: Mapping[str, datetime] = MappingProxyType({}),
+) -> datetime | None:
+    """Return the second at which values of `rotated` are due by the schedule in the status; it needs no spec.
+
+    `dates` has the time of each value that has a schedule of its own.
+    """
     recorded = managed.status.schedule
     if recorded is None or rotated is None:
         return None
+    texts = (one.rpartition(": ") for one in recorded.text.split(_NEXT))
     # A time in the future is that of a clock that was wrong.
-    due = next_due(_cadence_of(recorded.text), min(rotated, now), managed.metadata.uid)
-    return to_second(due) if due else None
+    dues = (
+        next_due(_cadence_of(text), min(dates.get(own, rotated), now), managed.metadata.uid)
+        for own, _, text in texts
+    )
+    return min((to_second(due) for due in dues if due), default=None)
 
 
 def _cadence_of(text: str) -> Every | Cron | None:
@@ -161,8 +187,8 @@ def last_known_time(observed: Observed) -> datetime | None:
 def recorded_time(observed: Observed) -> datetime | None:
     """Return when values are due by the recorded schedule, or because one expires; stores renew leases."""
     state, managed = observed.state, observed.managed
-    rotated = state.rotated if state else managed.status.last_rotation_time
-    times = [recorded_due(managed, rotated, observed.now)]
+    rotated, dates = (state.rotated, state.dates) if state else (managed.status.last_rotation_time, {})
+    times = [recorded_due(managed, rotated, observed.now, dates)]
     if state:
         times += [
             to_second(life.renew) for name, life in state.lives.items() if name not in state.leases_by_item

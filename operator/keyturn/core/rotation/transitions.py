@@ -235,6 +235,7 @@ def stage(
         supersedes=supersedes,
         rotated_before=_last_rotation(state) if state and step.reason.rotates else None,
         fresh=content.fresh,
+        dates=_dates(content.fresh, state, desired, now),
     )
     facts = _with_overlap_of(state.current, facts, content) if state else facts
     staged = _staged_credential(step, state, desired, now)
@@ -245,7 +246,7 @@ def stage(
     handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
     handed_on = replace(
         state,
-        rotated=now if step.reason.rotates else state.rotated,
+        rotated=now if step.reason.rotates and _rotates_shared(step, desired) else state.rotated,
         triggers=handled.with_refreshed(observed.requested) if read_at else handled,
         refreshed=read_at or state.refreshed,
         credentials=(*staged, *state.credentials),
@@ -253,6 +254,21 @@ def stage(
     if staged and not state.current.abandoned:
         return handed_on.with_candidate(facts, desired.history_limit)
     return _on_top(facts, handed_on, observed, desired, content)
+
+
+def _rotates_shared(step: steps.Stage, desired: Desired) -> bool:
+    """Whether a rotation has values that share the schedule of the object."""
+    return not step.reason.fresh <= {one.own for one in desired.timetables} or not step.reason.fresh
+
+
+def _dates(
+    fresh: frozenset[str], state: StateFacts | None, desired: Desired, now: datetime
+) -> dict[str, datetime]:
+    """Return when the values with a schedule of their own were generated last, with a new revision."""
+    own = [one.own for one in desired.timetables if one.own]
+    return {
+        name: now if name in fresh or state is None else state.dates.get(name, state.rotated) for name in own
+    }
 
 
 def _last_rotation(state: StateFacts) -> datetime:

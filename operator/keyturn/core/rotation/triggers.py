@@ -18,16 +18,17 @@ from keyturn.core.texts import first_of
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
 from .emergency import asked_at, asked_items
 from .kept_values import drops_kept_value, entries_to_read, kept_items, overlap_end, without_awaited
-from .schedule_dates import last_known_time, recorded_time, spread_due, stays_overdue
+from .schedule_dates import last_known_time, recorded_time, scheduled_dates, stays_overdue
 from .steps import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.items import Timetable
     from keyturn.core.state.revision import Validity
     from keyturn.core.state.state import StateFacts
 
@@ -186,20 +187,37 @@ def renewal_was_requested(observed: Observed, desired: Desired, state: StateFact
 
 
 def rotation_is_due(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    due = _automatic_time(observed)
-    if state is None or due is None or observed.now < due or not is_open(desired.windows, observed.now):
+    dates, until = _automatic_dates(observed), _gathered_until(observed, desired)
+    gathered = [one for one, due in dates.items() if due <= until]
+    if state is None or not gathered or not is_open(desired.windows, observed.now):
         return None
-    return Reason(
-        RevisionReason.ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", desired.rotates, rotates=True
-    )
+    fresh = frozenset[str]().union(*(one.values for one in gathered))
+    due = min(dates[one] for one in gathered)
+    which = f"{_list(fresh)}: " if len(dates) > 1 else ""
+    when = "was due at" if due <= observed.now else "is due at"
+    return Reason(RevisionReason.ROTATION_DUE, f"{which}{when} {due:%Y-%m-%d %H:%M} UTC", fresh, rotates=True)
+
+
+def _gathered_until(observed: Observed, desired: Desired) -> datetime:
+    """Return until when values may be due that rotate now: a while ahead if one is due, so that few restarts come."""
+    lives = _validities(observed).values()
+    times = [
+        *_automatic_dates(observed).values(),
+        *(_renewal_of(one, desired, observed.now) for one in lives),
+    ]
+    is_due = any(when <= observed.now for when in times)
+    return observed.now + desired.gathers if is_due else observed.now
 
 
 def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     """Renew a value that is about to expire, such as a certificate, and no other."""
     lives = state.lives if state else {}
-    own = frozenset(item.name for item in desired.items if not item.source)
+    own, until = frozenset(item.name for item in desired.items if not item.source), None
     ending = frozenset(
-        name for name in own & lives.keys() if _renewal_of(lives[name], desired, observed.now) <= observed.now
+        name
+        for name in own & lives.keys()
+        if _renewal_of(lives[name], desired, observed.now)
+        <= (until := until or _gathered_until(observed, desired))
     )
     if not ending:
         return None
@@ -304,28 +322,37 @@ def _applying_reasons(observed: Observed, desired: Desired) -> list[Reason]:
 
 def due_time(observed: Observed) -> datetime | None:
     """Return when the next rotation is due without a request: by schedule, or because a value expires."""
-    scheduled = _automatic_time(observed)
-    times = [life.renew for life in _validities(observed).values()]
-    return min([*times, scheduled] if scheduled else times, default=None)
+    renewals = (life.renew for life in _validities(observed).values())
+    return min([*renewals, *_automatic_dates(observed).values()], default=None)
+
+
+def scheduled_time(observed: Observed) -> datetime | None:
+    """Return when the next rotation by schedule is due."""
+    return min(scheduled_dates(observed).values(), default=None)
 
 
 @once
-def scheduled_time(observed: Observed) -> datetime | None:
-    """Return when the next rotation by schedule is due."""
-    return spread_due(observed)
-
-
-def _automatic_time(observed: Observed) -> datetime | None:
-    """Return when the schedule starts a rotation, which it does not for values that rotate on request only.
+def _automatic_dates(observed: Observed) -> Mapping[Timetable, datetime]:
+    """Return when each schedule starts a rotation, which it does not for values that rotate on request only.
 
     A date before a rollback on request is skipped.
     """
-    due, desired, pause = scheduled_time(observed), observed.desired, observed.rollback_pause
-    if due is None or desired is None or desired.on_request:
-        return None
-    if pause is None or pause.lasts or due > pause.at:
-        return due
-    return next_due(desired.cadence, pause.at, observed.uid)
+    pause = observed.rollback_pause
+    dates = {one: due for one, due in scheduled_dates(observed).items() if not one.on_request}
+    if pause is None or pause.lasts:
+        return dates
+    return {
+        one: due if due > pause.at else next_due(one.cadence, pause.at, observed.uid) or due
+        for one, due in dates.items()
+    }
+
+
+def _automatic_chances(observed: Observed, desired: Desired) -> list[datetime]:
+    """Return when the rotation of each schedule may start, which waits for an overlap of its values."""
+    return [
+        max(due, overlap_end(one.values, observed, desired) or due)
+        for one, due in _automatic_dates(observed).items()
+    ]
 
 
 def resume_time(observed: Observed) -> datetime | None:
@@ -341,8 +368,8 @@ def resume_time(observed: Observed) -> datetime | None:
         for life in _validities(observed).values()
         if life.end > pause.at
     ]
-    if scheduled := _automatic_time(observed):
-        times.append(starts_at(scheduled, desired.windows, observed.now))
+    dates = _automatic_dates(observed).values()
+    times += [starts_at(scheduled, desired.windows, observed.now) for scheduled in dates]
     return min(times, default=None)
 
 
@@ -367,13 +394,10 @@ def start_time(observed: Observed) -> datetime | None:
     asked = asked_at(observed, observed.desired)
     if is_paused(observed):
         return min((when for when in (resume_time(observed), asked and asked[1]) if when), default=None)
-    windows, scheduled = observed.desired.windows, _automatic_time(observed)
-    end = overlap_end(observed, observed.desired)
-    times = [
-        _renewal_of(life, observed.desired, observed.now) for name, life in _validities(observed).items()
-    ]
-    if scheduled:
-        times.append(starts_at(max(scheduled, end or scheduled), windows, observed.now))
+    desired, windows = observed.desired, observed.desired.windows
+    end = overlap_end(desired.rotates, observed, desired)
+    times = [_renewal_of(life, desired, observed.now) for life in _validities(observed).values()]
+    times += [starts_at(chance, windows, observed.now) for chance in _automatic_chances(observed, desired)]
     is_waiting = observed.is_requested or observed.pulled.waiting
     if observed.is_requested and end:
         times.append(starts_at(end, windows, observed.now))
@@ -404,10 +428,9 @@ def overdue_time(observed: Observed) -> datetime | None:
     """Return from when on a rotation is overdue, also if it is suspended or held after a rollback."""
     if observed.desired is None or observed.state is None:
         return None if observed.managed.status.rotates_on_request else last_known_time(observed)
-    scheduled = _automatic_time(observed)
-    chances = [_renewal_of(life, observed.desired, life.renew) for life in _validities(observed).values()]
-    end = overlap_end(observed, observed.desired)
-    chances += [opening(observed.desired.windows, max(scheduled, end or scheduled))] if scheduled else []
+    desired = observed.desired
+    chances = [_renewal_of(life, desired, life.renew) for life in _validities(observed).values()]
+    chances += [opening(desired.windows, chance) for chance in _automatic_chances(observed, desired)]
     return min(chances, default=None)
 
 
@@ -444,7 +467,8 @@ def due_on_request(observed: Observed) -> datetime | None:
     if observed.desired is None or observed.state is None:
         known = recorded_time(observed) or status.next_rotation_time
         return known if status.rotates_on_request else None
-    return scheduled_time(observed) if observed.desired.on_request else None
+    dates = (due for one, due in scheduled_dates(observed).items() if one.on_request)
+    return min(dates, default=None)
 
 
 def is_due_on_request(observed: Observed) -> bool:
@@ -465,7 +489,7 @@ def next_time(observed: Observed) -> datetime | None:
 
 def breakage_of(desired: Desired) -> str:
     """Return what a rotation breaks."""
-    return f"a rotation changes {first_of(sorted(desired.rotates), _MAX_NAMED)} {_UNAPPLIED}"
+    return f"a rotation changes {first_of(sorted(desired.on_request), _MAX_NAMED)} {_UNAPPLIED}"
 
 
 def breakage_by_change(replaced: Collection[str]) -> str:

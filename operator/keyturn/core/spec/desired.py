@@ -5,34 +5,35 @@ Its items are the values of `data` and `dataFrom`, each with its source and its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from keyturn.api.base import FORMS
-from keyturn.api.database import USERNAME
+from keyturn.api.database import PASSWORD
 from keyturn.api.rotation import AppliedBy, FailFastWhen, OnFailure, Restart
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.value import Value
 
 from . import schedule
 from .database import database_of
-from .store_refs import destination_of, source_of, spread_of
+from .items import VALUE, OwnRotation, items_of, own_rotation, timetables_of, usual_gather
+from .store_refs import destination_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from keyturn.api.base import Recipe
-    from keyturn.api.managedsecret import DataItem, ManagedSecret
+    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.rotation import Cadence, FailFast
     from keyturn.api.secretclass import SecretClass
 
     from .database import DatabaseDesired
-    from .store_refs import Destination, Source
+    from .items import Item, Timetable
+    from .store_refs import Destination
 
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
@@ -46,12 +47,6 @@ _ALL_OF_TYPE = {
     SecretType.DOCKER_CONFIG_JSON: (".dockerconfigjson",),
 }
 _ONE_OF_TYPE = {SecretType.BASIC_AUTH: ("username", "password")}
-VALUE = "value"
-"""Name of the output of a generator with one value."""
-_MAX_KEY_LENGTH = 253
-"""Maximum length of a key of a Secret, in characters (Kubernetes API, Secret.data)."""
-_SPREAD = "dataFrom["
-"""Prefix of the names of dataFrom items; the name of a data item cannot contain `[`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +119,40 @@ class Desired:
     applied_by: AppliedBy | None = None
     database: DatabaseDesired | None = None
     """The database account of the password; None without one."""
+    gather: timedelta | None = None
+    """How early a value rotates with another one that is due; None for the default."""
 
-    @property
-    def on_request(self) -> bool:
-        """Whether the schedule only reports when values are due, because nothing applies them where they are used."""
-        return self.applied_by is AppliedBy.NOBODY
+    @cached_property
+    def on_request(self) -> frozenset[str]:
+        """Values that rotate on request only, because nothing applies them where they are used."""
+        return frozenset(name for one in self.timetables if one.on_request for name in one.values)
+
+    @cached_property
+    def timetables(self) -> tuple[Timetable, ...]:
+        """The schedules of the values that rotate, that of the object first."""
+        own = {item.name: item.own for item in self.items if item.own and item.name in self.rotates}
+        shared = OwnRotation(self.cadence, self.applied_by, self.overlap)
+        return timetables_of(self.rotates, shared, own)
+
+    @cached_property
+    def gathers(self) -> timedelta:
+        """How early a value rotates with another one that is due."""
+        return usual_gather(self.timetables) if self.gather is None else self.gather
+
+    def overlap_of(self, values: Collection[str]) -> timedelta:
+        """Return how long previous values stay valid after a rotation of these: as long as one of them asks for."""
+        own = {item.name: item.own.overlap for item in self.items if item.own}
+        return max((own.get(name, self.overlap) for name in values), default=self.overlap)
+
+    @cached_property
+    def keeps_previous(self) -> bool:
+        """Whether previous values may stay valid after a rotation."""
+        return bool(self.overlap_of(self.names))
 
     @cached_property
     def reads_previous(self) -> bool:
         """Whether a template may read previous values."""
-        return bool(self.overlap) and any("previous" in text for text in self.templates.values())
+        return self.keeps_previous and any("previous" in text for text in self.templates.values())
 
     @cached_property
     def pulled(self) -> tuple[Item, ...]:
@@ -177,33 +196,47 @@ def resolve_spec(
     managed: ManagedSecret,
     secret_class: SecretClass | None,
     outputs_of: Callable[[Recipe], tuple[str, ...]] = lambda _: (VALUE,),
+    classes: Mapping[str, SecretClass] = MappingProxyType({}),
 ) -> Desired:
-    """Complete the spec from its class, then from the defaults.
+    """Complete the spec from its class, then from the defaults; its values from those of `classes` that they name.
 
     `outputs_of` returns the outputs of a recipe; the generators define them.
 
     Raises:
         Stalled: An item has no source, two items write one key, a key of the type is missing, or a push has no key.
     """
-    desired = _filled(managed, secret_class, items_of(managed, secret_class, outputs_of))
+    items = items_of(managed, secret_class, outputs_of, classes)
+    desired = _filled(managed, secret_class, items, classes)
     _check_type(desired)
     _check_pushes(desired)
     return desired
 
 
-def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tuple[Item, ...]) -> Desired:
+def _filled(
+    managed: ManagedSecret,
+    secret_class: SecretClass | None,
+    items: tuple[Item, ...],
+    classes: Mapping[str, SecretClass],
+) -> Desired:
     spec, rollout, policy = managed.spec, managed.spec.rollout, _target_policy(managed)
     cadences = _cadences(managed, secret_class, policy)
-    template = spec.target.template.metadata
+    template, rotation = spec.target.template.metadata, spec.rotation
+    # A class that says otherwise is about values that no server checks.
+    applied_by = AppliedBy.KEYTURN if spec.database else schedule.applied_by_of(*cadences)
+    shared = OwnRotation(schedule.cadence_of(*cadences), applied_by, schedule.overlap_of(cadences))
+    if not policy.immutable:
+        password = (spec.database.password_value or PASSWORD) if spec.database else None
+        own = {one.name: own_rotation(one, classes, cadences, shared, password) for one in spec.data}
+        items = tuple(replace(item, own=own.get(item.name)) if item.is_generated else item for item in items)
     return Desired(
         secret=secret_of(managed),
         type=spec.target.type or SecretType.OPAQUE,
         labels=template.labels,
         annotations=template.annotations,
         items=items,
-        cadence=schedule.cadence_of(*cadences),
+        cadence=shared.cadence,
         windows=schedule.windows_of(*cadences),
-        overlap=schedule.overlap_of(cadences),
+        overlap=shared.overlap,
         history_limit=history_limit_of(managed),
         rotates=frozenset() if policy.immutable else _rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
@@ -221,9 +254,9 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         refresh_interval=_refresh_interval(managed, items, policy),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
-        # A class that says otherwise is about values that no server checks.
-        applied_by=AppliedBy.KEYTURN if spec.database else schedule.applied_by_of(*cadences),
+        applied_by=applied_by,
         database=database_of(spec.database),
+        gather=rotation.gather if rotation else None,
     )
 
 
@@ -314,172 +347,3 @@ def history_limit_of(managed: ManagedSecret) -> int:
     """Return how many earlier revisions keep their values; the default is 3."""
     limit = managed.spec.rotation.revision_history_limit if managed.spec.rotation else None
     return _DEFAULT_HISTORY if limit is None else limit
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A value, or a bundle of values, that is generated, literal, read from a store, or the login of an account."""
-
-    name: str
-    recipe: Recipe | None
-    literal: Value | None
-    keys: Mapping[str, str]
-    """Key of the Secret by output; empty for dataFrom, whose keys are known after a read."""
-    keep_previous: bool = False
-    of_class: bool = False
-    """The recipe is the class's: values of an older recipe stay until the next rotation."""
-    source: Source | None = None
-    deletes: bool = False
-    """Properties that the store no longer has are removed from the Secret."""
-    is_login: bool = False
-    """Its value is the login of the database account whose password the revision has."""
-
-    @property
-    def is_generated(self) -> bool:
-        """Whether it has a value of its own that a rotation replaces."""
-        return self.recipe is not None and self.recipe.kind not in FORMS
-
-    @property
-    def spreads(self) -> bool:
-        """Whether it writes one key for each property of the store's key (dataFrom)."""
-        return self.source is not None and self.source.spreads
-
-
-def is_spread(name: str) -> bool:
-    """Return whether `name` is the name of a dataFrom item."""
-    return name.startswith(_SPREAD)
-
-
-def items_of(
-    managed: ManagedSecret,
-    secret_class: SecretClass | None,
-    outputs_of: Callable[[Recipe], tuple[str, ...]],
-) -> tuple[Item, ...]:
-    """Return the items of `data`, then those of `dataFrom`.
-
-    Raises:
-        Stalled: An item has no source, or two items write one key.
-    """
-    written = tuple(_item(item, secret_class, outputs_of) for item in managed.spec.data)
-    if database := database_of(managed.spec.database):
-        password = _password_of(database, written)
-        written += (_login_item(password),)
-    _check_keys_distinct(written)
-    spread = tuple(
-        Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every), deletes=every.deletes)
-        for place, every in enumerate(managed.spec.data_from or ())
-    )
-    return written + spread
-
-
-def _password_of(database: DatabaseDesired, items: tuple[Item, ...]) -> Item:
-    """Return the item that is the password: one generated value, whose generator may be the class's.
-
-    Raises:
-        Stalled: There is no such value, or another item has the name or key of the login.
-    """
-    if any(USERNAME in {item.name, *item.keys.values()} for item in items):
-        raise Stalled(
-            ErrorReason.INVALID_DATABASE,
-            f"the key {USERNAME!r} of the Secret is the login of the database account; remove the item of data that"
-            " writes it, or give it another name and key",
-        )
-    item = next((item for item in items if item.name == database.password), None)
-    if item is None or item.recipe is None or len(item.keys) != 1:
-        raise Stalled(
-            ErrorReason.INVALID_DATABASE,
-            f"database.passwordValue {database.password!r} names no item of data that generates one value;"
-            " name an item with generate: {password: {}}",
-        )
-    if item.recipe.kind == "bytes" and item.recipe.settings.get("encoding") == "raw":
-        remedy = "write generate: {password: {}} for it, or another encoding in its class"
-        what = f"data item {item.name!r}, the database password, is raw bytes, which are no text; {remedy}"
-        raise Stalled(ErrorReason.INVALID_DATABASE, what)
-    return item
-
-
-def _login_item(password: Item) -> Item:
-    """Return the item `username`, which changes with the password and is kept as long."""
-    return Item(USERNAME, None, None, {VALUE: USERNAME}, keep_previous=password.keep_previous, is_login=True)
-
-
-def _item(
-    item: DataItem, secret_class: SecretClass | None, outputs_of: Callable[[Recipe], tuple[str, ...]]
-) -> Item:
-    if item.from_ is not None:
-        return Item(item.name, None, None, _keys(item, (VALUE,)), source=source_of(item.from_))
-    if item.literal is not None:
-        return Item(item.name, None, Value.of_text(item.literal), _keys(item, (VALUE,)))
-    recipe = item.generate or (secret_class.spec.generate if secret_class else None)
-    if recipe is None:
-        raise _without_source(item.name, secret_class)
-    try:
-        outputs = outputs_of(recipe)
-    except Stalled as stalled:
-        raise Stalled(stalled.reason, f"data item {item.name!r}: {stalled.message}") from None
-    keys = _keys(item, outputs)
-    return Item(
-        item.name,
-        recipe,
-        None,
-        keys,
-        keep_previous=_keeps_previous(item, keys),
-        of_class=item.generate is None,
-    )
-
-
-def _without_source(name: str, secret_class: SecretClass | None) -> Stalled:
-    absent = f"data item {name!r} has none of generate, from and literal"
-    remedy = "write one, such as generate: {password: {}}, or a className whose class has generate"
-    if secret_class:
-        absent += f", and the class {secret_class.metadata.name!r} has no generate"
-        remedy = "write one, such as generate: {password: {}}"
-    return Stalled(ErrorReason.NO_GENERATOR, f"{absent}; {remedy}")
-
-
-def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
-    """Return the key of each output: by `keys`, else the item's name for a single value, else the output's name."""
-    chosen = item.keys or {}
-    if unknown := sorted(chosen.keys() - set(outputs)):
-        raise Stalled(
-            ErrorReason.INVALID_KEYS,
-            f"keys of data item {item.name!r} names {', '.join(unknown)}, which it does not make;"
-            f" write one of {', '.join(outputs)}",
-        )
-    return {output: chosen.get(output, item.name if output == VALUE else output) for output in outputs}
-
-
-def _keeps_previous(item: DataItem, keys: Mapping[str, str]) -> bool:
-    """Whether the previous value stays readable under `<key>.previous`.
-
-    Raises:
-        Stalled: That key would be longer than 253 characters.
-    """
-    longest = max(keys.values(), key=len)
-    if item.keep_previous and len(previous_key(longest)) > _MAX_KEY_LENGTH:
-        maximum = _MAX_KEY_LENGTH - len(previous_key(""))
-        raise Stalled(
-            ErrorReason.INVALID_KEYS,
-            f"keepPrevious of data item {item.name!r} would write {previous_key(longest)}, which is longer than"
-            f" the {_MAX_KEY_LENGTH} characters of a key; write a key of at most {maximum} by keys",
-        )
-    return bool(item.keep_previous)
-
-
-def _check_keys_distinct(items: tuple[Item, ...]) -> None:
-    """Check that no two items of data write one key; `controllers.managedsecret.pull` checks those of dataFrom."""
-    writers: dict[str, str] = {}
-    for item in items:
-        for key in item.keys.values():
-            if key in writers:
-                raise Stalled(
-                    ErrorReason.INVALID_KEYS,
-                    f"data items {writers[key]!r} and {item.name!r} both write the key {key!r};"
-                    " give one of them another by keys",
-                )
-            writers[key] = item.name
-
-
-def previous_key(key: str) -> str:
-    """Return the key of the previous value during the overlap."""
-    return f"{key}.previous"

@@ -14,13 +14,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 from keyturn.api.base import format_duration
+from keyturn.api.rotation import Cadence
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from keyturn.api.rotation import AppliedBy, Cadence
+    from keyturn.api.rotation import AppliedBy, Timing
 
 _UTC = "UTC"
 _DEFAULT_JITTER = 10
@@ -64,7 +65,7 @@ class Window:
     duration: timedelta
 
 
-def cadence_of(*cadences: Cadence | None) -> Every | Cron | None:
+def cadence_of(*cadences: Timing | None) -> Every | Cron | None:
     """Return the first cadence that is set, or None; the jitter may come from a later one."""
     for cadence in cadences:
         if cadence and cadence.schedule:
@@ -74,8 +75,8 @@ def cadence_of(*cadences: Cadence | None) -> Every | Cron | None:
     return None
 
 
-def _jitter_percent(cadences: Iterable[Cadence | None]) -> int:
-    written = (cadence.jitter for cadence in cadences if cadence and cadence.jitter)
+def _jitter_percent(cadences: Iterable[Timing | None]) -> int:
+    written = (cadence.jitter for cadence in cadences if isinstance(cadence, Cadence) and cadence.jitter)
     return int(next(written, f"{_DEFAULT_JITTER}%").removesuffix("%"))
 
 
@@ -87,7 +88,7 @@ def windows_of(*cadences: Cadence | None) -> tuple[Window, ...]:
     )
 
 
-def overlap_of(cadences: Iterable[Cadence | None]) -> timedelta:
+def overlap_of(cadences: Iterable[Timing | None]) -> timedelta:
     written = (cadence.overlap for cadence in cadences if cadence and cadence.overlap is not None)
     return next(written, _DEFAULT_OVERLAP)
 
@@ -96,7 +97,7 @@ def sets_overlap(cadences: Iterable[Cadence | None]) -> bool:
     return any(cadence is not None and cadence.overlap is not None for cadence in cadences)
 
 
-def applied_by_of(*cadences: Cadence | None) -> AppliedBy | None:
+def applied_by_of(*cadences: Timing | None) -> AppliedBy | None:
     """Return the first statement about what applies a new value outside of the Secret, or None."""
     return next((cadence.applied_by for cadence in cadences if cadence and cadence.applied_by), None)
 
@@ -118,6 +119,19 @@ def next_due(cadence: Every | Cron | None, last: datetime, uid: str) -> datetime
             return last + cadence.interval - _jitter(cadence, uid)
         case Cron():
             return _next_tick(cadence, last)
+        case _:
+            assert_never(cadence)
+
+
+def shortest_interval(cadence: Every | Cron | None) -> timedelta | None:
+    """Return the shortest time between two rotations; None for no cadence."""
+    match cadence:
+        case Every():
+            return cadence.interval * (100 - cadence.jitter) / 100
+        case Cron():
+            return shortest_pause(cadence)
+        case None:
+            return None
         case _:
             assert_never(cadence)
 
@@ -160,14 +174,14 @@ def _open_since(windows: tuple[Window, ...], now: datetime) -> list[datetime]:
 # Checks that the CRD schema cannot do.
 
 
-def check(cadence: Every | Cron | None, windows: tuple[Window, ...] = ()) -> None:
-    """Validate a cadence and windows.
+def check(cadence: Every | Cron | None, windows: tuple[Window, ...] = (), value: str = "") -> None:
+    """Validate a cadence, of `value` if it has its own, and windows.
 
     Raises:
         Stalled: InvalidSchedule, with what to write instead.
     """
     if flaw := _flaw(cadence, windows):
-        raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
+        raise Stalled(ErrorReason.INVALID_SCHEDULE, f"data item {value!r}: {flaw}" if value else flaw)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -298,6 +312,21 @@ def check_overlap(
         raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
 
 
+def check_gather(gather: timedelta | None, cadences: Iterable[Every | Cron | None]) -> None:
+    """Check that values do not rotate together each time because of rotation.gather.
+
+    Raises:
+        Stalled: InvalidSchedule, with what to write instead.
+    """
+    shortest = min((pause for one in cadences if (pause := shortest_interval(one))), default=None)
+    if gather and shortest and gather >= shortest:
+        raise Stalled(
+            ErrorReason.INVALID_SCHEDULE,
+            f"rotation.gather ({format_duration(gather)}) is as long as the shortest interval, so that every value"
+            " would rotate each time; write a shorter one",
+        )
+
+
 def _flaw_of_limit(overlap: timedelta, max_overlap: timedelta | None) -> str | None:
     if max_overlap is None or max_overlap >= overlap:
         return None
@@ -317,25 +346,13 @@ def _flaw_of_keeping(overlap: timedelta, keeping: str) -> str | None:
 
 
 def _flaw_of_overlap(cadence: Every | Cron | None, overlap: timedelta) -> str | None:
-    pause = _shortest_interval(cadence)
+    pause = shortest_interval(cadence)
     if pause is None or overlap < pause:
         return None
     return (
         f"rotation.overlap ({format_duration(overlap)}) lasts until the next rotation, which can come after"
         f" {format_duration(pause)} and ends it; write a shorter overlap"
     )
-
-
-def _shortest_interval(cadence: Every | Cron | None) -> timedelta | None:
-    match cadence:
-        case Every():
-            return cadence.interval * (100 - cadence.jitter) / 100
-        case Cron():
-            return shortest_pause(cadence)
-        case None:
-            return None
-        case _:
-            assert_never(cadence)
 
 
 # Times of a schedule.

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from keyturn.core.spec.desired import previous_key
+from keyturn.core.spec.items import previous_key
 from keyturn.core.spec.store_refs import is_source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from keyturn.core.spec.desired import Item
+    from keyturn.core.spec.items import Item
     from keyturn.core.value import Value
 
 LITERAL = "literal"
+_NO_DATES: Mapping[str, datetime] = MappingProxyType({})
 _FOUND = " (found)"
 """Suffix of the names of adopted keys that no item writes; the name of an item cannot contain it."""
 
@@ -155,6 +157,8 @@ class RevisionFacts:
     """When values were rotated before it, if it is a rotation."""
     fresh: frozenset[str] = frozenset()
     """Items whose values were generated for it."""
+    dates: Mapping[str, datetime] = field(default_factory=lambda: _NO_DATES, hash=False)
+    """When the items with a schedule of their own were generated last, as of this revision."""
 
     @property
     def overlaps(self) -> bool:

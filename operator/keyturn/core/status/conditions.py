@@ -176,7 +176,7 @@ def _rotating(look: ConditionInput) -> ConditionVerdict:
         return _idle(look.observed)
     message = look.rotation.message or _what_is_under_way(look)
     desired = look.observed.desired
-    breaks = f"; {breakage_of(desired)}" if desired and desired.on_request and desired.rotates else ""
+    breaks = f"; {breakage_of(desired)}" if desired and desired.on_request else ""
     next_ = waits_for_overlap(look.observed, desired) if desired else None
     waits = f"; {_WAITING[next_.name]}" if next_ else ""
     return ConditionVerdict("True", look.rotation.step, f"{message}{waits}{breaks}")

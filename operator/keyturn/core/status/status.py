@@ -13,6 +13,7 @@ from keyturn.api.status import (
     PolicyStatus,
     PreviousStatus,
     RotationStatus,
+    ValueStatus,
     WorkloadState,
     WorkloadStatus,
 )
@@ -33,7 +34,7 @@ from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import is_under_way, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import was_reverted
-from keyturn.core.rotation.schedule_dates import applied_schedule
+from keyturn.core.rotation.schedule_dates import applied_schedule, scheduled_dates, text_of_schedule
 from keyturn.core.rotation.triggers import due_on_request, is_overdue, next_time
 from keyturn.core.times import to_second
 
@@ -87,6 +88,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         last_rotation_time=_last_rotation_time(observed),
         next_rotation_time=to_second(upcoming) if upcoming else None,
         schedule=applied_schedule(observed),
+        values=_values(observed),
         rotates_on_request=due_on_request(observed) is not None or None,
         overdue=is_overdue(observed),
         last_trigger=_last_trigger(observed),
@@ -119,7 +121,26 @@ def _last_rotation_time(observed: Observed) -> datetime | None:
     """Return when the published values were generated; a recorded revision counts only once it is in the Secret."""
     if observed.state is None or observed.state.candidate or known_revision(observed) is None:
         return observed.managed.status.last_rotation_time
-    return to_second(observed.state.rotated)
+    return to_second(observed.state.last_rotation)
+
+
+def _values(observed: Observed) -> list[ValueStatus] | None:
+    """Return the values that rotate, if they have several schedules; as known before without a spec or state."""
+    desired, state, dates = observed.desired, observed.state, scheduled_dates(observed)
+    if desired is None or state is None:
+        return observed.managed.status.values
+    if not any(one.own for one in desired.timetables):
+        return None
+    return [
+        ValueStatus(
+            name=name,
+            schedule=text_of_schedule(one),
+            last_rotation_time=to_second(state.dates.get(name, state.rotated)),
+            next_rotation_time=to_second(dates[one]) if one in dates else None,
+        )
+        for one in desired.timetables
+        for name in sorted(one.values)
+    ]
 
 
 def _last_trigger(observed: Observed) -> str | None:

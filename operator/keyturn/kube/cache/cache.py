@@ -41,6 +41,8 @@ class InformerCache:
         self._managed = ManagedSecretCache()
         self._classes: dict[str, SecretClass | Stalled] = {}
         self._class_of: dict[ObjectKey, str | None] = {}
+        self._classes_of_values: dict[ObjectKey, frozenset[str]] = {}
+        """Classes that values name themselves, of the objects that have such values."""
         self._default_since: dict[str, str] = {}
         self._labels: dict[str, dict[str, str]] = {}
         self._uids: dict[str, str] = {}
@@ -87,6 +89,9 @@ class InformerCache:
             key, frozenset(WorkloadKey(key.namespace, target["kind"], target["name"]) for target in targets)
         )
         self._class_of[key] = spec.get("className")
+        self._classes_of_values.pop(key, None)
+        if named := {name for one in spec.get("data") or () if (name := one.get("className"))}:
+            self._classes_of_values[key] = frozenset(named)
         self.stores.note_user(key, spec)
         self.data_from.note(key, spec)
         self.targets.note_user(key, body)
@@ -99,6 +104,7 @@ class InformerCache:
         self._managed.drop(key)
         self._listings.note(key, frozenset())
         self._class_of.pop(key, None)
+        self._classes_of_values.pop(key, None)
         self.stores.forget_user(key)
         self.data_from.forget(key)
         self.targets.forget_user(key)
@@ -179,6 +185,15 @@ class InformerCache:
             raise copied(class_)
         return class_
 
+    def classes_of_values(self, managed: ManagedSecret) -> dict[str, SecretClass]:
+        """Return the classes that values name themselves, as far as they exist, by name.
+
+        Raises:
+            Stalled: This version cannot parse one.
+        """
+        names = {item.class_name for item in managed.spec.data if item.class_name}
+        return {name: found for name in sorted(names) if (found := self.secret_class(name))}
+
     def class_of(self, key: ObjectKey) -> SecretClass | None:
         """Return the class of a ManagedSecret, if it exists and can be parsed."""
         class_ = self._classes.get(self.class_name(self._class_of.get(key)) or "")
@@ -188,9 +203,11 @@ class InformerCache:
         return self._classes.keys()
 
     def of_class(self, name: str) -> list[ObjectKey]:
-        """Return the ManagedSecrets of a class, by name or by default."""
+        """Return the ManagedSecrets of a class, by name or by default, or with a value of it."""
         followed = {written: self.class_name(written) for written in set(self._class_of.values())}
-        return [key for key, written in self._class_of.items() if followed[written] == name]
+        found = [key for key, written in self._class_of.items() if followed[written] == name]
+        by_value = (key for key, names in self._classes_of_values.items() if name in names)
+        return list(dict.fromkeys((*found, *by_value)))
 
     def class_name(self, written: str | None) -> str | None:
         """Return the class for a className: the default class for None, no class for ""."""

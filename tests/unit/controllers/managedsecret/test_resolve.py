@@ -43,6 +43,74 @@ def test_an_unknown_class_is_refused_with_what_to_write(classes: tuple[str, ...]
     assert (found.reason, found.message) == ("SecretClassNotFound", message)
 
 
+@pytest.mark.parametrize(
+    ("spec", "reason", "message"),
+    [
+        pytest.param(
+            {"data": [{**PASSWORD, "className": "nope"}]},
+            "SecretClassNotFound",
+            "there is no SecretClass 'nope', and the cluster has none; create it, or remove className of data item"
+            " 'password'",
+            id="no class",
+        ),
+        pytest.param(
+            {"data": [{**PASSWORD, "rotation": {"every": "1s"}}]},
+            "InvalidSchedule",
+            "data item 'password': rotation.every is too short; write 10s or longer",
+            id="too often",
+        ),
+        pytest.param(
+            {"data": [{**PASSWORD, "keepPrevious": True, "rotation": {"every": "1h", "overlap": "2h"}}]},
+            "InvalidSchedule",
+            "rotation.overlap (2h) lasts until the next rotation, which can come after 54m and ends it; write a"
+            " shorter overlap",
+            id="an overlap beyond the next rotation",
+        ),
+        pytest.param(
+            {
+                "data": [{**PASSWORD, "rotation": {"every": "90d"}}, {**PASSWORD, "name": "b"}],
+                "rotation": {"only": ["b"]},
+            },
+            "InvalidSchedule",
+            "data item 'password' has a rotation of its own, and rotation.only leaves it out; name it there too, or"
+            " remove one of the two",
+            id="left out",
+        ),
+        pytest.param(
+            {
+                "data": [{**PASSWORD, "rotation": {"every": "2d"}}, {**PASSWORD, "name": "b"}],
+                "rotation": {"every": "90d", "jitter": "0%", "gather": "2d"},
+            },
+            "InvalidSchedule",
+            "rotation.gather (2d) is as long as the shortest interval, so that every value would rotate each time;"
+            " write a shorter one",
+            id="all are gathered",
+        ),
+    ],
+)
+def test_a_value_of_its_own_kind_is_refused_with_what_to_write(
+    spec: dict[str, Any], reason: str, message: str
+) -> None:
+    found = refusal(spec)
+
+    assert found is not None
+    assert (found.reason, found.message) == (reason, message)
+
+
+def test_a_changed_class_of_a_value_changes_what_is_wanted() -> None:
+    cache, specs = InformerCache(), ParsedSpecs()
+    found = managed({"data": [{**PASSWORD, "className": "jwt"}]})
+
+    def intervals(every: str, version: str) -> list[Any]:
+        metadata = {"name": "jwt", "uid": "jwt", "resourceVersion": version}
+        cache.put_class({"metadata": metadata, "spec": {"rotation": {"every": every}}})
+        desired = resolved(found, specs, cache)[1]
+        assert desired
+        return [one.cadence for one in desired.timetables]
+
+    assert intervals("90d", "1") != intervals("30d", "2")
+
+
 def test_a_generator_that_is_too_weak_is_refused_with_its_item() -> None:
     found = refusal({"data": [{"name": "b", "generate": {"password": {"length": 8}}}]})
 

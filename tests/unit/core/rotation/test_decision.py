@@ -41,7 +41,6 @@ from tests.unit.core.builders import (
     observed,
     revision,
     seconds,
-    secret_class,
     state,
     target,
     workload,
@@ -71,8 +70,8 @@ ROTATED: dict[str, Any] = {
     "status": {"revision": 2},
 }
 EVERY_KEY = frozenset({"password"})
-WARNING = secret_class(enforcement="Warn")
 OUTDATED = Violation("minLength", "too old", frozenset({"password"}))
+WARNED = replace(OUTDATED, denied=False)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +249,7 @@ def test_what_a_person_must_fix_is_said_and_nothing_is_done(look: Observed, refu
             id="what records and replaces nothing",
         ),
         pytest.param(
-            observed(target=None, given=WARNING, violations=(OUTDATED, Violation("maxInterval", "never"))),
+            observed(target=None, violations=(WARNED, Violation("maxInterval", "never", denied=False))),
             Repair(1, EVERY_KEY),
             id="anything where the class only warns",
         ),

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.schedule_dates import applied_schedule, natural_due, spread_due, spread_since
-from keyturn.core.rotation.triggers import due_on_request, is_overdue, reason_for_revision, start_time
+from keyturn.core.rotation.schedule_dates import applied_schedule, natural_dates, spread_since
+from keyturn.core.rotation.triggers import (
+    due_on_request,
+    is_overdue,
+    reason_for_revision,
+    scheduled_time,
+    start_time,
+)
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import MADE, NOW, UID, observed, secret_class, state
 
@@ -44,7 +50,7 @@ def later(before: Observed, pause: timedelta, **changes: Any) -> Observed:
 
 
 def test_what_the_change_makes_overdue_is_due_within_a_tenth_of_the_interval() -> None:
-    dues = [spread_due(look(uid=f"uid-{number}")) for number in range(300)]
+    dues = [scheduled_time(look(uid=f"uid-{number}")) for number in range(300)]
 
     assert all(due and NOW <= due < NOW + 9 * DAY for due in dues)
     by_day = [sum(due is not None and due - NOW < day * DAY for due in dues) for day in range(1, 10)]
@@ -53,7 +59,7 @@ def test_what_the_change_makes_overdue_is_due_within_a_tenth_of_the_interval() -
 
 def test_nothing_starts_before_its_date_and_nothing_is_overdue() -> None:
     changed = look()
-    due = spread_due(changed)
+    due = scheduled_time(changed)
     assert due
     assert changed.desired
 
@@ -69,7 +75,7 @@ def test_nothing_starts_before_its_date_and_nothing_is_overdue() -> None:
 
 def test_the_status_shows_the_schedule_and_the_date() -> None:
     status = status_of(look(), Outcome(steps.Rest(None)))
-    due = spread_due(look())
+    due = scheduled_time(look())
     assert due
 
     assert status.schedule
@@ -90,11 +96,11 @@ def test_the_message_ends_with_the_wait() -> None:
 def test_the_date_stays_however_often_it_is_computed(pause: timedelta, uid: str) -> None:
     changed = look(uid=uid)
 
-    assert spread_due(later(later(changed, pause / 2), pause / 2)) == spread_due(changed)
+    assert scheduled_time(later(later(changed, pause / 2), pause / 2)) == scheduled_time(changed)
 
 
 def test_a_process_that_dies_before_the_status_is_written_observes_the_change_later() -> None:
-    first, second = spread_due(look()), spread_due(look(now=NOW + DAY))
+    first, second = scheduled_time(look()), scheduled_time(look(now=NOW + DAY))
 
     assert first
     assert second == first + DAY
@@ -109,7 +115,7 @@ def test_a_process_that_dies_before_the_status_is_written_observes_the_change_la
     ],
 )
 def test_a_class_says_over_how_long(spread: str, longest: timedelta) -> None:
-    dues = [spread_due(look({"spread": spread}, uid=f"uid-{number}")) for number in range(50)]
+    dues = [scheduled_time(look({"spread": spread}, uid=f"uid-{number}")) for number in range(50)]
 
     assert all(due and NOW <= due <= NOW + longest for due in dues)
     assert max(due for due in dues if due) >= NOW + longest * 0.9
@@ -117,14 +123,14 @@ def test_a_class_says_over_how_long(spread: str, longest: timedelta) -> None:
 
 def test_a_new_cron_schedule_spreads_over_a_tenth_of_its_longest_pause() -> None:
     cron = {"every": None, "jitter": None, "schedule": {"cron": "0 3 * * 1"}}
-    dues = [spread_due(look(cron, uid=f"uid-{number}")) for number in range(50)]
+    dues = [scheduled_time(look(cron, uid=f"uid-{number}")) for number in range(50)]
 
     assert all(due and NOW <= due <= NOW + 0.7 * DAY for due in dues)
     assert len(set(dues)) == len(dues)
 
 
 def test_a_date_after_the_change_stays_as_it_is() -> None:
-    assert spread_due(look(state=state(rotated=NOW - 89 * DAY))) == NOW + DAY
+    assert scheduled_time(look(state=state(rotated=NOW - 89 * DAY))) == NOW + DAY
 
 
 @pytest.mark.parametrize(
@@ -138,19 +144,19 @@ def test_a_change_never_postpones_what_was_planned(planned: datetime) -> None:
     status = {"revision": 1, "secretName": "db", "schedule": LONG, "nextRotationTime": planned}
     changed = look(status=status)
 
-    assert spread_due(changed) == planned
-    assert spread_due(later(changed, timedelta(minutes=1))) == planned
+    assert scheduled_time(changed) == planned
+    assert scheduled_time(later(changed, timedelta(minutes=1))) == planned
 
 
 def test_a_class_that_flaps_postpones_nothing() -> None:
     one, other = look({"every": "80d"}), look()
-    due = spread_due(one)
+    due = scheduled_time(one)
     assert due
     seen = one
     for turn in range(10):
         desired = (other if turn % 2 else one).desired
         seen = later(seen, timedelta(minutes=5), desired=desired)
-        assert (spread_due(seen) or NOW) <= due
+        assert (scheduled_time(seen) or NOW) <= due
 
 
 def test_a_first_schedule_of_existing_values_is_a_change() -> None:
@@ -160,7 +166,7 @@ def test_a_first_schedule_of_existing_values_is_a_change() -> None:
 
     given = later(without, timedelta(0), desired=look().desired)
 
-    assert (spread_due(given) or NOW) > NOW
+    assert (scheduled_time(given) or NOW) > NOW
     assert not is_overdue(given)
 
 
@@ -172,7 +178,7 @@ def bare(look: Observed) -> Any:
 def test_the_schedule_of_a_new_object_is_as_old_as_the_values() -> None:
     found = look(status={})
 
-    assert spread_due(found) == natural_due(found) == NOW - 30 * DAY
+    assert [scheduled_time(found)] == list(natural_dates(found).values()) == [NOW - 30 * DAY]
     applied = applied_schedule(found)
     assert applied
     assert applied.since == NOW - 120 * DAY
@@ -192,7 +198,7 @@ def test_values_that_wait_for_no_request_any_more_are_spread() -> None:
 
     then = later(found, timedelta(0), desired=look().desired)
 
-    assert (spread_due(then) or NOW) > NOW
+    assert (scheduled_time(then) or NOW) > NOW
 
 
 @pytest.mark.parametrize(
@@ -202,7 +208,7 @@ def test_values_that_wait_for_no_request_any_more_are_spread() -> None:
 def test_a_status_that_another_writer_sets_into_the_future_postpones_nothing(since: datetime) -> None:
     found = look(status={"revision": 1, "schedule": {"text": EVERY, "since": since}})
 
-    assert spread_due(found) == NOW - 30 * DAY
+    assert scheduled_time(found) == NOW - 30 * DAY
 
 
 def test_an_observation_without_state_or_spec_keeps_the_record() -> None:
@@ -210,7 +216,7 @@ def test_an_observation_without_state_or_spec_keeps_the_record() -> None:
 
     assert applied_schedule(look(state=None)) == known
     assert applied_schedule(look(spec_error=Stalled("Invalid", "no"))) == known
-    assert spread_due(look(state=None)) is None
+    assert scheduled_time(look(state=None)) is None
     assert known
     assert known.since < MADE
 
@@ -218,9 +224,9 @@ def test_an_observation_without_state_or_spec_keeps_the_record() -> None:
 def test_the_record_goes_with_the_schedule() -> None:
     found = look({"every": None, "jitter": None})
 
-    assert (applied_schedule(found), spread_due(found)) == (None, None)
+    assert (applied_schedule(found), scheduled_time(found)) == (None, None)
 
 
 def test_the_share_of_an_object_is_its_own() -> None:
-    assert spread_due(look(uid=UID)) == spread_due(look(uid=UID))
-    assert spread_due(look(uid=UID)) != spread_due(look(uid="another"))
+    assert scheduled_time(look(uid=UID)) == scheduled_time(look(uid=UID))
+    assert scheduled_time(look(uid=UID)) != scheduled_time(look(uid="another"))

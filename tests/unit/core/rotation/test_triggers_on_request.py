@@ -125,7 +125,7 @@ def test_without_a_schedule_nothing_is_due() -> None:
 def test_what_breaks_is_named(count: int, shown: str) -> None:
     items = [{**PASSWORD, "name": f"key{place}"} for place in range(count)]
 
-    assert shown in breakage_of(desired({"data": items}))
+    assert shown in breakage_of(desired({"data": items, "rotation": {"appliedBy": "Nobody"}}))
 
 
 def test_what_a_change_of_the_spec_breaks_is_named() -> None:

@@ -12,7 +12,8 @@ from keyturn.api.rotation import OnFailure, Restart
 from keyturn.api.target import SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.core.spec.desired import Desired, Item, resolve_spec
+from keyturn.core.spec.desired import Desired, resolve_spec
+from keyturn.core.spec.items import Item
 from keyturn.core.spec.schedule import Cron, Every, Window, cadence_of, check_overlap, windows_of
 from keyturn.core.value import Value
 from tests.unit.core.builders import PASSWORD, USERNAME, managed, secret_class

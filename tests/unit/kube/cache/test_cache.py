@@ -181,6 +181,16 @@ def test_users_of_a_class_are_those_that_name_it_now() -> None:
     assert cache.of_class("strict") == [CACHE]
 
 
+def test_users_of_a_class_are_those_with_a_value_of_it_too() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(1, className="strict", data=[{"name": "a", "className": "strict"}]))
+    cache.put_managed(managed(2, name="cache", data=[{"name": "a"}, {"name": "b", "className": "strict"}]))
+    assert set(cache.of_class("strict")) == {DB, CACHE}
+    cache.put_managed(managed(3, data=[{"name": "a"}]))
+    cache.drop_managed(CACHE)
+    assert cache.of_class("strict") == []
+
+
 def test_a_spec_that_cannot_be_read_is_reported_and_what_can_be_is_kept() -> None:
     cache = InformerCache()
     cache.put_managed(managed(data=[{"name": "a", "literal": {CANARY: 1}}]) | {"status": {"revision": 7}})

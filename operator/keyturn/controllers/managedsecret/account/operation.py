@@ -10,7 +10,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import was_found, was_in_use
-from keyturn.core.spec.desired import VALUE
+from keyturn.core.spec.items import VALUE
 from keyturn.databases.base import PUBLISHED_REFUSED, Answer, Login, prove_refused
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
 from keyturn.runtime import metrics
