@@ -90,7 +90,7 @@ async def test_a_warm_read_of_a_store_enters_few_files(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("doing", "ceilings"),
-    [(rotate, (85, 1111, 2957)), (Cluster.look, (69, 593, 502))],
+    [(rotate, (86, 1169, 3124)), (Cluster.look, (70, 640, 536))],
     ids=["rotation", "rest"],
 )
 async def test_few_files_functions_and_changes_of_file_are_entered(
