@@ -120,7 +120,7 @@ async def staged(context: Context, desired: Desired) -> State | Wait | Stalled:
     generated = GeneratedValues()
     while True:
         try:
-            return await stage.generate_revision(FIRST, KEY, look, desired, None, None, generated, context)
+            return await stage.generate_revision(FIRST, KEY, look, desired, None, generated, context)
         except Wait as wait:
             if wait.reason != "MakingValues":
                 return wait

@@ -292,10 +292,10 @@ async def _state_after(
     if isinstance(step, steps.Adopt):
         return await adopt(step, key, observed, require_desired(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
-        last, generated = memory.stores.pulls.last(key), memory.generated
+        generated = memory.generated
         generated.forget_exposed(key, observed, step.reason.name)
         return await generate_revision(
-            step, key, observed, require_desired(observed), before, last, generated, context
+            step, key, observed, require_desired(observed), before, generated, context
         )
     if isinstance(step, steps.Intend):  # a different push, which starts without back-off
         memory.stores.pushes.forget_place(key, step.record.place)

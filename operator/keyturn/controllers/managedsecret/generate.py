@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.items import Item
     from keyturn.generators import Generator, Outputs
 
-    from .pull import Reading
-
 _ISSUER_RETRY_DELAY = timedelta(seconds=5)
 
 
@@ -52,7 +50,6 @@ async def generate_revision(
     observed: Observed,
     desired: Desired,
     state: State | None,
-    last: Reading | None,
     generated: GeneratedValues,
     context: Context,
 ) -> State:
@@ -62,13 +59,9 @@ async def generate_revision(
         Wait: The Secret with the signing CA does not exist yet.
         Stalled: A value or a template cannot be generated.
     """
-    begun, before, last = (
-        generated.since(key) or context.now(),
-        carried_values(state),
-        _unexposed(last, observed),
-    )
+    begun, before = generated.since(key) or context.now(), carried_values(state)
     recorded = state.facts if state else None
-    values, made_now = await _collect_values(step, key, observed, desired, state, last, generated, context)
+    values, made_now = await _collect_values(step, key, observed, desired, state, generated, context)
     rendered = await _render(key.namespace, step.reason, desired, values, state, now := context.now())
     made = Revision(values, rendered)
     adopted = adopted_without_item(desired, before, made, is_whole=not step.reason.awaited)
@@ -76,7 +69,7 @@ async def generate_revision(
     generated.forget(key)
     content = replace(_content_of(revision, state), fresh=made_now, begun=begun)
     facts = transitions.stage(step, recorded, observed, desired, content, now)
-    return State.newer(facts.with_leases(last.leases if last else ()), revision, state)
+    return State.newer(facts.with_leases(observed.pulled.reading.leases), revision, state)
 
 
 async def _collect_values(
@@ -85,7 +78,6 @@ async def _collect_values(
     observed: Observed,
     desired: Desired,
     state: State | None,
-    last: Reading | None,
     generated: GeneratedValues,
     context: Context,
 ) -> tuple[dict[str, ItemValues], frozenset[str]]:
@@ -101,16 +93,19 @@ async def _collect_values(
         raise copied(observed.pulled.problem)
     login = staged_login(fresh, observed.state, desired)
     desired = _present(step.reason, absent - before.keys(), desired, before)
+    read, lost = observed.pulled.reading.values, observed.pulled.reading.found
+    if any(emergency.is_open for emergency in observed.emergencies):
+        lost = {}  # what an earlier object has pushed may be exposed
     values: dict[str, ItemValues] = {}
     made_now: set[str] = set()
     held = held_values(state, observed, desired) if state and desired.keeps_previous else {}
     for item in desired.items:
         found = before.get(item.name)
-        if found is None and (existing := _existing(desired.secret, item, before, step, last)):
+        if found is None and (existing := _existing(desired.secret, item, before, step, lost)):
             values[item.name] = existing
         elif found is None or item.name in fresh:
             made = await _generate_items(
-                item, found, values, login, step, desired, key, last, generated, context
+                item, found, values, login, step, desired, key, read, generated, context
             )
             values[item.name] = _with_held(made, item, held.get(item.name), desired)
             made_now |= {item.name} if item.recipe else set()
@@ -194,19 +189,17 @@ def _needs(item: Item, desired: Desired) -> frozenset[str]:
     return generator_for(item.recipe).needs if item.recipe else frozenset()
 
 
-def _unexposed(last: Reading | None, observed: Observed) -> Reading | None:
-    """Return the last read, in an emergency without what an earlier object has pushed."""
-    is_exposed = any(emergency.is_open for emergency in observed.emergencies)
-    return replace(last, found={}) if last and is_exposed else last
-
-
 def _existing(
-    secret: str, item: Item, before: Mapping[str, ItemValues], step: steps.Stage, last: Reading | None
+    secret: str,
+    item: Item,
+    before: Mapping[str, ItemValues],
+    step: steps.Stage,
+    lost: Mapping[str, ItemValues],
 ) -> ItemValues | None:
     """Return the value of a new item that the adopted Secret has, or a store that an earlier object pushed it to."""
     if not step.reason.rotates and (adopted := adopted_value_of(secret, item, before)):
         return adopted
-    return last.found.get(item.name) if last else None
+    return lost.get(item.name)
 
 
 async def _generate_items(
@@ -217,7 +210,7 @@ async def _generate_items(
     step: steps.Stage,
     desired: Desired,
     key: ObjectKey,
-    last: Reading | None,
+    read: Mapping[str, ItemValues],
     generated: GeneratedValues,
     context: Context,
 ) -> ItemValues:
@@ -226,7 +219,7 @@ async def _generate_items(
     if item.literal is not None:
         return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
     if item.source is not None:
-        return _value_of_read(item, key, last)
+        return read[item.name]
     if item.recipe is None:
         raise Stalled(
             ErrorReason.NO_GENERATOR,
@@ -243,17 +236,6 @@ async def _generate_items(
         issuer=await _issuer(generator, desired.secret, key, context),
     )
     return await generate_value(item, item.recipe.text, generator, given, key, generated, context)
-
-
-def _value_of_read(item: Item, key: ObjectKey, last: Reading | None) -> ItemValues:
-    """Return what this pass has read from a store.
-
-    Raises:
-        Conflict: The read is gone from memory: observe again.
-    """
-    if last is None or item.name not in last.values:
-        raise errors.Conflict("get", paths.secret(key.namespace, key.name), 0, "NotRead")
-    return last.values[item.name]
 
 
 def _previous(item: Item, before: ItemValues | None) -> Outputs | None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.external import Reading
 from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.items import VALUE
@@ -385,20 +386,6 @@ def _found(pushed: Iterable[Mapping[str, Value]], desired: Desired) -> Mapping[s
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Result of one read of all stores of a ManagedSecret."""
-
-    values: Mapping[str, ItemValues] = field(default_factory=dict)
-    found: Mapping[str, ItemValues] = field(default_factory=dict)
-    """Values that were pushed for an earlier object of the same name and found again."""
-    leases: tuple[StoreLease, ...] = ()
-    """Leases of the values that were read."""
-    problem: Wait | Stalled | None = None
-    retained: frozenset[str] = frozenset()
-    """Entries of dataFrom with a property that is gone at the store, but kept; `values` includes it."""
-
-
 @dataclass(slots=True)
 class PullRecord:
     """Reads of the stores of one ManagedSecret."""
@@ -433,11 +420,6 @@ class PullMemory:
 
     def record(self, key: ObjectKey) -> PullRecord:
         return self._records.setdefault(key, PullRecord())
-
-    def last(self, key: ObjectKey) -> Reading | None:
-        """Return the read of this pass."""
-        record = self._records.get(key)
-        return record.last if record else None
 
     def reading_since(self, key: ObjectKey) -> datetime | None:
         """Return when the read in progress began; None without one."""

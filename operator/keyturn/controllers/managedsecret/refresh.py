@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from keyturn.controllers.context import begin
-from keyturn.core.observation.external import Pulled, being_read
+from keyturn.core.observation.external import NOT_READ, Pulled, being_read
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.decision import refusal
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.external import Reading
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.records import StoreLease
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from keyturn.stores import Stores
 
     from .leases import UnrecordedLeases
-    from .pull import PullRecord, Reading
+    from .pull import PullRecord
 
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 
@@ -137,16 +138,15 @@ async def _pull(
         if desired.refresh_interval:  # without an interval, values are not read again
             record.due = observed.now
     if observed.is_inactive or not _reads(observed, desired):
-        return Pulled()
+        return Pulled(reading=record.last or NOT_READ)
     unrecorded = memory.leases.unrecorded(key)
     pulled = await _pull_if_due(_Pull(key, observed, desired, record, unrecorded, context, load))
     taken = tuple(one.lease for one in unrecorded.acquired.values())
-    renewed = record.last.leases if record.last else ()
-    if not (taken or renewed):
-        return pulled
+    reading = record.last or NOT_READ
     return replace(
         pulled,
-        leases=(*renewed, *(lease for lease in taken if lease not in renewed)),
+        reading=reading,
+        leases=(*reading.leases, *(lease for lease in taken if lease not in reading.leases)),
         in_hand=frozenset(lease.id for lease in taken),
     )
 

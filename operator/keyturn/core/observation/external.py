@@ -1,4 +1,4 @@
-"""What the process knows of stores, database servers and accounts: facts, never values.
+"""What the process knows of stores, database servers and accounts: facts, and the values of one read for a pass.
 
 It is kept in memory, so that a restart of the operator forgets it; what was done outside is in the state.
 
@@ -8,7 +8,7 @@ Sources of the labels of other operators: CloudNativePG, "Labels and Annotations
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled
     from keyturn.core.state.records import StoreLease
+    from keyturn.core.state.revision import ItemValues
 
 Key = TypeVar("Key")
 
@@ -158,6 +159,23 @@ def being_made() -> Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """Result of one read of all stores of a ManagedSecret."""
+
+    values: Mapping[str, ItemValues] = field(default_factory=dict)
+    found: Mapping[str, ItemValues] = field(default_factory=dict)
+    """Values that were pushed for an earlier object of the same name and found again."""
+    leases: tuple[StoreLease, ...] = ()
+    """Leases of the values that were read."""
+    problem: Wait | Stalled | None = None
+    retained: frozenset[str] = frozenset()
+    """Entries of dataFrom with a property that is gone at the store, but kept; `values` includes it."""
+
+
+NOT_READ = Reading()
+
+
+@dataclass(frozen=True, slots=True)
 class Pulled:
     """Result of the reads of a ManagedSecret's sources."""
 
@@ -179,6 +197,8 @@ class Pulled:
     """When the next read is due."""
     retained: frozenset[str] = frozenset()
     """Entries of dataFrom with a property that the store no longer has and the Secret retains."""
+    reading: Reading = field(default=NOT_READ, compare=False, repr=False)
+    """What this reconcile has read, from which a revision takes its values; also of a failed read."""
 
 
 NOT_PULLED = Pulled()

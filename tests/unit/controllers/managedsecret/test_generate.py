@@ -15,12 +15,11 @@ from keyturn.controllers.context import Context, begin
 from keyturn.controllers.managedsecret import generate as making
 from keyturn.controllers.managedsecret import reconcile
 from keyturn.controllers.managedsecret.memory import Memory
-from keyturn.controllers.managedsecret.pull import Reading
 from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.external import being_read
+from keyturn.core.observation.external import Reading, being_read
 from keyturn.core.rotation.steps import Reason, Stage
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.revision import ItemValues, Revision
@@ -265,7 +264,7 @@ async def test_no_value_is_used_by_two_revisions(slow: Slow) -> None:
     step = Stage(1, Reason("Created", "", first.desired.names, rotates=True))
 
     await making.generate_revision(
-        step, KEY, first, first.desired, None, None, maker.memory.generated, maker.context
+        step, KEY, first, first.desired, None, maker.memory.generated, maker.context
     )
 
     await in_the_end(maker)
@@ -290,7 +289,7 @@ async def test_a_kept_value_keeps_the_previous_one_while_the_overlap(
     step = Stage(2, Reason("SpecChanged", "", frozenset({"token"}), rotates=False))
 
     after = await making.generate_revision(
-        step, KEY, seen, seen.desired, state, None, maker.memory.generated, maker.context
+        step, KEY, seen, seen.desired, state, maker.memory.generated, maker.context
     )
 
     assert after.current.values["password"].previous == readable

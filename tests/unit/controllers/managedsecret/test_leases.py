@@ -30,7 +30,7 @@ from tests.unit.core import builders
 from tests.unit.core.builders import NOW, VAULT, minutes, observed, seconds
 
 if TYPE_CHECKING:
-    from keyturn.controllers.managedsecret.pull import Reading
+    from keyturn.core.observation.external import Reading
     from keyturn.core.state.state import State
     from keyturn.stores.providers.errors import StoreError
 

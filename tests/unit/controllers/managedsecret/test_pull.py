@@ -45,7 +45,7 @@ from tests.unit.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.controllers.managedsecret.pull import Reading
+    from keyturn.core.observation.external import Reading
 
 KEY = ObjectKey("shop", "db")
 TOKEN: dict[str, Any] = {"name": "token", "from": {"storeRef": VAULT, "remoteRef": {"key": "prod/token"}}}

@@ -423,11 +423,9 @@ async def test_a_property_that_goes_while_others_change_stays_with_the_new_ones(
 
     steps = [await watch.pull(watch.observed()) for _ in range(2)]
 
-    last = watch.memory.pulls.last(KEY)
     assert [sorted(one.changed | one.retained) for one in steps] == [["dataFrom[0]"], ["dataFrom[0]"]]
     assert all(one.retained for one in steps)
-    assert last
-    assert last.values["dataFrom[0]"].data() == {"a": Value(b"3"), "b": Value(b"2")}
+    assert steps[-1].reading.values["dataFrom[0]"].data() == {"a": Value(b"3"), "b": Value(b"2")}
 
 
 async def test_a_property_that_goes_is_a_change_where_the_spec_says_so(watch: Watch) -> None:
@@ -607,10 +605,9 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
     await watch.look(look)
     await until(lambda: watch.remote.asked == ["read prod/api", "read b"])
     event.set()
-    assert (await watch.pull(look)).read
-    last = watch.memory.pulls.last(KEY)
-    assert last
-    assert last.values["api-key"].outputs == {"value": Value(b"of b")}
+    pulled = await watch.pull(look)
+    assert pulled.read
+    assert pulled.reading.values["api-key"].outputs == {"value": Value(b"of b")}
     assert watch.woken > before  # whoever waits for the old one looks once more
 
 
@@ -625,12 +622,10 @@ async def test_what_is_read_for_an_object_that_is_gone_is_cancelled(watch: Watch
 
 
 async def test_what_was_read_is_kept_for_one_pass_only(watch: Watch) -> None:
-    await watch.pull(watch.observed(status={}))
-    assert watch.memory.pulls.last(KEY)
-    again = await watch.pull(watch.observed(status={}))
-    assert (again.read, watch.asked) == (True, 1)
+    first, again = [await watch.pull(watch.observed(status={})) for _ in range(2)]
+    assert (again.read, again.reading, watch.asked) == (True, first.reading, 1)
     watch.memory.pulls.forget_values(KEY)
-    assert watch.memory.pulls.last(KEY) is None
+    assert watch.memory.pulls.record(KEY).last is None
 
 
 # What an earlier life has pushed
