@@ -151,7 +151,12 @@ class SingleFlight:
             follow_up = self._follow_ups.get(key) or self._start(key, _after(flight, read))
             flight = self._follow_ups[key] = follow_up
         await asyncio.wait([flight])  # cancellation ends the wait, not the request
-        return _landed(flight)
+        if flight.cancelled():
+            raise closed()
+        outcome = flight.result()
+        if isinstance(outcome, StoreError):
+            raise outcome.again()
+        return outcome
 
     def mark_sent(self) -> None:
         """Let no further fresh caller join the read of the current task."""
@@ -196,15 +201,6 @@ class SingleFlight:
 async def _after(flight: asyncio.Task[Outcome], read: Read) -> Outcome:
     await asyncio.wait([flight])
     return await read()
-
-
-def _landed(task: asyncio.Task[Outcome]) -> RemoteValue:
-    if task.cancelled():
-        raise closed()
-    outcome = task.result()
-    if isinstance(outcome, StoreError):
-        raise outcome.again()
-    return outcome
 
 
 # Requests of one store

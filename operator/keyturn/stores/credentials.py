@@ -61,7 +61,8 @@ async def read_references(needs: Iterable[Reference], namespace: str, api: Api) 
         if at not in bodies:
             bodies[at] = await _read(reference, namespace, api)
         referred[reference] = _found(reference, namespace, bodies[at])
-    return Credentials(referred, frozenset(_version(body) for body in bodies.values()))
+    every = [body["metadata"] for body in bodies.values()]
+    return Credentials(referred, frozenset(f"{one['uid']}-{one['resourceVersion']}" for one in every))
 
 
 async def _read(reference: Reference, namespace: str, api: Api) -> Body:
@@ -109,10 +110,6 @@ def _value(reference: Reference, body: Mapping[str, Any]) -> Value | None:
         return None
     text = data[reference.key]
     return Value.from_base64(text) if reference.kind == _SECRET else Value.of_text(text)
-
-
-def _version(body: Body) -> str:
-    return f"{body['metadata']['uid']}-{body['metadata']['resourceVersion']}"
 
 
 # Consent of a ServiceAccount: its annotation keyturn.dev/stores names the stores that may use its tokens. The
@@ -195,7 +192,10 @@ class SessionSecret:
             _log.warning("session not persisted", reason="the Secret is foreign", secret=self._path)
             return
         try:
-            await self._write(self._body(login, found), found)
+            if found is None:
+                await self._api.create(paths.secrets(self._namespace), self._body(login, found))
+            else:
+                await self._api.replace(self._path, self._body(login, found))
         except api_errors.Forbidden:
             _log.warning("session not persisted", reason="the write is forbidden", secret=self._path)
             return
@@ -204,12 +204,6 @@ class SessionSecret:
         else:
             return
         raise Unreachable("ApiServerUnavailable", retry_after=after)
-
-    async def _write(self, body: Body, found: Body | None) -> None:
-        if found is None:
-            await self._api.create(paths.secrets(self._namespace), body)
-        else:
-            await self._api.replace(self._path, body)
 
     async def _read(self) -> Body | None:
         try:

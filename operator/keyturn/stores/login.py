@@ -271,7 +271,11 @@ class ConnectionPool:
             if connection and is_fit and connection.login.versions == login.versions:
                 connection.looked_at = began
                 return connection
-            return self._connect(namespace, login)
+            made = self._plan.provider(self._plan.config, self._context_of(namespace, login))
+            before = self._open.get(namespace)
+            self._shut(namespace)
+            self._open[namespace] = StoreConnection(namespace, made, login, self._tasks, before)
+            return self._open[namespace]
 
     async def resume_session(self, namespace: str) -> StoreConnection:
         """Return a connection for revocations, which resumes the stored session of an account without its consent.
@@ -370,14 +374,6 @@ class ConnectionPool:
         self._is_closed = True
         for namespace in list(self._open):
             self._shut(namespace)
-
-    def _connect(self, namespace: str, login: Credentials) -> StoreConnection:
-        plan = self._plan
-        made = plan.provider(plan.config, self._context_of(namespace, login))
-        before = self._open.get(namespace)
-        self._shut(namespace)
-        connection = self._open[namespace] = StoreConnection(namespace, made, login, self._tasks, before)
-        return connection
 
     def _shut(self, namespace: str) -> None:
         if connection := self._open.pop(namespace, None):

@@ -120,10 +120,7 @@ class Files(Provider[FilesConfig]):
     parts_with = "_"
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
-        return await asyncio.to_thread(lambda: read_file(self._folder(), key))
-
-    def _folder(self) -> Path:
-        return below(self.given.files_root, self.config.path)
+        return await asyncio.to_thread(lambda: read_file(below(self.given.files_root, self.config.path), key))
 
     def _check(self, key: str) -> None:
         super()._check(key)

@@ -25,7 +25,6 @@ from .client import AwsClient, Keys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.value import Value
 
 _ONE_WAY: Final = (
     "has(self.accessKey) != has(self.webIdentity)",
@@ -237,7 +236,8 @@ class StsLogin:
         }
         identity, external_id = self._config.auth.web_identity, self._config.external_id
         if identity is not None:
-            token = await self._token(identity)
+            self._hold_to_aws()
+            token = await self._given.token(identity.service_account_ref.name, _AUDIENCE)
             return await self._request(
                 None, "AssumeRoleWithWebIdentity", {**desired, "WebIdentityToken": credential_text(token)}
             )
@@ -254,10 +254,6 @@ class StsLogin:
         # Without the role the store would reject every request.
         hint = "STS denies the role; check roleArn, its trust policy, and the credentials under auth"
         raise Unauthorized(code, hint)
-
-    async def _token(self, identity: WebIdentity) -> Value:
-        self._hold_to_aws()
-        return await self._given.token(identity.service_account_ref.name, _AUDIENCE)
 
     def _hold_to_aws(self) -> None:
         """Send a ServiceAccount's token only to AWS, or to a host that the administrator allows."""

@@ -276,7 +276,7 @@ async def _without_client_errors(doing: Awaitable[T]) -> T:
     ):  # raised by a parser for malformed input
         refusal = MALFORMED
     # Outside the except block, so that the client's exception is not the context.
-    raise type(refusal)(refusal.code, refusal.hint, retry_after=refusal.retry_after, host=refusal.host)
+    raise refusal.again()
 
 
 def _kept(secret: KeyVaultSecret) -> Kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from keyturn.api.base import Schema, Spelled
 from keyturn.core.value import Value
@@ -22,9 +22,6 @@ from keyturn.stores.providers.errors import Conflict, NotFound, Refused, Unreach
 
 from .client import SecretManager
 from .login import GcpAuth
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MAX_BYTES: Final = 64 * 1024
 """Maximum bytes of one version."""
@@ -128,8 +125,12 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
         Raises:
             Conflict: Another writer has just written, or is about to.
         """
+        secret: dict[str, Any] = {"labels": {"managed-by": "keyturn"}}
+        if self.config.location is None:
+            secret["replication"] = {"automatic": {}}
+        request = {"parent": self.config.parent, "secret_id": key, "secret": secret}
         try:
-            await self._google.call("create_secret", self._new(key))
+            await self._google.call("create_secret", request)
         except Conflict:
             pass
         else:
@@ -146,12 +147,6 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
             return bool(page.versions[0].state == _ENABLED)
         secret = await self._google.call("get_secret", {"name": self._name(key)})
         return bool(time.time() - secret.create_time.timestamp() < _CREATION_SECONDS)
-
-    def _new(self, key: str) -> Mapping[str, Any]:
-        secret: dict[str, Any] = {"labels": {"managed-by": "keyturn"}}
-        if self.config.location is None:
-            secret["replication"] = {"automatic": {}}
-        return {"parent": self.config.parent, "secret_id": key, "secret": secret}
 
     def _name(self, key: str) -> str:
         return f"{self.config.parent}/secrets/{key}"

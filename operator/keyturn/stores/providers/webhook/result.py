@@ -67,8 +67,10 @@ class Result:
         return properties.value_of(found[0])
 
     def _hold_to_items(self, document: Any) -> None:
+        from jsonpath.selectors import Filter  # noqa: PLC0415  # is loaded now
+
         for place, segment in enumerate(self._path.segments):
-            if not _is_filter(segment):
+            if not isinstance(segment.selectors[0], Filter):
                 continue
             before = type(self._path)(env=self._path.env, segments=self._path.segments[:place])
             reached = self._found(before, document)
@@ -88,12 +90,6 @@ class Result:
             return found
         # Outside the except block, so that the library's message, which quotes the document, is not the context.
         raise Refused("InvalidJsonPath", _HINT)
-
-
-def _is_filter(segment: Any) -> bool:
-    from jsonpath.selectors import Filter  # noqa: PLC0415  # is loaded now
-
-    return isinstance(segment.selectors[0], Filter)
 
 
 def _is_bounded(path: Any) -> bool:
