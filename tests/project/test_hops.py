@@ -77,7 +77,7 @@ async def rotate(cluster: Cluster) -> None:
 
 async def test_a_warm_read_of_a_store_enters_few_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores.settings, "provider_of", lambda _: FakeProvider)
-    fake, vault, ceilings = FakeStores(), ref(), (10, 76, 56)
+    fake, vault, ceilings = FakeStores(), ref(), (10, 75, 56)
     fake.store()
     fake.server.values["db"] = "hunter2"
     await fake.read(store=vault)
