@@ -276,10 +276,6 @@ async def check(checked: Checked, points: Collection[str]) -> list[Finding]:
     return found
 
 
-async def _strength(checked: Checked) -> list[Finding]:
-    return await judge_strength(checked.facts)
-
-
 async def _environments(checked: Checked) -> list[Finding]:
     facts = checked.facts
     if checked.other is None:
@@ -311,10 +307,6 @@ async def _access_log(checked: Checked) -> list[Finding]:
     return [monitor.judge_audit_events(await facts.metrics())]
 
 
-async def _schedule(checked: Checked) -> list[Finding]:
-    return await schedule.judge(checked.facts, checked.schedule)
-
-
 async def _recovery(checked: Checked) -> list[Finding]:
     """Run the drill; an untested backup is none."""
     if checked.drill:
@@ -326,16 +318,12 @@ async def _recovery(checked: Checked) -> list[Finding]:
     return [Finding(Point.RECOVERY, Verdict.UNKNOWN, "no recovery was tested", remedy)]
 
 
-async def _revocation(checked: Checked) -> list[Finding]:
-    return await judge(checked.facts)
-
-
 _POINTS: Final[Mapping[Point, Callable[[Checked], Awaitable[list[Finding]]]]] = {
-    Point.STRENGTH: _strength,
+    Point.STRENGTH: lambda checked: judge_strength(checked.facts),
     Point.ENVIRONMENTS: _environments,
     Point.AT_REST: _at_rest,
     Point.ACCESS_LOG: _access_log,
-    Point.SCHEDULE: _schedule,
+    Point.SCHEDULE: lambda checked: schedule.judge(checked.facts, checked.schedule),
     Point.RECOVERY: _recovery,
-    Point.REVOCATION: _revocation,
+    Point.REVOCATION: lambda checked: judge(checked.facts),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyturn.installation.checks import Point, Result, deployment, election, rights, schemas
 from keyturn.installation.checks.rights import Account, Feature, Place
@@ -79,16 +79,15 @@ def show(found: Sequence[Point], namespace: str, output: Output | None) -> None:
             "result": worst,
             "client": build.version(),
             "namespace": namespace,
-            "points": [_document(point) for point in found],
+            "points": [
+                {"point": one.name, "result": one.result, "found": one.found, "advice": one.advice or None}
+                for one in found
+            ],
         }
         print_data(document, output)
         return
     print_lines(*(line for point in found for line in _lines(point)))
     print_lines("", ", ".join(f"{count[one]} {one}" for one in Result))
-
-
-def _document(point: Point) -> dict[str, Any]:
-    return {"point": point.name, "result": point.result, "found": point.found, "advice": point.advice or None}
 
 
 def _lines(point: Point) -> list[str]:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from keyturn.api.status import (
-        CredentialStatus,
         HistoryEntry,
         ManagedSecretStatus,
         UnrevokedLeases,
@@ -166,11 +165,16 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
     if output is Output.NAME:
         print_names(row.found.key.name for row in rows)
     elif output.is_document:
-        print_data(_whole(rows, selection), output)
+        documents = [document(row) for row in rows]
+        if selection.name:
+            documents[0] |= {"workloads": _workloads_document(rows[0].found)}
+        print_data(documents[0] if selection.name else {"items": documents}, output)
     elif none:
         print_lines(none)
     elif rows:
-        print_lines(*_text(rows, selection, output))
+        header = header_of(output, selection)
+        lines: list[str] = [table(header, [cells_of(row, output, selection) for row in rows], room())]
+        print_lines(*lines, *(_details(rows[0]) if selection.name else []))
     for failure in failures:
         print_lines(f"Error: {failure.message}", err=True)
     if leader.line:
@@ -199,20 +203,6 @@ async def describe_none(cluster: Cluster, selection: Selection) -> str:
         return f"there is no ManagedSecret{selection} in the cluster"
     unknown = await managed.describe_empty(cluster)
     return f"there is no ManagedSecret{selection} in namespace {cluster.namespace!r}{unknown}"
-
-
-def _whole(rows: list[StatusRow], selection: Selection) -> dict[str, Any]:
-    if not selection.name:
-        return {"items": [document(row) for row in rows]}
-    (row,) = rows
-    return document(row) | {"workloads": _workloads_document(row.found)}
-
-
-def _text(rows: list[StatusRow], selection: Selection, output: Output) -> list[str]:
-    if selection.name:
-        return _details(rows[0], output)
-    header = header_of(output, selection)
-    return [table(header, [cells_of(row, output, selection) for row in rows], room())]
 
 
 # Text
@@ -251,26 +241,20 @@ def _more_cells(row: StatusRow) -> list[str]:
     return [status.class_name or spec.class_name or "", spec.owner or "", status.secret_name or ""]
 
 
-def _current(workloads: list[WorkloadStatus]) -> int:
-    return sum(one.state.is_done for one in workloads)
-
-
-def _details(row: StatusRow, output: Output) -> list[str]:
-    alone = Selection((row.found.key.name,))
-    lines: list[str] = [table(header_of(output, alone), [cells_of(row, output, alone)], room())]
+def _details(row: StatusRow) -> list[str]:
+    lines: list[str] = []
     if workloads := row.found.managed.status.workloads:
         header = ("KIND", "NAME", "USES IT BY", "STATE", "REVISION", "MESSAGE")
         lines += ["", table(header, [_workload_cells(one) for one in workloads], room())]
     if credentials := row.found.managed.status.credentials:
         columns = ("LOGIN", "REVISION", "STATE", "SINCE")
-        lines += ["", table(columns, [_credential_cells(one) for one in credentials], room())]
+        rows = [
+            [one.login, str(one.revision), describe_phase(one.phase), clock(one.since)] for one in credentials
+        ]
+        lines += ["", table(columns, rows, room())]
     if leases := row.found.managed.status.unrevoked_leases:
         lines += ["", f"Note: {leases.message}"]
     return lines
-
-
-def _credential_cells(one: CredentialStatus) -> list[str]:
-    return [one.login, str(one.revision), describe_phase(one.phase), clock(one.since)]
 
 
 def _workload_cells(one: WorkloadStatus) -> list[str]:
@@ -291,7 +275,7 @@ def document(row: StatusRow) -> dict[str, Any]:
         "message": row.summary.message,
         "revision": status.revision,
         "step": status.rotation.step if status.rotation else None,
-        "workloadsCurrent": _current(status.workloads),
+        "workloadsCurrent": sum(one.state.is_done for one in status.workloads),
         "workloadsTotal": len(status.workloads),
         "lastRotationTime": status.last_rotation_time,
         "nextRotationTime": status.next_rotation_time,
@@ -348,38 +332,37 @@ _HEADER = ("CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT", "MESSAG
 async def show_history(cluster: Cluster, selection: Selection, output: Output) -> bool:
     """Print the revisions of each ManagedSecret, the newest first; return whether an object is missing."""
     if selection.name:
-        _print(await managed.one(cluster, selection.name), output)
+        found = await managed.one(cluster, selection.name)
+        if output.is_document:
+            print_data({"items": _documents(found.managed.status)}, output)
+        else:
+            rows = _rows(found)
+            print_lines(
+                table(_HEADER, rows, room()) if rows else f"{found.key.name} has no finished revision yet"
+            )
         return False
     there = await find(cluster, selection)
     none = "" if there.found or there.failures else await describe_none(cluster, selection)
     if output.is_document:
-        print_data({"items": [_named(one) for one in there.found]}, output)
+        items = [
+            {
+                "namespace": one.key.namespace,
+                "name": one.key.name,
+                "revisions": _documents(one.managed.status),
+            }
+            for one in there.found
+        ]
+        print_data({"items": items}, output)
     elif there.found:
-        header = (*(("NAMESPACE",) if selection.everywhere else ()), "NAME", *_HEADER)
-        lines = [[*_place(one, selection), *cells] for one in there.found for cells in _rows(one)]
-        print_lines(table(header, lines, room()))
+        header = ("NAMESPACE", "NAME", *_HEADER)
+        lines = [[one.key.namespace, one.key.name, *cells] for one in there.found for cells in _rows(one)]
+        first = 0 if selection.everywhere else 1
+        print_lines(table(header[first:], [line[first:] for line in lines], room()))
     elif none:
         print_lines(none)
     for failure in there.failures:
         print_lines(f"Error: {failure.message}", err=True)
     return bool(there.failures)
-
-
-def _print(found: FoundManagedSecret, output: Output) -> None:
-    if output.is_document:
-        print_data({"items": _documents(found.managed.status)}, output)
-        return
-    rows = _rows(found)
-    print_lines(table(_HEADER, rows, room()) if rows else f"{found.key.name} has no finished revision yet")
-
-
-def _named(found: FoundManagedSecret) -> dict[str, Any]:
-    revisions = _documents(found.managed.status)
-    return {"namespace": found.key.namespace, "name": found.key.name, "revisions": revisions}
-
-
-def _place(found: FoundManagedSecret, selection: Selection) -> list[str]:
-    return [found.key.namespace, found.key.name] if selection.everywhere else [found.key.name]
 
 
 def _rows(found: FoundManagedSecret) -> list[list[str]]:

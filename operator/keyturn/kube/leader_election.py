@@ -22,7 +22,7 @@ import structlog
 
 from keyturn import __version__
 from keyturn.core.labels import HOLDER
-from keyturn.runtime import build, metrics
+from keyturn.runtime import build
 from keyturn.runtime.clock import loop_time
 
 from . import errors, paths
@@ -415,6 +415,8 @@ class Elector:
             raise errors.HistoryLost(self._path, version, before)
         self._version = max(version, self._version)
         transitions = (lease.get("spec") or {}).get("leaseTransitions") or 0
+        from keyturn.runtime import metrics  # noqa: PLC0415  # commands read the Lease, and have no metrics
+
         metrics.LEASE_TRANSITIONS.labels(self._name).set(transitions)
         return lease
 

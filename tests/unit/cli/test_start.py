@@ -56,9 +56,9 @@ def modules_after(console: Console, names: Path, *arguments: str) -> set[str]:
     ("command", "most"),
     [
         (("completion", "bash"), 55),
-        (("version",), 290),
-        (("status", "-n", "shop"), 325),
-        (("check",), 330),
+        (("version",), 271),
+        (("status", "-n", "shop"), 306),
+        (("check",), 311),
         (("plan", "auth", "-n", "shop"), 470),
     ],
     ids=lambda given: given[0] if isinstance(given, tuple) else None,

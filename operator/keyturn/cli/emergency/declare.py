@@ -150,7 +150,8 @@ async def declare(
     documents, failed = [], []
     for namespace, names in sorted(selected.items()):
         try:
-            body = _only(wish, names).body()
+            # A name of another namespace would never complete.
+            body = (replace(wish, names=tuple(names)) if wish.names else wish).body()
             said = await _create(cluster, body, namespace) if is_real else "would be declared"
         except errors.ApiError as error:
             failed.append(f"in {namespace}: {sentence(error, cluster.server)}")
@@ -189,11 +190,6 @@ def _answer(documents: list[dict[str, Any]], name: str, output: Output | None) -
         print_names((name for _ in documents), "emergencyrotation")
     elif output:
         print_data({"items": documents}, output)
-
-
-def _only(wish: DeclareOptions, names: list[str]) -> DeclareOptions:
-    """Limit the names to those in the namespace: a name of another namespace would never complete."""
-    return replace(wish, names=tuple(names)) if wish.names else wish
 
 
 async def _find_affected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:

@@ -105,7 +105,10 @@ async def follow(
         async with asyncio.timeout(patience.total_seconds()):
             while True:
                 try:
-                    found = [await _one(cluster, namespace, name) for namespace in namespaces]
+                    found = [
+                        parse(EmergencyRotation, await cluster.api.get(paths.emergency_rotation(one, name)))
+                        for one in namespaces
+                    ]
                 except (errors.Unavailable, errors.Throttled):
                     await asyncio.sleep(_PAUSE)
                     continue
@@ -137,11 +140,6 @@ def _said(one: EmergencyRotation) -> str:
     return conditions["Rotated"].message if "Rotated" in conditions else "waits for the operator"
 
 
-async def _one(cluster: Cluster, namespace: str, name: str) -> EmergencyRotation:
-    body = await cluster.api.get(paths.emergency_rotation(namespace, name))
-    return parse(EmergencyRotation, body)
-
-
 async def _find_declared(cluster: Cluster, incident: str, scope: Scope) -> list[EmergencyRotation]:
     found = await _find(cluster, incident, scope)
     if not found:
@@ -165,16 +163,11 @@ async def _find(cluster: Cluster, incident: str | None, scope: Scope) -> list[Em
             found += (parse(EmergencyRotation, body) for body in page.items)
         if namespace and len(found) == known:
             await managed.describe_empty(cluster.at(namespace))  # raises if it does not exist
-    meant = [one for one in found if incident is None or _is_meant(one, incident)]
-    return sorted(meant, key=lambda one: (-_age(one), one.metadata.namespace, one.metadata.name))
-
-
-def _is_meant(one: EmergencyRotation, incident: str) -> bool:
-    return incident.lower() in {one.metadata.name, (one.spec.incident or "").lower()}
-
-
-def _age(one: EmergencyRotation) -> float:
-    return one.metadata.creation_timestamp.timestamp() if one.metadata.creation_timestamp else 0
+    if incident is not None:
+        asked = incident.lower()
+        found = [one for one in found if asked in {one.metadata.name, (one.spec.incident or "").lower()}]
+    found.sort(key=lambda one: (one.metadata.namespace, one.metadata.name))
+    return sorted(found, key=lambda one: str(one.metadata.creation_timestamp or ""), reverse=True)
 
 
 async def _report_of(cluster: Cluster, one: EmergencyRotation) -> str:

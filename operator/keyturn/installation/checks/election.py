@@ -114,9 +114,8 @@ def leader_point(found: Election | None, namespace: str) -> Point:
     if found is None:
         return Point.failed(_NAME, f"there is no Lease {LEASE} {where}: no replica has led yet", advice)
     if found.holder is None:
-        return Point.failed(
-            _NAME, f"the Lease {LEASE} {where} is free{_since(found.age)}: no replica leads", advice
-        )
+        since = f" since {length(found.age)}" if found.age is not None else ""
+        return Point.failed(_NAME, f"the Lease {LEASE} {where} is free{since}: no replica leads", advice)
     held = f"held by {found.holder.identity}"
     if not found.holder.version:  # each replica signs the Lease
         advice = (
@@ -144,10 +143,6 @@ async def _look_once(api: Api, path: str) -> Election:
         and abs(age) < timedelta(seconds=TERMS.believed(holder.seconds))
     )
     return Election(holder, age, lives=lives)
-
-
-def _since(age: timedelta | None) -> str:
-    return f" since {length(age)}" if age is not None else ""
 
 
 _VERSION: Final = "version"

@@ -39,7 +39,10 @@ def render() -> dict[str, str]:
     }
     # kubectl apply -f crds/ reads every .yaml, and would fail for this file, which is no object.
     manifests = {**definitions, "Kustomization": kustomization}
-    files = {name: _yaml(body) for name, body in manifests.items()}
+    files = {
+        name: f"# {_NOTE}\n{yaml_text.dump(body, width=110, allow_unicode=True)}"
+        for name, body in manifests.items()
+    }
     return {**files, "README.md": f"<!-- {_NOTE} -->\n{definition.reference_page(KINDS)}"}
 
 
@@ -52,12 +55,9 @@ def write(folder: Path) -> None:
 
 def drifted(folder: Path) -> list[str]:
     """Return the files of `folder` that are missing or differ."""
-    return [name for name, text in render().items() if _read(folder / name) != text]
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None
-
-
-def _yaml(body: Node) -> str:
-    return f"# {_NOTE}\n{yaml_text.dump(body, width=110, allow_unicode=True)}"
+    files = {name: (folder / name, text) for name, text in render().items()}
+    return [
+        name
+        for name, (path, text) in files.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]

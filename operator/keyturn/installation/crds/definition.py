@@ -242,7 +242,8 @@ class _Field:
 
     def render(self) -> str:
         name = f"**`{self.path}`**" if self.is_required else f"`{self.path}`"
-        return f"| {name} | {_type_of(self.schema)} | {_cell(self.schema['description'])} |"
+        text = self.schema["description"].replace("|", "\\|")
+        return f"| {name} | {_type_of(self.schema)} | {text} |"
 
 
 def reference_page(kinds: Iterable[Kind]) -> str:
@@ -253,14 +254,11 @@ def reference_page(kinds: Iterable[Kind]) -> str:
 def _section(kind: Kind) -> str:
     schema = kind.schema()
     rows = [field.render() for field in _fields(schema, "")]
-    lines = [f"## {kind.name}", "", f"{schema['description']} {_how_to_get(kind)}", ""]
+    get = f"{kind.scope}; `kubectl get {kind.plural}`, in short `kubectl get {kind.short}`."
+    lines = [f"## {kind.name}", "", f"{schema['description']} {get}", ""]
     lines += ["| field | type | meaning |", "|---|---|---|", *rows, ""]
     lines += ["The API server refuses what breaks one of these rules, with the sentence:", ""]
     return "\n".join([*lines, *_rules(schema, ""), ""])
-
-
-def _how_to_get(kind: Kind) -> str:
-    return f"{kind.scope}; `kubectl get {kind.plural}`, in short `kubectl get {kind.short}`."
 
 
 def _fields(schema: Node, path: str) -> Iterator[_Field]:
@@ -299,7 +297,3 @@ def _type_of(schema: Node) -> str:
             return "time"
         case _:
             return str(schema["type"])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

@@ -120,7 +120,7 @@ def _translated(key: str, node: Node, definitions: Mapping[str, Node]) -> Iterat
     if key in _LEFT_OUT:
         return
     if key == "description":
-        yield key, _first_paragraph(value)
+        yield key, _REASONS.sub(_codes, " ".join(value.split("\n\n", maxsplit=1)[0].split()))
     elif key == "properties":
         if value:  # the API server drops an empty map, and Argo CD would apply it again for ever
             yield key, {name: _inline(child, definitions) for name, child in value.items()}
@@ -128,18 +128,10 @@ def _translated(key: str, node: Node, definitions: Mapping[str, Node]) -> Iterat
         yield key, _inline(value, definitions)
     elif key in _KEPT or key.startswith("x-kubernetes-"):
         yield key, value
-        yield from _format_of_integer(key, node)
+        if key == "type" and value == "integer":
+            yield "format", "int32" if node.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64"
     else:
         raise ValueError(f"a structural schema has no {key!r}: {node}")
-
-
-def _format_of_integer(key: str, node: Node) -> Iterator[tuple[str, str]]:
-    if key == "type" and node["type"] == "integer":
-        yield "format", "int32" if node.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64"
-
-
-def _first_paragraph(text: str) -> str:
-    return _REASONS.sub(_codes, " ".join(text.split("\n\n", maxsplit=1)[0].split()))
 
 
 def _codes(found: re.Match[str]) -> str:
