@@ -310,15 +310,12 @@ class Elector:
         """
         if lease is not None and lease.get("spec") != self._seen:
             before, self._seen, self._seen_at = self._seen, lease.get("spec") or {}, loop_time()
-            self._log_leader(before.get("holderIdentity"))
+            leader = self._seen.get("holderIdentity")
+            if leader and leader not in {before.get("holderIdentity"), self.identity}:
+                _log.info("standby", leader=leader)
         if self._seen.get("holderIdentity", "") in {"", self.identity}:
             return True
         return loop_time() >= self._seen_at + self._terms.believed(self._seen.get("leaseDurationSeconds", 0))
-
-    def _log_leader(self, before: str | None) -> None:
-        leader = self._seen.get("holderIdentity")
-        if leader and leader not in {before, self.identity}:
-            _log.info("standby", leader=leader)
 
     async def _acquire(self, lease: Body | None) -> Body:
         now = _micro_time()
