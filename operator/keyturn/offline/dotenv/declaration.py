@@ -35,6 +35,8 @@ class Made:
     settings: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     """Other variables by the output that they get."""
+    class_name: str = ""
+    """The shipped class whose recipe it is; empty if it is of none."""
 
     def __str__(self) -> str:
         """Return the recipe in the syntax of hints."""
@@ -71,12 +73,12 @@ Source: TypeAlias = Made | Output | IssuedElsewhere | Composed | Copied
 
 
 SHIPPED: Final[Mapping[str, Made]] = {
-    "jwt-secret": Made("bytes", {"length": 32, "encoding": "base64"}),
-    "two-factor-key": Made("bytes", {"length": 32, "encoding": "base64"}),
-    "session-secret": Made("bytes", {"length": 32, "encoding": "base64"}),
-    "database-password": Made("password", {"length": 40}),
-    "redis-password": Made("bytes", {"length": 24, "encoding": "base64"}),
-    "api-key": Made("bytes", {"length": 32, "encoding": "base64url"}),
+    "jwt-secret": Made("bytes", {"length": 32, "encoding": "base64"}, class_name="jwt-secret"),
+    "two-factor-key": Made("bytes", {"length": 32, "encoding": "base64"}, class_name="two-factor-key"),
+    "session-secret": Made("bytes", {"length": 32, "encoding": "base64"}, class_name="session-secret"),
+    "database-password": Made("password", {"length": 40}, class_name="database-password"),
+    "redis-password": Made("bytes", {"length": 24, "encoding": "base64"}, class_name="redis-password"),
+    "api-key": Made("bytes", {"length": 32, "encoding": "base64url"}, class_name="api-key"),
 }
 """Recipes of the shipped classes, for use without a cluster; a test compares them with manifests/classes."""
 _PUBLIC: Final = ("NEXT_PUBLIC_", "NUXT_PUBLIC_", "EXPO_PUBLIC_", "REACT_APP_", "PUBLIC_", "VITE_")

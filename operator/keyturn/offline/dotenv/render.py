@@ -206,7 +206,8 @@ def _of_kind(declaration: Declaration, kind: type) -> list[str]:
 
 def _recipe(variable: Variable, made: Made) -> dict[str, Any]:
     keys = item_of(variable, made).keys
-    recipe = {"name": variable.name, "generate": {made.kind: dict(made.settings)}}
+    of_class = {"className": made.class_name} if made.class_name else {}
+    recipe = {"name": variable.name, **of_class, "generate": {made.kind: dict(made.settings)}}
     return recipe if keys == {"value": variable.name} else {**recipe, "keys": dict(keys)}
 
 

@@ -307,9 +307,17 @@ def test_the_declaration_says_how_values_are_made(shop: Folder) -> None:
             "template": {"data": {"DATABASE_URL": "postgresql://shop:{{ POSTGRES_PASSWORD }}@db:5432/shop"}}
         },
         "data": [
-            {"name": "JWT_SECRET", "generate": {"bytes": {"length": 32, "encoding": "base64"}}},
+            {
+                "name": "JWT_SECRET",
+                "className": "jwt-secret",
+                "generate": {"bytes": {"length": 32, "encoding": "base64"}},
+            },
             {"name": "TWOFA_ENCRYPTION_KEY", "generate": {"bytes": {"length": 32, "encoding": "hex"}}},
-            {"name": "POSTGRES_PASSWORD", "generate": {"password": {"length": 40}}},
+            {
+                "name": "POSTGRES_PASSWORD",
+                "className": "database-password",
+                "generate": {"password": {"length": 40}},
+            },
         ],
     }
 

@@ -118,7 +118,7 @@ def test_what_reads_a_secret_is_composed_also_by_way_of_another() -> None:
             "dockerConfig registry=r.test username=ci passwordFrom='{name: OTHER}'",
             Made("dockerConfig", {"registry": "r.test", "username": "ci", "passwordFrom": {"name": "OTHER"}}),
         ),
-        ("class=database-password", Made("password", {"length": 40})),
+        ("class=database-password", Made("password", {"length": 40}, class_name="database-password")),
         ("given", IssuedElsewhere()),
         ("keep", Copied()),
     ],
