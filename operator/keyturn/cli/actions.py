@@ -136,7 +136,10 @@ def _check_rotatable(found: FoundManagedSecret) -> None:
 
 def _applied(found: ManagedSecret) -> str:
     """Return what to do for values that nothing applies outside of the Secret."""
-    if not found.status.rotates_on_request:
+    status = found.status
+    if not (
+        status.rotates_on_request or any("on request" in (one.schedule or "") for one in status.values or ())
+    ):
         return ""
     return "; nothing applies the new values outside of the Secret: apply them where they are used, or logins fail"
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         HistoryEntry,
         ManagedSecretStatus,
         UnrevokedLeases,
+        ValueStatus,
         WorkloadStatus,
     )
 
@@ -246,6 +247,9 @@ def _details(row: StatusRow) -> list[str]:
     if workloads := row.found.managed.status.workloads:
         header = ("KIND", "NAME", "USES IT BY", "STATE", "REVISION", "MESSAGE")
         lines += ["", table(header, [_workload_cells(one) for one in workloads], room())]
+    if values := row.found.managed.status.values:
+        cells = [_value_cells(one, row.now) for one in values]
+        lines += ["", table(("VALUE", "SCHEDULE", "ROTATED", "NEXT"), cells, room())]
     if credentials := row.found.managed.status.credentials:
         columns = ("LOGIN", "REVISION", "STATE", "SINCE")
         rows = [
@@ -255,6 +259,11 @@ def _details(row: StatusRow) -> list[str]:
     if leases := row.found.managed.status.unrevoked_leases:
         lines += ["", f"Note: {leases.message}"]
     return lines
+
+
+def _value_cells(one: ValueStatus, now: datetime) -> list[str]:
+    rotated = f"{since(one.last_rotation_time, now)} ago"
+    return [one.name, one.schedule or NOTHING, rotated, until(one.next_rotation_time, now)]
 
 
 def _workload_cells(one: WorkloadStatus) -> list[str]:

@@ -69,6 +69,20 @@ def test_one_is_shown_with_its_workloads(space: Space, console: Console) -> None
     ]
 
 
+def test_one_is_shown_with_the_date_of_each_value(space: Space, console: Console) -> None:
+    of_keys = {"every": "180d"}
+    space.managed(
+        {**password("db-password"), "rotation": {"every": "90d"}}, password("jwt-secret"), rotation=of_keys
+    )
+
+    assert cells(console("status", "auth"))[2:] == [
+        [""],
+        ["VALUE", "SCHEDULE", "ROTATED", "NEXT"],
+        ["jwt-secret", "every 180d, jitter 10%", "<time>", "<time>"],
+        ["db-password", "every 90d, jitter 10%", "<time>", "<time>"],
+    ]
+
+
 def test_who_may_view_a_namespace_sees_it(space: Space, viewer: Console) -> None:
     space.managed()
 

@@ -211,14 +211,11 @@ def _gathered_until(observed: Observed, desired: Desired) -> datetime:
 
 def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     """Renew a value that is about to expire, such as a certificate, and no other."""
-    lives = state.lives if state else {}
-    own, until = frozenset(item.name for item in desired.items if not item.source), None
-    ending = frozenset(
-        name
-        for name in own & lives.keys()
-        if _renewal_of(lives[name], desired, observed.now)
-        <= (until := until or _gathered_until(observed, desired))
-    )
+    if state is None or not (lives := state.lives):
+        return None
+    own, until = {item.name for item in desired.items if not item.source}, _gathered_until(observed, desired)
+    ends = {name: _renewal_of(lives[name], desired, observed.now) for name in own & lives.keys()}
+    ending = frozenset(name for name, end in ends.items() if end <= until)
     if not ending:
         return None
     return Reason(RevisionReason.ENDING, f"about to expire: {_list(ending)}", ending, rotates=False)
@@ -469,6 +466,12 @@ def due_on_request(observed: Observed) -> datetime | None:
         return known if status.rotates_on_request else None
     dates = (due for one, due in scheduled_dates(observed).items() if one.on_request)
     return min(dates, default=None)
+
+
+def rotates_on_request(observed: Observed) -> bool:
+    """Whether values that are due next wait for a request."""
+    due = due_on_request(observed)
+    return due is not None and all(due <= other for other in _automatic_dates(observed).values())
 
 
 def is_due_on_request(observed: Observed) -> bool:

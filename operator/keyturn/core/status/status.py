@@ -35,7 +35,7 @@ from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import is_under_way, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.schedule_dates import applied_schedule, scheduled_dates, text_of_schedule
-from keyturn.core.rotation.triggers import due_on_request, is_overdue, next_time
+from keyturn.core.rotation.triggers import is_overdue, next_time, rotates_on_request
 from keyturn.core.times import to_second
 
 from .conditions import ConditionInput, conditions_of, known_revision, violated_rules
@@ -89,7 +89,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         next_rotation_time=to_second(upcoming) if upcoming else None,
         schedule=applied_schedule(observed),
         values=_values(observed),
-        rotates_on_request=due_on_request(observed) is not None or None,
+        rotates_on_request=rotates_on_request(observed) or None,
         overdue=is_overdue(observed),
         last_trigger=_last_trigger(observed),
         last_refresh_time=_last_refresh_time(observed),

@@ -85,7 +85,9 @@ def test_one_value_waits_for_a_request_and_the_other_rotates() -> None:
 
     assert fresh(found) == set()
     assert due_on_request(found) == next_time(found) == NOW - DAY
+    assert status_of(found, Outcome(None)).rotates_on_request
     assert fresh(look({"a": 91 * DAY, "b": 180 * DAY}, own, {})) == {"b"}
+    assert not status_of(look({"a": DAY, "b": 100 * DAY}, own, {}), Outcome(None)).rotates_on_request
 
 
 def test_the_status_has_no_values_with_one_schedule() -> None:
