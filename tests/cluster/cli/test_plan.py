@@ -121,6 +121,14 @@ def test_a_rotation_does_what_was_planned(at_a_time: int, space: Space, console:
     assert space.status()["revision"] == plan["nextRevision"]
 
 
+def test_a_plan_announces_the_date_of_each_value(space: Space, console: Console) -> None:
+    own = {**password("db-password"), "rotation": {"every": "90d"}}
+    space.managed(password("jwt-secret"), own, rotation={"every": "180d"})
+
+    (scheduled,) = [line for line in cells(console("plan", "auth")) if line[0] == "  Scheduled"]
+    assert scheduled[1] == "<time>, at <time>: db-password <time>, jwt-secret <time>"
+
+
 def test_a_plan_reads_so(space: Space, console: Console) -> None:
     space.managed(password(), literal("user", "shop"), rotation={"every": "90d", "jitter": "0%"})
     space.run(deployment("api", env("auth", "password")))

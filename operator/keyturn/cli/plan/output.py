@@ -424,7 +424,9 @@ def _scheduled(plan: Plan) -> str:
         asked = (
             "; values are reported as due, and rotate on request only" if status.rotates_on_request else ""
         )
-        return f"{until(due, now)}, at {clock(due)}{asked}"
+        dates = [(one.next_rotation_time, one.name) for one in status.values or () if one.next_rotation_time]
+        each = ", ".join(f"{name} {until(date, now)}" for date, name in sorted(dates))
+        return f"{until(due, now)}, at {clock(due)}{asked}" + (f": {each}" if each else "")
     if summary_of(plan.found, now).state is SummaryState.HELD:
         return "none while it is held after a rollback"
     if desired is None or not any(one.cadence for one in desired.timetables):
