@@ -177,7 +177,7 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
     # Not asdict, which copies every key name of all revisions.
     written = {field.name: getattr(facts, field.name) for field in fields(facts)}
     for name in _OPTIONAL:
-        if written[name] in (None, False, frozenset(), {}):
+        if written[name] is None or written[name] is False or written[name] in (frozenset(), {}):
             del written[name]
     names = [name for name in ("changed", "previous", "fresh") if name in written]
     return written | {name: sorted(written[name]) for name in names}
