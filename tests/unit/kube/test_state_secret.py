@@ -88,11 +88,12 @@ facts = st.builds(
     valid_until=st.none() | times.filter(lambda time: time.year <= 9000),
     ended=st.booleans(),
     credential=st.none() | st.integers(1, 10**9),
-    supersedes=st.none() | st.integers(0, 10**9),
+    supersedes=st.sampled_from([None, 0]) | st.integers(0, 10**9),
     abandoned=st.booleans(),
     unpublished=st.none() | times,
     rotated_before=st.none() | times,
     fresh=st.frozensets(names, max_size=3),
+    dates=st.dictionaries(names, times, max_size=3),
 )
 credentials = st.builds(
     Credential,
@@ -220,6 +221,10 @@ ACCOUNT = STATE.with_facts(
         ),
     )
 )
+
+
+def test_an_unknown_previous_login_is_kept() -> None:
+    assert state_of(state_body(KEY, ACCOUNT, None, "")) == ACCOUNT
 
 
 def edited_account(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
