@@ -141,3 +141,16 @@ async def test_a_new_schedule_of_a_value_changes_nothing_at_once() -> None:
 
     assert cluster.data() == before
     assert next_of(cluster) < cluster.now + 11 * _DAY
+
+
+async def test_a_lost_state_postpones_no_value() -> None:
+    cluster = await guide()
+    cluster.now = next_of(cluster)
+    await cluster.settle()
+    before = status_of(cluster).values
+
+    del cluster.objects[STATE]
+    await cluster.settle()
+
+    assert status_of(cluster).values == before
+    assert {one.name for one in before} == {"jwt-secret", "db-password"}

@@ -178,8 +178,11 @@ def claim(
             replace(facts, credential=step.number, supersedes=supersedes),
             credentials + others,
         )
-    rotated = min(observed.managed.status.last_rotation_time or created, observed.now)
-    first = _first_state(facts, observed, content, rotated)
+    status, tables = observed.managed.status, observed.desired.timetables if observed.desired else ()
+    dates = {one.name: min(one.last_rotation_time, now) for one in status.values or ()}
+    own = {one.own: dates.pop(one.own) for one in tables if one.own in dates}
+    rotated = min([status.last_rotation_time or created, observed.now, *dates.values()])
+    first = _first_state(replace(facts, dates=own), observed, content, rotated)
     # The state is lost, but no number is used twice.
     return replace(first, used=next_number(observed) - 1, credentials=credentials)
 
@@ -204,6 +207,7 @@ def adopt(
         fallback=_fallback(observed, desired) if content.changed else step.number,
         previous=content.previous,
         credential=step.number if credentials else None,
+        dates=state.dates if state else {},
     )
     if state is None:
         # The age of the values counts from now; otherwise they would be rotated at once.
@@ -244,9 +248,11 @@ def stage(
         return replace(_first_state(facts, observed, content, now), refreshed=read_at, credentials=staged)
     # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
     handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
+    alone = {one.own for one in desired.timetables}
+    rotates_others = step.reason.rotates and not (step.reason.fresh and step.reason.fresh <= alone)
     handed_on = replace(
         state,
-        rotated=now if step.reason.rotates and _rotates_shared(step, desired) else state.rotated,
+        rotated=now if rotates_others else state.rotated,
         triggers=handled.with_refreshed(observed.requested) if read_at else handled,
         refreshed=read_at or state.refreshed,
         credentials=(*staged, *state.credentials),
@@ -254,11 +260,6 @@ def stage(
     if staged and not state.current.abandoned:
         return handed_on.with_candidate(facts, desired.history_limit)
     return _on_top(facts, handed_on, observed, desired, content)
-
-
-def _rotates_shared(step: steps.Stage, desired: Desired) -> bool:
-    """Whether a rotation has values that share the schedule of the object."""
-    return not step.reason.fresh <= {one.own for one in desired.timetables} or not step.reason.fresh
 
 
 def _dates(
