@@ -100,6 +100,7 @@ def test_a_broken_rule_does_not_stop_the_rotation_that_fixes_it() -> None:
     found = state(credential(2, STAGED), credential(1), current=1)
     broken = (Violation("minLength", "too short", frozenset({"password"})),)
     assert next_step(replace(look(found), violations=broken)) == Apply(2)
+    assert isinstance(next_step(replace(look(found, account=LATER), violations=broken)), Rest)
 
 
 # Sessions of a login that is closed

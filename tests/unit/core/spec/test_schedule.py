@@ -428,3 +428,17 @@ def test_a_moment_is_reckoned_once_however_often_a_look_asks(monkeypatch: pytest
         schedule.opening(windows, now + timedelta(days=90))
 
     assert len(reckoned) == 3 * len(windows)
+
+
+@pytest.mark.parametrize(
+    ("gather", "is_refused"),
+    [(None, False), (timedelta(0), False), (timedelta(days=1), False), (QUARTER, True)],
+    ids=["the default", "nothing", "a day", "an interval"],
+)
+def test_values_are_gathered_for_less_than_an_interval(gather: timedelta | None, *, is_refused: bool) -> None:
+    cadences = [None, Every(QUARTER, 0), Every(2 * QUARTER, 0)]
+    if not is_refused:
+        schedule.check_gather(gather, cadences)
+        return
+    with pytest.raises(Stalled, match="every value would rotate each time"):
+        schedule.check_gather(gather, cadences)
