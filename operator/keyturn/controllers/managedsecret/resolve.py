@@ -39,10 +39,10 @@ class Parsed(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A resolved spec; valid while the spec and its class are unchanged."""
+    """A resolved spec; valid while the spec and its classes are unchanged."""
 
     of: tuple[str, int]
-    """UID and generation of the ManagedSecret, and version of its class."""
+    """UID and generation of the ManagedSecret."""
     secret_class: SecretClass | None
     of_values: Mapping[str, SecretClass]
     """Classes that values name themselves."""

@@ -11,7 +11,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from keyturn.api.database import PASSWORD
 from keyturn.api.rotation import AppliedBy, FailFastWhen, OnFailure, Restart
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
 from keyturn.core.errors import Stalled
@@ -220,12 +219,12 @@ def _filled(
 ) -> Desired:
     spec, rollout, policy = managed.spec, managed.spec.rollout, _target_policy(managed)
     cadences = _cadences(managed, secret_class, policy)
-    template, rotation = spec.target.template.metadata, spec.rotation
+    template, rotation, database = spec.target.template.metadata, spec.rotation, database_of(spec.database)
     # A class that says otherwise is about values that no server checks.
-    applied_by = AppliedBy.KEYTURN if spec.database else schedule.applied_by_of(*cadences)
+    applied_by = AppliedBy.KEYTURN if database else schedule.applied_by_of(*cadences)
     shared = OwnRotation(schedule.cadence_of(*cadences), applied_by, schedule.overlap_of(cadences))
     if not policy.immutable:
-        password = (spec.database.password_value or PASSWORD) if spec.database else None
+        password = database.password if database else None
         own = {one.name: own_rotation(one, classes, cadences, shared, password) for one in spec.data}
         items = tuple(replace(item, own=own.get(item.name)) if item.is_generated else item for item in items)
     return Desired(
@@ -255,7 +254,7 @@ def _filled(
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
         applied_by=applied_by,
-        database=database_of(spec.database),
+        database=database,
         gather=rotation.gather if rotation else None,
     )
 
