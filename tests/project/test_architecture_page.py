@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.core.rotation import steps
+from keyturn.core.rotation import rollback, steps
 
 _ROOT = Path(__file__).parents[2]
 _CODE = _ROOT / "operator" / "keyturn"
@@ -95,7 +95,7 @@ def test_the_steps_are_those_of_the_code() -> None:
     drawn = re.findall(r"->>[MSTWD]: ([A-Z]\w+) - ", _ROTATION)
     named = [name for row in _ROWS.values() for name in re.findall(r"`([A-Z]\w+)`", row)]
 
-    assert set(drawn) | set(named) <= set(vars(steps))
+    assert set(drawn) | set(named) <= {*vars(steps), *vars(rollback)}
     assert drawn == [
         *("Stage", "Apply", "Prove", "Publish"),
         *("RollOut", "Overlap", "Expire", "Settle", "Revoke"),

@@ -15,6 +15,7 @@ from keyturn.cli.plan.simulate import Makers
 from keyturn.controllers.managedsecret import execute, reconcile
 from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.core.rotation import steps
+from keyturn.core.rotation.rollback import GoBack
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import StoreCluster
@@ -49,7 +50,7 @@ class Comparison:
         await execute.execute_step(step, key, observed, memory, context)
         if isinstance(step, _AT_STORES) and self.cluster.objects.get(STATE) == before:
             return  # in progress
-        if isinstance(step, steps.GoBack):
+        if isinstance(step, GoBack):
             return  # in a simulation no rollout fails
         expected = simulate.apply(step, observed, MAKERS)
         if STATE in self.cluster.objects:

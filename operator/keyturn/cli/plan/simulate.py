@@ -18,6 +18,7 @@ from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
+from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.rollout import Turn, progress_of_workloads, restart_due
 from keyturn.core.rotation.transitions import Content, with_dependents
 from keyturn.core.spec import schedule
@@ -68,7 +69,7 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
         case steps.RollOut():
             marked = {"marker": step.marker, "settled": False, "failed": False, "restarted": observed.now}
             after = with_workloads(observed, {step.consumer.workload.key}, **marked)
-        case steps.GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Assert() | steps.Rest():
+        case GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Assert() | steps.Rest():
             pass  # in a simulation no rollout fails, and no login
         case steps.Bind():
             after = replace(observed, has_wrong_binder=False)
@@ -83,7 +84,7 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
     return after
 
 
-def _with_record(step: transitions.Recorded, observed: Observed) -> Observed:
+def _with_record(step: steps.Recorded, observed: Observed) -> Observed:
     """Return the observation after a step that the state records; a proven candidate has the values of the spec."""
     state, desired = observed.state, observed.desired
     if state is None or desired is None:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from keyturn.core.labels import ARGO_SECRET_TYPE
-from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.publication import (
     changed_on_write,
     publication_time,
@@ -253,37 +253,26 @@ async def execute_step(  # one case per step
             await evict_pod(context.api, key.namespace, pod.name, pod.uid)
         case steps.Finalize():
             await set_finalizer(step, key, observed, context)
-        case (
-            steps.Push()
-            | steps.Withdraw()
-            | steps.GiveBack()
-            | steps.Apply()
-            | steps.Prove()
-            | steps.Assert()
-            | steps.Revoke()
-            | steps.Retire()
-        ):
-            await _execute_outside(step, key, observed, memory, context)
+        case steps.Claim() | steps.Adopt() | steps.Stage() | steps.StateChange():
+            after = await _state_after(step, key, observed, memory, context)
+            await write_state(key, after, observed, memory, context)
         case steps.Rest():
             pass
         case _:
-            after = await _state_after(step, key, observed, memory, context)
-            await write_state(key, after, observed, memory, context)
+            await _execute_outside(step, key, observed, memory, context)
 
 
 # State Secret
 
 
 async def _state_after(
-    step: steps.Claim | steps.Adopt | steps.Bind | steps.Stage | transitions.Recorded,
+    step: steps.Claim | steps.Adopt | steps.Stage | steps.StateChange,
     key: ObjectKey,
     observed: Observed,
     memory: Memory,
     context: Context,
 ) -> State:
-    """Return the state that a step writes; Bind writes the recorded one unchanged."""
-    if isinstance(step, steps.Bind):
-        return require_state(await memory.secrets.state(key), key)
+    """Return the state that a step writes."""
     if isinstance(step, steps.Claim):
         return await claim(step, key, observed, require_desired(observed), memory.secrets, context)
     before = await _state_as_seen(key, observed, memory.secrets)
@@ -300,7 +289,7 @@ async def _state_after(
     if isinstance(step, steps.Intend):  # a different push, which starts without back-off
         memory.stores.pushes.forget_place(key, step.record.place)
     state = require_state(before, key)
-    return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
+    return state.with_facts(step.recorded(state.facts, observed, context.now()))
 
 
 async def _state_as_seen(key: ObjectKey, observed: Observed, secrets: SecretReads) -> State | None:
@@ -316,7 +305,7 @@ async def _state_as_seen(key: ObjectKey, observed: Observed, secrets: SecretRead
 
 
 async def _execute_outside(
-    step: steps.Push | steps.Withdraw | steps.GiveBack | steps.DatabaseStep,
+    step: steps.StoreStep | steps.DatabaseStep,
     key: ObjectKey,
     observed: Observed,
     memory: Memory,

@@ -14,7 +14,7 @@ from keyturn.core.policy.rules import joined_messages
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.leases import refusal_of
-from keyturn.core.rotation.rollback import failures, supersedes_request
+from keyturn.core.rotation.rollback import GoBack, failures, supersedes_request
 from keyturn.core.rotation.rollout import goes_back
 from keyturn.core.rotation.steps import duration_of
 from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
@@ -85,7 +85,7 @@ def report_step(
     match step:
         case steps.Repair():
             _report_repair(step, key, observed, context)
-        case steps.GoBack():
+        case GoBack():
             _report_rollback(step, key, observed, context)
         case steps.RollOut(consumer=consumer):
             _report_restart(consumer, key, observed, context)
@@ -95,7 +95,7 @@ def report_step(
             note = f"pod {pod.name} holds exposed values and is evicted, as the EmergencyRotation demands"
             context.events.record(observed.managed, EventReason.POD_EVICTED, note, EventType.WARNING)
             _log.info("pod evicted", secret=str(key), pod=pod.name)
-        case _ if isinstance(step, steps.OutsideStep):
+        case steps.Push() | steps.Withdraw() | steps.GiveBack():
             _report_store_step(step, key, observed, stores, context)
         case steps.Rest():
             pass
@@ -146,6 +146,9 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
                 nothing_to_rotate(observed.desired),
                 EventType.WARNING,
             )
+        case steps.Refresh():
+            note = f"the stores were read as requested; {_found_change(observed)}"
+            context.events.record(observed.managed, EventReason.REFRESHED, note)
         case steps.Release(secret=secret):
             note = f"the Secret {secret!r} is released; delete it when no workload reads it"
             context.events.record(observed.managed, EventReason.RELEASED, note)
@@ -157,18 +160,9 @@ def _facts(step: steps.Step) -> dict[str, object]:
             return {"revision": number, "reason": reason.name}
         case steps.Release(secret=secret):
             return {"released": secret}
-        case (
-            steps.Claim()
-            | steps.Adopt()
-            | steps.TakeOver()
-            | steps.Publish()
-            | steps.Settle()
-            | steps.Overlap()
-            | steps.Expire()
-        ):
-            return {"revision": step.number}
         case _:
-            return {}
+            revision = getattr(step, "number", None)
+            return {} if revision is None else {"revision": revision}
 
 
 def _report_repair(step: steps.Repair, key: ObjectKey, observed: Observed, context: Context) -> None:
@@ -187,7 +181,7 @@ def _time_step(step: steps.Step, observed: Observed, wrote: float, context: Cont
 
 
 def _report_store_step(
-    step: steps.OutsideStep, key: ObjectKey, observed: Observed, stores: StoreMemory, context: Context
+    step: steps.StoreStep, key: ObjectKey, observed: Observed, stores: StoreMemory, context: Context
 ) -> None:
     """Report an operation at a store; one in progress is reported at its end."""
     name = type(step).__name__
@@ -209,9 +203,6 @@ def _report_store_step(
             )
         case steps.Withdraw(deletes=True):
             _report_withdrawal(step, key, observed, stores, context)
-        case steps.Refresh():
-            found = f"the stores were read as requested; {_found_change(observed)}"
-            context.events.record(observed.managed, EventReason.REFRESHED, found)
     _log.info("step done", step=name, secret=str(key))
 
 
@@ -258,7 +249,7 @@ def _found_change(observed: Observed) -> str:
     return f"{', '.join(sorted(observed.pulled.changed))} changed and will be written {when}"
 
 
-def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
+def _report_rollback(step: GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
     if step.number == step.rolled_back:
         _log.info("rollback to the current revision requested", secret=str(key), revision=step.number)
         return

@@ -21,7 +21,9 @@ Scenarios: a row is an observation, and the step that follows
                         4 of 5   4        4     4        Stalled: held until a trigger or a change of the spec
 
 Modules
-    decision, steps                    the choice; the steps, and how long they take
+    decision, steps                    the choice; the steps, the changes of the state Secret alone with their effect,
+                                       and how long they take
+    transitions                        what the other steps record; `keyturn plan` simulates with it
     triggers, emergency                why a revision is made; declared emergencies
     kept_values                        previous values that stay readable; what waits for overlaps and stores
     schedule_dates                     when a rotation is due by its schedule; spread of overdue ones
@@ -37,7 +39,6 @@ Modules
     credentials                        what a database server must accept, and the next step towards that
     credential_slots                   recorded credentials: of the account in the spec, two open at most
     push, leases                       push to stores; renewal and revocation of leases
-    transitions                        what each step records in the state; `keyturn plan` simulates with it
 
 Imports: `core.observation` and below.
 """

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.records import Credential
     from keyturn.core.state.state import StateFacts
 
-    from .steps import Reason
-
 MOST_CANDIDATES = 3
 """Candidates of one rotation that the server may refuse before manual action is required."""
 REFUSALS = 2
@@ -143,10 +141,10 @@ def is_locked(observed: Observed) -> bool:
     return account.verdict is ProbeVerdict.LOCKED or account.locked
 
 
-def tries_of(reason: Reason, state: StateFacts | None) -> int:
+def tries_of(reason: str, state: StateFacts | None) -> int:
     """Return how many candidates of the same rotation were given up before a new one."""
     last = state.last_new_credential if state else None
-    if state is None or last is None or last.reason != reason.name or is_exhausted(state):
+    if state is None or last is None or last.reason != reason or is_exhausted(state):
         return 0
     credential = state.credential(last.number) if last.abandoned else None
     return credential.tries + 1 if credential else 0

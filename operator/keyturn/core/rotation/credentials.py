@@ -67,9 +67,7 @@ def is_pending(observed: Observed, desired: Desired) -> bool:
     )
 
 
-def next_candidate(
-    observed: Observed, desired: Desired
-) -> steps.Close | steps.Revoke | steps.Finalize | steps.Apply | steps.Prove | steps.Assert | None:
+def next_candidate(observed: Observed, desired: Desired) -> steps.Step | None:
     """Return the next step of a credential that no Secret has: of the candidate, or of one that was given up."""
     state = observed.state
     if state is None or desired.database is None:
@@ -84,9 +82,7 @@ def next_candidate(
     )
 
 
-def next_current(
-    observed: Observed, desired: Desired
-) -> steps.Close | steps.Finalize | steps.Apply | steps.Prove | steps.Assert | None:
+def next_current(observed: Observed, desired: Desired) -> steps.Step | None:
     """Return the next step of the current credential, if it is not proven: that of a first or adopted revision."""
     state = observed.state
     if state is None or desired.database is None or state.candidate:
@@ -100,7 +96,7 @@ def next_current(
     return exposed or _set_and_prove(observed, desired, state)
 
 
-def close_credentials_of_former_spec(observed: Observed, desired: Desired) -> steps.Close | None:
+def close_credentials_of_former_spec(observed: Observed, desired: Desired) -> steps.StateChange | None:
     """Give up credentials of an earlier `database` in the spec, except the last one, which pods may have."""
     state = observed.state
     if state is None or desired.database is None or state.current.credential is not None or state.candidate:
@@ -116,14 +112,12 @@ def is_publishable(observed: Observed, desired: Desired) -> bool:
     return desired.database is None or credential is None or credential.is_proven
 
 
-def _close_exposed(number: int, observed: Observed, desired: Desired) -> steps.Close | None:
+def _close_exposed(number: int, observed: Observed, desired: Desired) -> steps.StateChange | None:
     """Give up an unpublished credential that an emergency has exposed."""
     return steps.Close((number,)) if emergency_was_declared(observed, desired, observed.state) else None
 
 
-def _set_and_prove(
-    observed: Observed, desired: Desired, state: StateFacts
-) -> steps.Close | steps.Finalize | steps.Apply | steps.Prove | steps.Assert | None:
+def _set_and_prove(observed: Observed, desired: Desired, state: StateFacts) -> steps.Step | None:
     """Let the server learn the unproven credential, then prove it; give it up if the server refuses it."""
     credential = unproven(state)
     if credential is None or _waits(observed):
@@ -140,7 +134,7 @@ def _set_and_prove(
 
 def _prove(
     credential: Credential, observed: Observed, desired: Desired, state: StateFacts
-) -> steps.Close | steps.Prove | steps.Assert | None:
+) -> steps.Step | None:
     is_refused = _account(observed).refused >= REFUSALS
     if is_refused and was_found(credential.revision, state):
         return next_repair(observed, desired)
@@ -275,7 +269,7 @@ def closes_account(observed: Observed) -> bool:
     return database.deletes and bool(observed.state.open_credentials)
 
 
-def last_closing(observed: Observed, state: StateFacts) -> steps.Close | steps.Retire | None:
+def last_closing(observed: Observed, state: StateFacts) -> steps.Step | None:
     """Return the next step for the account of a deleted ManagedSecret that is to be closed; None if it waits.
 
     Raises:

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
-    from .push import PushStep
     from .steps import Reason
 
 _SIGNER_INTERVAL = timedelta(minutes=1)
@@ -146,7 +145,7 @@ def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wai
     return observed.pulled.problem or being_read()
 
 
-def _outside(observed: Observed, desired: Desired) -> PushStep | steps.Refresh | None:
+def _outside(observed: Observed, desired: Desired) -> steps.Step | None:
     if observed.pulled.read and observed.asks_to_refresh:
         return steps.Refresh()
     return next_push(observed, desired)
@@ -170,14 +169,14 @@ def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | 
     return None
 
 
-def _handle_requests(observed: Observed, desired: Desired) -> steps.GoBack | steps.Decline | None:
+def _handle_requests(observed: Observed, desired: Desired) -> steps.StateChange | None:
     """Return a requested rollback, or decline a request for rotation that would change nothing."""
     if back := requested_return(observed, desired):
         return back
     return steps.Decline() if observed.is_requested and rotates_nothing(desired) else None
 
 
-def _release_former_secrets(observed: Observed) -> steps.Bind | steps.Leave | steps.Release | None:
+def _release_former_secrets(observed: Observed) -> steps.StateChange | steps.Release | None:
     if observed.has_wrong_binder:
         return steps.Bind()
     if not observed.unreleased_secrets:
@@ -292,24 +291,14 @@ def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repa
     return None
 
 
-def _without_pods(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expire | steps.Rest | None:
+def _without_pods(observed: Observed, desired: Desired) -> steps.StateChange | steps.Rest | None:
     """Return the end of an overlap, or why nothing else is done while pods cannot be listed; None if they were."""
     if observed.unread is None:
         return None
     return _overlap(observed, desired) or steps.Rest(None, observed.unread)
 
 
-def _roll_out(
-    observed: Observed, desired: Desired, problem: Wait | Stalled | None
-) -> (
-    steps.GoBack
-    | steps.RollOut
-    | steps.DeletePod
-    | steps.EvictPod
-    | steps.Overlap
-    | steps.Expire
-    | steps.Rest
-):
+def _roll_out(observed: Observed, desired: Desired, problem: Wait | Stalled | None) -> steps.Step:
     if restarts := next_restarts(observed, desired):
         return steps.RollOut(restarts[0], next_marker(restarts[0], observed, desired))
     if stuck := pod_to_delete(observed, desired):
@@ -344,7 +333,7 @@ def _ask_for_action(observed: Observed, desired: Desired) -> None:
         raise
 
 
-def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expire | None:
+def _overlap(observed: Observed, desired: Desired) -> steps.StateChange | None:
     """Begin the overlap when no pod holds earlier values, and end it at its time, or at the limit at the latest."""
     current, limit = _current(observed), overlap_limit(observed, desired)
     if not observed.overlaps:

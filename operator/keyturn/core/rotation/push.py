@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 
-PushStep = (
-    steps.Finalize | steps.Intend | steps.Push | steps.Withdraw | steps.GiveBack | steps.Close | steps.Retire
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Unpushed:
@@ -40,7 +36,7 @@ class Unpushed:
     needs_a_person: bool = False
 
 
-def next_push(observed: Observed, desired: Desired) -> PushStep | None:
+def next_push(observed: Observed, desired: Desired) -> steps.Step | None:
     """Return the next step for stores; a failed push lets others go first until its retry is due."""
     if observed.state is None or not is_publishable(observed, desired):
         return None
@@ -51,7 +47,7 @@ def next_push(observed: Observed, desired: Desired) -> PushStep | None:
     )
 
 
-def last_pushes(observed: Observed) -> PushStep | None:
+def last_pushes(observed: Observed) -> steps.Step | None:
     """Return the next step for a deleted ManagedSecret.
 
     Raises:
@@ -176,7 +172,7 @@ def _problems(observed: Observed) -> list[PushProblem]:
     return [problem for place, problem in sorted(observed.push_problems.items()) if place in places]
 
 
-def _steps(observed: Observed, state: StateFacts, desired: Desired) -> Iterator[PushStep]:
+def _steps(observed: Observed, state: StateFacts, desired: Desired) -> Iterator[steps.Step]:
     places = {destination.id: destination for destination in desired.pushes}
     for record in state.pushed:
         if record.place not in places:
@@ -190,7 +186,7 @@ def _steps(observed: Observed, state: StateFacts, desired: Desired) -> Iterator[
             yield steps.Push(destination, state.current_number)
 
 
-def _withdrawal(record: Pushed, observed: Observed) -> Iterator[PushStep]:
+def _withdrawal(record: Pushed, observed: Observed) -> Iterator[steps.Step]:
     deletes = record.deletes and not record.is_foreign
     if deletes and record.done:
         # From here on it is unknown whether the key exists, in case the spec adds the push again.

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
 from keyturn.core.reasons import ConditionReason, ErrorReason
+from keyturn.core.state.records import Phase
+from keyturn.core.state.state import RollbackPause
 
-from . import steps
 from .credential_slots import may_open, previous_still_open
 from .emergency import is_exposed
 from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
+from .publication import publication_of
 from .rollout import next_changes, progress_of_workloads
 from .rollout_obstacles import denied_until, stuck_pod_message
+from .steps import Close, StateChange
 from .triggers import waits_for_overlap, waits_for_previous, waits_until
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import RollbackPause
+    from keyturn.core.state.state import StateFacts, Triggers
 
     from .rollout import WorkloadProgress
 
@@ -39,7 +45,39 @@ _MAX_CAUSE_LENGTH = 1024
 """Characters of the cause; users can edit the state Secret that has it."""
 
 
-def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | None:
+@dataclass(frozen=True, slots=True)
+class GoBack(StateChange):
+    """Make an earlier revision the current one, after a failed rollout or on request; rotations are paused then."""
+
+    number: int
+    rolled_back: int
+    failed: bool
+    lasts: bool = True
+    """Whether rotation is paused until a request; otherwise until the next scheduled date."""
+
+    def recorded(self, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+        triggers, pause = _triggers_after(self, state, observed), state.rollback_pause
+        if self.number == self.rolled_back:
+            if pause and not pause.failed:
+                pause = replace(pause, lasts=self.lasts)  # the request can still prolong or shorten the pause
+            return replace(state, triggers=triggers, rollback_pause=pause)
+        return replace(
+            _exchange(self, state.with_published(publication_of(observed)), observed, now),
+            triggers=triggers,
+            rotated=_rotated_before(self, state) if self.failed else state.rotated,
+            current_number=self.number,
+            rollback_pause=RollbackPause(
+                self.rolled_back,
+                observed.managed.metadata.generation,
+                now,
+                self.failed,
+                failures(observed) if self.failed else "",
+                lasts=self.lasts,
+            ),
+        )
+
+
+def requested_return(observed: Observed, desired: Desired) -> GoBack | None:
     """Return the rollback to the revision that `keyturn.dev/rollback` names, once for each text."""
     asked, options, state = _unhandled_return(observed), _options(observed), observed.state
     if asked is None or state is None or not may_return_to(asked, state, desired):
@@ -47,10 +85,10 @@ def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | Non
     if asked != state.current_number and EVEN_EXPOSED not in options and is_exposed(asked, observed):
         return None
     refuse_change(observed, desired, f"{ROLLBACK} asks for revision {asked}")
-    return steps.GoBack(asked, state.current_number, failed=False, lasts=HOLD in options)
+    return GoBack(asked, state.current_number, failed=False, lasts=HOLD in options)
 
 
-def supersedes_request(step: steps.GoBack, observed: Observed) -> bool:
+def supersedes_request(step: GoBack, observed: Observed) -> bool:
     """Whether a requested rollback supersedes a rotation that was requested before it and has not begun.
 
     One that an earlier pass has not seen to wait may have been requested later: it starts after the rollback.
@@ -71,6 +109,42 @@ def _has_waited(observed: Observed) -> bool:
         desired and (waits_for_previous(observed, desired) or waits_for_overlap(observed, desired))
     )
     return status.rotation is not None and bool(still_waits)
+
+
+def _triggers_after(step: GoBack, state: StateFacts, observed: Observed) -> Triggers:
+    """Return the handled requests; `last` is not one that is superseded, since that rotation was not done."""
+    if supersedes_request(step, observed):
+        return replace(state.triggers.with_handled(observed.requested), last=state.triggers.last)
+    return replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
+
+
+def _rotated_before(step: GoBack, state: StateFacts) -> datetime:
+    """Return when the values of a restored revision were rotated, so that a rotation that failed is still due."""
+    rotated, number = state.rotated, step.rolled_back
+    while number != step.number and (one := state.revision(number)) is not None:
+        rotated, number = one.rotated_before or rotated, one.base or step.number
+    return rotated
+
+
+def _exchange(step: GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+    """Record that the credentials of the revision that is given up, and of a candidate, are to be closed."""
+    back, given_up = state.credential_of(step.number), state.credential_of(step.rolled_back)
+    if back is None or given_up is None:
+        return state
+    is_replaced = given_up is not back or state.candidate is not None
+    if state.candidate:
+        state = Close((state.candidate.number,)).recorded(state, observed, now)
+    if given_up is not back:
+        state = state.with_phase(Phase.CLOSING, now, {given_up.revision})
+        if publication_of(observed) is None:
+            state = state.with_revision_facts(replace(state.current, abandoned=True))
+    if is_replaced and observed.database and not observed.database.alternates:
+        state = state.with_phase(Phase.STAGED, now, {back.revision})  # the server has one password at a time
+    restored = state.revision(step.number)
+    superseded = state.credential(restored.supersedes) if restored else None
+    if restored and superseded and not superseded.is_proven:
+        state = state.with_revision_facts(replace(restored, ended=True))
+    return state
 
 
 def refuse_unknown_return(observed: Observed, desired: Desired) -> None:
@@ -110,7 +184,7 @@ def exposed_message(name: str, number: int) -> str:
     )
 
 
-def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.GoBack:
+def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> GoBack:
     """Return the rollback to the last good revision.
 
     Raises:
@@ -118,7 +192,7 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     """
     good = fallback_of(observed, desired)
     if good is not None:
-        return steps.GoBack(good, current.number, failed=True)
+        return GoBack(good, current.number, failed=True)
     failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed)[:_MAX_NAMED])
     what = f"{failed} did not become ready with revision {current.number}"
     stuck = stuck_pod_message(observed.consumers)

@@ -29,11 +29,15 @@ observes the same facts and continues.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.state.records import Phase
+
+from .credential_slots import was_in_use
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.pods import HoldingPod, Pod
     from keyturn.core.spec.store_refs import Destination
     from keyturn.core.state.records import StoreLease
-    from keyturn.core.state.state import LeftSecret, Pushed
+    from keyturn.core.state.state import LeftSecret, Pushed, StateFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,16 @@ class Reason:
         )
 
 
+class StateChange(ABC):
+    """A step whose only effect is a change of the state Secret, with its transition; `rollback` has another one."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def recorded(self, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+        """Return the state that it records, without the values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Record an own Secret that has no state, or take it over for a recreated ManagedSecret."""
@@ -102,13 +116,6 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeOver:
-    """Record that a revision from before an emergency is not published yet, before the emergency publishes it."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class Publish:
     """Write the newest revision to the target Secret."""
 
@@ -124,33 +131,10 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
-class Bind:
-    """Set or remove the owner reference of the state Secret."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Record a Secret under a name that the spec no longer has, before it is released."""
-
-    secret: LeftSecret
-
-
-@dataclass(frozen=True, slots=True)
 class Release:
     """Release a Secret under a name that the spec no longer has; its content stays."""
 
     secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class GoBack:
-    """Make an earlier revision the current one, after a failed rollout or on request."""
-
-    number: int
-    rolled_back: int
-    failed: bool
-    lasts: bool = True
-    """Whether rotation is paused until a request; otherwise until the next scheduled date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,21 +160,6 @@ class EvictPod:
     """Evict a pod with exposed values that Keyturn does not restart; its eviction is requested once per read."""
 
     pod: HoldingPod
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Record when the overlap ends; every workload runs on the current values."""
-
-    number: int
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Expire:
-    """Record that the overlap is over, so that a clock that is set back does not restart it."""
-
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +192,6 @@ class Assert:
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
-    """Record that credentials are given up, before the database server is touched."""
-
-    numbers: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Revoke:
     """Make the database server refuse the closing credential that a revision brought, and record it as closed."""
 
@@ -244,27 +206,10 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
-    """Record that stores were read on request, without a new revision."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decline:
-    """Record a request for rotation that has nothing to rotate, without a new revision."""
-
-
-@dataclass(frozen=True, slots=True)
 class Finalize:
     """Add or remove the finalizer, which delays deletion until pushes are deleted and leases revoked."""
 
     present: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Intend:
-    """Record a push before it is sent."""
-
-    record: Pushed
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +226,6 @@ class Withdraw:
 
     destination: Destination
     deletes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Borrow:
-    """Record new or renewed leases."""
-
-    leases: tuple[StoreLease, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,43 +248,161 @@ class Rest:
     """An error of a store; everything else is done."""
 
 
+# Changes of the state Secret: a new one is a class here, which the reconciler writes and `keyturn plan` simulates
+
+
+@dataclass(frozen=True, slots=True)
+class Bind(StateChange):
+    """Set or remove the owner reference of the state Secret."""
+
+    def recorded(self, state: StateFacts, _observed: Observed, _now: datetime) -> StateFacts:
+        return state
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver(StateChange):
+    """Record that a revision from before an emergency is not published yet, before the emergency publishes it."""
+
+    number: int
+
+    def recorded(self, state: StateFacts, _observed: Observed, now: datetime) -> StateFacts:
+        return state.with_revision_facts(replace(state.current, unpublished=now))
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(StateChange):
+    """Record a Secret under a name that the spec no longer has, before it is released."""
+
+    secret: LeftSecret
+
+    def recorded(self, state: StateFacts, _observed: Observed, _now: datetime) -> StateFacts:
+        return state.with_left(self.secret)
+
+
+# The overlap
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap(StateChange):
+    """Record when the overlap ends; every workload runs on the current values."""
+
+    number: int
+    until: datetime
+
+    def recorded(self, state: StateFacts, _observed: Observed, _now: datetime) -> StateFacts:
+        return state.with_revision_facts(replace(state.current, valid_until=self.until))
+
+
+@dataclass(frozen=True, slots=True)
+class Expire(StateChange):
+    """Record that the overlap is over, so that a clock that is set back does not restart it.
+
+    In the same write its credentials are to be closed. A return to another revision of the same overlap does not
+    bring its previous values back.
+    """
+
+    number: int
+
+    def recorded(self, state: StateFacts, _observed: Observed, now: datetime) -> StateFacts:
+        current, start = state.current_credential, state.overlap_start.number
+        over = {one.revision for one in state.open_credentials if current and one.revision < current.revision}
+        for one in state.revisions:
+            if start in {one.number, one.overlap_from}:
+                state = state.with_revision_facts(replace(one, ended=True))
+        return state.with_phase(Phase.CLOSING, now, over)
+
+
+# Requests
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh(StateChange):
+    """Record that stores were read on request, without a new revision."""
+
+    def recorded(self, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+        triggers = state.triggers.with_refreshed(observed.requested)
+        return replace(state, triggers=triggers, refreshed=observed.refresh_time_to_record(now))
+
+
+@dataclass(frozen=True, slots=True)
+class Decline(StateChange):
+    """Record a request for rotation that has nothing to rotate, without a new revision."""
+
+    def recorded(self, state: StateFacts, observed: Observed, _now: datetime) -> StateFacts:
+        handled = state.triggers.with_handled(observed.requested)
+        # A rolled back revision is superseded by the content of the stores, as by any rotation.
+        return replace(
+            state, triggers=replace(handled, rollback=state.triggers.rollback), rollback_pause=None
+        )
+
+
+# Before a store or a database server is changed
+
+
+@dataclass(frozen=True, slots=True)
+class Intend(StateChange):
+    """Record a push before it is sent."""
+
+    record: Pushed
+
+    def recorded(self, state: StateFacts, _observed: Observed, _now: datetime) -> StateFacts:
+        return state.with_pushed(self.record)
+
+
+@dataclass(frozen=True, slots=True)
+class Borrow(StateChange):
+    """Record new or renewed leases."""
+
+    leases: tuple[StoreLease, ...]
+
+    def recorded(self, state: StateFacts, _observed: Observed, _now: datetime) -> StateFacts:
+        return state.with_leases(self.leases)
+
+
+@dataclass(frozen=True, slots=True)
+class Close(StateChange):
+    """Record that credentials are given up; so is a revision that was not published with one."""
+
+    numbers: tuple[int, ...]
+
+    def recorded(self, state: StateFacts, _observed: Observed, now: datetime) -> StateFacts:
+        unproven = {one.revision for one in state.credentials if one.is_candidate}.intersection(self.numbers)
+        given_up = {number for number in unproven if not was_in_use(number, state)}
+        for revision in state.revisions:
+            if revision.credential in given_up:
+                state = state.with_revision_facts(replace(revision, abandoned=True))
+        return state.with_phase(Phase.CLOSING, now, set(self.numbers))
+
+
 Step = (
     Claim
     | Adopt
     | Stage
-    | TakeOver
+    | StateChange
     | Publish
     | Repair
-    | Bind
-    | Leave
+    | Settle
     | Release
-    | GoBack
     | RollOut
     | DeletePod
     | EvictPod
-    | Overlap
-    | Expire
-    | Settle
     | Apply
     | Prove
     | Assert
-    | Close
     | Revoke
     | Retire
-    | Refresh
-    | Decline
     | Finalize
-    | Intend
     | Push
     | Withdraw
-    | Borrow
     | GiveBack
     | Rest
 )
-OutsideStep = Refresh | Finalize | Intend | Push | Withdraw | Borrow | GiveBack
-"""Steps that concern stores."""
+StoreStep = Push | Withdraw | GiveBack
+"""Steps that send requests to a store."""
 DatabaseStep = Apply | Prove | Assert | Revoke | Retire
 """Steps that send requests to a database server."""
+Recorded = StateChange | StoreStep | DatabaseStep
+"""Steps that the state Secret records, and that generate no revision."""
 
 
 def rotation_id(uid: str, number: int) -> str:
@@ -364,25 +420,20 @@ def duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime)
 
     None if it is no step of a rotation, or its begin is unknown.
     """
-    took = _duration_of(step, observed, wrote, now)
-    return None if took is None else max(took, _ZERO)
-
-
-def _duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
+    took: timedelta | None = None
     match step:
         case Stage(number=number):
             begun = observed.managed.status.rotation  # reported if the values were not made at once
             is_its = begun is not None and begun.id == rotation_id(observed.uid, number)
-            return max(wrote, now - begun.started_at - _PRECISION) if begun and is_its else wrote
+            took = max(wrote, now - begun.started_at - _PRECISION) if begun and is_its else wrote
         case Publish(number=number) if number != observed.managed.status.revision and observed.current:
-            return now - observed.current.made
+            took = now - observed.current.made
         case Expire():
-            return _overlapped(observed, now)
+            took = _overlapped(observed, now)
         case Settle():
             until = observed.current.valid_until if observed.current else None
-            return max(wrote, now - until) if until else wrote
-        case _:
-            return None
+            took = max(wrote, now - until) if until else wrote
+    return None if took is None else max(took, _ZERO)
 
 
 def _overlapped(observed: Observed, now: datetime) -> timedelta | None:

@@ -7,13 +7,13 @@ same functions, with an estimate of the content. A step without a function here 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from keyturn.core.labels import FINALIZER
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
-from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
+from keyturn.core.state.state import StateFacts, Triggers
 
 from . import steps
 from .credential_slots import (
@@ -22,11 +22,9 @@ from .credential_slots import (
     previous_credential,
     staged_login,
     tries_of,
-    was_in_use,
 )
 from .decision import next_number
 from .publication import is_current_published, publication_of
-from .rollback import failures, supersedes_request
 from .rollout import is_under_way
 
 if TYPE_CHECKING:
@@ -36,14 +34,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
-
-_AtStore: TypeAlias = (
-    steps.Refresh | steps.Intend | steps.Push | steps.Withdraw | steps.Borrow | steps.GiveBack
-)
-_OfCurrent: TypeAlias = steps.TakeOver | steps.Overlap | steps.Expire
-_AtServer: TypeAlias = steps.Apply | steps.Prove | steps.Close | steps.Revoke | steps.Retire
-Recorded: TypeAlias = steps.GoBack | _OfCurrent | steps.Decline | steps.Leave | _AtStore | _AtServer
-"""Steps that generate no revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,78 +57,40 @@ class Content:
     """The login of the database account that an existing Secret names; None for a new revision."""
 
 
-def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
-    """Return what a step records that generates no revision."""
+def record(
+    step: steps.Recorded,
+    state: StateFacts,
+    observed: Observed,
+    now: datetime,
+) -> StateFacts:
+    """Return what a step records that generates no revision, after its effect."""
     match step:
-        case steps.GoBack():
-            return _go_back(step, state, observed, now)
-        case steps.TakeOver() | steps.Overlap() | steps.Expire():
-            return _record_of_current(step, state, now)
-        case steps.Decline():
-            return _decline(state, observed)
-        case steps.Leave(secret=left):
-            return state.with_left(left)
-        case steps.Apply() | steps.Prove() | steps.Close() | steps.Revoke() | steps.Retire():
-            return _record_at_server(step, state, observed, now)
+        case steps.StateChange():
+            return step.recorded(state, observed, now)
+        case steps.Push():
+            return push(step, state)
+        case steps.Withdraw():
+            return state.without_pushed(step.destination.id)
+        case steps.GiveBack():
+            return state.without_lease(step.lease.id)
         case _:
-            return _record_at_store(step, state, observed, now)
+            return _record_at_server(step, state, observed, now)
 
 
-def _record_at_server(step: _AtServer, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+def _record_at_server(
+    step: steps.DatabaseStep, state: StateFacts, observed: Observed, now: datetime
+) -> StateFacts:
     match step:
         case steps.Apply(number=number):
             return state.with_phase(Phase.APPLIED, now, {number})
         case steps.Prove(number=number):
             return _prove(number, state, observed, now)
-        case steps.Close(numbers=numbers):
-            return _close(frozenset(numbers), state, now)
+        case steps.Assert():
+            return state
         case steps.Revoke(number=number):
             return _closed({number}, state, now)
         case steps.Retire():
             return _closed({one.revision for one in state.credentials}, state, now)
-        case _:
-            assert_never(step)
-
-
-def _record_of_current(step: _OfCurrent, state: StateFacts, now: datetime) -> StateFacts:
-    match step:
-        case steps.TakeOver():
-            return state.with_revision_facts(replace(state.current, unpublished=now))
-        case steps.Overlap(until=until):
-            return state.with_revision_facts(replace(state.current, valid_until=until))
-        case steps.Expire():
-            return _expire(state, now)
-        case _:
-            assert_never(step)
-
-
-def _expire(state: StateFacts, now: datetime) -> StateFacts:
-    """Record that an overlap is over, and in the same write that its credentials are to be closed.
-
-    A return to another revision of the same overlap does not bring its previous values back.
-    """
-    current, start = state.current_credential, state.overlap_start.number
-    over = {one.revision for one in state.open_credentials if current and one.revision < current.revision}
-    for one in state.revisions:
-        if start in {one.number, one.overlap_from}:
-            state = state.with_revision_facts(replace(one, ended=True))
-    return state.with_phase(Phase.CLOSING, now, over)
-
-
-def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
-    match step:
-        case steps.Refresh():
-            return _refresh(state, observed, now)
-        case steps.Intend(record=pushed):
-            return state.with_pushed(pushed)
-        case steps.Push():
-            return push(step, state)
-        case steps.Withdraw():
-            return state.without_pushed(step.destination.id)
-        case steps.Borrow(leases=leases):
-            return state.with_leases(leases)
-        case steps.GiveBack():
-            return state.without_lease(step.lease.id)
         case _:
             assert_never(step)
 
@@ -353,7 +305,7 @@ def _staged_credential(
     if database is None or login is None or not brings_credential(step.reason.fresh, desired):
         return ()
     staged = _credential(step.number, login, Phase.STAGED, database, now)
-    return (replace(staged, tries=tries_of(step.reason, state)),)
+    return (replace(staged, tries=tries_of(step.reason.name, state)),)
 
 
 def _credential(
@@ -386,98 +338,11 @@ def _prove(number: int, state: StateFacts, observed: Observed, now: datetime) ->
     return replace(proven.with_published(publication_of(observed)), current_number=number)
 
 
-def _close(numbers: frozenset[int], state: StateFacts, now: datetime) -> StateFacts:
-    """Record credentials as closing; a revision that was not published with one is given up."""
-    unproven = {one.revision for one in state.credentials if one.is_candidate} & numbers
-    given_up = {number for number in unproven if not was_in_use(number, state)}
-    for revision in state.revisions:
-        if revision.credential in given_up:
-            state = state.with_revision_facts(replace(revision, abandoned=True))
-    return state.with_phase(Phase.CLOSING, now, numbers)
-
-
 def _closed(numbers: Collection[int], state: StateFacts, now: datetime) -> StateFacts:
     """Record credentials as closed, and drop their passwords with the other values of their revisions."""
     closed = state.with_phase(Phase.CLOSED, now, numbers)
     dropped = {one.number for one in closed.revisions if one.credential in numbers} - {closed.current_number}
     return replace(closed, restorable=closed.restorable - dropped)
-
-
-# Requests and rollbacks
-
-
-def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
-    """Make an earlier revision the current one, and pause rotations if it is another one."""
-    triggers = _triggers_after(step, state, observed)
-    if step.number == step.rolled_back:
-        # The request can still prolong or shorten the pause.
-        pause = (
-            replace(state.rollback_pause, lasts=step.lasts)
-            if state.rollback_pause and not state.rollback_pause.failed
-            else state.rollback_pause
-        )
-        return replace(state, triggers=triggers, rollback_pause=pause)
-    return replace(
-        _exchange(step, state.with_published(publication_of(observed)), observed, now),
-        triggers=triggers,
-        rotated=_rotated_before(step, state) if step.failed else state.rotated,
-        current_number=step.number,
-        rollback_pause=RollbackPause(
-            step.rolled_back,
-            observed.managed.metadata.generation,
-            now,
-            step.failed,
-            failures(observed) if step.failed else "",
-            lasts=step.lasts,
-        ),
-    )
-
-
-def _triggers_after(step: steps.GoBack, state: StateFacts, observed: Observed) -> Triggers:
-    """Return the handled requests; `last` is not one that is superseded, since that rotation was not done."""
-    if supersedes_request(step, observed):
-        return replace(state.triggers.with_handled(observed.requested), last=state.triggers.last)
-    return replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
-
-
-def _rotated_before(step: steps.GoBack, state: StateFacts) -> datetime:
-    """Return when the values of a restored revision were rotated, so that a rotation that failed is still due."""
-    rotated, number = state.rotated, step.rolled_back
-    while number != step.number and (one := state.revision(number)) is not None:
-        rotated, number = one.rotated_before or rotated, one.base or step.number
-    return rotated
-
-
-def _exchange(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
-    """Record that the credentials of the revision that is given up, and of a candidate, are to be closed."""
-    back, given_up = state.credential_of(step.number), state.credential_of(step.rolled_back)
-    if back is None or given_up is None:
-        return state
-    is_replaced = given_up is not back or state.candidate is not None
-    if state.candidate:
-        state = _close(frozenset({state.candidate.number}), state, now)
-    if given_up is not back:
-        state = state.with_phase(Phase.CLOSING, now, {given_up.revision})
-        if publication_of(observed) is None:
-            state = state.with_revision_facts(replace(state.current, abandoned=True))
-    if is_replaced and observed.database and not observed.database.alternates:
-        state = state.with_phase(Phase.STAGED, now, {back.revision})  # the server has one password at a time
-    restored = state.revision(step.number)
-    superseded = state.credential(restored.supersedes) if restored else None
-    if restored and superseded and not superseded.is_proven:
-        state = state.with_revision_facts(replace(restored, ended=True))
-    return state
-
-
-def _decline(state: StateFacts, observed: Observed) -> StateFacts:
-    handled = state.triggers.with_handled(observed.requested)
-    # A rolled back revision is superseded by the content of the stores, as by any rotation.
-    return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), rollback_pause=None)
-
-
-def _refresh(state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
-    triggers = state.triggers.with_refreshed(observed.requested)
-    return replace(state, triggers=triggers, refreshed=observed.refresh_time_to_record(now))
 
 
 # Stores

@@ -10,6 +10,7 @@ import pytest
 from keyturn.api.source import StoreKind
 from keyturn.cli.plan.simulate import Makers, apply
 from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import StoreLease
@@ -46,7 +47,7 @@ ASKED = {"keyturn.dev/rotate": "now", "keyturn.dev/refresh": "now"}
         )
     ],
 )
-def test_a_plan_records_what_the_operator_records(step: transitions.Recorded) -> None:
+def test_a_plan_records_what_the_operator_records(step: steps.Recorded) -> None:
     observed = make.observed(annotations=ASKED, state=RECORDED)
 
     after = apply(step, observed, MAKERS)
@@ -101,4 +102,4 @@ def test_steps_that_write_neither_state_nor_secret() -> None:
     assert left.state
     assert left.state.left == (OLD,)
     assert apply(steps.Finalize(present=True), observed, MAKERS).is_finalized
-    assert apply(steps.GoBack(1, rolled_back=2, failed=True), observed, MAKERS) is observed
+    assert apply(GoBack(1, rolled_back=2, failed=True), observed, MAKERS) is observed

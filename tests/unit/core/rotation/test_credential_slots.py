@@ -15,7 +15,6 @@ from keyturn.core.rotation.credential_slots import (
     tries_of,
     unproven,
 )
-from keyturn.core.rotation.steps import Reason
 from keyturn.core.state.records import Phase
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import ACCOUNT, SINGLE, credential, look, moved, spec, state
@@ -96,14 +95,13 @@ def test_a_current_one_that_the_server_refuses_leaves_room() -> None:
 )
 def test_candidates_of_one_rotation_are_counted(tries: int, reason: str, expected: int) -> None:
     gone = moved(state(credential(2, CLOSED, tries=tries), credential(1), current=1), 2, abandoned=True)
-    assert tries_of(Reason(reason, "", PASSWORD, rotates=True), gone) == expected
+    assert tries_of(reason, gone) == expected
 
 
 def test_a_first_candidate_counts_none() -> None:
-    reason = Reason("Triggered", "", PASSWORD, rotates=True)
-    assert tries_of(reason, None) == 0
-    assert tries_of(reason, state()) == 0
-    assert tries_of(reason, moved(make.state(), 1, reason="Triggered", abandoned=True)) == 0
+    assert tries_of("Triggered", None) == 0
+    assert tries_of("Triggered", state()) == 0
+    assert tries_of("Triggered", moved(make.state(), 1, reason="Triggered", abandoned=True)) == 0
 
 
 def test_the_unproven_credential_is_that_of_the_candidate_or_the_current_one() -> None:

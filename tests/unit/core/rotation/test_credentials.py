@@ -16,6 +16,7 @@ from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import credentials
 from keyturn.core.rotation.completion import is_known_complete
 from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import (
     Adopt,
     Apply,
@@ -23,7 +24,6 @@ from keyturn.core.rotation.steps import (
     Close,
     Expire,
     Finalize,
-    GoBack,
     Overlap,
     Prove,
     Publish,

@@ -14,11 +14,10 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_number, next_step
-from keyturn.core.rotation.rollback import failures
+from keyturn.core.rotation.rollback import GoBack, failures
 from keyturn.core.rotation.steps import (
     Claim,
     Expire,
-    GoBack,
     Overlap,
     Publish,
     Reason,

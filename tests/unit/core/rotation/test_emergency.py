@@ -29,17 +29,8 @@ from keyturn.core.rotation.emergency import (
     without_delays,
 )
 from keyturn.core.rotation.push import Unpushed
-from keyturn.core.rotation.steps import (
-    Expire,
-    GoBack,
-    Publish,
-    Reason,
-    Refresh,
-    Rest,
-    Settle,
-    Stage,
-    TakeOver,
-)
+from keyturn.core.rotation.rollback import GoBack
+from keyturn.core.rotation.steps import Expire, Publish, Reason, Refresh, Rest, Settle, Stage, TakeOver
 from keyturn.core.rotation.triggers import reason_for_revision, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import StoreLease

@@ -16,7 +16,8 @@ from keyturn.core.observation.external import Pulled, RevocationProblem
 from keyturn.core.observation.pods import Holders
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.leases import next_lease_revocation, next_lease_revocation_time, unrevoked
-from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, GoBack, Publish, Rest
+from keyturn.core.rotation.rollback import GoBack
+from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.records import StoreLease
 from tests.unit.core import builders as make

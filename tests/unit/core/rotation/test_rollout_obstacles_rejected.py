@@ -11,9 +11,10 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import denied_again, reported_rejection
-from keyturn.core.rotation.steps import GoBack, Rest, RollOut
+from keyturn.core.rotation.steps import Rest, RollOut
 from tests.unit.core.builders import (
     NOW,
     PUBLISHED,

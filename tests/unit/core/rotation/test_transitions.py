@@ -13,7 +13,8 @@ from keyturn.api.status import HistoryEntry
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.pods import Trouble
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.rotation.steps import GoBack, Reason
+from keyturn.core.rotation.rollback import GoBack
+from keyturn.core.rotation.steps import Reason
 from keyturn.core.rotation.transitions import record
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import StoreLease
@@ -533,9 +534,7 @@ def pushing(*records: Pushed, leases: tuple[StoreLease, ...] = ()) -> StateFacts
         pytest.param(steps.GiveBack(LEASE), pushing(leases=(LEASE,)), pushing(), id="a revocation"),
     ],
 )
-def test_a_step_at_a_store_is_recorded(
-    step: transitions.Recorded, before: StateFacts, after: StateFacts
-) -> None:
+def test_a_step_at_a_store_is_recorded(step: steps.Recorded, before: StateFacts, after: StateFacts) -> None:
     assert record(step, before, make.observed(), NOW) == after
 
 

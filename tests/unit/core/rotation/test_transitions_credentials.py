@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.state.records import Phase
 from tests.unit.core import builders as make
@@ -30,7 +31,7 @@ def phases(found: StateFacts) -> dict[int, Phase]:
     return {one.revision: one.phase for one in found.credentials}
 
 
-def recorded(step: transitions.Recorded, found: StateFacts, seen: Any = None) -> StateFacts:
+def recorded(step: steps.Recorded, found: StateFacts, seen: Any = None) -> StateFacts:
     return transitions.record(step, found, seen or look(found), make.NOW)
 
 
@@ -39,6 +40,11 @@ def staged(found: StateFacts | None, fresh: frozenset[str] = NEW, **facts: Any) 
     seen = look(found, **facts) if found else make.observed(spec(), state=None, target=None)
     number = found.newest.number + 1 if found else 1
     return transitions.stage(steps.Stage(number, reason), found, seen, make.wanted(seen), CONTENT, make.NOW)
+
+
+@pytest.mark.parametrize("step", [steps.Assert(), steps.Bind()], ids=["Assert", "Bind"])
+def test_what_is_recorded_already_stays(step: steps.Recorded) -> None:
+    assert recorded(step, state()) == state()
 
 
 # Stage
@@ -176,7 +182,7 @@ def test_without_a_credential_an_overlap_only_ends() -> None:
 
 
 def gone_back(found: StateFacts, to: int, **facts: Any) -> StateFacts:
-    step = steps.GoBack(to, found.current_number, failed=False)
+    step = GoBack(to, found.current_number, failed=False)
     return recorded(step, found, look(found, **facts))
 
 
@@ -218,7 +224,7 @@ def test_a_single_user_keeps_its_password_if_only_other_values_are_given_back() 
         current=2,
     )
     seen = look(known, database=SINGLE)
-    assert phases(recorded(steps.GoBack(1, 2, failed=False), known, seen)) == {1: PROVEN}
+    assert phases(recorded(GoBack(1, 2, failed=False), known, seen)) == {1: PROVEN}
 
 
 def test_an_overlap_whose_previous_credential_is_closed_does_not_begin_again() -> None:
@@ -232,7 +238,7 @@ def test_an_overlap_whose_previous_credential_is_closed_does_not_begin_again() -
 
 def test_a_rollback_without_an_account_changes_no_credential() -> None:
     found = make.state(make.revision(2), make.revision(1))
-    after = recorded(steps.GoBack(1, 2, failed=False), found, make.observed({}, state=found))
+    after = recorded(GoBack(1, 2, failed=False), found, make.observed({}, state=found))
     assert after.credentials == ()
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Decline, GoBack, Rest, Stage
+from keyturn.core.rotation.rollback import GoBack
+from keyturn.core.rotation.steps import Decline, Rest, Stage
 from keyturn.core.rotation.triggers import rotates_nothing
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
