@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -20,7 +21,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase, StoreLease
+from keyturn.core.state.records import Credential, Phase, StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import (
     HIGHEST_REVISION,
@@ -39,8 +40,10 @@ from keyturn.core.value import Value
 from .target_secret import LARGEST, owner_reference, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+
+    from _typeshed import DataclassInstance
 
     from keyturn.core.keys import ObjectKey
 
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 _STATE_KEY = "state"
 _FORMAT = 1
 _OPTIONAL = frozenset(
-    {
+    [
         "credential",
         "supersedes",
         "abandoned",
@@ -58,17 +61,12 @@ _OPTIONAL = frozenset(
         "rotated_before",
         "fresh",
         "dates",
-    }
+    ]
 )
 """Facts of a revision that are absent if they are empty."""
 _COPIES = 2
 """Revisions that are always recorded with their values: the current one, and the last good one."""
 _LATEST_YEAR = 9000
-_LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
-_ITEM = re.compile(r"[-._a-zA-Z0-9]{1,253}")
-_TARGET = re.compile(r"(Cluster)?DatabaseTarget/[a-z0-9.-]{1,253}")
-_SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 
 
 def state_body(key: ObjectKey, state: State, resource_version: str | None, binder: str) -> Body:
@@ -135,15 +133,11 @@ def _state_document(state: State) -> dict[str, Any]:
         "used": facts.used,
         "refreshed": facts.refreshed,
         "pushed": [asdict(record) for record in facts.pushed],
-        "loans": [_lease_document(lease) for lease in facts.leases],
+        "loans": [asdict(one) | {"lasts": int(one.lasts.total_seconds())} for one in facts.leases],
         "credentials": [asdict(credential) for credential in facts.credentials],
         "left": [asdict(one) for one in facts.left],
         "history": [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in facts.history],
     }
-
-
-def _lease_document(lease: StoreLease) -> dict[str, Any]:
-    return asdict(lease) | {"lasts": int(lease.lasts.total_seconds())}
 
 
 def _revision_document(revision: Revision) -> dict[str, Any]:
@@ -185,34 +179,28 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
 
 def _state_from(document: dict[str, Any]) -> State:
     revisions = {_number(item["number"]): _revision_from(item) for item in reversed(document["revisions"])}
+    every = [_facts_from(item) for item in (*document["revisions"], *document["older"])]
     facts = StateFacts(
         uid=_text(document["uid"]),
         rotated=_time(document["rotated"]),
-        triggers=Triggers(**{name: _text_or_none(text) for name, text in document["triggers"].items()}),
-        revisions=_every_facts(document),
+        triggers=Triggers(**{name: _or_none(_text, text) for name, text in document["triggers"].items()}),
+        revisions=tuple(sorted(every, key=lambda facts: facts.number, reverse=True)),
         restorable=frozenset(revisions),
         current_number=_number(document["current"]),
         keys={},
         templates={},
         lives={},
-        publications=tuple(
-            Publication(_number(item["number"]), _time(item["time"])) for item in document["publications"]
-        ),
-        rollback_pause=_rollback_pause_from(document["held"]) if document["held"] else None,
+        publications=tuple(_record(Publication, item) for item in document["publications"]),
+        rollback_pause=_record(RollbackPause, document["held"]) if document["held"] else None,
         used=_number(document["used"]) if document["used"] else 0,
         refreshed=_time_or_none(document["refreshed"]),
-        pushed=tuple(_pushed_from(item) for item in document["pushed"]),
+        pushed=tuple(_record(Pushed, item) for item in document["pushed"]),
         leases=tuple(_lease_from(item) for item in document["loans"]),
-        credentials=tuple(_credential_from(item) for item in document["credentials"]),
+        credentials=tuple(_record(Credential, item) for item in document["credentials"]),
         left=tuple(_left_from(item) for item in document["left"]),
         history=tuple(HistoryEntry.model_validate(item) for item in document["history"]),
     )
     return State.of(facts, revisions)  # fails without a current revision
-
-
-def _every_facts(document: dict[str, Any]) -> tuple[RevisionFacts, ...]:
-    every = [_facts_from(item) for item in (*document["revisions"], *document["older"])]
-    return tuple(sorted(every, key=lambda facts: facts.number, reverse=True))
 
 
 def _revision_from(document: dict[str, Any]) -> Revision:
@@ -251,87 +239,30 @@ def _decode(written: dict[str, str]) -> dict[str, Value]:
 
 
 def _facts_from(document: dict[str, Any]) -> RevisionFacts:
-    changed = _names(document["changed"])
-    fresh = _names(document.get("fresh", []))
-    return RevisionFacts(
-        number=_number(document["number"]),
-        reason=_word(document["reason"]),
-        made=_time(document["made"]),
-        changed=changed,
-        base=_number_or_none(document["base"]),
-        fallback=_number_or_none(document["fallback"]),
-        previous=_names(document["previous"]),
-        valid_until=_end_of_overlap(document["valid_until"]),
-        overlap_from=_number_or_none(document.get("overlap_from")),
-        ended=bool(document["ended"]),
-        credential=_number_or_none(document.get("credential")),
-        supersedes=_credential_number(document.get("supersedes")),
-        abandoned=bool(document.get("abandoned")),
-        unpublished=_time_or_none(document.get("unpublished")),
-        rotated_before=_time_or_none(document.get("rotated_before")),
-        fresh=changed if fresh == changed else fresh,  # one set in memory for both, because most are equal
-        **({"dates": _dates(document["dates"])} if "dates" in document else {}),
-    )
+    facts = _record(RevisionFacts, document)
+    # One set in memory for both, because most are equal.
+    return replace(facts, fresh=facts.changed) if facts.fresh == facts.changed else facts
 
 
-def _dates(document: dict[str, str]) -> dict[str, datetime]:
-    return {_item(name): _time(text) for name, text in document.items()}
-
-
-def _credential_from(document: dict[str, Any]) -> Credential:
-    number = _credential_number(document["revision"])
-    if number is None:
-        raise ValueError("no revision")
-    return Credential(
-        revision=number,
-        login=_login(document["login"]),
-        phase=Phase(document["phase"]),
-        since=_time(document["since"]),
-        tries=_tries(document["tries"]),
-        item=_item(document["item"]),
-        target=_target(document["target"]),
-        proven=_time_or_none(document["proven"]),
-    )
-
-
-def _pushed_from(document: dict[str, Any]) -> Pushed:
-    return Pushed(
-        place=Destination.at(_text(document["place"])).id,
-        text=_text(document["text"]),
-        number=_number(document["number"]),
-        done=bool(document["done"]),
-        deletes=bool(document["deletes"]),
-        kept=bool(document["kept"]),
-        ours=bool(document["ours"]),
-    )
+def _lease_from(document: dict[str, Any]) -> StoreLease:
+    lasts = timedelta(seconds=_number(document["lasts"]))
+    return _record(StoreLease, document, login=_text(document["login"]), lasts=lasts)
 
 
 def _left_from(document: dict[str, Any]) -> LeftSecret:
     number = document["number"]
-    return LeftSecret(_secret(document["name"]), _text(document["uid"]), number and _number(number))
+    return _record(LeftSecret, document, number=number and _number(number))
 
 
-def _lease_from(document: dict[str, Any]) -> StoreLease:
-    return StoreLease(
-        place=Destination.at(_text(document["place"])).id,
-        id=_text(document["id"]),
-        login=_text(document["login"]),
-        lasts=timedelta(seconds=_number(document["lasts"])),
-        ends=_time(document["ends"]),
-        is_carried=bool(document["is_carried"]),
-        issuer=_text(document["issuer"]),
-    )
+V = TypeVar("V")
+T = TypeVar("T", bound="DataclassInstance")
 
 
-def _rollback_pause_from(document: dict[str, Any]) -> RollbackPause:
-    return RollbackPause(
-        number=_number(document["number"]),
-        generation=int(document["generation"]),
-        at=_time(document["at"]),
-        failed=bool(document["failed"]),
-        cause=_text(document["cause"]),
-        lasts=bool(document["lasts"]),
-    )
+def _record(kind: type[T], document: dict[str, Any], **parsed: object) -> T:
+    """Parse a record by the readers of its fields."""
+    names = [field.name for field in fields(kind) if field.name not in parsed]
+    present = [name for name in names if name in document or name not in _OPTIONAL]
+    return kind(**parsed, **{name: _READERS[name](document[name]) for name in present})
 
 
 # Validation. Users can edit the state Secret, and no error here quotes its input.
@@ -343,15 +274,16 @@ def _text(text: object) -> str:
     return text
 
 
-def _text_or_none(text: object) -> str | None:
-    return None if text is None else _text(text)
+def _like(pattern: str) -> Callable[[object], str]:
+    """Return the reader of a text that a pattern matches."""
+    compiled = re.compile(pattern)
 
+    def read(text: object) -> str:
+        if not compiled.fullmatch(_text(text)):
+            raise ValueError("another text")
+        return _text(text)
 
-def _word(text: object) -> str:
-    """Parse a reason, which may be one of a newer version."""
-    if not _REASON.fullmatch(_text(text)):
-        raise ValueError("no word")
-    return _text(text)
+    return read
 
 
 def _number(number: object) -> int:
@@ -360,65 +292,61 @@ def _number(number: object) -> int:
     return number
 
 
-def _number_or_none(number: object) -> int | None:
-    return None if number is None else _number(number)
+def _count(number: object) -> int:
+    return 0 if number == 0 and number is not False else _number(number)
 
 
-def _credential_number(number: object) -> int | None:
-    return UNKNOWN_REVISION if number == UNKNOWN_REVISION and number is not False else _number_or_none(number)
-
-
-def _login(text: object) -> str:
-    if not _LOGIN.fullmatch(_text(text)):
-        raise ValueError("no login")
-    return _text(text)
-
-
-def _tries(number: object) -> int:
-    if not isinstance(number, int) or not 0 <= number <= HIGHEST_REVISION:
-        raise ValueError("no count")
-    return number
-
-
-def _item(text: object) -> str:
-    if not _ITEM.fullmatch(_text(text)):
-        raise ValueError("no item of data")
-    return _text(text)
-
-
-def _secret(text: object) -> str:
-    if not _SECRET.fullmatch(_text(text)):
-        raise ValueError("no name of a Secret")
-    return _text(text)
-
-
-def _target(text: object) -> str:
-    if not _TARGET.fullmatch(_text(text)):
-        raise ValueError("no database target")
-    return _text(text)
+def _or_none(read: Callable[[object], V], written: object) -> V | None:
+    return None if written is None else read(written)
 
 
 def _names(names: list[object]) -> frozenset[str]:
     return frozenset(_text(name) for name in names)
 
 
-def _time(text: str) -> datetime:
-    time = time_of(text)
+def _time(text: object) -> datetime:
+    time = time_of(_text(text))
     if time is None:
         raise ValueError("no point in time")
     return time
 
 
-def _time_or_none(text: str | None) -> datetime | None:
+def _time_or_none(text: object) -> datetime | None:
     return _time(text) if text else None
 
 
-def _end_of_overlap(text: str | None) -> datetime | None:
+def _end_of_overlap(text: object) -> datetime | None:
     """Parse a time to which a period can be added: no overlap lasts for thousands of years."""
     time = _time_or_none(text)
     if time and time.year > _LATEST_YEAR:
         raise ValueError("no end of an overlap")
     return time
+
+
+_item = _like(r"[-._a-zA-Z0-9]{1,253}")
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "reason": _like(r"[A-Z][A-Za-z]{1,30}"),  # may be one of a newer version
+    "login": _like(r"[A-Za-z0-9_.-]{1,63}"),
+    "item": _item,
+    "target": _like(r"(Cluster)?DatabaseTarget/[a-z0-9.-]{1,253}"),
+    "name": _like(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"),
+    "place": lambda text: Destination.at(_text(text)).id,
+    "phase": Phase,
+    "number": _number,
+    "generation": int,
+    "valid_until": _end_of_overlap,
+    "dates": lambda dates: {_item(name): _time(text) for name, text in dates.items()},
+    **dict.fromkeys(("uid", "text", "id", "issuer", "cause"), _text),
+    **dict.fromkeys(("revision", "tries"), _count),  # `UNKNOWN_REVISION` is 0
+    **dict.fromkeys(("base", "fallback", "overlap_from", "credential"), partial(_or_none, _number)),
+    "supersedes": partial(_or_none, _count),
+    **dict.fromkeys(("made", "since", "time", "at", "ends"), _time),
+    **dict.fromkeys(("proven", "unpublished", "rotated_before"), _time_or_none),
+    **dict.fromkeys(("changed", "previous", "fresh"), _names),
+    **dict.fromkeys(("ended", "abandoned", "done", "deletes", "kept", "ours"), bool),
+    **dict.fromkeys(("is_carried", "failed", "lasts"), bool),
+}
+"""How each field of a record is read; a field has one meaning in all records, except those of `_lease_from`."""
 
 
 def fitted(key: ObjectKey, state: State, version: str | None, binder: str) -> tuple[State, Body]:
@@ -429,17 +357,13 @@ def fitted(key: ObjectKey, state: State, version: str | None, binder: str) -> tu
     """
     body = state_body(key, state, version, binder)
     while size_of(body) > LARGEST:
-        state = _shorten(state)
+        older = len(state.facts.older)
+        shorter = state.facts.with_older(older // 2) if older else state.facts.without_oldest()
+        if shorter is None:
+            raise _unrecordable(_COPIES)
+        state = state.with_facts(shorter)
         body = state_body(key, state, version, binder)
     return state, body
-
-
-def _shorten(state: State) -> State:
-    older = len(state.facts.older)
-    shorter = state.facts.with_older(older // 2) if older else state.facts.without_oldest()
-    if shorter is None:
-        raise _unrecordable(_COPIES)
-    return state.with_facts(shorter)
 
 
 def require_room(body: Body, *, keeps_previous: bool) -> None:
