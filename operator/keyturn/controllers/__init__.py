@@ -2,7 +2,7 @@
 
 Modules
     manager                          parts of the process, their start and end
-    kopf_source, kopf_lists          kopf: watches and process life cycle; no other module imports it
+    kopf_source                      kopf: watches and process life cycle; no other module imports it
     event_handlers                   events to cache and queue
     cache_sync                       first list and sweep; which kinds are served; liveness of watches
     start                            objects that a start leaves at rest; reads of all others, in pages

@@ -313,10 +313,10 @@ async def test_a_cancellation_that_kopf_suppresses_does_not_hold_up_the_end(
     assert done
 
 
-def test_a_watch_resumes_soon_after_its_right_is_back() -> None:
+async def test_a_watch_resumes_soon_after_its_right_is_back() -> None:
     settings = kopf.OperatorSettings()
 
-    _configure(settings)
+    await _configure(settings)
 
     backoffs = settings.networking.error_backoffs
     assert isinstance(backoffs, Iterable)

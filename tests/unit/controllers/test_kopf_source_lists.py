@@ -22,8 +22,7 @@ from kopf._core.reactor import queueing
 from keyturn.controllers.cache_sync import WatchLiveness
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import EventHandlers
-from keyturn.controllers.kopf_lists import WatchOnlyResponse, watch_only
-from keyturn.controllers.kopf_source import kopf_registry
+from keyturn.controllers.kopf_source import WatchOnlyResponse, kopf_registry, watch_only
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.installation.crds.definition import KINDS
@@ -269,6 +268,6 @@ async def test_kopf_reads_watches_through_the_handlers_and_starts_nothing_of_its
             await asyncio.wait([watcher])
 
     assert taken.events == [("ADDED", "8"), ("DELETED", "9")]
-    adapt = "this version of kopf reads watches in another way: adapt `kopf_lists._Events` to it"
+    adapt = "this version of kopf reads watches in another way: adapt `kopf_source._Events` to it"
     assert theirs == [], adapt
     assert since == ["7", "9"], adapt
