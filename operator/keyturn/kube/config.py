@@ -5,7 +5,6 @@ import difflib
 import importlib
 import ipaddress
 import os
-import re
 import shutil
 import ssl
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
 
 import aiohttp
 import orjson
@@ -190,7 +190,6 @@ _MAX_NAMED: Final = 10
 _LOADER_FIELDS: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
 """Attributes that the loader sets on its configuration object."""
 _PORTS: Final = {"http": 80, "https": 443}
-_WITH_PORT: Final = re.compile(r"(?:\[(?P<address>[^\]]*)\]|(?P<name>[^:]*)):(?P<port>[^:]*)\Z")
 
 
 def of_kubeconfig(files: str, context: str | None = None) -> Connection:
@@ -240,18 +239,17 @@ class _Kubeconfig:
         """`reader` is the module of the package, perhaps without the client."""
         self._files = files
         self._reader = reader
-        self._merged = reader.KubeConfigMerger(_with_content(files))
+        self._merged = reader.KubeConfigMerger(files)
         if self._merged.config is None:
             raise NotConfigured(
                 f"there is no kubeconfig at {files}: name one that exists by --kubeconfig or KUBECONFIG"
             )
         _resolve_paths(self._merged.config)
-        if context:
-            _check_context(context, self._merged.config, files)
-        self._context = context or _current_context(self._merged, files)
+        self._context = _context_of(self._merged, files, context)
         named = self._merged.config["contexts"].get_with_name(self._context)
         self._chosen: dict[str, Any] = named.value["context"]
-        self._user = _user(self._merged.config, self._chosen.get("user"))
+        user = self._merged.config["users"].get_with_name(self._chosen.get("user"), safe=True)
+        self._user: dict[str, Any] = (user.value.get("user") or {}) if user else {}
         if any(str(field).split("-", 1)[0] == "as" for field in self._user):
             raise NotConfigured(
                 f"kubeconfig {files}: the user of context {self._context!r} impersonates another (`as`), which"
@@ -305,26 +303,10 @@ class _Kubeconfig:
         header = found.api_key.get("BearerToken")
         if header is None and found.cert_file is None and "exec" in self._user:
             raise NotConfigured(f"kubeconfig {self._files}: {_plugin_failure(self._user['exec'])}")
-        return ApiCredentials(header, self._life(found.expiry))
-
-    def _life(self, expiry: datetime | None) -> float:
-        if expiry is not None:
-            return (expiry - datetime.now(UTC)).total_seconds() - _EXPIRY_MARGIN
-        return TOKEN_LIFE if _CHANGING & self._user.keys() else inf
-
-
-def _with_content(files: str) -> str:
-    """Leave out empty files, which kubectl merges and the merger refuses; if all are empty, it says so."""
-    # Path.expanduser raises an error for a user that does not exist; the merger, like kubectl, finds no such file.
-    kept = [file for file in files.split(os.pathsep) if not _is_empty(Path(os.path.expanduser(file)))]  # noqa: PTH111
-    return os.pathsep.join(kept) or files
-
-
-def _is_empty(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    lines = (line.strip() for line in file.read_bytes().splitlines())
-    return all(not line or line.startswith(b"#") for line in lines)
+        life = TOKEN_LIFE if _CHANGING & self._user.keys() else inf
+        if found.expiry is not None:
+            life = (found.expiry - datetime.now(UTC)).total_seconds() - _EXPIRY_MARGIN
+        return ApiCredentials(header, life)
 
 
 def _resolve_paths(config: Any) -> None:
@@ -345,18 +327,24 @@ def _resolve_paths(config: Any) -> None:
             entry.value = {**entry.value, kind: resolved}
 
 
-def _current_context(merged: Any, files: str) -> str:
-    """Return the current context of the first file that has one, as in kubectl; the merger takes the last one's.
+def _context_of(merged: Any, files: str, asked: str | None) -> str:
+    """Return the context that is asked for, or the current one of the first file that has one, as in kubectl.
 
     Raises:
-        NotConfigured: None has one.
+        NotConfigured: There is none; the message names those that exist.
     """
-    found = (file.get("current-context") for file in merged.config_files.values())
-    if current := next(filter(None, found), None):
-        return str(current)
     names = sorted(str(entry["name"]) for entry in merged.config["contexts"].value if "name" in entry)
+    listed = first_of(names, _MAX_NAMED) or "none"
+    if asked and asked not in names:
+        like = difflib.get_close_matches(asked, names)
+        hint = f"did you mean {', '.join(like)}?" if like else f"it has {listed}"
+        raise NotConfigured(f"there is no context {asked!r} in kubeconfig {files}; {hint}")
+    # The merger takes the current context of the last file.
+    every = (asked, *(file.get("current-context") for file in merged.config_files.values()))
+    if found := next(filter(None, every), None):
+        return str(found)
     raise NotConfigured(
-        f"kubeconfig {files} has no current-context; name a context with --context: it has {_listed(names)}"
+        f"kubeconfig {files} has no current-context; name a context with --context: it has {listed}"
     )
 
 
@@ -365,29 +353,6 @@ def _plugin_failure(plugin: dict[str, Any]) -> str:
     if command and shutil.which(command) is None:
         return f"there is no program {command}, which gives the credentials; {hint or 'install it'}"
     return f"{command} gave no credentials; run it yourself to see the cause"
-
-
-def _check_context(context: str, config: Any, files: str) -> None:
-    """Check that the kubeconfig has a context.
-
-    Raises:
-        NotConfigured: With the contexts that it has.
-    """
-    names = sorted(str(entry["name"]) for entry in config["contexts"].value if "name" in entry)
-    if context in names:
-        return
-    like = difflib.get_close_matches(context, names)
-    hint = f"did you mean {', '.join(like)}?" if like else f"it has {_listed(names)}"
-    raise NotConfigured(f"there is no context {context!r} in kubeconfig {files}; {hint}")
-
-
-def _listed(names: list[str]) -> str:
-    return first_of(names, _MAX_NAMED) or "none"
-
-
-def _user(config: Any, name: str | None) -> dict[str, Any]:
-    entry = config["users"].get_with_name(name, safe=True)
-    return (entry.value.get("user") or {}) if entry else {}
 
 
 def _tls(found: SimpleNamespace) -> ssl.SSLContext | None:
@@ -423,58 +388,19 @@ def _proxy(server: str, named: str | None) -> str | None:
     return proxy
 
 
-# Which proxy of the environment a request to a server uses, as in kubectl. Python's urllib has other rules: it also
-# asks the system's settings, and knows no networks and no loopback addresses.
-# Source: Go, `golang.org/x/net/http/httpproxy`.
-
-
 def _environment_proxy(server: SplitResult) -> str | None:
-    """Return the proxy that $HTTPS_PROXY or $HTTP_PROXY names for a server; None if it is reached directly."""
-    proxy = _variable(f"{server.scheme}_proxy")
-    if not proxy or not server.hostname or _is_direct(server.hostname, server.port or _PORTS[server.scheme]):
+    """Return the proxy that $HTTPS_PROXY or $HTTP_PROXY names for a server; None if it is reached directly.
+
+    Python knows no networks and no loopback addresses in $NO_PROXY, which kubectl does.
+    """
+    proxies, host = getproxies_environment(), server.hostname or ""
+    proxy = proxies.get(server.scheme)
+    networks = [entry.strip() for entry in proxies.get("no", "").split(",") if "/" in entry]
+    port = server.port or _PORTS[server.scheme]
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        if address.is_loopback or any(address in ipaddress.ip_network(one, strict=False) for one in networks):
+            return None
+    if not proxy or host == "localhost" or proxy_bypass_environment(f"{host}:{port}", proxies):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _is_direct(host: str, port: int) -> bool:
-    address = _address(host)
-    if host == "localhost" or (address is not None and address.is_loopback):
-        return True
-    entries = (entry.strip() for entry in _variable("no_proxy").lower().split(","))
-    return any(_matches(entry, host, address, str(port)) for entry in entries)
-
-
-def _matches(
-    entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: str
-) -> bool:
-    """Whether an entry of $NO_PROXY is about a server."""
-    if entry == "*":
-        return True
-    if "/" in entry:
-        return address is not None and _is_in(address, entry)
-    named = _WITH_PORT.match(entry)
-    if named and named["port"] not in {"", port}:
-        return False
-    name = (named["address"] or named["name"] or "") if named else entry
-    if (other := _address(name)) is not None:
-        return other == address
-    name = name.removeprefix("*") if name.startswith("*.") else name
-    return bool(name) and (host == name or host.endswith(name if name.startswith(".") else f".{name}"))
-
-
-def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str) -> bool:
-    try:
-        return address in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-def _variable(name: str) -> str:
-    return os.environ.get(name.upper()) or os.environ.get(name) or ""

