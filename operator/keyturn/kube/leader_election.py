@@ -4,7 +4,7 @@ The Lease's resourceVersion is the compare-and-swap by which one process at a ti
 are those of client-go's `tools/leaderelection`: a follower counts a leader's term from when it observed the last
 change of the Lease, by its own monotonic clock, so clocks are never compared. The leader stops writing (`deadline`,
 the fence of `Api`) well before a follower may take over. An obstacle that keeps a process from acquiring the Lease
-is logged with back-off, and reported as not ready. Annotations of the Lease have the version of Keyturn of its
+is logged, and reported as not ready. Annotations of the Lease have the version of Keyturn of its
 holder.
 """
 
@@ -13,7 +13,7 @@ import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, inf
 from typing import Any, Final
@@ -74,29 +74,21 @@ def holder_of(lease: Body) -> Holder | None:
     identity = str(spec.get("holderIdentity") or "")
     if not identity:
         return None
-    annotation = _annotation_of(lease["metadata"].get("annotations") or {}, identity)
-    return Holder(
-        identity,
-        renewal_of(lease),
-        int(spec.get("leaseDurationSeconds") or 0),
-        str(annotation.get("version", "")),
-        str(annotation.get("commit", "")),
-    )
+    try:
+        signed = json.loads((lease["metadata"].get("annotations") or {}).get(HOLDER, ""))
+    except ValueError:
+        signed = None
+    # Another program takes over the Lease with the annotation of its predecessor.
+    is_signed = isinstance(signed, dict) and signed.get("identity") == identity
+    version, commit = (str(signed.get(name, "")) for name in ("version", "commit")) if is_signed else ("", "")
+    seconds = int(spec.get("leaseDurationSeconds") or 0)
+    return Holder(identity, renewal_of(lease), seconds, version, commit)
 
 
 def signature(identity: str) -> dict[str, str]:
     """Return the annotation for a Lease that this process holds."""
     document = {"identity": identity, "version": __version__, "commit": build.commit()}
     return {HOLDER: json.dumps(document)}
-
-
-def _annotation_of(annotations: dict[str, str], identity: str) -> dict[str, Any]:
-    try:
-        document = json.loads(annotations.get(HOLDER, ""))
-    except ValueError:
-        return {}
-    # An older Keyturn takes over the Lease with the annotation of its predecessor.
-    return document if isinstance(document, dict) and document.get("identity") == identity else {}
 
 
 def renewal_of(lease: Body) -> datetime | None:
@@ -110,11 +102,8 @@ def renewal_of(lease: Body) -> datetime | None:
 
 _GRACE: Final = 30.0
 """Seconds for which the API server may be unavailable before the process counts as not ready."""
-_LOG_INTERVAL: Final = 60.0
-"""Seconds until the same obstacle is logged again, doubling up to an hour."""
-_MAX_LOG_INTERVAL: Final = 3600.0
-_MAX_PERIODS: Final = 5
-"""Retry periods between two attempts while only manual action helps."""
+_LOG_INTERVAL: Final = 600.0
+"""Seconds until the same obstacle is logged again."""
 
 
 @dataclass(slots=True)
@@ -125,57 +114,34 @@ class Hindrance:
     _text: str = ""
     _is_lasting: bool = False
     _since: float = 0.0
-    _tries: int = 0
     _logged: float = 0.0
-    _pause: float = field(default=_LOG_INTERVAL)
 
     def record_failure(self, error: errors.ApiError | TimeoutError) -> None:
         """Record why the Lease could not be read or acquired."""
-        now = loop_time()
-        text = _sentence(error, self.namespace)
-        self._since = self._since if self._text else now
+        now, before = loop_time(), self._text
         self._is_lasting = isinstance(error, errors.Forbidden | errors.NotFound)
-        self._tries += 1
-        if text != self._text:
-            self._text, self._pause = text, _LOG_INTERVAL
-        elif now < self._logged + self._pause:
-            return
-        else:
-            self._pause = min(2 * self._pause, _MAX_LOG_INTERVAL)
-        self._logged = now
-        _log.warning("lease not reachable", reason=text, error=error, tries=self._tries)
+        match error:
+            case errors.Forbidden():
+                self._text = f"may not {error.verb} leases in namespace {self.namespace}"
+            case errors.NotFound():
+                self._text = f"there is no namespace {self.namespace}"
+            case _:
+                self._text = str(error) or "the API server does not answer in time"
+        self._since = self._since if before else now
+        if self._text != before or now >= self._logged + _LOG_INTERVAL:
+            self._logged = now
+            _log.warning("lease not reachable", reason=self._text, error=error)
 
     def record_success(self) -> None:
         """Record a successful read."""
         if self._text:
-            _log.info("lease reachable again", tries=self._tries)
-        self._text, self._tries, self._is_lasting = "", 0, False
+            _log.info("lease reachable again")
+        self._text = ""
 
     def problems(self) -> list[str]:
         """Return why the process is not ready: permanent obstacles at once, others after _GRACE."""
         over = loop_time() >= self._since + _GRACE
         return [f"lease not reachable: {self._text}"] if self._text and (self._is_lasting or over) else []
-
-    @property
-    def patience(self) -> int:
-        """Retry periods to wait before the next attempt."""
-        return min(self._tries, _MAX_PERIODS) if self._is_lasting else 1
-
-
-def _sentence(error: errors.ApiError | TimeoutError, namespace: str) -> str:
-    match error:
-        case errors.Forbidden():
-            return f"may not {error.verb} leases in namespace {namespace}"
-        case errors.NotFound():
-            return f"there is no namespace {namespace}"
-        case errors.Unauthorized():
-            return "the API server rejects the credentials of this process"
-        case errors.ApiError() if error.status:
-            return f"the API server answers {error.status} {error.reason}"
-        case errors.ApiError():
-            return f"the API server does not answer ({error.reason})"
-        case TimeoutError():
-            return "the API server does not answer in time"
 
 
 _CALL_PERIODS: Final = 1.5
@@ -295,7 +261,9 @@ class Elector:
             lease = await self._read()
             if self._is_free(lease) and self._may_take():
                 self._lease = await self._acquire(lease)
-                self._begin(started)
+                self._until = started + self._terms.renew_deadline
+                self._leading.set()
+                _log.info("leadership gained", lease=self._name, identity=self.identity)
         except (errors.Conflict, errors.AlreadyExists):
             self._hindrance.record_success()  # another process was faster
         except (errors.ApiError, TimeoutError) as error:
@@ -344,11 +312,6 @@ class Elector:
         metadata = lease["metadata"]
         annotations = {**(metadata.get("annotations") or {}), **signature(self.identity)}
         return {**lease, "metadata": {**metadata, "annotations": annotations}}
-
-    def _begin(self, started: float) -> None:
-        self._until = started + self._terms.renew_deadline
-        self._leading.set()
-        _log.info("leadership gained", lease=self._name, identity=self.identity)
 
     # Leader.
 
@@ -427,9 +390,7 @@ class Elector:
 
     async def pause(self) -> None:
         """Sleep until the next attempt; jitter makes it up to 20 % shorter, so followers do not act in step."""
-        may_write = loop_time() < self._until  # then a late attempt loses the Lease
-        period = self._terms.retry_period * (1 if may_write else self._hindrance.patience)
-        period *= random.uniform(0.8, 1.0)  # noqa: S311  # spreads, guards nothing
+        period = self._terms.retry_period * random.uniform(0.8, 1.0)  # noqa: S311  # spreads, guards nothing
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(period):
                 await self._over.wait()

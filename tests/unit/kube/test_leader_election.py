@@ -285,18 +285,10 @@ def test_what_only_a_person_can_change_is_no_readiness_at_once(error: errors.Api
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (unreachable(), "the API server does not answer (Timeout)"),
+        (unreachable(), f"get {_PATH}: Timeout"),
         (TimeoutError(), "the API server does not answer in time"),
-        (
-            errors.Unavailable("get", _PATH, 503, "ServiceUnavailable"),
-            "the API server answers 503 ServiceUnavailable",
-        ),
-        (
-            errors.Unauthorized("get", _PATH, 401, "Unauthorized"),
-            "the API server rejects the credentials of this process",
-        ),
     ],
-    ids=["no answer", "timeout", "503", "401"],
+    ids=["no answer", "timeout"],
 )
 def test_what_may_pass_gets_a_grace(error: errors.ApiError | TimeoutError, line: str, clock: Clock) -> None:
     hindered = Hindrance("keyturn-system")
@@ -328,7 +320,7 @@ def test_the_same_is_logged_once_and_then_seldom(clock: Clock) -> None:
             hindered.record_failure(refused())
             clock.now += 2
 
-    # After 0, 1, 3, 7, 15 and 31 minutes.
+    # After 0, 10, 20, 30, 40 and 50 minutes.
     assert [line["reason"] for line in logged] == ["may not get leases in namespace keyturn-system"] * 6
 
 
@@ -346,26 +338,6 @@ def test_a_change_and_the_end_are_logged_at_once() -> None:
         ("lease not reachable", "may not create leases in namespace keyturn-system"),
         ("lease reachable again", ""),
     ]
-
-
-@pytest.mark.usefixtures("clock")
-def test_looks_become_seldom_only_where_a_person_must_act() -> None:
-    lasting, passing = Hindrance("keyturn-system"), Hindrance("keyturn-system")
-    for _ in range(20):
-        lasting.record_failure(refused())
-        passing.record_failure(unreachable())
-
-    assert (lasting.patience, passing.patience) == (5, 1)
-    lasting.record_success()
-    assert lasting.patience == 1
-
-
-async def test_it_goes_by_the_clock_of_the_loop() -> None:
-    hindered = Hindrance("keyturn-system")
-    hindered.record_failure(unreachable())
-
-    assert hindered.problems() == []
-    assert asyncio.get_running_loop().time() > 0
 
 
 _SPEC = {"holderIdentity": "one", "leaseDurationSeconds": 10, "renewTime": "2026-11-27T00:00:00.123456Z"}
