@@ -7,18 +7,16 @@ addition (`observe`), and each write returns the new metadata.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import random
 from collections import deque
 from contextlib import suppress
-from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from keyturn.core.times import backoff
 from keyturn.runtime.clock import jittered, loop_time
+from keyturn.runtime.concurrency import KeyedLimiter
 
 from . import errors, paths
 from .secret_informer import meta_of
@@ -77,10 +75,11 @@ class SecretPoller:
         self._named = named
         self._on_put = on_put
         self._on_gone = on_gone
-        self._rounds = Rounds(random.random)
+        self._turns = KeyedLimiter(1, 1)
+        """Namespaces take turns: one with more Secrets than a round has time for delays no other."""
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._begun = asyncio.Event()
-        self._followed = self._logged = self._failed = float("-inf")
+        self._logged = self._failed = float("-inf")
         self._failures = 0
         self._troubled: set[str] = set()
         """Namespaces with a failed read, until one succeeds."""
@@ -106,11 +105,33 @@ class SecretPoller:
         self._begun.set()
 
     async def run(self) -> None:
-        """Poll until cancelled; errors are retried."""
+        """Poll until cancelled, each ManagedSecret in a task of its own; errors are retried."""
         await self._begun.wait()
+        polled: dict[ObjectKey, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._start_next(group)
+                keys = set(self._named.managed_keys())
+                for key in polled.keys() - keys:
+                    polled.pop(key).cancel()
+                    self._drop_secrets(key)
+                polled |= {key: group.create_task(self._poll(key)) for key in keys - polled.keys()}
+                await asyncio.sleep(_FOLLOW_EVERY)
+
+    async def _poll(self, key: ObjectKey) -> None:
+        """Read the Secrets of one ManagedSecret once per round, whose length is random so that bursts spread out."""
+        due = loop_time() + LATEST * random.random()  # noqa: S311 - it spreads the requests
+        while True:
+            await asyncio.sleep(due - loop_time())
+            async with self._turns.hold(key.namespace):
+                self._log_late(loop_time(), due)
+                names = self._named.secret_names(key)
+                # Paced by the number of reads, so the API server gets no bursts.
+                await asyncio.sleep(len(names) / PER_SECOND)
+                if self._failures:
+                    await self._pause()
+            async with self._slots:
+                is_read = await self._read(key, names)
+            due = loop_time() + (random.uniform(SOONEST, LATEST) if is_read else 0.0)  # noqa: S311
 
     async def _drain(self, left: deque[ObjectKey]) -> None:
         while left:
@@ -119,39 +140,12 @@ class SecretPoller:
                 left.append(key)
                 await self._pause()
 
-    async def _start_next(self, group: asyncio.TaskGroup) -> None:
-        now = loop_time()
-        self._follow(now)
-        key = self._rounds.take(now)
-        if key is None:
-            await asyncio.sleep(min(self._rounds.pause(now), _FOLLOW_EVERY))
-            return
-        self._log_late(now)
-        names = self._named.secret_names(key)
-        await self._slots.acquire()
-        group.create_task(self._in_turn(key, names))
-        # Paced by the number of reads, so the API server gets no bursts.
-        await asyncio.sleep(len(names) / PER_SECOND)
-        if self._failures:
-            await self._pause()
-
-    async def _in_turn(self, key: ObjectKey, names: Collection[str]) -> None:
-        try:
-            if not await self._read(key, names):
-                self._rounds.again(key, loop_time())
-        finally:
-            self._slots.release()
-
-    def _follow(self, now: float) -> None:
-        """Update the keys of the rounds, and drop the Secrets of removed ManagedSecrets."""
-        if now - self._followed < _FOLLOW_EVERY:
-            return
-        self._followed = now
-        for key in self._rounds.follow(self._named.managed_keys(), now):
-            for name in self._named.secret_names(key):
-                known = self._named.secret(key.namespace, name)
-                if known and known.owner == key.name:
-                    self._on_gone(key.namespace, name)
+    def _drop_secrets(self, key: ObjectKey) -> None:
+        """Drop the Secrets of a removed ManagedSecret."""
+        for name in self._named.secret_names(key):
+            known = self._named.secret(key.namespace, name)
+            if known and known.owner == key.name:
+                self._on_gone(key.namespace, name)
 
     async def _read(self, key: ObjectKey, names: Collection[str]) -> bool:
         """Read the Secrets of one ManagedSecret; return False if the read must be retried."""
@@ -159,7 +153,9 @@ class SecretPoller:
             for name in names:
                 await self._read_one(key.namespace, name)
         except errors.ApiError as error:
-            self._log_failure(key.namespace, error)
+            if key.namespace not in self._troubled:
+                _log.warning("secrets not read", namespace=key.namespace, error=error)
+            self._troubled.add(key.namespace)
             is_passing = isinstance(error, _PASSING)
             if is_passing:
                 self._failures, self._failed = self._failures + 1, loop_time()
@@ -181,89 +177,9 @@ class SecretPoller:
     async def _pause(self) -> None:
         await asyncio.sleep(jittered(backoff(0.5, self._failures + 1, _MAX_DELAY), least=0.2))
 
-    def _log_failure(self, namespace: str, error: errors.ApiError) -> None:
-        if namespace not in self._troubled:
-            _log.warning("secrets not read", namespace=namespace, error=error)
-        self._troubled.add(namespace)
-
-    def _log_late(self, now: float) -> None:
+    def _log_late(self, now: float, due: float) -> None:
         """Log occasionally that there are more Secrets than a round has time for, unless the API server fails."""
         is_calm = now - self._failed > 2 * LATEST
-        if self._rounds.late > _MAX_LATE and is_calm and now - self._logged > _LOG_INTERVAL:
+        if now - due > _MAX_LATE and is_calm and now - self._logged > _LOG_INTERVAL:
             self._logged = now
-            _log.warning("secrets read late", by_seconds=round(self._rounds.late), per_second=PER_SECOND)
-
-
-class Rounds:
-    """Schedule of the reads: each key once per round, round-robin over namespaces.
-
-    The length of a round is random per key, so bursts spread out. A namespace with more keys than fit into a round is
-    read late without delaying others.
-    """
-
-    def __init__(self, chance: Callable[[], float]) -> None:
-        """`chance` returns a random number from 0 to 1; the caller also provides the time."""
-        self.late = 0.0
-        """Seconds by which the last key was late."""
-        self._chance = chance
-        self._due: dict[ObjectKey, tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, ObjectKey]] = []
-        self._ready: dict[str, deque[tuple[float, int, ObjectKey]]] = {}
-        """Due entries by namespace, in round-robin order of the namespaces."""
-        self._order = itertools.count()
-
-    def follow(self, keys: Iterable[ObjectKey], now: float) -> set[ObjectKey]:
-        """Set the keys that exist; return the removed ones. A new key is due within a round."""
-        current = set(keys)
-        gone = self._due.keys() - current
-        for key in gone:
-            del self._due[key]
-        for key in current - self._due.keys():
-            self._put(key, now + LATEST * self._chance())
-        return gone
-
-    def take(self, now: float) -> ObjectKey | None:
-        """Return the key to read now and schedule its next read; None if none is due."""
-        while self._heap and self._heap[0][0] <= now:
-            entry = heapq.heappop(self._heap)
-            self._ready.setdefault(entry[2].namespace, deque()).append(entry)
-        while self._ready:
-            namespace = next(iter(self._ready))
-            queue = self._ready.pop(namespace)
-            entry = queue.popleft()
-            if queue:
-                self._ready[namespace] = queue
-            if self._holds(entry):
-                due, _, key = entry
-                self.late = now - due
-                self._put(key, now + SOONEST + (LATEST - SOONEST) * self._chance())
-                return key
-        return None
-
-    def again(self, key: ObjectKey, now: float) -> None:
-        """Make a key due at the next turn of its namespace, because it could not be read."""
-        if key in self._due:
-            self._put(key, now)
-
-    def pause(self, now: float) -> float:
-        """Return the seconds until a key is due; infinite without keys."""
-        if self._ready:
-            return 0.0
-        while self._heap and not self._holds(self._heap[0]):
-            heapq.heappop(self._heap)
-        return max(self._heap[0][0] - now, 0.0) if self._heap else inf
-
-    def _holds(self, entry: tuple[float, int, ObjectKey]) -> bool:
-        """Whether an entry is still the current one of its key."""
-        return self._due.get(entry[2]) == entry[:2]
-
-    def _put(self, key: ObjectKey, due: float) -> None:
-        entry = (due, next(self._order))
-        self._due[key] = entry
-        heapq.heappush(self._heap, (*entry, key))
-        if len(self._heap) > 2 * len(self._due) + 64:
-            waiting = {scheduled[1] for queue in self._ready.values() for scheduled in queue}
-            self._heap = [
-                (*scheduled, key) for key, scheduled in self._due.items() if scheduled[1] not in waiting
-            ]
-            heapq.heapify(self._heap)
+            _log.warning("secrets read late", by_seconds=round(now - due), per_second=PER_SECOND)
