@@ -10,7 +10,7 @@ import structlog
 from hypothesis import example, given, settings
 
 from keyturn.controllers.context import Context
-from keyturn.kube.secret_source import SourceKind
+from keyturn.kube.secret_informer import SourceKind
 from tests.simulation.simulated_cluster import STATE, TARGET, Cluster, Quiet
 from tests.simulation.test_convergence import (
     Story,

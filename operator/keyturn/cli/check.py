@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keyturn.installation.checks import Point, Result, deployment, election, rights, schemas
 from keyturn.installation.checks.rights import Account, Feature, Place
 from keyturn.kube import config, errors, paths
-from keyturn.kube.secret_source import SourceKind
+from keyturn.kube.secret_informer import SourceKind
 from keyturn.runtime import build
 
 from .printing import print_data, print_lines

@@ -112,7 +112,7 @@ def run_command(
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
     from keyturn.controllers import manager
-    from keyturn.kube.secret_source import SourceKind
+    from keyturn.kube.secret_informer import SourceKind
 
     _check(namespaces, lease_namespace, all_namespaces=all_namespaces)
     _configure_logs(log_format, verbose=verbose)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.client import Api
-    from keyturn.kube.secret_source import SecretSource
+    from keyturn.kube.secret_informer import SecretInformer
+    from keyturn.kube.secret_poller import SecretPoller
 
     from .context import Context
     from .event_handlers import EventHandlers
@@ -43,7 +44,8 @@ async def find_named_types(api: Api) -> tuple[WorkloadType, ...]:
     Raises:
         ApiError: Discovery failed.
     """
-    versions = await _read_versions(api)
+    groups = (await api.get(_GROUPS)).get("groups") or ()
+    versions = {version["groupVersion"] for group in groups for version in group.get("versions") or ()}
     return tuple(
         [row for row in OPTIONAL_TYPES if row.plural in await _find_names(api, row.api_version, versions)]
     )
@@ -80,12 +82,6 @@ async def _find_served(api: Api, namespaces: tuple[str, ...]) -> tuple[str, ...]
             if not await rights.missing(api, rights.rights_on(kind, Place("", (namespace,))), None)
         ]
     )
-
-
-async def _read_versions(api: Api) -> set[str]:
-    """Return the versions of all groups."""
-    groups = (await api.get(_GROUPS)).get("groups") or ()
-    return {version["groupVersion"] for group in groups for version in group.get("versions") or ()}
 
 
 async def _find_names(api: Api, version: str, versions: set[str]) -> set[str]:
@@ -156,7 +152,11 @@ class CacheSync:
     """Lists all kinds at the start, after each list of kopf's, and every 10 minutes."""
 
     def __init__(
-        self, context: Context, handlers: EventHandlers, secrets: SecretSource, liveness: WatchLiveness
+        self,
+        context: Context,
+        handlers: EventHandlers,
+        secrets: SecretInformer | SecretPoller,
+        liveness: WatchLiveness,
     ) -> None:
         self.is_primed = asyncio.Event()
         self._context = context
@@ -183,7 +183,9 @@ class CacheSync:
             if not self.is_primed.is_set():
                 if self._handlers.absent_kinds:  # installed after the first list of them, or not at all
                     await self.sweep()
-                self._prime()
+                _log.info("watching", managed_secrets=len(list(self._context.cache.managed_keys())))
+                self._handlers.expect_values()
+                self.is_primed.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SWEEP_INTERVAL):
                     await self._liveness.relisted.wait()
@@ -193,11 +195,6 @@ class CacheSync:
         """List all kinds soon, unless they were just listed."""
         if loop_time() > self._listed_at + _FRESH:
             self._liveness.relisted.set()
-
-    def _prime(self) -> None:
-        _log.info("watching", managed_secrets=len(list(self._context.cache.managed_keys())))
-        self._handlers.expect_values()
-        self.is_primed.set()
 
     async def _find_workload_types(self) -> None:
         """Find the optional kinds of workload once, as kopf does."""

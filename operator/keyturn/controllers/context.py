@@ -18,7 +18,7 @@ from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.namespace_pods import JobOwners, NamespacePods
 from keyturn.kube.pods import PodReader
-from keyturn.kube.secret_source import SourceKind
+from keyturn.kube.secret_informer import SourceKind
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores

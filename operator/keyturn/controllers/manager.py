@@ -26,7 +26,8 @@ from keyturn.kube import config
 from keyturn.kube.client import Api
 from keyturn.kube.events import Events
 from keyturn.kube.leader_election import LEASE, Elector
-from keyturn.kube.secret_source import SourceKind, secret_source
+from keyturn.kube.secret_informer import SecretInformer, SourceKind
+from keyturn.kube.secret_poller import SecretPoller
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.reach import Reach
 from keyturn.runtime.threadpools import favour_event_loop
@@ -128,7 +129,11 @@ class Manager:
         self.liveness = WatchLiveness()
         self.handlers = EventHandlers(context, self.memory, self.queue, options.namespaces)
         on_secret = self.handlers.put_secret, self.handlers.drop_secret
-        self.secrets = secret_source(options.source_kind, api, options.namespaces, context.cache, on_secret)
+        self.secrets: SecretInformer | SecretPoller = (
+            SecretPoller(api, context.cache, *on_secret)
+            if options.source_kind is SourceKind.BY_NAME
+            else SecretInformer(api, options.namespaces, *on_secret, context.cache.labelled_secrets)
+        )
         context.covers = self.secrets.covers
         self.encryption = EncryptionMonitor(for_lease, context.evidence, is_enabled=options.proves_encryption)
         self.audit = self._audit(for_lease, place.own)

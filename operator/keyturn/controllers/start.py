@@ -19,7 +19,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_source import SourceKind
+from keyturn.kube.secret_informer import SourceKind
 from keyturn.kube.target_secret import owner_of
 
 from .workqueue import Priority

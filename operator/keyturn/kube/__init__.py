@@ -6,7 +6,7 @@ Modules
     tokens                           tokens of ServiceAccounts; authentication of callers
     leader_election                  the Lease
     target_secret, state_secret      Secrets of ours
-    secret_informer, secret_poller, secret_source   how changes of Secrets are noticed: watch, or reads
+    secret_informer, secret_poller                  how changes of Secrets are noticed: watch, or reads
     workloads                        restarts
     pods, namespace_pods             pods of a workload; all pods that use Secrets
     events, status                   Events; writes of a status

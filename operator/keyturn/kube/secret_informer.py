@@ -7,13 +7,14 @@ reported as deleted, because a deletion in the gap is no event of any watch.
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from http import HTTPStatus
 from sys import intern
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -46,6 +47,15 @@ Cached: TypeAlias = Callable[[str | None], Iterable[tuple[str, str]]]
 """Returns namespace and name of the cached Secrets with Keyturn's label, of one namespace or of all."""
 
 _log = structlog.get_logger()
+
+
+class SourceKind(StrEnum):
+    """Source of changes of Secrets."""
+
+    WATCH = "watch"
+    """List and watch of all labelled Secrets: changes arrive at once, and the permission covers every Secret."""
+    BY_NAME = "by-name"
+    """Polling by name: changes are found within a minute, without permission to list Secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,9 @@ class _Stream:
                 _log.warning("secrets not watched", namespace=self._namespace, error=error)
                 # An error counts as alive: liveness detects hung connections, and a restart fixes no outage.
                 self.last_alive = loop_time()
-                await self._pause(error.retry_after or 0.0)
+                self._failures += 1
+                pause = jittered(backoff(0.5, self._failures, _LONGEST_PAUSE), least=0.2)
+                await asyncio.sleep(max(pause, min(error.retry_after or 0.0, _LONGEST_PAUSE)))
 
     async def _list(self) -> None:
         """List all, report them, and report known and cached ones that are absent as deleted.
@@ -211,11 +223,6 @@ class _Stream:
         self.last_alive = loop_time()
         self._failures = 0
 
-    async def _pause(self, at_least: float) -> None:
-        self._failures += 1
-        pause = jittered(backoff(0.5, self._failures, _LONGEST_PAUSE), least=0.2)
-        await asyncio.sleep(max(pause, min(at_least, _LONGEST_PAUSE)))
-
 
 def _key(body: Body) -> tuple[str, str]:
     metadata = body["metadata"]
@@ -226,7 +233,8 @@ def meta_of(body: Body) -> SecretMeta:
     """Parse the metadata; names are interned, because thousands are kept and recur as owners and keys."""
     metadata = body["metadata"]
     namespace, name = _key(body)
-    annotations = metadata.get("annotations", {})
+    annotations, references = metadata.get("annotations", {}), metadata.get("ownerReferences") or ()
+    binders = (intern(one["uid"]) for one in references if one.get("kind") == "ManagedSecret")
     return SecretMeta(
         namespace,
         name,
@@ -236,15 +244,8 @@ def meta_of(body: Body) -> SecretMeta:
         number_of(annotations.get(REVISION_ANNOTATION)),
         time_of(annotations.get(PUBLISHED_ANNOTATION)),
         OVERLAP_ANNOTATION in annotations,
-        _binder(metadata),
+        next(binders, ""),
         any(entry.get("manager") == KEYTURN for entry in metadata.get("managedFields") or ()),
-    )
-
-
-def _binder(metadata: Mapping[str, Any]) -> str:
-    references = metadata.get("ownerReferences") or ()
-    return next(
-        (intern(reference["uid"]) for reference in references if reference.get("kind") == "ManagedSecret"), ""
     )
 
 

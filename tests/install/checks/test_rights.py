@@ -19,7 +19,7 @@ from keyturn.installation.checks.rights import (
     rights_of,
     to_install,
 )
-from keyturn.kube.secret_source import SourceKind
+from keyturn.kube.secret_informer import SourceKind
 from tests.conftest import ROOT
 from tests.install.checks.roles import ACCOUNT, OWN, without
 

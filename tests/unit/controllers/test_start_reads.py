@@ -19,8 +19,7 @@ from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
-from keyturn.kube.secret_informer import meta_of
-from keyturn.kube.secret_source import SourceKind
+from keyturn.kube.secret_informer import SourceKind, meta_of
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_informer import meta_of
-from keyturn.kube.secret_source import SourceKind
+from keyturn.kube.secret_informer import SourceKind, meta_of
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.target_secret import owner_of
 

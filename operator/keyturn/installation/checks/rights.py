@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.kube import errors, paths
 from keyturn.kube.leader_election import LEASE
-from keyturn.kube.secret_source import SourceKind
+from keyturn.kube.secret_informer import SourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
