@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
 import orjson
@@ -401,6 +401,6 @@ def _environment_proxy(server: SplitResult) -> str | None:
         address = ipaddress.ip_address(host)
         if address.is_loopback or any(address in ipaddress.ip_network(one, strict=False) for one in networks):
             return None
-    if not proxy or host == "localhost" or proxy_bypass_environment(f"{host}:{port}", proxies):
+    if not proxy or host == "localhost" or proxy_bypass(f"{host}:{port}"):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
