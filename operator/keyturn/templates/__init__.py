@@ -191,10 +191,16 @@ def rendered(
         TemplateFailed: One cannot be rendered with these values.
     """
     values, known = _by_name(values), _by_name(before.values) if before else {}
+    same = {name for name, kept in values.items() if name in known and known[name].outputs == kept.outputs}
+    # The time alone is no reason, so if every value is unchanged it counts as unchanged, too.
+    unchanged = same | ({NOW} if len(same) == len(values) else set())
     stays = {
         key: before.rendered[key]
         for key, text in templates.items()
-        if before and key in before.rendered and _stays(text, before.rendered[key], values, known)
+        if before
+        and key in before.rendered
+        and before.rendered[key].template == text
+        and inputs(text, values.keys() | known.keys()) <= unchanged
     }
     outputs = {name: kept.outputs for name, kept in values.items()}
     made = render({key: text for key, text in templates.items() if key not in stays}, outputs, now)
@@ -236,15 +242,6 @@ def _by_name(values: Mapping[str, ItemValues]) -> Mapping[str, ItemValues]:
         for output, key in kept.keys.items()
     }
     return spread | {name: kept for name, kept in values.items() if not is_spread(name)}
-
-
-def _stays(
-    text: str, rendered: Rendered, values: Mapping[str, ItemValues], before: Mapping[str, ItemValues]
-) -> bool:
-    same = {name for name, kept in values.items() if name in before and before[name].outputs == kept.outputs}
-    # The time alone is no reason, so if every value is unchanged it counts as unchanged, too.
-    unchanged = same | ({NOW} if len(same) == len(values) else set())
-    return rendered.template == text and inputs(text, values.keys() | before.keys()) <= unchanged
 
 
 # Checks without values.
@@ -296,13 +293,10 @@ def _flaw_of(name: str, rest: list[object], names: _Names) -> str | None:
     if not rest or not isinstance(rest[0], str) or rest[0] in {"size", "first", "last"}:
         return None
     if outputs == _TEXT:
-        return f"{name!r} is one text and has no {rest[0]!r}; write {{{{ {_example(name)} }}}}"
+        spelled = name if name.replace("-", "_").isidentifier() else f'values["{name}"]'
+        return f"{name!r} is one text and has no {rest[0]!r}; write {{{{ {spelled} }}}}"
     return None if rest[0] in outputs else f"{name!r} has no {rest[0]!r}{_there_is(outputs)}"
 
 
 def _there_is(names: Iterable[str]) -> str:
     return f"; there is: {', '.join(names)}"
-
-
-def _example(name: str) -> str:
-    return name if name.replace("-", "_").isidentifier() else f'values["{name}"]'

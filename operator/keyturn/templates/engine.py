@@ -107,10 +107,8 @@ class Template:
         analysis = self._read.analyze(include_partials=False)
         for name, spans in analysis.filters.items():
             if name not in filters:
-                raise Stalled(
-                    ErrorReason.INVALID_TEMPLATE,
-                    self.flaw(_no_filter(name, filters), self._line(spans[0].index)),
-                )
+                sentence = f"there is no filter {name!r}; there are: {', '.join(sorted(filters))}"
+                raise Stalled(ErrorReason.INVALID_TEMPLATE, self.flaw(sentence, self._line(spans[0].index)))
         for variables in analysis.globals.values():
             for variable in variables:
                 yield Reference(tuple(variable.segments), self._line(variable.span.index))
@@ -161,10 +159,6 @@ def _syntax(error: LiquidError) -> str:
     tags = ", ".join(sorted(tag.name for tag in _TAGS if tag.name.isalpha() and tag not in _PSEUDO))
     hint = f"; there are the tags {tags}, raw and comment" if isinstance(error, _UnknownTagError) else ""
     return f"{message[:_MAX_MESSAGE_LENGTH]}{hint}"
-
-
-def _no_filter(name: str, filters: Collection[str]) -> str:
-    return f"there is no filter {name!r}; there are: {', '.join(sorted(filters))}"
 
 
 def _reason(error: LiquidError | LiquidInterrupt) -> str:
@@ -227,7 +221,13 @@ class _Context(RenderContext):
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
         del token
         apply = functools.partial(guarded, self.budget, name)
-        return functools.partial(_dated, apply, self.globals.get("now")) if name == _DATE else apply
+
+        def dated(given: object, *others: object, **named: object) -> object:
+            """Apply the filter date, for which Liquid reads the texts 'now' and 'today' as the time of rendering."""
+            now = self.globals.get("now") if isinstance(given, str) and given in _TIMES else None
+            return apply(given if now is None else now, *others, **named)
+
+        return dated if name == _DATE else apply
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
         self.budget.spend(length, 0)
@@ -235,14 +235,6 @@ class _Context(RenderContext):
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
         del buf
         return _Writer(self.budget)
-
-
-def _dated(
-    apply: Callable[..., object], now: object, given: object, *others: object, **named: object
-) -> object:
-    """Apply the filter date, for which Liquid reads the texts 'now' and 'today' as the time of rendering."""
-    is_now = now is not None and isinstance(given, str) and given in _TIMES
-    return apply(now if is_now else given, *others, **named)
 
 
 class _Loop(ForNode):
@@ -315,71 +307,44 @@ def _environment() -> _Environment:
 
 
 _MAX_LENGTH: Final = 500  # within braces: the expression parser is quadratic in its length
-_OPENING: Final = re.compile(r"\{[{%]-?")
-_CLOSING: Final = {"{{": "}}", "{%": "%}"}
-_NAME: Final = re.compile(r"\s*(#|\w*)\s*")
+_OPENING: Final = re.compile(r"(\{\{-?)|(\{%-?)\s*(#|\w*)\s*")
 _END_OF: Final = {name: re.compile(rf"\{{%(-?)\s*end{name}\s*(-?)%\}}") for name in ("raw", "comment")}
-
-
-@dataclass(frozen=True, slots=True)
-class _Markup:
-    """A `{{ … }}` or `{% … %}`."""
-
-    source: str
-    start: int
-    inner: int
-    """Start of the content."""
-    outer: int
-    """End of the content."""
-    end: int
-
-    @property
-    def is_output(self) -> bool:
-        return self.source.startswith("{{", self.start)
-
-    @property
-    def strips_after(self) -> bool:
-        return self.source[self.outer] == "-"
-
-    @property
-    def name(self) -> str:
-        """Name of a tag; empty for an output."""
-        match = _NAME.match(self.source, self.inner, self.outer)
-        return match[1] if match and not self.is_output else ""
 
 
 def tokens(source: str) -> Iterator[Token]:
     """Yield the tokens of a template for Liquid's parser; comments are left out.
+
+    Liquid's own lexer takes seconds for a page of blanks, during which no other thread runs.
 
     Raises:
         LiquidSyntaxError: A markup is not closed, or too long.
     """
     place, strips = 0, False
     while opening := _OPENING.search(source, place):
-        markup = _markup(source, opening)
-        yield from _content(source, place, markup.start, left=strips, right=opening[0].endswith("-"))
-        place, strips = markup.end, markup.strips_after
-        if ending := _END_OF.get(markup.name):
-            closing = ending.search(source, place)
-            if closing is None:
-                raise _error(f"{markup.name} is never closed", source, markup.start)
-            if markup.name == "raw":
-                yield from _content(source, place, closing.start(), left=strips, right=bool(closing[1]))
-            place, strips = closing.end(), bool(closing[2])
-        elif markup.name != "#":
-            yield from _output(markup) if markup.is_output else _tag(markup)
+        start, inner, tag = opening.start(), opening.end(), opening[3]
+        left = opening[1] or opening[2]
+        closing = source.find("}}" if tag is None else "%}", inner)
+        if closing < 0:
+            raise _error(f"{left} is never closed", source, start)
+        if closing - start - len(left) > _MAX_LENGTH:
+            raise _error(f"write at most {_MAX_LENGTH} characters within braces", source, start)
+        yield from _content(source, place, start, left=strips, right=left.endswith("-"))
+        strips = closing > inner and source[closing - 1] == "-"
+        outer, place = closing - strips, closing + 2
+        if ending := _END_OF.get(tag):
+            end = ending.search(source, place)
+            if end is None:
+                raise _error(f"{tag} is never closed", source, start)
+            if tag == "raw":
+                yield from _content(source, place, end.start(), left=strips, right=bool(end[1]))
+            place, strips = end.end(), bool(end[2])
+        elif tag != "#":
+            kind, text = (TOKEN_OUTPUT, source[start:place]) if tag is None else (TOKEN_TAG, tag)
+            yield Token(kind, text, start, source)
+            if tag is None or inner < outer:
+                text = source[inner:outer]
+                yield Token(TOKEN_EXPRESSION, text.strip(), outer - len(text.lstrip()), source)
     yield from _content(source, place, len(source), left=strips, right=False)
-
-
-def _markup(source: str, opening: re.Match[str]) -> _Markup:
-    start, inner = opening.span()
-    closing = source.find(_CLOSING[opening[0][:2]], inner)
-    if closing < 0:
-        raise _error(f"{opening[0]} is never closed", source, start)
-    if closing - inner > _MAX_LENGTH:
-        raise _error(f"write at most {_MAX_LENGTH} characters within braces", source, start)
-    outer = closing - 1 if closing > inner and source[closing - 1] == "-" else closing
-    return _Markup(source, start, inner, outer, closing + 2)
 
 
 def _content(source: str, start: int, end: int, *, left: bool, right: bool) -> Iterator[Token]:
@@ -388,24 +353,6 @@ def _content(source: str, start: int, end: int, *, left: bool, right: bool) -> I
     text = text.rstrip() if right else text
     if text:
         yield Token(TOKEN_CONTENT, text, start, source)
-
-
-def _output(markup: _Markup) -> Iterator[Token]:
-    yield Token(TOKEN_OUTPUT, markup.source[markup.start : markup.end], markup.start, markup.source)
-    yield _expression(markup, markup.inner)
-
-
-def _tag(markup: _Markup) -> Iterator[Token]:
-    match = _NAME.match(markup.source, markup.inner, markup.outer)
-    place = match.end() if match else markup.inner
-    yield Token(TOKEN_TAG, markup.name, markup.start, markup.source)
-    if place < markup.outer:
-        yield _expression(markup, place)
-
-
-def _expression(markup: _Markup, place: int) -> Token:
-    text = markup.source[place : markup.outer]
-    return Token(TOKEN_EXPRESSION, text.strip(), place + len(text) - len(text.lstrip()), markup.source)
 
 
 def _error(sentence: str, source: str, place: int) -> LiquidSyntaxError:

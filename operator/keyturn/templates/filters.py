@@ -19,7 +19,7 @@ from liquid.stringify import to_liquid_string
 from liquid.undefined import Undefined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 LARGEST: Final = 1024 * 1024
 """Maximum bytes of data in one Secret."""
@@ -114,20 +114,16 @@ def weight_of(thing: object) -> int:
         if is_undefined(part) or isinstance(part, Names):  # in memory anyway
             continue
         weight += len(part) if isinstance(part, Binary) else sys.getsizeof(part)
-        waiting += _parts(part)
+        if isinstance(part, Mapping):
+            waiting += [*part.keys(), *part.values()]
+        elif isinstance(part, list | tuple):
+            waiting += part
     return weight
 
 
-def _parts(thing: object) -> Iterable[object]:
-    if isinstance(thing, Mapping):
-        return [*thing.keys(), *thing.values()]
-    return thing if isinstance(thing, list | tuple) else ()
-
-
 def is_undefined(thing: object) -> bool:
-    return issubclass(
-        type(thing), Undefined
-    )  # isinstance() reads a property of the object, which raises for an undefined one
+    # isinstance() reads a property of the object, which raises for an undefined one.
+    return issubclass(type(thing), Undefined)
 
 
 _MAX_INTEGER: Final = 2**63
@@ -233,39 +229,10 @@ def _indent(given: object, width: int = 4) -> str:
     return "".join(" " * width + line for line in lines)
 
 
-def _base64_encode(given: object) -> str:
-    return base64.b64encode(_bytes(given)).decode()
-
-
-def _base64_decode(given: object) -> str | Binary:
-    return _decode(base64.b64decode(b"".join(_text(given).encode().split()), validate=True))
-
-
-def _base64_url_safe_encode(given: object) -> str:
-    return base64.urlsafe_b64encode(_bytes(given)).decode()
-
-
 def _base64_url_safe_decode(given: object) -> str | Binary:
     written = _text(given).strip().rstrip("=")
     standard = written.replace("-", "+").replace("_", "/") + "=" * (-len(written) % 4)
     return _decode(base64.b64decode(standard, validate=True))
-
-
-def _url_encode(given: object) -> str:
-    return urllib.parse.quote_plus(_text(given))
-
-
-def _uri_encode(given: object) -> str:
-    # Like url_encode, but a blank becomes %20, which is valid in every part of a URL, not only in its query.
-    return urllib.parse.quote(_text(given), safe="")
-
-
-def _url_decode(given: object) -> str:
-    return urllib.parse.unquote_plus(_text(given))
-
-
-def _json(given: object) -> str:
-    return json.dumps(given, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
 
 
 def _parse_json(given: object) -> object:
@@ -275,10 +242,6 @@ def _parse_json(given: object) -> object:
     if sum(map(bare.count, ",[{")) > LONGEST_LIST:
         raise Refused(f"JSON may have {LONGEST_LIST} parts")
     return json.loads(text)
-
-
-def _sha256(given: object) -> str:
-    return hashlib.sha256(_bytes(given)).hexdigest()
 
 
 def _bcrypt(given: object) -> str:
@@ -297,10 +260,6 @@ def _date(given: object, form: str) -> str:
     return str(int(when.timestamp())) if form == "%s" else when.strftime(form)
 
 
-def _escape(given: object) -> str:
-    return html.escape(_text(given))
-
-
 _TAKE_BYTES: Final = frozenset({"base64_encode", "base64_url_safe_encode", "sha256", "size"})
 FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     # texts
@@ -308,7 +267,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "capitalize": string.capitalize,
     "default": misc.default,
     "downcase": string.downcase,
-    "escape": _escape,
+    "escape": lambda given: html.escape(_text(given)),
     "indent": _indent,
     "lstrip": string.lstrip,
     "prepend": string.prepend,
@@ -337,16 +296,21 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "plus": math.plus,
     "times": math.times,
     # encodings
-    "base64_decode": _base64_decode,
-    "base64_encode": _base64_encode,
+    "base64_decode": lambda given: _decode(
+        base64.b64decode(b"".join(_text(given).encode().split()), validate=True)
+    ),
+    "base64_encode": lambda given: base64.b64encode(_bytes(given)).decode(),
     "base64_url_safe_decode": _base64_url_safe_decode,
-    "base64_url_safe_encode": _base64_url_safe_encode,
-    "json": _json,
+    "base64_url_safe_encode": lambda given: base64.urlsafe_b64encode(_bytes(given)).decode(),
+    "json": lambda given: json.dumps(
+        given, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str
+    ),
     "parse_json": _parse_json,
-    "uri_encode": _uri_encode,
-    "url_decode": _url_decode,
-    "url_encode": _url_encode,
+    # Like url_encode, but a blank becomes %20, which is valid in every part of a URL, not only in its query.
+    "uri_encode": lambda given: urllib.parse.quote(_text(given), safe=""),
+    "url_decode": lambda given: urllib.parse.unquote_plus(_text(given)),
+    "url_encode": lambda given: urllib.parse.quote_plus(_text(given)),
     # one-way
     "bcrypt": _bcrypt,
-    "sha256": _sha256,
+    "sha256": lambda given: hashlib.sha256(_bytes(given)).hexdigest(),
 }
