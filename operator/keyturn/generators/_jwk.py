@@ -68,8 +68,10 @@ def set_in(value: Value) -> list[Entry]:
     except orjson.JSONDecodeError:
         return []
     entries = document.get("keys") if isinstance(document, dict) else None
-    is_set = isinstance(entries, list) and all(_is_entry(entry) for entry in entries)
-    return entries if entries and is_set else []
+    if not isinstance(entries, list):
+        return []
+    are_entries = all(isinstance(one, dict) and isinstance(one.get("kid"), str) for one in entries)
+    return entries if are_entries else []
 
 
 def key_in(entry: Entry, algorithm: str) -> PrivateKey | None:
@@ -83,32 +85,26 @@ def key_in(entry: Entry, algorithm: str) -> PrivateKey | None:
     return key if {**written(key, algorithm), "kid": entry["kid"]} == entry else None
 
 
-def _is_entry(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("kid"), str)
-
-
 def _members(key: PrivateKey) -> Entry:
     match key:
         case rsa.RSAPrivateKey():
-            return _rsa_members(key.private_numbers())
-        case ec.EllipticCurvePrivateKey():
             numbers = key.private_numbers()
-            point = numbers.public_numbers
-            sized = {"x": point.x, "y": point.y, "d": numbers.private_value}
+            public = numbers.public_numbers
+            parts = {"n": public.n, "e": public.e, "d": numbers.d, "p": numbers.p, "q": numbers.q}
+            parts |= {"dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
+            minimal = {name: part.to_bytes((part.bit_length() + 7) // 8) for name, part in parts.items()}
+            return {"kty": "RSA", **{name: _text(part) for name, part in minimal.items()}}
+        case ec.EllipticCurvePrivateKey():
+            secret = key.private_numbers()
+            point = secret.public_numbers
+            sized = {"x": point.x, "y": point.y, "d": secret.private_value}
             coordinates = {name: _text(number.to_bytes(_COORDINATE)) for name, number in sized.items()}
             return {"kty": "EC", "crv": "P-256", **coordinates}
         case ed25519.Ed25519PrivateKey():
-            public = key.public_key().public_bytes_raw()
-            return {"kty": "OKP", "crv": "Ed25519", "x": _text(public), "d": _text(key.private_bytes_raw())}
+            x, d = key.public_key().public_bytes_raw(), key.private_bytes_raw()
+            return {"kty": "OKP", "crv": "Ed25519", "x": _text(x), "d": _text(d)}
         case _:
             assert_never(key)
-
-
-def _rsa_members(numbers: rsa.RSAPrivateNumbers) -> Entry:
-    public = numbers.public_numbers
-    parts = {"n": public.n, "e": public.e, "d": numbers.d, "p": numbers.p, "q": numbers.q}
-    parts |= {"dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
-    return {"kty": "RSA", **{name: _text(_minimal_bytes(number)) for name, number in parts.items()}}
 
 
 def _key(entry: Entry) -> PrivateKey | None:
@@ -135,7 +131,3 @@ def _rsa_key(entry: Entry) -> PrivateKey:
 
 def _text(content: bytes) -> str:
     return texts.encode(content).decode("ascii")
-
-
-def _minimal_bytes(number: int) -> bytes:
-    return number.to_bytes((number.bit_length() + 7) // 8)

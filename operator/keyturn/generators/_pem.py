@@ -68,17 +68,17 @@ def is_of(form: KeyForm, key: PrivateKey) -> bool:
     """Whether `draw(form)` could have generated the key."""
     match form:
         case Rsa(bits):
-            return isinstance(key, rsa.RSAPrivateKey) and (key.key_size, _exponent(key)) == (bits, EXPONENT)
+            return (
+                isinstance(key, rsa.RSAPrivateKey)
+                and key.key_size == bits
+                and key.public_key().public_numbers().e == EXPONENT
+            )
         case Ec(curve):
             return isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, CURVES[curve])
         case Ed25519():
             return isinstance(key, ed25519.Ed25519PrivateKey)
         case _:
             assert_never(form)
-
-
-def _exponent(key: rsa.RSAPrivateKey) -> int:
-    return key.public_key().public_numbers().e
 
 
 def private_pem(key: PrivateKey, form: PemForm = "PKCS8") -> Value:

@@ -95,32 +95,25 @@ def extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
 
 
 def _may_issue(authority: x509.Certificate, certificate: x509.Certificate, depth: int) -> bool:
-    return (
-        may_sign(authority)
-        and permits_below(authority, depth + is_ca(certificate))
-        and _permits_usages(authority, certificate)
-    )
-
-
-def _permits_usages(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether an authority that is for some usages only is for those of the certificate."""
     permitted = extension(authority, x509.ExtendedKeyUsage)
     usages = extension(certificate, x509.ExtendedKeyUsage)
-    if permitted is None or usages is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in permitted:
-        return True
-    return set(usages) <= set(permitted)
+    is_for_all = permitted is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in permitted
+    permits_usages = is_for_all or usages is None or set(usages) <= set(permitted or ())
+    return may_sign(authority) and permits_below(authority, depth + is_ca(certificate)) and permits_usages
 
 
 def _is_proven(path: Sequence[x509.Certificate]) -> bool:
     certificate, *intermediates, root = path
+    policy = verification.ExtensionPolicy.webpki_defaults_ca()
+    for kind in _FREE:
+        policy = policy.may_be_present(kind, _ANY_CRITICALITY, None)
+    policy = policy.require_present(x509.BasicConstraints, _ANY_CRITICALITY, None)
     verifier = (
         verification.PolicyBuilder()
         .store(verification.Store([root]))
         .time(last_start(path))
         .max_chain_depth(len(path))
-        .extension_policies(
-            ca_policy=_authority_policy(), ee_policy=verification.ExtensionPolicy.permit_all()
-        )
+        .extension_policies(ca_policy=policy, ee_policy=verification.ExtensionPolicy.permit_all())
         .build_client_verifier()
     )
     try:
@@ -128,13 +121,6 @@ def _is_proven(path: Sequence[x509.Certificate]) -> bool:
     except verification.VerificationError:
         return False
     return True
-
-
-def _authority_policy() -> verification.ExtensionPolicy:
-    policy = verification.ExtensionPolicy.webpki_defaults_ca()
-    for kind in _FREE:
-        policy = policy.may_be_present(kind, _ANY_CRITICALITY, None)
-    return policy.require_present(x509.BasicConstraints, _ANY_CRITICALITY, None)
 
 
 # Clocks differ: a client whose clock is slow must not see a certificate that is not valid yet.

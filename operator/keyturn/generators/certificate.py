@@ -148,16 +148,12 @@ class Issuer(Schema):
     """A Secret with tls.crt and tls.key of a CA, such as one of a certificate with isCA: true."""
 
 
-def _is(name: str) -> str:
-    return f"has(self.{name})"
-
-
 class CertificateConfig(Schema):
     """A certificate with its key."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
-            (" || ".join(_is(name) for name in ("commonName", "dnsNames", "ipAddresses")), _A_NAME),
+            ("has(self.commonName) || has(self.dnsNames) || has(self.ipAddresses)", _A_NAME),
             (
                 f"has(self.commonName) || !has(self.dnsNames) || self.dnsNames[0].size() <= {_MAX_COMMON_NAME}",
                 _LONG_NAME,

@@ -205,21 +205,18 @@ def health_of(error: StoreError) -> Health:
         case Throttled():
             return _with_details(error, StoreReason.THROTTLED, "the store throttles requests", passes=True)
         case Unreachable():
-            return _without_answer(error)
+            lasting = StoreReason.HOST_NOT_FOUND
+            if error.code in CERTIFICATES:
+                lasting = StoreReason.CERTIFICATE_INVALID
+            reason = lasting if error.is_lasting else StoreReason.UNREACHABLE
+            message = detail_of(error) if hint_of(error) else f"the store does not answer ({error.code})"
+            return Health(is_ready=False, reason=reason, message=message, passes=not error.is_lasting)
         case Refused():
             return _with_details(error, StoreReason.INVALID_SETTINGS, "the settings of the store are invalid")
         case _:
             return _with_details(
                 error, StoreReason.UNKNOWN, "the store did not execute the request", passes=True
             )
-
-
-def _without_answer(error: Unreachable) -> Health:
-    if error.is_lasting:
-        reason = StoreReason.CERTIFICATE_INVALID if error.code in CERTIFICATES else StoreReason.HOST_NOT_FOUND
-        return Health(is_ready=False, reason=reason, message=detail_of(error))
-    message = detail_of(error) if hint_of(error) else f"the store does not answer ({error.code})"
-    return Health(is_ready=False, reason=StoreReason.UNREACHABLE, message=message, passes=True)
 
 
 def _with_details(error: StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:

@@ -220,12 +220,6 @@ class _Consent(NamedTuple):
     """When the API server last showed the consent."""
 
 
-def _may_still_consent(consent: _Consent, error: StoreError) -> bool:
-    """Whether an account whose consent cannot be read is used as before; without the right, for a while."""
-    is_recent = loop_time() < consent.seen + 2 * _CONSENT_SECONDS
-    return isinstance(error, Unreachable) or (error.code == NO_RIGHT and is_recent)
-
-
 def closed() -> Unreachable:
     """Return the error for a request that is cancelled at shutdown."""
     return Unreachable("Closed", "the store was changed, or the operator ends")
@@ -332,7 +326,11 @@ class ConnectionPool:
         try:
             uid = await self._hold_to_consent(namespace, account)
         except (Unreachable, Unauthorized, Refused) as error:
-            if before is not None and before.refusal is None and _may_still_consent(before, error):
+            # An account whose consent cannot be read is used as before; without the right, for a while.
+            is_kept = isinstance(error, Unreachable) or (
+                error.code == NO_RIGHT and before and loop_time() < before.seen + 2 * _CONSENT_SECONDS
+            )
+            if before is not None and before.refusal is None and is_kept:
                 return before._replace(until=loop_time() + _REJECTION_SECONDS)
             if isinstance(error, Unreachable):
                 raise

@@ -53,20 +53,14 @@ def read_file(folder: Path, name: str) -> RemoteValue:
             facts = os.fstat(opened)
             if not stat.S_ISREG(facts.st_mode):
                 raise Refused("NoFile", "the key is a folder or a device; name a file")
-            return RemoteValue(
-                Value(_content(opened)), f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_ctime_ns}"
-            )
+            with os.fdopen(os.dup(opened), "rb") as file:
+                content = file.read(LARGEST + 1)
+            if len(content) > LARGEST:
+                raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
+            return RemoteValue(Value(content), f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_ctime_ns}")
         finally:
             os.close(opened)
     raise AssertionError  # `_meaning` raises, or the block has returned
-
-
-def _content(opened: int) -> bytes:
-    with os.fdopen(os.dup(opened), "rb") as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
-    return content
 
 
 def _hold_inside(path: Path, home: Path) -> None:

@@ -173,7 +173,10 @@ class Guard:
         Raises:
             Refused: The message has the rule; it does not quote the URL.
         """
-        parsed = _parsed(url)
+        try:
+            parsed: URL | None = URL(url)
+        except (ValueError, TypeError):
+            parsed = None
         if parsed is None or parsed.scheme not in _PORTS or not parsed.host or not parsed.port:
             raise Refused("InvalidUrl", "write a URL such as https://vault.example.com:8200")
         if parsed.user is not None or parsed.password is not None:
@@ -280,13 +283,6 @@ class Guard:
 
     def _is_of_the_cluster(self, address: Address) -> bool:
         return any(address in network for network in self._inside)
-
-
-def _parsed(url: str | URL) -> URL | None:
-    try:
-        return URL(url)
-    except (ValueError, TypeError):
-        return None
 
 
 def _address(host: str) -> Address | None:

@@ -180,15 +180,12 @@ class Kubernetes(Provider[KubernetesConfig]):
     async def _elsewhere(self) -> Client:
         async with self._opening:
             if self._other is None:
-                self._other = await self._connect()
+                if self.config.kubeconfig_ref is None or self.config.namespace is None:
+                    raise Refused("NoCluster", "another cluster needs kubeconfigRef and namespace")
+                content = self.given.value_of(self.config.kubeconfig_ref.in_secret())
+                parsed = await work.run(self.given.owner, _kubeconfig.parsed, content.reveal())
+                self._other = _kubeconfig.client_of(parsed, self.given.network)
             return self._other
-
-    async def _connect(self) -> Client:
-        if self.config.kubeconfig_ref is None or self.config.namespace is None:
-            raise Refused("NoCluster", "another cluster needs kubeconfigRef and namespace")
-        guard, content = self.given.network, self.given.value_of(self.config.kubeconfig_ref.in_secret())
-        parsed = await work.run(self.given.owner, _kubeconfig.parsed, content.reveal())
-        return _kubeconfig.client_of(parsed, guard)
 
     @property
     def _namespace(self) -> str:

@@ -132,7 +132,12 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
             if error.code != _IN_NO_STATE_FOR_THAT or not await self._is_deleted(key):
                 raise
         else:
-            return RemoteValue(_content(answer), member(answer, "VersionId", str))
+            content = (
+                text_of(answer, "SecretString")
+                if "SecretString" in answer
+                else Value(member(answer, "SecretBinary", bytes))
+            )
+            return RemoteValue(content, member(answer, "VersionId", str))
         raise NotFound("Deleted")
 
     async def _get(self, key: str, version: str | None) -> dict[str, Any]:
@@ -148,7 +153,11 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
         return await self._call("GetSecretValue", SecretId=key, VersionId=version)
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
-        written = _written(content)
+        value = properties.document(content).reveal()
+        try:
+            written: dict[str, Any] = {"SecretString": value.decode()}
+        except UnicodeDecodeError:
+            written = {"SecretBinary": value}
         if before is None and not await self._make_room(key):
             kms_key = {"KmsKeyId": self.config.kms_key_id} if self.config.kms_key_id else {}
             answer = await self._call("CreateSecret", Name=key, Tags=_TAGS, **kms_key, **written)
@@ -193,20 +202,6 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
             return await self._call("DescribeSecret", SecretId=key)
         except NotFound:
             return None
-
-
-def _content(answer: Mapping[str, Any]) -> Value:
-    if "SecretString" in answer:
-        return text_of(answer, "SecretString")
-    return Value(member(answer, "SecretBinary", bytes))
-
-
-def _written(content: Content) -> dict[str, Any]:
-    value = properties.document(content).reveal()
-    try:
-        return {"SecretString": value.decode()}
-    except UnicodeDecodeError:
-        return {"SecretBinary": value}
 
 
 # Parameter Store: SecureString parameters, in paths, with numbered versions

@@ -231,7 +231,8 @@ class StsLogin:
         """Assume the role by web identity or with the access key."""
         desired = {
             "RoleArn": arn,
-            "RoleSessionName": _session_name(self._given.namespace),
+            # CloudTrail shows the consumer's namespace.
+            "RoleSessionName": f"keyturn-{self._given.namespace}".strip("-")[:_MAX_SESSION_NAME],
             "DurationSeconds": _ROLE_SECONDS,
         }
         identity, external_id = self._config.auth.web_identity, self._config.external_id
@@ -297,8 +298,3 @@ def _seconds_of(answer: Mapping[str, Any]) -> float:
     except (LookupError, TypeError, ValueError):
         return _ROLE_SECONDS
     return min(max(left, 0.0), _ROLE_SECONDS)
-
-
-def _session_name(namespace: str) -> str:
-    """Return the session name for CloudTrail, which has the consumer's namespace."""
-    return f"keyturn-{namespace}"[:_MAX_SESSION_NAME] if namespace else "keyturn"

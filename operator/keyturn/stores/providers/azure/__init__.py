@@ -73,7 +73,10 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         if version is not None and not _VERSION.fullmatch(version):
             raise Refused("InvalidVersion", "a version has 32 hexadecimal digits, as Azure shows them")
         kept = await self._get(key, version)
-        _hold_to_dates(kept)
+        if _has_expired(kept):
+            raise UnusableError("Expired", "the secret has expired; set a new version or a later date")
+        if kept.begins is not None and kept.begins > datetime.now(UTC):
+            raise Refused("NotYetValid", "the secret is not valid yet; wait, or set an earlier date")
         return RemoteValue(kept.value, kept.version)
 
     async def _inspect(self, key: str) -> RemoteValue:
@@ -83,7 +86,10 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text, content_type = _written(content)
         vault, name = await self._open(), _name(key)
-        kept = await self._get_current(key)
+        try:
+            kept = await self._get(key, None)
+        except NotFound:
+            kept = None
         used = None if kept is None or _has_expired(kept) else kept  # an expired one was read as absent
         if (used and used.version) != (before and before.version):
             raise Conflict("Overtaken")
@@ -104,12 +110,6 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     async def _get(self, key: str, version: str | None) -> Kept:
         """Read a secret that is enabled; Azure leaves the check of its dates to the reader."""
         return await (await self._open()).get(_name(key), version)
-
-    async def _get_current(self, key: str) -> Kept | None:
-        try:
-            return await self._get(key, None)
-        except NotFound:
-            return None
 
     async def _open(self) -> KeyVaultClient:
         async with self._opening:
@@ -138,13 +138,6 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
 def _name(key: str) -> str:
     return key.replace("/", _SLASH)
-
-
-def _hold_to_dates(kept: Kept) -> None:
-    if _has_expired(kept):
-        raise UnusableError("Expired", "the secret has expired; set a new version or a later date")
-    if kept.begins is not None and kept.begins > datetime.now(UTC):
-        raise Refused("NotYetValid", "the secret is not valid yet; wait, or set an earlier date")
 
 
 def _has_expired(kept: Kept) -> bool:

@@ -22,7 +22,6 @@ from keyturn.stores.providers.errors import Refused, StoreError, Throttled, Unau
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.stores.providers._refs import KeyRef
     from keyturn.stores.providers.base import ProviderContext
     from keyturn.stores.providers.guard import Answer, Guard
 
@@ -108,8 +107,11 @@ class AzureLogin:
 
     async def _proof(self) -> dict[str, str]:
         if self._auth.client_secret is not None:
-            client = self._auth.client_secret.client_id
-            return {"client_id": client, "client_secret": self._secret(self._auth.client_secret.secret_ref)}
+            secret = self._auth.client_secret
+            text = credential_text(self._given.value_of(secret.secret_ref.in_secret()))
+            if not text:
+                raise Unauthorized("NoLogin", "the Secret holds no client secret under this key")
+            return {"client_id": secret.client_id, "client_secret": text}
         if self._auth.workload_identity is None:
             raise Refused("NoIdentity", "write one way to log in under auth")
         account = self._auth.workload_identity.service_account_ref.name
@@ -119,12 +121,6 @@ class AzureLogin:
             "client_assertion_type": _JWT_BEARER,
             "client_assertion": assertion.reveal().decode("ascii"),
         }
-
-    def _secret(self, ref: KeyRef) -> str:
-        text = credential_text(self._given.value_of(ref.in_secret()))
-        if not text:
-            raise Unauthorized("NoLogin", "the Secret holds no client secret under this key")
-        return text
 
 
 def _granted(answer: Mapping[str, Any]) -> tuple[Value, int]:

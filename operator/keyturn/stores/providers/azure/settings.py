@@ -159,8 +159,11 @@ def admit_challenge(header: str, place: Place) -> None:
     named = said.get("authorization_uri") or said.get("authorization")
     if not named:  # no challenge
         return
-    authority = _url(named)
-    if not authority or netloc(authority) not in _LOGINS | {netloc(place.authority)}:
+    try:
+        authority = URL(named)
+    except ValueError:
+        authority = URL()
+    if authority.scheme != "https" or netloc(authority) not in _LOGINS | {netloc(place.authority)}:
         raise Refused("ForeignAuthority", "the vault names a login authority that is not its cloud's")
     if authority.path.strip("/").partition("/")[0].lower() != place.tenant:
         raise Refused("ForeignTenant", "the vault belongs to another tenant; write its ID as tenantId")
@@ -177,11 +180,3 @@ def netloc(url: URL) -> str:
     """Return host and port normalised: Azure's links include port 443, users' URLs do not."""
     host = (url.host or "").lower()
     return host if url.is_default_port() else f"{host}:{url.port}"
-
-
-def _url(text: str) -> URL | None:
-    try:
-        url = URL(text)
-    except ValueError:
-        return None
-    return url if url.scheme == "https" else None

@@ -219,22 +219,15 @@ def _meaning(error: Exception) -> StoreError:
     status = getattr(getattr(error, "grpc_status_code", None), "name", None)
     if not isinstance(status, str):
         return Unreachable("MalformedAnswer")
-    if status == "RESOURCE_EXHAUSTED" and _is_too_large(error):
+    message = str(getattr(error, "message", ""))
+    # Our own size limit: gRPC has one status for it and for the service's quota.
+    if status == "RESOURCE_EXHAUSTED" and "larger than max" in message:
         return Refused("TooLarge", "an answer is too large")
-    if status == "FAILED_PRECONDITION" and _is_without_value(error):
+    # A disabled KMS key has the same status.
+    if status == "FAILED_PRECONDITION" and _WITHOUT_VALUE.match(message):
         return UnusableError("Disabled", "the version is disabled or destroyed; enable it or add another")
     code = "".join(part.capitalize() for part in status.split("_"))
     return _MEANINGS.get(status, Unreachable)(code, retry_after=_retry_after(error))
-
-
-def _is_too_large(error: Exception) -> bool:
-    """Whether our own size limit was exceeded: gRPC has one status for it and for the service's quota."""
-    return "larger than max" in str(getattr(error, "message", ""))
-
-
-def _is_without_value(error: Exception) -> bool:
-    """Whether a version is disabled or destroyed: its KMS key, if disabled, has the same status."""
-    return _WITHOUT_VALUE.match(str(getattr(error, "message", ""))) is not None
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -138,19 +138,17 @@ class GcpLogin:
         """
         async with self._making:
             if time.monotonic() >= self._ends:
-                self._token, seconds = await self._obtain()
+                if self._auth.workload_identity is not None:
+                    self._token, seconds = await self._exchange(self._auth.workload_identity)
+                else:
+                    key = _key_of(self._given.value_of(*self._auth.needs()).reveal())
+                    self._token, seconds = await work.run(self._given.owner, _signed, key)
                 self._ends = time.monotonic() + seconds - _MAX_SKEW
             return self._token
 
     def forget(self) -> None:
         """Drop a rejected token."""
         self._ends = 0.0
-
-    async def _obtain(self) -> _Token:
-        if self._auth.workload_identity is not None:
-            return await self._exchange(self._auth.workload_identity)
-        key = self._given.value_of(*self._auth.needs())
-        return await work.run(self._given.owner, _signed, _key_of(key.reveal()))
 
     async def _exchange(self, identity: GcpWorkloadIdentity) -> _Token:
         """Exchange a token of the ServiceAccount at the identity pool (RFC 8693); it is valid for that alone."""
@@ -166,7 +164,9 @@ class GcpLogin:
         }
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         answer = await self._post(_STS, kind, urlencode(form).encode())
-        made = _Token(_token(answer, "access_token"), _seconds(answer))
+        lasts = errors.seconds(str(answer.get("expires_in")))
+        seconds = _TOKEN_SECONDS if lasts is None else min(lasts, _TOKEN_SECONDS)
+        made = _Token(_token(answer, "access_token"), seconds)
         if identity.service_account_email is None:
             return made
         return await self._impersonate(identity.service_account_email, made.token)
@@ -210,11 +210,6 @@ def _token(answer: dict[str, Any], name: str) -> Value:
     if isinstance(token, str) and _TOKEN.fullmatch(token):
         return Value.of_text(token)
     raise Unreachable("MalformedAnswer")
-
-
-def _seconds(answer: dict[str, Any]) -> float:
-    told = errors.seconds(str(answer.get("expires_in")))
-    return _TOKEN_SECONDS if told is None else min(told, _TOKEN_SECONDS)
 
 
 # Service account key

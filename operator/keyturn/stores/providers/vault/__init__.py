@@ -163,7 +163,9 @@ class Vault(Provider[VaultConfig]):
             return await acquire_lease(self._request, self._path(key), issuer)
         if not self.config.has_versions:
             return RemoteValue(_content(_at(await self._ask("GET", key), "data")))
-        query = f"?version={_number(version)}" if version else ""
+        if version and not (version.isascii() and version.isdecimal()):
+            raise Refused("InvalidVersion", "a version is a number, such as 3")
+        query = f"?version={version}" if version else ""
         answer = _at(await self._ask("GET", f"data/{key}", query=query), "data")
         return RemoteValue(_content(_at(answer, "data")), str(_at(answer, "metadata").get("version")))
 
@@ -270,12 +272,6 @@ def _server_of(issuer: str) -> str:
 def _newest(facts: Mapping[str, Any]) -> int:
     newest = str(facts.get("current_version", 0))
     return int(newest) if newest.isdecimal() else 0
-
-
-def _number(version: str) -> str:
-    if version.isascii() and version.isdecimal():
-        return version
-    raise Refused("InvalidVersion", "a version is a number, such as 3")
 
 
 def _at(answer: Mapping[str, Any], name: str) -> dict[str, Any]:

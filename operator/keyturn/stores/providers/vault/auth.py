@@ -166,17 +166,15 @@ class VaultLogin:
                 before = kept
                 if not kept.is_stale:
                     return kept
-            if before is not None and (self._is_last(before) or await self._renew(before)):
+            # Without a source of tokens its ServiceAccount may not log in any more: the session is used to its end.
+            is_last = self._auth.kubernetes is not None and self._given.token_of is None
+            if before and ((is_last and not before.is_over) or await self._renew(before)):
                 return before
-            return await self._store(await self._log_in())
+            return await self._log_in()
         except (Throttled, Unreachable):
             if before is None or before.is_over:
                 raise
             return before
-
-    def _is_last(self, session: VaultSession) -> bool:
-        """Whether a session is used to its end and not extended: its ServiceAccount may not log in any more."""
-        return self._auth.kubernetes is not None and self._given.token_of is None and not session.is_over
 
     async def _resume(self) -> VaultSession | None:
         """Resume the session of an earlier process, if Vault accepts it."""
@@ -192,12 +190,6 @@ class VaultLogin:
                 raise
             return None
         return session_about(text, answer, asked)
-
-    async def _store(self, session: VaultSession) -> VaultSession:
-        """Store a new session before a lease depends on it."""
-        if self._keep is not None:
-            await self._keep.save(Value.of_text(session.token))
-        return session
 
     async def _renew(self, session: VaultSession) -> bool:
         """Renew a session, and return whether that was worth it: near its maximum Vault extends by seconds only."""
@@ -224,7 +216,10 @@ class VaultLogin:
                 raise
             code = error.code
         else:
-            return session_of(answer, asked)
+            session = session_of(answer, asked)
+            if self._keep is not None:  # before a lease depends on it
+                await self._keep.save(Value.of_text(session.token))
+            return session
         raise Unauthorized(
             code, "Vault rejects the login; check mountPath, the role, and its bound ServiceAccounts"
         )

@@ -143,7 +143,10 @@ _MAX_ID_LENGTH: Final = 1024
 async def acquire_lease(ask: Ask, path: str, issuer: str) -> RemoteValue:
     """Have Vault generate credentials."""
     answer, session = await ask("GET", path)
-    content = _content(answer)
+    data = answer.get("data")
+    if not isinstance(data, dict):
+        raise Unreachable("MalformedAnswer")
+    content = Value(properties.written(data))
     id_ = answer.get("lease_id")
     if not isinstance(id_, str) or not 0 < len(id_) <= _MAX_ID_LENGTH:  # an engine without leases
         return RemoteValue(content)
@@ -167,10 +170,3 @@ async def renew_lease(ask: Ask, lease: ProviderLease) -> timedelta | None:
 async def revoke_lease(ask: Ask, lease: ProviderLease) -> None:
     """Revoke a lease; an unknown one is no error for Vault."""
     await ask("POST", _REVOKE, {"lease_id": lease.id, "sync": True})
-
-
-def _content(answer: Mapping[str, Any]) -> Value:
-    data = answer.get("data")
-    if not isinstance(data, dict):
-        raise Unreachable("MalformedAnswer")
-    return Value(properties.written(data))

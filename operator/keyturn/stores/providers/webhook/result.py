@@ -102,16 +102,12 @@ def _is_bounded(path: Any) -> bool:
         if type(segment) is not JSONPathChildSegment or len(segment.selectors) != 1:
             return False
         (selector,) = segment.selectors
-        if type(selector) is Filter and _is_simple(selector.expression):
+        terms = list(_terms(selector.expression)) if type(selector) is Filter else []
+        if type(selector) is Filter and len(terms) <= _MAX_TERMS and all(map(_is_simple_term, terms)):
             filters += 1
         elif type(selector) not in {IndexSelector, NameSelector}:
             return False
     return filters <= _MAX_FILTERS and not path.pseudo_root
-
-
-def _is_simple(expression: Any) -> bool:
-    terms = list(_terms(expression))
-    return len(terms) <= _MAX_TERMS and all(_is_simple_term(term) for term in terms)
 
 
 def _terms(expression: Any) -> Iterator[Any]:
