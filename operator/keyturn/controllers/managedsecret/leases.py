@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import structlog
 
@@ -25,7 +25,7 @@ from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from keyturn.controllers.context import BackgroundJob, Context
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State, StateFacts
     from keyturn.stores import Failure, Stores
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -234,7 +236,7 @@ class LeaseManager:
         """
         place = source.place
         if place not in self._asked:
-            self._asked[place] = asyncio.ensure_future(self._acquire_or_error(source))
+            self._asked[place] = asyncio.ensure_future(_outcome(self._acquire_or_renew(source)))
         await asyncio.wait([self._asked[place]])
         outcome = self._asked[place].result()
         if isinstance(outcome, StoreError):
@@ -253,21 +255,16 @@ class LeaseManager:
         facts, now = self._state.facts, self._now()
         others = {*facts.leases_by_item.values()} - {lease.id for lease in self.leases}
         due = [lease for lease in facts.leases if lease.id in others and lease.due <= now < lease.ends]
-        renewed = await asyncio.gather(*map(self._renew_if_possible, due))
-        return tuple(lease for lease in renewed if lease)
+        renewed = await asyncio.gather(*(_outcome(self._renew(lease)) for lease in due))
+        return tuple(lease for lease in renewed if isinstance(lease, StoreLease))
 
     def close(self) -> None:
         for task in self._asked.values():
             task.cancel()
 
-    async def _acquire_or_error(self, source: Source) -> LeasedValue | Failure:
-        try:
-            return await self._acquire_or_renew(source)
-        except (StoreError, Stalled) as error:
-            return error.with_traceback(None)
-
     async def _acquire_or_renew(self, source: Source) -> LeasedValue:
-        held = self._acquired(source) or self._current(source)
+        acquired = self._unrecorded.acquired.get(source.place)
+        held = LeasedValue(acquired.lease, acquired.found) if acquired else self._current(source)
         if held is None or held.lease is None or self._is_of_other_settings(held.lease, source):
             return await self._acquire(source)
         lease = held.lease
@@ -286,10 +283,6 @@ class LeaseManager:
     def _is_of_other_settings(self, lease: StoreLease, source: Source) -> bool:
         """Whether the store names another server or engine than the one that issued a lease."""
         return lease.issuer != self._stores.lease_issuer(source.ref, self._key.namespace)
-
-    def _acquired(self, source: Source) -> LeasedValue | None:
-        held = self._unrecorded.acquired.get(source.place)
-        return LeasedValue(held.lease, held.found) if held else None
 
     def _current(self, source: Source) -> LeasedValue | None:
         """Return the recorded lease, if all items that read the key have all of their values from it.
@@ -317,12 +310,6 @@ class LeaseManager:
         )
         renewed = replace(lease, ends=asked + left) if left else None
         return renewed if renewed and asked < renewed.due else None
-
-    async def _renew_if_possible(self, lease: StoreLease) -> StoreLease | None:
-        try:
-            return await self._renew(lease)
-        except (StoreError, Stalled):
-            return None
 
     async def _acquire(self, source: Source) -> LeasedValue:
         place, requests = source.place, self._unrecorded.requests
@@ -366,6 +353,13 @@ class LeaseManager:
         return (lease.id for lease in self._state.facts.leases) if self._state else iter(())
 
 
+async def _outcome(asking: Awaitable[T]) -> T | Failure:
+    try:
+        return await asking
+    except (StoreError, Stalled) as error:
+        return error.with_traceback(None)
+
+
 def _lease_of(place: str, lease: ProviderLease, asked: datetime) -> StoreLease:
     lasts = max(timedelta(seconds=int(lease.lasts.total_seconds())), _MIN_DURATION)
     return StoreLease(place, lease.id, lease.login, lasts, asked + lasts, issuer=lease.issuer)
@@ -398,9 +392,16 @@ async def revoke_lease(
 async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> bool:
     job = memory.take_revocation(key, lease.id)
     if job is None:
-        job = await begin(
-            lease.id, _send_revocation(lease, key, context), lambda: _wake(lease, key, memory, context)
+
+        def wake() -> None:
+            memory.resume(key, lease.id)
+            context.wake(key)
+
+        where = lease.where
+        asking = _outcome(
+            context.stores.revoke_lease(where.ref, key.namespace, where.key, _provider_lease(lease))
         )
+        job = await begin(lease.id, asking, wake)
     if not job.task.done():
         memory.keep_revocation(key, job)
         memory.keep_in_progress(key, lease.id, lease.ends)
@@ -410,7 +411,9 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
         return True
     name = str(lease.where)
     if isinstance(failure, Throttled | Unreachable):
-        memory.postpone(key, lease.id, _again(failure, context))
+        wish = timedelta(seconds=failure.retry_after or 0)
+        again = context.now() + min(max(wish, _RETRY_DELAY), _MAX_RETRY_DELAY)
+        memory.postpone(key, lease.id, again)
         _log.warning("lease revocation postponed", secret=str(key), lease=name, code=failure.code)
         return False
     # Asked again until the lease expires: a right may be granted, and a login or a store created again.
@@ -420,28 +423,8 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
     return False
 
 
-async def _send_revocation(lease: StoreLease, key: ObjectKey, context: Context) -> Failure | None:
-    where = lease.where
-    try:
-        await context.stores.revoke_lease(where.ref, key.namespace, where.key, _provider_lease(lease))
-    except (StoreError, Stalled) as error:
-        return error.with_traceback(None)
-    return None
-
-
-def _wake(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> None:
-    """Wake the object when the revocation ends."""
-    memory.resume(key, lease.id)
-    context.wake(key)
-
-
 def _cause(failure: Failure) -> str:
     return f"{failure.reason}: {failure.message}" if isinstance(failure, Stalled) else detail_of(failure)
-
-
-def _again(failure: StoreError, context: Context) -> datetime:
-    wish = timedelta(seconds=failure.retry_after or 0)
-    return context.now() + min(max(wish, _RETRY_DELAY), _MAX_RETRY_DELAY)
 
 
 def _drop_request(place: str, request: _Request, key: ObjectKey, stores: Stores) -> None:

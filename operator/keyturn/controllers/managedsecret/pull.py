@@ -121,15 +121,16 @@ async def _problems(tasks: Collection[asyncio.Task[Any]]) -> list[Wait | Stalled
     """Wait for reads, and return their errors."""
     if tasks:
         await asyncio.wait(tasks)
-    return [one for task in tasks if (one := _problem(task))]
-
-
-def _problem(task: asyncio.Task[Any]) -> Wait | Stalled | None:
-    """Return the error of a task; a programming error is raised."""
-    error = task.exception()
-    if error is None or isinstance(error, Wait | Stalled):
-        return error
-    raise error
+    problems = []
+    for task in tasks:
+        match task.exception():
+            case None:
+                pass
+            case Wait() | Stalled() as problem:
+                problems.append(problem)
+            case error:
+                raise error
+    return problems
 
 
 def _first_problem(problems: list[Wait | Stalled]) -> Wait | Stalled:
@@ -187,7 +188,9 @@ async def _item(
     *,
     fresh: bool,
 ) -> ItemValues:
-    source = _source_of(item)
+    source = item.source
+    if source is None:
+        raise Stalled(ErrorReason.INVALID_SPEC, f"{item.name} has no source")
     _check_cycle(item.name, source, key, desired, stores)
     try:
         if stores.issues_leases(source.ref, key.namespace):
@@ -249,12 +252,6 @@ def _check_mutable(name: str, source: Source, desired: Desired) -> None:
 
 def _with_lease(kept: ItemValues, lease: StoreLease | None) -> ItemValues:
     return replace(kept, life=Validity(lease.due, lease.ends), lease=lease.id) if lease else kept
-
-
-def _source_of(item: Item) -> Source:
-    if item.source is None:
-        raise Stalled(ErrorReason.INVALID_SPEC, f"{item.name} has no source")
-    return item.source
 
 
 def trouble_of(error: StoreError, where: str) -> Wait | Stalled:

@@ -223,22 +223,18 @@ async def _delete(
             await context.stores.delete(destination.ref, key.namespace, destination.key)
             return True
     except UnusableError as error:
-        return _unreadable(destination, error)
+        # Only its value could prove that its content is ours.
+        return Stalled(
+            ErrorReason.PROVIDER_ERROR,
+            f"pushTo: {destination} is to be deleted, and its value cannot be compared ({detail_of(error)});"
+            " make it readable or delete the key at the store, or write deletionPolicy: Retain",
+        )
     except NotFound:
         return True
     except StoreError as error:
         return trouble_of(error, f"pushTo: {destination} is to be deleted (or write deletionPolicy: Retain)")
     _log.warning("push withdrawal skipped", secret=str(key), place=destination.id)
     return False
-
-
-def _unreadable(destination: Destination, error: UnusableError) -> Stalled:
-    """Return the error for a key of which only its value could prove that its content is ours."""
-    return Stalled(
-        ErrorReason.PROVIDER_ERROR,
-        f"pushTo: {destination} is to be deleted, and its value cannot be compared ({detail_of(error)});"
-        " make it readable or delete the key at the store, or write deletionPolicy: Retain",
-    )
 
 
 def _is_of_a_push(content: Content, record: Pushed, state: State) -> bool:
@@ -276,7 +272,12 @@ async def _run_job(
     job: BackgroundJob[T | Wait | Stalled] | None = memory.take_job(key, place)
     # Wait for a running job first, whatever it does: two concurrent writes could end in the wrong order.
     if job is None or (job.task.done() and job.name != name):
-        job = await begin(name, _attempt(destination, request), lambda: _wake(place, key, memory, context))
+
+        def wake() -> None:
+            memory.resume(key, place, context.now())
+            context.wake(key)
+
+        job = await begin(name, _attempt(destination, request), wake)
     if not job.task.done():
         waits = Wait(ErrorReason.PUSHING, f"pushTo: {destination} is being written", _CHECK_INTERVAL)
         memory.keep_in_progress(key, place, job, PushProblem(waits, context.now() + _CHECK_INTERVAL))
@@ -296,9 +297,3 @@ async def _attempt(destination: Destination, request: Callable[[], Awaitable[T]]
         return trouble_of(error, f"pushTo: {destination}")
     except (Stalled, threadpools.TookTooLong) as error:
         return error
-
-
-def _wake(place: str, key: ObjectKey, memory: PushMemory, context: Context) -> None:
-    """Make the push due and wake the object."""
-    memory.resume(key, place, context.now())
-    context.wake(key)

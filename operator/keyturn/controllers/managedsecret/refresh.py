@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
     from datetime import datetime
 
-    from keyturn.api.source import StoreRef
     from keyturn.controllers.context import Context
-    from keyturn.core.errors import Stalled, Wait
+    from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.external import Reading
     from keyturn.core.observation.observed import Observed
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.records import StoreLease
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State, StateFacts
-    from keyturn.stores import Stores
 
     from .leases import UnrecordedLeases
     from .pull import PullRecord
@@ -100,7 +98,9 @@ async def with_stores(
     """
     if observed.desired is not None and not observed.is_inactive:
         memory.keep(key, observed, observed.desired)
-    if not _has_stores(observed):
+    spec, state = observed.desired, observed.state
+    is_asked = spec is not None and bool(spec.pulled or spec.pushes)
+    if not is_asked and not (state and (state.leases or state.pushed)):
         return observed
     pulled = await _pull(key, observed, memory, context, load)
     return with_facts(
@@ -109,13 +109,6 @@ async def with_stores(
         push_problems=memory.pushes.problems(key),
         revocation_problems=memory.leases.postponed(key),
     )
-
-
-def _has_stores(observed: Observed) -> bool:
-    """Whether values of the spec or of the record are at stores."""
-    desired, state = observed.desired, observed.state
-    is_asked = desired is not None and bool(desired.pulled or desired.pushes)
-    return is_asked or (state is not None and bool(state.leases or state.pushed))
 
 
 def _reads(observed: Observed, desired: Desired) -> bool:
@@ -133,7 +126,10 @@ async def _pull(
     desired, record = observed.desired, memory.pulls.record(key)
     if desired is None:
         return Pulled()
-    if _have_stores_changed(record, observed, desired, context.stores):
+    refs = [item.source.ref for item in desired.pulled if item.source] + [one.ref for one in desired.pushes]
+    now = {(str(ref.kind), ref.name): context.stores.identity(ref, key.namespace) for ref in refs}
+    before, record.stores = record.stores, now
+    if any(before[name] != now[name] for name in before.keys() & now.keys()):  # a store was changed
         memory.retry(key, observed.now)
         if desired.refresh_interval:  # without an interval, values are not read again
             record.due = observed.now
@@ -184,19 +180,16 @@ async def _pull_if_due(pull: _Pull) -> Pulled:
 
 
 def _not_read(pull: _Pull) -> Pulled:
-    record = pull.record
-    problem = record.problem or _being_read(pull)
+    record, observed = pull.record, pull.observed
+    is_unfit = any(item.name in observed.mismatched_items for item in pull.desired.pulled)
+    is_awaited = record.reading is not None and (is_unfit or not observed.has_every_key)
+    problem = record.problem or (being_read() if is_awaited else None)
     # The end of a read in progress wakes the object.
     again = None if record.reading else record.due
     retained = record.retained if record.was_read else frozenset[str]()
     return Pulled(
         was_read=record.was_read, waiting=record.waiting, problem=problem, again=again, retained=retained
     )
-
-
-def _held_leases(observed: Observed) -> frozenset[str]:
-    """Return the IDs of the leases that the current revision records."""
-    return frozenset(observed.state.leases_by_item.values()) if observed.state else frozenset()
 
 
 def _first_due(observed: Observed, desired: Desired) -> datetime | None:
@@ -210,7 +203,8 @@ def _first_due(observed: Observed, desired: Desired) -> datetime | None:
         RevisionReason.REFRESHED,
         "Stage",
     )
-    if "True" in before and not is_begun and not _held_leases(observed):  # a lease may be due
+    has_leases = observed.state is not None and bool(observed.state.leases_by_item)
+    if "True" in before and not is_begun and not has_leases:  # a lease may be due
         return _next_refresh(observed, desired)
     return observed.now
 
@@ -232,14 +226,6 @@ def _next_refresh(observed: Observed, desired: Desired) -> datetime | None:
         return None
     sources = [item.source for item in desired.pulled if item.source]
     return next_refresh(desired.refresh_interval, sources, observed.managed.metadata.namespace, observed.now)
-
-
-def _have_stores_changed(record: PullRecord, observed: Observed, desired: Desired, stores: Stores) -> bool:
-    """Whether a store was changed since the last observation."""
-    namespace = observed.managed.metadata.namespace
-    now = {(str(ref.kind), ref.name): stores.identity(ref, namespace) for ref in _refs(desired)}
-    before, record.stores = record.stores, now
-    return any(before[name] != now[name] for name in before.keys() & now.keys())
 
 
 def _is_due(pull: _Pull) -> bool:
@@ -267,17 +253,6 @@ def _asks_for_others(observed: Observed, state: StateFacts, desired: Desired) ->
     # Keys of data take precedence over those of dataFrom, so a change of one may change the other.
     then = {name: keys for name, keys in state.keys.items() if not (is_spread(name) or is_found(name))}
     return desired.keys != then and any(item.spreads for item in desired.pulled)
-
-
-def _refs(desired: Desired) -> list[StoreRef]:
-    return [item.source.ref for item in desired.pulled if item.source] + [one.ref for one in desired.pushes]
-
-
-def _being_read(pull: _Pull) -> Wait | None:
-    """Return that a value is awaited, if the spec asks for one that the state lacks."""
-    is_unfit = any(item.name in pull.observed.mismatched_items for item in pull.desired.pulled)
-    is_awaited = pull.record.reading is not None and (is_unfit or not pull.observed.has_every_key)
-    return being_read() if is_awaited else None
 
 
 def _read_name(pull: _Pull) -> str:
@@ -373,13 +348,11 @@ def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State 
     return frozenset(
         name
         for name, kept in values.items()
-        if all(_is_other(kept, one.values.get(name)) for one in (state.current, held))
+        if all(
+            before is None or before.lease != kept.lease or before.data() != kept.data()
+            for before in (state.current.values.get(name), held.values.get(name))
+        )
     )
-
-
-def _is_other(kept: ItemValues, before: ItemValues | None) -> bool:
-    """Whether a value differs, or belongs to another lease."""
-    return before is None or before.lease != kept.lease or before.data() != kept.data()
 
 
 def _emptied(values: Mapping[str, ItemValues], state: State | None) -> Stalled | None:

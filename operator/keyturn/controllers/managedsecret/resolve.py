@@ -69,9 +69,20 @@ def resolved(
     secret_class, known = None, specs.resolved.get(key)
     of = (managed.metadata.uid, managed.metadata.generation)
     try:
-        secret_class = _class_of(managed, cache)
-        of_values = _classes_of_values(managed, cache)
-        if known and known.of == of and _are_same(known, secret_class, of_values):
+        name = cache.class_name(managed.spec.class_name)
+        secret_class = None if name is None else cache.secret_class(name)
+        if name is not None and secret_class is None:
+            raise _no_class(name, cache, 'write className: ""')
+        of_values = cache.classes_of_values(managed)
+        for item in managed.spec.data:
+            if item.class_name and item.class_name not in of_values:
+                raise _no_class(item.class_name, cache, f"remove className of data item {item.name!r}")
+        if (
+            known
+            and known.of == of
+            and known.secret_class is secret_class
+            and all(known.of_values.get(name) is one for name, one in of_values.items())
+        ):
             return secret_class, known.desired, None
         desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
         _check_schedule(managed, desired)
@@ -83,18 +94,14 @@ def resolved(
     return secret_class, desired, None
 
 
-def _are_same(
-    known: Resolved, secret_class: SecretClass | None, of_values: Mapping[str, SecretClass]
-) -> bool:
-    are_known = (known.of_values.get(name) is one for name, one in of_values.items())
-    return known.secret_class is secret_class and all(are_known)
-
-
 def _check_schedule(managed: ManagedSecret, desired: Desired) -> None:
     keeping = next((item.name for item in desired.items if item.keep_previous and not item.own), None)
     schedule.check(desired.cadence, desired.windows)
     schedule.check_jitter(managed.spec.rotation, desired.cadence)
-    reader = _reader_of_previous(desired)
+    # An item named previous hides these values.
+    reads = bool(desired.reads_previous) and _PREVIOUS not in desired.names
+    readers = (key for key, text in desired.templates.items() if reads and _READS_PREVIOUS.search(text))
+    reader = next(readers, None)
     schedule.check_overlap(desired.cadence, desired.overlap, desired.max_overlap, keeping, reader)
     for item in desired.items:
         if own := item.own:
@@ -109,13 +116,6 @@ def _check_schedule(managed: ManagedSecret, desired: Desired) -> None:
                 f"data item {one.name!r} has a rotation of its own, and rotation.only leaves it out; name it there"
                 " too, or remove one of the two",
             )
-
-
-def _reader_of_previous(desired: Desired) -> str | None:
-    """Return the first template that reads a previous value, or None; an item named previous hides these values."""
-    if not desired.reads_previous or _PREVIOUS in desired.names:
-        return None
-    return next((key for key, text in desired.templates.items() if _READS_PREVIOUS.search(text)), None)
 
 
 def _check_issuers(desired: Desired) -> None:
@@ -153,22 +153,6 @@ async def template_flaw(namespace: str, desired: Desired) -> Stalled | None:
     except Stalled as stalled:
         return stalled
     return None
-
-
-def _class_of(managed: ManagedSecret, cache: InformerCache) -> SecretClass | None:
-    name = cache.class_name(managed.spec.class_name)
-    found = None if name is None else cache.secret_class(name)
-    if name is not None and found is None:
-        raise _no_class(name, cache, 'write className: ""')
-    return found
-
-
-def _classes_of_values(managed: ManagedSecret, cache: InformerCache) -> dict[str, SecretClass]:
-    found = cache.classes_of_values(managed)
-    for item in managed.spec.data:
-        if item.class_name and item.class_name not in found:
-            raise _no_class(item.class_name, cache, f"remove className of data item {item.name!r}")
-    return found
 
 
 def _no_class(name: str, cache: InformerCache, remedy: str) -> Stalled:
