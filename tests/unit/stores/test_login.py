@@ -41,12 +41,6 @@ def logins(fake: FakeStores) -> list[str]:
 
 
 @in_no_time
-async def test_the_store_is_opened_with_what_its_settings_name(locked: FakeStores) -> None:
-    assert await locked.read() == "hunter2"
-    assert logins(locked) == ["first"]
-
-
-@in_no_time
 async def test_a_login_that_was_changed_is_picked_up_by_the_next_read(locked: FakeStores) -> None:
     await locked.read()
     locked.server.knows = "second"
@@ -638,17 +632,6 @@ async def test_such_a_key_blocks_no_other_namespace_at_the_next_attempt_either(f
     await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
 
     assert await fake.read(store=cluster_ref(), fresh=True) == "hunter2"
-
-
-@in_no_time
-async def test_a_namespace_does_not_repeat_a_key_for_which_a_login_is_rejected(fake: FakeStores) -> None:
-    await shared(fake)
-    rejecting(fake, "theirs")
-
-    for _ in range(20):
-        await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
-
-    assert fake.server.count("read theirs") == 1
 
 
 @in_no_time

@@ -14,9 +14,8 @@ from keyturn.stores.providers.errors import (
     Unauthorized,
 )
 from tests.support import vault as vaults
-from tests.support.api_servers import serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded
-from tests.unit.stores.providers.vault.test_auth import ScriptedVault, failing, store_of
+from tests.unit.stores.providers.vault.test_auth import failing, store_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -133,14 +132,3 @@ async def test_another_account_or_role_is_a_refused_login(
     token_of = tokens(kubectl, namespace)
     store = store_of(vault.address, guard, {"kubernetes": {**binding, **change}}, token_of=token_of)
     assert type(await failing(store.check())) is Unauthorized
-
-
-@pytest.fixture
-def scripted() -> ScriptedVault:
-    return ScriptedVault()
-
-
-@pytest.fixture
-async def address(scripted: ScriptedVault) -> AsyncIterator[str]:
-    async with serving(scripted.recording.handle) as address:
-        yield address
