@@ -44,10 +44,6 @@ USERS: dict[str, list[Body]] = {
     "reader": [may("", "secrets", "get", "create")],
     "owner": [may("", "secrets", "get", "create", names=_OWN)],
     "stranger": [may("", "secrets", "get", "create", names=("auth",))],
-    "mover": [
-        may("", "secrets", "get", names=(*_OWN, "shared")),
-        may("", "secrets", "create", "update", names=("auth",)),
-    ],
     "merger": [may("", "secrets", "get", "update", names=_OWN)],
     "writer": [may("", "secrets", "get", "create", "update", names=_OWN)],
     "deleter": [may("", "secrets", "get", "create", "update", "delete", names=_OWN)],
@@ -172,7 +168,6 @@ RECORD = (
     " the author must be allowed to get it"
 )
 ALONG = "a changed target.name keeps the values: the author must be allowed to get the Secret shared"
-OUT = "a changed target.name removes the keys from the Secret shared: the author must be allowed to update it"
 READ = (
     "the author must be allowed to get each Secret that a ManagedSecret reads by from, dataFrom or an issuer"
 )
@@ -449,18 +444,6 @@ def renamed(there: Body) -> Body:
 
 def test_values_go_along_only_for_who_may_get_them(there: Body, kubectl: Kubectl) -> None:
     assert refusal(kubectl, "writer", renamed(there), "replace") == ALONG
-
-
-def test_keys_are_taken_out_only_for_who_may_update(there: Body, kubectl: Kubectl) -> None:
-    assert refusal(kubectl, "mover", renamed(there), "replace") == OUT
-
-
-def test_a_secret_that_is_let_go_asks_for_no_update(kubectl: Kubectl) -> None:
-    there = kubectl.json("create", "-f", "-", given=managed(target={"name": "shared"}))
-    try:
-        assert refusal(kubectl, "mover", renamed(there), "replace") == ""
-    finally:
-        kubectl("delete", "managedsecret", "auth", *_HERE)
 
 
 # Tools that apply what is in Git

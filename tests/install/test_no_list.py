@@ -163,17 +163,6 @@ def test_a_deleted_record_is_made_again(spoilt: dict[str, Body], kubectl: Kubect
     assert data(kubectl, "recorded") == spoilt["recorded"]
 
 
-def test_a_secret_under_another_name_is_let_go_even_after_a_restart(
-    managed: str, kubectl: Kubectl, operator: Operator
-) -> None:
-    with operator.away():
-        renamed = managed_secret(managed, target={"name": f"{managed}-new"})
-        kubectl("apply", *_HERE, "-f", "-", given=renamed)
-
-    eventually(lambda: bool(data(kubectl, f"{managed}-new")), "the Secret under the new name")
-    eventually(lambda: "labels" not in (secret(kubectl, managed) or {})["metadata"], "the release of the old")
-
-
 def test_after_a_restart_nothing_changes(managed: str, kubectl: Kubectl, operator: Operator) -> None:
     before = [secret(kubectl, name) for name in (managed, f"{managed}-keyturn")]
 

@@ -229,9 +229,7 @@ class Account:
         self.check()
 
     def _take(self, step: steps.Step, observed: Observed, desired: Desired) -> None:
-        assert not isinstance(
-            step, steps.Adopt | steps.Bind | steps.Release | steps.Rest
-        )  # not in these stories
+        assert not isinstance(step, steps.Adopt | steps.Bind | steps.Rest)  # not in these stories
         assert not isinstance(step, steps.DeletePod | steps.EvictPod)
         match step:
             case steps.Stage():

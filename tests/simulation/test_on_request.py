@@ -105,4 +105,4 @@ async def test_a_secret_that_stays_immutable_gets_no_revision_that_cannot_be_wri
         if one.type == "Stalled"
     )
     assert (stalled.reason, facts_of(cluster)[0]) == ("Immutable", 1)
-    assert "write another target.name" in stalled.message
+    assert "create another ManagedSecret" in stalled.message

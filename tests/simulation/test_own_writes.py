@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.managedsecret.observe import observe
-from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.rotation.decision import refusal
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
@@ -124,24 +123,6 @@ async def test_a_conflict_without_a_newer_object_waits_for_the_back_off() -> Non
     await cluster.look()
 
     assert cluster.woken == []
-
-
-class TakenOver(Cluster):
-    """A cluster where another ManagedSecret adopts a Secret before it is released."""
-
-    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
-        if path == TARGET and RENAMED in self.objects:
-            self.objects[TARGET]["metadata"]["labels"][OWNER_LABEL] = "orders"
-        return await super().get(path, metadata_only=metadata_only)
-
-
-async def test_a_secret_that_another_owns_before_its_release_keeps_its_label() -> None:
-    cluster = TakenOver(copy.deepcopy(SPEC))
-    await cluster.settle()
-    cluster.change_managed()["target"] = {"name": "db2"}
-    await cluster.settle()
-
-    assert cluster.objects[TARGET]["metadata"]["labels"][OWNER_LABEL] == "orders"
 
 
 async def test_the_name_of_a_deleted_secret_is_not_free_while_its_owner_cannot_write_it() -> None:

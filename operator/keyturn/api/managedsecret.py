@@ -16,6 +16,10 @@ from .status import ManagedSecretStatus
 from .target import HELM_PREFIX, NAMES_OF_HELM, NAMES_OF_STATES, Target
 
 LONGEST_NAME = 63
+NAME_STAYS = (
+    "target.name cannot change once the Secret is written; create a second ManagedSecret with the new name, move the"
+    " workloads, then delete the first one"
+)
 NAME_IS_LABEL = f"the name becomes a label's value; give it at most {LONGEST_NAME} characters"
 
 _IS_A_KEY = (
@@ -124,6 +128,9 @@ def _name_of(object_: str) -> str:
     return f"(has({spec}.target) && has({spec}.target.name) ? {spec}.target.name : {object_}.metadata.name)"
 
 
+_IS_UNWRITTEN = "!has(oldSelf.status) || !has(oldSelf.status.secretName)"
+
+
 def _type_of(object_: str) -> str:
     spec = f"{object_}.spec"
     return f"(has({spec}.target) && has({spec}.target.type) ? {spec}.target.type : 'Opaque')"
@@ -156,8 +163,13 @@ class ManagedSecret(Schema):
                 # The types are compared first; they nearly always agree, which saves the lookup of the names
                 # at each status update.
                 f"{_type_of('self')} == {_type_of('oldSelf')} || {_name_of('self')} != {_name_of('oldSelf')}",
-                "Kubernetes does not let the type of a Secret change; give target.name a new name as well",
+                "Kubernetes does not let the type of a Secret change; create a second ManagedSecret for the new one",
                 ".spec.target.type",
+            ),
+            (
+                f"{_name_of('self')} == {_name_of('oldSelf')} || {_IS_UNWRITTEN}",
+                NAME_STAYS,
+                ".spec.target.name",
             ),
         )
     )

@@ -127,7 +127,7 @@ def _check_rotatable(found: FoundManagedSecret) -> None:
     """Reject a rotation of values that all come from stores or literals, and of an immutable Secret."""
     spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
     if spec.target.immutable and found.managed.status.revision:
-        raise NotApplicable(f"the Secret of {name} is immutable; write another target.name for new values")
+        raise NotApplicable(f"the Secret of {name} is immutable; create another ManagedSecret for new values")
     if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
         return
     instead = f"read the stores with `keyturn refresh {name}`" if pulls else "change the literals of its spec"

@@ -25,7 +25,6 @@ from keyturn.core.state.records import Credential, Phase, StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import (
     HIGHEST_REVISION,
-    LeftSecret,
     Publication,
     Pushed,
     RollbackPause,
@@ -135,7 +134,6 @@ def _state_document(state: State) -> dict[str, Any]:
         "pushed": [asdict(record) for record in facts.pushed],
         "loans": [asdict(one) | {"lasts": int(one.lasts.total_seconds())} for one in facts.leases],
         "credentials": [asdict(credential) for credential in facts.credentials],
-        "left": [asdict(one) for one in facts.left],
         "history": [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in facts.history],
     }
 
@@ -197,7 +195,6 @@ def _state_from(document: dict[str, Any]) -> State:
         pushed=tuple(_record(Pushed, item) for item in document["pushed"]),
         leases=tuple(_lease_from(item) for item in document["loans"]),
         credentials=tuple(_record(Credential, item) for item in document["credentials"]),
-        left=tuple(_left_from(item) for item in document["left"]),
         history=tuple(HistoryEntry.model_validate(item) for item in document["history"]),
     )
     return State.of(facts, revisions)  # fails without a current revision
@@ -247,11 +244,6 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
 def _lease_from(document: dict[str, Any]) -> StoreLease:
     lasts = timedelta(seconds=_number(document["lasts"]))
     return _record(StoreLease, document, login=_text(document["login"]), lasts=lasts)
-
-
-def _left_from(document: dict[str, Any]) -> LeftSecret:
-    number = document["number"]
-    return _record(LeftSecret, document, number=number and _number(number))
 
 
 V = TypeVar("V")
@@ -329,14 +321,13 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "login": _like(r"[A-Za-z0-9_.-]{1,63}"),
     "item": _item,
     "target": _like(r"(Cluster)?DatabaseTarget/[a-z0-9.-]{1,253}"),
-    "name": _like(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"),
     "place": lambda text: Destination.at(_text(text)).id,
     "phase": Phase,
     "number": _number,
     "generation": int,
     "valid_until": _end_of_overlap,
     "dates": lambda dates: {_item(name): _time(text) for name, text in dates.items()},
-    **dict.fromkeys(("uid", "text", "id", "issuer", "cause"), _text),
+    **dict.fromkeys(("text", "id", "issuer", "cause"), _text),
     **dict.fromkeys(("revision", "tries"), _count),  # `UNKNOWN_REVISION` is 0
     **dict.fromkeys(("base", "fallback", "overlap_from", "credential"), partial(_or_none, _number)),
     "supersedes": partial(_or_none, _count),

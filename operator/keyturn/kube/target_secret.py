@@ -20,7 +20,6 @@ from keyturn.core.labels import (
     OVERLAP_ANNOTATION,
     OWNER_LABEL,
     PUBLISHED_ANNOTATION,
-    RELEASED_BY,
     REVISION_ANNOTATION,
     SERVICE_ACCOUNT_TOKEN,
     SESSION_TYPE,
@@ -53,7 +52,7 @@ _TOLERANCE = timedelta(days=1)
 """How far ahead a recorded time may be, because a clock may have been set back since."""
 _MERGE = "Merge"
 # Annotations that are removed when the current spec does not set them.
-_PASSING = (OVERLAP_ANNOTATION, RELEASED_BY, CREATION_POLICY, TEMPLATE)
+_PASSING = (OVERLAP_ANNOTATION, CREATION_POLICY, TEMPLATE)
 _KIND = "ManagedSecret"
 # Types of Secrets that are internal to a program; no other writer may change them.
 _FILLED_BY = {
@@ -129,28 +128,6 @@ def _is_to_be_immutable(desired: Desired, stamp: Stamp) -> bool:
     return desired.target_policy.immutable and not stamp.overlapping
 
 
-def _owner(body: Body, key: ObjectKey) -> str | None:
-    """Return the owner of a Secret; a released one that has no new owner still counts as its former owner's."""
-    was_ours = (body["metadata"].get("annotations") or {}).get(RELEASED_BY) == key.name
-    return owner_of(body) or (key.name if was_ours else None)
-
-
-def released_body(found: Body) -> Body:
-    """Return a Secret without owner; one that was merged into gets no released-by annotation."""
-    metadata = found["metadata"]
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    ours = {REVISION_ANNOTATION, PUBLISHED_ANNOTATION, *_PASSING}
-    left = {name: text for name, text in annotations.items() if name not in ours}
-    if annotations.get(CREATION_POLICY) != _MERGE:
-        left[RELEASED_BY] = labels.get(OWNER_LABEL, "")
-    metadata = {
-        **{name: metadata[name] for name in metadata if name not in {"managedFields", "creationTimestamp"}},
-        "labels": {name: text for name, text in labels.items() if name != OWNER_LABEL},
-        "annotations": left,
-    }
-    return {**found, "apiVersion": "v1", "kind": "Secret", "metadata": metadata}
-
-
 def target_facts(
     body: Body, key: ObjectKey, uid: str, desired: Desired | None, state: State | None, now: datetime
 ) -> TargetFacts:
@@ -166,7 +143,7 @@ def target_facts(
     binder = uid if desired and desired.target_policy.deletes else ""
     stamp = Stamp(number or 0, published, overlapping, binder) if published else None
     facts = TargetFacts(
-        owner=_owner(body, key),
+        owner=owner_of(body),
         revision=number,
         published=published,
         overlapping=overlapping,
@@ -284,7 +261,7 @@ def _carried_keys(body: Body, key: ObjectKey, state: State) -> frozenset[str]:
 
     Those of dataFrom that it had before a loss of the state are known after the next read.
     """
-    if _owner(body, key) != key.name:
+    if owner_of(body) != key.name:
         return frozenset()
     carried, current = _carried(body, state), state.current.values
     lost = (name for name, kept in carried.values.items() if kept.recipe == UNKNOWN_SOURCE)
@@ -329,7 +306,7 @@ def _conflicting_keys(body: Body, key: ObjectKey, desired: Desired, state: State
     Values are not compared, except with those that an adoption recorded: if an equal value were no conflict, an
     author could test guesses by literals.
     """
-    if state is None and _owner(body, key) == key.name:
+    if state is None and owner_of(body) == key.name:
         return frozenset()  # it is own, and only its record is lost
     carried = _carried_keys(body, key, state) if state else frozenset[str]()
     adopted = (

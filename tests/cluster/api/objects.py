@@ -84,6 +84,14 @@ class Objects:
             *(_GROUP, _VERSION, self.namespace, _NAMESPACED[body["kind"]], body["metadata"]["name"]), body
         )
 
+    def write_status(self, body: Body, status: Body) -> Body:
+        """Write a status as the operator does, and return the object."""
+        answer = self.api.replace_namespaced_custom_object_status(
+            *(_GROUP, _VERSION, self.namespace, _NAMESPACED[body["kind"]], body["metadata"]["name"]),
+            {**body, "status": status},
+        )
+        return cast("Body", answer)
+
     def refusals(self, body: Body) -> list[tuple[str, str]]:
         """Return why `body` may not be created, as (field, message); nothing if it may."""
         return refusals(lambda: self.try_(body))

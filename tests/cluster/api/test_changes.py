@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.api.managedsecret import NAME_STAYS
 from tests.cluster.api.objects import body, managed_secret, refusals
 
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ def changed(objects: Objects, stored: Body, spec: Body) -> list[tuple[str, str]]
 
 def retargeted(objects: Objects, before: Body | None, after: Body | None) -> list[tuple[str, str]]:
     name = new_name()
+    return changed(objects, objects.create(targeting(name, before)), targeting(name, after)["spec"])
 
-    def with_target(target: Body | None) -> Body:
-        if target is None:
-            return managed_secret(_LITERAL, name=name)
-        named = {**target, "name": name} if target.get("name") == OWN else target
-        return managed_secret(_LITERAL, name=name, target=named)
 
-    return changed(objects, objects.create(with_target(before)), with_target(after)["spec"])
+def targeting(name: str, target: Body | None) -> Body:
+    """Return a ManagedSecret with a target, whose name OWN is that of the object."""
+    if target is None:
+        return managed_secret(_LITERAL, name=name)
+    named = {**target, "name": name} if target.get("name") == OWN else target
+    return managed_secret(_LITERAL, name=name, target=named)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,29 @@ def test_the_type_of_a_secret_stays(before: Body | None, after: Body | None, obj
 )
 def test_what_keeps_the_type_may_change(before: Body | None, after: Body | None, objects: Objects) -> None:
     assert retargeted(objects, before, after) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_refused"),
+    [
+        pytest.param(None, {"name": OWN}, False, id="the default in words"),
+        pytest.param({"name": OWN}, None, False, id="the default without words"),
+        pytest.param(None, {"name": "login"}, True, id="a name that comes"),
+        pytest.param({"name": "login"}, None, True, id="a name that goes"),
+        pytest.param({"name": "login"}, {"name": "access"}, True, id="another name"),
+    ],
+)
+def test_the_name_of_a_secret_stays_once_it_is_written(
+    before: Body | None, after: Body | None, *, is_refused: bool, objects: Objects
+) -> None:
+    name = new_name()
+    stored = objects.create(targeting(name, before))
+    stored = objects.write_status(stored, {"secretName": name})
+
+    refused = changed(objects, stored, targeting(name, after)["spec"])
+
+    assert [field for field, _ in refused] == (["spec.target.name"] if is_refused else [])
+    assert all(NAME_STAYS in message for _, message in refused)
 
 
 def with_account(objects: Objects) -> Body:

@@ -263,7 +263,9 @@ def test_an_immutable_secret_is_skipped_among_others(api: FakeApi, console: Cons
 
     among = console("rotate", "--all")
 
-    assert "managedsecret/user skipped: the Secret of user is immutable; write another target.name" in among
+    assert (
+        "managedsecret/user skipped: the Secret of user is immutable; create another ManagedSecret" in among
+    )
 
 
 def test_each_that_is_waited_for_fails_separately(console: Console) -> None:

@@ -30,7 +30,6 @@ from keyturn.core.rotation.steps import (
     Finalize,
     Publish,
     Reason,
-    Release,
     Rest,
     RollOut,
     Stage,
@@ -62,7 +61,6 @@ FILE: Final = Path(__file__).with_name("messages.txt")
 _ASKED: Final = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)
 _STEPS: Final[tuple[Step, ...]] = (
     Publish(2),
-    Release("old"),
     Stage(2, _ASKED),
     RollOut(consumer("api"), "db=2"),
     DeletePod(consumer("web"), pod("web-1"), 2),

@@ -19,7 +19,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import Credential, Phase, StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
-from keyturn.core.state.state import LeftSecret, Publication, Pushed, RollbackPause, State, Triggers
+from keyturn.core.state.state import Publication, Pushed, RollbackPause, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import fitted, state_body, state_of
 from tests.unit.core import builders as make
@@ -55,7 +55,6 @@ STATE = make.record(
     pushed=(
         Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
     ),
-    left=(LeftSecret("db-old", "uid-old", 1), LeftSecret("db.older", "", 0)),
     history=(
         HistoryEntry(revision=2, reason="Triggered", started_at=WHEN, finished_at=WHEN, result="Succeeded"),
     ),
@@ -192,12 +191,6 @@ def test_that_a_revision_had_a_lease_outlasts_a_restart(is_carried: bool) -> Non
 def test_an_entry_of_the_history_has_every_field_of_one() -> None:
     with pytest.raises(Stalled):
         state_of(edited(lambda read: read["history"][0].pop("result")))
-
-
-@pytest.mark.parametrize("name", ["", "Db", "a/b", "-a", 7])
-def test_a_secret_under_an_earlier_name_has_the_name_of_one(name: object) -> None:
-    with pytest.raises(Stalled):
-        state_of(edited(lambda read: read["left"][0].update(name=name)))
 
 
 @given(states)

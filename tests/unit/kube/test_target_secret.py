@@ -25,7 +25,6 @@ from keyturn.kube.target_secret import (
     foreign_owner,
     other_writer,
     owner_of,
-    released_body,
     size_of,
     target_body,
     target_facts,
@@ -371,22 +370,6 @@ def test_a_merged_secret_is_ours_alone_if_every_key_is(keys: set[str], owner: st
     found = existing(dict.fromkeys(keys, CANARY), labels=OURS["labels"], annotations=annotations)
 
     assert target_facts(found, KEY, "uid", WANTED, STATE, WHEN).owner == owner
-
-
-def test_what_is_released_is_its_own_until_a_user_takes_it() -> None:
-    released = released_body(target(managedFields=[], uid="u", resourceVersion="7"))
-
-    assert released["metadata"] == {
-        "name": "db",
-        "namespace": "shop",
-        "uid": "u",
-        "resourceVersion": "7",
-        "labels": {"team": "auth"},
-        "annotations": {"note": "ours", "keyturn.dev/released-by": "db"},
-    }
-    assert owner_of(released) is None
-    assert target_facts(released, KEY, "uid", ADOPTED, STATE, WHEN).owner == "db"
-    assert target_facts(released, ObjectKey("shop", "other"), "uid", ADOPTED, STATE, WHEN).owner is None
 
 
 def test_the_operator_that_sets_its_password_is_told_by_its_labels() -> None:

@@ -73,8 +73,6 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
             pass  # in a simulation no rollout fails, and no login
         case steps.Bind():
             after = replace(observed, has_wrong_binder=False)
-        case steps.Release():
-            after = replace(observed, unreleased_secrets=observed.unreleased_secrets[1:])
         case steps.Finalize():
             finalizers = transitions.finalizers(step, managed.metadata.finalizers)
             metadata = managed.metadata.model_copy(update={"finalizers": finalizers})

@@ -30,8 +30,6 @@ from keyturn.kube.state_secret import fitted, require_room, too_large
 from keyturn.kube.target_secret import (
     LARGEST,
     Stamp,
-    owner_of,
-    released_body,
     size_of,
     target_body,
     target_facts,
@@ -183,20 +181,6 @@ def _difference(written: Body, key: ObjectKey, observed: Observed, state: State)
     return None if facts.has_metadata_of_spec else "its labels and annotations"
 
 
-async def release(key: ObjectKey, secret: str, context: Context) -> None:
-    """Remove our label from a Secret under an earlier name; the informer no longer sees it then.
-
-    Another ManagedSecret may own it since it was observed.
-    """
-    try:
-        found = await context.api.get(paths.secret(key.namespace, secret))
-        if owner_of(found) == key.name:
-            await context.api.replace(paths.secret(key.namespace, secret), released_body(found))
-    except errors.NotFound:
-        pass  # already deleted
-    context.cache.drop_secret(replace(key, name=secret))
-
-
 async def _write_secret(key: ObjectKey, body: Body, memory: Memory, context: Context) -> Body:
     """Write a Secret; observe again only if the watch reported another write of it meanwhile.
 
@@ -240,8 +224,6 @@ async def execute_step(  # one case per step
         ApiError: The write failed; the earlier object is unchanged.
     """
     match step:
-        case steps.Release(secret=secret):
-            await release(key, secret, context)
         case steps.Publish() | steps.Repair() | steps.Settle():
             await write_target(step, key, observed, memory, context)
         case steps.RollOut():

@@ -10,7 +10,7 @@ from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
 from .generate import GeneratedValues
-from .holders import ChangedSecrets, HolderMemory
+from .holders import HolderMemory
 from .refresh import StoreMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
@@ -42,7 +42,6 @@ class Memory:
         self.compliance = ComplianceMemory()
         self.pods = PodMemory()
         self.holders = HolderMemory()
-        self.former = ChangedSecrets()
         self.restarts = RestartBackoff()
         self.restarted = Restarts()
         self.restart_locks = RestartLocks()
@@ -70,7 +69,6 @@ class Memory:
             self.compliance,
             self.pods,
             self.holders,
-            self.former,
             self.restarts,
             self.restarted,
             self.budget,

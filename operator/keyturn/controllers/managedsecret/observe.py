@@ -18,7 +18,7 @@ from keyturn.core.rotation.push import binder_of
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import LITERAL
-from keyturn.core.state.state import LeftSecret, state_name
+from keyturn.core.state.state import state_name
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import unreadable
@@ -28,7 +28,7 @@ from keyturn.runtime import threadpools
 from .adoption import adopted_values, is_written
 from .compliance import note_values, with_compliance
 from .consumers import with_consumers
-from .holders import with_former_uses, with_holders
+from .holders import with_holders
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import is_left_immutable, versions_of
 from .signers import with_signers
@@ -81,8 +81,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
-    observed = await with_holders(key, observed, memory.holders, context)
-    return await with_former_uses(key, observed, memory.former, memory.secrets, context)
+    return await with_holders(key, observed, memory.holders, context)
 
 
 async def _parse(key: ObjectKey, specs: ParsedSpecs, context: Context) -> Parsed | None:
@@ -149,7 +148,7 @@ async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, cont
     if state_meta and state_meta.owner != key.name:
         return with_facts(observed, state_is_foreign=True, state_owner=state_meta.owner or None)
     versions = versions_of(observed, state_meta, target_meta)
-    observed = with_facts(observed, unreleased_secrets=_left(key, observed, context.cache))
+    observed = with_facts(observed, other_target=_other_target(key, secret, context.cache))
     if target_meta and (facts := secrets.facts_in_sync(key, versions)):
         return with_facts(
             observed,
@@ -204,13 +203,10 @@ def _is_unbound(observed: Observed, state: StateFacts | None, meta: SecretMeta |
     return meta.binder != binder_of(observed, observed.desired, state)
 
 
-def _left(key: ObjectKey, observed: Observed, cache: InformerCache) -> tuple[LeftSecret, ...]:
-    """Return the Secrets under names that the spec no longer has, without those whose label was changed."""
-    names = cache.written_by(key) - {observed.desired.secret} if observed.desired else set()
-    if names:
-        names -= cache.secrets_of_others(key)
-    metas = (cache.secret(key.namespace, name) for name in sorted(names))
-    return tuple(LeftSecret(meta.name, meta.uid, meta.revision or 0) for meta in metas if meta)
+def _other_target(key: ObjectKey, secret: str, cache: InformerCache) -> str | None:
+    """Return a Secret that this ManagedSecret has written under another name, unless its label was changed."""
+    names = cache.written_by(key) - {secret}
+    return min(names - cache.secrets_of_others(key), default=None) if names else None
 
 
 async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state: State | None) -> TargetFacts:

@@ -149,17 +149,12 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
         case steps.Refresh():
             note = f"the stores were read as requested; {_found_change(observed)}"
             context.events.record(observed.managed, EventReason.REFRESHED, note)
-        case steps.Release(secret=secret):
-            note = f"the Secret {secret!r} is released; delete it when no workload reads it"
-            context.events.record(observed.managed, EventReason.RELEASED, note)
 
 
 def _facts(step: steps.Step) -> dict[str, object]:
     match step:
         case steps.Stage(number=number, reason=reason):
             return {"revision": number, "reason": reason.name}
-        case steps.Release(secret=secret):
-            return {"released": secret}
         case _:
             revision = getattr(step, "number", None)
             return {} if revision is None else {"revision": revision}

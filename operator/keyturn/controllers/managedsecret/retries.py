@@ -36,7 +36,7 @@ _RETRY_DELAY = timedelta(seconds=2)
 _OVERLOAD_DELAY = timedelta(seconds=15)
 _NOT_FOUND_DELAY = timedelta(seconds=5)
 
-_OF_TARGET = (steps.Publish, steps.Repair, steps.Settle, steps.Release)
+_OF_TARGET = (steps.Publish, steps.Repair, steps.Settle)
 _OWN_POLICY = "keyturn-own-secrets"
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 """Namespaces in which `_OWN_POLICY` permits no Secret of Keyturn."""
@@ -223,8 +223,6 @@ def _what(step: steps.Step, observed: Observed) -> str:
             return "the finalizers of the ManagedSecret"
         case steps.Publish() | steps.Repair() | steps.Settle():
             return f"the Secret {secret_of(observed.managed)!r}"
-        case steps.Release(secret=secret):
-            return f"the Secret {secret!r}"
         case steps.RollOut(consumer=consumer):
             return str(consumer.workload.key)
         case steps.DeletePod() | steps.EvictPod():

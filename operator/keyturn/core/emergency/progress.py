@@ -21,7 +21,7 @@ from keyturn.core.rotation.emergency import (
 )
 from keyturn.core.rotation.holders import are_unread, owners_behind
 from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
-from keyturn.core.rotation.old_pods import has_exposed, pending_check, unread
+from keyturn.core.rotation.old_pods import unread
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
@@ -204,7 +204,7 @@ def _kept_from(waits: str, state: AffectedState, observed: Observed, error: Wait
 
 def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
     if is_target_immutable(observed):
-        other = "write another target.name for one with new values, and let its workloads use that"
+        other = "create another ManagedSecret for new values, and let its workloads use the new Secret"
         again = "delete it, so that it is created again, or " if is_created_again(desired) else ""
         return f"the Secret is immutable: {again}{other}"
     is_rotated = is_rotated_before(emergency, observed, desired)
@@ -290,8 +290,6 @@ def _open_points(
     if not observed.is_published:
         yield AffectedState.ROTATED, [f"the Secret is to be written with revision {number}"]
     yield from _points_of_pods(observed, desired)
-    if used := _still_used(observed, desired):
-        yield AffectedState.ROTATED, used
     if _is_previous_readable(observed):
         yield AffectedState.ROTATED, ["the previous values are still readable"]
     if waits := _leased(observed):
@@ -304,7 +302,7 @@ def _open_points(
         yield AffectedState.STALLED, [f"login {login.login}: {login.message}" for login in open_]
     if progress.unpushed:
         yield _waiting_for_push(progress.unpushed)
-    if waits := _awaited_read(emergency, observed, error) or _awaited_look(emergency, observed):
+    if waits := _awaited_read(emergency, observed, error):
         yield _kept_from(waits, AffectedState.ROTATED, observed, error)
 
 
@@ -324,22 +322,6 @@ def _points_of_pods(observed: Observed, desired: Desired) -> Iterator[_Point]:
             AffectedState.PODS_UNKNOWN if observed.unread is None else AffectedState.ROTATED,
             [unread(observed)],
         )
-
-
-def _awaited_look(emergency: Emergency, observed: Observed) -> str | None:
-    """Return that Secrets under earlier names are to be looked at, which another emergency delays."""
-    return pending_check(observed) if emergency.is_unfinished_here else None
-
-
-def _still_used(observed: Observed, desired: Desired) -> list[str]:
-    """Return a message for each user of Secrets under earlier names, which keep exposed values."""
-    return [
-        f"{one.user} may still have values of revision {one.number or '?'} from the Secret"
-        f" {one.secret.name!r}; let it use {desired.secret!r}, or restart or delete it if that Secret has other"
-        " values now"
-        for one in observed.former_uses
-        if has_exposed(one.number, observed)
-    ]
 
 
 def _is_previous_readable(observed: Observed) -> bool:

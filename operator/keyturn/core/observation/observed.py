@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import LeftSecret, RollbackPause, StateFacts
+    from keyturn.core.state.state import RollbackPause, StateFacts
 
     from .emergency import Emergency
     from .external import AccountFacts, AccountManager, PushProblem, RevocationProblem
@@ -79,17 +79,6 @@ class Sibling:
     secret: str
     revision: int
     published: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class FormerUse:
-    """A user of a Secret under an earlier name of the target."""
-
-    user: str
-    """A workload or the owner of pods, such as `Deployment/api` or `Pod/debug`."""
-    secret: LeftSecret
-    number: int
-    """The oldest revision whose values it may have; 0 if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +139,8 @@ class Observed:
     """Workloads of rollout.targets that do not exist."""
     has_wrong_binder: bool = False
     """The state Secret's owner reference differs from what the deletionPolicy requires."""
-    unreleased_secrets: tuple[LeftSecret, ...] = ()
-    """Own Secrets under names that the spec no longer has, which are not released yet."""
-    former_uses: tuple[FormerUse, ...] = ()
-    """Uses of Secrets under earlier names, released or not; known during an emergency."""
+    other_target: str | None = None
+    """A Secret that it has written under another target.name."""
     unchecked: str | None = None
     """The rule of the class that could not be checked, with the reason."""
     checklist_facts: ChecklistFacts = NO_CHECKLIST_FACTS

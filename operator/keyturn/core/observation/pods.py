@@ -128,8 +128,6 @@ class Holders:
     pods: tuple[HoldingPod, ...] = ()
     forbidden: bool = False
     """RBAC forbids to list pods, or the list failed."""
-    former: tuple[HoldingPod, ...] = ()
-    """Pods that use a Secret under an earlier name of the target, also those of workloads."""
     tried: frozenset[str] = frozenset()
     """UIDs of the pods whose eviction was requested since they were read."""
     again: datetime | None = None

@@ -76,7 +76,7 @@ class ErrorReason(Code):
     CONTESTED = (
         "Contested",
         "another writer keeps changing the Secret; repairs back off up to five minutes",
-        "stop the writer that the message names, or set another `target.name`",
+        "stop the writer that the message names",
     )
     CREDENTIAL_CONTESTED = (
         "CredentialContested",
@@ -134,7 +134,7 @@ class ErrorReason(Code):
     IMMUTABLE = (
         "Immutable",
         "the Secret is immutable and a spec change needs other values",
-        "set another `target.name`, or revert the change",
+        "create another ManagedSecret for new values, or revert the change",
     )
     INVALID_DATABASE = (
         "InvalidDatabase",
@@ -185,7 +185,10 @@ class ErrorReason(Code):
     )
     INVALID_SPEC = (
         "InvalidSpec",
-        "this version cannot parse the spec, which an older or newer CRD accepted, or its metadata is too large",
+        (
+            "this version cannot parse the spec, which an older or newer CRD accepted; `target.name` was changed; or"
+            " the metadata is too large"
+        ),
         "fix the field that the message names",
     )
     INVALID_TEMPLATE = (

@@ -122,7 +122,6 @@ class EventReason(Code):
         "Normal",
         "the Secret was edited or deleted, and restored",
     )
-    RELEASED = "Released", "ManagedSecret", "Normal", "a Secret under an earlier name is no longer managed"
     PUSHED = "Pushed", "ManagedSecret", "Normal", "a key in a store has the current revision"
     WITHDRAWN = "Withdrawn", "ManagedSecret", "Normal", "a pushed key is deleted"
     NOT_WITHDRAWN = (

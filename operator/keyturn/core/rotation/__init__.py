@@ -31,8 +31,7 @@ Modules
     publication                        when a revision was published, and back-off of repairs
     rollout                            order and progress of restarts, restart markers
     rollout_obstacles                  refused and rejected restarts, manual steps, failing and stuck pods
-    old_pods                           pods of consumers with earlier values; workloads that read changed files;
-                                       Secrets under earlier names
+    old_pods                           pods of consumers with earlier values; workloads that read changed files
     completion, holders                when a rollout is complete; pods with earlier values that no consumer controls
     pod_reads                          which pods are read for that
     rollback, fallback                 return to an earlier revision; which one, and not after a complete rollout

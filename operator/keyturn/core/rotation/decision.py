@@ -61,9 +61,6 @@ if TYPE_CHECKING:
 _SIGNER_INTERVAL = timedelta(minutes=1)
 """Interval of checks whether a CA is rotated, besides those that its rotation causes."""
 
-_FORMER_USES_INTERVAL = timedelta(minutes=1)
-"""Interval of checks whether a workload still uses a Secret under an earlier name, of which no watch reports."""
-
 _HINDERED_INTERVAL = timedelta(minutes=1)
 """Interval of checks of what is due already, and waits for something else."""
 
@@ -101,7 +98,7 @@ def next_step(observed: Observed) -> steps.Step:
         or next_current(observed, desired)
         or next_repair(observed, desired)
         or _outside(observed, desired)
-        or _release_former_secrets(observed)
+        or (steps.Bind() if observed.has_wrong_binder else None)
         or next_lease_revocation(observed, desired)
         or next_revocation(observed, desired)
         or _without_pods(observed, desired)
@@ -174,16 +171,6 @@ def _handle_requests(observed: Observed, desired: Desired) -> steps.StateChange 
     if back := requested_return(observed, desired):
         return back
     return steps.Decline() if observed.is_requested and rotates_nothing(desired) else None
-
-
-def _release_former_secrets(observed: Observed) -> steps.StateChange | steps.Release | None:
-    if observed.has_wrong_binder:
-        return steps.Bind()
-    if not observed.unreleased_secrets:
-        return None
-    first = observed.unreleased_secrets[0]
-    is_recorded = observed.state is not None and first in observed.state.left
-    return steps.Release(first.name) if is_recorded else steps.Leave(first)
 
 
 def _may_renew(observed: Observed, reason: Reason) -> bool:
@@ -364,8 +351,6 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
         times.append(start)
     if (due := due_on_request(observed)) and due > observed.now:
         times.append(due)
-    if observed.former_uses:
-        times.append(observed.now + _FORMER_USES_INTERVAL)
     if waits_for_signer(observed, desired):
         times.append(observed.now + _SIGNER_INTERVAL)
     overdue = overdue_time(observed) if observed.rollback_pause else None

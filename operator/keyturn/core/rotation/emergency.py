@@ -138,7 +138,7 @@ def published_from(observed: Observed) -> datetime | None:
 def is_taken_over(observed: Observed) -> bool:
     """Whether a revision from before a declaration is published for it, and nothing else would prove that for long.
 
-    The Secret has the time of its publication, but can be deleted or get another name.
+    The Secret has the time of its publication, but can be deleted.
     """
     one = observed.current
     return one is not None and any(

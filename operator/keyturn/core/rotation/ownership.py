@@ -26,8 +26,14 @@ def check_ownership(observed: Observed, desired: Desired) -> None:
 
     Raises:
         Wait: The Secret to merge into does not exist.
-        Stalled: The Secret, or a key to merge, is foreign.
+        Stalled: The Secret, or a key to merge, is foreign, or target.name was changed.
     """
+    if had := observed.other_target:
+        raise Stalled(
+            ErrorReason.INVALID_SPEC,
+            f"target.name cannot change from {had!r} to {desired.secret!r}; write {had!r} again and create a second"
+            f" ManagedSecret with the new name, or delete the Secret {had!r} if no pod uses it",
+        )
     target, policy = observed.target, desired.target_policy
     if target is None:
         if policy.merges:
@@ -71,7 +77,7 @@ def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
         Stalled: The Secret is immutable.
     """
     if observed.target and observed.target.immutable:
-        other = "write another target.name for a Secret with new values"
+        other = "create another ManagedSecret for new values"
         remedy = f"delete it, so that it is created again, or {other}" if is_created_again(desired) else other
         raise Stalled(
             ErrorReason.IMMUTABLE,

@@ -9,7 +9,6 @@ from keyturn.api.status import WorkloadState
 
 from .completion import is_known_complete
 from .leases import idle_leases
-from .old_pods import followed_secrets
 from .rollout import Turn, is_under_way
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def needs_holders(observed: Observed) -> bool:
     Nothing is while a workload is behind: its rollout is waited for first, except in an emergency.
     """
     was_known_complete = is_known_complete(observed)
-    is_settled = was_known_complete and not idle_leases(observed) and not followed_secrets(observed)
+    is_settled = was_known_complete and not idle_leases(observed)
     if not observed.is_published or is_settled:
         return False
     if is_under_way(observed):

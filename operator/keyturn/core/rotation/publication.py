@@ -143,7 +143,7 @@ def contest_problem(observed: Observed) -> Stalled | None:
     return Stalled(
         ErrorReason.CONTESTED,
         f"{who} keeps changing the Secret {secret!r}; repairs continue with exponential back-off;"
-        " stop the other writer, or write another target.name",
+        " stop the other writer",
     )
 
 

@@ -9,7 +9,6 @@
     (a Secret without owner, and adopt: IfUnowned) ──Adopt──▶ staged
     staged ──TakeOver──▶ (an emergency that was declared meanwhile publishes it as its own)
     published ──Bind──▶ (the owner reference of the state Secret is set or removed)
-              ──Release──▶ (a Secret under a name that the spec no longer has loses its owner)
               ──Refresh──▶ (the requested read of stores is recorded)
               ──Decline──▶ (a request for rotation is recorded, if nothing can be rotated)
               ──Intend──▶ ──Push──▶ (a store has the values), ──Withdraw──▶ (it no longer has)
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.pods import HoldingPod, Pod
     from keyturn.core.spec.store_refs import Destination
     from keyturn.core.state.records import StoreLease
-    from keyturn.core.state.state import LeftSecret, Pushed, StateFacts
+    from keyturn.core.state.state import Pushed, StateFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +127,6 @@ class Repair:
 
     number: int
     keys: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Release a Secret under a name that the spec no longer has; its content stays."""
-
-    secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,16 +261,6 @@ class TakeOver(StateChange):
         return state.with_revision_facts(replace(state.current, unpublished=now))
 
 
-@dataclass(frozen=True, slots=True)
-class Leave(StateChange):
-    """Record a Secret under a name that the spec no longer has, before it is released."""
-
-    secret: LeftSecret
-
-    def recorded(self, state: StateFacts, _observed: Observed, _now: datetime) -> StateFacts:
-        return state.with_left(self.secret)
-
-
 # The overlap
 
 
@@ -382,7 +364,6 @@ Step = (
     | Publish
     | Repair
     | Settle
-    | Release
     | RollOut
     | DeletePod
     | EvictPod

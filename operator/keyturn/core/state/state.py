@@ -29,8 +29,6 @@ _MAX_CLOSED = 4
 """Closed credentials that stay recorded as evidence."""
 _MOST_SHARED = 64
 """Items of a set of keys that is shared."""
-_MAX_LEFT = 16
-"""Secrets under earlier names that stay recorded."""
 MAX_FACTS = 100
 """Publications, and revisions without values, that stay recorded to compute what an old workload has missed."""
 
@@ -83,16 +81,6 @@ class Publication:
 
     number: int
     time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class LeftSecret:
-    """A Secret under an earlier name of the target, which keeps its values when it is released."""
-
-    name: str
-    uid: str
-    number: int
-    """The revision that it has; 0 if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +162,6 @@ class StateFacts:
     """Lease identifiers by revision, for the restorable ones with a lease."""
     credentials: tuple[Credential, ...] = ()
     """Credentials of the database account, the newest first; empty without `spec.database`."""
-    left: tuple[LeftSecret, ...] = ()
-    """Secrets under earlier names, the newest first; a workload that still uses one gets no new values."""
     history: tuple[HistoryEntry, ...] = ()
     """The history at the last write: an older CRD removes it from the status."""
 
@@ -325,10 +311,6 @@ class StateFacts:
 
     def without_lease(self, id_: str) -> StateFacts:
         return replace(self, leases=tuple(lease for lease in self.leases if lease.id != id_))
-
-    def with_left(self, left: LeftSecret) -> StateFacts:
-        others = (one for one in self.left if one.name != left.name)
-        return replace(self, left=(left, *others)[:_MAX_LEFT])
 
     def with_published(self, time: datetime | None) -> StateFacts:
         """Return the facts with the time at which the current revision, which is replaced next, was published."""

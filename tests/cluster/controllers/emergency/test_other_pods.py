@@ -72,22 +72,6 @@ def test_a_bare_pod_with_the_exposed_value_keeps_services_from_being_updated(spa
     eventually(lambda: conditions(space)["ServicesUpdated"] == UPDATED, "services are updated")
 
 
-def test_a_bare_pod_that_uses_the_secret_under_its_earlier_name_is_waited_for(space: Space) -> None:
-    prepare(space)
-    space.create(bare_pod())
-    space.edit("ManagedSecret", "auth", lambda body: body["spec"].update(target={"name": "auth-2"}))
-    eventually(lambda: space.find("Secret", "auth-2") is not None, "the Secret has its other name")
-
-    declare(space)
-    until(space, lambda now: "rotatedAt" in now, "every secret is rotated")
-    eventually(lambda: conditions(space)["ServicesUpdated"] == WAITS, "services wait for the pod")
-    message = "Pod/bare may still have values of revision 1 from the Secret 'auth'; let it use 'auth-2'"
-    eventually(lambda: message in report(space), "the incident document names the pod")
-
-    space.delete("Pod", "bare")
-    eventually(lambda: conditions(space)["ServicesUpdated"] == UPDATED, "services are updated")
-
-
 def test_the_cron_job_of_a_running_job_is_named(space: Space) -> None:
     prepare(space)
     space.create(cron_job())

@@ -1,34 +1,25 @@
-"""What happens to what was written before when the spec names something else."""
+"""Names of the Secret, its labels and its annotations that change."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sandbox.harness import eventually
-from tests.cluster.namespace import OWNER, REVISION
+from tests.cluster.namespace import OWNER
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space
 
-RELEASED = "keyturn.dev/released-by"
 
-
-def released(space: Space, name: str) -> bool:
-    metadata = space.get("Secret", name)["metadata"]
-    return OWNER not in metadata.get("labels", {}) and metadata["annotations"].get(RELEASED) == "auth"
-
-
-def test_the_secret_of_the_old_name_is_released(space: Space) -> None:
-    space.managed()
-    before = space.values()
+def test_target_name_may_change_while_its_secret_is_foreign(space: Space) -> None:
+    space.foreign("auth")
+    space.manage()
+    space.stalled("SecretNotOwned")
 
     space.respec(lambda spec: spec.update(target={"name": "auth-2"}))
 
-    eventually(lambda: released(space, "auth"), "the old one is nobody's")
     space.settled(revision=1)
-    assert space.until_event("Released").startswith("the Secret 'auth' is released;")
-    assert (space.values(), space.values("auth-2")) == (before, before)
-    assert REVISION not in space.get("Secret", "auth")["metadata"]["annotations"]
+    assert space.values("auth-2")
 
 
 def test_a_label_that_leaves_the_spec_leaves_the_secret(space: Space) -> None:
@@ -61,4 +52,3 @@ def test_a_copy_that_a_user_made_with_our_label_is_not_touched(space: Space) -> 
     space.rotated()
 
     assert space.version("Secret", "copy") == copy["metadata"]["resourceVersion"]
-    assert space.events("Released") == []

@@ -277,5 +277,5 @@ def test_who_edits_the_secret_again_and_again_is_named_and_put_back_later(space:
     assert not told.startswith("somebody")
     assert told.endswith(
         " (field manager) keeps changing the Secret 'auth'; repairs continue with exponential back-off;"
-        " stop the other writer, or write another target.name"
+        " stop the other writer"
     )

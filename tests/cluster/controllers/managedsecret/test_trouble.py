@@ -53,7 +53,7 @@ def test_a_secret_that_a_user_made_immutable_stalls(space: Space) -> None:
 
     space.rotate()
 
-    assert "; delete it, so that it is created again, or write another target.name" in space.stalled(
+    assert "; delete it, so that it is created again, or create another ManagedSecret" in space.stalled(
         "Immutable"
     )
     assert space.version("Secret", "auth") == before["resourceVersion"]

@@ -14,13 +14,11 @@ from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import StoreLease
-from keyturn.core.state.state import LeftSecret
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes
 
 MAKERS = Makers(needs={}, merges={})
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
-OLD = LeftSecret("old", "uid-old", 1)
 LEASE = StoreLease(PLACE.id, "creds/1", "", timedelta(hours=1), NOW)
 RECORDED = make.state(
     make.revision(previous={"password.previous"}), pushed=(make.pushed(PLACE, done=False),), leases=(LEASE,)
@@ -92,14 +90,8 @@ def test_a_restart_ends_a_failed_rollout() -> None:
 
 
 def test_steps_that_write_neither_state_nor_secret() -> None:
-    observed = replace(
-        make.observed(), has_wrong_binder=True, unreleased_secrets=(OLD, replace(OLD, name="older"))
-    )
+    observed = replace(make.observed(), has_wrong_binder=True)
 
     assert not apply(steps.Bind(), observed, MAKERS).has_wrong_binder
-    assert [one.name for one in apply(steps.Release("old"), observed, MAKERS).unreleased_secrets] == ["older"]
-    left = apply(steps.Leave(OLD), observed, MAKERS)
-    assert left.state
-    assert left.state.left == (OLD,)
     assert apply(steps.Finalize(present=True), observed, MAKERS).is_finalized
     assert apply(GoBack(1, rolled_back=2, failed=True), observed, MAKERS) is observed

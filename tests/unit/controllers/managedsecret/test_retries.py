@@ -27,7 +27,6 @@ from keyturn.core.rotation.steps import (
     Finalize,
     Publish,
     Reason,
-    Release,
     Rest,
     RollOut,
     Stage,
@@ -127,7 +126,6 @@ def test_a_rejected_restart_is_news_until_its_reason_changes() -> None:
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)
 STEPS: dict[str, Step] = {
     "the target": Publish(2),
-    "a Secret under an old name": Release("old"),
     "the record": Stage(2, REASON),
     "a workload": RollOut(consumer("api"), "db=2"),
     "a pod": DeletePod(consumer("web"), pod("web-1"), 2),

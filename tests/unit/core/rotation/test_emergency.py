@@ -16,7 +16,6 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.external import Pulled, RevocationProblem
-from keyturn.core.observation.observed import FormerUse
 from keyturn.core.observation.pods import Holders
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
@@ -35,7 +34,7 @@ from keyturn.core.rotation.triggers import reason_for_revision, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import StoreLease
 from keyturn.core.state.revision import found_under
-from keyturn.core.state.state import LeftSecret, Publication, RollbackPause
+from keyturn.core.state.state import Publication, RollbackPause
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     API_KEY,
@@ -815,7 +814,7 @@ def test_an_immutable_secret_is_reported() -> None:
     found = look({"target": {"immutable": True}}, target=replace(target(), immutable=True))
 
     assert (far(found).message or "").endswith(
-        "write another target.name for one with new values, and let its workloads use that"
+        "create another ManagedSecret for new values, and let its workloads use the new Secret"
     )
 
 
@@ -1287,38 +1286,6 @@ def test_a_secret_without_generated_values_waits_for_pods_with_earlier_ones(
 
     assert (told.state, told.revision) == (state_, None)
     assert message in (told.message or "")
-
-
-def using(number: int) -> Observed:
-    """Observe two workloads with values of a revision from the Secret under its earlier name."""
-    left = LeftSecret("db-old", "uid", 2)
-    uses = tuple(FormerUse(f"Deployment/{name}", left, number) for name in ("api", "web"))
-    found = look(target=target(2, published=NOW), state=rotated(), status={"revision": 2})
-    return replace(found, former_uses=uses)
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [pytest.param(1, "1", id="from before"), pytest.param(0, "?", id="of an unknown revision")],
-)
-def test_a_secret_is_not_through_while_a_workload_uses_it_under_an_earlier_name(
-    number: int, shown: str
-) -> None:
-    found = using(number)
-
-    told = far(found)
-
-    assert told.state is AffectedState.ROTATED
-    assert told.open_points == tuple(
-        f"Deployment/{name} may still have values of revision {shown} from the Secret 'db-old'; let it use"
-        " 'db', or restart or delete it if that Secret has other values now"
-        for name in ("api", "web")
-    )
-    assert next_step(found) == Rest(NOW + minutes(1)), "no watch reports the end of that use"
-
-
-def test_a_secret_that_was_left_with_new_values_is_not_in_the_way() -> None:
-    assert far(using(2)).state is AffectedState.ROLLED_OUT
 
 
 # Revisions that are derived from exposed ones

@@ -13,13 +13,12 @@ from keyturn.core.observation.external import manager_of
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Adopt, Bind, Claim, Leave, Publish, Release, Rest, Stage
+from keyturn.core.rotation.steps import Adopt, Bind, Claim, Publish, Rest, Stage
 from keyturn.core.state.records import Phase
-from keyturn.core.state.state import LeftSecret
 from tests.unit.core.accounts import credential, look, superseding
 from tests.unit.core.accounts import spec as account_spec
 from tests.unit.core.accounts import state as account_state
-from tests.unit.core.builders import PUBLISHED_TARGET, observed, state, target
+from tests.unit.core.builders import PUBLISHED_TARGET, observed, state
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed, TargetFacts
@@ -236,7 +235,7 @@ def test_an_immutable_secret_keeps_its_values(changed: dict[str, Any], why: str)
         "Immutable",
         (
             f"the Secret 'db' is immutable and keeps its values, but {why};"
-            " write another target.name for a Secret with new values, or revert that change"
+            " create another ManagedSecret for new values, or revert that change"
         ),
     )
 
@@ -245,8 +244,8 @@ def test_a_secret_that_a_user_made_immutable_can_be_created_again() -> None:
     refused = refusal(observed(target=WRITTEN_ONCE, annotations={"keyturn.dev/rotate": "x"}))
 
     assert refused.message.endswith(
-        "but a new trigger asks for it; delete it, so that it is created again, or write another target.name for a"
-        " Secret with new values, or revert that change"
+        "but a new trigger asks for it; delete it, so that it is created again, or create another ManagedSecret"
+        " for new values, or revert that change"
     )
 
 
@@ -257,7 +256,7 @@ def test_a_secret_of_others_that_is_immutable_is_not_to_be_deleted() -> None:
     assert "delete it" not in refused.message
 
 
-def test_under_another_name_new_values_are_made() -> None:
+def test_a_deleted_immutable_secret_may_get_new_values() -> None:
     found = observed(IMMUTABLE, target=None, mismatched_items=["password"])
 
     assert not isinstance(next_step(found), Rest)
@@ -274,16 +273,20 @@ def test_nothing_is_done_for_what_is_being_deleted() -> None:
     )
 
 
-def test_when_all_is_written_the_record_is_bound_and_old_names_are_let_go() -> None:
-    first, second = LeftSecret("a", "uid-a", 1), LeftSecret("b", "uid-b", 1)
-    rest = observed()
-    recorded = replace(rest, state=state(left=(first,)))
+def test_when_all_is_written_the_record_is_bound() -> None:
+    assert next_step(replace(observed(), has_wrong_binder=True)) == Bind()
 
-    assert next_step(replace(rest, has_wrong_binder=True, unreleased_secrets=(first, second))) == Bind()
-    assert next_step(replace(rest, unreleased_secrets=(first, second))) == Leave(first)
-    assert next_step(replace(recorded, unreleased_secrets=(first, second))) == Release("a")
-    assert next_step(replace(recorded, unreleased_secrets=(second,))) == Leave(second)
-    assert next_step(replace(rest, unreleased_secrets=(first,), target=target(None))) == Publish(1)
+
+def test_a_changed_target_name_is_refused_while_the_secret_under_the_other_name_exists() -> None:
+    refused = refusal(replace(observed(target=None), other_target="old"))
+
+    assert (refused.reason, refused.message) == (
+        "InvalidSpec",
+        (
+            "target.name cannot change from 'old' to 'db'; write 'old' again and create a second ManagedSecret with"
+            " the new name, or delete the Secret 'old' if no pod uses it"
+        ),
+    )
 
 
 @pytest.mark.parametrize("is_state", [False, True])

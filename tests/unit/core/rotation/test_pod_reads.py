@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.rotation.pod_reads import Need, need_of, needs_holders
-from keyturn.core.state.state import LeftSecret
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, minutes
 from tests.unit.core.rotation.test_leases import OLD, at_rest
@@ -115,16 +113,6 @@ def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
             make.observed(state=ROTATED, target=make.target(2), status={**DONE, "history": [ENTRY]}),
             False,
             id="at rest",
-        ),
-        pytest.param(
-            make.observed(
-                state=replace(ROTATED, left=(LeftSecret("db-old", "uid", 1),)),
-                target=make.target(2),
-                status={**DONE, "history": [ENTRY]},
-                emergencies=(replace(LEAK, started=make.BEFORE - make.minutes(60)),),
-            ),
-            True,
-            id="a Secret under an earlier name in an emergency",
         ),
         pytest.param(
             at_rest(OLD, status={**DONE, "history": [{**ENTRY, "reason": "Refreshed"}]}),

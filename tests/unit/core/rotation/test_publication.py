@@ -94,7 +94,7 @@ def test_the_publication_time_of_a_write(
 EDITED = replace(target(differs=["password"]), changed_by="kubectl-edit")
 CONTESTED = (
     "kubectl-edit (field manager) keeps changing the Secret 'db'; repairs continue with exponential back-off;"
-    " stop the other writer, or write another target.name"
+    " stop the other writer"
 )
 REWRITTEN = (
     "the API server stores the Secret 'db' with changes (token): find the mutating admission webhook or"

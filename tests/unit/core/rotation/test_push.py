@@ -17,7 +17,6 @@ from keyturn.core.rotation.steps import (
     Bind,
     Finalize,
     Intend,
-    Leave,
     Publish,
     Push,
     Refresh,
@@ -26,7 +25,7 @@ from keyturn.core.rotation.steps import (
     Withdraw,
 )
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.state import LeftSecret, Triggers
+from keyturn.core.state.state import Triggers
 from tests.unit.core.builders import (
     NOW,
     PUSH,
@@ -248,21 +247,9 @@ def test_a_failed_push_does_not_put_off_what_is_due_sooner() -> None:
     assert next_step(look) == Rest(published + seconds(5), AWAY)
 
 
-LEFT = LeftSecret("old", "uid-old", 1)
-
-
-@pytest.mark.parametrize(
-    ("spec", "others", "step"),
-    [
-        pytest.param({}, {"has_wrong_binder": True}, Bind(), id="is bound"),
-        pytest.param({}, {"unreleased_secrets": (LEFT,)}, Leave(LEFT), id="lets go"),
-    ],
-)
-def test_a_failed_push_does_not_keep_it_from_what_is_its_own(
-    spec: dict[str, Any], others: dict[str, Any], step: Step
-) -> None:
-    look = observed({**PUSHES, **spec}, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE))
-    assert next_step(replace(look, **others)) == step
+def test_a_failed_push_does_not_keep_the_record_from_being_bound() -> None:
+    look = observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE))
+    assert next_step(replace(look, has_wrong_binder=True)) == Bind()
 
 
 def test_of_two_that_failed_the_first_is_reported_and_the_sooner_awaited() -> None:

@@ -19,7 +19,7 @@ from keyturn.core.rotation.transitions import record
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.records import StoreLease
 from keyturn.core.state.revision import RevisionFacts
-from keyturn.core.state.state import LeftSecret, Publication, Pushed, RollbackPause, StateFacts, Triggers
+from keyturn.core.state.state import Publication, Pushed, RollbackPause, StateFacts, Triggers
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, UID, minutes
 
@@ -55,16 +55,6 @@ def test_the_end_of_an_overlap_is_recorded_of_the_current_revision() -> None:
     after = record(steps.Expire(2), state(2, 1), make.observed(), NOW)
 
     assert [revision.ended for revision in after.revisions] == [True, False]
-
-
-def test_a_secret_under_an_earlier_name_is_recorded_with_the_revision_that_it_has() -> None:
-    first, second = LeftSecret("a", "uid-a", 1), LeftSecret("b", "uid-b", 2)
-    known = replace(state(2, 1), left=(LeftSecret("b", "before", 1),))
-
-    once = record(steps.Leave(first), known, make.observed(), NOW)
-    after = record(steps.Leave(second), once, make.observed(), NOW)
-
-    assert after.left == (second, first)
 
 
 def test_a_declined_request_is_handled_and_a_hold_ends() -> None:

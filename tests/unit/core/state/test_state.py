@@ -12,7 +12,7 @@ from keyturn.api.source import StoreKind
 from keyturn.core.spec.store_refs import UNKNOWN_SOURCE, Source
 from keyturn.core.state.records import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity, changed_keys, found_under
-from keyturn.core.state.state import LeftSecret, Publication, RollbackPause, State, Triggers
+from keyturn.core.state.state import Publication, RollbackPause, State, Triggers
 from keyturn.core.value import Value
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW
@@ -74,14 +74,6 @@ def test_a_lease_that_a_revision_had_is_known_as_such_when_its_values_are_droppe
         "creds/1": (longer.ends, True),
         "creds/2": (NOW, False),
     }
-
-
-def test_the_last_secrets_under_earlier_names_are_known() -> None:
-    facts = state(1).facts
-    for number in (*range(20), 12):
-        facts = facts.with_left(LeftSecret(f"db-{number}", str(number), 1))
-
-    assert [one.name for one in facts.left] == ["db-12", *(f"db-{n}" for n in range(19, 3, -1) if n != 12)]
 
 
 def test_a_new_revision_lifts_a_hold() -> None:
