@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from .database import CNPG_CLUSTER, CNPG_RELOAD, OF_SPILO, PASSWORD, SPILO_CLUSTER, USERNAME
+from .database import PASSWORD, USERNAME
+from .databasetarget import ACCOUNT_MANAGERS, AccountManager
 from .target import SecretType
 
 # Rules of one item of `spec.data`; `self` is the item.
@@ -269,11 +270,20 @@ _IS_APPLIED_BY_KEYTURN = (
     "(!has(self.rotation) || !has(self.rotation.appliedBy) || self.rotation.appliedBy == 'Keyturn')"
 )
 _LABELS = "self.target.template.metadata.labels"
+
+
+def _is_managed_by(one: AccountManager) -> str:
+    """Return CEL for the labels of another operator, which is true for a Secret that it keeps."""
+    name, _, text = one.label.partition("=")
+    parts = [f"'{name}' in {_LABELS}"]
+    parts += [f"{_LABELS}['{name}'] == '{text}'"] if text else []
+    parts += [f"'{one.also}' in {_LABELS}"] if one.also else []
+    return " && ".join(parts)
+
+
 _IS_MANAGED_ELSEWHERE = (
     "(has(self.target) && has(self.target.template) && has(self.target.template.metadata)"
-    f" && has({_LABELS}) && ('{CNPG_CLUSTER}' in {_LABELS} || '{CNPG_RELOAD}' in {_LABELS}"
-    f" || ('{OF_SPILO[0]}' in {_LABELS} && {_LABELS}['{OF_SPILO[0]}'] == '{OF_SPILO[1]}'"
-    f" && '{SPILO_CLUSTER}' in {_LABELS})))"
+    f" && has({_LABELS}) && ({' || '.join(f'({_is_managed_by(one)})' for one in ACCOUNT_MANAGERS)}))"
 )
 _OF_ACCOUNTS: Final = (
     (
@@ -302,8 +312,8 @@ _OF_ACCOUNTS: Final = (
     (
         f"!{_IS_MANAGED_ELSEWHERE}",
         (
-            "by these labels CloudNativePG or the operator of Zalando sets the password as well; remove them from"
-            " target.template.metadata, or remove database"
+            f"by these labels {' or '.join(dict.fromkeys(one.operator for one in ACCOUNT_MANAGERS))} sets the"
+            " password as well; remove them from target.template.metadata, or remove database"
         ),
     ),
 )

@@ -15,14 +15,6 @@ USERNAME: Final = "username"
 """The key of the Secret with the login that the password belongs to."""
 PASSWORD: Final = "password"  # noqa: S105  # a name
 """The item of data that is the password unless passwordValue names another."""
-CNPG_CLUSTER: Final = "cnpg.io/cluster"
-"""Label of the Secrets that CloudNativePG writes for the roles of a Cluster."""
-CNPG_RELOAD: Final = "cnpg.io/reload"
-"""Label of the Secrets, such as those of spec.managed.roles, whose password CloudNativePG sets when it changes."""
-OF_SPILO: Final = ("application", "spilo")
-"""Label and value of the Secrets that Zalando's operator writes for the users of a postgresql."""
-SPILO_CLUSTER: Final = "cluster-name"
-"""Label that they have as well."""
 
 _IS_NOT_OF_THE_SERVER = (
     "!self.matches('^(?i)(pg_.*|rds.*|cloudsql.*|azure.*|root|postgres)$')",

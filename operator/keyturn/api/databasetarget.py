@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final, NamedTuple
 
 import pydantic
 
@@ -33,6 +33,40 @@ DatabaseName = Annotated[
     ),
 ]
 _Port = Annotated[int, pydantic.Field(ge=1, le=65535)]
+
+
+class AccountManager(NamedTuple):
+    """Another operator that sets the password of a Secret at a database server."""
+
+    operator: str
+    label: str
+    """The label of the Secret that shows it: a name, or name=value."""
+    remedy: str
+    """What releases the role, or what to write instead."""
+    also: str = ""
+    """Another label that its Secrets have."""
+
+
+ACCOUNT_MANAGERS: Final = (
+    AccountManager(
+        "CloudNativePG",
+        "cnpg.io/cluster",
+        "write another database.username and another target.name, because a Cluster keeps its own roles",
+    ),
+    AccountManager(
+        "CloudNativePG",
+        "cnpg.io/reload",
+        "remove the role from spec.managed.roles of its Cluster, then that label from the Secret",
+    ),
+    AccountManager(
+        "the operator of Zalando",
+        "application=spilo",
+        "remove the user from spec.users and spec.usersWithSecretRotation of its postgresql, then that label from the"
+        " Secret",
+        also="cluster-name",
+    ),
+)
+"""Sources: CloudNativePG, "Labels and Annotations"; Postgres Operator, cluster_labels and cluster_name_label."""
 
 
 class TlsMode(StrEnum):
@@ -81,6 +115,7 @@ class Endpoint(Schema):
 class PostgresqlServer(Schema):
     """A PostgreSQL server, version 12 or newer."""
 
+    default_port: ClassVar[int] = 5432
     host: Host
     """The host: a Service of the same namespace (a name without dot), or a full name, which leads to the primary."""
     port: _Port | None = None
@@ -91,6 +126,10 @@ class PostgresqlServer(Schema):
     """How connections to the server are protected."""
     also_at: list[Endpoint] = pydantic.Field(default_factory=list, min_length=1, max_length=8)
     """Further addresses at which each credential must work, such as poolers and replicas."""
+
+
+Server = PostgresqlServer
+"""The settings of a server, whichever its engine."""
 
 
 class AdminSecret(Schema):
@@ -155,6 +194,11 @@ class _TargetSpec(Schema):
     """The account that changes passwords."""
     max_connections: int | None = pydantic.Field(None, ge=1, le=32)
     """The most sessions of that account at one time; 4 if absent."""
+
+    @property
+    def server(self) -> tuple[str, Server] | None:
+        """Return the engine and its settings; None if this version knows none of them."""
+        return ("postgresql", self.postgresql) if self.postgresql else None
 
 
 class DatabaseTargetSpec(_TargetSpec):

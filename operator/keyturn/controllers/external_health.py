@@ -96,7 +96,7 @@ def target_status(target: AnyTarget, health: Health, now: datetime) -> DatabaseT
     """Return the status for a health; what a server said that does not answer now stays."""
     return DatabaseTargetStatus(
         observed_generation=target.metadata.generation,
-        engine="postgresql" if target.spec.postgresql else None,
+        engine=target.spec.server[0] if target.spec.server else None,
         version=health.version or target.status.version,
         server_started=health.started or target.status.server_started,
         conditions=stamp_all(readiness_of(health), target.status.conditions, now, target.metadata.generation),

@@ -20,7 +20,6 @@ from .errors import Forbidden
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from keyturn.api.databasetarget import PostgresqlServer
     from keyturn.core.keys import TargetKey
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.externals import AnyTarget
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from .hosts import Hosts
 
 INVALID_SETTINGS: Final = "InvalidSettings"
-_POSTGRESQL: Final = "postgresql"
-_POSTGRESQL_PORT: Final = 5432
 _SECRET: Final = "Secret"  # noqa: S105  # a kind
 
 
@@ -84,13 +81,15 @@ def settings_of(key: TargetKey, target: AnyTarget, hosts: Hosts) -> TargetSettin
     Raises:
         Forbidden: They are invalid for this version, or lead to a host that the target may not use.
     """
-    server, engine = target.spec.postgresql, engine_for(_POSTGRESQL)
+    kind, server = target.spec.server or ("", None)
+    engine = engine_for(kind)
     if server is None or engine is None:
         known = ", ".join(engines())
         raise Forbidden(INVALID_SETTINGS, f"this version knows no engine of {key}; write one of {known}")
-    port = server.port or _POSTGRESQL_PORT
+    port = server.port or server.default_port
     admin = target.spec.admin_credentials.secret_ref
-    places = _endpoints(server, port, hosts)
+    others = (hosts.endpoint(one.host, one.port or port) for one in server.also_at)
+    places = (hosts.endpoint(server.host, port), *others)
     has_tls = server.tls.mode is not TlsMode.DISABLE
     if not has_tls:
         _check_plain(places, hosts)
@@ -106,11 +105,6 @@ def settings_of(key: TargetKey, target: AnyTarget, hosts: Hosts) -> TargetSettin
         has_tls=has_tls,
         max_connections=target.spec.max_connections,
     )
-
-
-def _endpoints(server: PostgresqlServer, port: int, hosts: Hosts) -> tuple[Endpoint, ...]:
-    others = (hosts.endpoint(one.host, one.port or port) for one in server.also_at)
-    return (hosts.endpoint(server.host, port), *others)
 
 
 def _check_plain(places: tuple[Endpoint, ...], hosts: Hosts) -> None:

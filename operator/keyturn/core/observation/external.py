@@ -1,9 +1,6 @@
 """What the process knows of stores, database servers and accounts: facts, and the values of one read for a pass.
 
 It is kept in memory, so that a restart of the operator forgets it; what was done outside is in the state.
-
-Sources of the labels of other operators: CloudNativePG, "Labels and Annotations", and Postgres Operator of Zalando,
-`cluster_labels` and `cluster_name_label` with their defaults.
 """
 
 from __future__ import annotations
@@ -11,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from keyturn.api.database import CNPG_CLUSTER, CNPG_RELOAD, OF_SPILO, SPILO_CLUSTER
+from keyturn.api.databasetarget import ACCOUNT_MANAGERS, AccountManager
 from keyturn.core.errors import Wait
 from keyturn.core.reasons import ErrorReason
 
@@ -104,41 +101,10 @@ NEEDS_REPAIR = frozenset({ProbeVerdict.REFUSED, ProbeVerdict.WRONG_ROLE})
 NOT_PROBED = AccountFacts()
 
 
-class AccountManager(NamedTuple):
-    """An operator that sets the password of a Secret at a database server."""
-
-    operator: str
-    label: str
-    """The label of the Secret that tells it."""
-    remedy: str
-    """What releases the role, or what to write instead."""
-
-
-_OF_CLUSTER: Final = AccountManager(
-    "CloudNativePG",
-    CNPG_CLUSTER,
-    "write another database.username and another target.name, because a Cluster keeps its own roles",
-)
-_OF_RELOADED: Final = AccountManager(
-    "CloudNativePG",
-    CNPG_RELOAD,
-    "remove the role from spec.managed.roles of its Cluster, then that label from the Secret",
-)
-_OF_SPILO: Final = AccountManager(
-    "Zalando's operator",
-    "{}={}".format(*OF_SPILO),
-    "remove the user from spec.users and spec.usersWithSecretRotation of its postgresql, then that label from the"
-    " Secret",
-)
-
-
 def manager_of(labels: Mapping[str, str]) -> AccountManager | None:
     """Return the operator that sets the password of a Secret with these labels; None without one."""
-    if CNPG_CLUSTER in labels:
-        return _OF_CLUSTER
-    if CNPG_RELOAD in labels:
-        return _OF_RELOADED
-    return _OF_SPILO if OF_SPILO in labels.items() and SPILO_CLUSTER in labels else None
+    shown = {*labels, *(f"{name}={text}" for name, text in labels.items())}
+    return next((one for one in ACCOUNT_MANAGERS if one.label in shown and one.also in {"", *labels}), None)
 
 
 _RETRY_DELAY = timedelta(seconds=5)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from keyturn.api.databasetarget import AccountManager
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
     from keyturn.api.status import WorkloadStatus
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import RollbackPause, StateFacts
 
     from .emergency import Emergency
-    from .external import AccountFacts, AccountManager, PushProblem, RevocationProblem
+    from .external import AccountFacts, PushProblem, RevocationProblem
     from .pods import Holders, Pod, PodsSeen
     from .workload import Use, Workload
 

@@ -19,7 +19,7 @@ from keyturn.core.observation.external import Health, manager_of, reported
         pytest.param({"cnpg.io/reload": ""}, "CloudNativePG", "cnpg.io/reload", id="that of a managed role"),
         pytest.param(
             {"application": "spilo", "cluster-name": "acid-shop", "team": "acid"},
-            "Zalando's operator",
+            "the operator of Zalando",
             "application=spilo",
             id="the Secret of a user of a postgresql",
         ),
