@@ -17,9 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.generators import GeneratorContext, _authority, _jwk, _pem, _x509
-from keyturn.runtime import tls
-from keyturn.stores.providers import _kubeconfig
+from keyturn.generators import GeneratorContext, _keys, _x509
 from tests.hostile import corpus
 from tests.unit.generators.generated import boxed, generator_of
 
@@ -73,7 +71,7 @@ def test_the_way_to_the_root_is_looked_for_by_names(monkeypatch: pytest.MonkeyPa
         tried.append(given)
         return _x509.is_signed_by(*given)
 
-    monkeypatch.setattr(_authority, "is_signed_by", check)
+    monkeypatch.setattr(_x509, "is_signed_by", check)
 
     signed_by(corpus.chain(10))
 
@@ -93,29 +91,29 @@ def test_a_ca_whose_key_is_too_large_is_refused_with_the_limit() -> None:
 
 
 def _pkcs8(bits: int) -> object:
-    return _pem.private_key_in(Value(corpus.private(corpus.rsa_key(bits))), "PKCS8")
+    return _keys.private_key_in(Value(corpus.private(corpus.rsa_key(bits))), "PKCS8")
 
 
 def _pkcs1(bits: int) -> object:
     written = corpus.private(corpus.rsa_key(bits), PrivateFormat.TraditionalOpenSSL)
-    return _pem.private_key_in(Value(written), "PKCS1")
+    return _keys.private_key_in(Value(written), "PKCS1")
 
 
 def _openssh(bits: int) -> object:
-    return _pem.ssh_private_key_in(Value(corpus.private(corpus.rsa_key(bits), PrivateFormat.OpenSSH)))
+    return _keys.ssh_private_key_in(Value(corpus.private(corpus.rsa_key(bits), PrivateFormat.OpenSSH)))
 
 
 def _public(bits: int) -> object:
-    return _pem.public_key_in(Value(corpus.public(corpus.rsa_key(bits))))
+    return _keys.public_key_in(Value(corpus.public(corpus.rsa_key(bits))))
 
 
 def _ssh_line(bits: int) -> object:
     line = corpus.rsa_key(bits).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return _pem.ssh_public_key_in(Value(line))
+    return _keys.ssh_public_key_in(Value(line))
 
 
 def _json(bits: int) -> object:
-    return _jwk.key_in(corpus.jwk(corpus.rsa_key(bits)), "RS256")
+    return _keys.key_of_jwk(corpus.jwk(corpus.rsa_key(bits)), "RS256")
 
 
 def _shown(bits: int) -> object:
@@ -168,12 +166,12 @@ def test_no_key_that_hides_before_the_certificate_is_shown() -> None:
 
 def test_a_megabyte_is_no_key() -> None:
     block = b"-----BEGIN PRIVATE KEY-----\n" + b"A" * 2**20 + b"\n-----END PRIVATE KEY-----"
-    assert not _pem.one_block(Value(block), "PRIVATE KEY")
+    assert not _keys.one_block(Value(block), "PRIVATE KEY")
 
 
 def test_a_set_of_keys_as_large_as_a_secret_is_none() -> None:
     entries = b",".join([b'{"kid":"a"}'] * 20_000)
-    assert _jwk.set_in(Value(b'{"keys":[' + entries + b"]}")) == []
+    assert _keys.jwks_in(Value(b'{"keys":[' + entries + b"]}")) == []
 
 
 # TLS

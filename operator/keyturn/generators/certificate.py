@@ -11,12 +11,10 @@ import pydantic
 from keyturn.api.base import Duration, Schema, Spelled, format_duration, rules
 from keyturn.core.state.revision import Validity
 
-from .base import Generator, GeneratorContext, Outputs, is_loaded
-from .key_pairs import LEAST_RSA_BITS, Curve, Ec, Ed25519, KeyForm, Rsa, RsaBits
+from .base import GeneratorContext, Outputs, is_loaded
+from .key_pairs import LEAST_RSA_BITS, Curve, Ec, Ed25519, KeyForm, KeyGenerator, Rsa, RsaBits
 
 if TYPE_CHECKING:
-    from keyturn.core.policy.rules import Strength
-
     from .key_pairs import KeyForm
 
 Usage = Literal["serverAuth", "clientAuth", "codeSigning", "emailProtection"]
@@ -225,7 +223,7 @@ class CertificateConfig(Schema):
 _CHAIN, _KEY, _ROOTS = "tls.crt", "tls.key", "ca.crt"
 
 
-class Certificate(Generator[CertificateConfig]):
+class Certificate(KeyGenerator[CertificateConfig]):
     """Generates a key and its certificate: the chain without the root, and the root separately.
 
     A CA keeps its earlier roots until they end, because it has signed certificates that others use.
@@ -237,28 +235,28 @@ class Certificate(Generator[CertificateConfig]):
     public = frozenset({_CHAIN, _ROOTS})
 
     def generate(self, given: GeneratorContext) -> Outputs:
-        from . import _authority, _pem, _x509  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _keys, _x509  # noqa: PLC0415  # on first use: cryptography is large
 
-        key = _pem.draw(self._key)
+        key = _keys.draw(self.key)
         if self.issuer_secret is None:
             issuer = None
         else:
-            issuer = _authority.authority_in(given.issuer or {}, self.issuer_secret, self.config, given.now)
+            issuer = _x509.authority_in(given.issuer or {}, self.issuer_secret, self.config, given.now)
         path = _x509.signed(self.config, key, issuer, given.now)
         if self.issuer_secret is not None:
-            _authority.verify(path, self.issuer_secret)
+            _x509.verify(path, self.issuer_secret)
         chain, roots = path[:-1] or path, _x509.written(path[-1:])
         if self.keeps_trust and given.trusted:
             roots = _x509.joined(roots, _x509.authorities_in(given.trusted[_ROOTS], given.now))
-        return {_CHAIN: _x509.written(chain), _KEY: _pem.private_pem(key), _ROOTS: roots}
+        return {_CHAIN: _x509.written(chain), _KEY: _keys.private_pem(key), _ROOTS: roots}
 
     def accepts(self, outputs: Outputs) -> bool:
-        from . import _pem, _x509  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _keys, _x509  # noqa: PLC0415  # on first use: cryptography is large
 
         if outputs.keys() != set(self.outputs):
             return False
-        key = _pem.private_key_in(outputs[_KEY], "PKCS8", "PKCS1", "SEC1")
-        if key is None or not _pem.is_of(self._key, key):
+        key = _keys.private_key_in(outputs[_KEY], "PKCS8", "PKCS1", "SEC1")
+        if key is None or not _keys.is_of(self.key, key):
             return False
         chain, roots = _x509.certificates_in(outputs[_CHAIN]), _x509.certificates_in(outputs[_ROOTS])
         return _x509.fulfils(self.config, key, chain, roots)
@@ -270,14 +268,11 @@ class Certificate(Generator[CertificateConfig]):
         chain = _x509.certificates_in(found[_CHAIN]) if _CHAIN in found else ()
         return super().adopted({_ROOTS: _x509.written(chain[-1:]), **found})
 
-    def strength(self) -> Strength:
-        return self._key.strength
-
     def remedy(self) -> str:
         return f"write key: {{rsa: {{bits: {LEAST_RSA_BITS}}}}} or more"
 
     @property
-    def _key(self) -> KeyForm:
+    def key(self) -> KeyForm:
         return self.config.key.form
 
     @property
@@ -286,11 +281,7 @@ class Certificate(Generator[CertificateConfig]):
 
     @property
     def is_slow(self) -> bool:
-        return self.is_long or self.issuer_secret is not None or not is_loaded("_authority")
-
-    @property
-    def is_long(self) -> bool:
-        return isinstance(self._key, Rsa)
+        return self.is_long or self.issuer_secret is not None or not is_loaded("_x509")
 
     @property
     def ends(self) -> bool:

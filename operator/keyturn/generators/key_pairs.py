@@ -1,17 +1,24 @@
-"""Generators rsaKey, ecKey and ed25519Key: key pairs as PEM, and the strength of each kind of key."""
+"""Generators rsaKey, ecKey, ed25519Key, sshKey and jwks: keys in several formats, and the strength of each kind."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import pydantic
 
-from keyturn.api.base import Schema, rules
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.policy.rules import LEAST_BITS, Strength
 
 from .base import Generator, GeneratorContext, Outputs, is_loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.core.value import Value
+
+    from ._keys import PrivateKey
 
 Curve = Literal["P-256", "P-384", "P-521"]
 PemForm = Literal["PKCS8", "PKCS1", "SEC1"]
@@ -96,11 +103,8 @@ KeyForm = Rsa | Ec | Ed25519
 C = TypeVar("C", bound=Schema)
 
 
-class KeyPair(Generator[C]):
-    """Generates a private key and its public key as SubjectPublicKeyInfo, both as PEM."""
-
-    outputs = ("privateKey", "publicKey")
-    public = frozenset({"publicKey"})
+class KeyGenerator(Generator[C]):
+    """Generator of a key of one kind, and of what follows from it."""
 
     @property
     @abstractmethod
@@ -108,34 +112,8 @@ class KeyPair(Generator[C]):
         """Kind of the key."""
 
     @property
-    def form(self) -> PemForm:
-        """Format of the private key."""
-        return "PKCS8"
-
-    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value
-        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
-
-        key = _pem.draw(self.key)
-        return {"privateKey": _pem.private_pem(key, self.form), "publicKey": _pem.public_pem(key)}
-
-    def accepts(self, outputs: Outputs) -> bool:
-        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
-
-        if outputs.keys() != set(self.outputs):
-            return False
-        key = _pem.private_key_in(outputs["privateKey"], self.form)
-        public = _pem.public_key_in(outputs["publicKey"])
-        return key is not None and _pem.is_of(self.key, key) and key.public_key() == public
-
-    def adopted(self, found: Outputs) -> Outputs | None:
-        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
-
-        key = _pem.private_key_in(found["privateKey"], self.form) if "privateKey" in found else None
-        return super().adopted({"publicKey": _pem.public_pem(key), **found}) if key else None
-
-    @property
     def is_slow(self) -> bool:
-        return isinstance(self.key, Rsa) or not is_loaded("_pem")
+        return isinstance(self.key, Rsa) or not is_loaded("_keys")
 
     @property
     def is_long(self) -> bool:
@@ -143,6 +121,50 @@ class KeyPair(Generator[C]):
 
     def strength(self) -> Strength:
         return self.key.strength
+
+
+class KeyPair(KeyGenerator[C]):
+    """Generates a private key and its public key as SubjectPublicKeyInfo, both as PEM."""
+
+    outputs = ("privateKey", "publicKey")
+    public = frozenset({"publicKey"})
+
+    @property
+    def form(self) -> PemForm:
+        """Format of the private key."""
+        return "PKCS8"
+
+    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        return self._written(_keys.draw(self.key))
+
+    def accepts(self, outputs: Outputs) -> bool:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        if outputs.keys() != set(self.outputs):
+            return False
+        key, public = self._private(outputs["privateKey"]), self._public(outputs["publicKey"])
+        return key is not None and _keys.is_of(self.key, key) and key.public_key() == public
+
+    def adopted(self, found: Outputs) -> Outputs | None:
+        key = self._private(found["privateKey"]) if "privateKey" in found else None
+        return super().adopted({**self._written(key), **found}) if key else None
+
+    def _written(self, key: PrivateKey) -> Outputs:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        return {"privateKey": _keys.private_pem(key, self.form), "publicKey": _keys.public_pem(key)}
+
+    def _private(self, written: Value) -> PrivateKey | None:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        return _keys.private_key_in(written, self.form)
+
+    def _public(self, written: Value) -> object:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        return _keys.public_key_in(written)
 
 
 class RsaKeyConfig(Schema):
@@ -203,3 +225,120 @@ class Ed25519Key(KeyPair[Ed25519KeyConfig]):
     @property
     def key(self) -> Ed25519:
         return Ed25519()
+
+
+# SSH keys in OpenSSH format
+
+KeyType = Literal["ed25519", "rsa", "ecdsa"]
+
+_SSH_FORMS: Mapping[KeyType, KeyForm] = {"ed25519": Ed25519(), "rsa": Rsa(3072), "ecdsa": Ec("P-256")}
+
+Comment = Annotated[
+    str,
+    Spelled(
+        r"^[!-~]([ -~]*[!-~])?$",
+        "a comment has printable ASCII characters, such as deploy@shop; write so",
+        128,
+    ),
+]
+
+
+class SshKeyConfig(Schema):
+    """An SSH key pair in OpenSSH format."""
+
+    type: KeyType = "ed25519"
+    """The type of the key: ed25519 (the default), rsa of 3072 bits, or ecdsa on P-256."""
+    comment: Comment | None = None
+    """The comment of the public key, such as deploy@shop; a change appears with the next rotation."""
+
+
+class SshKey(KeyPair[SshKeyConfig]):
+    """Generates a private key and its line of authorized_keys.
+
+    A changed comment is no reason to replace the key on every server.
+    """
+
+    kind = "sshKey"
+    Config = SshKeyConfig
+
+    @property
+    def key(self) -> KeyForm:
+        return _SSH_FORMS[self.config.type]
+
+    def _written(self, key: PrivateKey) -> Outputs:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        line = _keys.authorized_key(key, self.config.comment)
+        return {"privateKey": _keys.ssh_private_key(key), "publicKey": line}
+
+    def _private(self, written: Value) -> PrivateKey | None:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        return _keys.ssh_private_key_in(written)
+
+    def _public(self, written: Value) -> object:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        return _keys.ssh_public_key_in(written)
+
+
+# JSON Web Key Sets (RFC 7517) for services that sign tokens
+
+Algorithm = Literal["ES256", "RS256", "EdDSA"]
+
+_JWK_FORMS: Mapping[Algorithm, KeyForm] = {"ES256": Ec("P-256"), "RS256": Rsa(3072), "EdDSA": Ed25519()}
+_PRIVATE, _PUBLIC = "private.jwks", "public.jwks"
+
+
+class JwksConfig(Schema):
+    """A JSON Web Key Set to sign tokens, and the public one to verify them."""
+
+    algorithm: Algorithm = "ES256"
+    """The algorithm of the key: ES256 (the default), RS256 with 3072 bits, or EdDSA with Ed25519."""
+
+
+class Jwks(KeyGenerator[JwksConfig]):
+    """Generates a set of one key; during an overlap the previous keys follow it."""
+
+    kind = "jwks"
+    Config = JwksConfig
+    outputs = (_PRIVATE, _PUBLIC)
+    public = frozenset({_PUBLIC})
+
+    @property
+    def key(self) -> KeyForm:
+        return _JWK_FORMS[self.config.algorithm]
+
+    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        entry = _keys.jwk_of(_keys.draw(self.key), self.config.algorithm)
+        return {_PRIVATE: _keys.jwks_of([entry]), _PUBLIC: _keys.jwks_of([_keys.public_jwk(entry)])}
+
+    def accepts(self, outputs: Outputs) -> bool:
+        """Accept any key IDs, and older keys after the first."""
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        if outputs.keys() != set(self.outputs):
+            return False
+        private, public = _keys.jwks_in(outputs[_PRIVATE]), _keys.jwks_in(outputs[_PUBLIC])
+        keys = [_keys.key_of_jwk(entry, self.config.algorithm) for entry in private]
+        are_ours = bool(keys) and all(key is not None and _keys.is_of(self.key, key) for key in keys)
+        return are_ours and public == [_keys.public_jwk(entry) for entry in private]
+
+    def adopted(self, found: Outputs) -> Outputs | None:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        entries = _keys.jwks_in(found[_PRIVATE]) if _PRIVATE in found else []
+        public = _keys.jwks_of([_keys.public_jwk(entry) for entry in entries])
+        return super().adopted({_PUBLIC: public, **found})
+
+    @property
+    def merges(self) -> frozenset[str]:
+        return frozenset(self.outputs)
+
+    def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:
+        """Sign with the first key, which is the new one; verify with any."""
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        return {name: _keys.joined_jwks(fresh[name], previous[name]) for name in self.outputs}

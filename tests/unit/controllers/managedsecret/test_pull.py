@@ -17,7 +17,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators.base import GeneratorContext
-from keyturn.generators.jwks import Jwks, JwksConfig
+from keyturn.generators.key_pairs import Jwks, JwksConfig
 from keyturn.stores.providers.errors import (
     Conflict,
     Denied,

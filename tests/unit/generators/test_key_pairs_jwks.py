@@ -11,7 +11,7 @@ import pytest
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from keyturn.core.value import Value
-from keyturn.generators import _jwk
+from keyturn.generators import _keys
 from tests.support.machine_speed import least_cost, pace
 from tests.unit.generators.generated import boxed, generator_of, made, made_by, opened
 
@@ -175,7 +175,7 @@ def test_the_example_of_rfc_7638_is_met() -> None:
         "4-csFCur-kEgU8awapJzKnqDKgw"
     )
     key = {"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}
-    assert _jwk.thumbprint(key) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    assert _keys.thumbprint(key) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
 @pytest.mark.parametrize(
@@ -258,4 +258,4 @@ def test_only_rsa_takes_long() -> None:
 
 
 def test_nothing_is_said_about_a_value_that_cannot_be_read() -> None:
-    assert _jwk.set_in(Value(b"\xff")) == []
+    assert _keys.jwks_in(Value(b"\xff")) == []
