@@ -40,7 +40,7 @@ from keyturn.stores import providers
 from keyturn.stores.providers import ProviderContext, Reference, RemoteValue
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Answer
-from keyturn.stores.providers.vault import session
+from keyturn.stores.providers.vault import auth
 from tests.hostile import corpus
 from tests.support.memory_stores import InMemoryStores
 from tests.support.timedcalls import holds_no_loop
@@ -282,7 +282,7 @@ async def test_a_jsonpath_is_followed_apart(path: str, body: bytes) -> None:
 async def test_the_json_of_vault_is_read_apart(body: bytes) -> None:
     guard: Any = Guard(body)
     await _refusable(
-        session.Http("https://vault.test", None, None, ProviderContext(owner="shop", guard=guard)).ask(
+        auth.Http("https://vault.test", None, None, ProviderContext(owner="shop", guard=guard)).ask(
             "GET", "a"
         )
     )

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext, _keys, _x509
+from keyturn.runtime import tls
+from keyturn.stores.providers import _kubeconfig
 from tests.hostile import corpus
 from tests.unit.generators.generated import boxed, generator_of
 

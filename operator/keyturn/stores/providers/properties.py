@@ -1,16 +1,192 @@
-"""Properties of a store's content: a part by name, or a path into JSON."""
+"""Properties of the content of a store: a part by name, or a path into JSON of untrusted servers.
+
+JSON is parsed within limits, with numbers kept as text and serialised again: a float would change the digits of a
+long account number.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, NoReturn, TypeAlias
 
 from keyturn.core.value import Value, size_of
 
 from . import work
-from ._json import LARGE, canonical, is_exact, json_text, loaded, text_of, value_at
 from .errors import NotFound, Refused, Unreachable
+
+LARGE: Final = 16 * 1024
+"""Bytes from which JSON is parsed in a thread."""
+DEEPEST: Final = 32
+_MEMBER_MARKS: Final = (b",", b"[", b"{")
+"""The bytes before each member of a document, or after the previous one."""
+_MAX_MARKS: Final = 20_000
+_MAX_NUMBER_LENGTH: Final = 1024
+_MAX_SHOWN: Final = 64
+"""Maximum characters of a property's name in an error."""
+
+
+class _Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+def loaded(raw: bytes) -> Any:
+    # Counted before parsing, which is fast; marks inside of texts count as well.
+    if sum(raw.count(mark) for mark in _MEMBER_MARKS) > _MAX_MARKS:
+        raise Refused("TooManyMembers", f"a JSON document may have {_MAX_MARKS} members")
+    try:
+        parsed = json.loads(raw.decode(), parse_int=_number, parse_float=_number, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        pass
+    else:
+        _hold_to_depth(parsed)
+        return parsed
+    # Outside the except block, since the error quotes the text.
+    raise Refused("NotJson", "the value is no JSON")
+
+
+def _number(written: str) -> _Number:
+    if len(written) > _MAX_NUMBER_LENGTH:
+        raise ValueError("too long")
+    return _Number(written)
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError("JSON has no NaN and no Infinity")
+
+
+def _hold_to_depth(parsed: Any) -> None:
+    level = _nested([parsed])
+    for _ in range(DEEPEST):
+        level = _nested([child for node in level for child in _children(node)])
+        if not level:
+            return
+    raise Refused("TooDeep", f"a JSON document may have {DEEPEST} levels")
+
+
+def _nested(nodes: list[Any]) -> list[Any]:
+    return [node for node in nodes if isinstance(node, dict | list)]
+
+
+def _children(node: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(node.values()) if isinstance(node, dict) else node
+
+
+def value_at(member: Any, name: str = "") -> Value:
+    """Return the value of a property: text as it is, other types as JSON."""
+    match member:
+        case None:
+            raise Refused("NoValue", f"{_called(name)} is null; give it a value at the store")
+        case str():  # numbers as well
+            return Value(text_of(member, name))
+        case bool():
+            return Value(b"true" if member else b"false")
+        case _:
+            return Value(text_of(json_text(member), name))
+
+
+def json_text(member: Any) -> str:
+    match member:
+        case dict():
+            inner = ",".join(
+                f"{json.dumps(name, ensure_ascii=False)}:{json_text(one)}" for name, one in member.items()
+            )
+            return f"{{{inner}}}"
+        case list():
+            return f"[{','.join(json_text(one) for one in member)}]"
+        case _Number():
+            return str(member)
+        case _:
+            return json.dumps(member, ensure_ascii=False)
+
+
+def canonical(member: Any) -> str:
+    """Serialise JSON in a form that is the same for the same members, in any order and spelling."""
+    match member:
+        case dict():
+            inner = (f"{json.dumps(name)}:{canonical(one)}" for name, one in sorted(member.items()))
+            return f"{{{','.join(inner)}}}"
+        case list():
+            return f"[{','.join(canonical(one) for one in member)}]"
+        case _Number():
+            return _canonical_number(member)
+        case _:
+            return json.dumps(member)
+
+
+def is_exact(member: Any) -> bool:
+    """Whether a reader with 64-bit floats reads every number as it was written."""
+    if isinstance(member, _Number):
+        return _canonical_number(repr(float(member))) == _canonical_number(member)
+    return all(is_exact(one) for one in _children(member)) if isinstance(member, dict | list) else True
+
+
+def _canonical_number(written: str) -> str:
+    try:
+        sign, digits, exponent = Decimal(written).as_tuple()
+    except InvalidOperation:  # an exponent beyond those of Decimal
+        return written
+    if not isinstance(exponent, int):  # infinity
+        return written
+    all_digits = "".join(map(str, digits))
+    significant = all_digits.rstrip("0")
+    if not significant:
+        return "0"
+    return f"{'-' * sign}{significant}e{exponent + len(all_digits) - len(significant)}"
+
+
+def text_of(text: str, name: str = "") -> bytes:
+    try:
+        written = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell and UTF-8 cannot
+        written = b"\0"
+    if b"\0" in written:
+        raise Refused(
+            "NotText",
+            f"{_called(name)} has a character that no environment variable can hold; store it alone",
+        )
+    return written
+
+
+def _called(name: str) -> str:
+    return f"the property {name[:_MAX_SHOWN]!r}" if name else "the property"
+
+
+# Limits of a response that a cloud's client parses on the event loop
+
+_MAX_BYTES: Final = 512 * 1024
+"""Bytes: more than a page of 25 secrets with all possible tags, and than a value."""
+_MAX_MEMBERS: Final = 1000
+"""JSON members of the document; such a page has fewer."""
+
+
+async def hold_to_bounds(body: bytes, owner: str) -> None:
+    """Reject a response above the limits; a large one is checked in a thread.
+
+    Raises:
+        Unreachable: It is larger, or has more members.
+        Refused: The check takes too long, or work of this owner did before.
+    """
+    if len(body) > _MAX_BYTES:
+        raise Unreachable("MalformedAnswer")
+    if not (await work.run(owner, _is_bounded, body) if len(body) > LARGE else _is_bounded(body)):
+        raise Unreachable("MalformedAnswer")
+
+
+def _is_bounded(body: bytes) -> bool:
+    try:
+        level = [json.loads(body)]
+    except (ValueError, RecursionError):
+        return False
+    members = 0
+    while level and members <= _MAX_MEMBERS:
+        level = [child for node in level if isinstance(node, dict | list) for child in _children(node)]
+        members += len(level)
+    return members <= _MAX_MEMBERS
+
 
 LARGEST: Final = 256 * 1024
 """Maximum bytes of a JSON document; no store of secrets keeps larger ones."""
@@ -35,16 +211,28 @@ class Document:
         return isinstance(self._content, Value) and len(self._content.reveal()) > LARGE
 
     def take(self, path: str | None) -> Value:
-        """Return one value; see `take`."""
-        if isinstance(self._content, Mapping) or path is None:
-            return take(self._content, path)
-        return _taken(self._read(self._content, path), path)
+        """Return one value: all of the content without a path.
+
+        A path is the name of a property, or names with dots between them; items of lists are counted from 0. A name
+        with dots itself has precedence.
+
+        Raises:
+            NotFound: There is no such property.
+            Refused: It is no JSON, or the property is no value of a Secret.
+        """
+        if isinstance(self._content, Mapping):
+            return _part(self._content, path)
+        return self._content if path is None else _taken(self._read(self._content, path), path)
 
     def parts(self) -> dict[str, Value]:
-        """Return all properties; see `parts`."""
-        return (
-            dict(self._content) if isinstance(self._content, Mapping) else _members(self._read(self._content))
-        )
+        """Return the properties by name, on the first level.
+
+        Raises:
+            Refused: It is no JSON object, or one of its properties is no value of a Secret.
+        """
+        if isinstance(self._content, Mapping):
+            return dict(self._content)
+        return _members(self._read(self._content))
 
     def _read(self, content: Value, path: str | None = None) -> Any:
         if self._parsed is _UNREAD:
@@ -53,31 +241,11 @@ class Document:
 
 
 def take(content: Content, path: str | None) -> Value:
-    """Return one value of `content`: all of it without a path.
-
-    A path is the name of a property, or names with dots between them; items of lists are counted from 0. A name with
-    dots itself has precedence.
-
-    Raises:
-        NotFound: There is no such property.
-        Refused: It is no JSON, or the property is no value of a Secret.
-    """
-    if isinstance(content, Mapping):
-        return _part(content, path)
-    if path is None:
-        return content
-    return _taken(_parse(content, path), path)
+    return Document(content).take(path)
 
 
 def parts(content: Content) -> dict[str, Value]:
-    """Return the properties of `content` by name, on the first level.
-
-    Raises:
-        Refused: It is no JSON object, or one of its properties is no value of a Secret.
-    """
-    if isinstance(content, Mapping):
-        return dict(content)
-    return _members(_parse(content))
+    return Document(content).parts()
 
 
 def document(content: Content) -> Value:
@@ -172,15 +340,6 @@ def json_of(answer: bytes) -> Any:
     except Refused:
         pass
     raise Unreachable("MalformedAnswer")
-
-
-def value_of(member: Any) -> Value:
-    """Return a member of JSON that `json_of` parsed as a value: text as it is, other types as JSON.
-
-    Raises:
-        Refused: It is no value of a Secret.
-    """
-    return value_at(member)
 
 
 def written(parsed: Any) -> bytes:

@@ -13,7 +13,7 @@ from yarl import URL
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Reference, discover
 from keyturn.stores.providers.azure import client, login
-from keyturn.stores.providers.azure.settings import DELETED, AzureKeyVaultConfig, netloc, place_of
+from keyturn.stores.providers.azure.login import DELETED, AzureKeyVaultConfig, netloc, place_of
 from keyturn.stores.providers.errors import Refused
 from tests.unit.stores.providers.azure.fake_azure import CLIENT
 from tests.unit.stores.providers.azure.fake_entra_id import TENANT

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import properties
-from keyturn.stores.providers._json import LARGE
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError
+from keyturn.stores.providers.properties import LARGE
 from tests.support.machine_speed import pace
 
 CANARY = "canary-of-a-long-value"

@@ -20,8 +20,7 @@ from keyturn.stores.providers.base import (
 )
 from keyturn.stores.providers.errors import Conflict, NotFound, Refused, UnusableError
 
-from .login import AzureLogin
-from .settings import DELETED, AzureKeyVaultConfig, place_of
+from .login import DELETED, AzureKeyVaultConfig, AzureLogin, place_of
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -6,11 +6,12 @@ environment and connections of its own are off. Of an error it gets the status a
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, Self, TypeVar
 
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import AzureError, HttpResponseError
@@ -22,21 +23,19 @@ from yarl import URL
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, properties
-from keyturn.stores.providers._json import LARGE, hold_to_bounds
 from keyturn.stores.providers.errors import Conflict, Denied, Refused, StoreError, Unauthorized, Unreachable
+from keyturn.stores.providers.properties import LARGE, hold_to_bounds
 
-from . import settings
-from .settings import DELETED
+from .login import DELETED, admit_challenge, netloc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
     from azure.keyvault.secrets import KeyVaultSecret, SecretProperties
 
     from keyturn.stores.providers.guard import Answer, Guard
 
-    from .login import AzureLogin
-    from .settings import Place
+    from .login import AzureLogin, Place
 
 MALFORMED: Final = Unreachable("MalformedAnswer")
 
@@ -91,9 +90,12 @@ def _codes(body: bytes) -> list[str]:
 
 # Client
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _VERSION: Final = "7.5"
+_PARSER_ERRORS: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""Exceptions of a parser that reads malformed input."""
 _EXPIRED: Final = 0
 """The client takes each token as expired, so it asks our cache for one each time."""
 _ALLOWED_HEADERS: Final = frozenset({"accept", "authorization", "content-type", "x-ms-client-request-id"})
@@ -113,6 +115,25 @@ class Kept(NamedTuple):
     ends: datetime | None
 
 
+def _without_client_errors(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Map exceptions of the client to errors of ours: after a success they quote the response."""
+
+    @functools.wraps(call)
+    async def mapped(*args: P.args, **named: P.kwargs) -> T:
+        try:
+            return await call(*args, **named)
+        except StoreError as error:
+            refusal = error
+        except HttpResponseError as error:
+            refusal = error.response.meaning if isinstance(error.response, _Response) else MALFORMED
+        except (AzureError, OSError, *_PARSER_ERRORS):
+            refusal = MALFORMED
+        # Outside the except block, so that the client's exception is not the context.
+        raise refusal.again()
+
+    return mapped
+
+
 class KeyVaultClient:
     """One vault with one credential."""
 
@@ -126,29 +147,24 @@ class KeyVaultClient:
             verify_challenge_resource=True,
         )
 
+    @_without_client_errors
     async def get(self, name: str, version: str | None) -> Kept:
-        return await _without_client_errors(self._get(name, version))
-
-    async def set(self, name: str, text: str, content_type: str, tags: Mapping[str, str]) -> str:
-        """Create a version and return its name."""
-        return await _without_client_errors(self._set(name, text, content_type, dict(tags)))
-
-    async def delete(self, name: str) -> None:
-        """Soft-delete a secret, and wait until that is done."""
-        await _without_client_errors(self._client.delete_secret(name))
-
-    async def recover(self, name: str) -> dict[str, str]:
-        """Recover a deleted secret, wait until it is available, and return its tags."""
-        return await _without_client_errors(self._recover(name))
-
-    async def _get(self, name: str, version: str | None) -> Kept:
         return _kept(await self._client.get_secret(name, version))
 
-    async def _set(self, name: str, text: str, content_type: str, tags: dict[str, str]) -> str:
-        made = await self._client.set_secret(name, text, content_type=content_type, tags=tags)
+    @_without_client_errors
+    async def set(self, name: str, text: str, content_type: str, tags: Mapping[str, str]) -> str:
+        """Create a version and return its name."""
+        made = await self._client.set_secret(name, text, content_type=content_type, tags=dict(tags))
         return _text(made.properties.version)
 
-    async def _recover(self, name: str) -> dict[str, str]:
+    @_without_client_errors
+    async def delete(self, name: str) -> None:
+        """Soft-delete a secret, and wait until that is done."""
+        await self._client.delete_secret(name)
+
+    @_without_client_errors
+    async def recover(self, name: str) -> dict[str, str]:
+        """Recover a deleted secret, wait until it is available, and return its tags."""
         return _tags(await self._client.recover_deleted_secret(name))
 
 
@@ -183,7 +199,7 @@ class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
     async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:
         url = URL(request.url, encoded=True)
-        if url.scheme != "https" or settings.netloc(url) != settings.netloc(self._place.vault):
+        if url.scheme != "https" or netloc(url) != netloc(self._place.vault):
             raise Refused("ForeignPage", "the vault names another server for the next page of its list")
         headers = {name: text for name, text in request.headers.items() if name.lower() in _ALLOWED_HEADERS}
         body = request.content.encode() if isinstance(request.content, str) else request.content
@@ -191,7 +207,7 @@ class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         if answer.status < HTTPStatus.BAD_REQUEST:  # the client gets no other body
             await hold_to_bounds(answer.body, self._owner)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            settings.admit_challenge(answer.headers.get("WWW-Authenticate", ""), self._place)
+            admit_challenge(answer.headers.get("WWW-Authenticate", ""), self._place)
             token = request.headers.get("Authorization", "").removeprefix("Bearer ")
             self._login.forget(Value.of_text(token))
         return _Response(request, answer)
@@ -260,23 +276,6 @@ class _Response(AsyncHttpResponse):
 
     async def __aexit__(self, *_: object) -> None:
         """The guard has read it."""
-
-
-async def _without_client_errors(doing: Awaitable[T]) -> T:
-    """Map exceptions of the client to errors of ours: after a success they quote the response."""
-    try:
-        return await doing
-    except StoreError as error:
-        refusal = error
-    except HttpResponseError as error:
-        refusal = error.response.meaning if isinstance(error.response, _Response) else MALFORMED
-    except (
-        *(AzureError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, OSError),
-        RecursionError,
-    ):  # raised by a parser for malformed input
-        refusal = MALFORMED
-    # Outside the except block, so that the client's exception is not the context.
-    raise refusal.again()
 
 
 def _kept(secret: KeyVaultSecret) -> Kept:

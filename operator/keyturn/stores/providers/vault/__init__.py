@@ -21,8 +21,7 @@ from keyturn.stores.providers.base import (
 )
 from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
-from .auth import VaultAuth, VaultLogin, VaultPath
-from .session import Http, acquire_lease, renew_lease, revoke_lease
+from .auth import Http, VaultAuth, VaultLogin, VaultPath, acquire_lease, renew_lease, revoke_lease
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from keyturn.stores.providers.base import ProviderLease
 
-    from .session import VaultSession
+    from .auth import VaultSession
 
 _MOUNT: Final = "secret"
 

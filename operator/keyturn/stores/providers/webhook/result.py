@@ -64,7 +64,7 @@ class Result:
             raise NotFound("NoSuchPath")
         if len(found) > 1:
             raise Refused("SeveralFound", "result.jsonPath matches several values; make it match one")
-        return properties.value_of(found[0])
+        return properties.value_at(found[0])
 
     def _hold_to_items(self, document: Any) -> None:
         from jsonpath.selectors import Filter  # noqa: PLC0415  # is loaded now

@@ -24,7 +24,6 @@ from keyturn.stores.providers.errors import (
     Unreachable,
 )
 from keyturn.stores.providers.vault import auth
-from keyturn.stores.providers.vault import session as vault_session
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
@@ -294,7 +293,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (auth, vault_session):
+    for module in (auth,):
         monkeypatch.setattr(module, "loop_time", clock)
     return clock
 

@@ -15,7 +15,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers import Reference, RemoteValue, properties
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable
-from keyturn.stores.providers.vault.session import VaultSession, acquire_lease, renew_lease
+from keyturn.stores.providers.vault.auth import VaultSession, acquire_lease, renew_lease
 from sandbox.harness import until
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
