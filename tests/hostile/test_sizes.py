@@ -67,11 +67,11 @@ def test_a_large_bundle_is_refused_by_its_size() -> None:
 
 
 def test_the_way_to_the_root_is_looked_for_by_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[object] = []
+    tried, is_signed_by = list[object](), _x509.is_signed_by
 
     def check(*given: Any) -> bool:
         tried.append(given)
-        return _x509.is_signed_by(*given)
+        return is_signed_by(*given)
 
     monkeypatch.setattr(_x509, "is_signed_by", check)
 

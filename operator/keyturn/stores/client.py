@@ -14,17 +14,7 @@ from keyturn.runtime.concurrency import KeyedLimiter
 
 from .health import CLUSTER_ERRORS, Breaker, HealthCheck, PreviousClient, RateLimiter, observe_request
 from .login import ConnectionPool, closed
-from .providers import RemoteValue
-from .providers.errors import (
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
+from .providers import RemoteValue, errors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
@@ -41,7 +31,7 @@ if TYPE_CHECKING:
     from .settings import StoreSettings
 
 T = TypeVar("T")
-Outcome: TypeAlias = "RemoteValue | StoreError"
+Outcome: TypeAlias = RemoteValue | errors.StoreError
 
 _MAX_BYTES: Final = 16 * 1024 * 1024
 """Maximum bytes of all cached values; beyond that the oldest are dropped."""
@@ -62,8 +52,8 @@ _WRITE_COST: Final = 2
 """A write includes a read."""
 _SILENT_AFTER: Final = 0.5
 """Seconds in which a store that is up usually begins to answer."""
-_UNCACHED_ERRORS: Final = (Throttled, Unauthorized, Unreachable, Conflict)
-_ACCEPTED: Final = (NotFound, Denied, Conflict)
+_UNCACHED_ERRORS: Final = (errors.Throttled, errors.Unauthorized, errors.Unreachable, errors.Conflict)
+_ACCEPTED: Final = (errors.NotFound, errors.Denied, errors.Conflict)
 """Errors of a store that has accepted the credential."""
 
 
@@ -154,7 +144,7 @@ class SingleFlight:
         if flight.cancelled():
             raise closed()
         outcome = flight.result()
-        if isinstance(outcome, StoreError):
+        if isinstance(outcome, errors.StoreError):
             raise outcome.again()
         return outcome
 
@@ -216,7 +206,7 @@ class _ReadKey(NamedTuple):
 class _Paused(Exception):  # noqa: N818  # a state, whose cause the caller gets
     """A credential is not used, because the store has just rejected it."""
 
-    def __init__(self, cause: StoreError) -> None:
+    def __init__(self, cause: errors.StoreError) -> None:
         super().__init__()
         self.cause = cause
 
@@ -265,7 +255,7 @@ class StoreClient:
         """
         key = _ReadKey(self.identity, self._user(namespace), path, version)
         kept = None if fresh else self._cache.get(key)
-        if isinstance(kept, StoreError):
+        if isinstance(kept, errors.StoreError):
             raise kept.again()
         read = partial(self._read, key, namespace, fresh=fresh)
         return kept or await self._flights.share(key, read, fresh=fresh)
@@ -304,7 +294,7 @@ class StoreClient:
         self.plan.provider.hold_to_issuer(self.plan.config, lease)
         try:
             return await self._request(namespace, "revoke", revoke)
-        except Unauthorized as error:
+        except errors.Unauthorized as error:
             if error.code not in CLUSTER_ERRORS:
                 raise
             refused = error
@@ -312,7 +302,7 @@ class StoreClient:
         connection = await self.connections.resume_session(namespace)
         try:
             await self._send(connection, namespace, "revoke", revoke, cost=1)
-        except Refused:
+        except errors.Refused:
             raise refused.again() from None
         finally:
             connection.retire()
@@ -344,9 +334,9 @@ class StoreClient:
         try:
             with self._reads.join(namespace):
                 outcome = await self._request(namespace, "read", send, oldest=oldest)
-        except StoreError as error:
+        except errors.StoreError as error:
             outcome = error.with_traceback(None)
-        keeps = isinstance(outcome, Denied) or not isinstance(outcome, _UNCACHED_ERRORS)
+        keeps = isinstance(outcome, errors.Denied) or not isinstance(outcome, _UNCACHED_ERRORS)
         if keeps and self._flights.is_current(key):
             self._cache.put(key, outcome, self.plan.min_interval)
         return outcome
@@ -387,8 +377,8 @@ class StoreClient:
                 return await self._send(connection, namespace, operation, doing, cost)
             except _Paused as paused:
                 refused, is_answer = paused.cause, False
-            except Unauthorized as error:
-                if isinstance(error, Denied):
+            except errors.Unauthorized as error:
+                if isinstance(error, errors.Denied):
                     raise
                 refused, is_answer = error, True
                 connection.record_rejection(namespace, refused)
@@ -406,7 +396,7 @@ class StoreClient:
     async def _connection(self, user: str, looked_at: float) -> StoreConnection:
         try:
             return await self.connections.connection(user, looked_at, self.health_check.mark_unverified)
-        except StoreError as error:
+        except errors.StoreError as error:
             self.health_check.record_no_connection(error)
             raise
 
@@ -425,7 +415,7 @@ class StoreClient:
         """
         wait = self._bucket.wait(loop_time()) + self._slots.waiting(namespace) / self.plan.rate
         if wait > _MAX_RATE_WAIT:
-            raise Throttled("RateLimit", "requests exceed the store's ratePerSecond", retry_after=wait)
+            raise errors.Throttled("RateLimit", "requests exceed the store's ratePerSecond", retry_after=wait)
         mine = self._tenant_slots.hold(connection.namespace or str(self.plan.key))
         async with (
             self._slots.hold(namespace),
@@ -436,7 +426,7 @@ class StoreClient:
             await self._wait_for_pause(connection, namespace)
             try:
                 return await self._call_provider(connection, operation, doing)
-            except Throttled:
+            except errors.Throttled:
                 if self._breaker.quiet(loop_time()) > _MAX_WAITED_PAUSE:
                     raise
             await self._wait_for_pause(connection, namespace)
@@ -453,11 +443,11 @@ class StoreClient:
         if self._breaker.is_open:
             if cause := self.health_check.lasting:
                 raise cause.again()
-            raise Unreachable(
+            raise errors.Unreachable(
                 "NoAnswer", "requests resume when a probe succeeds; the store's condition Ready has the cause"
             )
         if (quiet := self._breaker.quiet(loop_time())) > _MAX_WAITED_PAUSE:
-            raise Throttled("Paused", "the store requested a pause (Retry-After)", retry_after=quiet)
+            raise errors.Throttled("Paused", "the store requested a pause (Retry-After)", retry_after=quiet)
         if refusal := connection.refusal(namespace):
             raise _Paused(refusal)
         await asyncio.sleep(quiet)
@@ -470,7 +460,7 @@ class StoreClient:
         try:
             async with connection.use() as provider:
                 done = await doing(provider)
-        except StoreError as error:
+        except errors.StoreError as error:
             self._record_result(operation, error, connection, began)
             raise
         finally:
@@ -479,7 +469,7 @@ class StoreClient:
         return done
 
     def _record_result(
-        self, operation: str, error: StoreError | None, connection: StoreConnection, began: float
+        self, operation: str, error: errors.StoreError | None, connection: StoreConnection, began: float
     ) -> None:
         observe_request(self.plan.provider.kind, operation, error, loop_time() - began)
         if connection.is_apart:
@@ -487,5 +477,5 @@ class StoreClient:
         if error is None or isinstance(error, _ACCEPTED):
             connection.record_success(began)
         # A rejected credential may have been replaced; it is read again before the error is reported.
-        if not isinstance(error, Unauthorized) or isinstance(error, Denied):
+        if not isinstance(error, errors.Unauthorized) or isinstance(error, errors.Denied):
             self.health_check.record_result(error, connection.namespace)

@@ -20,19 +20,7 @@ from keyturn.runtime.clock import loop_time
 
 from .credentials import LOGIN_NOT_FOUND, NO_CONSENT
 from .login import NO_ACCOUNT, NO_RIGHT
-from .providers.errors import (
-    CERTIFICATES,
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-    detail_of,
-    hint_of,
-)
+from .providers import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,20 +121,20 @@ class Breaker:
         """Whether the store throttles for longer than one request."""
         return self.refusals >= _MAX_THROTTLED or self.wished > _LONG_PAUSE
 
-    def record_result(self, error: StoreError | None, now: float, *, of_check: bool = False) -> None:
+    def record_result(self, error: errors.StoreError | None, now: float, *, of_check: bool = False) -> None:
         """Record the result of a request."""
         match error:
-            case Unreachable(was_answered=True):
+            case errors.Unreachable(was_answered=True):
                 self.doubts += 1
                 self.failed_checks += of_check
-            case Unreachable():
+            case errors.Unreachable():
                 self.failures += 1
                 self.failed_checks += of_check
-            case Throttled():
+            case errors.Throttled():
                 self._record_throttled(error, now)
-            case Unauthorized() if not isinstance(error, Denied):
+            case errors.Unauthorized() if not isinstance(error, errors.Denied):
                 self._was_there(of_check=of_check)
-            case Refused():
+            case errors.Refused():
                 self._was_there(of_check=of_check)
             case _:
                 self.failures = self.doubts = self.failed_checks = self.refusals = 0
@@ -157,7 +145,7 @@ class Breaker:
         if of_check:
             self.failures = self.doubts = self.failed_checks = 0
 
-    def _record_throttled(self, error: Throttled, now: float) -> None:
+    def _record_throttled(self, error: errors.Throttled, now: float) -> None:
         self.failures = self.doubts = self.failed_checks = 0
         if now < self.quiet_until:
             return  # sent before the pause began
@@ -176,12 +164,12 @@ class Breaker:
 _DONE: Final = "OK"
 
 
-def observe_request(provider: str, operation: str, error: StoreError | None, seconds: float) -> None:
+def observe_request(provider: str, operation: str, error: errors.StoreError | None, seconds: float) -> None:
     """Count a request by result and duration."""
     code = _DONE if error is None else type(error).__name__
     metrics.PROVIDER_REQUESTS.labels(provider, operation, code).inc()
     metrics.PROVIDER_REQUEST_SECONDS.labels(provider, operation).observe(seconds)
-    if isinstance(error, Throttled):
+    if isinstance(error, errors.Throttled):
         metrics.PROVIDER_THROTTLED.labels(provider).inc()
 
 
@@ -195,23 +183,27 @@ IN_USE: Final = Health(
 )
 
 
-def health_of(error: StoreError) -> Health:
+def health_of(error: errors.StoreError) -> Health:
     """Return the health for an error."""
     match error:
-        case Unauthorized(code=code) if code == LOGIN_NOT_FOUND:
+        case errors.Unauthorized(code=code) if code == LOGIN_NOT_FOUND:
             return Health(is_ready=False, reason=StoreReason.LOGIN_NOT_FOUND, message=error.hint)
-        case Unauthorized():
+        case errors.Unauthorized():
             return _with_details(error, StoreReason.AUTHENTICATION_FAILED, "authentication failed")
-        case Throttled():
+        case errors.Throttled():
             return _with_details(error, StoreReason.THROTTLED, "the store throttles requests", passes=True)
-        case Unreachable():
+        case errors.Unreachable():
             lasting = StoreReason.HOST_NOT_FOUND
-            if error.code in CERTIFICATES:
+            if error.code in errors.CERTIFICATES:
                 lasting = StoreReason.CERTIFICATE_INVALID
             reason = lasting if error.is_lasting else StoreReason.UNREACHABLE
-            message = detail_of(error) if hint_of(error) else f"the store does not answer ({error.code})"
+            message = (
+                errors.detail_of(error)
+                if errors.hint_of(error)
+                else f"the store does not answer ({error.code})"
+            )
             return Health(is_ready=False, reason=reason, message=message, passes=not error.is_lasting)
-        case Refused():
+        case errors.Refused():
             return _with_details(error, StoreReason.INVALID_SETTINGS, "the settings of the store are invalid")
         case _:
             return _with_details(
@@ -219,9 +211,9 @@ def health_of(error: StoreError) -> Health:
             )
 
 
-def _with_details(error: StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:
+def _with_details(error: errors.StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:
     """Append the details of an error to a message."""
-    hint = hint_of(error)
+    hint = errors.hint_of(error)
     message = f"{sentence} ({error.code}){f': {hint}' if hint else ''}"
     return Health(is_ready=False, reason=reason, message=message, passes=passes)
 
@@ -256,9 +248,9 @@ class HealthCheck:
         """None while unknown."""
         self._plan, self._connections, self._breaker, self._tasks = plan, connections, breaker, tasks
         self._health_events, self._checks = health_events, checks
-        self._trouble: StoreError | None = None
-        self._silence: Unreachable | None = None
-        self._wish: Throttled | None = None
+        self._trouble: errors.StoreError | None = None
+        self._silence: errors.Unreachable | None = None
+        self._wish: errors.Throttled | None = None
         # A store with one credential per namespace has no other health.
         self._works = plan.is_personal
         self._user = None if plan.is_personal else plan.key.namespace
@@ -279,7 +271,7 @@ class HealthCheck:
             self._tending.cancel()
 
     @property
-    def lasting(self) -> Unreachable | None:
+    def lasting(self) -> errors.Unreachable | None:
         """Why the store is down, if that needs manual action."""
         return self._silence if self._silence and self._silence.is_lasting and self._breaker.is_down else None
 
@@ -292,27 +284,27 @@ class HealthCheck:
         if self._trouble is not None and self._trouble.code == LOGIN_NOT_FOUND:
             raise self._trouble.again()
 
-    def record_result(self, error: StoreError | None, user: str, *, of_check: bool = False) -> None:
+    def record_result(self, error: errors.StoreError | None, user: str, *, of_check: bool = False) -> None:
         """Record the result of a request on the connection of `user`."""
         was_open, self._user = self._breaker.is_open, user
         self._breaker.record_result(error, loop_time(), of_check=of_check)
         match error:
-            case None | NotFound() | Denied() | Conflict():
+            case None | errors.NotFound() | errors.Denied() | errors.Conflict():
                 self._trouble, self._works = None, True
-            case Unreachable():
+            case errors.Unreachable():
                 self._silence = error
-            case Throttled():
+            case errors.Throttled():
                 self._wish = error
-            case Unauthorized() if not self._plan.is_personal:
+            case errors.Unauthorized() if not self._plan.is_personal:
                 self._trouble = error
-            case Refused() if of_check:
+            case errors.Refused() if of_check:
                 self._trouble = error
         self._judge(was_open=was_open)
 
-    def record_no_connection(self, error: StoreError) -> None:
+    def record_no_connection(self, error: errors.StoreError) -> None:
         """Record that a referenced object is missing or cannot be used."""
         is_of_one = self._plan.is_personal and error.code in CLUSTER_ERRORS
-        if isinstance(error, Unauthorized | Refused) and not is_of_one:
+        if isinstance(error, errors.Unauthorized | errors.Refused) and not is_of_one:
             self._trouble = error
             self._judge(was_open=self._breaker.is_open)
 
@@ -354,7 +346,7 @@ class HealthCheck:
         match self._trouble:
             case None:
                 return min(_MAX_INTERVAL, self._plan.min_interval)
-            case Unauthorized():
+            case errors.Unauthorized():
                 return _MAX_CREDENTIAL_INTERVAL
             case _:
                 return _MAX_CREDENTIAL_INTERVAL if self._connections.needs_something else _RETRY_INTERVAL
@@ -366,7 +358,7 @@ class HealthCheck:
             return
         try:
             connection = await self._connections.connection(user, loop_time())
-        except StoreError as missing:
+        except errors.StoreError as missing:
             self.record_no_connection(missing)
             return
         if self._was_tried(connection):
@@ -376,7 +368,7 @@ class HealthCheck:
             error = await _probe(connection)
         if error is None:
             connection.record_success(began)
-        is_rejected = isinstance(error, Unauthorized | Refused)
+        is_rejected = isinstance(error, errors.Unauthorized | errors.Refused)
         self._tried = (connection.login.versions, loop_time()) if is_rejected else None
         observe_request(self._plan.provider.kind, "check", error, loop_time() - began)
         self.record_result(error, user, of_check=True)
@@ -393,12 +385,12 @@ class HealthCheck:
         )
 
 
-async def _probe(connection: StoreConnection) -> StoreError | None:
+async def _probe(connection: StoreConnection) -> errors.StoreError | None:
     try:
         async with asyncio.timeout(_REQUEST_TIMEOUT), connection.use() as provider:
             await provider.check()
     except TimeoutError:
-        return Unreachable("Timeout")
-    except StoreError as error:
+        return errors.Unreachable("Timeout")
+    except errors.StoreError as error:
         return error.with_traceback(None)
     return None

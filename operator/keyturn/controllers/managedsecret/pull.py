@@ -17,17 +17,7 @@ from keyturn.core.state.revision import ItemValues, Validity
 from keyturn.core.value import Value, size_of
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
-from keyturn.stores.providers import properties
-from keyturn.stores.providers.errors import (
-    Conflict,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unreachable,
-    UnusableError,
-    detail_of,
-)
+from keyturn.stores.providers import errors, properties
 from keyturn.stores.providers.properties import Document
 
 if TYPE_CHECKING:
@@ -107,7 +97,7 @@ async def read_all(
 def _is_leased(item: Item, key: ObjectKey, stores: Stores) -> bool:
     try:
         return item.source is not None and stores.issues_leases(item.source.ref, key.namespace)
-    except (StoreError, Stalled):
+    except (errors.StoreError, Stalled):
         return False  # its read reports the error
 
 
@@ -169,7 +159,7 @@ class _Documents:
         if id(found) not in self._known:
             self._bytes += size_of(found.content)
             if self._bytes > _MAX_BYTES:
-                raise Refused(
+                raise errors.Refused(
                     "TooLarge",
                     f"values of stores may have {_MAX_BYTES} bytes in one ManagedSecret; split them over several",
                 )
@@ -206,7 +196,7 @@ async def _item(
             every = _spread(source, await documents.take(found, Document.parts), item.name, desired)
             return _with_lease(every, lease)
         value = await documents.take(found, lambda document: document.take(source.part))
-    except StoreError as error:
+    except errors.StoreError as error:
         trouble = trouble_of(error, f"{item.name}: {source}")
     else:
         _check_value(value, item, source, observed)
@@ -254,16 +244,16 @@ def _with_lease(kept: ItemValues, lease: StoreLease | None) -> ItemValues:
     return replace(kept, life=Validity(lease.due, lease.ends), lease=lease.id) if lease else kept
 
 
-def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
+def trouble_of(error: errors.StoreError, where: str) -> Wait | Stalled:
     """Map an error of a store to Wait, or to Stalled if it needs manual action."""
-    detail = detail_of(error)
-    if isinstance(error, NotFound):
+    detail = errors.detail_of(error)
+    if isinstance(error, errors.NotFound):
         return Stalled(
             ErrorReason.SOURCE_NOT_FOUND, f"{where} does not exist ({detail}); store it, or write another key"
         )
-    if isinstance(error, Unreachable) and error.is_lasting:
+    if isinstance(error, errors.Unreachable) and error.is_lasting:
         return Stalled(ErrorReason.PROVIDER_ERROR, f"{where}: {detail}")
-    if isinstance(error, Throttled | Unreachable | Conflict):
+    if isinstance(error, errors.Throttled | errors.Unreachable | errors.Conflict):
         after = timedelta(seconds=max(error.retry_after or 0, _RETRY_DELAY.total_seconds()))
         return Wait(ErrorReason.PROVIDER_ERROR, f"{where}: request failed ({detail}); retrying", after)
     said = (
@@ -343,15 +333,15 @@ async def _read_pushed(destination: Destination, key: ObjectKey, stores: Stores)
     trouble: Wait | Stalled
     try:
         found = await stores.inspect(destination.ref, key.namespace, destination.key)
-    except UnusableError as error:
+    except errors.UnusableError as error:
         trouble = Stalled(
             ErrorReason.PROVIDER_ERROR,
-            f"pushTo: {destination} exists and cannot be read ({detail_of(error)}); make it readable, or delete it"
-            " at the store to generate a new value",
+            f"pushTo: {destination} exists and cannot be read ({errors.detail_of(error)}); make it readable, or"
+            " delete it at the store to generate a new value",
         )
-    except NotFound:
+    except errors.NotFound:
         return {}
-    except StoreError as error:
+    except errors.StoreError as error:
         trouble = trouble_of(error, f"pushTo: {destination}")
     else:
         return await threadpools.run_for_tenant(key.namespace, _pushed_parts, destination, found.content)
@@ -364,7 +354,7 @@ def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value
         if destination.secret_key is None:
             return properties.parts(content)
         whole = content if isinstance(content, Value) else properties.object_from(content)
-    except StoreError:
+    except errors.StoreError:
         return {}
     return {destination.secret_key: whole}
 

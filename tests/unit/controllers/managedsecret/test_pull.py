@@ -18,16 +18,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators.base import GeneratorContext
 from keyturn.generators.key_pairs import Jwks, JwksConfig
-from keyturn.stores.providers.errors import (
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
+from keyturn.stores.providers import errors
 from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core.builders import (
@@ -167,7 +158,7 @@ async def test_one_of_three_that_fails_leaves_nothing_and_is_named(remote: InMem
 
 
 async def test_of_two_that_fail_the_one_that_needs_a_person_is_named(remote: InMemoryStores) -> None:
-    remote.fails["prod/api"] = Unreachable("Timeout")
+    remote.fails["prod/api"] = errors.Unreachable("Timeout")
     found = await problem(remote, {"data": [API_KEY, TOKEN]})
     assert isinstance(found, Stalled)
     assert found.message.startswith("token: key 'prod/token'")
@@ -175,7 +166,10 @@ async def test_of_two_that_fail_the_one_that_needs_a_person_is_named(remote: InM
 
 
 async def test_of_two_that_will_come_back_the_first_is_named(remote: InMemoryStores) -> None:
-    remote.fails |= {"prod/api": Throttled("Busy", retry_after=60), "prod/token": Unreachable("Timeout")}
+    remote.fails |= {
+        "prod/api": errors.Throttled("Busy", retry_after=60),
+        "prod/token": errors.Unreachable("Timeout"),
+    }
     found = await problem(remote, {"data": [API_KEY, TOKEN]})
     assert isinstance(found, Wait)
     assert found.after == timedelta(seconds=60)
@@ -222,34 +216,34 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
     ("error", "expected"),
     [
         pytest.param(
-            NotFound("NoSuchKey"),
+            errors.NotFound("NoSuchKey"),
             Stalled("SourceNotFound", f"{WHERE} does not exist (NoSuchKey); store it, or write another key"),
             id="not there",
         ),
         pytest.param(
-            Unauthorized("Status401", "the login is refused"),
+            errors.Unauthorized("Status401", "the login is refused"),
             Stalled(
                 "ProviderError", f"{WHERE}: the store rejects the request (Status401: the login is refused)"
             ),
             id="no login",
         ),
         pytest.param(
-            Denied("Status403"),
+            errors.Denied("Status403"),
             Stalled("ProviderError", f"{WHERE}: the store rejects the request (Status403)"),
             id="no right",
         ),
         pytest.param(
-            Refused("InvalidKey", "write a key such as prod/payments"),
+            errors.Refused("InvalidKey", "write a key such as prod/payments"),
             Stalled("ProviderError", f"{WHERE}: write a key such as prod/payments (InvalidKey)"),
             id="never so",
         ),
         pytest.param(
-            Unauthorized("LoginNotFound", "there is no Secret 'login'"),
+            errors.Unauthorized("LoginNotFound", "there is no Secret 'login'"),
             Stalled("ProviderError", f"{WHERE}: there is no Secret 'login' (LoginNotFound)"),
             id="no login to show",
         ),
         pytest.param(
-            Denied("AccessDenied", "allow ssm:DescribeParameters"),
+            errors.Denied("AccessDenied", "allow ssm:DescribeParameters"),
             Stalled(
                 "ProviderError",
                 f"{WHERE}: the store rejects the request (AccessDenied: allow ssm:DescribeParameters)",
@@ -257,7 +251,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             id="no right, with a hint",
         ),
         pytest.param(
-            Unauthorized("AADSTS7000215", "the client secret is wrong"),
+            errors.Unauthorized("AADSTS7000215", "the client secret is wrong"),
             Stalled(
                 "ProviderError",
                 f"{WHERE}: the store rejects the request (AADSTS7000215: the client secret is wrong)",
@@ -265,7 +259,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             id="no login, with a code of Entra ID",
         ),
         pytest.param(
-            Throttled("Status429", retry_after=90),
+            errors.Throttled("Status429", retry_after=90),
             Wait(
                 "ProviderError",
                 f"{WHERE}: request failed (Status429); retrying",
@@ -274,7 +268,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             id="too often, and it says when",
         ),
         pytest.param(
-            Throttled("Status429", retry_after=0.1),
+            errors.Throttled("Status429", retry_after=0.1),
             Wait(
                 "ProviderError",
                 f"{WHERE}: request failed (Status429); retrying",
@@ -283,7 +277,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             id="too often, and it says too soon",
         ),
         pytest.param(
-            Unreachable("Timeout"),
+            errors.Unreachable("Timeout"),
             Wait(
                 "ProviderError",
                 f"{WHERE}: request failed (Timeout); retrying",
@@ -292,12 +286,12 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             id="no answer",
         ),
         pytest.param(
-            Unreachable("HostNotFound", "no such host"),
+            errors.Unreachable("HostNotFound", "no such host"),
             Stalled("ProviderError", f"{WHERE}: no such host"),
             id="a typo in the host",
         ),
         pytest.param(
-            Conflict("Status409"),
+            errors.Conflict("Status409"),
             Wait(
                 "ProviderError",
                 f"{WHERE}: request failed (Status409); retrying",
@@ -313,7 +307,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
     ],
 )
 async def test_a_refusal_waits_or_asks_for_a_person(
-    error: StoreError | Stalled, expected: Wait | Stalled, remote: InMemoryStores
+    error: errors.StoreError | Stalled, expected: Wait | Stalled, remote: InMemoryStores
 ) -> None:
     remote.fails["prod/api"] = error
     found = await problem(remote, {"data": [API_KEY]})
@@ -519,7 +513,7 @@ async def test_of_two_places_the_first_counts(remote: InMemoryStores) -> None:
 async def test_nothing_is_generated_again_while_a_place_does_not_answer_that_may_hold_it(
     remote: InMemoryStores,
 ) -> None:
-    remote.fails["shop/db"] = Unreachable("Timeout")
+    remote.fails["shop/db"] = errors.Unreachable("Timeout")
     found = await problem(remote, {**GENERATED, "pushTo": [PUSH]})
     assert isinstance(found, Wait)
     assert found.message.startswith("pushTo: key 'shop/db' of SecretStore 'vault'")

@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Policy, WriteResult, discover
-from keyturn.stores.providers.errors import (
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
+from keyturn.stores.providers import Policy, WriteResult, discover, errors
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import Scripted, answer, serving
 from tests.unit.stores.providers.provider_fixtures import (
@@ -59,8 +49,8 @@ async def parameters(moto: Moto) -> AsyncIterator[Provider[Any]]:
         yield aws("awsParameterStore", moto.address, guard)
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refused:
+async def failing(doing: Awaitable[object]) -> errors.StoreError:
+    with pytest.raises(errors.StoreError) as refused:
         await doing
     assert CANARY not in "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
     return refused.value
@@ -123,7 +113,7 @@ async def test_an_unknown_version_is_not_found(version: str, asked: list[str]) -
     heard = Recording(lambda _: answer(400, {"__type": "ResourceNotFoundException"}))
     async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
         refused = await failing(aws("awsSecretsManager", server, guard).read("key", version))
-    assert type(refused) is NotFound
+    assert type(refused) is errors.NotFound
     assert [one.json for one in heard.heard] == [{"SecretId": "key", name: version} for name in asked]
 
 
@@ -204,7 +194,7 @@ async def test_a_secret_without_a_current_version_gets_one(stages: dict[str, Any
     async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
         writing = aws("awsSecretsManager", server, guard).write("key", Value(b"x"))
         if done == "Conflict":
-            assert type(await failing(writing)) is Conflict
+            assert type(await failing(writing)) is errors.Conflict
         else:
             await writing
     targets = [one.headers["X-Amz-Target"].partition(".")[2] for one in heard.heard]
@@ -301,16 +291,19 @@ async def test_a_plain_parameter_that_is_written_over_gets_the_key_of_the_settin
     ("described", "meaning", "hint"),
     [
         pytest.param(
-            answer(400, {"__type": "AccessDeniedException"}), Denied, "ssm:DescribeParameters", id="denied"
+            answer(400, {"__type": "AccessDeniedException"}),
+            errors.Denied,
+            "ssm:DescribeParameters",
+            id="denied",
         ),
-        pytest.param(answer(body={"Parameters": []}), Conflict, "", id="gone"),
+        pytest.param(answer(body={"Parameters": []}), errors.Conflict, "", id="gone"),
         pytest.param(
-            answer(body={"Parameters": [{"Name": "key", "KeyId": 7}]}), Unreachable, "", id="malformed"
+            answer(body={"Parameters": [{"Name": "key", "KeyId": 7}]}), errors.Unreachable, "", id="malformed"
         ),
     ],
 )
 async def test_a_parameter_whose_key_is_unknown_is_not_written_over(
-    described: web.Response, meaning: type[StoreError], hint: str
+    described: web.Response, meaning: type[errors.StoreError], hint: str
 ) -> None:
     heard = parameter_answering(described)
     async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
@@ -380,12 +373,12 @@ async def test_a_path_is_found_without_the_slash_at_its_start(
         moto.call("ssm", "AmazonSSM.GetParameter", Name=f"/{prefix}/deep/other")["Parameter"]["Version"] == 1
     )
     await parameters.delete(f"{prefix}/deep/other")
-    assert type(await failing(parameters.read(f"{prefix}/deep/other"))) is NotFound
+    assert type(await failing(parameters.read(f"{prefix}/deep/other"))) is errors.NotFound
 
 
 async def test_a_lone_value_that_is_no_text_is_refused(parameters: Provider[Any], prefix: str) -> None:
     refused = await failing(parameters.write(f"{prefix}key", Value(b"\xff")))
-    assert (type(refused), refused.code) == (Refused, "NotText")
+    assert (type(refused), refused.code) == (errors.Refused, "NotText")
 
 
 # Whom our keys are shown to
@@ -414,7 +407,7 @@ async def test_the_login_of_the_operator_is_never_used(kind: str, monkeypatch: p
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
         await failing(aws(kind, server, guard).read("a"))
         without = opened(kind, aws_settings(server), guard=guard)
-        assert isinstance(await failing(without.read("a")), Unauthorized)
+        assert isinstance(await failing(without.read("a")), errors.Unauthorized)
     sent = [str(sorted(request.headers.items())) for request in script.asked]
     assert len(sent) == 1
     assert "Credential=AKIA0123456789ABCDEF/" in sent[0]
@@ -474,7 +467,7 @@ async def test_what_is_no_access_key_is_not_sent(written: str) -> None:
     script = Scripted(answer())
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
         store = aws("awsSecretsManager", server, guard, secret=written)
-        assert isinstance(await failing(store.read("a")), Unauthorized)
+        assert isinstance(await failing(store.read("a")), errors.Unauthorized)
     assert script.asked == []
 
 
@@ -489,25 +482,25 @@ def refusing(status: int, code: object, **headers: str) -> web.Response:
 @pytest.mark.parametrize(
     ("response", "meaning", "code"),
     [
-        (refusing(400, "ThrottlingException"), Throttled, "ThrottlingException"),
-        (refusing(400, "com.amazonaws#TooManyUpdates"), Throttled, "TooManyUpdates"),
-        (refusing(429, "Whatever"), Throttled, "Whatever"),
-        (refusing(400, "AccessDeniedException"), Denied, "AccessDeniedException"),
-        (refusing(400, "ExpiredTokenException"), Unauthorized, "ExpiredTokenException"),
-        (refusing(403, "Whatever"), Denied, "Whatever"),
-        (refusing(400, "ResourceNotFoundException"), NotFound, "ResourceNotFoundException"),
-        (refusing(400, "ParameterNotFound"), NotFound, "ParameterNotFound"),
-        (refusing(400, "DecryptionFailure"), Refused, "DecryptionFailure"),
-        (refusing(500, "InternalServiceError"), Unreachable, "InternalServiceError"),
-        (refusing(503, CANARY + " in words"), Unreachable, "Unknown"),
-        (refusing(400, {"nested": CANARY}), Unreachable, "MalformedAnswer"),
-        (answer(502, f"<html>{CANARY}</html>"), Unreachable, None),
-        (answer(200, f"no JSON {CANARY}"), Unreachable, "MalformedAnswer"),
+        (refusing(400, "ThrottlingException"), errors.Throttled, "ThrottlingException"),
+        (refusing(400, "com.amazonaws#TooManyUpdates"), errors.Throttled, "TooManyUpdates"),
+        (refusing(429, "Whatever"), errors.Throttled, "Whatever"),
+        (refusing(400, "AccessDeniedException"), errors.Denied, "AccessDeniedException"),
+        (refusing(400, "ExpiredTokenException"), errors.Unauthorized, "ExpiredTokenException"),
+        (refusing(403, "Whatever"), errors.Denied, "Whatever"),
+        (refusing(400, "ResourceNotFoundException"), errors.NotFound, "ResourceNotFoundException"),
+        (refusing(400, "ParameterNotFound"), errors.NotFound, "ParameterNotFound"),
+        (refusing(400, "DecryptionFailure"), errors.Refused, "DecryptionFailure"),
+        (refusing(500, "InternalServiceError"), errors.Unreachable, "InternalServiceError"),
+        (refusing(503, CANARY + " in words"), errors.Unreachable, "Unknown"),
+        (refusing(400, {"nested": CANARY}), errors.Unreachable, "MalformedAnswer"),
+        (answer(502, f"<html>{CANARY}</html>"), errors.Unreachable, None),
+        (answer(200, f"no JSON {CANARY}"), errors.Unreachable, "MalformedAnswer"),
     ],
     ids=range(14),
 )
 async def test_a_refusal_means_what_its_code_says(
-    kind: str, response: web.Response, meaning: type[StoreError], code: str | None
+    kind: str, response: web.Response, meaning: type[errors.StoreError], code: str | None
 ) -> None:
     script = Scripted(response)
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
@@ -534,7 +527,7 @@ async def test_as_many_are_asked_for_at_once_as_a_store_may_be(kind: str) -> Non
     async with serving(handle) as server, guarded(LOOPBACK) as guard, asyncio.timeout(10):
         store = aws(kind, server, guard)
         refused = await asyncio.gather(*(failing(store.read("a")) for _ in range(20)))
-    assert {type(one) for one in refused} == {Denied}
+    assert {type(one) for one in refused} == {errors.Denied}
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -543,7 +536,7 @@ async def test_a_malformed_answer_is_reported_in_our_words_however_long_it_is(ki
     script = Scripted(answer(200, CANARY * size))
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
         refused = await failing(aws(kind, server, guard).read("a"))
-    assert isinstance(refused, Unreachable)
+    assert isinstance(refused, errors.Unreachable)
 
 
 def test_settings_ask_for_both_halves_of_the_key() -> None:

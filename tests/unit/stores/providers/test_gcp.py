@@ -25,18 +25,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from keyturn.core.value import Value
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import Policy, WriteResult, discover
-from keyturn.stores.providers.errors import (
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-    UnusableError,
-)
+from keyturn.stores.providers import Policy, WriteResult, discover, errors
 from keyturn.stores.providers.guard import Guard
 from sandbox.harness import until
 from tests.support.api_servers import Scripted, answer
@@ -108,8 +97,8 @@ def instead(google: Google) -> Iterator[Callable[[Callable[[str, Any], Any]], No
     google.service.instead = None
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refused:
+async def failing(doing: Awaitable[object]) -> errors.StoreError:
+    with pytest.raises(errors.StoreError) as refused:
         await doing
     said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
     assert CANARY not in said
@@ -145,9 +134,9 @@ async def test_a_version_that_is_disabled_or_destroyed_is_not_found(
 ) -> None:
     google.service.seed(named(prefix), b"one", b"two").versions[1].state = state
     refused = await failing(manager.read(prefix))
-    assert (type(refused), refused.code) == (UnusableError, "Disabled")
-    assert isinstance(refused, NotFound)
-    assert type(await failing(manager.inspect(prefix))) is UnusableError
+    assert (type(refused), refused.code) == (errors.UnusableError, "Disabled")
+    assert isinstance(refused, errors.NotFound)
+    assert type(await failing(manager.inspect(prefix))) is errors.UnusableError
     assert (await manager.read(prefix, "1")).content == Value(b"one")
 
 
@@ -176,7 +165,7 @@ async def test_a_byte_more_than_the_service_takes_is_refused_before_anything_is_
     manager: Provider[Any], google: Google, prefix: str
 ) -> None:
     refused = await failing(manager.write(prefix, Value(b"x" * 65537)))
-    assert (type(refused), refused.code) == (Refused, "TooLarge")
+    assert (type(refused), refused.code) == (errors.Refused, "TooLarge")
     assert named(prefix) not in google.service.secrets
 
 
@@ -186,7 +175,7 @@ async def test_content_that_its_checksum_does_not_fit_is_not_handed_on(
     payload = sm.SecretPayload(data=b"changed", data_crc32c=google_crc32c.value(b"content"))
     instead(lambda _, __: sm.AccessSecretVersionResponse(name="a/versions/1", payload=payload))
     refused = await failing(manager.read("a"))
-    assert (type(refused), refused.code) == (Unreachable, "ChecksumMismatch")
+    assert (type(refused), refused.code) == (errors.Unreachable, "ChecksumMismatch")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +243,7 @@ async def test_a_user_who_has_just_made_a_secret_writes_its_first_version(
 ) -> None:
     google.service.seed(named(prefix), age=30)
     refused = await failing(manager.write(prefix, Value(b"x"), Policy.IF_NOT_EXISTS))
-    assert isinstance(refused, Conflict)
+    assert isinstance(refused, errors.Conflict)
     assert google.service.secrets[named(prefix)].versions == []
 
 
@@ -318,7 +307,11 @@ async def test_without_a_login_none_is_looked_for(
     opened = store(guard, google.address, referred={})
     refused = await failing(opened.read("a"))
     await opened.close()
-    assert (type(refused), refused.code, len(google.service.asked)) == (Unauthorized, "NoLogin", before)
+    assert (type(refused), refused.code, len(google.service.asked)) == (
+        errors.Unauthorized,
+        "NoLogin",
+        before,
+    )
 
 
 async def test_many_who_read_at_once_share_one_token(
@@ -367,7 +360,7 @@ async def test_what_is_no_service_accounts_key_is_no_login(
     opened = store(guard, google.address, key=key)
     refused = await failing(opened.read("a"))
     await opened.close()
-    assert (type(refused), refused.code) == (Unauthorized, "NoLogin")
+    assert (type(refused), refused.code) == (errors.Unauthorized, "NoLogin")
     assert len(google.service.asked) == before
 
 
@@ -516,37 +509,37 @@ async def test_a_token_that_the_service_no_longer_takes_is_generated_again(
     google.service.seed(named(prefix), b"x")
     pool = Pool(google, exchanged("first"), exchanged("second"))
     async with pool.store(identity()) as opened:
-        assert type(await failing(opened.read(prefix))) is Unauthorized
+        assert type(await failing(opened.read(prefix))) is errors.Unauthorized
         assert (await opened.read(prefix)).content == Value(b"x")
 
 
 @pytest.mark.parametrize(
     ("response", "meaning"),
     [
-        (answer(400, {"error": "invalid_grant", "error_description": CANARY}), Unauthorized),
-        (answer(401, {"error": CANARY}), Unauthorized),
-        (answer(403, {"error": CANARY}), Unauthorized),
-        (answer(404, CANARY), Unauthorized),
-        (answer(429, {"error": CANARY}, Retry_After="7"), Throttled),
-        (answer(500, CANARY), Unreachable),
-        (answer(200, CANARY), Unreachable),
-        (answer(200, {"access_token": None}), Unreachable),
-        (answer(200, {"access_token": f"{CANARY}\r\nX-Evil: 1"}), Unreachable),
-        (answer(200, {"access_token": CANARY * 1000}), Unreachable),
-        (answer(302, {}, Location="https://evil.example"), Refused),
+        (answer(400, {"error": "invalid_grant", "error_description": CANARY}), errors.Unauthorized),
+        (answer(401, {"error": CANARY}), errors.Unauthorized),
+        (answer(403, {"error": CANARY}), errors.Unauthorized),
+        (answer(404, CANARY), errors.Unauthorized),
+        (answer(429, {"error": CANARY}, Retry_After="7"), errors.Throttled),
+        (answer(500, CANARY), errors.Unreachable),
+        (answer(200, CANARY), errors.Unreachable),
+        (answer(200, {"access_token": None}), errors.Unreachable),
+        (answer(200, {"access_token": f"{CANARY}\r\nX-Evil: 1"}), errors.Unreachable),
+        (answer(200, {"access_token": CANARY * 1000}), errors.Unreachable),
+        (answer(302, {}, Location="https://evil.example"), errors.Refused),
     ],
     ids=range(11),
 )
 @pytest.mark.parametrize("step", ["exchange", "impersonation"])
 async def test_an_exchange_that_fails_means_what_its_status_says(
-    google: Google, response: web.Response, meaning: type[StoreError], step: str
+    google: Google, response: web.Response, meaning: type[errors.StoreError], step: str
 ) -> None:
     answers = [response] if step == "exchange" else [exchanged(), response]
     pool = Pool(google, *answers)
     async with pool.store(identity(email=EMAIL_TO_ACT_AS)) as opened:
         refused = await failing(opened.read("a"))
     assert type(refused) is meaning
-    assert refused.retry_after == (7.0 if meaning is Throttled else None)
+    assert refused.retry_after == (7.0 if meaning is errors.Throttled else None)
 
 
 def test_it_says_whose_tokens_it_needs() -> None:
@@ -607,7 +600,7 @@ async def test_after_a_failure_the_name_is_looked_up_again(google: Google, prefi
     google.service.seed(named(prefix), b"x")
     guard = Guard([AllowedHost(HOST)], resolver=Names("127.0.0.2", "127.0.0.1"))
     opened = store(guard, google.address)
-    assert isinstance(await failing(opened.read(prefix)), Unreachable)
+    assert isinstance(await failing(opened.read(prefix)), errors.Unreachable)
     assert (await opened.read(prefix)).content == Value(b"x")
     await opened.close()
     await guard.close()
@@ -616,7 +609,7 @@ async def test_after_a_failure_the_name_is_looked_up_again(google: Google, prefi
 async def test_a_name_that_is_nowhere_is_unreachable() -> None:
     guard = Guard(resolver=Towards({}))
     opened = store(guard, "https://nowhere.example")
-    assert isinstance(await failing(opened.read("a")), Unreachable)
+    assert isinstance(await failing(opened.read("a")), errors.Unreachable)
     await opened.close()
     await guard.close()
 
@@ -627,7 +620,7 @@ async def test_a_certificate_of_another_authority_is_not_taken(tmp_path: Path) -
     with serving(service, tmp_path) as port:
         async with guarding({HOST: port}) as guard:
             opened = store(guard, f"https://{HOST}:{port}")
-            assert isinstance(await failing(opened.read("a")), Unreachable)
+            assert isinstance(await failing(opened.read("a")), errors.Unreachable)
             await opened.close()
     assert service.asked == []
 
@@ -635,7 +628,7 @@ async def test_a_certificate_of_another_authority_is_not_taken(tmp_path: Path) -
 async def test_a_certificate_of_another_name_is_not_taken(google: Google) -> None:
     async with guarding({"another.test": google.port}) as guard:
         opened = store(guard, f"https://another.test:{google.port}")
-        assert isinstance(await failing(opened.read("a")), Unreachable)
+        assert isinstance(await failing(opened.read("a")), errors.Unreachable)
         await opened.close()
 
 
@@ -711,21 +704,21 @@ def refusing(status: Status, *details: Any) -> Callable[[str, Any], Any]:
 @pytest.mark.parametrize(
     ("status", "meaning"),
     [
-        (Status.NOT_FOUND, NotFound),
-        (Status.PERMISSION_DENIED, Denied),
-        (Status.UNAUTHENTICATED, Unauthorized),
-        (Status.RESOURCE_EXHAUSTED, Throttled),
-        (Status.UNAVAILABLE, Unreachable),
-        (Status.DEADLINE_EXCEEDED, Unreachable),
-        (Status.INTERNAL, Unreachable),
-        (Status.UNKNOWN, Unreachable),
-        (Status.DATA_LOSS, Unreachable),
-        (Status.CANCELLED, Unreachable),
-        (Status.ABORTED, Conflict),
-        (Status.ALREADY_EXISTS, Conflict),
-        (Status.INVALID_ARGUMENT, Refused),
-        (Status.OUT_OF_RANGE, Refused),
-        (Status.UNIMPLEMENTED, Refused),
+        (Status.NOT_FOUND, errors.NotFound),
+        (Status.PERMISSION_DENIED, errors.Denied),
+        (Status.UNAUTHENTICATED, errors.Unauthorized),
+        (Status.RESOURCE_EXHAUSTED, errors.Throttled),
+        (Status.UNAVAILABLE, errors.Unreachable),
+        (Status.DEADLINE_EXCEEDED, errors.Unreachable),
+        (Status.INTERNAL, errors.Unreachable),
+        (Status.UNKNOWN, errors.Unreachable),
+        (Status.DATA_LOSS, errors.Unreachable),
+        (Status.CANCELLED, errors.Unreachable),
+        (Status.ABORTED, errors.Conflict),
+        (Status.ALREADY_EXISTS, errors.Conflict),
+        (Status.INVALID_ARGUMENT, errors.Refused),
+        (Status.OUT_OF_RANGE, errors.Refused),
+        (Status.UNIMPLEMENTED, errors.Refused),
     ],
     ids=lambda given: getattr(given, "name", ""),
 )
@@ -734,7 +727,7 @@ async def test_a_refusal_means_what_its_status_says(
     instead: Callable[[Any], None],
     caplog: pytest.LogCaptureFixture,
     status: Status,
-    meaning: type[StoreError],
+    meaning: type[errors.StoreError],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     instead(refusing(status, error_details_pb2.ErrorInfo(reason=CANARY, domain=CANARY)))
@@ -746,7 +739,7 @@ async def test_a_failed_precondition_elsewhere_is_a_refusal(
     manager: Provider[Any], instead: Callable[[Any], None]
 ) -> None:
     instead(refusing(Status.FAILED_PRECONDITION))
-    assert type(await failing(manager.delete("a"))) is Refused
+    assert type(await failing(manager.delete("a"))) is errors.Refused
 
 
 async def test_a_version_whose_kms_key_is_disabled_is_not_absent(
@@ -760,8 +753,8 @@ async def test_a_version_whose_kms_key_is_disabled_is_not_absent(
 
     instead(refuse)
     refused = await failing(manager.read(prefix))
-    assert (type(refused), refused.code) == (Refused, "FailedPrecondition")
-    assert type(await failing(manager.write(prefix, Value(b"x")))) is Refused
+    assert (type(refused), refused.code) == (errors.Refused, "FailedPrecondition")
+    assert type(await failing(manager.write(prefix, Value(b"x")))) is errors.Refused
 
 
 @pytest.mark.parametrize(("told", "waits"), [(5, 5.0), (0, 1.0), (-3, 1.0), (10**9, 86400.0)])
@@ -789,7 +782,7 @@ async def test_details_that_are_none_are_no_answer(
         raise Refusal(Status.NOT_FOUND, (("grpc-status-details-bin", b"\xff" + CANARY.encode()),), CANARY)
 
     instead(refuse)
-    assert isinstance(await failing(manager.read("a")), Unreachable | NotFound)
+    assert isinstance(await failing(manager.read("a")), errors.Unreachable | errors.NotFound)
 
 
 @pytest.mark.parametrize(
@@ -808,7 +801,7 @@ async def test_what_is_no_answer_is_unreachable(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     instead(lambda _, __: written)
-    assert isinstance(await failing(manager.read("a")), Unreachable)
+    assert isinstance(await failing(manager.read("a")), errors.Unreachable)
     assert CANARY not in caplog.text
 
 
@@ -819,7 +812,7 @@ async def test_a_value_larger_than_the_service_keeps_is_not_taken(
     payload = sm.SecretPayload(data=b"x" * size)
     instead(lambda _, __: sm.AccessSecretVersionResponse(name="a/versions/1", payload=payload))
     refused = await failing(manager.read("a"))
-    assert (type(refused), refused.code) == (Refused, "TooLarge")
+    assert (type(refused), refused.code) == (errors.Refused, "TooLarge")
 
 
 async def test_an_answer_of_three_mebibytes_is_not_taken(
@@ -827,7 +820,7 @@ async def test_an_answer_of_three_mebibytes_is_not_taken(
 ) -> None:
     instead(lambda _, __: sm.AccessSecretVersionResponse(name="x" * 3 * 1024 * 1024))
     refused = await failing(manager.read("a"))
-    assert (type(refused), refused.code) == (Refused, "TooLarge")
+    assert (type(refused), refused.code) == (errors.Refused, "TooLarge")
 
 
 async def test_a_call_that_hangs_ends_in_time(google: Google, instead: Callable[[Any], None]) -> None:
@@ -839,7 +832,7 @@ async def test_a_call_that_hangs_ends_in_time(google: Google, instead: Callable[
         still_hangs = not answered
         over.set()
         await opened.close()
-    assert (type(refused), still_hangs) == (Unreachable, True)
+    assert (type(refused), still_hangs) == (errors.Unreachable, True)
 
 
 async def test_a_read_that_is_given_up_leaves_nothing_in_the_log(
@@ -884,5 +877,5 @@ async def test_a_server_that_speaks_something_else_is_unreachable() -> None:
     async with server, guarding({HOST: port}, seconds=2) as guard:
         for scheme in ("http", "https"):
             opened = store(guard, f"{scheme}://{HOST}:{port}")
-            assert isinstance(await failing(opened.read("a")), Unreachable)
+            assert isinstance(await failing(opened.read("a")), errors.Unreachable)
             await opened.close()

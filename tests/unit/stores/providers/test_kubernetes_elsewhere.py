@@ -16,24 +16,7 @@ from structlog.testing import capture_logs
 from keyturn.core.labels import KEYTURN, MANAGED_BY
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
-from keyturn.stores.providers import (
-    Reference,
-    RemoteValue,
-    _kubeconfig,
-    discover,
-    properties,
-)
-from keyturn.stores.providers.errors import (
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-    detail_of,
-)
+from keyturn.stores.providers import Reference, RemoteValue, _kubeconfig, discover, errors, properties
 from tests.support.api_servers import answer, refused, serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
 from tests.unit.stores.providers.recording_server import Recording
@@ -74,8 +57,8 @@ def store_of(content: str | bytes, guard: Guard | None, namespace: str = "shop")
     return opened("kubernetes", settings, guard=guard, **known)
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refusal:
+async def failing(doing: Awaitable[object]) -> errors.StoreError:
+    with pytest.raises(errors.StoreError) as refusal:
         await doing
     said = "".join(traceback.format_exception(refusal.value)) + repr(vars(refusal.value))
     for secret in (CANARY, TOKEN):
@@ -83,7 +66,7 @@ async def failing(doing: Awaitable[object]) -> StoreError:
     return refusal.value
 
 
-async def refusal_of(content: str | bytes) -> StoreError:
+async def refusal_of(content: str | bytes) -> errors.StoreError:
     async with guarded(LOOPBACK) as guard:
         return await failing(store_of(content, guard).read("a"))
 
@@ -120,7 +103,7 @@ PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
 )
 async def test_a_login_that_runs_or_opens_something_is_refused_with_a_sentence(user: Any, word: str) -> None:
     refusal = await refusal_of(json.dumps(kubeconfig(user=user)))
-    assert (type(refusal), refusal.code) == (Refused, "InvalidKubeconfig")
+    assert (type(refusal), refusal.code) == (errors.Refused, "InvalidKubeconfig")
     assert word in refusal.hint
 
 
@@ -152,7 +135,7 @@ BOMB = "\n".join(
 @pytest.mark.timeout(20)
 async def test_what_is_no_kubeconfig_is_refused_without_being_quoted(content: str | bytes) -> None:
     refusal = await refusal_of(content)
-    assert (type(refusal), refusal.code) == (Refused, "InvalidKubeconfig")
+    assert (type(refusal), refusal.code) == (errors.Refused, "InvalidKubeconfig")
 
 
 def test_a_flag_that_is_off_is_no_reason_to_refuse() -> None:
@@ -170,16 +153,16 @@ async def test_a_server_inside_is_asked_only_if_an_administrator_allows_it(serve
 
 async def test_an_error_does_not_name_the_server_which_a_secret_holds() -> None:
     error = await refusal_of(json.dumps(kubeconfig("https://127.0.0.1:1")))
-    assert (type(error), error.host) == (Unreachable, "")
-    assert "127.0.0.1" not in detail_of(error)
+    assert (type(error), error.host) == (errors.Unreachable, "")
+    assert "127.0.0.1" not in errors.detail_of(error)
 
 
 async def test_without_its_secret_or_the_network_nothing_is_read() -> None:
     async with guarded() as guard:
         store = store_of("", guard)
         object.__setattr__(store.given, "referred", {})
-        assert type(await failing(store.read("a"))) is Unauthorized
-    assert type(await failing(store_of(json.dumps(kubeconfig()), None).read("a"))) is Refused
+        assert type(await failing(store.read("a"))) is errors.Unauthorized
+    assert type(await failing(store_of(json.dumps(kubeconfig()), None).read("a"))) is errors.Refused
 
 
 # What the other cluster hears and says
@@ -205,7 +188,7 @@ class ChangedSecret:
 async def test_a_secret_that_another_writer_has_changed_is_not_deleted() -> None:
     store: Any = store_of("", None)
     store._other = ChangedSecret()
-    assert type(await failing(store.delete("a"))) is Conflict
+    assert type(await failing(store.delete("a"))) is errors.Conflict
 
 
 async def heard_by(*answers: web.Response) -> tuple[Any, Recording]:
@@ -234,31 +217,34 @@ async def test_the_login_of_the_kubeconfig_is_all_that_is_shown() -> None:
 @pytest.mark.parametrize(
     ("response", "meaning"),
     [
-        (refused(401, "Unauthorized"), Unauthorized),
-        (refused(403, "Forbidden"), Denied),
-        (refused(404, "NotFound"), NotFound),
-        (refused(404, CANARY), Unreachable),
-        (refused(429, "TooManyRequests", Retry_After="30"), Throttled),
-        (refused(422, "Invalid"), Refused),
-        (refused(500, "InternalError"), Unreachable),
-        (answer(302, {}, Location="http://127.0.0.1:1/"), Refused),
-        (answer(200, CANARY), Unreachable),
-        (answer(200, "[]"), Unreachable),
-        (answer(200, {"metadata": CANARY}), Unreachable),
-        (answer(200, {"metadata": {"resourceVersion": "7"}, "data": [CANARY]}), Unreachable),
-        (answer(200, {"metadata": {"resourceVersion": "7"}, "data": {"x": f"!{CANARY}"}}), Unreachable),
-        (answer(200, {"metadata": {"resourceVersion": "7"}, "data": {"x": 7}}), Unreachable),
-        (answer(200, {**secret(), "type": "kubernetes.io/service-account-token"}), Refused),
-        (answer(200, {**secret(), "type": "keyturn.dev/state"}), Refused),
+        (refused(401, "Unauthorized"), errors.Unauthorized),
+        (refused(403, "Forbidden"), errors.Denied),
+        (refused(404, "NotFound"), errors.NotFound),
+        (refused(404, CANARY), errors.Unreachable),
+        (refused(429, "TooManyRequests", Retry_After="30"), errors.Throttled),
+        (refused(422, "Invalid"), errors.Refused),
+        (refused(500, "InternalError"), errors.Unreachable),
+        (answer(302, {}, Location="http://127.0.0.1:1/"), errors.Refused),
+        (answer(200, CANARY), errors.Unreachable),
+        (answer(200, "[]"), errors.Unreachable),
+        (answer(200, {"metadata": CANARY}), errors.Unreachable),
+        (answer(200, {"metadata": {"resourceVersion": "7"}, "data": [CANARY]}), errors.Unreachable),
+        (
+            answer(200, {"metadata": {"resourceVersion": "7"}, "data": {"x": f"!{CANARY}"}}),
+            errors.Unreachable,
+        ),
+        (answer(200, {"metadata": {"resourceVersion": "7"}, "data": {"x": 7}}), errors.Unreachable),
+        (answer(200, {**secret(), "type": "kubernetes.io/service-account-token"}), errors.Refused),
+        (answer(200, {**secret(), "type": "keyturn.dev/state"}), errors.Refused),
     ],
     ids=range(16),
 )
 async def test_an_answer_means_what_its_status_says(
-    response: web.Response, meaning: type[StoreError]
+    response: web.Response, meaning: type[errors.StoreError]
 ) -> None:
     error, recording = await heard_by(response)
     assert (type(error), len(recording.heard)) == (meaning, 1)
-    assert error.retry_after == (30.0 if meaning is Throttled else None)
+    assert error.retry_after == (30.0 if meaning is errors.Throttled else None)
 
 
 async def test_the_clock_of_another_cluster_is_not_compared_with_ours() -> None:

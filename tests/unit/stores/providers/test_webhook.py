@@ -17,16 +17,7 @@ from aiohttp import web
 from keyturn.core.value import Value
 from keyturn.installation.crds.schema import structural
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import Reference, RemoteValue, discover, properties
-from keyturn.stores.providers.errors import (
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
+from keyturn.stores.providers import Reference, RemoteValue, discover, errors, properties
 from keyturn.stores.providers.guard import Guard, Limits
 from keyturn.stores.providers.webhook.result import Result
 from tests.support.api_servers import Scripted, answer, serving
@@ -54,8 +45,8 @@ def hook(url: str, guard: Guard, secret: Mapping[str, str] | None = None, **sett
     return opened("webhook", written, guard=guard, referred=referred, patience=15.0)
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refused:
+async def failing(doing: Awaitable[object]) -> errors.StoreError:
+    with pytest.raises(errors.StoreError) as refused:
         await doing
     said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
     assert CANARY not in said
@@ -74,7 +65,7 @@ async def asked_for(
     return asked
 
 
-async def refused_before_asking(key: str, path: str = KEY_PATH, **settings: Any) -> StoreError:
+async def refused_before_asking(key: str, path: str = KEY_PATH, **settings: Any) -> errors.StoreError:
     script = Scripted(answer(200, "x"))
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
         refused = await failing(hook(f"{server}{path}", guard, **settings).read(key))
@@ -149,7 +140,7 @@ async def test_a_key_that_leads_elsewhere_is_not_asked_for(key: str) -> None:
 async def test_no_filter_makes_dots_of_a_key(path: str, key: str) -> None:
     script = Scripted(answer(200, "x"))
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(errors.Refused):
             await hook(f"{server}{path}", guard).read(key)
     assert not any(part in {".", ".."} for asked in script.asked for part in asked.raw_path.split("/"))
 
@@ -253,7 +244,7 @@ async def test_a_variable_without_a_secret_says_what_to_write() -> None:
 
 async def test_a_key_that_the_secret_lacks_is_no_login() -> None:
     refused = await refused_before_asking("a", headers={"X-A": "{{ absent }}"})
-    assert (type(refused), refused.code) == (Unauthorized, "NoLogin")
+    assert (type(refused), refused.code) == (errors.Unauthorized, "NoLogin")
 
 
 def test_settings_ask_for_what_the_templates_read() -> None:
@@ -366,7 +357,7 @@ async def test_the_authorities_of_ca_ref_are_trusted_and_no_others(tmp_path: Pat
             if meets:
                 assert (await store.read("a")).content == Value(b"x")
             else:
-                assert isinstance(await failing(store.read("a")), Unreachable)
+                assert isinstance(await failing(store.read("a")), errors.Unreachable)
 
 
 # The value
@@ -420,15 +411,17 @@ async def test_without_a_path_the_whole_body_is_the_value() -> None:
 @pytest.mark.parametrize(
     ("path", "meaning", "code"),
     [
-        ("$.absent", NotFound, "NoSuchPath"),
-        ("$.value.deeper", NotFound, "NoSuchPath"),
-        ("$.data.list[9]", NotFound, "NoSuchPath"),
-        ('$.data.list[?@.name == "x"]', NotFound, "NoSuchPath"),
-        ("$.data.list[?@.name]", Refused, "SeveralFound"),
-        ("$.none", Refused, "NoValue"),
+        ("$.absent", errors.NotFound, "NoSuchPath"),
+        ("$.value.deeper", errors.NotFound, "NoSuchPath"),
+        ("$.data.list[9]", errors.NotFound, "NoSuchPath"),
+        ('$.data.list[?@.name == "x"]', errors.NotFound, "NoSuchPath"),
+        ("$.data.list[?@.name]", errors.Refused, "SeveralFound"),
+        ("$.none", errors.Refused, "NoValue"),
     ],
 )
-async def test_a_path_leads_to_exactly_one_value(path: str, meaning: type[StoreError], code: str) -> None:
+async def test_a_path_leads_to_exactly_one_value(
+    path: str, meaning: type[errors.StoreError], code: str
+) -> None:
     refused = await failing(answered(answer(200, DOCUMENT), path))
     assert (type(refused), refused.code) == (meaning, code)
 
@@ -473,7 +466,7 @@ async def test_a_path_leads_to_exactly_one_value(path: str, meaning: type[StoreE
 )
 async def test_a_path_that_could_run_long_or_is_none_is_refused(path: str) -> None:
     refused = await failing(answered(answer(200, DOCUMENT), path))
-    assert (type(refused), refused.code) == (Refused, "InvalidJsonPath")
+    assert (type(refused), refused.code) == (errors.Refused, "InvalidJsonPath")
     assert calls(lambda: _quietly(Result, path)) < 400_000
 
 
@@ -504,7 +497,7 @@ async def test_a_filter_runs_beside_the_event_loop(monkeypatch: pytest.MonkeyPat
 
 
 def _quietly(action: Callable[[Any], object], given: Any) -> None:
-    with contextlib.suppress(StoreError):
+    with contextlib.suppress(errors.StoreError):
         action(given)
 
 
@@ -514,37 +507,37 @@ def _quietly(action: Callable[[Any], object], given: Any) -> None:
 @pytest.mark.parametrize(
     ("response", "meaning"),
     [
-        (answer(204), NotFound),
-        (answer(202, {"value": CANARY}), Refused),
-        (answer(301, {}, Location=f"https://evil.example/{CANARY}"), Refused),
-        (answer(307, {}, Location=f"http://169.254.169.254/{CANARY}"), Refused),
-        (answer(400, {"error": CANARY}), Refused),
-        (answer(401, {"error": CANARY}), Unauthorized),
-        (answer(403, {"error": CANARY}), Denied),
-        (answer(404, {"error": CANARY}), NotFound),
-        (answer(429, {"error": CANARY}, Retry_After="5"), Throttled),
-        (answer(500, CANARY), Unreachable),
-        (answer(503, CANARY), Unreachable),
-        (answer(200, f"no JSON {CANARY}"), Unreachable),
-        (answer(200, f'{{"value": "{CANARY}'), Unreachable),
-        (answer(200, ""), Unreachable),
-        (answer(200, f'{{"value": NaN, "a": "{CANARY}"}}'), Unreachable),
-        (answer(200, f'{{"value": "{CANARY}\\u0000"}}'), Refused),
-        (answer(200, f'{{"value": "{CANARY}\\ud800"}}'), Refused),
-        (answer(200, '{"value": ' + "[" * 100_000 + "]" * 100_000 + "}"), Unreachable),
-        (answer(200, '{"value": ' + "[" * 40 + "]" * 40 + "}"), Unreachable),
-        (answer(200, '{"value": ' + "9" * 200_000 + "}"), Unreachable),
-        (answer(200, '{"value": "' + "x" * 300_000 + '"}'), Refused),
+        (answer(204), errors.NotFound),
+        (answer(202, {"value": CANARY}), errors.Refused),
+        (answer(301, {}, Location=f"https://evil.example/{CANARY}"), errors.Refused),
+        (answer(307, {}, Location=f"http://169.254.169.254/{CANARY}"), errors.Refused),
+        (answer(400, {"error": CANARY}), errors.Refused),
+        (answer(401, {"error": CANARY}), errors.Unauthorized),
+        (answer(403, {"error": CANARY}), errors.Denied),
+        (answer(404, {"error": CANARY}), errors.NotFound),
+        (answer(429, {"error": CANARY}, Retry_After="5"), errors.Throttled),
+        (answer(500, CANARY), errors.Unreachable),
+        (answer(503, CANARY), errors.Unreachable),
+        (answer(200, f"no JSON {CANARY}"), errors.Unreachable),
+        (answer(200, f'{{"value": "{CANARY}'), errors.Unreachable),
+        (answer(200, ""), errors.Unreachable),
+        (answer(200, f'{{"value": NaN, "a": "{CANARY}"}}'), errors.Unreachable),
+        (answer(200, f'{{"value": "{CANARY}\\u0000"}}'), errors.Refused),
+        (answer(200, f'{{"value": "{CANARY}\\ud800"}}'), errors.Refused),
+        (answer(200, '{"value": ' + "[" * 100_000 + "]" * 100_000 + "}"), errors.Unreachable),
+        (answer(200, '{"value": ' + "[" * 40 + "]" * 40 + "}"), errors.Unreachable),
+        (answer(200, '{"value": ' + "9" * 200_000 + "}"), errors.Unreachable),
+        (answer(200, '{"value": "' + "x" * 300_000 + '"}'), errors.Refused),
     ],
     ids=range(21),
 )
 async def test_an_answer_means_what_its_status_says(
-    response: web.Response, meaning: type[StoreError], caplog: pytest.LogCaptureFixture
+    response: web.Response, meaning: type[errors.StoreError], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     refused = await failing(answered(response, "$.value"))
     assert type(refused) is meaning
-    assert refused.retry_after == (5.0 if meaning is Throttled else None)
+    assert refused.retry_after == (5.0 if meaning is errors.Throttled else None)
     assert CANARY not in caplog.text
 
 
@@ -586,8 +579,10 @@ async def test_a_server_that_answers_is_there(status: int) -> None:
     assert len(script.asked) == 1
 
 
-@pytest.mark.parametrize(("status", "meaning"), [(401, Unauthorized), (500, Unreachable), (302, Refused)])
-async def test_a_server_that_does_not_take_us_is_not(status: int, meaning: type[StoreError]) -> None:
+@pytest.mark.parametrize(
+    ("status", "meaning"), [(401, errors.Unauthorized), (500, errors.Unreachable), (302, errors.Refused)]
+)
+async def test_a_server_that_does_not_take_us_is_not(status: int, meaning: type[errors.StoreError]) -> None:
     script = Scripted(answer(status, {}))
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
         assert type(await failing(hook(f"{server}/{{{{ key }}}}", guard).check())) is meaning

@@ -17,16 +17,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keyturn.stores.providers import errors, work
-from keyturn.stores.providers.errors import (
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,8 +38,10 @@ _PARSER_ERRORS: Final = (ValueError, TypeError, AttributeError, LookupError, Ari
 # botocore logs signed requests and parsed responses at DEBUG, whatever the operator's log level.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
-_MEANINGS: Final[Mapping[str, type[StoreError]]] = {
-    **dict.fromkeys(("ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"), NotFound),
+_MEANINGS: Final[Mapping[str, type[errors.StoreError]]] = {
+    **dict.fromkeys(
+        ("ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"), errors.NotFound
+    ),
     **dict.fromkeys(
         (
             "ThrottlingException",
@@ -58,7 +50,7 @@ _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
             "RequestLimitExceeded",
             "TooManyUpdates",
         ),
-        Throttled,
+        errors.Throttled,
     ),
     **dict.fromkeys(
         (
@@ -74,14 +66,14 @@ _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
             "SignatureDoesNotMatch",
             "UnrecognizedClientException",
         ),
-        Unauthorized,
+        errors.Unauthorized,
     ),
-    **dict.fromkeys(("AccessDenied", "AccessDeniedException"), Denied),
+    **dict.fromkeys(("AccessDenied", "AccessDeniedException"), errors.Denied),
     **dict.fromkeys(
         ("IDPCommunicationError", "InternalServiceError", "InternalServerError", "ServiceUnavailable"),
-        Unreachable,
+        errors.Unreachable,
     ),
-    **dict.fromkeys(("ResourceExistsException", "ParameterAlreadyExists"), Conflict),
+    **dict.fromkeys(("ResourceExistsException", "ParameterAlreadyExists"), errors.Conflict),
 }
 
 
@@ -225,13 +217,13 @@ def _without_botocore_errors(doing: Callable[[], T]) -> T:
     try:
         return doing()
     except ParamValidationError:
-        refusal: StoreError = Refused("InvalidParameter", "AWS rejects this key or value")
+        refusal: errors.StoreError = errors.Refused("InvalidParameter", "AWS rejects this key or value")
     except (BotoCoreError, ResponseParserError, *_PARSER_ERRORS):
-        refusal = Unreachable("MalformedAnswer")
+        refusal = errors.Unreachable("MalformedAnswer")
     raise refusal
 
 
-def _meaning(response: Any) -> StoreError:
+def _meaning(response: Any) -> errors.StoreError:
     """Map an error response of AWS by its code and status."""
     code = errors.word(response.get("Error", {}).get("Code"))
     facts = response.get("ResponseMetadata", {})

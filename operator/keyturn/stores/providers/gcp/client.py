@@ -16,17 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.runtime import build, threadpools
-from keyturn.stores.providers.errors import (
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-    UnusableError,
-)
+from keyturn.stores.providers import errors
 
 from .login import GcpLogin
 
@@ -45,17 +35,17 @@ _ADDRESS_SECONDS: Final = 600.0
 _IDLE_MS: Final = 120_000
 _MAX_RETRY_AFTER: Final = 86400.0
 
-_MEANINGS: Final[Mapping[str, type[StoreError]]] = {
-    "ABORTED": Conflict,
-    "ALREADY_EXISTS": Conflict,
-    "FAILED_PRECONDITION": Refused,
-    "INVALID_ARGUMENT": Refused,
-    "NOT_FOUND": NotFound,
-    "OUT_OF_RANGE": Refused,
-    "PERMISSION_DENIED": Denied,
-    "RESOURCE_EXHAUSTED": Throttled,
-    "UNAUTHENTICATED": Unauthorized,
-    "UNIMPLEMENTED": Refused,
+_MEANINGS: Final[Mapping[str, type[errors.StoreError]]] = {
+    "ABORTED": errors.Conflict,
+    "ALREADY_EXISTS": errors.Conflict,
+    "FAILED_PRECONDITION": errors.Refused,
+    "INVALID_ARGUMENT": errors.Refused,
+    "NOT_FOUND": errors.NotFound,
+    "OUT_OF_RANGE": errors.Refused,
+    "PERMISSION_DENIED": errors.Denied,
+    "RESOURCE_EXHAUSTED": errors.Throttled,
+    "UNAUTHENTICATED": errors.Unauthorized,
+    "UNIMPLEMENTED": errors.Refused,
 }
 _WITHOUT_VALUE: Final = re.compile(r"Secret Version \[[^\]]*\] is in (DISABLED|DESTROYED) state")
 
@@ -74,7 +64,7 @@ class SecretManager:
         """Call a method with a result, by its name in Google's client, such as access_secret_version."""
         answer = await self.send(method, request)
         if answer is None:  # the client returns None for what it cannot parse
-            raise Unreachable("MalformedAnswer")
+            raise errors.Unreachable("MalformedAnswer")
         return answer
 
     async def send(self, method: str, request: Mapping[str, Any]) -> Any:
@@ -87,9 +77,9 @@ class SecretManager:
                 return await line.call(method, request, token.reveal().decode("ascii"), guard.limits.seconds)
             except _errors_of_the_client() as error:
                 refusal = _meaning(error)
-        if type(refusal) is Unauthorized:
+        if type(refusal) is errors.Unauthorized:
             self._login.forget()
-        if isinstance(refusal, Unreachable):
+        if isinstance(refusal, errors.Unreachable):
             line.ends = 0.0
         # Outside the except block, so that Google's message is not the context.
         raise refusal.with_traceback(None)
@@ -214,20 +204,22 @@ def _errors_of_the_client() -> tuple[type[Exception], ...]:
     return (GoogleAPIError, RpcError, Error, ValueError, TypeError, AttributeError, LookupError)
 
 
-def _meaning(error: Exception) -> StoreError:
+def _meaning(error: Exception) -> errors.StoreError:
     """Map an error by its status; its text tells only cases apart that share a status."""
     status = getattr(getattr(error, "grpc_status_code", None), "name", None)
     if not isinstance(status, str):
-        return Unreachable("MalformedAnswer")
+        return errors.Unreachable("MalformedAnswer")
     message = str(getattr(error, "message", ""))
     # Our own size limit: gRPC has one status for it and for the service's quota.
     if status == "RESOURCE_EXHAUSTED" and "larger than max" in message:
-        return Refused("TooLarge", "an answer is too large")
+        return errors.Refused("TooLarge", "an answer is too large")
     # A disabled KMS key has the same status.
     if status == "FAILED_PRECONDITION" and _WITHOUT_VALUE.match(message):
-        return UnusableError("Disabled", "the version is disabled or destroyed; enable it or add another")
+        return errors.UnusableError(
+            "Disabled", "the version is disabled or destroyed; enable it or add another"
+        )
     code = "".join(part.capitalize() for part in status.split("_"))
-    return _MEANINGS.get(status, Unreachable)(code, retry_after=_retry_after(error))
+    return _MEANINGS.get(status, errors.Unreachable)(code, retry_after=_retry_after(error))
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -26,15 +26,6 @@ from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers import errors, properties
 from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, Trust, credential_text
 from keyturn.stores.providers.base import ProviderLease, RemoteValue
-from keyturn.stores.providers.errors import (
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
 
 if TYPE_CHECKING:
     from keyturn.stores.providers.base import Keep, ProviderContext, Reference
@@ -117,7 +108,7 @@ def session_of(answer: Mapping[str, Any], asked: float) -> VaultSession:
     auth = answer.get("auth")
     token = auth.get("client_token") if isinstance(auth, dict) else None
     if not isinstance(auth, dict) or not isinstance(token, str) or not is_token(token):
-        raise Unauthorized(
+        raise errors.Unauthorized(
             "NoToken", "Vault returned no token; a login with a second factor is not supported"
         )
     lasts = seconds(auth, "lease_duration") or inf
@@ -160,7 +151,7 @@ async def acquire_lease(ask: Ask, path: str, issuer: str) -> RemoteValue:
     answer, session = await ask("GET", path)
     data = answer.get("data")
     if not isinstance(data, dict):
-        raise Unreachable("MalformedAnswer")
+        raise errors.Unreachable("MalformedAnswer")
     content = Value(properties.written(data))
     id_ = answer.get("lease_id")
     if not isinstance(id_, str) or not 0 < len(id_) <= _MAX_ID_LENGTH:  # an engine without leases
@@ -173,9 +164,9 @@ async def renew_lease(ask: Ask, lease: ProviderLease) -> timedelta | None:
     """Renew a lease; None if it expired, is not renewable, or ends with a session that is gone."""
     try:
         answer, session = await ask("POST", _RENEW, {"lease_id": lease.id})
-    except (Throttled, Unreachable):
+    except (errors.Throttled, errors.Unreachable):
         raise
-    except StoreError:  # expired, or not permitted
+    except errors.StoreError:  # expired, or not permitted
         return None
     if session.name != lease.login:
         return None
@@ -288,7 +279,7 @@ class VaultLogin:
         """Whether Vault accepts the token; the default policy allows every token to look itself up."""
         try:
             await self._http.ask("GET", "auth/token/lookup-self", token=session.token)
-        except (Denied, NotFound, Refused) as error:
+        except (errors.Denied, errors.NotFound, errors.Refused) as error:
             if error.hint:  # the guard's
                 raise
             return False
@@ -308,7 +299,9 @@ class VaultLogin:
         session, self._session = self._session, None
         if session is None or self._auth.token is not None:
             return
-        with contextlib.suppress(StoreError, TimeoutError, RuntimeError):  # RuntimeError: the guard is closed
+        with contextlib.suppress(
+            errors.StoreError, TimeoutError, RuntimeError
+        ):  # RuntimeError: the guard is closed
             async with asyncio.timeout(_REVOCATION_TIMEOUT):
                 await self._http.ask("POST", "auth/token/revoke-self", {}, token=session.token)
 
@@ -323,7 +316,7 @@ class VaultLogin:
             if before and ((is_last and not before.is_over) or await self._renew(before)):
                 return before
             return await self._log_in()
-        except (Throttled, Unreachable):
+        except (errors.Throttled, errors.Unreachable):
             if before is None or before.is_over:
                 raise
             return before
@@ -337,7 +330,7 @@ class VaultLogin:
         asked = loop_time()
         try:
             answer = await self._http.ask("GET", "auth/token/lookup-self", token=text)
-        except (Denied, NotFound, Refused) as error:
+        except (errors.Denied, errors.NotFound, errors.Refused) as error:
             if error.hint:  # the guard's
                 raise
             return None
@@ -350,7 +343,7 @@ class VaultLogin:
         asked = loop_time()
         try:
             answer = await self._http.ask("POST", "auth/token/renew-self", {}, token=session.token)
-        except (Denied, NotFound, Refused):
+        except (errors.Denied, errors.NotFound, errors.Refused):
             return False
         auth = answer.get("auth")
         session.ends = asked + (seconds(auth, "lease_duration") if isinstance(auth, dict) else 0)
@@ -363,7 +356,7 @@ class VaultLogin:
         asked = loop_time()
         try:
             answer = await self._http.ask("POST", f"auth/{mount}/login", body)
-        except (Denied, NotFound, Refused) as error:
+        except (errors.Denied, errors.NotFound, errors.Refused) as error:
             if error.hint:  # the guard's
                 raise
             code = error.code
@@ -372,7 +365,7 @@ class VaultLogin:
             if self._keep is not None:  # before a lease depends on it
                 await self._keep.save(Value.of_text(session.token))
             return session
-        raise Unauthorized(
+        raise errors.Unauthorized(
             code, "Vault rejects the login; check mountPath, the role, and its bound ServiceAccounts"
         )
 
@@ -383,7 +376,7 @@ class VaultLogin:
             secret = self._text_of(role.secret_ref)
             return role.mount_path or "approle", {"role_id": role.role_id, "secret_id": secret}
         if self._auth.kubernetes is None:
-            raise Refused("NoLogin", "write exactly one way to log in under auth")
+            raise errors.Refused("NoLogin", "write exactly one way to log in under auth")
         account = self._auth.kubernetes
         audience = self._audience(account.audience)
         token = await self._given.token(account.service_account_ref.name, audience)
@@ -393,7 +386,7 @@ class VaultLogin:
         """Return the audience of the token: Vault's only, since any other would make it a credential elsewhere."""
         if written in {None, _VAULT} or (written or "").rstrip("/") == self._http.server.rstrip("/"):
             return written or _VAULT
-        raise Refused(
+        raise errors.Refused(
             "ForeignAudience",
             "write no audience but vault or the server's address, and ask for it in the role",
         )
@@ -401,5 +394,5 @@ class VaultLogin:
     def _text_of(self, ref: KeyRef) -> str:
         text = credential_text(self._given.value_of(ref.in_secret()))
         if not is_token(text):
-            raise Unauthorized("NoLogin", "the Secret holds no login under this key")
+            raise errors.Unauthorized("NoLogin", "the Secret holds no login under this key")
         return text

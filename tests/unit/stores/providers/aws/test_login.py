@@ -14,17 +14,8 @@ import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import discover
+from keyturn.stores.providers import discover, errors
 from keyturn.stores.providers.aws import login
-from keyturn.stores.providers.errors import (
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import answer, serving
 from tests.unit.stores.providers.provider_fixtures import (
@@ -53,8 +44,8 @@ SESSION_TOKEN = "canary-session-token-of-a-role"  # noqa: S105
 ROLE_SECRET = "canary-secret-key-of-the-role"  # noqa: S105
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refused:
+async def failing(doing: Awaitable[object]) -> errors.StoreError:
+    with pytest.raises(errors.StoreError) as refused:
         await doing
     said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
     for secret in (CANARY, SECRET_KEY, ROLE_SECRET, SESSION_TOKEN, ACCOUNT_TOKEN):
@@ -239,7 +230,7 @@ async def test_while_sts_is_away_keys_are_used_to_their_end(
     assert (await failing(store.read("a"))).code == "ResourceNotFoundException"
     clock.now += 200
     aws.roles = [refusing_role(500, "InternalFailure")]
-    assert isinstance(await failing(store.read("a")), Unreachable)
+    assert isinstance(await failing(store.read("a")), errors.Unreachable)
 
 
 async def test_keys_that_the_store_calls_expired_are_replaced_once(aws: FakeAws, stores: AwsStores) -> None:
@@ -248,7 +239,7 @@ async def test_keys_that_the_store_calls_expired_are_replaced_once(aws: FakeAws,
     aws.values = [answer(400, ended), answer(400, {"__type": "ResourceNotFoundException"})]
     assert (await failing(store.read("a"))).code == "ResourceNotFoundException"
     aws.values = [answer(400, ended), answer(400, ended)]
-    assert isinstance(await failing(store.read("a")), Unauthorized)
+    assert isinstance(await failing(store.read("a")), errors.Unauthorized)
     assert len(aws.sts.heard) == 3
 
 
@@ -257,26 +248,26 @@ async def test_an_access_key_that_is_called_expired_is_not_tried_again(
 ) -> None:
     aws.values = [answer(400, {"__type": "ExpiredTokenException"})] * 2
     refused = await failing(stores.by_key().read("a"))
-    assert (type(refused), len(aws.store.heard), len(aws.sts.heard)) == (Unauthorized, 1, 0)
+    assert (type(refused), len(aws.store.heard), len(aws.sts.heard)) == (errors.Unauthorized, 1, 0)
 
 
 @pytest.mark.parametrize(
     ("response", "meaning", "code"),
     [
-        (refusing_role(403, "AccessDenied"), Unauthorized, "AccessDenied"),
-        (refusing_role(400, "ValidationError"), Unauthorized, "ValidationError"),
-        (refusing_role(400, "InvalidIdentityToken"), Unauthorized, "InvalidIdentityToken"),
-        (refusing_role(400, "ExpiredTokenException"), Unauthorized, "ExpiredTokenException"),
-        (refusing_role(403, "InvalidClientTokenId"), Unauthorized, "InvalidClientTokenId"),
-        (refusing_role(400, "Throttling"), Throttled, "Throttling"),
-        (refusing_role(400, "IDPCommunicationError"), Unreachable, "IDPCommunicationError"),
-        (web.Response(text=f"<{CANARY}"), Unreachable, "MalformedAnswer"),
-        (web.Response(text="<Response/>"), Unreachable, "MalformedAnswer"),
+        (refusing_role(403, "AccessDenied"), errors.Unauthorized, "AccessDenied"),
+        (refusing_role(400, "ValidationError"), errors.Unauthorized, "ValidationError"),
+        (refusing_role(400, "InvalidIdentityToken"), errors.Unauthorized, "InvalidIdentityToken"),
+        (refusing_role(400, "ExpiredTokenException"), errors.Unauthorized, "ExpiredTokenException"),
+        (refusing_role(403, "InvalidClientTokenId"), errors.Unauthorized, "InvalidClientTokenId"),
+        (refusing_role(400, "Throttling"), errors.Throttled, "Throttling"),
+        (refusing_role(400, "IDPCommunicationError"), errors.Unreachable, "IDPCommunicationError"),
+        (web.Response(text=f"<{CANARY}"), errors.Unreachable, "MalformedAnswer"),
+        (web.Response(text="<Response/>"), errors.Unreachable, "MalformedAnswer"),
     ],
     ids=range(9),
 )
 async def test_a_role_that_is_not_given_is_a_refused_login(
-    aws: FakeAws, stores: AwsStores, response: web.Response, meaning: type[StoreError], code: str
+    aws: FakeAws, stores: AwsStores, response: web.Response, meaning: type[errors.StoreError], code: str
 ) -> None:
     aws.roles = [response]
     refused = await failing(stores.by_identity().read("a"))
@@ -319,7 +310,7 @@ async def test_a_token_of_an_account_goes_to_aws_alone(endpoint: str, code: str,
     refused = await failing(store.read("a"))
 
     await guard.close()
-    assert (type(refused), refused.code) == (Refused, code)
+    assert (type(refused), refused.code) == (errors.Refused, code)
     assert (aws.asked_for == []) is (code == "ForeignSts")
 
 
@@ -328,7 +319,7 @@ async def test_an_sts_inside_is_never_asked() -> None:
         settings = {**aws_settings("https://example.com"), "stsEndpoint": "https://10.0.0.1", "roleArn": ROLE}
         store = opened("awsSecretsManager", settings, guard=guard, referred=access_key())
         refused = await failing(store.read("a"))
-    assert (type(refused), refused.code) == (Refused, "InsideAddress")
+    assert (type(refused), refused.code) == (errors.Refused, "InsideAddress")
 
 
 @pytest.mark.parametrize(
@@ -367,7 +358,7 @@ async def test_a_look_asks_sts_who_we_are_and_no_value(aws: FakeAws, stores: Aws
 async def test_a_look_at_a_key_that_sts_does_not_know_is_refused(aws: FakeAws, stores: AwsStores) -> None:
     aws.roles = [refusing_role(403, "InvalidClientTokenId")]
     refused = await failing(stores.by_key().check())
-    assert type(refused) is Unauthorized
+    assert type(refused) is errors.Unauthorized
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException"])
@@ -436,14 +427,14 @@ async def test_a_user_without_the_right_is_known_but_denied(account: Account, lo
     async with guarded(LOOPBACK) as guard:
         store = store_of(locked, guard, account.user())
         await store.check()
-        assert type(await failing(store.read("a"))) is Denied
+        assert type(await failing(store.read("a"))) is errors.Denied
 
 
 async def test_a_role_may_what_its_user_may_not(account: Account, locked: Moto, prefix: str) -> None:
     keys = account.user("sts:AssumeRole")
     arn = account.role("secretsmanager:*")
     async with guarded(LOOPBACK) as guard:
-        assert type(await failing(store_of(locked, guard, keys).read(f"{prefix}a"))) is Denied
+        assert type(await failing(store_of(locked, guard, keys).read(f"{prefix}a"))) is errors.Denied
         store = store_of(locked, guard, keys, roleArn=arn)
         await store.write(f"{prefix}a", Value(b"x"))
         assert (await store.read(f"{prefix}a")).content == Value(b"x")
@@ -453,7 +444,7 @@ async def test_a_role_that_a_user_may_not_take_is_a_refused_login(account: Accou
     keys, arn = account.user(), account.role("secretsmanager:*")
     async with guarded(LOOPBACK) as guard:
         refused = await failing(store_of(locked, guard, keys, roleArn=arn).read("a"))
-    assert (type(refused), refused.code) == (Unauthorized, "AccessDenied")
+    assert (type(refused), refused.code) == (errors.Unauthorized, "AccessDenied")
 
 
 READS = {
@@ -492,8 +483,8 @@ async def test_the_rights_to_read_are_not_enough_to_push(
     keys = account.user(*READS[kind])
     async with guarded(LOOPBACK) as guard:
         store = store_of(locked, guard, keys, kind)
-        assert isinstance(await failing(store.read(f"{prefix}a")), NotFound)
-        assert type(await failing(store.write(f"{prefix}a", Value(b"x")))) is Denied
+        assert isinstance(await failing(store.read(f"{prefix}a")), errors.NotFound)
+        assert type(await failing(store.write(f"{prefix}a", Value(b"x")))) is errors.Denied
 
 
 # Settings

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from keyturn.stores.providers.errors import (
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
+from keyturn.stores.providers import errors
 from tests.unit.stores.providers.azure.exchanges import again, answering, failing, refusal
 from tests.unit.stores.providers.azure.fake_azure import CLIENT, VAULT
 from tests.unit.stores.providers.azure.fake_entra_id import CANARY
@@ -31,32 +23,32 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("answer", "meaning", "code"),
     [
-        (refusal(403, "Forbidden", "ForbiddenByRbac"), Denied, "ForbiddenByRbac"),
-        (refusal(403, "Forbidden", "ForbiddenByPolicy"), Denied, "ForbiddenByPolicy"),
-        (refusal(403, "Forbidden", "AccessDenied"), Denied, "AccessDenied"),
-        (refusal(403, "Forbidden"), Denied, "Forbidden"),
-        (refusal(403, "Forbidden", "ForbiddenByFirewall"), Refused, "ForbiddenByFirewall"),
-        (refusal(403, "Forbidden", "SecretDisabled"), Refused, "SecretDisabled"),
-        (refusal(404, "SecretNotFound"), NotFound, "SecretNotFound"),
-        (refusal(400, "BadParameter"), Refused, "BadParameter"),
-        (refusal(429, "Throttled", Retry_After="5"), Throttled, "Throttled"),
-        (refusal(500, "InternalServerError"), Unreachable, "InternalServerError"),
-        (refusal(503, "Forbidden", "ForbiddenByRbac"), Unreachable, "ForbiddenByRbac"),
-        (refusal(503, f"{CANARY} in words"), Unreachable, "Unknown"),
-        (refusal(403, [CANARY], {"x": CANARY}), Denied, "Unknown"),
-        (answering(502, f"<html>{CANARY}</html>"), Unreachable, "Status502"),
-        (answering(404, [CANARY]), NotFound, "Status404"),
-        (answering(302, CANARY, Location=f"https://{CANARY}"), Refused, "Redirected"),
+        (refusal(403, "Forbidden", "ForbiddenByRbac"), errors.Denied, "ForbiddenByRbac"),
+        (refusal(403, "Forbidden", "ForbiddenByPolicy"), errors.Denied, "ForbiddenByPolicy"),
+        (refusal(403, "Forbidden", "AccessDenied"), errors.Denied, "AccessDenied"),
+        (refusal(403, "Forbidden"), errors.Denied, "Forbidden"),
+        (refusal(403, "Forbidden", "ForbiddenByFirewall"), errors.Refused, "ForbiddenByFirewall"),
+        (refusal(403, "Forbidden", "SecretDisabled"), errors.Refused, "SecretDisabled"),
+        (refusal(404, "SecretNotFound"), errors.NotFound, "SecretNotFound"),
+        (refusal(400, "BadParameter"), errors.Refused, "BadParameter"),
+        (refusal(429, "Throttled", Retry_After="5"), errors.Throttled, "Throttled"),
+        (refusal(500, "InternalServerError"), errors.Unreachable, "InternalServerError"),
+        (refusal(503, "Forbidden", "ForbiddenByRbac"), errors.Unreachable, "ForbiddenByRbac"),
+        (refusal(503, f"{CANARY} in words"), errors.Unreachable, "Unknown"),
+        (refusal(403, [CANARY], {"x": CANARY}), errors.Denied, "Unknown"),
+        (answering(502, f"<html>{CANARY}</html>"), errors.Unreachable, "Status502"),
+        (answering(404, [CANARY]), errors.NotFound, "Status404"),
+        (answering(302, CANARY, Location=f"https://{CANARY}"), errors.Refused, "Redirected"),
     ],
     ids=range(16),
 )
 async def test_a_refusal_means_what_its_codes_say(
-    store: Provider[Any], azure: Azure, answer: web.Response, meaning: type[StoreError], code: str
+    store: Provider[Any], azure: Azure, answer: web.Response, meaning: type[errors.StoreError], code: str
 ) -> None:
     azure.instead = lambda sent: again(answer) if "Authorization" in sent.headers else None
     refused = await failing(store.read("key"))
     assert (type(refused), refused.code) == (meaning, code)
-    assert refused.retry_after == (5.0 if meaning is Throttled else None)
+    assert refused.retry_after == (5.0 if meaning is errors.Throttled else None)
     assert len(azure.sent_to(VAULT)) == 2  # a challenge and a refusal: the caller says when to try again
 
 
@@ -95,7 +87,7 @@ async def test_what_makes_no_sense_is_no_answer(
 
     azure.instead = senseless
     refused = await failing(store.read("key"))
-    assert (type(refused), refused.code) == (Unreachable, "MalformedAnswer")
+    assert (type(refused), refused.code) == (errors.Unreachable, "MalformedAnswer")
 
 
 async def test_no_xml_of_a_vault_is_parsed(
@@ -108,7 +100,7 @@ async def test_no_xml_of_a_vault_is_parsed(
     azure.instead = lambda sent: (
         web.Response(text=BOMB, content_type="text/xml") if "Authorization" in sent.headers else None
     )
-    assert isinstance(await failing(store.read("key")), Unreachable)
+    assert isinstance(await failing(store.read("key")), errors.Unreachable)
 
 
 async def test_the_client_logs_nothing_at_all(
@@ -132,7 +124,7 @@ async def test_a_vault_that_lets_us_in_is_checked_without_reading_a_value(
 
 async def test_a_login_that_is_refused_is_found_by_the_check(azure: Azure, guard: Guard) -> None:
     refused = await failing(azure.store(guard, "wrong-secret").check())
-    assert (type(refused), refused.code) == (Unauthorized, "AADSTS7000215")
+    assert (type(refused), refused.code) == (errors.Unauthorized, "AADSTS7000215")
 
 
 async def test_a_vault_behind_its_network_rules_is_found_by_the_check(
@@ -141,4 +133,4 @@ async def test_a_vault_behind_its_network_rules_is_found_by_the_check(
     azure.instead = lambda sent: (
         refusal(403, "Forbidden", "ForbiddenByFirewall") if sent.host == VAULT else None
     )
-    assert isinstance(await failing(store.check()), Refused)
+    assert isinstance(await failing(store.check()), errors.Refused)

@@ -12,17 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Reference, RemoteValue, WriteResult, discover
+from keyturn.stores.providers import Reference, RemoteValue, WriteResult, discover, errors
 from keyturn.stores.providers.base import ProviderLease
-from keyturn.stores.providers.errors import (
-    Denied,
-    NotFound,
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
 from keyturn.stores.providers.vault import auth
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
@@ -47,8 +38,8 @@ APP_ROLE = {"appRole": {"roleId": "shop", "secretRef": {"name": "role", "key": "
 ACCOUNT = {"kubernetes": {"role": "shop", "serviceAccountRef": {"name": "reader"}}}
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refused:
+async def failing(doing: Awaitable[object]) -> errors.StoreError:
+    with pytest.raises(errors.StoreError) as refused:
         await doing
     said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
     for secret in (CANARY, SECRET_ID, ACCOUNT_TOKEN, "hvs."):
@@ -163,8 +154,8 @@ async def test_what_the_policies_do_not_allow_is_denied_and_the_token_kept(
     vault: VaultServer, guard: Guard, role: Role
 ) -> None:
     store, before = by_role(vault, guard, role.make(may='"deny"')), tokens_of(vault)
-    assert type(await failing(store.read("a"))) is Denied
-    assert type(await failing(store.read("b"))) is Denied
+    assert type(await failing(store.read("a"))) is errors.Denied
+    assert type(await failing(store.read("b"))) is errors.Denied
     assert len(tokens_of(vault) - before) == 1
     await store.check()
 
@@ -184,7 +175,7 @@ async def test_the_rights_that_the_documentation_names_are_enough_to_read(
     await store.check()
     for one in (store, old):
         assert (await one.read(f"{prefix}/a")).content == Value(b'{"x":"y"}')
-        assert type(await failing(one.write(f"{prefix}/a", {"x": Value(b"z")}))) is Denied
+        assert type(await failing(one.write(f"{prefix}/a", {"x": Value(b"z")}))) is errors.Denied
 
 
 async def test_the_rights_that_the_documentation_names_are_enough_to_push(
@@ -207,7 +198,7 @@ async def test_an_unknown_role_or_secret_is_a_refused_login(
     store = by_role(vault, guard, made)
     for doing in (store.read("a"), store.check()):
         refused = await failing(doing)
-        assert type(refused) is Unauthorized
+        assert type(refused) is errors.Unauthorized
         assert "rejects the login" in refused.hint
 
 
@@ -215,7 +206,7 @@ async def test_a_token_that_vault_does_not_know_is_unauthorized(vault: VaultServ
     token = {"token": {"secretRef": {"name": "vault", "key": "token"}}}
     store = store_of(vault.address, guard, token, "hvs.of-nobody")
     for doing in (store.read("a"), store.check()):
-        assert type(await failing(doing)) is Unauthorized
+        assert type(await failing(doing)) is errors.Unauthorized
 
 
 async def test_a_token_is_renewed_and_then_replaced(
@@ -313,7 +304,7 @@ async def test_a_service_account_shows_a_token_for_vault_alone(
     scripted: ScriptedVault, address: str, guard: Guard
 ) -> None:
     store = store_of(address, guard, ACCOUNT, token_of=scripted.token_of)
-    assert type(await failing(store.read("a"))) is NotFound
+    assert type(await failing(store.read("a"))) is errors.NotFound
     login, read = scripted.recording.heard
     assert scripted.asked_for == [("reader", "vault")]
     assert (login.method, login.path) == ("POST", "/v1/auth/kubernetes/login")
@@ -369,7 +360,7 @@ async def test_no_token_is_asked_for_that_is_good_elsewhere(
 ) -> None:
     auth = {"kubernetes": {**ACCOUNT["kubernetes"], "audience": audience}}
     refused = await failing(store_of(address, guard, auth, token_of=scripted.token_of).read("a"))
-    assert (type(refused), refused.code) == (Refused, "ForeignAudience")
+    assert (type(refused), refused.code) == (errors.Refused, "ForeignAudience")
     assert (scripted.asked_for, scripted.recording.heard) == ([], [])
 
 
@@ -424,10 +415,10 @@ async def test_while_logins_fail_for_now_a_token_is_used_to_its_end(
     await failing(store.read("a"))
     clock.now += 60
     scripted.renewals = [answer(503)]
-    assert type(await failing(store.read("a"))) is NotFound
+    assert type(await failing(store.read("a"))) is errors.NotFound
     clock.now += 60
     scripted.logins = [answer(503)]
-    assert type(await failing(store.read("a"))) is Unreachable
+    assert type(await failing(store.read("a"))) is errors.Unreachable
 
 
 async def test_a_token_without_an_end_is_never_renewed(
@@ -447,7 +438,7 @@ async def test_a_refused_read_is_tried_once_more_with_a_new_login(
     scripted.reads = [answer(403, {"errors": [CANARY]})] * 2
     scripted.looks = [answer(403)]
     store = store_of(address, guard, APP_ROLE)
-    assert type(await failing(store.read("a"))) is Denied
+    assert type(await failing(store.read("a"))) is errors.Denied
     assert [one.path for one in scripted.recording.heard] == [
         "/v1/auth/approle/login",
         "/v1/secret/data/a",
@@ -460,20 +451,24 @@ async def test_a_refused_read_is_tried_once_more_with_a_new_login(
 @pytest.mark.parametrize(
     ("response", "meaning"),
     [
-        (answer(400, {"errors": [CANARY]}), Unauthorized),
-        (answer(403, {"errors": [CANARY]}), Unauthorized),
-        (answer(404, {"errors": [CANARY]}), Unauthorized),
-        (answer(429), Throttled),
-        (answer(500, {"errors": [CANARY]}), Unreachable),
-        (answer(200, {"auth": None}), Unauthorized),
-        (answer(200, {"auth": {"client_token": "", "mfa_requirement": {}}}), Unauthorized),
-        (answer(200, {"auth": {"client_token": f"{CANARY}\r\nX: y"}}), Unauthorized),
-        (answer(200, CANARY), Unreachable),
+        (answer(400, {"errors": [CANARY]}), errors.Unauthorized),
+        (answer(403, {"errors": [CANARY]}), errors.Unauthorized),
+        (answer(404, {"errors": [CANARY]}), errors.Unauthorized),
+        (answer(429), errors.Throttled),
+        (answer(500, {"errors": [CANARY]}), errors.Unreachable),
+        (answer(200, {"auth": None}), errors.Unauthorized),
+        (answer(200, {"auth": {"client_token": "", "mfa_requirement": {}}}), errors.Unauthorized),
+        (answer(200, {"auth": {"client_token": f"{CANARY}\r\nX: y"}}), errors.Unauthorized),
+        (answer(200, CANARY), errors.Unreachable),
     ],
     ids=range(9),
 )
 async def test_a_login_that_gives_no_token_is_refused_or_waited_for(
-    scripted: ScriptedVault, address: str, guard: Guard, response: web.Response, meaning: type[StoreError]
+    scripted: ScriptedVault,
+    address: str,
+    guard: Guard,
+    response: web.Response,
+    meaning: type[errors.StoreError],
 ) -> None:
     scripted.logins = [response]
     refused = await failing(store_of(address, guard, APP_ROLE).read("a"))
