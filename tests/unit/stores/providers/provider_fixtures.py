@@ -6,10 +6,12 @@ import base64
 import json
 import secrets
 import ssl
+import traceback
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 from aiohttp import web
 
@@ -20,6 +22,7 @@ from keyturn.kube.client import Api
 from keyturn.kube.connection import ApiCredentials, Connection
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
+from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import plain, serving
 from tests.unit.stores.providers.azure import fake_azure
@@ -58,6 +61,19 @@ async def guarded(*allowed: AllowedHost) -> AsyncIterator[Guard]:
         yield guard
     finally:
         await guard.close()
+
+
+def failing_without(*secrets: str) -> Callable[[Awaitable[object]], Awaitable[StoreError]]:
+    """Return a function that awaits a request and returns its error, which quotes none of these texts."""
+
+    async def failing(doing: Awaitable[object]) -> StoreError:
+        with pytest.raises(StoreError) as refused:
+            await doing
+        said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
+        assert [number for number, secret in enumerate(secrets) if secret in said] == []
+        return refused.value
+
+    return failing
 
 
 def opened(kind: str, settings: Mapping[str, Any], **given: Any) -> Provider[Any]:

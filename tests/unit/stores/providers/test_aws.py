@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +18,7 @@ from tests.unit.stores.providers.provider_fixtures import (
     access_key,
     aws,
     aws_settings,
+    failing_without,
     guarded,
     opened,
 )
@@ -26,7 +26,7 @@ from tests.unit.stores.providers.recording_server import Heard, Recording
 from tests.unit.stores.providers.resolver import Asked, Names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
 
     from aiohttp import web
 
@@ -49,11 +49,7 @@ async def parameters(moto: Moto) -> AsyncIterator[Provider[Any]]:
         yield aws("awsParameterStore", moto.address, guard)
 
 
-async def failing(doing: Awaitable[object]) -> errors.StoreError:
-    with pytest.raises(errors.StoreError) as refused:
-        await doing
-    assert CANARY not in "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
-    return refused.value
+failing = failing_without(CANARY)
 
 
 # Secrets Manager

@@ -7,7 +7,6 @@ import json
 import logging
 import threading
 import time
-import traceback
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,12 +49,13 @@ from tests.unit.stores.providers.gcp.fake_secret_manager import (
     serving,
 )
 from tests.unit.stores.providers.moto_server import free_port
+from tests.unit.stores.providers.provider_fixtures import failing_without
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from aiohttp import web
 
@@ -97,14 +97,7 @@ def instead(google: Google) -> Iterator[Callable[[Callable[[str, Any], Any]], No
     google.service.instead = None
 
 
-async def failing(doing: Awaitable[object]) -> errors.StoreError:
-    with pytest.raises(errors.StoreError) as refused:
-        await doing
-    said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
-    assert CANARY not in said
-    assert "PRIVATE KEY" not in said
-    assert SERVICE_ACCOUNT_TOKEN not in said
-    return refused.value
+failing = failing_without(CANARY, "PRIVATE KEY", SERVICE_ACCOUNT_TOKEN)
 
 
 def named(key: str) -> str:

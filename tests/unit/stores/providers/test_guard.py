@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import socket
 import threading
-import traceback
 import zlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,10 @@ from yarl import URL
 from keyturn.runtime import reach
 from keyturn.runtime import threadpools as threads
 from keyturn.runtime.reach import FORBIDDEN, AllowedHost, Network
-from keyturn.stores.providers.errors import Refused, StoreError, Unreachable, detail_of
+from keyturn.stores.providers.errors import Refused, Unreachable, detail_of
 from keyturn.stores.providers.guard import PERMIT, Guard, Limits
 from tests.support.api_servers import Scripted, answer, serving
+from tests.unit.stores.providers.provider_fixtures import failing_without
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 
@@ -43,11 +43,7 @@ async def guarding(*allowed: AllowedHost, **settings: Any) -> AsyncIterator[Guar
         await guard.close()
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refused:
-        await doing
-    assert CANARY not in "".join(traceback.format_exception(refused.value))
-    return refused.value
+failing = failing_without(CANARY)
 
 
 # Addresses

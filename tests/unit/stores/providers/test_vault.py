@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,11 +22,11 @@ from keyturn.stores.providers.errors import (
 from tests.support import vault as vaults
 from tests.support.api_servers import Scripted, answer, serving
 from tests.unit.stores.providers import provider_fixtures
-from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
+from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from aiohttp import web
@@ -47,13 +46,7 @@ async def store(vault: VaultServer) -> AsyncIterator[Provider[Any]]:
         yield provider_fixtures.vault(vault.address, vault.token, guard)
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refused:
-        await doing
-    said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
-    assert CANARY not in said
-    assert TOKEN not in said
-    return refused.value
+failing = failing_without(CANARY, TOKEN)
 
 
 def parts(**texts: str) -> dict[str, Value]:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import threading
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -22,11 +21,11 @@ from keyturn.stores.providers.guard import Guard, Limits
 from keyturn.stores.providers.webhook.result import Result
 from tests.support.api_servers import Scripted, answer, serving
 from tests.support.call_counts import calls
-from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
+from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from keyturn.stores.providers import Provider
@@ -45,13 +44,7 @@ def hook(url: str, guard: Guard, secret: Mapping[str, str] | None = None, **sett
     return opened("webhook", written, guard=guard, referred=referred, patience=15.0)
 
 
-async def failing(doing: Awaitable[object]) -> errors.StoreError:
-    with pytest.raises(errors.StoreError) as refused:
-        await doing
-    said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
-    assert CANARY not in said
-    assert TOKEN not in said
-    return refused.value
+failing = failing_without(CANARY, TOKEN)
 
 
 async def asked_for(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import traceback
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,16 +13,16 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.stores.providers import Reference, RemoteValue, properties
 from keyturn.stores.providers.base import ProviderLease
-from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable
+from keyturn.stores.providers.errors import NotFound, Refused, Unreachable
 from keyturn.stores.providers.vault.auth import VaultSession, acquire_lease, renew_lease
 from sandbox.harness import until
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
-from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
+from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened
 from tests.unit.stores.providers.recording_server import Heard, Recording
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
 
     from aiohttp import web
 
@@ -36,11 +35,7 @@ pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)
 CANARY = "canary-of-an-answer"
 
 
-async def failing(doing: Awaitable[object]) -> StoreError:
-    with pytest.raises(StoreError) as refused:
-        await doing
-    assert CANARY not in "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
-    return refused.value
+failing = failing_without(CANARY)
 
 
 def user(found: RemoteValue) -> str:
