@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
+import ssl
+import subprocess
 import threading
 import zlib
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from yarl import URL
 
-from keyturn.runtime import reach
+from keyturn.runtime import reach, tls
 from keyturn.runtime import threadpools as threads
 from keyturn.runtime.reach import FORBIDDEN, AllowedHost, Network
-from keyturn.stores.providers.errors import Refused, Unreachable, detail_of
-from keyturn.stores.providers.guard import PERMIT, Guard, Limits
+from keyturn.stores.providers.errors import CERTIFICATES, Refused, StoreError, Unreachable, detail_of
+from keyturn.stores.providers.guard import PERMIT, Guard, Limits, of_connection
 from tests.support.api_servers import Scripted, answer, serving
 from tests.unit.stores.providers.provider_fixtures import failing_without
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
@@ -634,3 +638,88 @@ async def test_a_server_that_never_answers_blocks_no_other() -> None:
             one.cancel()
         await asyncio.wait(evil)
     assert answer.body == b"hello"
+
+
+CONNECTION: Any = None
+
+
+def of_certificate(code: int) -> Exception:
+    error = ssl.SSLCertVerificationError(1, "issued by canary-3fGh")
+    error.verify_code = code
+    return aiohttp.ClientConnectorCertificateError(CONNECTION, error)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        pytest.param(10, "expired", id="expired"),
+        pytest.param(18, "self-signed", id="self-signed"),
+        pytest.param(20, "unknown authority", id="unknown authority"),
+        pytest.param(62, "another name", id="other name"),
+        pytest.param(99, "caRef", id="another code"),
+    ],
+)
+def test_a_certificate_that_is_not_accepted_has_its_cause_and_no_text_of_the_server(
+    code: int, cause: str
+) -> None:
+    error = of_connection(of_certificate(code), "vault.example")
+
+    assert (error.code in CERTIFICATES, error.host, error.is_lasting) == (True, "vault.example", True)
+    assert error.hint == "", "the host of a kubeconfig is confidential, so it is in no hint"
+    assert cause in detail_of(error)
+    assert "canary" not in detail_of(error)
+
+
+NAME = "good.example"
+guarding_here = partial(guarding, AllowedHost(NAME), resolver=Names("127.0.0.1"))
+
+
+@asynccontextmanager
+async def openssl(folder: Path, *options: str) -> AsyncIterator[tuple[str, ssl.SSLContext]]:
+    """Serve a page with the server of OpenSSL; give its URL and who trusts it."""
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-nodes",
+        "-subj",
+        "/CN=test",
+        "-addext",
+        f"subjectAltName=DNS:{NAME}",
+    ]
+    command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    files = ("-key", str(folder / "tls.key"), "-cert", str(folder / "tls.crt"))
+    command += ["-keyout", files[1], "-out", files[3]]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, timeout=60)
+    serve = ("s_server", "-accept", "127.0.0.1:0", "-www", *files, *options)
+    process = await asyncio.create_subprocess_exec("openssl", *serve, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        while not (found := re.match(rb"ACCEPT .*:(\d+)", await process.stdout.readline())):
+            assert process.returncode is None
+        trust = tls.client_context((folder / "tls.crt").read_bytes())
+        yield f"https://{NAME}:{int(found[1])}", trust
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("group", ["X25519", "P-384", "ffdhe8192"])
+async def test_a_server_without_the_curve_gets_it_in_the_message(tmp_path: Path, group: str) -> None:
+    async with (
+        openssl(tmp_path, "-groups", group) as (url, trust),
+        guarding_here() as guard,
+    ):
+        with pytest.raises(StoreError) as refused:
+            await guard.ask("GET", url, trust=trust)
+    error = refused.value
+    assert (type(error), error.code) == (Unreachable, "NoCommonCurve")
+    assert error.hint.endswith("enable P-256 and TLS 1.3")
+    assert error.__context__ is None
+
+
+async def test_a_certificate_that_is_not_trusted_is_asked_for_once(tmp_path: Path) -> None:
+    async with openssl(tmp_path) as (url, _), guarding_here() as guard:
+        with pytest.raises(StoreError) as refused:
+            await guard.ask("GET", url)
+    assert refused.value.code == "CertificateSelfSigned"
