@@ -20,41 +20,31 @@ Figures: TypeAlias = "dict[str, dict[str, float]]"
 Benchmark: TypeAlias = "Callable[[int], Awaitable[Figures]]"
 
 
-async def _life(objects: int, idle: float) -> Figures:
-    parts = await life.life(objects, idle, fresh)
+async def _life(objects: int) -> Figures:
+    parts = await life.life(objects, 60.0, fresh)
     return {f"{part}-{objects}": figures for part, figures in parts.items()}
 
 
-async def _rotation(objects: int) -> Figures:
-    debounces = {"0s": "0s", "5s": None}  # the second is the default, which needs no field
-    return {
-        f"rotation-{objects}-{name}": await rotation.rotation(objects, debounce, fresh)
-        for name, debounce in debounces.items()
-    }
-
-
-async def _latency(_: int) -> Figures:
-    return {"latency": await rotation.latency(fresh)}
-
-
 async def _one(objects: int, name: str, measure: Callable[..., Awaitable[dict[str, float]]]) -> Figures:
-    return {f"{name}-{objects}": await measure(objects, fresh)}
+    return {name.format(objects): await measure(objects, fresh)}
 
 
-_BUSY = {"created": (2000, 3), "refreshed": (1000, 3), "harmed": (500, 3), "rotated": (500, 3)}
-_PLAIN: dict[str, tuple[Callable[..., Awaitable[dict[str, float]]], int, int]] = {
-    "creation": (life.creation, 1000, 5),
-    "emergency": (rotation.emergency, 500, 2),
-    **{f"busy-{name}": (stores.LOADS[name], *counts) for name, counts in _BUSY.items()},
-    "databases": (databases.databases, 100, 5),
+_PLAIN: dict[str, tuple[str, Callable[..., Awaitable[dict[str, float]]], int, int]] = {
+    "creation": ("creation-{}", life.creation, 1000, 5),
+    "rotation": ("rotation-{}-0s", rotation.rotation, 200, 5),
+    "emergency": ("emergency-{}", rotation.emergency, 500, 2),
+    "latency": ("latency", rotation.latency, 1, 7),
+    "busy-created": ("busy-created-{}", stores.created, 2000, 3),
+    "busy-refreshed": ("busy-refreshed-{}", stores.refreshed, 1000, 3),
+    "busy-harmed": ("busy-harmed-{}", stores.harmed, 500, 3),
+    "busy-rotated": ("busy-rotated-{}", stores.rotated, 500, 3),
+    "databases": ("databases-{}", databases.databases, 100, 5),
 }
 _BENCHMARKS: dict[str, tuple[Benchmark, int, int]] = {
-    "life": (partial(_life, idle=60.0), 10_000, 2),
-    "rotation": (_rotation, 200, 5),
-    "latency": (_latency, 1, 7),
+    "life": (_life, 10_000, 2),
     **{
-        name: (partial(_one, name=name, measure=measure), objects, runs)
-        for name, (measure, objects, runs) in _PLAIN.items()
+        name: (partial(_one, name=result, measure=measure), objects, runs)
+        for name, (result, measure, objects, runs) in _PLAIN.items()
     },
 }
 """Each benchmark, of how many objects, and how often it runs."""

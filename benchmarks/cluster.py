@@ -184,8 +184,6 @@ class Crowd:
         self._passes = passes
         self._changed = asyncio.Event()
         self.passed: dict[str, float] = {}
-        self.versions: dict[str, int] = {}
-        """The `resourceVersion` with which each passed; those of all kinds are in one order."""
         self.gone: dict[str, float] = {}
 
     def take(self, kind: str, body: Body) -> None:
@@ -196,7 +194,6 @@ class Crowd:
             self._changed.set()
         elif kind in {"ADDED", "MODIFIED"} and name not in self.passed and self._passes(body):
             self.passed[name] = now
-            self.versions[name] = int(body["metadata"]["resourceVersion"])
             self._changed.set()
 
     async def counts(self, number: int, patience: float) -> float:
@@ -255,16 +252,6 @@ def among(names: Collection[str], passes: Test) -> Test:
     return lambda body: body["metadata"]["name"] in known and passes(body)
 
 
-def has_condition(kind: str) -> Test:
-    """Make the test of an object for a condition that is True."""
-
-    def has(body: Body) -> bool:
-        conditions = body.get("status", {}).get("conditions", ())
-        return any(one["type"] == kind and one["status"] == "True" for one in conditions)
-
-    return has
-
-
 def has_revision(revision: int) -> Test:
     """Make the test of a Secret for a published revision."""
 
@@ -275,4 +262,6 @@ def has_revision(revision: int) -> Test:
     return has
 
 
-is_ready = has_condition("Ready")
+def is_ready(body: Body) -> bool:
+    conditions = body.get("status", {}).get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

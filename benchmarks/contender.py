@@ -1,30 +1,29 @@
-"""A controller that is measured: its programs, the objects that it works on, and what all that costs the system."""
+"""A controller that is measured: its program, the objects that it works on, and what all that costs the system."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
 import yaml
 
-from keyturn.core import labels
 from keyturn.kube import errors
 from sandbox.commands import API_SERVER, ETCD
 from sandbox.harness import Kubectl
 
 from . import process
 from .cluster import ACCOUNT, NAMESPACE, BenchmarkError, RefusedError, fresh
-from .process import are_quiet, cpu_of, memory_of
+from .process import are_quiet, cpu_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from sandbox import ControlPlane
 
@@ -32,13 +31,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CONTROLLER = "controller"
-RELOADER = "reloader"
-"""A second program of a controller, which restarts workloads."""
 SHIPPED = Path(__file__).with_name("templates")
 _NAME = "${name}"
 _OTHERS = "others"
 _GROUPS = {API_SERVER: "api_server", ETCD: "etcd"}
-_PLANE = (*_GROUPS.values(), _OTHERS)
 """The parts of a control plane; the others are the controller manager, the scheduler and kwok."""
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _APART = frozenset({"leases", "selfsubjectaccessreviews"})
@@ -69,11 +65,6 @@ class Template:
         body: Body = orjson.loads(self.each.replace(_NAME, name))
         return body
 
-    def with_spec(self, **more: Any) -> Template:
-        """Return the template with more fields in the spec of its object."""
-        body = self.body(_NAME)
-        return replace(self, each=json.dumps({**body, "spec": {**body["spec"], **more}}))
-
     def prepare(self, kubectl: Kubectl) -> None:
         """Create what is needed once."""
         for body in self.once:
@@ -82,24 +73,19 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A program of a controller that runs."""
+    """The program of a controller, which runs."""
 
-    name: str
     pid: int
     user: str
     """Its user at the API server."""
     exit_code: Callable[[], int | None]
     log: Path
 
-    def last_words(self) -> str:
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
-        return "\n  ".join((f"the log of {self.name} ends with:", *lines))
-
     async def fail_at_end(self) -> None:
         """Wait until it has ended, which is an error."""
         while (code := await asyncio.to_thread(self.exit_code)) is None:  # noqa: ASYNC110  # a process has no event
             await asyncio.sleep(_LOOK)
-        raise BenchmarkError(f"{self.name} ended with exit code {code} before its objects were done")
+        raise BenchmarkError(f"it ended with exit code {code} before its objects were done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +94,8 @@ class Contender:
 
     name: str
     cluster: Cluster
-    programs: Mapping[str, Running]
-    """By part of the system: the controller, and perhaps one that restarts workloads."""
+    program: Running
     template: Template
-    condition: str
-    """The type of the condition that says that an object is done."""
-    refresh: str
-    """The annotation of an object whose new text requests that its values are read again."""
-
-    def memory(self) -> dict[str, float]:
-        """Return MiB of all programs together now and at most, and of each further one alone."""
-        found = {part: memory_of(program.pid) for part, program in self.programs.items()}
-        return {
-            "rss_mib": sum(one["rss"] for one in found.values()),
-            "peak_mib": sum(one["peak"] for one in found.values()),
-            **{f"{part}_rss_mib": one["rss"] for part, one in found.items() if part != CONTROLLER},
-        }
 
     async def path(self) -> str:
         """Return the collection of its objects, as the API server names it.
@@ -152,39 +124,36 @@ class Contender:
         Raises:
             BenchmarkError: A program ended before, something did not happen in time, or an object was refused.
         """
-        alarms = [asyncio.ensure_future(one.fail_at_end()) for one in self.programs.values()]
-        task = asyncio.ensure_future(work)
+        task, alarm = asyncio.ensure_future(work), asyncio.ensure_future(self.program.fail_at_end())
         try:
-            done, _ = await asyncio.wait((task, *alarms), return_when=asyncio.FIRST_COMPLETED)
-            for one in done - {task}:
-                one.result()
+            await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
+            if alarm.done():
+                alarm.result()
             return task.result()
         except (BenchmarkError, TimeoutError) as error:
-            words = "; ".join(one.last_words() for one in self.programs.values())
-            raise BenchmarkError(f"{self.name}: {error}; {words}") from None
+            lines = self.program.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
+            raise BenchmarkError("\n  ".join((f"{self.name}: {error}; its log ends with:", *lines))) from None
         except ExceptionGroup as group:
             if refused := group.subgroup(RefusedError):
                 first = refused.exceptions[0]
                 raise BenchmarkError(f"the API server refuses an object of {self.name}: {first}") from None
             raise
         finally:
-            for one in (task, *alarms):
-                one.cancel()
-            await asyncio.gather(task, *alarms, return_exceptions=True)
+            task.cancel()
+            alarm.cancel()
+            await asyncio.gather(task, alarm, return_exceptions=True)
 
 
 @asynccontextmanager
-async def keyturn(
-    values: str, store: str = "", planes: Planes = fresh, **spec: Any
-) -> AsyncIterator[Contender]:
-    """Run Keyturn as shipped, with `generated` values, or `pulled` ones; `spec` has more fields of its objects."""
-    template = Template.read(SHIPPED / f"keyturn-{values}.yaml", store=store).with_spec(**spec)
+async def keyturn(values: str, store: str = "", planes: Planes = fresh) -> AsyncIterator[Contender]:
+    """Run Keyturn as shipped, with `generated` values, or `pulled` ones."""
+    template = Template.read(SHIPPED / f"keyturn-{values}.yaml", store=store)
     flags = (f"--allow-host={urlsplit(store).netloc}",) if values == "pulled" else ()
     user = f"system:serviceaccount:{':'.join(ACCOUNT)}"
     async with planes() as cluster, process.running(cluster, *flags) as operator:
         template.prepare(Kubectl(cluster.plane.kubeconfig))
-        program = Running("Keyturn", operator.pid, user, lambda: operator.exit_code, operator.log)
-        yield Contender("Keyturn", cluster, {CONTROLLER: program}, template, "Ready", labels.REFRESH)
+        program = Running(operator.pid, user, lambda: operator.exit_code, operator.log)
+        yield Contender("Keyturn", cluster, program, template)
 
 
 # The cost of the system
@@ -222,81 +191,53 @@ class AuditLog:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a system has used up to a moment, or between two."""
+    """What a system has used up to a moment."""
 
     at: float
     cpu: dict[str, float]
     """Seconds by part, in user and kernel."""
-    calls: dict[str, int]
-    """By program of the controller."""
-    writes: dict[str, int]
+    calls: int
+    writes: int
 
-    def since(self, before: Reading) -> Reading:
-        return Reading(
-            self.at - before.at,
-            {part: seconds - before.cpu[part] for part, seconds in self.cpu.items()},
-            {part: calls - before.calls[part] for part, calls in self.calls.items()},
-            {part: writes - before.writes[part] for part, writes in self.writes.items()},
-        )
-
-    def beyond(self, rest: Reading) -> Reading:
-        """Return the same without the processor that the system uses at rest in as much time."""
-        share = self.at / rest.at
-        cpu = {part: max(0.0, seconds - rest.cpu[part] * share) for part, seconds in self.cpu.items()}
-        return Reading(self.at, cpu, self.calls, self.writes)
-
-    def each(self, objects: int) -> dict[str, float]:
-        """Return processor milliseconds by part, and calls, for each object; `controller` is all of its programs."""
-        ms = {part: seconds * 1000 / objects for part, seconds in self.cpu.items()}
-        figures = {f"{part}_ms": ms[part] for part in _PLANE}
-        for part in self.calls.keys() - {CONTROLLER}:
-            figures[f"{part}_ms"] = ms[part]
-            figures[f"{part}_calls"] = self.calls[part] / objects
-            figures[f"{part}_writes"] = self.writes[part] / objects
+    def each(self, objects: int, before: Reading) -> dict[str, float]:
+        """Return processor milliseconds by part, and calls, for each object since an earlier reading."""
+        ms = {
+            f"{part}_ms": (seconds - before.cpu[part]) * 1000 / objects for part, seconds in self.cpu.items()
+        }
         return {
-            **figures,
-            f"{CONTROLLER}_ms": sum(ms[part] for part in self.calls),
+            **ms,
             "system_ms": sum(ms.values()),
-            "calls": sum(self.calls.values()) / objects,
-            "writes": sum(self.writes.values()) / objects,
+            "calls": (self.calls - before.calls) / objects,
+            "writes": (self.writes - before.writes) / objects,
         }
 
 
 class System:
     """A control plane and a controller on it."""
 
-    def __init__(self, plane: ControlPlane, programs: Mapping[str, Running]) -> None:
-        self._pids: dict[str, list[int]] = {part: [] for part in _PLANE}
-        self._pids |= {part: [program.pid] for part, program in programs.items()}
-        self._own = [program.pid for program in programs.values()]
-        for name, program in plane.programs().items():
-            if program.ended is None and program.pid not in self._own:
-                self._pids[_GROUPS.get(name, _OTHERS)].append(program.pid)
-        self._logs = {part: AuditLog(plane.audit_log, program.user) for part, program in programs.items()}
+    def __init__(self, plane: ControlPlane, program: Running) -> None:
+        self._pids: dict[str, list[int]] = {part: [] for part in (*_GROUPS.values(), _OTHERS)}
+        self._pids[CONTROLLER] = [program.pid]
+        for name, one in plane.programs().items():
+            if one.ended is None and one.pid != program.pid:
+                self._pids[_GROUPS.get(name, _OTHERS)].append(one.pid)
+        self._log = AuditLog(plane.audit_log, program.user)
 
     def reading(self) -> Reading:
-        for log in self._logs.values():
-            log.read()
+        self._log.read()
         return Reading(
             asyncio.get_running_loop().time(),
             {part: sum(map(cpu_of, pids)) for part, pids in self._pids.items()},
-            {part: log.calls for part, log in self._logs.items()},
-            {part: log.writes for part, log in self._logs.items()},
+            self._log.calls,
+            self._log.writes,
         )
 
     async def is_up(self) -> None:
-        """Wait until each program of the controller has called the API server, and then rests."""
+        """Wait until the controller has called the API server, and then rests."""
         async with asyncio.timeout(_STARTED_WITHIN):
-            while not all(self.reading().calls.values()):  # noqa: ASYNC110  # a file has no event
+            while not self.reading().calls:  # noqa: ASYNC110  # a file has no event
                 await asyncio.sleep(_LOOK)
-            await are_quiet(self._own, 2.0)
-
-    async def at_rest(self, seconds: float, pulse: float) -> Reading:
-        """Wait until the system uses at most `pulse` of a core, and return what it then uses in so many seconds."""
-        await are_quiet([pid for pids in self._pids.values() for pid in pids], 2.0, pulse)
-        before = self.reading()
-        await asyncio.sleep(seconds)
-        return self.reading().since(before)
+            await are_quiet(self._pids[CONTROLLER], 2.0)
 
     async def is_settled(self, within: float) -> Reading:
         """Wait until the controller has written nothing for a while; return what was used when that began.

@@ -1,4 +1,4 @@
-"""Benchmark of the life of many objects: new, at rest, rotated, taken over by a standby, and after a restart."""
+"""Benchmark of the life of many objects: new, at rest, taken over by a standby, and after a restart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.kube import paths
 
-from .cluster import NAMESPACE, among, for_each, is_ready, managed_secret, names, request_rotation, watching
+from .cluster import NAMESPACE, for_each, is_ready, managed_secret, names, watching
 from .process import running
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ _SETTLE = 3.0
 _EVENTS_WITHIN = 180.0
 _FLOOR_AT_MOST = 10_000
 """More objects of the floor take long, and change its rate little."""
-_ROTATED_AT_MOST = 1000
-_PATIENCE = 300.0
 
 
 async def creation(objects: int, planes: Planes) -> dict[str, float]:
@@ -36,7 +34,7 @@ async def creation(objects: int, planes: Planes) -> dict[str, float]:
 
 
 async def life(objects: int, idle: float, planes: Planes) -> dict[str, dict[str, float]]:
-    """Create, rest for `idle` seconds, rotate 1,000 at once, kill the leader next to a standby, and restart."""
+    """Create, rest for `idle` seconds, kill the leader next to a standby, and restart."""
     async with planes() as cluster:
         bare = await floor(min(objects, _FLOOR_AT_MOST), cluster)
     async with planes() as cluster:
@@ -44,7 +42,6 @@ async def life(objects: int, idle: float, planes: Planes) -> dict[str, dict[str,
             figures = {
                 "creation": await _created(objects, bare, cluster, operator),
                 "idle": await _rested(idle, operator),
-                "rotated": await _rotated(min(objects, _ROTATED_AT_MOST), cluster, operator),
             }
             await _at_rest(operator)
             async with running(cluster, name="standby", event="watching") as standby:
@@ -100,22 +97,6 @@ async def _at_rest(operator: Operator) -> Usage:
             if now.writes == before.writes:
                 return replace(now, cpu=operator.cpu())  # the question itself costs some with many objects
             before = now
-
-
-async def _rotated(objects: int, cluster: Cluster, operator: Operator) -> dict[str, float]:
-    """Rotate some of the objects at once, which no workload consumes."""
-    chosen = names("secret", objects)
-
-    def is_rotated(body: Body) -> bool:
-        return bool(body.get("status", {}).get("revision") == 2)  # noqa: PLR2004
-
-    before = await operator.usage()
-    async with watching(cluster, paths.managed_secrets(NAMESPACE), among(chosen, is_rotated)) as rotated:
-        began = asyncio.get_running_loop().time()
-        await for_each(chosen, lambda name: request_rotation(name, cluster))
-        seconds = await rotated.counts(objects, _PATIENCE) - began
-    used = (await operator.usage()).since(before)
-    return {"objects": objects, "seconds": seconds, "cpu_ms_per_object": used.cpu * 1000 / objects}
 
 
 async def _taken_over(leader: Operator, standby: Operator) -> dict[str, float]:

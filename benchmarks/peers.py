@@ -1,6 +1,6 @@
-"""Compares Keyturn with External Secrets Operator, and Reloader, in turn on fresh control planes of one machine.
+"""Compares Keyturn with External Secrets Operator, in turn on fresh control planes of one machine.
 
-The programs and the CRDs are given by the user.
+The user gives the program and its CRDs.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,14 @@ from sandbox.supervisor import COLLECT_LATER
 
 from . import results
 from .cluster import NAMESPACE, BenchmarkError, prepared
-from .contender import CONTROLLER, RELOADER, SHIPPED, Contender, Running, Template, keyturn
-from .load import change, load
-from .results import CHANGED, OURS, OURS_AT_ONCE, THEIRS
+from .contender import SHIPPED, Contender, Running, Template, keyturn
+from .load import load
+from .results import OURS, THEIRS
 from .servers import awslike
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from sandbox import ControlPlane
@@ -39,18 +39,16 @@ if TYPE_CHECKING:
     from .cluster import Body, Cluster
 
 Side: TypeAlias = "Callable[[], AbstractAsyncContextManager[Contender]]"
-Measure: TypeAlias = "Callable[[Contender], Awaitable[dict[str, float]]]"
 Pair: TypeAlias = "dict[str, dict[str, float]]"
 
 _AWAY = 0.02
-"""Seconds that each answer of the store takes, for all sides."""
-_ESO_FLAGS = (
+"""Seconds that each answer of the store takes, for both sides."""
+_NAME = "External Secrets Operator"
+_FLAGS = (
     "--concurrent=20 --client-qps=2000 --client-burst=4000 --metrics-addr=127.0.0.1:0 --live-addr=127.0.0.1:0"
 )
-_RELOADER_FLAGS = "--resources-to-ignore=configmaps --ignored-workload-types=jobs,cronjobs"
-_NAMESPACE = "peer"
-_ACCOUNTS = {CONTROLLER: "peer", RELOADER: "reloader"}
-"""What each program is called on the control plane, as a process and as a ServiceAccount."""
+_ACCOUNT = "peer"
+"""What the program is called on the control plane, as a process and as a ServiceAccount in a namespace."""
 _TO_END = 5.0
 
 
@@ -66,19 +64,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="where values are from (%(default)s)",
     )
     add("--pairs", type=int, default=5, help="how often each side runs (%(default)s)")
-    add("--reloader", type=Path, metavar="PATH", help=f"the program of Reloader, for {CHANGED} values")
-    add("--reloader-version", default="", help="its version, which the table shows")
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """A program that the user gave."""
+class Peer:
+    """The program that the user gave, and its objects."""
 
     name: str
     version: str
     binary: Path
     flags: tuple[str, ...]
     env: Mapping[str, str]
+    crds: Path
+    template: Template
 
     def facts(self) -> dict[str, Any]:
         """Return what a table says of it; no path of this machine is in it.
@@ -92,85 +90,35 @@ class Program:
         return {"name": self.name, "version": self.version, "sha256": digest, "flags": list(self.flags)}
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """What is compared."""
-
-    programs: Mapping[str, Program]
-    """By part of the system."""
-    crds: Path
-    template: Template
-    refresh: str
-    """The annotation by which an object is read again from its store."""
-
-    def facts(self) -> dict[str, Any]:
-        facts = {part: program.facts() for part, program in self.programs.items()}
-        return {**facts.pop(CONTROLLER), **facts}
-
-
-def _peer(options: argparse.Namespace, store: str) -> Peer:
-    env = {"AWS_SECRETSMANAGER_ENDPOINT": store}
-    programs = {
-        CONTROLLER: Program(
-            "External Secrets Operator", options.version, options.eso, tuple(_ESO_FLAGS.split()), env
-        )
-    }
-    if options.reloader:
-        flags = tuple(_RELOADER_FLAGS.split())
-        programs[RELOADER] = Program("Reloader", options.reloader_version, options.reloader, flags, {})
-    # Changed values are pulled, so the objects are the same.
-    values = "pulled" if options.values == CHANGED else options.values
-    return Peer(
-        programs, options.crds, Template.read(SHIPPED / f"eso-{values}.yaml", store=store), "force-sync"
-    )
-
-
 async def compare_with_peer(options: argparse.Namespace) -> None:
-    """Measure all sides in turn, keep the figures after each round, and print the table.
+    """Measure both sides in turn, keep the figures after each pair, and print the table.
 
     Raises:
         BenchmarkError: The peer cannot be measured.
     """
-    if (options.values == CHANGED) != bool(options.reloader and options.reloader_version):
-        raise BenchmarkError(
-            f"--values {CHANGED} needs --reloader and --reloader-version, other values neither"
-        )
-    objects = options.objects or (200 if options.values == CHANGED else 1000)
-    name, pairs = f"{options.values}-{objects}", list[Pair]()
+    values, objects = options.values, options.objects or 1000
+    name, pairs = f"{values}-{objects}", list[Pair]()
     async with awslike(_AWAY) as store:
-        peer = _peer(options, store)
+        env = {"AWS_SECRETSMANAGER_ENDPOINT": store}
+        template = Template.read(SHIPPED / f"eso-{values}.yaml", store=store)
+        peer = Peer(_NAME, options.version, options.eso, tuple(_FLAGS.split()), env, options.crds, template)
+        sides: dict[str, Side] = {OURS: partial(keyturn, values, store), THEIRS: partial(running, peer)}
         facts = peer.facts()  # before anything starts
-
-        async def measure(contender: Contender) -> dict[str, float]:
-            if options.values == CHANGED:
-                return await change(contender, store, objects, max(300.0, objects))
-            return await load(contender, objects, max(60.0, objects / 10))
-
         for number in range(options.pairs):
-            pairs.append(
-                await measure_pair(_sides(options.values, peer, store), measure, swapped=number % 2 == 1)
-            )
-            keep(name, facts, options.values, pairs, options.results)
+            pairs.append(await measure_pair(sides, objects, swapped=number % 2 == 1))
+            keep(name, facts, values, pairs, options.results)
             shown = {side: results.rounded(figures) for side, figures in pairs[-1].items()}
             print(f"{name} {number + 1}/{options.pairs}: {shown}", flush=True)
     file = options.results / results.PEERS / f"{name}.json"
     print("".join(results.peer_table(orjson.loads(file.read_bytes()))))
 
 
-def _sides(values: str, peer: Peer, store: str) -> dict[str, Side]:
-    theirs: Side = partial(running, peer)
-    if values != CHANGED:
-        return {OURS: partial(keyturn, values, store), THEIRS: theirs}
-    at_once = partial(keyturn, "pulled", store, rollout={"debounce": "0s"})
-    return {OURS: partial(keyturn, "pulled", store), OURS_AT_ONCE: at_once, THEIRS: theirs}
-
-
-async def measure_pair(sides: Mapping[str, Side], measure: Measure, *, swapped: bool) -> Pair:
+async def measure_pair(sides: Mapping[str, Side], objects: int, *, swapped: bool) -> Pair:
     """Measure one after the other; the last one is first in every second pair."""
     measured = {}
     for side in list(sides)[:: -1 if swapped else 1]:
         async with sides[side]() as contender:
-            measured[side] = await measure(contender)
+            measured[side] = await load(contender, objects)
     return {side: measured[side] for side in sides}
 
 
@@ -190,10 +138,7 @@ async def running(peer: Peer) -> AsyncIterator[Contender]:
 
 
 def install(peer: Peer, plane: ControlPlane, folder: Path) -> Path:
-    """Install its CRDs and what its objects need; the ServiceAccount of each program may do everything.
-
-    Returns:
-        The kubeconfig of the controller; that of a further program is in `folder` as well.
+    """Install its CRDs and what its objects need; its ServiceAccount may do everything. Return its kubeconfig.
 
     Raises:
         BenchmarkError: Something of it is refused.
@@ -203,18 +148,15 @@ def install(peer: Peer, plane: ControlPlane, folder: Path) -> Path:
         for body in _crds(peer.crds):
             kubectl("apply", "--server-side", "-f", "-", given=body)
         installation.wait_for_crds(kubectl)
-        for namespace in (NAMESPACE, _NAMESPACE):
+        for namespace in (NAMESPACE, _ACCOUNT):
             installation.create_namespace(kubectl, namespace)
-        for part in peer.programs:
-            kubectl("create", "serviceaccount", _ACCOUNTS[part], "-n", _NAMESPACE)
-            subject = f"--serviceaccount={_NAMESPACE}:{_ACCOUNTS[part]}"
-            kubectl("create", "clusterrolebinding", _ACCOUNTS[part], "--clusterrole=cluster-admin", subject)
+        kubectl("create", "serviceaccount", _ACCOUNT, "-n", _ACCOUNT)
+        subject = f"--serviceaccount={_ACCOUNT}:{_ACCOUNT}"
+        kubectl("create", "clusterrolebinding", _ACCOUNT, "--clusterrole=cluster-admin", subject)
         peer.template.prepare(kubectl)
     except (HarnessError, OSError, yaml.YAMLError) as error:
         raise BenchmarkError(f"what the peer needs cannot be installed: {error}") from error
-    for part in peer.programs:
-        plane.service_account_kubeconfig(_NAMESPACE, _ACCOUNTS[part], _kubeconfig(folder, part))
-    return _kubeconfig(folder, CONTROLLER)
+    return plane.service_account_kubeconfig(_ACCOUNT, _ACCOUNT, folder / "peer.kubeconfig")
 
 
 def _crds(folder: Path) -> Iterator[Body]:
@@ -223,10 +165,6 @@ def _crds(folder: Path) -> Iterator[Body]:
         for body in yaml.load_all(file.read_bytes(), yaml.CSafeLoader):
             if isinstance(body, dict) and body.get("kind") == "CustomResourceDefinition":
                 yield body
-
-
-def _kubeconfig(folder: Path, part: str) -> Path:
-    return folder / f"{_ACCOUNTS[part]}.kubeconfig"
 
 
 @asynccontextmanager
@@ -238,31 +176,20 @@ async def started(peer: Peer, cluster: Cluster) -> AsyncIterator[Contender]:
     Raises:
         BenchmarkError: It cannot be started.
     """
-    async with AsyncExitStack() as stack:
-        programs = {
-            part: await stack.enter_async_context(_process(program, part, cluster))
-            for part, program in peer.programs.items()
-        }
-        name = " and ".join(program.name for program in peer.programs.values())
-        yield Contender(name, cluster, programs, peer.template, "Ready", peer.refresh)
-
-
-@asynccontextmanager
-async def _process(program: Program, part: str, cluster: Cluster) -> AsyncIterator[Running]:
-    account = _ACCOUNTS[part]
-    control, log = Control(cluster.plane.folder), cluster.folder / f"{account}.log"
+    control, log = Control(cluster.plane.folder), cluster.folder / "peer.log"
     log.write_bytes(b"")
     # The settings of Go's collector for the control plane are not for it.
     unset = [word for name in COLLECT_LATER for word in ("-u", name)]
-    env = {"KUBECONFIG": _kubeconfig(cluster.folder, part), "POD_NAMESPACE": _NAMESPACE, **program.env}
+    env = {"KUBECONFIG": cluster.operator_kubeconfig, "POD_NAMESPACE": _ACCOUNT, **peer.env}
     settings = [f"{name}={value}" for name, value in env.items()]
-    command = ["/usr/bin/env", *unset, *settings, str(program.binary.absolute()), *program.flags]
+    command = ["/usr/bin/env", *unset, *settings, str(peer.binary.absolute()), *peer.flags]
     try:
-        await asyncio.to_thread(control.start, account, command, log)
+        await asyncio.to_thread(control.start, _ACCOUNT, command, log)
     except SandboxError as error:
-        raise BenchmarkError(f"{program.name}: {error}") from error
+        raise BenchmarkError(f"{peer.name}: {error}") from error
     try:
-        user, pid = f"system:serviceaccount:{_NAMESPACE}:{account}", control.programs()[account].pid
-        yield Running(program.name, pid, user, lambda: control.programs()[account].ended, log)
+        user, pid = f"system:serviceaccount:{_ACCOUNT}:{_ACCOUNT}", control.programs()[_ACCOUNT].pid
+        program = Running(pid, user, lambda: control.programs()[_ACCOUNT].ended, log)
+        yield Contender(peer.name, cluster, program, peer.template)
     finally:
-        await asyncio.to_thread(control.stop, account, _TO_END)
+        await asyncio.to_thread(control.stop, _ACCOUNT, _TO_END)

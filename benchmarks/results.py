@@ -108,75 +108,40 @@ def circumstances() -> dict[str, str]:
     }
 
 
-# The comparisons with other controllers
+# The comparison with another controller
 
 PEERS_BEGIN, PEERS_END = "<!-- peers: python -m benchmarks table -->\n", "<!-- end of peers -->\n"
 PEERS = "peers"
-OURS, OURS_AT_ONCE, THEIRS = "keyturn", "keyturn_0s", "peer"
-"""The sides of a comparison; the second is Keyturn with `debounce: 0s`."""
-CHANGED = "changed"
-_STORE = "one key each of a store 20 ms away"
-_TITLES = {
-    "generated": "one generated password each",
-    "pulled": _STORE,
-    CHANGED: f"{_STORE} whose values change, a Deployment of 3 pods each",
-}
+OURS, THEIRS = "keyturn", "peer"
+_TITLES = {"generated": "one generated password each", "pulled": "one key each of a store 20 ms away"}
 VALUES = tuple(_TITLES)
 """Where the values of a comparison are from."""
 _FIGURES = (
     ("per_second", 0, "Ready per second"),
     ("p50_seconds", 2, "create to Ready, median, s"),
     ("p99_seconds", 2, "create to Ready, p99, s"),
-    ("seconds_until_published", 1, "seconds until all Secrets have the new value"),
-    ("seconds_until_patched", 1, "seconds until all Deployments are patched"),
-    ("seconds_until_rolled", 1, "seconds until all pods are new"),
-    ("published_p50_seconds", 2, "request to new Secret, median, s"),
-    ("published_p99_seconds", 2, "request to new Secret, p99, s"),
-    ("rolled_p50_seconds", 2, "request to new pods, median, s"),
-    ("rolled_p99_seconds", 2, "request to new pods, p99, s"),
     ("system_ms", 2, "processor per object: whole system, ms"),
     ("api_server_ms", 2, "processor per object: API server, ms"),
     ("etcd_ms", 2, "processor per object: etcd, ms"),
     ("controller_ms", 2, "processor per object: controller, ms"),
-    ("reloader_ms", 2, "of it Reloader"),
     ("others_ms", 2, "processor per object: other programs, ms"),
     ("calls", 2, "API calls per object"),
-    ("reloader_calls", 2, "of it Reloader"),
     ("writes", 2, "API calls per object that write"),
-    ("reloader_writes", 2, "of it Reloader"),
     ("rss_mib", 0, "memory (RSS) at the end, MiB"),
-    ("reloader_rss_mib", 0, "of it Reloader"),
     ("peak_mib", 0, "memory at most, MiB"),
     ("work_ms", 2, "a fixed piece of work meanwhile, ms"),
 )
 
 
 def peer_table(document: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of one comparison: each figure of all sides, and ours in parts of theirs."""
-    peer, pairs, values = document["peer"], document["runs"], document["values"]
-    programs = [peer, *([peer["reloader"]] if "reloader" in peer else [])]
-    named = [f"{one['name']} {one['version']}" for one in programs]
-    flags = [
-        f"{name} runs with `{' '.join(one['flags'])}`" for name, one in zip(named, programs, strict=True)
-    ]
-    yield f"\n{document['objects']:,.0f} objects, {_TITLES[values]}, {len(pairs)} pairs; "
-    yield f"each cell is min / median / max. {', '.join(flags)}.\n\n"
-    ours = {OURS: "Keyturn"}
-    if values == CHANGED:
-        ours = {OURS: "Keyturn, `debounce: 5s` by default", OURS_AT_ONCE: "Keyturn, `debounce: 0s`"}
-    parts = ["Keyturn in parts of it", "with `0s`"][: len(ours)]
-    heads = ["figure", *ours.values(), " and ".join(named), *parts]
-    yield f"| {' | '.join(heads)} |\n|---|{'--:|' * (len(heads) - 1)}\n"
+    """Yield the lines of one comparison: each figure of both sides, and ours in parts of theirs."""
+    peer, pairs = document["peer"], document["runs"]
+    named = f"{peer['name']} {peer['version']}"
+    yield f"\n{document['objects']:,.0f} objects, {_TITLES[document['values']]}, {len(pairs)} pairs; "
+    yield f"each cell is min / median / max. {named} runs with `{' '.join(peer['flags'])}`.\n\n"
+    yield f"| figure | Keyturn | {named} | Keyturn in parts of it |\n|---|--:|--:|--:|\n"
     for key, digits, title in _FIGURES:
-        theirs = [pair[THEIRS].get(key) for pair in pairs]
-        if None not in theirs:
-            sides = {
-                side: [pair[side][key] for pair in pairs if key in pair[side]] for side in (*ours, THEIRS)
-            }
-            ratios = [
-                [one / their for one, their in zip(sides[side], theirs, strict=False) if their]
-                for side in ours
-            ]
-            cells = [_three(numbers, digits) for numbers in sides.values()]
-            yield f"| {title} | {' | '.join((*cells, *(_three(one, 2) for one in ratios)))} |\n"
+        ours, theirs = ([pair[side][key] for pair in pairs] for side in (OURS, THEIRS))
+        parts = [one / their for one, their in zip(ours, theirs, strict=True) if their]
+        yield f"| {title} | {_three(ours, digits)} | {_three(theirs, digits)} | {_three(parts, 2)} |\n"
     yield f"\n{_circumstances_of(document)}\n"

@@ -36,12 +36,11 @@ _SLOW: Body = {
 """What a rotation would wait for without an emergency."""
 
 
-async def rotation(objects: int, debounce: str | None, planes: Planes) -> dict[str, float]:
-    """Rotate `objects` Secrets at once, each used by a Deployment of its own."""
-    names = [f"rotated-{debounce or 'by-default'}-{number:03}" for number in range(objects)]
-    spec = {"rollout": {"debounce": debounce}} if debounce else {}
+async def rotation(objects: int, planes: Planes) -> dict[str, float]:
+    """Rotate `objects` Secrets at once, each used by a Deployment of its own, without debounce."""
+    names = [f"rotated-{number:03}" for number in range(objects)]
     async with planes() as cluster, running(cluster) as operator:
-        await prepare(names, spec, cluster)
+        await prepare(names, {"rollout": {"debounce": "0s"}}, cluster)
         await operator.is_quiet()
         async with (
             watching(cluster, DEPLOYMENTS, is_patched) as patched,
@@ -149,7 +148,7 @@ async def _declare(names: list[str], cluster: Cluster) -> dict[str, float]:
 # An idle operator
 
 
-async def latency(planes: Planes) -> dict[str, float]:
+async def latency(_: int, planes: Planes) -> dict[str, float]:
     """Time a first Secret, then the same one edited, then deleted."""
     name, secrets = "alone", paths.secrets(NAMESPACE)
     path = paths.secret(NAMESPACE, name)

@@ -11,7 +11,6 @@ import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-import aiohttp
 import uvloop
 from aiohttp import web
 
@@ -52,50 +51,27 @@ async def _serving(serve: Callable[[], None], *arguments: str) -> AsyncIterator[
 
 # AWS Secrets Manager
 
-_CHANGE = "/change"
-
 
 def awslike(seconds: float) -> AbstractAsyncContextManager[str]:
     """Run a store with a latency until the block ends; the value of the block is its address."""
     return _serving(serve_aws, str(seconds))
 
 
-async def change_values(address: str) -> int:
-    """Change every value of the store at this address; return the number of the new version."""
-    async with aiohttp.ClientSession() as session, session.post(address + _CHANGE) as answer:
-        return int(await answer.text())
-
-
-def value_of(name: str, version: int) -> str:
-    """Return the value of a key: the same until all change."""
-    return f"value-{version}-of-{name}" * 4
-
-
-class _Store:
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._version = 1
-
-    async def answer(self, request: web.BaseRequest) -> web.Response:
-        if request.path == _CHANGE:
-            self._version += 1
-            return web.Response(text=str(self._version))
-        asked = json.loads(await request.read())
-        await asyncio.sleep(self._seconds)  # what the network takes to a region
-        if request.headers.get("X-Amz-Target") != "secretsmanager.GetSecretValue":
-            return web.json_response({"__type": "ResourceNotFoundException"}, status=400)
-        name = asked["SecretId"]
-        value, version = value_of(name, self._version), f"{self._version:032}"
-        body = {"ARN": name, "Name": name, "VersionId": version, "SecretString": value}
-        return web.json_response(body, content_type="application/x-amz-json-1.1")
-
-
 def serve_aws() -> None:
     """Serve until the process ends; its first argument is the latency in seconds."""
 
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked = json.loads(await request.read())
+        await asyncio.sleep(float(sys.argv[1]))  # what the network takes to a region
+        if request.headers.get("X-Amz-Target") != "secretsmanager.GetSecretValue":
+            return web.json_response({"__type": "ResourceNotFoundException"}, status=400)
+        name = asked["SecretId"]
+        body = {"ARN": name, "Name": name, "VersionId": "1" * 32, "SecretString": f"value-of-{name}" * 4}
+        return web.json_response(body, content_type="application/x-amz-json-1.1")
+
     async def serve() -> None:
         # Without routes and on uvloop: the cores are shared, and this server is no part of what is measured.
-        runner = web.ServerRunner(web.Server(_Store(float(sys.argv[1])).answer, access_log=None))
+        runner = web.ServerRunner(web.Server(answer, access_log=None))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]

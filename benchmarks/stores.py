@@ -29,20 +29,17 @@ from .rotation import DEPLOYMENTS, is_patched, is_rolled, prepare
 from .servers import WAYS, awslike, hostile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 
     from .cluster import Body, Cluster, Planes
     from .process import Operator
 
 
-def _pulled_secret(name: str, **spec: Any) -> Body:
-    """Make a ManagedSecret that reads a key of its own."""
-    return _reading(name, "aws", f"bench/{name}", **spec)
-
-
-def _reading(name: str, store: str, key: str, **spec: Any) -> Body:
+def _reading(name: str, store: str, key: str) -> Body:
+    """Make a ManagedSecret that reads a key as often as the schema permits."""
     source = {"storeRef": {"name": store}, "remoteRef": {"key": key}}
-    return managed_secret(name, data=[{"name": "password", "from": source}], **spec)
+    data = [{"name": "password", "from": source}]
+    return managed_secret(name, data=data, refreshInterval="10s")
 
 
 async def _create_store(address: str, cluster: Cluster) -> None:
@@ -76,8 +73,6 @@ def _store(name: str, provider: Body) -> tuple[str, Body]:
 _LOCAL = "--allow-host=127.0.0.1"
 _SLOW = 1.0
 """Seconds that each answer of the slow store takes."""
-_OFTEN = "10s"
-"""The shortest interval of reads."""
 _LABEL = "bench.keyturn.dev/newcomer"
 _EVERY = 0.25
 _IDLE, _IDLE_EVERY, _FIRST_EVERY = 2.0, 0.5, 0.5
@@ -98,7 +93,7 @@ async def refreshed(objects: int, planes: Planes, seconds: float = 30.0) -> dict
         newcomers = await Newcomers.prepare("refreshed", operator, cluster)
         await _create_store(address, cluster)
         await create_managed(
-            names("refreshed", objects), cluster, lambda name: _pulled_secret(name, refreshInterval=_OFTEN)
+            names("refreshed", objects), cluster, lambda name: _reading(name, "aws", f"bench/{name}")
         )
         return {"objects": objects, **await newcomers.during(asyncio.sleep(seconds))}
 
@@ -112,8 +107,7 @@ async def harmed(objects: int, planes: Planes, seconds: float = 30.0) -> dict[st
             name, way = f"hostile-{number:03}", WAYS[number % len(WAYS)]
             webhook = {"url": f"{address}/{way}/{{{{ key }}}}", "result": {"jsonPath": "$.value"}}
             await cluster.bare.create(*_store(name, {"webhook": webhook}))
-            reader = _reading(name, name, name, refreshInterval=_OFTEN)
-            await cluster.bare.create(paths.managed_secrets(NAMESPACE), reader)
+            await cluster.bare.create(paths.managed_secrets(NAMESPACE), _reading(name, name, name))
 
         async def harm() -> None:
             await for_each(range(objects), create)
@@ -142,11 +136,6 @@ async def _rotate(chosen: Sequence[str], cluster: Cluster) -> None:
         await for_each(chosen, lambda name: request_rotation(name, cluster))
         await published.counts(len(chosen), patience)
         await rolled.counts(len(chosen), patience)
-
-
-LOADS: Mapping[str, Callable[[int, Planes], Awaitable[dict[str, float]]]] = {
-    load.__name__: load for load in (created, refreshed, harmed, rotated)
-}
 
 
 class Newcomers:

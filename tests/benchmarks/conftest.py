@@ -26,7 +26,6 @@ def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in ("cluster", "contender", "process"):
         monkeypatch.setattr(f"benchmarks.{module}.are_quiet", soon)
-    monkeypatch.setattr("benchmarks.load.REST", _SHORT)
 
 
 @pytest.fixture

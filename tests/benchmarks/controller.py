@@ -1,4 +1,4 @@
-"""Tiny controller of Widgets, or one that restarts Deployments. Its first argument is how it behaves."""
+"""Tiny controller of Widgets. Its first argument is how it behaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ssl
 import sys
 import time
 from contextlib import closing
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +18,6 @@ import yaml
 
 WIDGETS = "/apis/bench.example/v1/namespaces/bench/widgets"
 SECRETS = "/api/v1/namespaces/bench/secrets"
-DEPLOYMENTS = "/apis/apps/v1/namespaces/bench/deployments"
-REQUEST = "renew"
-"""The annotation of a Widget, its Secret and the pods that read it: the last request to read the store."""
 
 
 class Api:
@@ -52,56 +49,15 @@ def widgets(api: Api) -> list[dict[str, Any]]:
 def make_ready(api: Api, name: str) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
     api.call("POST", SECRETS, secret)
-    report(api, name, "")
-
-
-def report(api: Api, name: str, request: str) -> None:
     condition = {"type": "Ready", "status": "True"}
-    api.call("PATCH", f"{WIDGETS}/{name}/status", {"status": {"conditions": [condition], "read": request}})
-
-
-def read_store(key: str) -> str:
-    headers = {"X-Amz-Target": "secretsmanager.GetSecretValue"}
-    with closing(HTTPConnection(urlsplit(os.environ["STORE"]).netloc, timeout=10)) as connection:
-        connection.request("POST", "/", json.dumps({"SecretId": key}), headers)
-        return str(json.load(connection.getresponse())["SecretString"])
-
-
-def pull(api: Api, name: str, request: str) -> None:
-    value = base64.b64encode(read_store(f"bench/{name}").encode()).decode()
-    metadata = {"name": name, "annotations": {REQUEST: request}}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": value}}
-    api.call(*(("PUT", f"{SECRETS}/{name}") if request else ("POST", SECRETS)), secret)
-    report(api, name, request)
-
-
-def restart(api: Api, name: str, request: str) -> None:
-    template = {"metadata": {"annotations": {REQUEST: request}}}
-    api.call("PATCH", f"{DEPLOYMENTS}/{name}", {"spec": {"template": template}})
-
-
-def restart_all(api: Api) -> None:
-    """Restart each Deployment whose Secret was read again since."""
-    for deployment in api.call("GET", DEPLOYMENTS)["items"]:
-        name = deployment["metadata"]["name"]
-        request = request_of(api.call("GET", f"{SECRETS}/{name}"))
-        if request and request != request_of(deployment["spec"]["template"]):
-            restart(api, name, request)
-
-
-def request_of(body: dict[str, Any]) -> str:
-    found: str = body["metadata"].get("annotations", {}).get(REQUEST, "")
-    return found
+    api.call("PATCH", f"{WIDGETS}/{name}/status", {"status": {"conditions": [condition]}})
 
 
 def work(api: Api, behaviour: str, widget: dict[str, Any]) -> None:
-    name, request = widget["metadata"]["name"], request_of(widget)
     if behaviour == "ends":
         sys.exit("cannot work with widgets")
     if behaviour == "works" and "status" not in widget:
-        make_ready(api, name)
-    if behaviour == "pulls" and widget.get("status", {}).get("read") != request:
-        pull(api, name, request)
+        make_ready(api, widget["metadata"]["name"])
 
 
 def main(behaviour: str) -> None:
@@ -109,8 +65,6 @@ def main(behaviour: str) -> None:
     while True:
         for widget in widgets(api):
             work(api, behaviour, widget)
-        if behaviour == "restarts":
-            restart_all(api)
         time.sleep(0.2 if behaviour in {"ends", "idle"} else 1.5)
 
 

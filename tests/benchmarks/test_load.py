@@ -1,13 +1,8 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
 from benchmarks import load
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run(controller: float = 5, api_server: float = 12, calls: float = 3, work: float = 2) -> dict[str, float]:
@@ -39,16 +34,3 @@ def test_a_machine_that_is_half_as_fast_grows_no_counter() -> None:
 def test_the_least_of_several_runs_counts() -> None:
     assert load.grown([run()], [run(controller=9), run()]) == []
     assert load.grown([run(controller=9), run()], [run(controller=9)]) != []
-
-
-def test_the_last_kept_entry_of_as_many_objects_is_the_one_to_compare_with(tmp_path: Path) -> None:
-    for objects, cost in ((1000, 5.0), (1000, 6.0), (20, 7.0)):
-        load.keep(tmp_path, objects, [run(controller=cost)])
-
-    assert entry(load.kept(tmp_path, 1000))["runs"] == [run(controller=6.0)]
-    assert load.kept(tmp_path, 50) is None
-
-
-def entry(found: dict[str, Any] | None) -> dict[str, Any]:
-    assert found is not None
-    return found

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,8 @@ import pytest
 
 from benchmarks import peers, results
 from benchmarks.cluster import NAMESPACE, BenchmarkError, connected
-from benchmarks.contender import CONTROLLER, RELOADER, SHIPPED, AuditLog, Reading, Template
-from benchmarks.load import change, load
-from benchmarks.servers import awslike
+from benchmarks.contender import SHIPPED, AuditLog, Template
+from benchmarks.load import load
 from keyturn.kube import paths
 from sandbox import ControlPlane
 
@@ -28,8 +26,6 @@ OBJECTS = 3
 MARKS = f"{results.BEGIN}{results.END}{results.PEERS_BEGIN}old\n{results.PEERS_END}"
 NEVER, EVENTUALLY = 4, 60
 """Seconds to wait for what does not come, and for what comes late on a busy machine."""
-REVERSED = 1.0
-"""Seconds: events that arrive in three watches while this process is held up are seen together, in any order."""
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +37,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def peer_of(program: Path, behaviour: str = "works", template: Path = HERE / "widget.yaml") -> peers.Peer:
-    widgets = peers.Program("Widgets", "1", program, (behaviour,), {})
-    return peers.Peer({CONTROLLER: widgets}, HERE, Template.read(template, store="http://store"), "renew")
-
-
-def reloading(program: Path, store: str = "http://store") -> peers.Peer:
-    """Return the peer of a comparison of changed values."""
-    peer = peer_of(program)
-    programs = {
-        CONTROLLER: peers.Program("Widgets", "1", program, ("pulls",), {"STORE": store}),
-        RELOADER: peers.Program("Reloader", "2", program, ("restarts",), {}),
-    }
-    return replace(peer, programs=programs)
+    return peers.Peer("Widgets", "1", program, (behaviour,), {}, HERE, Template.read(template))
 
 
 class Prepared:
@@ -69,14 +54,13 @@ class Prepared:
             yield cluster
             await cluster.bare.delete(f"/apis/bench.example/v1/namespaces/{NAMESPACE}/widgets")
             await cluster.bare.delete(paths.secrets(NAMESPACE))
-            await cluster.bare.delete(paths.workloads("Deployment", NAMESPACE))
 
 
 @pytest.fixture(scope="module")
 def prepared(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
     folder = tmp_path_factory.mktemp("prepared")
     with ControlPlane.start() as plane:
-        yield Prepared(plane, peers.install(reloading(program), plane, folder), folder)
+        yield Prepared(plane, peers.install(peer_of(program), plane, folder), folder)
 
 
 async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
@@ -92,9 +76,7 @@ async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
             yield contender
 
     sides = {results.OURS: side, results.THEIRS: side}
-    pair = await peers.measure_pair(
-        sides, lambda contender: load(contender, OBJECTS, EVENTUALLY), swapped=True
-    )
+    pair = await peers.measure_pair(sides, OBJECTS, swapped=True)
     peers.keep("generated-3", peer.facts(), "generated", [pair], tmp_path)
     results.write_tables(tmp_path, readme)
 
@@ -115,55 +97,12 @@ async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
     assert str(program.parent) not in (tmp_path / "peers" / "generated-3.json").read_text()
 
 
-@pytest.mark.usefixtures("short_rests")
-async def test_changed_values_are_timed_until_all_pods_are_new(
-    prepared: Prepared, program: Path, tmp_path: Path
-) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(MARKS)
-    async with awslike(0) as store, prepared.cluster() as cluster:
-        peer = reloading(program, store=store)
-        async with peers.started(peer, cluster) as contender:
-            figures = await change(contender, store, OBJECTS, EVENTUALLY)
-    alone = {key: figure for key, figure in figures.items() if not key.startswith("reloader")}
-    pair = {results.OURS: alone, results.OURS_AT_ONCE: alone, results.THEIRS: figures}
-    peers.keep("changed-3", peer.facts(), "changed", [pair], tmp_path)
-    results.write_tables(tmp_path, readme)
-
-    steps = [figures[f"seconds_until_{step}"] for step in ("published", "patched", "rolled")]
-    assert min(steps) > 0
-    assert steps[0] < steps[1] + REVERSED < steps[2] + 2 * REVERSED
-    assert 0 < figures["rolled_p50_seconds"] <= figures["rolled_p99_seconds"] <= steps[2]
-    assert figures["published_p50_seconds"] < figures["rolled_p50_seconds"] + REVERSED
-    assert figures["writes"] == 3  # a Secret, a status and a Deployment
-    assert figures["reloader_writes"] == 1
-    assert figures["calls"] > figures["reloader_calls"] >= 1
-    assert figures["rss_mib"] > figures["reloader_rss_mib"] > 0
-    text = readme.read_text()
-    assert "Widgets 1 runs with `pulls`, Reloader 2 runs with `restarts`." in text
-    assert "| of it Reloader | - | - | 1.00 / 1.00 / 1.00 | - | - |" in text
-    assert "| API calls per object that write | 3.00 / 3.00 / 3.00 | 3.00 / 3.00 / 3.00 | 3.00" in text
-
-
-def test_processor_beyond_rest_is_that_of_the_work() -> None:
-    rest = Reading(10.0, {"etcd": 1.0, "others": 5.0}, {"controller": 0}, {"controller": 0})
-    used = Reading(20.0, {"etcd": 6.0, "others": 9.0}, {"controller": 7}, {"controller": 3})
-
-    work = used.beyond(rest)
-
-    assert work == Reading(20.0, {"etcd": 4.0, "others": 0.0}, {"controller": 7}, {"controller": 3})
-
-
 async def test_a_controller_ends_with_its_block(prepared: Prepared, program: Path) -> None:
-    async with prepared.cluster() as cluster, peers.started(reloading(program), cluster) as contender:
-        pids = [one.pid for one in contender.programs.values()]
-        assert len(pids) == 2
-        for pid in pids:
-            os.kill(pid, 0)  # it runs
+    async with prepared.cluster() as cluster, peers.started(peer_of(program), cluster) as contender:
+        os.kill(contender.program.pid, 0)  # it runs
 
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(contender.program.pid, 0)
 
 
 @pytest.mark.parametrize(
@@ -183,11 +122,13 @@ async def test_a_controller_that_cannot_be_measured_ends_the_run_with_its_reason
     template: str | Path,
     patience: float,
     words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("benchmarks.load.PATIENCE", patience)
     peer = peer_of(program, behaviour, HERE / template)
     async with prepared.cluster() as cluster, peers.started(peer, cluster) as contender:
         with pytest.raises(BenchmarkError) as refused:
-            await load(contender, OBJECTS, patience)
+            await load(contender, OBJECTS)
 
     assert all(word in str(refused.value) for word in words)
 
