@@ -34,8 +34,8 @@ help: ## say what there is
 
 venv: $(READY) ## set up .venv from the locks
 
-demo: $(READY) ## show the life of a secret on a real control plane; CLUSTER=kind for a new cluster of kind; CLUSTER=current for your own cluster (YES=1: do not ask)
-	@$(BIN)/python -m demo $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes)
+demo: $(READY) ## show the life of a secret on a real control plane; CLUSTER=kind for a new cluster of kind
+	@$(BIN)/python -m demo $(if $(CLUSTER),--cluster "$(CLUSTER)")
 
 demo-database: $(READY) ## then rotate the password of a real PostgreSQL under load, with a failed rollout and an emergency
 	@$(BIN)/python -m demo --database
@@ -111,7 +111,7 @@ chart: $(READY) ## assemble the Helm chart in dist/charts/keyturn
 
 release: $(READY) ## make every file of a release into dist/, VERSION=…, signed with KEY=FILE or UNSIGNED=1; see docs/releases.md
 	@$(BIN)/python -m release all --version "$(VERSION)" $(if $(KEY),--key "$(KEY)") $(if $(UNSIGNED),--unsigned) \
-		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part))
+		$(foreach part,$(WITHOUT),--without $(part))
 
 generate: $(READY) ## regenerate the CRDs, the API and command reference, the tables of reasons, and the alerts
 	$(BIN)/keyturn crds --output crds

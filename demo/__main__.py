@@ -6,18 +6,17 @@ import argparse
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from sandbox import SandboxError
+from sandbox import ControlPlane, SandboxError, build, kind
 
 from . import database, operator, story
-from .cluster import Cluster, Current, Kind, Refused, Sandbox
 from .terminal import Screen, Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _INTERRUPTED = 130
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,12 +25,11 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main(arguments: Sequence[str] | None = None) -> int:
     for number in _ENDINGS:
         signal.signal(number, _interrupt)
-    options = _parser().parse_args(arguments)
-    screen = Screen()
+    options, screen = _parser().parse_args(arguments), Screen()
     try:
         with tempfile.TemporaryDirectory(prefix="keyturn-demo-") as folder:
-            _show(cluster_of(options, screen, Path(folder)), Path(folder), with_database=options.database)
-    except (Refused, SandboxError) as error:
+            _show(options, screen, Path(folder))
+    except SandboxError as error:
         screen.cross(str(error))
     except KeyboardInterrupt:
         screen.cross("interrupted; everything that the demo created is removed")
@@ -44,57 +42,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description="Show the life of a secret.")
-    parser.add_argument(
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
         "--cluster",
-        choices=("sandbox", "kind", "current"),
+        choices=("sandbox", "kind"),
         default="sandbox",
-        help="a control plane of its own, a new cluster of kind, or that of the current kubeconfig context",
+        help="a control plane of its own, or a new cluster of kind",
     )
-    parser.add_argument(
+    either.add_argument(
         "--database", action="store_true", help="then rotate the password of a real PostgreSQL"
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask before the current cluster is used")
     return parser
 
 
-def cluster_of(options: argparse.Namespace, screen: Screen, folder: Path) -> Cluster:
-    """Return the cluster that the options name.
-
-    Raises:
-        Refused: The database needs another one.
-    """
-    if options.database and options.cluster != "sandbox":
-        raise Refused(
-            "the server of the database is on this machine, so it needs the demo's own control plane"
-        )
-    if options.cluster == "kind":
-        return Kind(screen, folder)
-    if options.cluster == "current":
-        return Current(screen, folder, ask=not options.yes)
-    return Sandbox(screen, folder)
-
-
-def _show(cluster: Cluster, folder: Path, *, with_database: bool) -> None:
+def _show(options: argparse.Namespace, screen: Screen, folder: Path) -> None:
+    cluster = kind_cluster(screen, folder) if options.cluster == "kind" else _sandbox(screen)
     with ExitStack() as stack:
-        stack.callback(_close, cluster)
-        terminal = Terminal(cluster.screen, cluster.open())
-        server = stack.enter_context(database.server(cluster.screen)) if with_database else None
+        terminal = Terminal(screen, stack.enter_context(cluster))
+        stack.callback(_ignore_signals)
+        server = stack.enter_context(database.server(screen)) if options.database else None
         story.install(terminal)
-        options = ["--allow-host=127.0.0.1"] if server else []
-        process = stack.enter_context(operator.running(terminal, folder, *options))
-        story.show_life(terminal, can_fail=cluster.has_fake_pods)
+        flags = ["--allow-host=127.0.0.1"] if server else []
+        process = stack.enter_context(operator.running(terminal, folder, *flags))
+        story.show_life(terminal, can_fail=options.cluster == "sandbox")  # kwok keeps pods from being ready
         if server:
             database.show_password(terminal, server)
-        terminal.screen.title("Clean up")
-        with terminal.screen.progress("ending the operator", "the operator has ended"):
+        screen.title("Clean up")
+        with screen.progress("ending the operator", "the operator has ended"):
             process.end()
 
 
-def _close(cluster: Cluster) -> None:
-    """Remove what was made; a second Ctrl-C does not keep it from that."""
+@contextmanager
+def _sandbox(screen: Screen) -> Iterator[Path]:
+    """Run a control plane until the block ends; its value is an admin's kubeconfig."""
+    screen.title("A Kubernetes control plane on this machine, without containers")
+    build.ensure()  # shows its own progress
+    doing = "starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok"
+    with screen.progress(doing, "the control plane is ready"):
+        plane = ControlPlane.start()
+    try:
+        yield plane.kubeconfig
+    finally:
+        with screen.progress("ending the control plane", "the control plane is gone, with all it held"):
+            plane.stop()
+
+
+@contextmanager
+def kind_cluster(screen: Screen, folder: Path) -> Iterator[Path]:
+    """Have a new cluster of kind until the block ends; its value is an admin's kubeconfig."""
+    screen.title("A Kubernetes cluster of kind, in a container of this machine")
+    with ExitStack() as stack:
+        with screen.progress("creating the cluster; its image has 400 MB", "the cluster is ready"):
+            stack.enter_context(kind.cluster(folder))
+        try:
+            yield folder / "kubeconfig"
+        finally:
+            with screen.progress("deleting the cluster", "the cluster is deleted"):
+                stack.close()
+
+
+def _ignore_signals() -> None:
+    """Let no second Ctrl-C keep the demo from removing what it made."""
     for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
-    cluster.close()
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

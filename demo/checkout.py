@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,6 @@ from sandbox.harness import HarnessError, installation
 from sandbox.harness.installation import NAMESPACE
 from sandbox.pki import write_private
 
-from .cluster import Refused
 from .terminal import Screen, Terminal
 
 _OVERLAY: Final = "manifests/overlays/checkout"
@@ -29,7 +29,13 @@ ADMIN: Final = "KEYTURN_ADMIN_KUBECONFIG"
 """Has the person's own $KUBECONFIG while the operator has another one."""
 
 
+class Refused(Exception):  # noqa: N818 - it is what the person said, or what the cluster says
+    """The operator does not begin; the message says why."""
+
+
 def main() -> int:
+    if sys.argv[1:2] == ["token"]:
+        return _print_token(*sys.argv[2:])
     options, others = _parser().parse_known_args()
     screen = Screen()
     try:
@@ -113,11 +119,11 @@ def _points() -> list[dict[str, Any]]:
 
 
 def _kubeconfig(context: str, cluster: dict[str, Any]) -> Path:
-    """Write a kubeconfig that holds no credentials: `demo.token` asks for a token whenever one is needed."""
+    """Write a kubeconfig that holds no credentials: a program asks for a token whenever one is needed."""
     login = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": sys.executable,
-        "args": ["-m", "demo.token", context],
+        "args": ["-m", "demo.checkout", "token", context],
         "env": [{"name": "PYTHONPATH", "value": str(Path(__file__).parents[1])}],
         "interactiveMode": "Never",
     }
@@ -133,6 +139,30 @@ def _kubeconfig(context: str, cluster: dict[str, Any]) -> Path:
     }
     write_private(path, json.dumps(config).encode())
     return path
+
+
+def _print_token(context: str) -> int:
+    """Be the credential plugin: request a token of the operator's ServiceAccount, as the person who runs it.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+    """
+    os.environ.pop("KUBECONFIG", None)
+    if own := os.environ.get(ADMIN):
+        os.environ["KUBECONFIG"] = own
+    try:
+        status = Terminal(Screen()).json(
+            f"create token keyturn -n {NAMESPACE} --duration=1h --context {shlex.quote(context)}"
+        )["status"]
+    except HarnessError as problem:
+        print(problem, file=sys.stderr)  # noqa: T201 - what a plugin says
+        return 1
+    answer = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": status["token"], "expirationTimestamp": status["expirationTimestamp"]},
+    }
+    print(json.dumps(answer))  # noqa: T201 - to the client that started it
+    return 0
 
 
 if __name__ == "__main__":

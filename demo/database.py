@@ -15,8 +15,7 @@ from sandbox.harness import HarnessError, eventually
 from sandbox.harness.installation import ROOT
 
 from .pods import Clients, Pods
-from .terminal import LIMIT, runs, was_rolled_back
-from .values import variables
+from .terminal import LIMIT, runs, variables, was_rolled_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from sandbox.harness import HarnessError
 
 from .operator import die_with_parent
-from .values import variables
+from .terminal import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from sandbox.harness import eventually
 from sandbox.harness.installation import ROOT
 
-from .terminal import LIMIT, runs, was_rolled_back
-from .values import digests
+from .terminal import LIMIT, digests, runs, was_rolled_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

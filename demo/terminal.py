@@ -1,8 +1,14 @@
-"""The screen, and kubectl and keyturn as a user types them: it shows the line, then its output."""
+"""The screen, and kubectl and keyturn as a user types them: it shows the line, then its output.
+
+Only `digests` and `variables` read values; no line shows one.
+"""
 
 from __future__ import annotations
 
+import base64
+import hmac
 import os
+import secrets
 import shlex
 import subprocess
 import sys
@@ -19,7 +25,7 @@ from sandbox.harness import HarnessError, eventually
 from sandbox.harness.installation import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 LIMIT: Final = 600.0
@@ -199,3 +205,23 @@ def runs(revision: int) -> Callable[[dict[str, Any]], bool]:
 def was_rolled_back(status: dict[str, Any]) -> bool:
     """Return whether Keyturn rolled back, because a workload did not become ready."""
     return any((one["type"], one["reason"]) == ("Stalled", "RolledBack") for one in status["conditions"])
+
+
+# The values of a Secret: compared with earlier ones, and handed to processes
+
+# Random for each process: without the key a digest reveals nothing about a value.
+_KEY = secrets.token_bytes(32)
+
+
+def digests(terminal: Terminal, name: str) -> Mapping[str, str]:
+    """Return a digest of each value of a Secret, by key."""
+    data = terminal.json(f"get secret {name} -n shop").get("data", {})
+    return {
+        key: hmac.digest(_KEY, base64.b64decode(value), "sha256").hex() for key, value in sorted(data.items())
+    }
+
+
+def variables(terminal: Terminal, name: str, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that a kubelet makes of a Secret, for the process of one container."""
+    data = terminal.json(f"get secret {name} -n shop")["data"]
+    return {variable: base64.b64decode(data[key]).decode() for variable, key in keys.items()}

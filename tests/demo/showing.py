@@ -22,13 +22,13 @@ _TIMEOUT = 240.0
 _ROOT = Path(demo.__file__).parents[1]
 
 
-def begin(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
+def begin(scratch: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start the demo so that all it makes on this machine is below `scratch`."""
     places = {"XDG_RUNTIME_DIR": str(scratch), "TMPDIR": str(scratch)}
     return subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         cwd=_ROOT,
-        env={**os.environ, **places, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})},
+        env={**os.environ, **places},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -36,8 +36,8 @@ def begin(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> sub
     )
 
 
-def run(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, str]:
-    with begin(scratch, *arguments, kubeconfig=kubeconfig) as process:
+def run(scratch: Path, *arguments: str) -> tuple[int, str]:
+    with begin(scratch, *arguments) as process:
         said, _ = process.communicate(timeout=_TIMEOUT)
     return process.returncode, said
 

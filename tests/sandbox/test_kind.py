@@ -8,12 +8,11 @@ import re
 import stat
 import subprocess
 import sys
-from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.__main__ import cluster_of
+from demo.__main__ import kind_cluster
 from demo.terminal import Screen
 from sandbox import SandboxError, kind
 from sandbox.parts import KUBERNETES
@@ -118,11 +117,8 @@ def name_in(call: list[str]) -> str:
 
 
 def test_the_demo_has_the_same_cluster(stand_in: StandIn, tmp_path: Path) -> None:
-    demo = cluster_of(Namespace(cluster="kind", database=False), Screen(), tmp_path)
-
-    kubeconfig = demo.open()
-    mode = stat.S_IMODE(kubeconfig.stat().st_mode)
-    demo.close()
+    with kind_cluster(Screen(), tmp_path) as kubeconfig:
+        mode = stat.S_IMODE(kubeconfig.stat().st_mode)
 
     assert mode == 0o600
     _, created, deleted = stand_in.calls

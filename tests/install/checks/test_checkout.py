@@ -94,7 +94,7 @@ def test_the_token_is_the_accounts_and_is_asked_for_as_the_person(
 ) -> None:
     context = yaml.safe_load(own_plane.kubeconfig.read_text())["current-context"]
     plugin = {**environment, "KUBECONFIG": "/nowhere", "KEYTURN_ADMIN_KUBECONFIG": environment["KUBECONFIG"]}
-    command = [sys.executable, "-m", "demo.token", context]
+    command = [sys.executable, "-m", "demo.checkout", "token", context]
     done = subprocess.run(
         command, env=plugin, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
     )
