@@ -21,12 +21,10 @@ RUN $PYTHON -c "import ensurepip, venv" 2>/dev/null \
 COPY requirements-build.txt ./
 RUN $PYTHON -m venv $TOOLS && $TOOLS/bin/python -m pip install --no-compile --require-hashes --no-deps -r requirements-build.txt
 # Dependencies before our own code, so that a change of ours leaves their layer as it is, here and in the image.
-COPY requirements-operator.txt release/slim.py release/compiled.py ./
+COPY requirements-operator.txt release/slim.py ./
 RUN $PYTHON -m venv --without-pip $APP \
-    && $TOOLS/bin/python -m pip --python $APP/bin/python install --no-compile --require-hashes --no-deps \
-       --report $TOOLS/report.json -r requirements-operator.txt \
-    && $PYTHON slim.py $APP $TOOLS/report.json \
-    && $PYTHON compiled.py $LIBRARY \
+    && $TOOLS/bin/python -m pip --python $APP/bin/python install --no-compile --require-hashes --no-deps -r requirements-operator.txt \
+    && $PYTHON slim.py $APP $LIBRARY \
     && $APP/bin/python -m compileall -q --invalidation-mode unchecked-hash $APP/lib
 
 FROM dependencies AS build

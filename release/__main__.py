@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 
 from . import chart, image, whole
-from .checkout import ReleaseError
-
-_DIST = Path(__file__).parents[1] / "dist"
+from .checkout import ROOT, ReleaseError
 
 
 def main() -> int:
     options = _parser().parse_args()
     try:
-        options.make(options)
+        print(options.make(options))
     except ReleaseError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -25,7 +23,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m release")
-    parser.add_argument("--dist", type=Path, default=_DIST, help="the folder that is written into")
+    parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="the folder that is written into")
     parts = parser.add_subparsers(required=True)
     one = parts.add_parser("all", help="make every file of a release, into a folder of its own")
     one.add_argument("--version", required=True, help="the version, which all files must state already")
@@ -33,27 +31,25 @@ def _parser() -> argparse.ArgumentParser:
     signed.add_argument("--key", type=Path, help="a file with the private key that signs: P-256 in PEM")
     signed.add_argument("--unsigned", action="store_true", help="sign nothing")
     one.add_argument("--without", action="append", default=[], choices=["image"], help="leave the image out")
-    one.add_argument("--snapshot", action="store_true", help="files may differ from the commit")
     one.set_defaults(make=_all)
     one = parts.add_parser("chart", help="assemble the Helm chart, as a folder")
-    one.set_defaults(make=lambda options: print(chart.assemble(options.dist / "charts")))
+    one.set_defaults(make=lambda options: chart.assemble(options.dist / "charts"))
     one = parts.add_parser("image", help="build the operator's image into an archive")
     one.add_argument("--output", type=Path, help="where to put the archive; else it is in the cache")
     one.set_defaults(make=_image)
     return parser
 
 
-def _all(options: argparse.Namespace) -> None:
-    order = whole.Order(options.version, options.key, "image" not in options.without, options.snapshot)
-    print(whole.make(order, options.dist))
+def _all(options: argparse.Namespace) -> Path:
+    return whole.make(options.version, options.key, options.dist, with_image="image" not in options.without)
 
 
-def _image(options: argparse.Namespace) -> None:
+def _image(options: argparse.Namespace) -> Path:
     path = image.archive()
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         path = Path(shutil.copy(path, options.output))
-    print(path)
+    return path
 
 
 if __name__ == "__main__":

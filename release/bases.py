@@ -15,13 +15,11 @@ import re
 import shutil
 import subprocess
 import tarfile
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from .checkout import ReleaseError
+from .checkout import ReleaseError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,24 +64,9 @@ _OURS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A folder of the cache with both bases, as tar archives."""
-
-    folder: Path
-
-    @property
-    def run(self) -> Path:
-        return self.folder / "run.tar"
-
-    @property
-    def build(self) -> Path:
-        return self.folder / "build.tar"
-
-    @property
-    def key(self) -> str:
-        """Say which it is: made again of newer packages, it is another one."""
-        return hashlib.sha256(_digest(self.run).encode() + _digest(self.build).encode()).hexdigest()[:16]
+def key(folder: Path) -> str:
+    """Say which bases are in a folder: made again of newer packages, they are others."""
+    return hashlib.sha256("".join(map(_digest, sorted(folder.iterdir()))).encode()).hexdigest()[:16]
 
 
 def recipe() -> str:
@@ -92,20 +75,20 @@ def recipe() -> str:
 
 
 def write(scratch: Path) -> Path:
-    """Write both into a folder below `scratch`, made of what Debian serves today."""
-    packages = fetch(_BUILD, scratch)
-    new = Made(scratch / "made")
-    new.folder.mkdir()
-    _pack([package for package in packages if package.name in RUN], new.run)
-    _pack(packages, new.build)
-    return new.folder
+    """Write both, as tar archives, into a folder below `scratch`, made of what Debian serves today."""
+    packages, folder = fetch(_BUILD, scratch), scratch / "made"
+    folder.mkdir()
+    _pack([package for package in packages if package.name.partition("_")[0] in RUN], folder / "run.tar")
+    _pack(packages, folder / "build.tar")
+    return folder
 
 
-def _pack(packages: Sequence[Package], into: Path) -> None:
+def _pack(packages: Sequence[Path], into: Path) -> None:
     tree = _Tree()
     for package in packages:
         tree.take(package)
-        tree.put(f"{_STATUS}/{package.name}", f"{package.control}SHA256: {_digest(package.archive)}\n")
+        about = run(["dpkg-deb", "--field", package])
+        tree.put(f"{_STATUS}/{package.name.partition('_')[0]}", f"{about}SHA256: {_digest(package)}\n")
     for name, text in _OURS.items():
         tree.put(name, text)
     tree.put(_BUNDLE, "".join(tree.authorities[name] for name in sorted(tree.authorities)))
@@ -119,8 +102,8 @@ class _Tree:
     entries: dict[str, tuple[tarfile.TarInfo, bytes]] = field(default_factory=dict)
     authorities: dict[str, str] = field(default_factory=dict)
 
-    def take(self, package: Package) -> None:
-        with package.files() as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+    def take(self, package: Path) -> None:
+        with files(package) as archive:
             for entry in archive:
                 name = entry.name.removeprefix("./").rstrip("/")
                 if name.startswith(_AUTHORITIES) and name.endswith(".crt"):
@@ -168,46 +151,18 @@ _MIRROR: Final = "DEBIAN_MIRROR"
 """The variable that names a mirror where apt of this machine has none, as on Ubuntu."""
 _SUITES: Final = (f"debian {SUITE}", f"debian {SUITE}-updates", f"debian-security {SUITE}-security")
 _KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_PATIENCE: Final = 300.0
-_NEEDED: Final = ("apt-get", "dpkg-deb")
 
 
-@dataclass(frozen=True)
-class Package:
-    """One package, as the archive that Debian serves."""
-
-    archive: Path
-
-    @cached_property
-    def control(self) -> str:
-        """What Debian says of it: name, version, dependencies."""
-        return _output(["dpkg-deb", "--field", str(self.archive)])
-
-    @property
-    def name(self) -> str:
-        return self.field("Package")
-
-    def field(self, name: str) -> str:
-        found = re.search(rf"^{name}: (.*)$", self.control, re.MULTILINE)
-        if not found:
-            raise ReleaseError(f"{self.archive.name} has no field {name}")
-        return found[1]
-
-    @contextmanager
-    def files(self) -> Iterator[IO[bytes]]:
-        """Read its files, as a tar archive."""
-        command = ["dpkg-deb", "--fsys-tarfile", str(self.archive)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as reader:
-            output = cast("IO[bytes]", reader.stdout)
-            yield output
-            output.read()  # a tar archive ends before its padding does
-        if reader.returncode != 0:
-            raise ReleaseError(f"{self.archive.name} cannot be unpacked")
+def files(package: Path) -> tarfile.TarFile:
+    done = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], check=False, capture_output=True)
+    if done.returncode != 0:
+        raise ReleaseError(f"{package.name} cannot be unpacked")
+    return tarfile.open(fileobj=io.BytesIO(done.stdout))
 
 
-def fetch(names: Sequence[str], folder: Path) -> list[Package]:
+def fetch(names: Sequence[str], folder: Path) -> list[Path]:
     """Fetch the newest version of each package into a folder; they are returned by name."""
-    if missing := [program for program in _NEEDED if shutil.which(program) is None]:
+    if missing := [program for program in ("apt-get", "dpkg-deb") if shutil.which(program) is None]:
         raise ReleaseError(
             f"a base is made of Debian's packages, and {' and '.join(missing)} is missing here: use a machine with "
             "Debian or Ubuntu, or build from a registry's bases (docs/image.md)"
@@ -215,20 +170,19 @@ def fetch(names: Sequence[str], folder: Path) -> list[Package]:
     if not _KEYS.exists():
         raise ReleaseError(f"{_KEYS} is missing: install the package debian-archive-keyring")
     apt = ["apt-get", "--quiet=2", *_private(folder)]
-    _output([*apt, "update"])
+    run([*apt, "update"])
     archives = folder / "archives"
     archives.mkdir()
-    _output([*apt, "download", *names], archives)
-    return sorted(map(Package, archives.glob("*.deb")), key=lambda package: package.name)
+    run([*apt, "download", *names], folder=archives)
+    return sorted(archives.glob("*.deb"))
 
 
 def _mirror() -> str:
     """Return the mirror that apt of this machine uses for Debian: below it are `debian` and `debian-security`."""
     if named := os.environ.get(_MIRROR):
         return named.rstrip("/")
-    command = ["apt-get", "indextargets", "--format=$(REPO_URI)"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_PATIENCE)
-    found = re.search(r"^(\S+)/debian/?$", done.stdout, re.MULTILINE)
+    known = run(["apt-get", "indextargets", "--format=$(REPO_URI)"])
+    found = re.search(r"^(\S+)/debian/?$", known, re.MULTILINE)
     if found is None:
         raise ReleaseError(f"apt of this machine knows no mirror of Debian; name one: {_MIRROR}=http://HOST")
     return found[1]
@@ -254,10 +208,3 @@ def _private(folder: Path) -> Iterator[str]:
     }
     for name, value in settings.items():
         yield f"--option={name}={value}"
-
-
-def _output(command: Sequence[str], folder: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=_PATIENCE)
-    if done.returncode != 0:
-        raise ReleaseError(f"{command[0]} failed:\n{done.stderr[-2000:]}")
-    return done.stdout

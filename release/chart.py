@@ -12,7 +12,6 @@ import gzip
 import shutil
 import tarfile
 import tempfile
-from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,36 +52,26 @@ def assemble(folder: Path) -> Path:
     chart = folder / _CHART.name
     shutil.rmtree(chart, ignore_errors=True)
     shutil.copytree(_CHART, chart)
-    for name, source in _sources():
+    sources = {f"crds/{path.name}": path for path in (ROOT / "crds").glob("keyturn.dev_*.yaml")}
+    for name, pattern in _MANIFESTS.items():
+        for path in (ROOT / "manifests").glob(pattern):
+            if not f"{name}/{path.name}".endswith(_OF_HELM):
+                sources[f"manifests/{name}/{path.name}"] = path
+    for name, path in sources.items():
         (chart / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, chart / name)
+        shutil.copyfile(path, chart / name)
     return chart
-
-
-def _sources() -> Iterator[tuple[str, Path]]:
-    """Name the files that come from other folders, each by its path in the chart."""
-    for source in sorted((ROOT / "crds").glob("keyturn.dev_*.yaml")):
-        yield f"crds/{source.name}", source
-    for folder, pattern in _MANIFESTS.items():
-        for source in sorted((ROOT / "manifests").glob(pattern)):
-            name = f"{folder}/{source.name}"
-            if not name.endswith(_OF_HELM):
-                yield f"manifests/{name}", source
 
 
 def package(into: Path, time: int = 0) -> Path:
     """Pack the chart as `helm package` does, its description first."""
     with tempfile.TemporaryDirectory(prefix="keyturn-chart-") as scratch:
         chart = assemble(Path(scratch))
-        files = sorted(_files(chart), key=lambda file: file[0] != f"{chart.name}/Chart.yaml")
+        ignored = (chart / ".helmignore").read_text().split()
+        found = files_of(chart, f"{chart.name}/")
+        files = [one for one in found if not any(fnmatch(one[1].name, pattern) for pattern in ignored)]
+        files.sort(key=lambda file: file[0] != f"{chart.name}/Chart.yaml")
         return pack_gzipped(iter(files), into / f"keyturn-{__version__}.tgz", time)
-
-
-def _files(chart: Path) -> Iterator[tuple[str, Path]]:
-    ignored = (chart / ".helmignore").read_text().split()
-    for name, path in files_of(chart, f"{chart.name}/"):
-        if not any(fnmatch(path.name, pattern) for pattern in ignored):
-            yield name, path
 
 
 # Archives that depend on nothing but names, contents and the right to be executed
@@ -90,14 +79,19 @@ def _files(chart: Path) -> Iterator[tuple[str, Path]]:
 
 def pack_gzipped(files: Iterator[tuple[str, Path]], archive: Path, time: int = 0) -> Path:
     """Pack files under their names, in the order given, without links."""
+
+    def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        mode = 0o755 if entry.mode & 0o100 else 0o644
+        return entry.replace(mtime=time, uid=0, gid=0, uname="", gname="", mode=mode, deep=False)
+
     with (
-        _finished(archive) as unfinished,
-        unfinished.open("wb") as raw,
+        archive.open("wb") as raw,
         # Level 6 takes a third of the time of level 9, for one per cent of size.
         gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6, mtime=0, filename="") as packed,
         tarfile.open(fileobj=packed, mode="w", dereference=True) as tar,
     ):
-        _add(tar, files, time)
+        for name, path in files:
+            tar.add(path, name, recursive=False, filter=anonymous)
     return archive
 
 
@@ -105,20 +99,3 @@ def files_of(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:
     """Name every file below a folder, in an order of its own, by its path from there."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         yield f"{prefix}{path.relative_to(folder).as_posix()}", path
-
-
-@contextmanager
-def _finished(archive: Path) -> Iterator[Path]:
-    """Give a name to write under; the archive has its own name only once it is whole."""
-    unfinished = archive.with_suffix(".unfinished")
-    yield unfinished
-    unfinished.rename(archive)
-
-
-def _add(tar: tarfile.TarFile, files: Iterator[tuple[str, Path]], time: int) -> None:
-    def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        mode = 0o755 if entry.mode & 0o100 else 0o644
-        return entry.replace(mtime=time, uid=0, gid=0, uname="", gname="", mode=mode, deep=False)
-
-    for name, path in files:
-        tar.add(path, name, recursive=False, filter=anonymous)

@@ -1,6 +1,6 @@
 """The operator's image: built by buildah from the Dockerfile into an archive, once for all that goes into it.
 
-Source: OCI image layout 1.1; `manifest.json` in the archive is what `docker load` of older releases reads.
+Source: OCI image layout 1.1.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,10 +24,10 @@ from keyturn import __version__
 from sandbox import cache as programs
 
 from . import bases
-from .checkout import ROOT, ReleaseError, Source, source
+from .checkout import ROOT, ReleaseError, Source, run, source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 NAME: Final = f"keyturn.invalid/keyturn:{__version__}"
 """Under which the archive has it: a name that no registry ever answers to."""
@@ -41,7 +40,6 @@ _BUILT: Final = "localhost/keyturn:built"
 _STAGE: Final = "localhost/keyturn:dependencies"
 NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 """The annotations that have the name."""
-_PATIENCE: Final = 900.0
 _ENDS_WITH_US: Final = (
     *("setpriv", "--pdeathsig", "KILL"),
     # Its mounts are in a namespace of their own, and end with its first process.
@@ -62,7 +60,8 @@ def archive() -> Path:
     files = source()
     with only_maker():
         ground = _bases()
-        folder = cache_folder() / f"archive-{_key(files, ground.key)}"
+        decides = repr((files, bases.key(ground), NAME)).encode() + Path(__file__).read_bytes()
+        folder = cache_folder() / f"archive-{hashlib.sha256(decides).hexdigest()[:16]}"
         if not folder.exists():
             drop_older("archive-*", _ARCHIVES - 1)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".archive-") as scratch:
@@ -72,31 +71,28 @@ def archive() -> Path:
         return path
 
 
-def _bases() -> bases.Made:
+def _bases() -> Path:
     """Return the bases, made of what Debian serves today where the cache has none."""
-    found = bases.Made(cache_folder() / f"bases-{bases.recipe()}")
-    if not found.folder.exists():
+    found = cache_folder() / f"bases-{bases.recipe()}"
+    if not found.exists():
         drop_older("bases-*", 1)
-        with tempfile.TemporaryDirectory(dir=found.folder.parent, prefix=".bases-") as scratch:
-            bases.write(Path(scratch)).rename(found.folder)
+        with tempfile.TemporaryDirectory(dir=found.parent, prefix=".bases-") as scratch:
+            bases.write(Path(scratch)).rename(found)
     return found
 
 
-def _key(files: Source, ground: str) -> str:
-    """Name an archive by all that decides what is in it."""
-    return hashlib.sha256(repr((files, ground, NAME)).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
-
-
-def _built(files: Source, ground: bases.Made, scratch: Path, storage: Path) -> Path:
+def _built(files: Source, ground: Path, scratch: Path, storage: Path) -> Path:
     """Build it into a folder below `scratch`, with what the storage has of earlier builds."""
-    tool = Buildah(storage, scratch)
+    tool = partial(buildah, storage, scratch)
     tool("rm", "--all")  # of a build that was killed
-    on = tuple(_image(path, tool) for path in (ground.build, ground.run))
+    on = tuple(_image(ground / f"{name}.tar", tool) for name in ("build", "run"))
     tool(*_build(files, on), f"--tag={_BUILT}", ROOT)
     layout, folder = scratch / "layout", scratch / "made"
     folder.mkdir()
     tool("push", "--quiet", "--format=oci", _BUILT, f"oci:{layout}:built")
-    path = folder / f"keyturn-{__version__}-linux-{_architecture()}.tar"
+    machine = platform.machine().lower()
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+    path = folder / f"keyturn-{__version__}-linux-{architecture}.tar"
     pack(layout, NAME, path)
     # Named, the dependencies' layers are kept; those of our code before go.
     tool(*_build(files, on), f"--tag={_STAGE}", "--target=dependencies", ROOT)
@@ -104,11 +100,10 @@ def _built(files: Source, ground: bases.Made, scratch: Path, storage: Path) -> P
     return folder
 
 
-def _storage(ground: bases.Made) -> Path:
+def _storage(ground: Path) -> Path:
     """Return where the layers on these bases are kept."""
-    known = (
-        f"{ground.key} {inspect.getsource(_build)}"  # with other arguments the same step makes another layer
-    )
+    # With other arguments the same step makes another layer.
+    known = f"{bases.key(ground)} {inspect.getsource(_build)}"
     folder = cache_folder() / f"storage-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
     folder.mkdir(exist_ok=True)
     folder.touch()
@@ -118,14 +113,8 @@ def _storage(ground: bases.Made) -> Path:
 
 def _build(files: Source, on: tuple[str, ...]) -> Iterator[str]:
     """Give the arguments of a build, which depends on nothing but the files and the bases."""
-    yield from (
-        "bud",
-        "--layers",
-        "--pull-never",
-        "--isolation=chroot",
-        "--network=host",
-        "--identity-label=false",
-    )
+    yield from ("bud", "--layers", "--pull-never", "--isolation=chroot", "--network=host")
+    yield "--identity-label=false"
     yield "--timestamp=0"  # a layer may be one that another commit has built: its time must not tell which
     build, run = on
     yield from (f"--build-arg=BUILD_BASE={build}", f"--build-arg=RUN_BASE={run}")
@@ -143,19 +132,13 @@ def _build(files: Source, on: tuple[str, ...]) -> Iterator[str]:
             yield f"--label=org.opencontainers.image.{label}={text}"
 
 
-def _image(files: Path, tool: Buildah) -> str:
+def _image(files: Path, tool: Callable[..., str]) -> str:
     name = f"keyturn.invalid/{files.stem}-base:{bases.SUITE}"
     if not tool("images", "--quiet", f"--filter=reference={name}"):
         container = tool("from", "scratch")
         tool("add", "--quiet", container, files, "/")
         tool("commit", "--quiet", "--identity-label=false", "--timestamp=0", "--rm", container, name)
     return f"{name}@{tool('images', '--format={{.Digest}}', name)}"
-
-
-def _architecture() -> str:
-    """Name the machine in the words of images."""
-    machine = platform.machine().lower()
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
 # The archive
@@ -179,17 +162,9 @@ def pack(layout: Path, name: str, into: Path) -> None:
     blobs |= _referred(manifest["config"], config)
     blobs |= _referred(entry, manifest)
     entry["annotations"] = dict.fromkeys(NAMES, name)
-    for_docker = [
-        {
-            "Config": blob_path(manifest["config"]["digest"]),
-            "RepoTags": [name],
-            "Layers": [blob_path(layer["digest"]) for layer in manifest["layers"]],
-        }
-    ]
     with tarfile.open(into, "w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, "oci-layout", (layout / "oci-layout").read_bytes())
         _add(archive, "index.json", json.dumps(index).encode())
-        _add(archive, "manifest.json", json.dumps(for_docker).encode())
         for path, content in sorted(blobs.items()):
             _add(archive, path, content)
 
@@ -240,28 +215,12 @@ def drop_older(pattern: str, kept: int) -> None:
 # buildah
 
 
-@dataclass(frozen=True, slots=True)
-class Buildah:
-    """buildah with a folder of its own for images and layers."""
-
-    storage: Path
-    scratch: Path
-
-    def __call__(self, *arguments: str | Path) -> str:
-        """Run it; return what it prints."""
-        folders = [f"--root={self.storage}", f"--runroot={self.scratch / 'run'}"]
-        done = subprocess.run(
-            [*_ENDS_WITH_US, "buildah", *folders, f"--storage-driver={_driver()}", *map(str, arguments)],
-            env={**os.environ, "TMPDIR": str(self.scratch)},
-            stdin=subprocess.DEVNULL,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-        )
-        if done.returncode != 0:
-            raise ReleaseError(f"buildah {arguments[0]} failed:\n{done.stderr[-3000:]}")
-        return done.stdout.strip()
+def buildah(storage: Path, scratch: Path, *arguments: str | Path) -> str:
+    """Run it with a folder for images and layers; return what it prints."""
+    # Where overlays are missing, each layer is a whole copy.
+    driver = "overlay" if "\toverlay\n" in Path("/proc/filesystems").read_text() else "vfs"
+    folders = [f"--root={storage}", f"--runroot={scratch / 'run'}", f"--storage-driver={driver}"]
+    return run([*_ENDS_WITH_US, "buildah", *folders, *arguments], TMPDIR=str(scratch)).strip()
 
 
 def ready() -> None:
@@ -280,19 +239,4 @@ def ready() -> None:
         raise ReleaseError("buildah builds the image, and is missing here: install the package buildah")
     print("release: installing buildah, once", file=sys.stderr, flush=True)
     for command in (["update"], ["install", "--yes", "--no-install-recommends", "buildah"]):
-        done = subprocess.run(
-            ["apt-get", "--quiet=2", *command],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-        )
-        if done.returncode != 0:
-            raise ReleaseError(f"buildah cannot be installed:\n{done.stderr[-2000:]}")
-
-
-def _driver() -> str:
-    """Name how layers are kept: where overlays are missing, each is a whole copy."""
-    filesystems = Path("/proc/filesystems").read_text()
-    return "overlay" if "\toverlay\n" in filesystems else "vfs"
+        run(["apt-get", "--quiet=2", *command], DEBIAN_FRONTEND="noninteractive")

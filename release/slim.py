@@ -1,23 +1,22 @@
-"""What of the installed packages goes into the image: `slim.py ENVIRONMENT REPORT`, run while the image is built.
+"""What goes into the image, of packages and of the standard library: `slim.py ENVIRONMENT FOLDER`, run in its build.
 
-No pod loads what is left out, and the list of each package's files lacks it. pip's report of the installation becomes
-a short list of archives with their hashes, which is kept: only the installer knew which of a lock's hashes it met.
+No pod loads what is left out of the environment, and the list of each package's files lacks it. The folder gets the
+standard library, compiled: a base that was unpacked and not installed has its sources only, and with a read-only root
+file system the operator would compile them at each start, which is a third of it. The interpreter compares what is
+compiled with its source, and so takes nothing that does not belong to the library that it finds.
 """
 
 from __future__ import annotations
 
-import json
+import importlib.util
+import py_compile
 import re
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-INSTALLED: Final = "installed.json"
-"""The list of archives, below the environment."""
 _LEFT_OUT: Final = re.compile(
     # Locales: templates format numbers and dates as in English.
     r"babel/locale-data/(?!(root|en|en_001|en_US)\.dat$)[^/]+\.dat"
@@ -30,55 +29,37 @@ _LEFT_OUT: Final = re.compile(
     r"|.*\.(pyx|pxd|pxi|pyi|c|cc|cpp|h|hpp|so\.debug)"
     r"|google/(.*/)?[^/]+\.proto|grpc/_cython/_credentials/.*"
 )
-_OWN_PROGRAMS: Final = re.compile(r"python[\d.]*")
+_NEVER_LOADED: Final = re.compile(
+    r".*/(site|dist)-packages/.*|.*/lib2to3/.*"
+    r"|(config-[^/]+|ensurepip|idlelib|pydoc_data|sqlite3|test|tkinter|turtledemo|unittest|venv|xmlrpc)/.*"
+)
 
 
-def slim(environment: Path, report: Path) -> None:
-    (site,) = environment.glob("lib/python3*/site-packages")
-    _keep_only(environment / "bin", _OWN_PROGRAMS)
-    gone = {path for path in _files(site) if _LEFT_OUT.fullmatch(str(path.relative_to(site)))}
-    for path in gone:
-        path.unlink()
-    for record in site.glob("*.dist-info/RECORD"):
-        _forget_the_missing(record, site)
-    _remove_empty(site)
-    archives = [_archive(entry) for entry in json.loads(report.read_bytes())["install"]]
-    listed = json.dumps(sorted(archives, key=lambda archive: archive["name"].lower()), indent=1)
-    (environment / INSTALLED).write_text(f"{listed}\n")
-
-
-def _keep_only(folder: Path, names: re.Pattern[str]) -> None:
-    """Leave out shells' scripts and programs of the packages, which no pod starts."""
-    for path in folder.iterdir():
-        if not names.fullmatch(path.name):
+def slim(environment: Path) -> None:
+    for path in (environment / "bin").iterdir():  # scripts of packages, which no pod starts
+        if not re.fullmatch(r"python[\d.]*", path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    return [path for path in folder.rglob("*") if not path.is_dir()]
-
-
-def _forget_the_missing(record: Path, site: Path) -> None:
-    lines = record.read_text().splitlines(keepends=True)
-    record.write_text("".join(line for line in lines if (site / line.rsplit(",", 2)[0]).exists()))
-
-
-def _remove_empty(site: Path) -> None:
+    (site,) = environment.glob("lib/python3*/site-packages")
+    for path in [one for one in site.rglob("*") if not one.is_dir()]:
+        if _LEFT_OUT.fullmatch(str(path.relative_to(site))):
+            path.unlink()
+    for record in site.glob("*.dist-info/RECORD"):
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if (site / line.rsplit(",", 2)[0]).exists()))
     for folder in sorted((path for path in site.rglob("*") if path.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
 
 
-def _archive(entry: dict[str, Any]) -> dict[str, str]:
-    """Say what was installed, without the address that it came from."""
-    source, about = entry["download_info"], entry["metadata"]
-    return {
-        "name": about["name"],
-        "version": about["version"],
-        "archive": source["url"].rpartition("/")[2],
-        "sha256": source["archive_info"]["hashes"]["sha256"],
-    }
+def compile_library(folder: Path) -> None:
+    """Write below a folder what belongs to the library's own places."""
+    library, compared = Path(sysconfig.get_path("stdlib")), py_compile.PycInvalidationMode.CHECKED_HASH
+    for source in sorted(library.rglob("*.py")):
+        if not _NEVER_LOADED.fullmatch(str(source.relative_to(library))):
+            target = folder / Path(importlib.util.cache_from_source(str(source))).relative_to("/")
+            py_compile.compile(str(source), str(target), doraise=True, invalidation_mode=compared)
 
 
 if __name__ == "__main__":
-    slim(*map(Path, sys.argv[1:]))
+    slim(Path(sys.argv[1]))
+    compile_library(Path(sys.argv[2]))

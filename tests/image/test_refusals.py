@@ -62,5 +62,5 @@ def test_files_of_debian_that_cannot_be_unpacked_are_named(tmp_path: Path) -> No
     broken = tmp_path / "broken.deb"
     broken.write_bytes(b"!<arch>\n")
 
-    with pytest.raises(ReleaseError, match=r"broken\.deb cannot be unpacked"), bases.Package(broken).files():
+    with pytest.raises(ReleaseError, match=r"broken\.deb cannot be unpacked"), bases.files(broken):
         pass

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
 import zipfile
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +16,6 @@ import pytest
 from keyturn import __version__
 from release import chart, checkout, image, whole
 from release.checkout import ReleaseError
-from sandbox.harness import eventually
 from tests.conftest import ROOT
 from tests.release.test_signing import key
 
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(300)
-_COMMIT = checkout.Checkout("17cd3115a2b417cd3115a2b417cd3115a2b417cd", 1_000_000_000, ())
-_ORDER = whole.Order(version=__version__, key=None, with_image=False)
 _FILES = {
     "SHA256SUMS",
     f"keyturn-{__version__}.tgz",
@@ -42,7 +36,7 @@ _FILES = {
 @pytest.fixture(scope="module", autouse=True)
 def _checkout_as_committed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(checkout, "read", lambda: _COMMIT)
+        patched.setattr(checkout, "committed", lambda: 1_000_000_000)
         yield
 
 
@@ -50,7 +44,7 @@ def _checkout_as_committed() -> Iterator[None]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release without the image, signed."""
     folder = tmp_path_factory.mktemp("release")
-    return whole.make(replace(_ORDER, key=key(folder)), folder / "dist")
+    return whole.make(__version__, key(folder), folder / "dist", with_image=False)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -60,7 +54,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_every_file_is_there(made: Path) -> None:
     assert made.name == f"keyturn-{__version__}"
     assert set(files(made)) == _FILES | {"SHA256SUMS.sig", "keyturn.pub"}
-    assert [path.name for path in made.parent.iterdir() if path != made] == [".release.lock"]
+    assert [path.name for path in made.parent.iterdir() if path != made] == []
 
 
 def test_a_release_is_verified_as_the_page_says(made: Path, tmp_path: Path) -> None:
@@ -80,7 +74,7 @@ def test_a_release_is_verified_as_the_page_says(made: Path, tmp_path: Path) -> N
 
 
 def test_made_again_every_file_is_the_same(made: Path, tmp_path: Path) -> None:
-    again = whole.make(replace(_ORDER, key=made.parents[1] / "keyturn.key"), tmp_path)
+    again = whole.make(__version__, made.parents[1] / "keyturn.key", tmp_path, with_image=False)
 
     assert files(again) == files(made)
 
@@ -124,7 +118,7 @@ def test_the_image_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     archive.write_text("image")
     monkeypatch.setattr(image, "archive", lambda: archive)
 
-    made = whole.make(replace(_ORDER, with_image=True), tmp_path / "dist")
+    made = whole.make(__version__, None, tmp_path / "dist")
 
     assert files(made)[archive.name] == b"image"
     assert archive.name in (made / "SHA256SUMS").read_text()
@@ -139,18 +133,7 @@ def test_without_an_image_there_is_no_release_unless_asked(
     monkeypatch.setattr(image, "archive", refuse)
 
     with pytest.raises(ReleaseError, match=r"is built as root\n.* without the image, say WITHOUT=image"):
-        whole.make(replace(_ORDER, with_image=True), tmp_path)
-
-    assert [path.name for path in tmp_path.iterdir()] == [".release.lock"]
-
-
-def test_a_checkout_that_differs_from_the_commit_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkout, "read", lambda: replace(_COMMIT, changes=("README.md",)))
-
-    with pytest.raises(ReleaseError, match=r"differs from the commit 17cd3115a2b4.*\n  README\.md"):
-        whole.make(_ORDER, tmp_path)
+        whole.make(__version__, None, tmp_path)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -163,35 +146,10 @@ def test_what_fails_leaves_the_release_that_was_there(made: Path, monkeypatch: p
 
     monkeypatch.setattr(chart, "package", fail)
     with pytest.raises(ReleaseError, match="no chart"):
-        whole.make(_ORDER, made.parent)
+        whole.make(__version__, None, made.parent, with_image=False)
 
     assert files(made) == before
-    assert {path.name for path in made.parent.iterdir()} == {made.name, ".release.lock"}
-
-
-def test_what_a_killed_run_left_is_removed(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    scratch = tmp_path_factory.mktemp("scratch")  # of the killed process, which removes nothing
-    order = [f"--version={__version__}", "--unsigned", "--snapshot", "--without=image"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "release", f"--dist={tmp_path}", "all", *order],
-        cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(scratch)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        eventually(lambda: any(tmp_path.glob(".release-*/release/keyturn-*.tgz")), timeout=60)
-        with pytest.raises(ReleaseError, match="another process makes a release"):
-            whole.make(_ORDER, tmp_path)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=20)
-    assert list(tmp_path.glob(".release-*"))
-
-    folder = whole.make(_ORDER, tmp_path)
-
-    assert {path.name for path in tmp_path.iterdir()} == {folder.name, ".release.lock"}
+    assert {path.name for path in made.parent.iterdir()} == {made.name}
 
 
 @pytest.mark.parametrize(
