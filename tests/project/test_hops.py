@@ -79,7 +79,6 @@ async def test_a_warm_read_of_a_store_enters_few_files(monkeypatch: pytest.Monke
     monkeypatch.setattr(stores.settings, "provider_of", lambda _: FakeProvider)
     fake, vault, ceilings = FakeStores(), ref(), (10, 75, 56)
     fake.store()
-    fake.server.values["db"] = "hunter2"
     await fake.read(store=vault)
     with profiled() as hops:
         await fake.read(store=vault, fresh=True)

@@ -54,7 +54,7 @@ def revealed(found: RemoteValue) -> str:
 class FakeStoreServer:
     """The server of a store: its values, the login that it accepts, and its requests by time."""
 
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=lambda: {"db": "hunter2"})
     knows: str | None = None
     """The only login that it takes; None for all."""
     delay: float = 0.0

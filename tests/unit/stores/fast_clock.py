@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from tests.unit.databases.fake_targets import FakeTargets
@@ -58,3 +59,10 @@ def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., 
                         runner.run(fake.databases.close())
 
     return run
+
+
+def run_in_no_time(module: dict[str, Any]) -> None:
+    """Run all asynchronous tests of a module so."""
+    for name, test in module.items():
+        if name.startswith("test_") and inspect.iscoroutinefunction(test):
+            module[name] = in_no_time(test)

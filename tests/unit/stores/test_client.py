@@ -21,7 +21,7 @@ from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Conflict, Refused, StoreError, Throttled, Unreachable
 from tests.unit.stores.fake_stores import cluster_ref, now, ref, revealed
-from tests.unit.stores.fast_clock import in_no_time
+from tests.unit.stores.fast_clock import run_in_no_time
 
 if TYPE_CHECKING:
     from tests.unit.stores.fake_stores import FakeStores
@@ -34,10 +34,8 @@ def away(_: int) -> StoreError:
 # One read for all
 
 
-@in_no_time
 async def test_a_thousand_who_ask_at_once_make_one_request(fake: FakeStores) -> None:
     fake.store()
-    fake.server.values["db"] = "hunter2"
     fake.server.delay = 0.02
 
     found = await asyncio.gather(*(fake.read() for _ in range(1000)))
@@ -46,7 +44,6 @@ async def test_a_thousand_who_ask_at_once_make_one_request(fake: FakeStores) -> 
     assert fake.server.count("read db") == 1
 
 
-@in_no_time
 async def test_within_the_interval_a_read_serves_who_comes_later(fake: FakeStores) -> None:
     fake.store(interval=15)
     fake.server.values["db"] = "old"
@@ -60,7 +57,6 @@ async def test_within_the_interval_a_read_serves_who_comes_later(fake: FakeStore
     assert fake.server.count("read db") == 2
 
 
-@in_no_time
 async def test_a_key_is_inspected_past_what_was_read(fake: FakeStores) -> None:
     fake.store(interval=15)
     fake.server.values["db"] = "old"
@@ -71,10 +67,8 @@ async def test_a_key_is_inspected_past_what_was_read(fake: FakeStores) -> None:
     assert await fake.read() == "old"
 
 
-@in_no_time
 async def test_when_the_interval_is_over_no_value_is_kept(fake: FakeStores) -> None:
     fake.store(interval=15)
-    fake.server.values["db"] = "hunter2"
     await fake.read()
     assert len(fake.stores._cache) == 1
 
@@ -83,7 +77,6 @@ async def test_when_the_interval_is_over_no_value_is_kept(fake: FakeStores) -> N
     assert len(fake.stores._cache) == 0
 
 
-@in_no_time
 async def test_who_wants_it_fresh_asks_the_store_and_serves_the_others(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "old"
@@ -95,7 +88,6 @@ async def test_who_wants_it_fresh_asks_the_store_and_serves_the_others(fake: Fak
     assert fake.server.count("read db") == 2
 
 
-@in_no_time
 async def test_late_fresh_reads_share_one_request_that_begins_after_them(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "leaked"
@@ -115,7 +107,6 @@ async def test_late_fresh_reads_share_one_request_that_begins_after_them(fake: F
     assert fake.server.count("read db") == 2
 
 
-@in_no_time
 async def test_fresh_reads_share_a_request_that_is_not_sent_yet(fake: FakeStores) -> None:
     fake.store(rate=1)
     fake.server.values |= {"db": "old", "other": "x"}
@@ -131,7 +122,6 @@ async def test_fresh_reads_share_a_request_that_is_not_sent_yet(fake: FakeStores
     assert fake.server.count("read db") == 1
 
 
-@in_no_time
 async def test_a_fresh_read_follows_one_that_fails(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "new"
@@ -144,7 +134,6 @@ async def test_a_fresh_read_follows_one_that_fails(fake: FakeStores) -> None:
     assert isinstance(await periodic, Unreachable)
 
 
-@in_no_time
 async def test_a_fresh_read_does_not_wait_for_a_read_before_a_write(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "old"
@@ -162,7 +151,6 @@ async def test_a_fresh_read_does_not_wait_for_a_read_before_a_write(fake: FakeSt
     assert (await before, await follow_up) == ("old", "new")
 
 
-@in_no_time
 async def test_closing_ends_the_reads_that_follow(fake: FakeStores) -> None:
     fake.store()
     fake.server.delay = 20
@@ -176,7 +164,6 @@ async def test_closing_ends_the_reads_that_follow(fake: FakeStores) -> None:
     assert ((await before).code, (await follow_up).code) == ("Closed", "Closed")
 
 
-@in_no_time
 async def test_other_keys_and_versions_are_read_for_themselves(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {"db": "one", "cache": "two"}
@@ -186,17 +173,14 @@ async def test_other_keys_and_versions_are_read_for_themselves(fake: FakeStores)
     assert (fake.server.count("read db"), fake.server.count("read cache")) == (2, 1)
 
 
-@in_no_time
 async def test_a_store_of_the_same_name_elsewhere_shares_nothing(fake: FakeStores) -> None:
     fake.store(namespace="shop"), fake.store(namespace="office")
-    fake.server.values["db"] = "hunter2"
 
     await asyncio.gather(fake.read(namespace="shop"), fake.read(namespace="office"))
 
     assert fake.server.count("read db") == 2
 
 
-@in_no_time
 async def test_a_namespace_with_a_door_of_its_own_never_gets_what_another_read(fake: FakeStores) -> None:
     fake.cluster_store(by_namespace=True)
     fake.server.values |= {"shop:db": "of shop", "office:db": "of office"}
@@ -209,10 +193,8 @@ async def test_a_namespace_with_a_door_of_its_own_never_gets_what_another_read(f
     assert fake.server.count("read db") == 2
 
 
-@in_no_time
 async def test_one_who_goes_away_cancels_no_other_read(fake: FakeStores) -> None:
     fake.store()
-    fake.server.values["db"] = "hunter2"
     fake.server.delay = 2
     first = asyncio.create_task(fake.read())
     await asyncio.sleep(1)
@@ -226,7 +208,6 @@ async def test_one_who_goes_away_cancels_no_other_read(fake: FakeStores) -> None
     assert fake.server.count("read db") == 1
 
 
-@in_no_time
 async def test_more_than_the_cache_holds_pushes_out_what_was_kept_longest(fake: FakeStores) -> None:
     fake.stores._cache._largest = 3 * 1024 * 1024
     fake.store()
@@ -243,7 +224,6 @@ async def test_more_than_the_cache_holds_pushes_out_what_was_kept_longest(fake: 
 # Writes
 
 
-@in_no_time
 async def test_a_write_is_seen_by_the_next_read(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "old"
@@ -258,7 +238,6 @@ async def test_a_write_is_seen_by_the_next_read(fake: FakeStores) -> None:
 # Writes of a replica that may lead no more
 
 
-@in_no_time
 async def test_a_replica_that_does_not_lead_changes_nothing(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "of the successor"
@@ -275,7 +254,6 @@ async def test_a_replica_that_does_not_lead_changes_nothing(fake: FakeStores) ->
     assert fake.server.values == {"db": "of the successor"}
 
 
-@in_no_time
 @pytest.mark.parametrize("leads_for", [1, 3], ids=["before the write", "during the write"])
 async def test_a_replica_that_loses_its_lease_ends_a_write(fake: FakeStores, leads_for: float) -> None:
     """A frozen process writes after its successor, or the store answers late."""
@@ -291,7 +269,6 @@ async def test_a_replica_that_loses_its_lease_ends_a_write(fake: FakeStores, lea
     assert fake.server.values == {"db": "old"}
 
 
-@in_no_time
 async def test_a_lease_that_is_renewed_ends_no_slow_write(fake: FakeStores) -> None:
     fake.store()
     fake.server.delay = 9
@@ -299,10 +276,9 @@ async def test_a_lease_that_is_renewed_ends_no_slow_write(fake: FakeStores) -> N
 
     written = await fake.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE)
 
-    assert (written.outcome, fake.server.values) == (WriteResult.CREATED, {"db": "new"})
+    assert (written.outcome, fake.server.values) == (WriteResult.REPLACED, {"db": "new"})
 
 
-@in_no_time
 async def test_a_read_from_before_a_write_is_not_kept(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "old"
@@ -317,7 +293,6 @@ async def test_a_read_from_before_a_write_is_not_kept(fake: FakeStores) -> None:
     assert await fake.read() == "new"
 
 
-@in_no_time
 async def test_a_read_before_the_answer_to_a_write_is_of_what_the_store_has_by_then(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "old"
@@ -332,7 +307,6 @@ async def test_a_read_before_the_answer_to_a_write_is_of_what_the_store_has_by_t
     await writing
 
 
-@in_no_time
 async def test_a_read_during_a_write_is_not_kept_after_it(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "old"
@@ -347,25 +321,23 @@ async def test_a_read_during_a_write_is_not_kept_after_it(fake: FakeStores) -> N
     assert await fake.read() == "new"
 
 
-@in_no_time
 async def test_a_write_below_a_prefix_goes_there(fake: FakeStores) -> None:
     fake.cluster_store(prefix="{namespace}/")
 
     await fake.stores.write(cluster_ref(), "shop", "db", Value(b"ours"), Policy.REPLACE)
-    assert fake.server.values == {"shop/db": "ours"}
+    assert fake.server.values == {"db": "hunter2", "shop/db": "ours"}
     with pytest.raises(Refused):
         await fake.stores.write(cluster_ref(), "shop", "../office/db", Value(b"theirs"), Policy.REPLACE)
     with pytest.raises(Refused):
         await fake.stores.delete(cluster_ref(), "shop", "../office/db")
     await fake.stores.delete(cluster_ref(), "shop", "db")
 
-    assert fake.server.values == {}
+    assert fake.server.values == {"db": "hunter2"}
 
 
 # The rate
 
 
-@in_no_time
 async def test_requests_keep_to_the_rate_of_the_store(fake: FakeStores) -> None:
     fake.store(rate=50)
     fake.server.values |= {f"k{number}": "x" for number in range(400)}
@@ -378,7 +350,6 @@ async def test_requests_keep_to_the_rate_of_the_store(fake: FakeStores) -> None:
     assert 390 / 50 - 0.5 <= times[-1] - times[0] <= 8.5
 
 
-@in_no_time
 async def test_what_would_have_to_wait_for_more_than_a_minute_fails_at_once(fake: FakeStores) -> None:
     fake.store(rate=1)
     fake.server.values |= {f"k{number}": "x" for number in range(100)}
@@ -392,7 +363,6 @@ async def test_what_would_have_to_wait_for_more_than_a_minute_fails_at_once(fake
     assert min(error.retry_after or 0 for error in late) > 60
 
 
-@in_no_time
 async def test_no_more_than_twenty_requests_are_in_flight(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {f"k{number}": "x" for number in range(60)}
@@ -404,10 +374,8 @@ async def test_no_more_than_twenty_requests_are_in_flight(fake: FakeStores) -> N
     await asyncio.gather(*flying)
 
 
-@in_no_time
 async def test_namespaces_take_turns_at_a_shared_store(fake: FakeStores) -> None:
     fake.cluster_store(rate=20)
-    fake.server.values["db"] = "hunter2"
     many = [
         asyncio.create_task(fake.refusal(f"k{number}", cluster_ref(), namespace="shop"))
         for number in range(1000)
@@ -422,7 +390,6 @@ async def test_namespaces_take_turns_at_a_shared_store(fake: FakeStores) -> None
     await asyncio.gather(*many)
 
 
-@in_no_time
 async def test_keys_that_hang_leave_places_of_a_shared_store_to_other_namespaces(fake: FakeStores) -> None:
     fake.cluster_store()
     fake.server.values |= {"db": "hunter2"} | {f"k{number}": "x" for number in range(60)}
@@ -444,10 +411,8 @@ async def test_keys_that_hang_leave_places_of_a_shared_store_to_other_namespaces
 # Throttling
 
 
-@in_no_time
 async def test_a_short_wish_is_waited_for(fake: FakeStores) -> None:
     fake.store()
-    fake.server.values["db"] = "hunter2"
     fake.server.mood = lambda number: Throttled("Status429", retry_after=3) if number == 1 else None
 
     assert await fake.read() == "hunter2"
@@ -456,7 +421,6 @@ async def test_a_short_wish_is_waited_for(fake: FakeStores) -> None:
     assert second - first >= 3
 
 
-@in_no_time
 async def test_a_long_wish_is_reported_and_no_request_is_sent_before_it_is_over(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {"db": "hunter2", "cache": "x"}
@@ -474,7 +438,6 @@ async def test_a_long_wish_is_reported_and_no_request_is_sent_before_it_is_over(
     assert [what for _, what, _ in fake.server.asked] == ["read db", "check", "read cache"]
 
 
-@in_no_time
 async def test_a_storm_of_refusals_is_met_with_fewer_requests_and_not_with_more(fake: FakeStores) -> None:
     fake.store()
     fake.server.mood = lambda _: Throttled("Status429")
@@ -489,7 +452,6 @@ async def test_a_storm_of_refusals_is_met_with_fewer_requests_and_not_with_more(
 # Silence
 
 
-@in_no_time
 async def test_after_five_failures_no_request_is_sent_but_a_probe(fake: FakeStores) -> None:
     fake.store(interval=15)
     fake.server.mood = away
@@ -509,12 +471,10 @@ async def test_after_five_failures_no_request_is_sent_but_a_probe(fake: FakeStor
     assert set(map(round, gaps[4:])) == {15}
 
 
-@in_no_time
 async def test_a_store_that_returns_is_found_within_an_interval_and_its_users_are_woken(
     fake: FakeStores,
 ) -> None:
     key = fake.store(interval=15)
-    fake.server.values["db"] = "hunter2"
     fake.server.mood = away
     for _ in range(5):
         await fake.refusal()
@@ -532,7 +492,6 @@ async def test_a_store_that_returns_is_found_within_an_interval_and_its_users_ar
     assert len(fake.server.asked) < 400
 
 
-@in_no_time
 async def test_an_open_breaker_of_a_store_without_a_host_has_the_cause(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.mood = lambda _: Unreachable("HostNotFound", host="vault.exmaple.com")
@@ -548,10 +507,8 @@ async def test_an_open_breaker_of_a_store_without_a_host_has_the_cause(fake: Fak
     assert not health.passes
 
 
-@in_no_time
 async def test_one_store_that_is_away_holds_up_no_other(fake: FakeStores) -> None:
     fake.store("away"), fake.store("there")
-    fake.server.values["db"] = "hunter2"
     fake.server.mood = away
     for _ in range(6):
         await fake.refusal(store=ref("away"))
@@ -560,7 +517,6 @@ async def test_one_store_that_is_away_holds_up_no_other(fake: FakeStores) -> Non
     assert await fake.read(store=ref("there")) == "hunter2"
 
 
-@in_no_time
 async def test_a_store_that_hangs_is_found_out_after_half_a_minute_and_then_blocks_no_other(
     fake: FakeStores,
 ) -> None:
@@ -580,10 +536,8 @@ async def test_a_store_that_hangs_is_found_out_after_half_a_minute_and_then_bloc
     assert now() - began <= 30.1
 
 
-@in_no_time
 async def test_keys_that_a_store_cannot_answer_block_no_other(fake: FakeStores) -> None:
     key = fake.cluster_store()
-    fake.server.values["db"] = "hunter2"
     is_broken = "read broken"
     fake.server.mood = lambda n: (
         Unreachable("Status500") if is_broken in fake.server.asked[n - 1][1] else None
@@ -599,7 +553,6 @@ async def test_keys_that_a_store_cannot_answer_block_no_other(fake: FakeStores) 
     assert fake.reason(key) == "Valid"
 
 
-@in_no_time
 async def test_keys_that_a_store_cannot_answer_make_few_checks_and_no_news(fake: FakeStores) -> None:
     key = fake.cluster_store()
     fake.server.mood = lambda n: (
@@ -618,12 +571,10 @@ async def test_keys_that_a_store_cannot_answer_make_few_checks_and_no_news(fake:
     assert fake.server.count("check") <= 11
 
 
-@in_no_time
 async def test_a_store_that_answers_nothing_but_its_trouble_is_reported_and_found_again(
     fake: FakeStores,
 ) -> None:
     key = fake.store()
-    fake.server.values["db"] = "hunter2"
     fake.stores.health(key)
     await fake.until(lambda: fake.reason(key) == "Valid")
     fake.server.mood = lambda _: Unreachable("Status503")
@@ -640,12 +591,10 @@ async def test_a_store_that_answers_nothing_but_its_trouble_is_reported_and_foun
     assert (fake.reason(key), await fake.read()) == ("Valid", "hunter2")
 
 
-@in_no_time
 async def test_at_a_third_of_errors_all_is_read_in_the_end_and_little_is_said_of_the_store(
     fake: FakeStores,
 ) -> None:
     key = fake.store(interval=1)
-    fake.server.values["db"] = "hunter2"
     chance = random.Random(5)  # noqa: S311  # it spreads errors
     fake.server.mood = lambda _: Unreachable("Status503") if chance.random() < 0.3 else None
     fake.stores.health(key)
@@ -663,7 +612,6 @@ async def test_at_a_third_of_errors_all_is_read_in_the_end_and_little_is_said_of
 # Ends
 
 
-@in_no_time
 async def test_when_the_operator_ends_no_read_is_left_waiting_and_nothing_is_kept(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {"db": "hunter2", "slow": "x"}
@@ -681,7 +629,6 @@ async def test_when_the_operator_ends_no_read_is_left_waiting_and_nothing_is_kep
     assert len(asyncio.all_tasks()) == 1
 
 
-@in_no_time
 async def test_a_changed_store_is_opened_again_and_the_reads_of_the_old_one_end(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {"db": "hunter2", "cache": "x"}
@@ -697,10 +644,8 @@ async def test_a_changed_store_is_opened_again_and_the_reads_of_the_old_one_end(
     assert await other == "x"
 
 
-@in_no_time
 async def test_what_is_written_to_a_store_that_is_changed_meanwhile_is_written(fake: FakeStores) -> None:
     fake.store()
-    fake.server.values["db"] = "hunter2"
     fake.server.delay = 5
     early = asyncio.create_task(fake.stores.write(ref(), "shop", "new", Value.of_text("x"), Policy.REPLACE))
     await asyncio.sleep(1)
@@ -712,7 +657,6 @@ async def test_what_is_written_to_a_store_that_is_changed_meanwhile_is_written(f
     assert fake.server.values["new"] == "x"
 
 
-@in_no_time
 async def test_a_store_that_hangs_costs_no_more_with_each_change_of_its_spec(fake: FakeStores) -> None:
     fake.server.delay = 20
     waiting = []
@@ -726,10 +670,8 @@ async def test_a_store_that_hangs_costs_no_more_with_each_change_of_its_spec(fak
     await asyncio.gather(*waiting)
 
 
-@in_no_time
 async def test_a_store_that_does_not_answer_is_no_new_one_with_other_settings(fake: FakeStores) -> None:
     key = fake.store()
-    fake.server.values["db"] = "hunter2"
     fake.server.mood = away
     for _ in range(5):
         await fake.refusal()
@@ -745,7 +687,6 @@ async def test_a_store_that_does_not_answer_is_no_new_one_with_other_settings(fa
     assert await fake.read() == "hunter2"
 
 
-@in_no_time
 async def test_a_store_that_never_answers_is_asked_no_more_however_often_it_is_changed(
     fake: FakeStores,
 ) -> None:
@@ -759,9 +700,7 @@ async def test_a_store_that_never_answers_is_asked_no_more_however_often_it_is_c
     assert (await reading).code == "NoAnswer"
 
 
-@in_no_time
 async def test_a_store_that_had_no_time_to_answer_is_not_silent(fake: FakeStores) -> None:
-    fake.server.values["db"] = "hunter2"
     fake.server.delay = 0.3
     for _ in range(10):
         fake.store()
@@ -773,9 +712,7 @@ async def test_a_store_that_had_no_time_to_answer_is_not_silent(fake: FakeStores
     assert await fake.read() == "hunter2"
 
 
-@in_no_time
 async def test_who_waits_for_a_turn_is_not_left_without_an_answer(fake: FakeStores) -> None:
-    fake.server.values["db"] = "hunter2"
     for _ in range(10):
         fake.store(rate=1)
         waiting = [asyncio.create_task(fake.refusal(f"k{number}")) for number in range(5)]
@@ -788,13 +725,11 @@ async def test_who_waits_for_a_turn_is_not_left_without_an_answer(fake: FakeStor
     assert fake.server.count("check") == 0  # as is made of a store that does not answer
 
 
-@in_no_time
 async def test_a_store_that_comes_again_under_its_name_is_no_new_one_for_ten_minutes(
     fake: FakeStores,
 ) -> None:
     tidying = asyncio.create_task(fake.stores.run())
     key = fake.store()
-    fake.server.values["db"] = "hunter2"
     fake.server.mood = away
     for _ in range(5):
         await fake.refusal()
@@ -811,7 +746,6 @@ async def test_a_store_that_comes_again_under_its_name_is_no_new_one_for_ten_min
     tidying.cancel()
 
 
-@in_no_time
 async def test_a_changed_store_is_asked_no_faster_than_before(fake: FakeStores) -> None:
     began = now()
     for number in range(10):
@@ -821,12 +755,10 @@ async def test_a_changed_store_is_asked_no_faster_than_before(fake: FakeStores) 
     assert now() - began >= 8.9
 
 
-@in_no_time
 async def test_a_namespace_has_a_thousand_reads_under_way_and_leaves_the_others_alone(
     fake: FakeStores,
 ) -> None:
     fake.cluster_store()
-    fake.server.values["db"] = "hunter2"
     fake.server.delay = 1
     many = [
         asyncio.create_task(fake.refusal(f"k{number}", cluster_ref(), namespace="shop"))
@@ -842,7 +774,6 @@ async def test_a_namespace_has_a_thousand_reads_under_way_and_leaves_the_others_
     assert (await fake.refusal("more", cluster_ref(), namespace="shop")).code == "NoSuchKey"
 
 
-@in_no_time
 async def test_a_store_that_was_away_is_looked_for_no_more_once_it_has_other_settings(
     fake: FakeStores,
 ) -> None:
@@ -854,7 +785,6 @@ async def test_a_store_that_was_away_is_looked_for_no_more_once_it_has_other_set
 
     fake.store()
     fake.server.mood, fake.server.delay = (lambda _: None), 0
-    fake.server.values["db"] = "hunter2"
     assert await fake.read() == "hunter2"
     await asyncio.gather(*late)
     asked = len(fake.server.asked)
@@ -865,12 +795,10 @@ async def test_a_store_that_was_away_is_looked_for_no_more_once_it_has_other_set
     assert len(asyncio.all_tasks()) == 1
 
 
-@in_no_time
 async def test_what_is_unused_for_long_is_closed_and_opened_again_on_use(
     fake: FakeStores,
 ) -> None:
     fake.store()
-    fake.server.values["db"] = "hunter2"
     tidying = asyncio.create_task(fake.stores.run())
     await fake.read()
     await asyncio.sleep(500)
@@ -883,9 +811,7 @@ async def test_what_is_unused_for_long_is_closed_and_opened_again_on_use(
     tidying.cancel()
 
 
-@in_no_time
 async def test_a_cached_value_is_not_given_to_a_namespace_that_is_no_longer_allowed(fake: FakeStores) -> None:
-    fake.server.values["db"] = "hunter2"
     fake.cluster_store(names=["shop", "office"])
     await fake.read("db", cluster_ref(), namespace="office")
 
@@ -895,7 +821,6 @@ async def test_a_cached_value_is_not_given_to_a_namespace_that_is_no_longer_allo
         await fake.read("db", cluster_ref(), namespace="office")
 
 
-@in_no_time
 async def test_another_server_is_not_asked_to_revoke_a_lease_and_counts_no_refusal(fake: FakeStores) -> None:
     auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
     settings: dict[str, Any] = {
@@ -917,3 +842,6 @@ async def test_another_server_is_not_asked_to_revoke_a_lease_and_counts_no_refus
 
     assert metrics.REGISTRY.get_sample_value(*sample) == before
     assert fake.api.asked == []
+
+
+run_in_no_time(globals())

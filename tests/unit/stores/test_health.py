@@ -20,7 +20,7 @@ from keyturn.stores.providers.errors import (
     Unreachable,
 )
 from tests.unit.stores.fake_stores import cluster_ref, now, ref
-from tests.unit.stores.fast_clock import in_no_time
+from tests.unit.stores.fast_clock import run_in_no_time
 
 if TYPE_CHECKING:
     from tests.unit.stores.fake_stores import FakeStores
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 LOGIN: dict[str, Any] = {"login": {"name": "login", "key": "token"}}
 
 
-@in_no_time
 async def test_a_new_store_is_checked_and_reported(fake: FakeStores) -> None:
     key = fake.store()
     assert fake.reason(key) is None
@@ -89,7 +88,6 @@ async def test_a_new_store_is_checked_and_reported(fake: FakeStores) -> None:
     ],
     ids=lambda one: one if isinstance(one, str) else type(one).__name__,
 )
-@in_no_time
 async def test_what_a_check_finds_is_said(
     error: StoreError, reason: str, message: str, fake: FakeStores
 ) -> None:
@@ -104,7 +102,6 @@ async def test_what_a_check_finds_is_said(
     assert (health.is_ready, health.reason, health.message) == (False, reason, message)
 
 
-@in_no_time
 async def test_a_store_that_lets_us_do_nothing_is_there_all_the_same(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.mood = lambda _: Denied("Status403")
@@ -112,7 +109,6 @@ async def test_a_store_that_lets_us_do_nothing_is_there_all_the_same(fake: FakeS
     assert fake.reason(key) == "Valid"
 
 
-@in_no_time
 async def test_a_login_that_comes_later_is_seen_within_seconds(fake: FakeStores) -> None:
     key = fake.store(**LOGIN)
     fake.stores.health(key)
@@ -127,7 +123,6 @@ async def test_a_login_that_comes_later_is_seen_within_seconds(fake: FakeStores)
     assert fake.recovered == [key]
 
 
-@in_no_time
 async def test_a_login_that_is_refused_is_tried_again_in_five_minutes_or_when_it_changes(
     fake: FakeStores,
 ) -> None:
@@ -147,7 +142,6 @@ async def test_a_login_that_is_refused_is_tried_again_in_five_minutes_or_when_it
     assert fake.recovered == [key]
 
 
-@in_no_time
 async def test_an_account_that_comes_later_is_seen_within_seconds(fake: FakeStores) -> None:
     key = fake.store(account="app")
     fake.api.accounts = set()
@@ -163,7 +157,6 @@ async def test_an_account_that_comes_later_is_seen_within_seconds(fake: FakeStor
     assert now() - came <= 15.1
 
 
-@in_no_time
 async def test_settings_that_cannot_be_followed_are_tried_again_in_five_minutes(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.mood = lambda _: Refused("InsideAddress")
@@ -172,10 +165,8 @@ async def test_settings_that_cannot_be_followed_are_tried_again_in_five_minutes(
     assert 5 <= fake.server.count("check") <= 7
 
 
-@in_no_time
 async def test_what_works_is_said_to_work_whatever_a_check_found(fake: FakeStores) -> None:
     key = fake.store()
-    fake.server.values["db"] = "hunter2"
     fake.server.mood = lambda number: Refused("Odd") if number == 1 else None
     fake.stores.health(key)
     await fake.until(lambda: fake.reason(key) == "InvalidSettings")
@@ -185,7 +176,6 @@ async def test_what_works_is_said_to_work_whatever_a_check_found(fake: FakeStore
     assert fake.reason(key) == "Valid"
 
 
-@in_no_time
 async def test_a_key_that_is_refused_is_no_trouble_of_the_store(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.mood = lambda _: Refused("InvalidKey")
@@ -196,7 +186,6 @@ async def test_a_key_that_is_refused_is_no_trouble_of_the_store(fake: FakeStores
     await fake.until(lambda: fake.reason(key) == "Valid")
 
 
-@in_no_time
 async def test_a_silent_store_is_reported_once_whatever_its_silence_is_called(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.mood = lambda number: Unreachable("Timeout" if number % 2 else "Status503")
@@ -206,12 +195,10 @@ async def test_a_silent_store_is_reported_once_whatever_its_silence_is_called(fa
     assert fake.reason(key) == "Unreachable"
 
 
-@in_no_time
 async def test_a_store_that_throttles_for_long_is_reported_and_reported_again_when_it_does_not(
     fake: FakeStores,
 ) -> None:
     key = fake.store()
-    fake.server.values["db"] = "hunter2"
     await fake.read()
     fake.server.mood = lambda _: Throttled("Status429", retry_after=60)
     await fake.refusal("cache")
@@ -223,7 +210,6 @@ async def test_a_store_that_throttles_for_long_is_reported_and_reported_again_wh
     assert fake.turned == [key] * 3
 
 
-@in_no_time
 async def test_a_hung_check_blocks_no_other(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.delay = 3600
@@ -233,7 +219,6 @@ async def test_a_hung_check_blocks_no_other(fake: FakeStores) -> None:
     await fake.until(lambda: fake.reason(key) == "Unreachable", 60)
 
 
-@in_no_time
 async def test_a_store_with_a_door_for_each_namespace_is_not_checked_before_its_first_use(
     fake: FakeStores,
 ) -> None:
@@ -246,7 +231,6 @@ async def test_a_store_with_a_door_for_each_namespace_is_not_checked_before_its_
     assert health.message.startswith("the settings are valid; each namespace has its own credentials")
 
 
-@in_no_time
 async def test_a_store_with_a_door_for_each_namespace_is_found_away_and_back_through_the_last_one(
     fake: FakeStores,
 ) -> None:
@@ -262,7 +246,6 @@ async def test_a_store_with_a_door_for_each_namespace_is_found_away_and_back_thr
     assert fake.reason(key) == "Valid"
 
 
-@in_no_time
 async def test_settings_that_this_version_does_not_know_are_said_to_be_unknown(fake: FakeStores) -> None:
     key = fake.store(provider="of-tomorrow")
     health = fake.stores.health(key)
@@ -271,7 +254,6 @@ async def test_settings_that_this_version_does_not_know_are_said_to_be_unknown(f
     assert "this version knows no provider 'of-tomorrow'; write one of awsParameterStore, " in health.message
 
 
-@in_no_time
 async def test_settings_that_contradict_each_other_are_named_without_a_word_of_them(fake: FakeStores) -> None:
     key = fake.store(provider="vault", server="https://vault.shop.test/canary?x")
     health = fake.stores.health(key)
@@ -281,14 +263,12 @@ async def test_settings_that_contradict_each_other_are_named_without_a_word_of_t
     assert "canary" not in health.message
 
 
-@in_no_time
 async def test_of_a_store_that_cannot_be_read_or_is_gone_nothing_is_said(fake: FakeStores) -> None:
     key = fake.store(provider="vault", interval="often")
     assert fake.stores.health(key) is None
     assert fake.stores.health(StoreKey(SECRET_STORE, "shop", "gone")) is None
 
 
-@in_no_time
 async def test_a_store_has_another_name_with_each_spec(fake: FakeStores) -> None:
     assert fake.stores.identity(ref(), "shop") is None
     fake.store()
@@ -299,7 +279,6 @@ async def test_a_store_has_another_name_with_each_spec(fake: FakeStores) -> None
     assert fake.stores.identity(ref(), "office") is None
 
 
-@in_no_time
 async def test_the_secrets_of_each_namespace_are_read_by_their_names_alone(fake: FakeStores) -> None:
     fake.cluster_store("here", provider="kubernetes", prefix="team-")
     fake.secret("team-db", key="text")
@@ -463,3 +442,6 @@ def test_one_refusal_is_no_state_and_three_in_a_row_are() -> None:
 def test_a_long_wish_is_a_state_at_once() -> None:
     assert heard(Throttled("x", retry_after=31)).is_throttled
     assert not heard(Throttled("x", retry_after=30)).is_throttled
+
+
+run_in_no_time(globals())

@@ -18,7 +18,7 @@ from keyturn.stores.providers import Policy, RemoteValue
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
 from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now, ref
-from tests.unit.stores.fast_clock import in_no_time
+from tests.unit.stores.fast_clock import run_in_no_time
 
 if TYPE_CHECKING:
     from tests.unit.stores.fake_stores import FakeStores
@@ -30,7 +30,6 @@ LOGIN: dict[str, Any] = {"login": {"name": "login", "key": "token"}}
 def locked(fake: FakeStores) -> FakeStores:
     """Stores whose server accepts one login only, which is in a Secret."""
     fake.store(**LOGIN)
-    fake.server.values["db"] = "hunter2"
     fake.server.knows = "first"
     fake.secret("login", token="first", other="canary")  # noqa: S106
     return fake
@@ -40,7 +39,6 @@ def logins(fake: FakeStores) -> list[str]:
     return [login for _, what, login in fake.server.asked if what.startswith("read")]
 
 
-@in_no_time
 async def test_a_login_that_was_changed_is_picked_up_by_the_next_read(locked: FakeStores) -> None:
     await locked.read()
     locked.server.knows = "second"
@@ -51,7 +49,6 @@ async def test_a_login_that_was_changed_is_picked_up_by_the_next_read(locked: Fa
     assert (locked.server.opened, locked.server.closed) == (2, 1)
 
 
-@in_no_time
 async def test_a_login_that_is_refused_is_looked_up_again_at_once(locked: FakeStores) -> None:
     locked.store(interval=3600, **LOGIN)
     await locked.read()
@@ -65,7 +62,6 @@ async def test_a_login_that_is_refused_is_looked_up_again_at_once(locked: FakeSt
     assert locked.turned == [] or locked.reason(locked.turned[0]) == "Valid"
 
 
-@in_no_time
 async def test_a_login_that_is_not_taken_is_tried_once_in_ten_seconds_by_any_reader(
     locked: FakeStores,
 ) -> None:
@@ -83,7 +79,6 @@ async def test_a_login_that_is_not_taken_is_tried_once_in_ten_seconds_by_any_rea
     assert len(logins(locked)) == tried + 1
 
 
-@in_no_time
 async def test_a_login_that_is_tried_again_is_tried_by_a_provider_that_remembers_nothing(
     locked: FakeStores,
 ) -> None:
@@ -98,7 +93,6 @@ async def test_a_login_that_is_tried_again_is_tried_by_a_provider_that_remembers
     assert (locked.server.opened, locked.server.closed) == (2, 1)
 
 
-@in_no_time
 async def test_a_login_that_is_refused_when_the_store_has_other_settings_opens_nothing(
     locked: FakeStores,
 ) -> None:
@@ -117,7 +111,6 @@ async def test_a_login_that_is_refused_when_the_store_has_other_settings_opens_n
     assert locked.server.opened - locked.server.closed == 1
 
 
-@in_no_time
 async def test_a_write_whose_credential_is_read_when_the_store_has_other_settings_opens_nothing(
     locked: FakeStores,
 ) -> None:
@@ -135,7 +128,6 @@ async def test_a_write_whose_credential_is_read_when_the_store_has_other_setting
     assert locked.server.opened - locked.server.closed == 1
 
 
-@in_no_time
 async def test_a_login_that_is_not_there_says_what_to_create(fake: FakeStores) -> None:
     fake.store(**LOGIN)
     error = await fake.refusal()
@@ -146,7 +138,6 @@ async def test_a_login_that_is_not_there_says_what_to_create(fake: FakeStores) -
     )
 
 
-@in_no_time
 async def test_a_login_without_its_key_says_which_key(fake: FakeStores) -> None:
     fake.store(**LOGIN)
     fake.secret("login", password="x")  # noqa: S106
@@ -155,7 +146,6 @@ async def test_a_login_without_its_key_says_which_key(fake: FakeStores) -> None:
     ).hint == "the Secret 'login' in the namespace 'shop' has no key 'token'; add it"
 
 
-@in_no_time
 async def test_a_login_that_may_not_be_read_says_so(fake: FakeStores) -> None:
     fake.store(**LOGIN)
     fake.api.are_forbidden = True
@@ -164,7 +154,6 @@ async def test_a_login_that_may_not_be_read_says_so(fake: FakeStores) -> None:
     assert error.hint.startswith("the operator may not read the Secret 'login' in the namespace 'shop'")
 
 
-@in_no_time
 async def test_many_who_miss_a_login_do_not_ask_the_api_server_each(fake: FakeStores) -> None:
     fake.store(**LOGIN)
     await asyncio.gather(*(fake.refusal(f"k{number}") for number in range(1000)))
@@ -173,7 +162,6 @@ async def test_many_who_miss_a_login_do_not_ask_the_api_server_each(fake: FakeSt
     assert len(fake.api.asked) < 30
 
 
-@in_no_time
 async def test_a_login_that_is_taken_away_is_used_no_more(locked: FakeStores) -> None:
     await locked.read()
     del locked.api.bodies[paths.secret("shop", "login")]
@@ -184,7 +172,6 @@ async def test_a_login_that_is_taken_away_is_used_no_more(locked: FakeStores) ->
     assert locked.server.closed == locked.server.opened == 1
 
 
-@in_no_time
 async def test_an_api_server_that_is_away_does_not_close_a_store(locked: FakeStores) -> None:
     await locked.read()
     locked.api.is_away = True
@@ -193,7 +180,6 @@ async def test_an_api_server_that_is_away_does_not_close_a_store(locked: FakeSto
     assert await locked.read() == "hunter2"
 
 
-@in_no_time
 async def test_without_an_api_server_no_store_is_opened_and_none_is_said_to_be_away(
     locked: FakeStores,
 ) -> None:
@@ -207,7 +193,6 @@ async def test_without_an_api_server_no_store_is_opened_and_none_is_said_to_be_a
 
 
 @pytest.mark.parametrize("type_", ["keyturn.dev/state", "kubernetes.io/service-account-token"])
-@in_no_time
 async def test_what_is_no_login_is_sent_nowhere(type_: str, fake: FakeStores) -> None:
     fake.store(**LOGIN)
     fake.secret("login", type_=type_, token="canary")  # noqa: S106
@@ -218,7 +203,6 @@ async def test_what_is_no_login_is_sent_nowhere(type_: str, fake: FakeStores) ->
     assert fake.server.asked == []
 
 
-@in_no_time
 async def test_only_the_keys_that_are_named_are_handed_over(locked: FakeStores) -> None:
     await locked.read()
     (shared,) = locked.stores._shared.values()
@@ -226,10 +210,8 @@ async def test_only_the_keys_that_are_named_are_handed_over(locked: FakeStores) 
     assert [reference.key for reference in connection.login.referred] == ["token"]
 
 
-@in_no_time
 async def test_a_cluster_store_takes_its_login_from_the_operators_namespace(fake: FakeStores) -> None:
     fake.cluster_store(**LOGIN)
-    fake.server.values["db"] = "hunter2"
     fake.secret("login", namespace="shop", token="of a tenant")  # noqa: S106
     fake.secret("login", namespace=OPERATOR, token="of the administrator")  # noqa: S106
 
@@ -238,10 +220,8 @@ async def test_a_cluster_store_takes_its_login_from_the_operators_namespace(fake
     assert logins(fake) == ["of the administrator"]
 
 
-@in_no_time
 async def test_who_logs_in_as_a_service_account_gets_a_token_of_its_own_namespace(fake: FakeStores) -> None:
     fake.cluster_store(account="app")
-    fake.server.values["db"] = "hunter2"
 
     for namespace in ("shop", "office"):
         await fake.read("db", cluster_ref(), namespace=namespace)
@@ -254,7 +234,6 @@ async def test_who_logs_in_as_a_service_account_gets_a_token_of_its_own_namespac
     }
 
 
-@in_no_time
 @pytest.mark.parametrize("consent", ["", "other", "vault-2", "ClusterSecretStore/vault"])
 async def test_no_token_is_made_of_an_account_that_does_not_name_the_store(
     consent: str, fake: FakeStores
@@ -272,7 +251,6 @@ async def test_no_token_is_made_of_an_account_that_does_not_name_the_store(
     assert fake.api.tokens == []
 
 
-@in_no_time
 async def test_an_account_that_names_a_store_does_not_mean_the_one_of_the_cluster(fake: FakeStores) -> None:
     fake.cluster_store(account="app")
     fake.api.consent = "vault"
@@ -288,7 +266,6 @@ def consented(fake: FakeStores) -> FakeStores:
     """Stores of which one has a session as a ServiceAccount, which is never renewed by a token."""
     fake.store(account="app")
     fake.cluster_store(account="app")
-    fake.server.values["db"] = "hunter2"
     return fake
 
 
@@ -299,7 +276,6 @@ def reads_of_account(fake: FakeStores) -> int:
 @pytest.mark.parametrize(
     ("is_deleted", "code"), [(False, "NoConsent"), (True, "NoServiceAccount")], ids=["withdrawn", "deleted"]
 )
-@in_no_time
 async def test_a_session_ends_when_the_account_takes_its_consent_back(
     is_deleted: bool,  # noqa: FBT001
     code: str,
@@ -325,7 +301,6 @@ async def test_a_session_ends_when_the_account_takes_its_consent_back(
 @pytest.mark.parametrize(
     ("is_deleted", "code"), [(False, "NoConsent"), (True, "NoServiceAccount")], ids=["withdrawn", "deleted"]
 )
-@in_no_time
 async def test_what_was_lent_is_given_back_also_when_the_account_takes_its_consent_back(
     is_deleted: bool,  # noqa: FBT001
     code: str,
@@ -350,7 +325,6 @@ async def test_what_was_lent_is_given_back_also_when_the_account_takes_its_conse
     await consented.until(lambda: consented.server.closed == consented.server.opened)
 
 
-@in_no_time
 async def test_without_a_session_the_missing_consent_is_why_nothing_is_given_back(
     consented: FakeStores,
 ) -> None:
@@ -364,7 +338,6 @@ async def test_without_a_session_the_missing_consent_is_why_nothing_is_given_bac
     assert consented.api.tokens == []
 
 
-@in_no_time
 async def test_an_account_that_is_created_again_logs_in_again(consented: FakeStores) -> None:
     await consented.read()
     consented.api.uid = "account-2"
@@ -376,7 +349,6 @@ async def test_an_account_that_is_created_again_logs_in_again(consented: FakeSto
     assert consented.server.closed == 1
 
 
-@in_no_time
 async def test_what_is_lent_to_an_account_that_is_created_again_is_lent_to_a_login_of_its_own(
     consented: FakeStores,
 ) -> None:
@@ -392,7 +364,6 @@ async def test_what_is_lent_to_an_account_that_is_created_again_is_lent_to_a_log
     assert logins(consented) == ["token 1 of shop", "token 1 of shop", "token 2 of shop"]
 
 
-@in_no_time
 async def test_consent_costs_one_request_in_three_minutes(consented: FakeStores) -> None:
     await consented.read()
     before, began = reads_of_account(consented), now()
@@ -402,7 +373,6 @@ async def test_consent_costs_one_request_in_three_minutes(consented: FakeStores)
     assert reads_of_account(consented) - before in {3, 4}
 
 
-@in_no_time
 async def test_missing_consent_is_not_looked_up_for_each_read(consented: FakeStores) -> None:
     consented.api.consent = ""
     began = now()
@@ -412,7 +382,6 @@ async def test_missing_consent_is_not_looked_up_for_each_read(consented: FakeSto
     assert reads_of_account(consented) <= 12
 
 
-@in_no_time
 async def test_without_an_api_server_a_session_that_had_consent_continues(consented: FakeStores) -> None:
     await consented.read()
     consented.api.is_away = True
@@ -424,7 +393,6 @@ async def test_without_an_api_server_a_session_that_had_consent_continues(consen
     assert (await consented.refusal(fresh=True)).code == "NoConsent"
 
 
-@in_no_time
 async def test_an_api_server_that_answers_late_is_not_asked_by_each_read(consented: FakeStores) -> None:
     await consented.read()
     for number in range(5):
@@ -439,7 +407,6 @@ async def test_an_api_server_that_answers_late_is_not_asked_by_each_read(consent
     assert reads_of_account(consented) - before == 1
 
 
-@in_no_time
 async def test_a_session_that_had_consent_continues_while_the_account_may_not_be_read(
     consented: FakeStores,
 ) -> None:
@@ -453,7 +420,6 @@ async def test_a_session_that_had_consent_continues_while_the_account_may_not_be
     assert (await consented.refusal(fresh=True)).code == "NoConsent"
 
 
-@in_no_time
 async def test_a_consent_that_may_not_be_read_does_not_last(consented: FakeStores) -> None:
     await consented.read()
     consented.api.are_forbidden = True
@@ -465,7 +431,6 @@ async def test_a_consent_that_may_not_be_read_does_not_last(consented: FakeStore
     assert consented.server.closed == 1
 
 
-@in_no_time
 async def test_the_account_of_one_namespace_concerns_no_other(consented: FakeStores) -> None:
     key = StoreKey.of(cluster_ref(), "")
     for namespace in ("shop", "office"):
@@ -480,7 +445,6 @@ async def test_the_account_of_one_namespace_concerns_no_other(consented: FakeSto
     assert consented.reason(key) == "Valid"
 
 
-@in_no_time
 async def test_consent_of_an_idle_namespace_is_forgotten(consented: FakeStores) -> None:
     await consented.read()
     (shared,) = consented.stores._shared.values()
@@ -489,10 +453,8 @@ async def test_consent_of_an_idle_namespace_is_forgotten(consented: FakeStores) 
     assert shared.connections._consents == {}
 
 
-@in_no_time
 async def test_a_store_gets_tokens_of_the_account_that_it_names_only(fake: FakeStores) -> None:
     fake.store(account="app")
-    fake.server.values["db"] = "hunter2"
     await fake.read()
     (shared,) = fake.stores._shared.values()
     (connection,) = shared.connections._open.values()
@@ -502,10 +464,8 @@ async def test_a_store_gets_tokens_of_the_account_that_it_names_only(fake: FakeS
             await provider.given.token_of("default", "https://kept.test")
 
 
-@in_no_time
 async def test_a_login_of_one_namespace_that_is_refused_is_no_trouble_of_the_others(fake: FakeStores) -> None:
     key = fake.cluster_store(account="app")
-    fake.server.values["db"] = "hunter2"
     fake.server.knows = "token 2 of office"
 
     assert isinstance(await fake.refusal("db", cluster_ref(), namespace="shop"), Unauthorized)
@@ -513,7 +473,6 @@ async def test_a_login_of_one_namespace_that_is_refused_is_no_trouble_of_the_oth
     assert fake.reason(key) == "Valid"
 
 
-@in_no_time
 async def test_an_error_never_carries_what_was_read(locked: FakeStores) -> None:
     locked.server.knows = "another"
     error = await locked.refusal()
@@ -526,7 +485,6 @@ async def test_an_error_never_carries_what_was_read(locked: FakeStores) -> None:
     assert "first" not in repr(observed)
 
 
-@in_no_time
 async def test_a_look_at_the_login_costs_one_request_in_a_while(locked: FakeStores) -> None:
     began = now()
     while now() < began + 150:
@@ -551,7 +509,6 @@ async def shared(fake: FakeStores, *tenants: str) -> StoreKey:
     """Make a store for several namespaces, with a login from which a value was read."""
     key = fake.cluster_store(names=["shop", "office", *tenants], **LOGIN)
     fake.secret("login", OPERATOR, token="first")  # noqa: S106
-    fake.server.values["db"] = "hunter2"
     assert await fake.read(store=cluster_ref()) == "hunter2"
     return key
 
@@ -564,7 +521,6 @@ def rejecting(fake: FakeStores, *keys: str) -> None:
     )
 
 
-@in_no_time
 async def test_a_key_for_which_a_shared_login_is_rejected_blocks_no_other_namespace(fake: FakeStores) -> None:
     key = await shared(fake)
     rejecting(fake, "theirs")
@@ -580,12 +536,10 @@ async def test_a_key_for_which_a_shared_login_is_rejected_blocks_no_other_namesp
     assert fake.server.count("check") <= 2
 
 
-@in_no_time
 async def test_such_a_key_that_is_the_first_read_blocks_no_other_namespace_after_a_check(
     fake: FakeStores,
 ) -> None:
     key = fake.cluster_store()
-    fake.server.values["db"] = "hunter2"
     rejecting(fake, "theirs")
     fake.stores.health(key)
 
@@ -595,14 +549,12 @@ async def test_such_a_key_that_is_the_first_read_blocks_no_other_namespace_after
     assert await fake.read(store=cluster_ref()) == "hunter2"
 
 
-@in_no_time
 @pytest.mark.parametrize("count", [2, 6])
 async def test_requests_that_are_paused_do_not_prolong_the_pause(fake: FakeStores, count: int) -> None:
     tenants = [f"tenant-{number}" for number in range(count)]
     fake.cluster_store(names=["shop", *tenants], **LOGIN)
     fake.secret("login", OPERATOR, token="first")  # noqa: S106
     fake.server.knows = "first" if count > 2 else "second"
-    fake.server.values["db"] = "hunter2"
     if count > 2:
         await fake.read(store=cluster_ref())
     fake.server.knows = "second"
@@ -621,7 +573,6 @@ async def test_requests_that_are_paused_do_not_prolong_the_pause(fake: FakeStore
     assert served[-count:] == ["hunter2"] * count
 
 
-@in_no_time
 async def test_such_a_key_blocks_no_other_namespace_at_the_next_attempt_either(fake: FakeStores) -> None:
     await shared(fake)
     rejecting(fake, "theirs")
@@ -634,7 +585,6 @@ async def test_such_a_key_blocks_no_other_namespace_at_the_next_attempt_either(f
     assert await fake.read(store=cluster_ref(), fresh=True) == "hunter2"
 
 
-@in_no_time
 async def test_a_shared_login_that_is_rejected_for_three_namespaces_is_not_used_for_ten_seconds(
     fake: FakeStores,
 ) -> None:
@@ -650,7 +600,6 @@ async def test_a_shared_login_that_is_rejected_for_three_namespaces_is_not_used_
     assert fake.reason(key) == "AuthenticationFailed"
 
 
-@in_no_time
 async def test_a_check_finds_a_shared_login_that_is_rejected_for_all(fake: FakeStores) -> None:
     key = await shared(fake)
     fake.server.knows = "second"
@@ -658,3 +607,6 @@ async def test_a_check_finds_a_shared_login_that_is_rejected_for_all(fake: FakeS
     await fake.refusal("cache", cluster_ref())
 
     await fake.until(lambda: fake.reason(key) == "AuthenticationFailed", seconds=5)
+
+
+run_in_no_time(globals())
