@@ -178,11 +178,17 @@ def subject_of(config: CertificateConfig) -> x509.Name:
 def _extensions(
     config: CertificateConfig, key: PrivateKey, issuer: Authority | None
 ) -> Iterable[tuple[x509.ExtensionType, bool]]:
+    identify = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier
     own_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    issuer_id = extension(issuer.certificate, x509.SubjectKeyIdentifier) if issuer else own_id
     yield x509.BasicConstraints(ca=config.is_ca, path_length=None), True
     yield _key_usage(config, key), True
     yield own_id, False
-    yield _authority_id(issuer.certificate) if issuer else _id_of(own_id), False
+    if issuer_id is not None:
+        yield identify(issuer_id), False
+    elif issuer is not None:
+        public_key = issuer.certificate.public_key()
+        yield x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key), False  # type: ignore[arg-type]
     if names := alternative_names(config):
         yield x509.SubjectAlternativeName(names), False
     if not config.is_ca:
@@ -201,17 +207,6 @@ def _key_usage(config: CertificateConfig, key: PrivateKey) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _id_of(subject: x509.SubjectKeyIdentifier) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject)
-
-
-def _authority_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    try:
-        return _id_of(issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value)
-    except x509.ExtensionNotFound:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
 
 
 def alternative_names(config: CertificateConfig) -> list[x509.GeneralName]:
@@ -384,8 +379,13 @@ def authority_in(held: Outputs, secret: str, config: CertificateConfig, now: dat
     for depth, authority in enumerate(path):
         if config.is_ca and not permits_below(authority, depth + 1):
             raise _refusal(secret, "holds a CA that may sign no further CA; name another, or remove isCA")
-        if flaw := _validity_problem(authority, now):
-            raise _refusal(secret, f"holds a CA that {flaw}; renew it")
+        start, end = authority.not_valid_before_utc, authority.not_valid_after_utc
+        if now < start:
+            raise _refusal(
+                secret, f"holds a CA that is valid from {start:%Y-%m-%d %H:%M} UTC on only; renew it"
+            )
+        if now > end - _MIN_REMAINING:
+            raise _refusal(secret, f"holds a CA that ends at {end:%Y-%m-%d %H:%M} UTC; renew it")
     return Authority(path, key)
 
 
@@ -449,11 +449,3 @@ def _path_to_root(
 
 def _refusal(secret: str, flaw: str) -> Stalled:
     return Stalled(ErrorReason.INVALID_ISSUER, f"the Secret {secret!r} that signs the certificate {flaw}")
-
-
-def _validity_problem(certificate: x509.Certificate, now: datetime) -> str | None:
-    if now < certificate.not_valid_before_utc:
-        return f"is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on only"
-    if now > certificate.not_valid_after_utc - _MIN_REMAINING:
-        return f"ends at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-    return None

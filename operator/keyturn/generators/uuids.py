@@ -37,7 +37,9 @@ class Uuid(SingleValue[UuidConfig]):
     Config = UuidConfig
 
     def draw(self) -> Value:
-        return Value.of_text(str(self._new()))
+        is_random = self.config.version == 4  # noqa: PLR2004  # a version of RFC 9562
+        made = uuid.uuid4() if is_random else uuid7(datetime.now(UTC), secrets.randbits(74))
+        return Value.of_text(str(made))
 
     def fits(self, value: Value) -> bool:
         form = rb"[0-9a-f]{8}-[0-9a-f]{4}-%d[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}" % self.config.version
@@ -45,10 +47,3 @@ class Uuid(SingleValue[UuidConfig]):
 
     def strength(self) -> None:
         return None
-
-    def _new(self) -> uuid.UUID:
-        match self.config.version:
-            case 4:
-                return uuid.uuid4()
-            case 7:
-                return uuid7(datetime.now(UTC), secrets.randbits(74))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
     from keyturn.kube.client import Api
     from keyturn.runtime.concurrency import Tasks
-    from keyturn.stores.providers.base import Keep
 
     from .credentials import Credentials
     from .providers import Provider, Reference
@@ -378,7 +377,10 @@ class ConnectionPool:
             connection.retire()
 
     def _context_of(self, namespace: str, login: Credentials) -> ProviderContext:
-        context = self._context
+        context, keeps = self._context, self._plan.issues_leases
+        # Session credentials are stored in the namespace of the credential.
+        home, consent = namespace or self._home, self._consents.get(namespace)
+        account = "".join(consent.account) if consent else ""
         return ProviderContext(
             namespace=namespace,
             owner=self._owner,
@@ -387,14 +389,8 @@ class ConnectionPool:
             api=context.api,
             files_root=context.files_root if self._plan.key.is_for_all else None,
             token_of=partial(self._token, namespace) if self._plan.logs_in_as and namespace else None,
-            keep=self._keep(namespace) if self._plan.issues_leases else None,
+            keep=SessionSecret(self._plan, home, context.api, account) if keeps and home else None,
         )
-
-    def _keep(self, namespace: str) -> Keep | None:
-        """Return where session credentials are stored: the namespace of the credential."""
-        home, consent = namespace or self._home, self._consents.get(namespace)
-        account = "".join(consent.account) if consent else ""
-        return SessionSecret(self._plan, home, self._context.api, account) if home else None
 
     async def _token(self, namespace: str, account: str, audience: str) -> Value:
         """Request a token for the ServiceAccount that the settings name, and no other."""

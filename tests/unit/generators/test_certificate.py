@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import ssl
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -973,8 +972,3 @@ def test_only_rsa_takes_long() -> None:
     root()
     keys: tuple[Settings, ...] = ({}, {"ec": {}}, {"ed25519": {}}, {"rsa": {}})
     assert [generator_of("certificate", {"key": key}).is_slow for key in keys] == [False, False, False, True]
-
-
-def test_no_two_keys_are_equal() -> None:
-    keys = [make()[KEY] for make in MADE.values()]
-    assert not any(one == other for one, other in itertools.combinations(keys, 2))

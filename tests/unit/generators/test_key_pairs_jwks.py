@@ -252,10 +252,5 @@ def test_coordinates_keep_their_zeros_in_front() -> None:
     assert lengths == {43}
 
 
-def test_only_rsa_takes_long() -> None:
-    slow = [one for one in ALGORITHMS if generator_of("jwks", {"algorithm": one}).is_slow]
-    assert slow == ["RS256"]
-
-
 def test_nothing_is_said_about_a_value_that_cannot_be_read() -> None:
     assert _keys.jwks_in(Value(b"\xff")) == []

@@ -140,8 +140,3 @@ def test_a_comment_that_would_break_the_line_is_refused(comment: str) -> None:
     assert refusal.value.message == (
         "sshKey.comment: a comment has printable ASCII characters, such as deploy@shop; write so"
     )
-
-
-def test_only_rsa_takes_long() -> None:
-    example("ed25519")
-    assert [type_ for type_ in TYPES if generator_of("sshKey", {"type": type_}).is_slow] == ["rsa"]

@@ -222,7 +222,12 @@ class Document:
         """
         if isinstance(self._content, Mapping):
             return _part(self._content, path)
-        return self._content if path is None else _taken(self._read(self._content, path), path)
+        if path is None:
+            return self._content
+        parsed = self._read(self._content, path)
+        if not 0 < len(path) <= _MAX_PATH_LENGTH:
+            raise Refused("InvalidProperty", f"a property has 1 to {_MAX_PATH_LENGTH} characters")
+        return value_at(_descend(parsed, path), path)
 
     def parts(self) -> dict[str, Value]:
         """Return the properties by name, on the first level.
@@ -232,7 +237,9 @@ class Document:
         """
         if isinstance(self._content, Mapping):
             return dict(self._content)
-        return _members(self._read(self._content))
+        parsed = self._read(self._content)
+        _hold_to_object(parsed)
+        return {text_of(name, name).decode(): value_at(member, name) for name, member in parsed.items()}
 
     def _read(self, content: Value, path: str | None = None) -> Any:
         if self._parsed is _UNREAD:
@@ -400,17 +407,6 @@ def _readable(part: Value) -> str:
         pass
     # Outside the except block, since the error quotes the value.
     raise Refused("NotText", "this store keeps text only; push a value in base64 or hex")
-
-
-def _taken(parsed: Any, path: str) -> Value:
-    if not 0 < len(path) <= _MAX_PATH_LENGTH:
-        raise Refused("InvalidProperty", f"a property has 1 to {_MAX_PATH_LENGTH} characters")
-    return value_at(_descend(parsed, path), path)
-
-
-def _members(parsed: Any) -> dict[str, Value]:
-    _hold_to_object(parsed)
-    return {text_of(name, name).decode(): value_at(member, name) for name, member in parsed.items()}
 
 
 def _hold_to_object(parsed: Any) -> None:

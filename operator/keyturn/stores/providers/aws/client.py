@@ -101,19 +101,16 @@ class AwsClient:
 
     async def call(self, keys: Keys | None, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Call an operation by its API name, such as GetSecretValue; without keys it is not signed."""
-        service = await self._service()
+        async with self._describing:
+            if self._described is None:
+                describing = partial(_operation_model, self._name, self._region, self._endpoint)
+                self._described = await work.run(self._given.owner, _without_botocore_errors, describing)
+            service = self._described
         request = _without_botocore_errors(partial(service.request, keys, operation, parameters))
         headers = dict(request.headers.items())
         body = request.body.encode() if isinstance(request.body, str) else request.body
         answer = await self._given.network.ask(request.method, request.url, headers=headers, body=body)
         return await self._parse(service, operation, answer)
-
-    async def _service(self) -> _Service:
-        async with self._describing:
-            if self._described is None:
-                describing = partial(_operation_model, self._name, self._region, self._endpoint)
-                self._described = await work.run(self._given.owner, _without_botocore_errors, describing)
-            return self._described
 
     async def _parse(self, service: _Service, operation: str, answer: Answer) -> dict[str, Any]:
         """Parse a response with botocore; a large one in a thread."""

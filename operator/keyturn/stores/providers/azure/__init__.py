@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -23,8 +24,6 @@ from keyturn.stores.providers.errors import Conflict, NotFound, Refused, Unusabl
 from .login import DELETED, AzureKeyVaultConfig, AzureLogin, place_of
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from .client import Kept, KeyVaultClient
 
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
@@ -119,7 +118,8 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     async def _create(self) -> KeyVaultClient:
         guard = self.given.network
         place = place_of(self.config, guard)
-        sdk = await threadpools.run_own(_sdk)  # takes a second, off the event loop
+        # In a thread, since it takes a second; on first use: the idle operator's memory is limited.
+        sdk = await threadpools.run_own(importlib.import_module, f"{__package__}.client")
         made: KeyVaultClient = sdk.KeyVaultClient(
             place, AzureLogin(self.config, self.given, guard, place), guard, self.given.owner
         )
@@ -141,12 +141,6 @@ def _name(key: str) -> str:
 
 def _has_expired(kept: Kept) -> bool:
     return kept.ends is not None and kept.ends <= datetime.now(UTC)
-
-
-def _sdk() -> ModuleType:
-    from . import client  # noqa: PLC0415  # on first use: the idle operator's memory is limited
-
-    return client
 
 
 def _written(content: Content) -> tuple[str, str]:

@@ -142,7 +142,12 @@ class Vault(Provider[VaultConfig]):
             )
 
     async def check(self) -> None:
-        await self._within(self._check_token())
+        async def check_token() -> None:
+            session = await self._login.session()
+            if not await self._login.is_known(session):
+                await self._another(session, "UnknownToken")
+
+        await self._within(check_token())
 
     async def renew_lease(self, key: str, lease: ProviderLease) -> timedelta | None:
         self._check(key)
@@ -246,11 +251,6 @@ class Vault(Provider[VaultConfig]):
         if self._login.forget(session):
             return await self._login.session()
         raise Unauthorized(code, "Vault rejects the token; write a new one with the default policy")
-
-    async def _check_token(self) -> None:
-        session = await self._login.session()
-        if not await self._login.is_known(session):
-            await self._another(session, "UnknownToken")
 
     def _path(self, path: str) -> str:
         return f"{self.config.mount or _MOUNT}/{path}"
