@@ -35,9 +35,7 @@ _LONG_NAME = f"the first name is longer than {_MAX_COMMON_NAME} characters; writ
 CommonName = Annotated[
     str,
     Spelled(
-        r"^[^\x00-\x1f\x7f]+$",
-        "commonName is text of one line; write such as shop.test",
-        _MAX_COMMON_NAME,
+        r"^[^\x00-\x1f\x7f]+$", "commonName is text of one line; write such as shop.test", _MAX_COMMON_NAME
     ),
 ]
 

@@ -52,10 +52,7 @@ RsaBits = Annotated[
     pydantic.Field(
         ge=0,
         le=8192,
-        json_schema_extra=rules(
-            (f"self >= {LEAST_RSA_BITS}", _TOO_FEW),
-            ("self % 2 == 0", _EVEN_SIZE),
-        ),
+        json_schema_extra=rules((f"self >= {LEAST_RSA_BITS}", _TOO_FEW), ("self % 2 == 0", _EVEN_SIZE)),
     ),
     pydantic.AfterValidator(_is_even),
 ]

@@ -67,9 +67,7 @@ class PasswordConfig(Schema):
     symbols: bool = True
     """Whether symbolCharacters are drawn, at least one of them; true if absent."""
     symbol_characters: str = pydantic.Field(
-        "-_.~",
-        max_length=64,
-        json_schema_extra=rules((f"self.matches(r'{_PUNCTUATION}')", _NO_PUNCTUATION)),
+        "-_.~", max_length=64, json_schema_extra=rules((f"self.matches(r'{_PUNCTUATION}')", _NO_PUNCTUATION))
     )
     """The ASCII punctuation that counts as symbols; -_.~ if absent, which URLs carry unescaped."""
     exclude: str = pydantic.Field(

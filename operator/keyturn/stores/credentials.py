@@ -237,12 +237,7 @@ class SessionSecret:
             "labels": {MANAGED_BY: KEYTURN},
             "annotations": {STORE: key.name},
             "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": key.kind,
-                    "name": key.name,
-                    "uid": self._plan.uid,
-                }
+                {"apiVersion": API_VERSION, "kind": key.kind, "name": key.name, "uid": self._plan.uid}
             ],
         }
         if found is not None:

@@ -31,16 +31,7 @@ if TYPE_CHECKING:
     from .engine import Reference
     from .filters import Budget
 
-__all__ = [
-    "NOW",
-    "TemplateFailed",
-    "check",
-    "inputs",
-    "is_known",
-    "previous_inputs",
-    "render",
-    "rendered",
-]
+__all__ = ["NOW", "TemplateFailed", "check", "inputs", "is_known", "previous_inputs", "render", "rendered"]
 
 NOW = "now"
 """Name by which a template reads the time of rendering."""

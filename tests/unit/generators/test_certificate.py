@@ -166,10 +166,7 @@ def test_a_ca_whose_extensions_are_not_critical_signs_for_us(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("identifier", ["none", "01:02:03"], ids=["without", "of its own making"])
 def test_the_identifier_of_a_foreign_ca_is_taken_as_it_is(identifier: str, tmp_path: Path) -> None:
-    named = (
-        *("-addext", f"subjectKeyIdentifier={identifier}"),
-        *("-addext", "authorityKeyIdentifier=none"),
-    )
+    named = (*("-addext", f"subjectKeyIdentifier={identifier}"), *("-addext", "authorityKeyIdentifier=none"))
     authority = openssl_ca(tmp_path, "ec", "-pkeyopt", "ec_paramgen_curve:P-256", *named)
     signed = made({**SERVER, **BY_CA}, authority)
     where = saved(signed, tmp_path / "leaf")
@@ -890,10 +887,7 @@ def test_the_root_that_lasts_longest_is_chosen_of_two_with_one_key() -> None:
             {"commonName": "a", "duration": "1h", "renewBefore": "3591s"},
             "certificate: renewBefore must be shorter than duration, which is 1h, by 10s or more",
         ),
-        (
-            {"commonName": "a", "duration": "3599s"},
-            "certificate: duration is too short; write 1h or longer",
-        ),
+        ({"commonName": "a", "duration": "3599s"}, "certificate: duration is too short; write 1h or longer"),
         (
             {"ipAddresses": ["10.0.0"]},
             "certificate.ipAddresses[0]: write an IP address, such as 10.0.0.1 or fd00::1",

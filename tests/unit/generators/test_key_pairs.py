@@ -64,10 +64,7 @@ def accepts(kind: str, settings: Settings, outputs: dict[str, bytes]) -> bool:
 
 def written(key: PrivateKeyTypes, private: PrivateFormat = PrivateFormat.PKCS8) -> dict[str, bytes]:
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return {
-        "privateKey": key.private_bytes(Encoding.PEM, private, NoEncryption()),
-        "publicKey": public,
-    }
+    return {"privateKey": key.private_bytes(Encoding.PEM, private, NoEncryption()), "publicKey": public}
 
 
 @pytest.mark.parametrize("form", FORMS)

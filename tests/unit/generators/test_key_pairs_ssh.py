@@ -79,9 +79,7 @@ def test_without_a_type_it_is_ed25519_and_without_a_comment_there_is_none() -> N
 
 
 @pytest.mark.parametrize(
-    ("type_", "arguments"),
-    [("ed25519", []), ("rsa", ["-b", "3072"]), ("ecdsa", ["-b", "256"])],
-    ids=TYPES,
+    ("type_", "arguments"), [("ed25519", []), ("rsa", ["-b", "3072"]), ("ecdsa", ["-b", "256"])], ids=TYPES
 )
 def test_a_key_that_ssh_keygen_made_is_accepted(type_: str, arguments: list[str], tmp_path: Path) -> None:
     found = keygen_made(tmp_path, "-t", type_, "-N", "", "-C", "somebody on a laptop", *arguments)

@@ -112,24 +112,13 @@ def test_a_symbol_written_twice_is_drawn_no_more_often() -> None:
 
 @pytest.mark.parametrize(
     ("classes", "length", "count"),
-    [
-        ([2], 3, 8),
-        ([2, 2], 1, 0),
-        ([1, 1], 2, 2),
-        ([3, 1], 4, 174),
-        ([1, 1, 1, 1], 4, 24),
-        ([], 0, 1),
-    ],
+    [([2], 3, 8), ([2, 2], 1, 0), ([1, 1], 2, 2), ([3, 1], 4, 174), ([1, 1, 1, 1], 4, 24), ([], 0, 1)],
 )
 def test_passwords_are_counted(classes: list[int], length: int, count: int) -> None:
     assert count_passwords(classes, lambda characters: characters**length) == count
 
 
-@given(
-    classes=st.lists(st.integers(0, 3), max_size=4),
-    length=st.integers(0, 4),
-    repeats=st.booleans(),
-)
+@given(classes=st.lists(st.integers(0, 3), max_size=4), length=st.integers(0, 4), repeats=st.booleans())
 def test_the_count_is_that_of_trying_all(classes: list[int], length: int, *, repeats: bool) -> None:
     alphabet = [(index, member) for index, size in enumerate(classes) for member in range(size)]
     words = (
@@ -147,10 +136,7 @@ def test_the_count_is_that_of_trying_all(classes: list[int], length: int, *, rep
     ("settings", "bits"),
     [
         ({"upper": False, "digits": False, "symbols": False}, 32 * math.log2(26)),
-        (
-            {"upper": False, "symbols": False},
-            math.log2(36**32 - 10**32 - 26**32),
-        ),
+        ({"upper": False, "symbols": False}, math.log2(36**32 - 10**32 - 26**32)),
         (
             {"upper": False, "symbols": False, "allowRepeat": False},
             # Nobody gets 32 different characters out of one class, so the guarantee costs nothing.

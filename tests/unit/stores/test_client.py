@@ -795,9 +795,7 @@ async def test_a_store_that_was_away_is_looked_for_no_more_once_it_has_other_set
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_what_is_unused_for_long_is_closed_and_opened_again_on_use(
-    fake: FakeStores,
-) -> None:
+async def test_what_is_unused_for_long_is_closed_and_opened_again_on_use(fake: FakeStores) -> None:
     fake.store()
     tidying = asyncio.create_task(fake.stores.run())
     await fake.read()

@@ -44,11 +44,7 @@ async def test_a_new_store_is_checked_and_reported(fake: FakeStores) -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "message"),
     [
-        (
-            Unauthorized("Status401"),
-            "AuthenticationFailed",
-            "authentication failed (Status401)",
-        ),
+        (Unauthorized("Status401"), "AuthenticationFailed", "authentication failed (Status401)"),
         (
             Refused("InsideAddress", "allow it"),
             "InvalidSettings",
@@ -80,11 +76,7 @@ async def test_a_new_store_is_checked_and_reported(fake: FakeStores) -> None:
             "CertificateInvalid",
             ("the TLS certificate of vault.example.com is not trusted; set caRef to a ConfigMap with its CA"),
         ),
-        (
-            Throttled("Status429", retry_after=60),
-            "Throttled",
-            "the store throttles requests (Status429)",
-        ),
+        (Throttled("Status429", retry_after=60), "Throttled", "the store throttles requests (Status429)"),
     ],
     ids=lambda one: one if isinstance(one, str) else type(one).__name__,
 )

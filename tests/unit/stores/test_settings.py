@@ -154,12 +154,7 @@ AS_ITSELF = {
         "auth": {"kubernetes": {"role": "teams", "serviceAccountRef": {"name": "reader"}}},
     }
 }
-GCP = {
-    "gcpSecretManager": {
-        "projectId": "shop-prod",
-        "auth": {"secretRef": {"name": "gcp", "key": "key"}},
-    }
-}
+GCP = {"gcpSecretManager": {"projectId": "shop-prod", "auth": {"secretRef": {"name": "gcp", "key": "key"}}}}
 
 
 def store(provider: dict[str, Any] = VAULT, **spec: Any) -> ClusterSecretStore:

@@ -151,10 +151,7 @@ def test_a_filter_makes(expression: str, made: str) -> None:
 
 @pytest.mark.parametrize(
     ("expression", "made"),
-    [
-        ("v | indent: 2", "  a\u2028b\x0cc\x85d\r\n  \n  e"),
-        ("v | strip_newlines", "a\u2028b\x0cc\x85de"),
-    ],
+    [("v | indent: 2", "  a\u2028b\x0cc\x85d\r\n  \n  e"), ("v | strip_newlines", "a\u2028b\x0cc\x85de")],
     ids=["indent", "strip_newlines"],
 )
 def test_only_line_feeds_end_lines(expression: str, made: str) -> None:
@@ -193,10 +190,7 @@ THERE_IS = "; there is: canary, config, jwt-secret, keystore, partial, password,
 UNREADABLE = {
     "a value that there is not": ("{{ pasword }}", f"line 1: there is no value 'pasword'{THERE_IS}"),
     "a value that there is not, by name": ("{{ values.x }}", f"line 1: there is no value 'x'{THERE_IS}"),
-    "a dotted name": (
-        "{{ tls.crt }}",
-        "line 1: there is no value 'tls'; write {{ values[\"tls.crt\"] }}",
-    ),
+    "a dotted name": ("{{ tls.crt }}", "line 1: there is no value 'tls'; write {{ values[\"tls.crt\"] }}"),
     "an output that there is not": (
         "{{ web.crt }}",
         "line 1: 'web' has no 'crt'; there is: tls.crt, tls.key",

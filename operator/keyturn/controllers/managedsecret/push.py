@@ -204,8 +204,7 @@ def _content(destination: Destination, revision: Revision, number: int) -> Conte
     if not data or destination.secret_key not in {None, *data}:
         what = f"no key {destination.secret_key!r}" if destination.secret_key else "no key"
         raise Stalled(
-            ErrorReason.INVALID_PUSH,
-            f"pushTo: revision {number} has {what} for {destination} to be pushed",
+            ErrorReason.INVALID_PUSH, f"pushTo: revision {number} has {what} for {destination} to be pushed"
         )
     return data[destination.secret_key] if destination.secret_key else data
 

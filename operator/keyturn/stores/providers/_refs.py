@@ -19,12 +19,7 @@ if TYPE_CHECKING:
     from .base import ProviderContext
 
 DataKey = Annotated[
-    str,
-    Spelled(
-        r"^[-._a-zA-Z0-9]+$",
-        "a key of a Secret has letters, digits, '-', '_' or '.' only",
-        253,
-    ),
+    str, Spelled(r"^[-._a-zA-Z0-9]+$", "a key of a Secret has letters, digits, '-', '_' or '.' only", 253)
 ]
 
 

@@ -9,17 +9,8 @@ import pytest
 import yaml
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import (
-    Policy,
-    WriteResult,
-    properties,
-)
-from keyturn.stores.providers.errors import (
-    Denied,
-    NotFound,
-    Refused,
-    Unauthorized,
-)
+from keyturn.stores.providers import Policy, WriteResult, properties
+from keyturn.stores.providers.errors import Denied, NotFound, Refused, Unauthorized
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded
 from tests.unit.stores.providers.test_kubernetes_elsewhere import (
     CANARY,

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers.errors import (
-    Denied,
-    Unauthorized,
-)
+from keyturn.stores.providers.errors import Denied, Unauthorized
 from tests.support import vault as vaults
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded
 from tests.unit.stores.providers.vault.test_auth import failing, store_of
@@ -91,15 +88,7 @@ def binding(vault: VaultServer, reviewed: str, namespace: str, kubectl: Kubectl)
 
 def tokens(kubectl: Kubectl, namespace: str) -> Callable[[str, str], Awaitable[Value]]:
     async def token_of(account: str, audience: str) -> Value:
-        asked = (
-            "create",
-            "token",
-            account,
-            "-n",
-            namespace,
-            f"--audience={audience}",
-            "--duration=600s",
-        )
+        asked = ("create", "token", account, "-n", namespace, f"--audience={audience}", "--duration=600s")
         return Value.of_text((await asyncio.to_thread(kubectl, *asked)).strip())
 
     return token_of
@@ -116,11 +105,7 @@ async def test_a_service_account_logs_in_where_the_api_server_vouches_for_it(
     assert type(await failing(store.write(f"{prefix}a", {"x": Value(b"z")}))) is Denied
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"serviceAccountRef": {"name": "other"}}, {"role": "nobody"}],
-    ids=str,
-)
+@pytest.mark.parametrize("change", [{"serviceAccountRef": {"name": "other"}}, {"role": "nobody"}], ids=str)
 async def test_another_account_or_role_is_a_refused_login(
     vault: VaultServer,
     guard: Guard,

@@ -336,11 +336,7 @@ async def test_numbers_and_labels_name_versions(parameters: Provider[Any], moto:
     for text in (b"first", b"second"):
         await parameters.write(f"{prefix}key", Value(text))
     moto.call(
-        "ssm",
-        "AmazonSSM.LabelParameterVersion",
-        Name=f"{prefix}key",
-        ParameterVersion=1,
-        Labels=["stable"],
+        "ssm", "AmazonSSM.LabelParameterVersion", Name=f"{prefix}key", ParameterVersion=1, Labels=["stable"]
     )
     read = [await parameters.read(f"{prefix}key", named) for named in ("1", "stable", "2")]
     assert [found.content for found in read] == [Value(b"first"), Value(b"first"), Value(b"second")]

@@ -706,10 +706,7 @@ async def openssl(folder: Path, *options: str) -> AsyncIterator[tuple[str, ssl.S
 
 @pytest.mark.parametrize("group", ["X25519", "P-384", "ffdhe8192"])
 async def test_a_server_without_the_curve_gets_it_in_the_message(tmp_path: Path, group: str) -> None:
-    async with (
-        openssl(tmp_path, "-groups", group) as (url, trust),
-        guarding_here() as guard,
-    ):
+    async with openssl(tmp_path, "-groups", group) as (url, trust), guarding_here() as guard:
         with pytest.raises(StoreError) as refused:
             await guard.ask("GET", url, trust=trust)
     error = refused.value

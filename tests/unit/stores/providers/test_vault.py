@@ -230,8 +230,7 @@ async def test_a_newline_at_the_end_of_a_token_is_no_part_of_it(vault: VaultServ
 
 
 @pytest.mark.parametrize(
-    ("server", "code"),
-    [("http://vault.example", "PlainHttp"), ("https://10.0.0.1:8200", "InsideAddress")],
+    ("server", "code"), [("http://vault.example", "PlainHttp"), ("https://10.0.0.1:8200", "InsideAddress")]
 )
 async def test_a_server_inside_is_asked_only_if_an_administrator_allows_it(server: str, code: str) -> None:
     async with guarded() as guard:

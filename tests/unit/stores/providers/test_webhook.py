@@ -308,12 +308,7 @@ def test_settings_that_are_none_are_refused(settings: dict[str, Any]) -> None:
 
 def test_the_api_server_refuses_them_as_well() -> None:
     rules = json.dumps(structural(discover()["webhook"].Config))
-    for part in (
-        "path and query only",
-        "cannot be set",
-        "a body needs method: POST",
-        "JSONPath such as",
-    ):
+    for part in ("path and query only", "cannot be set", "a body needs method: POST", "JSONPath such as"):
         assert part in rules
 
 

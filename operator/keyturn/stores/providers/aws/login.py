@@ -41,8 +41,7 @@ _EXTERNAL_ID_IS_FOR_ROLES: Final = (
 )
 
 Region = Annotated[
-    str,
-    Spelled(r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$", "write a region such as eu-central-1", 32),
+    str, Spelled(r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$", "write a region such as eu-central-1", 32)
 ]
 Endpoint = Annotated[
     str,
@@ -63,18 +62,14 @@ RoleArn = Annotated[
 ExternalId = Annotated[
     str,
     Spelled(
-        r"^[A-Za-z0-9_+=,.@:/-]{2,}$",
-        "an external ID has 2 or more letters, digits or '_+=,.@:/-'",
-        1224,
+        r"^[A-Za-z0-9_+=,.@:/-]{2,}$", "an external ID has 2 or more letters, digits or '_+=,.@:/-'", 1224
     ),
 ]
 
 KmsKey = Annotated[
     str,
     Spelled(
-        r"^[a-zA-Z0-9:/_-]+$",
-        "write the ID, the ARN or the alias of a KMS key, such as alias/shop",
-        256,
+        r"^[a-zA-Z0-9:/_-]+$", "write the ID, the ARN or the alias of a KMS key, such as alias/shop", 256
     ),
 ]
 

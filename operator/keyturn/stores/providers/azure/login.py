@@ -43,16 +43,13 @@ VaultUrl = Annotated[
     Spelled(_HOST, "write the URL of the vault without a path, such as https://shop.vault.azure.net", 256),
 ]
 AuthorityHost = Annotated[
-    str,
-    Spelled(_HOST, "write an authority without a path, such as https://login.microsoftonline.com", 256),
+    str, Spelled(_HOST, "write an authority without a path, such as https://login.microsoftonline.com", 256)
 ]
 TenantId = Annotated[
-    str,
-    Spelled(_ID, "write the ID of the tenant, such as aaaabbbb-0000-cccc-1111-dddd2222eeee", 36),
+    str, Spelled(_ID, "write the ID of the tenant, such as aaaabbbb-0000-cccc-1111-dddd2222eeee", 36)
 ]
 ClientId = Annotated[
-    str,
-    Spelled(_ID, "write the client ID of the identity, such as 00001111-aaaa-2222-bbbb-3333cccc4444", 36),
+    str, Spelled(_ID, "write the client ID of the identity, such as 00001111-aaaa-2222-bbbb-3333cccc4444", 36)
 ]
 
 

@@ -194,8 +194,7 @@ VaultPath = Annotated[
     ),
 ]
 RoleName = Annotated[
-    str,
-    Spelled(r"^[A-Za-z0-9_.@/-]+$", "write the name or ID of a role as Vault has it, such as shop", 256),
+    str, Spelled(r"^[A-Za-z0-9_.@/-]+$", "write the name or ID of a role as Vault has it, such as shop", 256)
 ]
 Audience = Annotated[
     str,

@@ -120,11 +120,7 @@ class AwsStores:
 
 @pytest.fixture
 async def stores(aws: FakeAws) -> AsyncIterator[AwsStores]:
-    async with (
-        serving(aws.sts.handle) as sts,
-        serving(aws.store.handle) as store,
-        guarded(LOOPBACK) as guard,
-    ):
+    async with serving(aws.sts.handle) as sts, serving(aws.store.handle) as store, guarded(LOOPBACK) as guard:
         yield AwsStores(aws, sts, store, guard)
 
 
@@ -154,12 +150,7 @@ async def test_a_role_is_taken_with_the_access_key_and_signs_what_follows(
     (asked,) = aws.sts.heard
     assert {
         name: asked.form.get(name) for name in ("Action", "RoleArn", "RoleSessionName", "ExternalId")
-    } == {
-        "Action": "AssumeRole",
-        "RoleArn": ROLE,
-        "RoleSessionName": "keyturn-shop",
-        "ExternalId": "shop-42",
-    }
+    } == {"Action": "AssumeRole", "RoleArn": ROLE, "RoleSessionName": "keyturn-shop", "ExternalId": "shop-42"}
     assert f"Credential={ACCESS_KEY}/" in asked.headers["Authorization"]
     (read,) = aws.store.heard
     assert "Credential=ASIA0000000000000001/" in read.headers["Authorization"]

@@ -95,7 +95,7 @@ async def test_a_vault_is_sent_what_it_needs_and_nothing_of_this_machine(
     await failing(store.read("key"))
     names = {name for one in azure.sent_to(VAULT) for name in one.headers}
     assert names == {
-        *("Host", "Accept", "Accept-Encoding", "User-Agent", "Authorization", "x-ms-client-request-id"),
+        *("Host", "Accept", "Accept-Encoding", "User-Agent", "Authorization", "x-ms-client-request-id")
     }
     assert {one.headers["User-Agent"] for one in azure.sent} == {guard._session.headers["User-Agent"]}
     assert leaks([azure.secret.encode()], {"the vault": str(azure.sent_to(VAULT)).encode()}) == set()
