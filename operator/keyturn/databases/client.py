@@ -20,8 +20,8 @@ from keyturn.core.reasons import TargetReason
 from keyturn.core.times import backoff
 from keyturn.runtime import logs
 from keyturn.runtime.clock import jittered, loop_time
-from keyturn.stores.credentials import LOGIN_NOT_FOUND, read_references
 from keyturn.stores.providers import errors as store_errors
+from keyturn.stores.settings import LOGIN_NOT_FOUND, read_references
 
 from .errors import (
     DatabaseError,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.external import HealthEvents
     from keyturn.kube.client import Api
     from keyturn.runtime.concurrency import KeyedLimiter, Tasks
-    from keyturn.stores.credentials import Credentials
+    from keyturn.stores.settings import Credentials
 
     from .base import Engine, Limits, Server
     from .hosts import Hosts

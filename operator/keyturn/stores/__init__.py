@@ -6,9 +6,8 @@ connection for the login (`login`), and answers from the cache or by one shared 
 Modules
     client      one store: cached, deduplicated requests
     login       connections by credential
-    credentials references, consent, sessions
     health      rate, circuit breaker, check, condition of a store
-    settings    settings, shared keys, cycles
+    settings    settings, shared keys, cycles, credentials: references, consent, sessions
     providers   one module or folder per kind of store
 
 Imports: `kube`, `templates`, `runtime`, `core`, `api`.

@@ -18,9 +18,9 @@ from keyturn.core.times import backoff
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
-from .credentials import LOGIN_NOT_FOUND, NO_CONSENT
 from .login import NO_ACCOUNT, NO_RIGHT
 from .providers import errors
+from .settings import LOGIN_NOT_FOUND, NO_CONSENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,9 @@ from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import KeyedLimiter
 
-from .credentials import SessionSecret, hold_to_consent, read_references
 from .providers import ProviderContext, work
 from .providers.errors import Refused, Throttled, Unauthorized, Unreachable
+from .settings import SessionSecret, hold_to_consent, read_references
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.runtime.concurrency import Tasks
 
-    from .credentials import Credentials
     from .providers import Provider, Reference
     from .providers.errors import StoreError
     from .providers.guard import Guard
-    from .settings import StoreSettings
+    from .settings import Credentials, StoreSettings
 
 NO_ACCOUNT: Final = "NoServiceAccount"
 NO_RIGHT: Final = "TokenForbidden"

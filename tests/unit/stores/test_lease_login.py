@@ -11,9 +11,8 @@ from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE
 from keyturn.core.labels import SESSION_TYPE
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
-from keyturn.stores.credentials import SessionSecret, read_references
 from keyturn.stores.providers.errors import Refused, Unreachable
-from keyturn.stores.settings import plan_of
+from keyturn.stores.settings import SessionSecret, plan_of, read_references
 from tests.unit.stores.fake_stores import FakeStores
 
 if TYPE_CHECKING:
