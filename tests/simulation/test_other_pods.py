@@ -38,6 +38,7 @@ def bare_pod(cluster: Cluster, name: str = "bare") -> dict[str, Any]:
             "name": name,
             "namespace": "shop",
             "uid": f"uid-of-{name}",
+            "resourceVersion": "1",
             "creationTimestamp": created,
         },
         "spec": {"nodeName": "node", "containers": [container]},

@@ -11,21 +11,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from keyturn.core.errors import copied
-from keyturn.core.observation.pods import Controller, HoldingPod
-from keyturn.core.observation.workload import FILES, KUBELET_SYNC, uses_of
-from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
+from keyturn.core.observation.workload import uses_of
 
 from . import errors, paths
-from .pods import NOT_ENDED, controller_of, terminating_since
+from .pods import NOT_ENDED, controller_of, pod_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable
 
-    from keyturn.api.status import Via
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Use
 
     from .client import Api
@@ -41,8 +38,6 @@ _MAX_PAUSE: Final = 2.0
 """Seconds between two lists of one namespace at most."""
 _LONGEST_WAIT: Final = 30.0
 """Seconds after which a request that waits for the end of a list comes again in any case."""
-_HASHES = {row.pod_hash: str(row.kind) for row in WORKLOAD_TYPES if row.pod_hash}
-"""The label of a pod whose ReplicaSet has a further owner, and the kind of that owner."""
 _JOB = "Job"
 _MAX_READS = 32
 """Jobs that one call reads; the pods of others are named by their Job until a later call."""
@@ -56,7 +51,7 @@ class PodList:
 
     began: float
     """When the list was requested, by the process's monotonic clock."""
-    pods: tuple[HoldingPod, ...] = ()
+    pods: tuple[Pod, ...] = ()
     forbidden: bool = False
 
 
@@ -132,7 +127,7 @@ class NamespacePods:
         return found
 
     async def _list(self, namespace: str, began: float) -> PodList:
-        pods: list[HoldingPod] = []
+        pods: list[Pod] = []
         shared: dict[tuple[Use, ...], tuple[Use, ...]] = {}
         try:
             async for page in self._api.pages(
@@ -152,83 +147,17 @@ class NamespacePods:
                 del self._namespaces[name]
 
 
-def holding_pod_of(body: Body, shared: dict[tuple[Use, ...], tuple[Use, ...]]) -> HoldingPod | None:
+def holding_pod_of(body: Body, shared: dict[tuple[Use, ...], tuple[Use, ...]]) -> Pod | None:
     """Parse a pod; None if it uses no Secret, or no node has it, so that it can only read newer values.
 
     `shared` has the uses of pods of one template once.
     """
-    metadata, spec = body["metadata"], body.get("spec") or {}
+    spec = body.get("spec") or {}
     uses = uses_of(spec)
     uses = shared.setdefault(uses, uses)
     if not uses or not spec.get("nodeName"):
         return None
-    controller = _controller(metadata)
-    return HoldingPod(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        began=_began(body, {way for use in uses for way in use.via}),
-        uses=uses,
-        owner=_owner(metadata["name"], metadata.get("labels") or {}, controller),
-        controller=controller,
-        leaves=terminating_since(metadata),
-    )
-
-
-def _began(pod: Body, via: set[Via]) -> datetime:
-    """Return from when on a pod has read its Secrets: its creation, or later if every container was restarted.
-
-    A restarted container reads its environment again. It may read the previous content of a volume until the next
-    sync of the kubelet.
-    """
-    created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-    status = pod.get("status") or {}
-    statuses = {
-        container["name"]: container
-        for group in ("initContainerStatuses", "containerStatuses")
-        for container in status.get(group) or ()
-    }
-    times = [_started(statuses.get(name) or {}) for name in _container_names(pod["spec"])]
-    known = [time for time in times if time]
-    if not known or len(known) < len(times):
-        return created
-    return max(created, min(known) - (KUBELET_SYNC if via & FILES else timedelta(0)))
-
-
-def _container_names(spec: Mapping[str, Any]) -> Iterator[str]:
-    for group in ("initContainers", "containers"):
-        for container in spec.get(group) or ():
-            yield container["name"]
-
-
-def _started(container: Mapping[str, Any]) -> datetime | None:
-    """Return when a container was started, or after which time it will be; None if the API does not show it.
-
-    What an ended container has read may be in a volume of the pod.
-    """
-    state = container.get("state") or {}
-    last = (container.get("lastState") or {}).get("terminated") or {}
-    time = (state.get("running") or state.get("terminated") or {}).get("startedAt") or last.get("finishedAt")
-    return datetime.fromisoformat(time) if time else None
-
-
-def _controller(metadata: Mapping[str, Any]) -> Controller | None:
-    reference = controller_of(metadata)
-    if reference is None:
-        return None
-    labels = metadata.get("labels") or {}
-    hash_ = next((labels[label] for label in _HASHES if labels.get(label)), "")
-    return Controller(reference["kind"], reference["name"], reference["uid"], hash_)
-
-
-def _owner(name: str, labels: Mapping[str, str], controller: Controller | None) -> tuple[str, str]:
-    """Return the owner of the ReplicaSet if the pod's labels show it, else its controller, else the pod itself."""
-    if controller is None:
-        return "Pod", name
-    suffix = f"-{controller.hash}"
-    if controller.kind != "ReplicaSet" or not controller.hash or not controller.name.endswith(suffix):
-        return controller.kind, controller.name
-    kind = next(kind for label, kind in _HASHES.items() if labels.get(label))
-    return kind, controller.name.removesuffix(suffix)
+    return pod_of(body, uses)
 
 
 # Owners of Jobs
@@ -241,7 +170,7 @@ class JobOwners:
         self._api = api
         self._known: dict[str, _Owner] = {}
 
-    async def name(self, namespace: str, pods: Iterable[HoldingPod]) -> tuple[HoldingPod, ...]:
+    async def name(self, namespace: str, pods: Iterable[Pod]) -> tuple[Pod, ...]:
         """Return the pods, those of Jobs with the owner of the Job.
 
         Raises:
@@ -251,11 +180,11 @@ class JobOwners:
         await self._read(namespace, pods)
         return tuple(self._named(pod) for pod in pods)
 
-    def _named(self, pod: HoldingPod) -> HoldingPod:
+    def _named(self, pod: Pod) -> Pod:
         owner = self._known.get(pod.controller.uid) if pod.controller else None
         return replace(pod, owner=owner) if owner else pod
 
-    async def _read(self, namespace: str, pods: Iterable[HoldingPod]) -> None:
+    async def _read(self, namespace: str, pods: Iterable[Pod]) -> None:
         jobs = {pod.controller.uid: pod.controller for pod in pods if pod.controller and pod.owner[0] == _JOB}
         unknown = [job for uid, job in jobs.items() if uid not in self._known]
         for job in unknown[:_MAX_READS]:

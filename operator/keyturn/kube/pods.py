@@ -13,17 +13,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.core.labels import MARKER
-from keyturn.core.observation.pods import NOT_READY, Pod, PodsSeen, Trouble
-from keyturn.core.observation.workload_kinds import replica_set_of, type_of
+from keyturn.core.observation.pods import NOT_READY, Controller, Pod, PodsSeen, Trouble, is_of
+from keyturn.core.observation.workload import FILES, KUBELET_SYNC
+from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.core.rotation.rollout_obstacles import is_left_behind
 
 from . import errors, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from keyturn.api.status import Via
     from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.workload import Workload
+    from keyturn.core.observation.workload import Use, Workload
 
     from .client import Api
     from .wire import Body
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _NO_IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
 )
+_HASHES = {row.pod_hash: str(row.kind) for row in WORKLOAD_TYPES if row.pod_hash}
+"""The label of a pod whose ReplicaSet has a further owner, and the kind of that owner."""
 _TEMPLATE = "controller-revision-hash"
 _TOLERANCE = timedelta(seconds=1)
 """Tolerance for two times of one moment, which have whole seconds."""
@@ -38,37 +42,83 @@ _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
 
 
-def pod_of(body: Body) -> Pod:
-    """Parse a pod that a controller created."""
+def pod_of(body: Body, uses: tuple[Use, ...] = ()) -> Pod:
+    """Parse a pod; `uses` are the Secrets that it uses, which tell since when it has read them."""
     metadata = body["metadata"]
-    controller = controller_of(metadata) or {}
+    labels = metadata.get("labels") or {}
+    controller = _controller(metadata, labels)
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
-        owner=controller.get("uid", ""),
-        template=(metadata.get("labels") or {}).get(_TEMPLATE, ""),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        began=_began(body, {way for use in uses for way in use.via}),
+        owner=_owner(metadata["name"], controller),
+        controller=controller,
+        uses=uses,
+        template=labels.get(_TEMPLATE, ""),
         marker=(metadata.get("annotations") or {}).get(MARKER, ""),
         leaves=terminating_since(metadata),
         **(_status_fields(body["status"]) if "status" in body else {}),
     )
 
 
-def belongs_to(pod: Body, workload: Workload) -> bool:
-    """Whether the workload controls a pod; selectors of two workloads may be equal.
+def _began(pod: Body, via: set[Via]) -> datetime:
+    """Return from when on a pod has read its Secrets: its creation, or later if every container was restarted.
 
-    Some kinds control it by a ReplicaSet, whose name has the hash of the pod template.
+    A restarted container reads its environment again. It may read the previous content of a volume until the next
+    sync of the kubelet.
     """
-    metadata = pod["metadata"]
-    controller = controller_of(metadata)
+    created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    status = pod.get("status") or {}
+    statuses = {
+        container["name"]: container
+        for group in ("initContainerStatuses", "containerStatuses")
+        for container in status.get(group) or ()
+    }
+    times = [_started(statuses.get(name) or {}) for name in _container_names(pod.get("spec") or {})]
+    known = [time for time in times if time]
+    if not known or len(known) < len(times):
+        return created
+    return max(created, min(known) - (KUBELET_SYNC if via & FILES else timedelta(0)))
+
+
+def _container_names(spec: Mapping[str, Any]) -> Iterator[str]:
+    for group in ("initContainers", "containers"):
+        for container in spec.get(group) or ():
+            yield container["name"]
+
+
+def _started(container: Mapping[str, Any]) -> datetime | None:
+    """Return when a container was started, or after which time it will be; None if the API does not show it.
+
+    What an ended container has read may be in a volume of the pod.
+    """
+    state = container.get("state") or {}
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    time = (state.get("running") or state.get("terminated") or {}).get("startedAt") or last.get("finishedAt")
+    return datetime.fromisoformat(time) if time else None
+
+
+def _controller(metadata: Mapping[str, Any], labels: Mapping[str, str]) -> Controller | None:
+    reference = controller_of(metadata)
+    if reference is None:
+        return None
+    kind, name, uid = reference["kind"], reference["name"], reference["uid"]
+    for label, workload_kind in _HASHES.items():
+        hash_ = labels.get(label)
+        if hash_ and kind == "ReplicaSet" and name.endswith(f"-{hash_}"):
+            return Controller(kind, name, uid, hash_, workload_kind)
+    return Controller(kind, name, uid)
+
+
+def _owner(name: str, controller: Controller | None) -> tuple[str, str]:
+    """Return the owner of the ReplicaSet if the pod's labels show it, else its controller, else the pod itself."""
     if controller is None:
-        return False
-    label = type_of(workload.key.kind).pod_hash
-    if label is None:
-        return bool(controller["uid"] == workload.uid)
-    name = replica_set_of(workload.key.name, (metadata.get("labels") or {}).get(label, ""))
-    return (controller["kind"], controller["name"]) == ("ReplicaSet", name)
+        return "Pod", name
+    if controller.hash:
+        return controller.workload_kind, controller.name.removesuffix(f"-{controller.hash}")
+    return controller.kind, controller.name
 
 
 def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -210,7 +260,7 @@ async def pods_of(api: Api, workload: Workload, part: PodDetail) -> tuple[tuple[
     pages = 0
     async for page in api.pages(path, selected, metadata_only=part is PodDetail.METADATA):
         pods = [] if page.first else pods
-        pods += (pod_of(body) for body in page.items if belongs_to(body, workload))
+        pods += (pod for body in page.items if is_of(pod := pod_of(body), workload))
         pages += 1
     return tuple(pods), pages
 
@@ -284,7 +334,7 @@ class PodReader:
         now, known = self._now(), self._reads.get(workload.key)
         if known is None or known.of != (workload.uid, workload.marker):
             again = min(began, now) + grace
-            known = _Read((workload.uid, workload.marker), again, PodsSeen(again))
+            known = _Read((workload.uid, workload.marker), again, PodsSeen(again=again))
         return known.observed if known.again > now else None
 
     async def read(self, workload: Workload, began: datetime) -> PodsSeen:

@@ -13,7 +13,7 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.external import NOT_PULLED, Pulled, PushProblem, RevocationProblem
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
-from keyturn.core.observation.pods import Controller, Holders, HoldingPod, Pod, PodsSeen
+from keyturn.core.observation.pods import Controller, Pod, PodsSeen
 from keyturn.core.observation.workload import Use, Workload
 from keyturn.core.spec.desired import Desired, resolve_spec
 from keyturn.core.state.revision import Revision, RevisionFacts
@@ -214,14 +214,15 @@ def consumer(
     **of_workload: Any,
 ) -> Consumer:
     made = workload(name, **of_workload)
-    shown = None if pods is None else PodsSeen(NOW + minutes(1), tuple(pods), deletable)
+    shown = None if pods is None else PodsSeen(tuple(pods), NOW + minutes(1), deletable)
     return Consumer(made, made.use_of("db"), siblings, renewed, shown)
 
 
 def pod(name: str = "api-0", *, owner: str = "uid-of-api", **facts: Any) -> Pod:
     """Make a pod that was read whole; of one whose metadata only was read, `ready` is None."""
     known: dict[str, Any] = {"template": "new", "created": BEFORE, "marker": "db=2", "ready": True}
-    return Pod(name=name, uid=f"uid-of-{name}", version="7", owner=owner, **known | facts)
+    known |= {"owner": ("Deployment", "api"), "controller": Controller("StatefulSet", "", owner)} | facts
+    return Pod(name=name, uid=f"uid-of-{name}", version="7", began=known["created"], **known)
 
 
 def holding(
@@ -232,9 +233,10 @@ def holding(
     owner: tuple[str, str] | None = None,
     leaves: datetime | None = None,
     controller: Controller | None = None,
-) -> HoldingPod:
+) -> Pod:
     """Make a pod that no consumer controls; without an owner if none is given."""
-    return HoldingPod(name, f"uid-of-{name}", began, uses, owner or ("Pod", name), controller, leaves)
+    about = owner or ("Pod", name), controller, uses
+    return Pod(name, f"uid-of-{name}", "7", BEFORE, began, *about, leaves=leaves)
 
 
 def pushed(
@@ -284,7 +286,7 @@ def observed(
     restart_wait: RestartWait | None = None,
     finalized: bool = False,
     deleted: bool = False,
-    holders: Holders | None = None,
+    holders: PodsSeen | None = None,
 ) -> Observed:
     """Look at a managed secret that is done and rests, but for what is given."""
     status = {"revision": 1, "secretName": "db"} if status is None else status
@@ -326,4 +328,4 @@ def wanted(found: Observed) -> Desired:
 
 def with_holders(found: Observed, **changes: Any) -> Observed:
     """Change the pods that no consumer controls."""
-    return replace(found, holders=replace(found.holders or Holders(), **changes))
+    return replace(found, holders=replace(found.holders or PodsSeen(), **changes))

@@ -20,7 +20,7 @@ from keyturn.controllers.managedsecret.retries import (
     unexpected_error,
 )
 from keyturn.core.observation.observed import RestartWait
-from keyturn.core.observation.pods import Holders, PodsSeen, Trouble
+from keyturn.core.observation.pods import PodsSeen, Trouble
 from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.policy.rules import Evidence, Strength, violations_of
 from keyturn.core.rotation.rollout import progress_of_workloads
@@ -187,7 +187,7 @@ _SIGNS: Final = ChecklistFacts(
 
 def _of_workloads() -> Iterator[str]:
     pods = (holding(), holding("a", owner=("Job", "nightly")), holding("b", owner=("CronJob", "hourly")))
-    others = observed(None, **_TWO, holders=Holders(pods))
+    others = observed(None, **_TWO, holders=PodsSeen(pods))
     for other in status_of(others, Outcome(Rest(None))).workloads:
         yield f"{other.state} {other.reason}: {other.message}"
     files = consumer("api", uses=(use("db", via=(Via.VOLUME,)),))

@@ -18,7 +18,7 @@ from keyturn.kube.namespace_pods import ListPaused, NamespacePods, holding_pod_o
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from keyturn.core.observation.pods import HoldingPod
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Use
 
 CREATED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -48,7 +48,8 @@ def body(
     **spec: Any,
 ) -> dict[str, Any]:
     """Make a pod with containers c0, c1, … and the states of some of them."""
-    metadata: dict[str, Any] = {"name": "report-x", "uid": "uid-1", "creationTimestamp": written(CREATED)}
+    metadata: dict[str, Any] = {"name": "report-x", "uid": "uid-1", "resourceVersion": "7"}
+    metadata["creationTimestamp"] = written(CREATED)
     if owner:
         metadata["ownerReferences"] = [{"uid": "other", "kind": "Other"}, {**owner, "controller": True}]
     spec_: dict[str, Any] = {"nodeName": "node", "containers": []}
@@ -61,7 +62,7 @@ def body(
     }
 
 
-def read(pod: dict[str, Any]) -> HoldingPod | None:
+def read(pod: dict[str, Any]) -> Pod | None:
     return holding_pod_of(pod, {})
 
 

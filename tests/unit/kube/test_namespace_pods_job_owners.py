@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.observation.pods import Controller, HoldingPod
+from keyturn.core.observation.pods import Controller, Pod
 from keyturn.kube import errors, paths
 from keyturn.kube.namespace_pods import JobOwners
 from tests.unit.core.builders import holding
@@ -37,11 +37,11 @@ class Api:
         return self.jobs[path]
 
 
-def pod(name: str, job: str) -> HoldingPod:
+def pod(name: str, job: str) -> Pod:
     return holding(name, owner=("Job", job), controller=Controller("Job", job, f"uid-of-{job}"))
 
 
-async def owners(api: Api, *pods: HoldingPod) -> list[tuple[str, str]]:
+async def owners(api: Api, *pods: Pod) -> list[tuple[str, str]]:
     named = await JobOwners(api).name("shop", pods)  # type: ignore[arg-type]  # a fake
     return [one.owner for one in named]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
+from keyturn.core.observation.pods import NOT_READY, Controller, Pod, Trouble
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.pods import NO_GRACE, READ_GRACE, PodDetail, PodReader, evict_pod, pod_of, pods_of
@@ -342,9 +342,11 @@ def test_a_pod_is_read_whole() -> None:
         name="web-1",
         uid="u",
         version="7",
-        owner="uid-of-web",
-        template="web-abc",
         created=CREATED,
+        began=CREATED,
+        owner=("StatefulSet", "web"),
+        controller=Controller("StatefulSet", "web", "uid-of-web"),
+        template="web-abc",
         marker="db=2",
         ready=False,
         never_ready=True,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from keyturn.core.observation.observed import with_facts
-from keyturn.core.observation.pods import Holders, is_of
+from keyturn.core.observation.pods import PodsSeen, is_of
 from keyturn.core.rotation.holders import holds_back, next_read, pods_behind
 from keyturn.core.rotation.pod_reads import needs_holders
 from keyturn.kube import errors
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import HoldingPod
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.namespace_pods import PodList
 
@@ -37,7 +37,7 @@ class _KnownHolders(NamedTuple):
     """The last result for one ManagedSecret."""
 
     subject: _Subject
-    holders: Holders
+    holders: PodsSeen
     read: float
     """When it was read, by the process's monotonic clock."""
 
@@ -106,7 +106,7 @@ async def with_holders(
     except errors.NotLeading:
         raise
     except errors.ApiError as error:
-        return with_facts(observed, holders=Holders(forbidden=True), unread=error_of_list(error))
+        return with_facts(observed, holders=PodsSeen(forbidden=True), unread=error_of_list(error))
     observed = with_facts(observed, holders=holders)
     again = next_read(observed) if holds_back(observed, desired) else None
     holders = replace(holders, again=again)
@@ -118,13 +118,13 @@ def _is_recent(known: _KnownHolders, observed: Observed) -> bool:
     return known.holders.again is None or observed.now < known.holders.again
 
 
-def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders:
+def _holders_of(found: PodList, observed: Observed, desired: Desired) -> PodsSeen:
     """Return the pods with earlier values of the Secret that belong to no consumer.
 
     A pod of an earlier template belongs to none if it uses other keys: a consumer is judged by its present keys.
     """
     using = tuple(pod for pod in found.pods if pod.use_of(desired.secret))
-    older = pods_behind(with_facts(observed, holders=Holders(using)), desired)
+    older = pods_behind(with_facts(observed, holders=PodsSeen(using)), desired)
     others = (
         pod
         for pod in older
@@ -132,10 +132,10 @@ def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders
             is_of(pod, consumer.workload) and _covers(consumer, pod) for consumer in observed.consumers
         )
     )
-    return Holders(tuple(others), found.forbidden)
+    return PodsSeen(tuple(others), forbidden=found.forbidden)
 
 
-def _covers(consumer: Consumer, pod: HoldingPod) -> bool:
+def _covers(consumer: Consumer, pod: Pod) -> bool:
     """Whether a consumer uses all keys that one of its pods does."""
     if consumer.use is None or consumer.use.keys is None:
         return True

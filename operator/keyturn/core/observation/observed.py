@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .emergency import Emergency
     from .external import AccountFacts, PushProblem, RevocationProblem
-    from .pods import Holders, Pod, PodsSeen
+    from .pods import Pod, PodsSeen
     from .workload import Use, Workload
 
 T = TypeVar("T")
@@ -132,7 +132,7 @@ class Observed:
     consumers: tuple[Consumer, ...]
     deleted_of: str | None = None
     """The ManagedSecret that had the target by its status, if it is deleted: that one creates it again."""
-    holders: Holders | None = None
+    holders: PodsSeen | None = None
     """Pods with earlier values that no consumer controls; None if nothing is asserted about them now."""
     unread: Wait | None = None
     """Why pods could not be listed on which something depends; then no workload is acted on."""

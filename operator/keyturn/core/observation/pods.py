@@ -47,20 +47,37 @@ class Trouble:
         return ", ".join(parts)
 
 
+class Controller(NamedTuple):
+    """The object that controls a pod, by its owner reference."""
+
+    kind: str
+    name: str
+    uid: str
+    hash: str = ""
+    """Of a ReplicaSet of a workload: the hash of the pod template, which its name ends with."""
+    workload_kind: str = ""
+    """The kind of that workload, by the label that has the hash."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod with running containers, reduced to what a rollout needs."""
+    """A pod with running containers, reduced to what decisions and reports need."""
 
     name: str
     uid: str
     version: str
     """Its resource version."""
-    owner: str
-    """UID of its controller, the workload or one of its ReplicaSets."""
-    template: str
-    """The template revision in the pod's labels, for a StatefulSet and a DaemonSet."""
     created: datetime
-    marker: str
+    began: datetime
+    """When the container that runs longest was started; the pod's creation if that is unknown or was not read."""
+    owner: tuple[str, str]
+    """Kind and name of its topmost owner as far as the pod shows it; itself if it has none."""
+    controller: Controller | None = None
+    uses: tuple[Use, ...] = ()
+    """The Secrets of its own spec; read of all pods of a namespace only."""
+    template: str = ""
+    """The template revision in the pod's labels, for a StatefulSet and a DaemonSet."""
+    marker: str = ""
     """The restart marker of its template."""
     leaves: datetime | None = None
     """Since when it is terminating."""
@@ -78,63 +95,26 @@ class Pod:
         """Return the revision of a Secret by the marker of its template; None if that does not have it."""
         return read_marker(self.marker).get(secret)
 
-
-@dataclass(frozen=True, slots=True)
-class PodsSeen:
-    """Result of the last read of a workload's pods."""
-
-    again: datetime | None = None
-    """When they are read again during a rollout; None for a settled workload."""
-    pods: tuple[Pod, ...] = ()
-    deletable: bool = False
-    """At least one may have to be deleted, and RBAC permits it."""
-    forbidden: bool = False
-    """RBAC forbids to list pods, or the list failed."""
-
-
-class Controller(NamedTuple):
-    """The object that controls a pod, by its owner reference."""
-
-    kind: str
-    name: str
-    uid: str
-    hash: str = ""
-    """The hash of the pod template, which the name of a ReplicaSet ends with."""
-
-
-@dataclass(frozen=True, slots=True)
-class HoldingPod:
-    """A pod with running containers that uses Secrets by its own spec."""
-
-    name: str
-    uid: str
-    began: datetime
-    """When the container that runs longest was started; the pod's creation if the API does not tell."""
-    uses: tuple[Use, ...]
-    owner: tuple[str, str]
-    """Kind and name of its topmost owner as far as the pod shows it; itself if it has none."""
-    controller: Controller | None = None
-    leaves: datetime | None = None
-    """Since when it is terminating."""
-
     def use_of(self, secret: str) -> Use | None:
         return next((use for use in self.uses if use.secret == secret), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Holders:
-    """Pods with earlier values of one Secret that belong to no workload that uses it by its template."""
+class PodsSeen:
+    """Result of the last read of a workload's pods, or of the pods with earlier values that no consumer controls."""
 
-    pods: tuple[HoldingPod, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    again: datetime | None = None
+    """When they are read again; None for a settled workload, or if no later read can differ."""
+    deletable: bool = False
+    """At least one may have to be deleted, and RBAC permits it."""
     forbidden: bool = False
     """RBAC forbids to list pods, or the list failed."""
     tried: frozenset[str] = frozenset()
     """UIDs of the pods whose eviction was requested since they were read."""
-    again: datetime | None = None
-    """When they are read again; None if no later read can differ."""
 
 
-def is_of(pod: HoldingPod, workload: Workload) -> bool:
+def is_of(pod: Pod, workload: Workload) -> bool:
     """Whether a workload controls a pod, some kinds by a ReplicaSet whose name has the template's hash."""
     controller = pod.controller
     if controller is None:
@@ -142,7 +122,7 @@ def is_of(pod: HoldingPod, workload: Workload) -> bool:
     if type_of(workload.key.kind).pod_hash is None:
         return controller.uid == workload.uid
     name = replica_set_of(workload.key.name, controller.hash)
-    return (controller.kind, controller.name) == ("ReplicaSet", name)
+    return (controller.workload_kind, controller.name) == (workload.key.kind, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,28 +148,26 @@ class PodOwner:
         return bool(keys) if self.keys is None else not self.keys.isdisjoint(keys)
 
 
-def by_owner(pods: Iterable[HoldingPod]) -> list[tuple[tuple[str, str], list[HoldingPod]]]:
+def by_owner(pods: Iterable[Pod]) -> list[tuple[tuple[str, str], list[Pod]]]:
     """Return the pods of each topmost owner, sorted by its kind and name."""
-    grouped: defaultdict[tuple[str, str], list[HoldingPod]] = defaultdict(list)
+    grouped: defaultdict[tuple[str, str], list[Pod]] = defaultdict(list)
     for pod in pods:
         grouped[pod.owner].append(pod)
     return sorted(grouped.items(), key=lambda group: group[0])
 
 
-def ways_of(pods: Iterable[HoldingPod], secret: str) -> tuple[Via, ...]:
+def ways_of(pods: Iterable[Pod], secret: str) -> tuple[Via, ...]:
     """Return the ways in which pods use a Secret, sorted."""
     return tuple(sorted({way for pod in pods if (use := pod.use_of(secret)) for way in use.via}))
 
 
-def owners_of(
-    pods: Iterable[HoldingPod], secret: str, published: datetime | None = None
-) -> tuple[PodOwner, ...]:
+def owners_of(pods: Iterable[Pod], secret: str, published: datetime | None = None) -> tuple[PodOwner, ...]:
     """Return the owners of the pods that use a Secret, sorted; without `published` no pod is older."""
     users = by_owner(pod for pod in pods if pod.use_of(secret))
     return tuple(_owner(*owner, of_owner, secret, published) for owner, of_owner in users)
 
 
-def _owner(kind: str, name: str, pods: list[HoldingPod], secret: str, published: datetime | None) -> PodOwner:
+def _owner(kind: str, name: str, pods: list[Pod], secret: str, published: datetime | None) -> PodOwner:
     keys = [use.keys for pod in pods if (use := pod.use_of(secret))]
     known = [one for one in keys if one is not None]
     return PodOwner(

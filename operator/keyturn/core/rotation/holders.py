@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import Via
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.pods import HoldingPod
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.spec.desired import Desired
 
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=5)
@@ -60,7 +60,7 @@ class OwnerBehind:
         return f"{runs} ({pods}); restart it yourself or wait for its end"
 
 
-def pods_behind(observed: Observed, desired: Desired) -> tuple[HoldingPod, ...]:
+def pods_behind(observed: Observed, desired: Desired) -> tuple[Pod, ...]:
     """Return the pods with earlier values that no consumer controls, sorted by name."""
     pods = observed.holders.pods if observed.holders else ()
     older = (pod for pod in pods if has_earlier_values(pod.began, pod.use_of(desired.secret), observed))
@@ -73,7 +73,7 @@ def owners_behind(observed: Observed, desired: Desired) -> tuple[OwnerBehind, ..
     return tuple(_owner(*owner, pods, observed, desired) for owner, pods in groups)
 
 
-def _owner(kind: str, name: str, pods: list[HoldingPod], observed: Observed, desired: Desired) -> OwnerBehind:
+def _owner(kind: str, name: str, pods: list[Pod], observed: Observed, desired: Desired) -> OwnerBehind:
     since = min(pod.began for pod in pods)
     return OwnerBehind(
         kind=kind,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyturn.api.rotation import Restart
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import Denial
+from keyturn.core.observation.pods import is_of
 from keyturn.core.reasons import WorkloadReason
 from keyturn.core.times import backoff
 
@@ -244,7 +245,7 @@ def _failed_before(consumer: Consumer, number: int, observed: Observed, desired:
 def is_left_behind(pod: Pod, workload: Workload) -> bool:
     """Whether a pod of the StatefulSet has an outdated template and is not ready."""
     is_of_no_template = bool(workload.templates) and pod.template not in {"", *workload.templates}
-    return is_of_no_template and pod.owner == workload.uid and pod.ready is False and not pod.leaves
+    return is_of_no_template and is_of(pod, workload) and pod.ready is False and not pod.leaves
 
 
 def is_deletable(pod: Pod, workload: Workload, secret: str, rolled_back: int) -> bool:

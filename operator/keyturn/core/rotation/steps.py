@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import HoldingPod, Pod
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.spec.store_refs import Destination
     from keyturn.core.state.records import StoreLease
     from keyturn.core.state.state import Pushed, StateFacts
@@ -151,7 +151,7 @@ class DeletePod:
 class EvictPod:
     """Evict a pod with exposed values that Keyturn does not restart; its eviction is requested once per read."""
 
-    pod: HoldingPod
+    pod: Pod
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from keyturn.kube.namespace_pods import PodList
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, holding, revision, state, target, use
 
-_API = Controller("ReplicaSet", "api-7d9f", "uid-of-a-replica-set", "7d9f")
+_API = Controller("ReplicaSet", "api-7d9f", "uid-of-a-replica-set", "7d9f", "Deployment")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.api.status import Via
-from keyturn.core.observation.pods import Controller, HoldingPod, is_of, owners_of
+from keyturn.core.observation.pods import Controller, Pod, is_of, owners_of
 from keyturn.core.observation.workload import Use
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, seconds
@@ -16,7 +16,7 @@ from tests.unit.core.builders import NOW, seconds
 if TYPE_CHECKING:
     from datetime import datetime
 
-REPLICA_SET = Controller("ReplicaSet", "api-5d8f", "uid-of-the-replica-set", "5d8f")
+REPLICA_SET = Controller("ReplicaSet", "api-5d8f", "uid-of-the-replica-set", "5d8f", "Deployment")
 LONG = "a" * 253
 
 
@@ -27,16 +27,23 @@ LONG = "a" * 253
         pytest.param(REPLICA_SET, "Deployment", "api", True, id="a Deployment by the hash of its template"),
         pytest.param(REPLICA_SET, "Deployment", "api-5d8f", False, id="another Deployment"),
         pytest.param(
-            Controller("Job", "api-5d8f", "uid", "5d8f"), "Deployment", "api", False, id="a Job of that name"
+            Controller("Job", "api-5d8f", "uid"), "Deployment", "api", False, id="a Job of that name"
         ),
         pytest.param(
-            Controller("ReplicaSet", f"{LONG[:248]}-5d8f", "uid", "5d8f"),
+            Controller("ReplicaSet", f"{LONG[:248]}-5d8f", "uid", "5d8f", "Deployment"),
             "Deployment",
             LONG,
             True,
             id="a long name is truncated",
         ),
-        pytest.param(REPLICA_SET, "Rollout", "api", True, id="a Rollout by the hash of its template"),
+        pytest.param(REPLICA_SET, "Rollout", "api", False, id="a Rollout of the same name"),
+        pytest.param(
+            REPLICA_SET._replace(workload_kind="Rollout"),
+            "Rollout",
+            "api",
+            True,
+            id="a Rollout by the hash of its template",
+        ),
         pytest.param(
             Controller("StatefulSet", "api", "uid-of-api"),
             "StatefulSet",
@@ -73,8 +80,8 @@ OTHER = Use("db", (Via.VOLUME,), frozenset({"token"}))
 JOB = ("Job", "report")
 
 
-def pod(name: str, *uses: Use, began: datetime = NOW, owner: tuple[str, str] = JOB) -> HoldingPod:
-    return HoldingPod(name=name, uid=f"uid-of-{name}", began=began, uses=uses or (ALL,), owner=owner)
+def pod(name: str, *uses: Use, began: datetime = NOW, owner: tuple[str, str] = JOB) -> Pod:
+    return make.holding(name, began=began, uses=uses or (ALL,), owner=owner)
 
 
 def test_pods_of_one_owner_are_one_row_with_the_oldest_start() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Wait
-from keyturn.core.observation.pods import Holders
+from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.completion import is_rollout_complete, kept_since, overlap_limit, publication_limit
 from keyturn.core.rotation.decision import next_step
@@ -31,7 +31,7 @@ ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW 
 
 def test_a_rollout_is_complete_when_no_workload_and_no_other_pod_is_behind() -> None:
     done = rotated()
-    held = replace(done, holders=Holders((make.holding(),)))
+    held = replace(done, holders=PodsSeen((make.holding(),)))
     rolling = replace(done, consumers=(ROLLING,))
 
     complete = [is_rollout_complete(one, make.wanted(one)) for one in (done, held, rolling)]

@@ -16,7 +16,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.external import Pulled, RevocationProblem
-from keyturn.core.observation.pods import Holders
+from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.emergency import (
@@ -880,7 +880,7 @@ def test_everything_that_is_open_is_named_at_once() -> None:
             consumer("api", marker="db=2", settled=False),
             consumer("web", marker="db=2", settled=False, failed=True),
             **SERVED,
-            holders=Holders((make.holding("bare", began=old), make.holding("debug", began=old))),
+            holders=PodsSeen((make.holding("bare", began=old), make.holding("debug", began=old))),
         )
     )
 
@@ -898,7 +898,7 @@ def test_everything_that_is_open_is_named_at_once() -> None:
 def test_of_many_workloads_that_are_behind_those_that_have_room_leave_some_to_other_pods() -> None:
     many = [consumer(f"api-{number:03}", marker="db=2", settled=False) for number in range(200)]
     found = far(
-        look(None, *many, **SERVED, holders=Holders((make.holding("bare", began=NOW - minutes(60)),)))
+        look(None, *many, **SERVED, holders=PodsSeen((make.holding("bare", began=NOW - minutes(60)),)))
     )
 
     assert found.message is not None
@@ -1501,7 +1501,7 @@ def test_workloads_and_readable_values_are_reported_before_stores() -> None:
 
 
 def test_a_pod_that_holds_exposed_values_keeps_services_from_being_updated() -> None:
-    found = far(look(**SERVED, holders=Holders((make.holding("bare", began=NOW - minutes(60)),))))
+    found = far(look(**SERVED, holders=PodsSeen((make.holding("bare", began=NOW - minutes(60)),))))
 
     assert found.state is AffectedState.ROTATED
     assert found.message is not None
@@ -1511,20 +1511,20 @@ def test_a_pod_that_holds_exposed_values_keeps_services_from_being_updated() -> 
 
 
 def test_pods_that_may_not_be_listed_are_unknown() -> None:
-    found = far(look(**SERVED, holders=Holders(forbidden=True)))
+    found = far(look(**SERVED, holders=PodsSeen(forbidden=True)))
 
     assert (found.state, found.others) == (AffectedState.PODS_UNKNOWN, None)
 
 
 def test_pods_whose_list_fails_are_waited_for() -> None:
     unread = Wait("Unreachable", "no answer", seconds(5))
-    found = far(replace(look(**SERVED, holders=Holders(forbidden=True)), unread=unread))
+    found = far(replace(look(**SERVED, holders=PodsSeen(forbidden=True)), unread=unread))
 
     assert (found.state, found.others) == (AffectedState.ROTATED, None)
     assert found.message == "whether pods with earlier values still run is unknown: no answer"
 
 
 def test_pods_that_were_read_and_hold_nothing_are_known() -> None:
-    found = far(look(**SERVED, holders=Holders()))
+    found = far(look(**SERVED, holders=PodsSeen()))
 
     assert (found.state, found.others) == (AffectedState.ROLLED_OUT, ())

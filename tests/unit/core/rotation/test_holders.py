@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.status import Via
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.pods import Controller, Holders
+from keyturn.core.observation.pods import Controller, PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.holders import (
     are_unread,
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import HoldingPod
+    from keyturn.core.observation.pods import Pod
 
 PUBLISHED = make.NOW - make.minutes(40)
 
 
 def rotated(
-    *pods: HoldingPod,
+    *pods: Pod,
     consumers: tuple[Consumer, ...] = (),
     spec: dict[str, Any] | None = None,
     forbidden: bool = False,
@@ -52,7 +52,7 @@ def rotated(
         state=made,
         target=make.target(2, published=published, overlapping=bool(of_revision)),
         status={"revision": 2, "secretName": "db"},
-        holders=Holders(pods, forbidden),
+        holders=PodsSeen(pods, forbidden=forbidden),
     )
 
 
@@ -70,7 +70,7 @@ def behind(observed: Observed) -> list[str]:
         pytest.param(make.holding(uses=(make.use("db", "password"),)), ["report"], id="uses a changed key"),
     ],
 )
-def test_a_pod_holds_earlier_values_by_its_age_and_its_keys(pod: HoldingPod, expected: list[str]) -> None:
+def test_a_pod_holds_earlier_values_by_its_age_and_its_keys(pod: Pod, expected: list[str]) -> None:
     assert behind(rotated(pod)) == expected
 
 
@@ -170,7 +170,7 @@ OF_JOB = Controller("Job", "report", "uid-of-report")
         pytest.param(make.holding(began=make.NOW), False, id="one with the new values"),
     ],
 )
-def test_an_emergency_evicts(pod: HoldingPod, expected: bool) -> None:  # noqa: FBT001
+def test_an_emergency_evicts(pod: Pod, expected: bool) -> None:  # noqa: FBT001
     step = next_step(replace(rotated(pod), emergencies=(LEAK,)))
 
     assert (step == EvictPod(pod)) is expected

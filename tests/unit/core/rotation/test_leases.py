@@ -13,7 +13,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import Pulled, RevocationProblem
-from keyturn.core.observation.pods import Holders
+from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.leases import next_lease_revocation, next_lease_revocation_time, unrevoked
 from keyturn.core.rotation.rollback import GoBack
@@ -401,7 +401,7 @@ def test_half_of_its_time_it_is_left_alone() -> None:
 )
 def test_a_lease_is_kept_while_a_pod_may_hold_it(rotation: dict[str, Any], ends: datetime) -> None:
     spec = {**SPEC, "rotation": rotation}
-    for holders in (Holders((make.holding(),)), Holders(forbidden=True)):
+    for holders in (PodsSeen((make.holding(),)), PodsSeen(forbidden=True)):
         found = at_rest(NEW, OLD, spec=spec, holders=holders)
 
         assert next_lease_revocation(found, make.wanted(found)) is None

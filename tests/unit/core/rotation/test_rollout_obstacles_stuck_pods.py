@@ -59,7 +59,7 @@ def test_a_pod_that_was_never_ready_with_what_was_taken_back_is_deleted() -> Non
         pytest.param(stateful(replace(STUCK, template="")), id="of no known template"),
         pytest.param(stateful(STUCK, templates=()), id="whose StatefulSet has not seen the template yet"),
         pytest.param(stateful(STUCK, templates=("before", "withdrawn")), id="of the template of the update"),
-        pytest.param(stateful(replace(STUCK, owner="uid-of-another")), id="of another controller"),
+        pytest.param(stateful(replace(STUCK, controller=None)), id="of another controller"),
         pytest.param(stateful(replace(STUCK, ready=True)), id="that is ready"),
         pytest.param(stateful(replace(STUCK, never_ready=False)), id="that may have been ready"),
         pytest.param(stateful(replace(STUCK, leaves=NOW)), id="that ends already"),

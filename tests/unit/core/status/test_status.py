@@ -14,7 +14,7 @@ from keyturn.api.source import StoreKind
 from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import RevocationProblem
-from keyturn.core.observation.pods import Holders
+from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.steps import Bind, Publish, Reason, Rest, Settle, Stage
@@ -1254,7 +1254,7 @@ JOB = make.holding("report-x", owner=("Job", "report"), leaves=NOW)
 
 
 def test_owners_of_pods_that_are_not_restarted_are_pending_with_their_revision() -> None:
-    look = observed(None, consumer("api", marker="db=2"), holders=Holders((JOB,)), **ROTATED)
+    look = observed(None, consumer("api", marker="db=2"), holders=PodsSeen((JOB,)), **ROTATED)
 
     api, report = written(look)["workloads"]
 
@@ -1272,7 +1272,7 @@ def test_owners_of_pods_that_are_not_restarted_are_pending_with_their_revision()
 
 
 def test_a_rotation_is_in_progress_while_a_pod_holds_an_earlier_revision() -> None:
-    look = observed(holders=Holders((JOB,)), **ROTATED)
+    look = observed(holders=PodsSeen((JOB,)), **ROTATED)
 
     assert written(look)["rotation"]["step"] == "WaitForPods"
     assert written(look)["history"] == []
@@ -1281,13 +1281,13 @@ def test_a_rotation_is_in_progress_while_a_pod_holds_an_earlier_revision() -> No
 
 
 def test_several_owners_are_counted() -> None:
-    look = observed(holders=Holders((JOB, make.holding("bare"))), **ROTATED)
+    look = observed(holders=PodsSeen((JOB, make.holding("bare"))), **ROTATED)
 
     assert "2 owners" in conditions(look)["WorkloadsCurrent"][2]
 
 
 def test_workloads_are_unknown_while_pods_may_not_be_listed() -> None:
-    look = observed(holders=Holders(forbidden=True), **ROTATED)
+    look = observed(holders=PodsSeen(forbidden=True), **ROTATED)
 
     assert conditions(look)["WorkloadsCurrent"][:2] == ("Unknown", "PodsUnknown")
     assert written(look)["history"] == []
