@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.namespace_pods import JobOwners, NamespacePods
+from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.pods import PodReader
 from keyturn.kube.secret_informer import SourceKind
 from keyturn.runtime.clock import loop_time
@@ -162,7 +162,6 @@ class Context:
     databases: Databases = field(init=False)
     pods: PodReader = field(init=False)
     namespace_pods: NamespacePods = field(init=False)
-    job_owners: JobOwners = field(init=False)
     evidence: ClusterEvidence = field(default_factory=ClusterEvidence)
     contacts: Mapping[str, str] = field(default_factory=dict)
     """Contacts of the organisation by role, for emergencies."""
@@ -174,7 +173,6 @@ class Context:
         self.databases = Databases(self.api, self.cache, self.reach)
         self.pods = PodReader(self.api, self.now)
         self.namespace_pods = NamespacePods(self.api, loop_time)
-        self.job_owners = JobOwners(self.api)
 
     def drop_managed(self, key: ObjectKey) -> None:
         """Drop a ManagedSecret that is gone, and wake those that wait for its database account."""

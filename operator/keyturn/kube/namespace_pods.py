@@ -2,25 +2,22 @@
 
 Pods are read in pages, and each page is reduced before the next one is read. There is no watch and no list at rest.
 Only the request that begins a list waits for it, because each that waits has a worker.
-
-A pod names its Job only. The Job is read by name when its pod holds earlier values, once for each Job, to name the
-topmost owner, such as its CronJob.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.errors import copied
 from keyturn.core.observation.workload import uses_of
 
 from . import errors, paths
-from .pods import NOT_ENDED, controller_of, pod_of
+from .pods import NOT_ENDED, pod_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Use
@@ -38,11 +35,6 @@ _MAX_PAUSE: Final = 2.0
 """Seconds between two lists of one namespace at most."""
 _LONGEST_WAIT: Final = 30.0
 """Seconds after which a request that waits for the end of a list comes again in any case."""
-_JOB = "Job"
-_MAX_READS = 32
-"""Jobs that one call reads; the pods of others are named by their Job until a later call."""
-_MAX_KNOWN = 4096
-_Owner = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,47 +150,3 @@ def holding_pod_of(body: Body, shared: dict[tuple[Use, ...], tuple[Use, ...]]) -
     if not uses or not spec.get("nodeName"):
         return None
     return pod_of(body, uses)
-
-
-# Owners of Jobs
-
-
-class JobOwners:
-    """Owners of Jobs, which never change, by the UID of the Job."""
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
-        self._known: dict[str, _Owner] = {}
-
-    async def name(self, namespace: str, pods: Iterable[Pod]) -> tuple[Pod, ...]:
-        """Return the pods, those of Jobs with the owner of the Job.
-
-        Raises:
-            ApiError: A Job could not be read; a missing permission or Job leaves the name of the Job.
-        """
-        pods = tuple(pods)
-        await self._read(namespace, pods)
-        return tuple(self._named(pod) for pod in pods)
-
-    def _named(self, pod: Pod) -> Pod:
-        owner = self._known.get(pod.controller.uid) if pod.controller else None
-        return replace(pod, owner=owner) if owner else pod
-
-    async def _read(self, namespace: str, pods: Iterable[Pod]) -> None:
-        jobs = {pod.controller.uid: pod.controller for pod in pods if pod.controller and pod.owner[0] == _JOB}
-        unknown = [job for uid, job in jobs.items() if uid not in self._known]
-        for job in unknown[:_MAX_READS]:
-            try:
-                body = await self._api.get(paths.job(namespace, job.name), metadata_only=True)
-            except errors.Forbidden:
-                return
-            except errors.NotFound:
-                continue
-            if body["metadata"]["uid"] == job.uid:
-                owner = controller_of(body["metadata"])
-                self._remember(job.uid, (owner["kind"], owner["name"]) if owner else (_JOB, job.name))
-
-    def _remember(self, uid: str, owner: _Owner) -> None:
-        self._known[uid] = owner
-        if len(self._known) > _MAX_KNOWN:
-            del self._known[next(iter(self._known))]

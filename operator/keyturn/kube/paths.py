@@ -10,7 +10,6 @@ from keyturn.core.observation.workload_kinds import type_of
 _CORE: Final = "/api/v1"
 OURS: Final = "/apis/keyturn.dev/v1alpha1"
 """Path of Keyturn's API group."""
-_BATCH: Final = "/apis/batch/v1"
 _LEASES: Final = "/apis/coordination.k8s.io/v1"
 _EVENTS: Final = "/apis/events.k8s.io/v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
@@ -119,10 +118,6 @@ def pod(namespace: str, name: str) -> str:
 
 def eviction(namespace: str, name: str) -> str:
     return f"{pod(namespace, name)}/eviction"
-
-
-def job(namespace: str, name: str) -> str:
-    return _member(_collection(_BATCH, "jobs", namespace), name)
 
 
 def leases(namespace: str) -> str:

@@ -186,7 +186,7 @@ _SIGNS: Final = ChecklistFacts(
 
 
 def _of_workloads() -> Iterator[str]:
-    pods = (holding(), holding("a", owner=("Job", "nightly")), holding("b", owner=("CronJob", "hourly")))
+    pods = (holding(), holding("a", owner=("Job", "nightly")), holding("b", owner=("Kafka", "events")))
     others = observed(None, **_TWO, holders=PodsSeen(pods))
     for other in status_of(others, Outcome(Rest(None))).workloads:
         yield f"{other.state} {other.reason}: {other.message}"

@@ -102,7 +102,6 @@ async def with_holders(
     try:
         found = await context.namespace_pods.read(key.namespace, since, wake)
         holders = _holders_of(found, observed, desired)
-        holders = replace(holders, pods=await context.job_owners.name(key.namespace, holders.pods))
     except errors.NotLeading:
         raise
     except errors.ApiError as error:

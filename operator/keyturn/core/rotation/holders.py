@@ -52,11 +52,9 @@ class OwnerBehind:
     def message(self) -> str:
         which = "an earlier revision" if self.revision is None else f"revision {self.revision}"
         runs = f"runs since {to_second(self.since):%Y-%m-%d %H:%M} UTC with {which}"
-        if self.kind == "Pod":
+        if self.kind in {"Pod", "Job"}:
             return f"{runs}; delete it or wait for its end"
         pods = "1 pod" if self.pods == 1 else f"{self.pods} pods"
-        if self.kind == "CronJob":
-            return f"{runs} ({pods}); delete its running Jobs or wait for their end"
         return f"{runs} ({pods}); restart it yourself or wait for its end"
 
 

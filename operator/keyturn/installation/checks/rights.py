@@ -69,7 +69,6 @@ NEEDS: Final = (
     Need(_ACCESS, RightScope.SERVED, "get create update", "", "secrets"),
     *(Need(_ACCESS, RightScope.SERVED, f"{_LOOK} patch", row.group, row.plural) for row in REQUIRED_TYPES),
     Need(_ACCESS, RightScope.SERVED, "list", "", "pods"),
-    Need(_ACCESS, RightScope.SERVED, "get", "batch", "jobs"),
     Need(_ACCESS, RightScope.SERVED, "get", "", "namespaces"),
     Need(_ACCESS, RightScope.SERVED, "create", "events.k8s.io", "events"),
     Need("manifests/base/environments/environments.yaml", RightScope.ALL, _LOOK, "", "namespaces"),

@@ -22,30 +22,6 @@ def bare_pod(name: str = "bare") -> Body:
     return {"kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
-TEMPLATE: Body = {"spec": {**env_from("auth"), "restartPolicy": "Never"}}
-
-
-def cron_job() -> Body:
-    spec = {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"template": TEMPLATE}}}
-    return {"kind": "CronJob", "metadata": {"name": "nightly"}, "spec": spec}
-
-
-def job_of(owner: Body) -> Body:
-    metadata = {"name": "nightly-1", "ownerReferences": [owned_by(owner, "CronJob")]}
-    return {"kind": "Job", "metadata": metadata, "spec": {"template": TEMPLATE}}
-
-
-def owned_by(owner: Body, kind: str = "Job") -> Body:
-    metadata = owner["metadata"]
-    return {
-        "apiVersion": "batch/v1",
-        "kind": kind,
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "controller": True,
-    }
-
-
 def prepare(space: Space) -> None:
     """Publish a first revision, and let a second pass, so that pods of that time are older than the next one."""
     space.managed(password(), rollout={"debounce": "0s"})
@@ -70,20 +46,3 @@ def test_a_bare_pod_with_the_exposed_value_keeps_services_from_being_updated(spa
 
     space.delete("Pod", "bare")
     eventually(lambda: conditions(space)["ServicesUpdated"] == UPDATED, "services are updated")
-
-
-def test_the_cron_job_of_a_running_job_is_named(space: Space) -> None:
-    prepare(space)
-    space.create(cron_job())
-    job = space.create(job_of(space.get("CronJob", "nightly")))
-    pod = bare_pod("nightly-1-x")
-    pod["metadata"]["ownerReferences"] = [owned_by(job)]
-    space.create(pod)
-    space.second_after()
-
-    declare(space)
-    rotated(space)
-    space.until_workload(
-        "nightly", kind="CronJob", state="Pending", revision=1, reason="NotRestartedByKeyturn"
-    )
-    eventually(lambda: conditions(space)["ServicesUpdated"] == WAITS, "services wait for the Job")

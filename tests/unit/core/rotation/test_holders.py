@@ -101,8 +101,7 @@ def test_pods_are_grouped_by_their_topmost_owner() -> None:
 
 def test_the_message_has_owner_time_and_revision() -> None:
     one, several = make.holding("a", owner=("Job", "a")), make.holding("b", owner=("Job", "a"))
-    of_cron_job = make.holding("c", owner=("CronJob", "c"))
-    for pods in ((one,), (one, several), (make.holding(),), (of_cron_job,)):
+    for pods in ((one,), (one, several), (make.holding(),), (make.holding(owner=("Kafka", "c")),)):
         observed = rotated(*pods)
         (owner,) = owners_behind(observed, make.wanted(observed))
         assert f"{owner.since:%Y-%m-%d %H:%M} UTC" in owner.message
