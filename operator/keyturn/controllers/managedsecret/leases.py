@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -240,7 +239,7 @@ class LeaseManager:
         await asyncio.wait([self._asked[place]])
         outcome = self._asked[place].result()
         if isinstance(outcome, StoreError):
-            raise type(outcome)(outcome.code, outcome.hint, retry_after=outcome.retry_after)
+            raise outcome.again()
         if isinstance(outcome, Stalled):
             raise Stalled(outcome.reason, outcome.message)
         return outcome
@@ -428,34 +427,31 @@ def _cause(failure: Failure) -> str:
 
 
 def _drop_request(place: str, request: _Request, key: ObjectKey, stores: Stores) -> None:
+    """Revoke a lease once it is issued."""
+
+    def revoke_issued(task: asyncio.Task[RemoteValue | Failure]) -> None:
+        outcome = None if task.cancelled() else task.result()
+        if isinstance(outcome, RemoteValue) and outcome.lease:
+            _revoke_unrecorded(_lease_of(place, outcome.lease, request.since), key, stores)
+
     request.is_dropped = True
-    request.task.add_done_callback(partial(_revoke_issued, place, request.since, key, stores))
-
-
-def _revoke_issued(
-    place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[RemoteValue | Failure]
-) -> None:
-    outcome = None if task.cancelled() else task.result()
-    if isinstance(outcome, RemoteValue) and outcome.lease:
-        _revoke_unrecorded(_lease_of(place, outcome.lease, since), key, stores)
+    request.task.add_done_callback(revoke_issued)
 
 
 def _revoke_unrecorded(lease: StoreLease, key: ObjectKey, stores: Stores) -> None:
+    def log_failure(task: asyncio.Task[Failure | None]) -> None:
+        if failure := None if task.cancelled() else task.result():
+            named = {
+                "secret": str(key),
+                "lease": str(where),
+                "cause": _cause(failure),
+                "ends": str(lease.ends),
+            }
+            _log.warning("unused lease not revoked", **named)
+
     where = lease.where
     task = stores.drop_lease(where.ref, key.namespace, where.key, _provider_lease(lease))
-    task.add_done_callback(partial(_log_failure, lease, key))
-
-
-def _log_failure(lease: StoreLease, key: ObjectKey, task: asyncio.Task[Failure | None]) -> None:
-    failure = None if task.cancelled() else task.result()
-    if failure is not None:
-        _log.warning(
-            "unused lease not revoked",
-            secret=str(key),
-            lease=str(lease.where),
-            cause=_cause(failure),
-            ends=str(lease.ends),
-        )
+    task.add_done_callback(log_failure)
 
 
 def _kept(source: Source, state: State) -> ItemValues | None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keyturn.core.errors import Stalled, Wait
@@ -21,7 +22,7 @@ from keyturn.stores.providers import errors, properties
 from keyturn.stores.providers.properties import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from keyturn.controllers.context import BackgroundJob
@@ -71,16 +72,23 @@ async def read_all(
     lost = desired.pushes if may_recover_pushed_values(observed, desired) else ()
     documents = _Documents(key.namespace)
 
-    def read(item: Item) -> Coroutine[Any, Any, ItemValues]:
-        return _item(item, key, observed, desired, stores, manager, documents, fresh=fresh)
+    def begin(items: Iterable[Item]) -> dict[str, asyncio.Task[ItemValues]]:
+        read = partial(_item, key, observed, desired, stores, manager, documents, fresh=fresh)
+        return {item.name: asyncio.ensure_future(read(item)) for item in items}
 
-    last = [] if observed.state else [item for item in desired.pulled if _is_leased(item, key, stores)]
-    pulled = _begin((item for item in desired.pulled if item not in last), read)
+    def is_leased(item: Item) -> bool:
+        try:
+            return item.source is not None and stores.issues_leases(item.source.ref, key.namespace)
+        except (errors.StoreError, Stalled):
+            return False  # its read reports the error
+
+    last = [] if observed.state else [item for item in desired.pulled if is_leased(item)]
+    pulled = begin(item for item in desired.pulled if item not in last)
     pushed = [asyncio.ensure_future(_read_pushed(destination, key, stores)) for destination in lost]
     try:
         problems = await _problems([*pulled.values(), *pushed])
         if last and not problems:
-            pulled |= _begin(last, read)
+            pulled |= begin(last)
             problems = await _problems(pulled.values())
     finally:
         for task in (*pulled.values(), *pushed):
@@ -92,19 +100,6 @@ async def read_all(
     parts = [task.result() for task in pushed]
     found = await threadpools.run_for_tenant(key.namespace, _found, parts, desired) if parts else {}
     return Reading(values, found, manager.leases)
-
-
-def _is_leased(item: Item, key: ObjectKey, stores: Stores) -> bool:
-    try:
-        return item.source is not None and stores.issues_leases(item.source.ref, key.namespace)
-    except (errors.StoreError, Stalled):
-        return False  # its read reports the error
-
-
-def _begin(
-    items: Iterable[Item], read: Callable[[Item], Coroutine[Any, Any, ItemValues]]
-) -> dict[str, asyncio.Task[ItemValues]]:
-    return {item.name: asyncio.ensure_future(read(item)) for item in items}
 
 
 async def _problems(tasks: Collection[asyncio.Task[Any]]) -> list[Wait | Stalled]:
@@ -168,13 +163,13 @@ class _Documents:
 
 
 async def _item(
-    item: Item,
     key: ObjectKey,
     observed: Observed,
     desired: Desired,
     stores: Stores,
     manager: LeaseManager,
     documents: _Documents,
+    item: Item,
     *,
     fresh: bool,
 ) -> ItemValues:

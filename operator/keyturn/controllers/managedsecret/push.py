@@ -48,7 +48,7 @@ class PushMemory:
         self._jobs: dict[ObjectKey, dict[str, BackgroundJob[Any]]] = {}
         self._problems: dict[ObjectKey, dict[str, PushProblem]] = {}
         self._attempts: dict[ObjectKey, dict[str, int]] = {}
-        self._left: dict[ObjectKey, set[str]] = {}
+        self._left: set[tuple[ObjectKey, str]] = set()
 
     def problems(self, key: ObjectKey) -> Mapping[str, PushProblem]:
         """Return the last failure of each push, or that it is in progress."""
@@ -89,16 +89,14 @@ class PushMemory:
 
     def end_withdrawal(self, key: ObjectKey, place: str, *, is_left: bool) -> None:
         """Record whether a key that was to be deleted is left at its store, until that is reported."""
-        left = self._left.setdefault(key, set())
+        self._left.discard((key, place))
         if is_left:
-            left.add(place)
-        else:
-            left.discard(place)
+            self._left.add((key, place))
 
     def take_left(self, key: ObjectKey, place: str) -> bool:
         """Return whether a key that was to be deleted is left at its store, and drop that."""
-        is_left = place in self._left.get(key, set())
-        self._left.get(key, set()).discard(place)
+        is_left = (key, place) in self._left
+        self._left.discard((key, place))
         return is_left
 
     def forget_place(self, key: ObjectKey, place: str) -> None:
@@ -112,7 +110,7 @@ class PushMemory:
             job.task.cancel()
         self._problems.pop(key, None)
         self._attempts.pop(key, None)
-        self._left.pop(key, None)
+        self._left = {one for one in self._left if one[0] != key}
 
 
 async def push(
@@ -181,10 +179,9 @@ async def _write(step: steps.Push, state: State, key: ObjectKey, context: Contex
     policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
     content = _content(destination, state.current, step.number)
     written = await context.stores.write(destination.ref, key.namespace, destination.key, content, policy)
-    if written.outcome is not WriteResult.KEPT:
-        return _PushResult(kept=False, ours=True)
-    if record is None or record.ours:
-        return _PushResult(kept=True, ours=True)
+    is_kept = written.outcome is WriteResult.KEPT
+    if not is_kept or record is None or record.ours:
+        return _PushResult(kept=is_kept, ours=True)
     # The answer to the write of an earlier revision may have been lost.
     try:
         found = await context.stores.inspect(destination.ref, key.namespace, destination.key)
