@@ -66,3 +66,12 @@ def run_in_no_time(module: dict[str, Any]) -> None:
     for name, test in module.items():
         if name.startswith("test_") and inspect.iscoroutinefunction(test):
             module[name] = in_no_time(test)
+
+
+class Clock:
+    """Time that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

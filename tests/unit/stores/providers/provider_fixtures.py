@@ -55,8 +55,8 @@ class ProviderUnderTest:
 
 
 @asynccontextmanager
-async def guarded(*allowed: AllowedHost) -> AsyncIterator[Guard]:
-    guard = Guard(allowed)
+async def guarded(*allowed: AllowedHost, **settings: Any) -> AsyncIterator[Guard]:
+    guard = Guard(allowed, **settings)
     try:
         yield guard
     finally:

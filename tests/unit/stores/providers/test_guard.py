@@ -23,9 +23,9 @@ from keyturn.runtime import reach, tls
 from keyturn.runtime import threadpools as threads
 from keyturn.runtime.reach import FORBIDDEN, AllowedHost, Network
 from keyturn.stores.providers.errors import CERTIFICATES, Refused, StoreError, Unreachable, detail_of
-from keyturn.stores.providers.guard import PERMIT, Guard, Limits, of_connection
+from keyturn.stores.providers.guard import PERMIT, Limits, of_connection
 from tests.support.api_servers import Scripted, answer, serving
-from tests.unit.stores.providers.provider_fixtures import failing_without
+from tests.unit.stores.providers.provider_fixtures import failing_without, guarded
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 
@@ -36,15 +36,6 @@ if TYPE_CHECKING:
 LOOPBACK = AllowedHost("127.0.0.1")
 CANARY = "canary-in-a-url-or-body"
 QUICK = Limits(size=1024 * 1024, seconds=1.0)
-
-
-@asynccontextmanager
-async def guarding(*allowed: AllowedHost, **settings: Any) -> AsyncIterator[Guard]:
-    guard = Guard(allowed, **settings)
-    try:
-        yield guard
-    finally:
-        await guard.close()
 
 
 failing = failing_without(CANARY)
@@ -86,7 +77,7 @@ failing = failing_without(CANARY)
     ],
 )
 async def test_no_url_leads_inside(url: str) -> None:
-    async with guarding() as guard:
+    async with guarded() as guard:
         assert (await failing(guard.ask("GET", url))).code == "InsideAddress"
 
 
@@ -94,7 +85,7 @@ async def test_no_url_leads_inside(url: str) -> None:
     "url", ["https://1.1.1.1", "https://[2606:4700::1111]:8443/x", "https://example.com"]
 )
 async def test_urls_of_the_world_are_admitted(url: str) -> None:
-    async with guarding() as guard:
+    async with guarded() as guard:
         assert str(guard.admit(url)).rstrip("/") == url
 
 
@@ -118,7 +109,7 @@ async def test_urls_of_the_world_are_admitted(url: str) -> None:
     ],
 )
 async def test_what_is_no_https_url_is_refused_without_being_quoted(url: str, code: str) -> None:
-    async with guarding() as guard:
+    async with guarded() as guard:
         assert (await failing(guard.ask("GET", url))).code == code
 
 
@@ -135,7 +126,7 @@ async def test_what_is_no_https_url_is_refused_without_being_quoted(url: str, co
     ids=" ".join,
 )
 async def test_no_name_leads_inside(addresses: list[str]) -> None:
-    async with guarding(resolver=Names(addresses)) as guard:
+    async with guarded(resolver=Names(addresses)) as guard:
         assert (await failing(guard.ask("GET", "https://evil.example"))).code == "InsideAddress"
 
 
@@ -150,14 +141,14 @@ REFUSED_BY_OUR_TABLE = [
 
 @pytest.mark.parametrize("address", REFUSED_BY_OUR_TABLE)
 async def test_no_address_of_a_special_purpose_is_of_the_world(address: str) -> None:
-    async with guarding() as guard:
+    async with guarded() as guard:
         with pytest.raises(Refused):
             guard.admit_address("evil.example", 443, ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("network", FORBIDDEN, ids=str)
 async def test_the_whole_of_a_forbidden_network_is_refused(network: Network) -> None:
-    async with guarding() as guard:
+    async with guarded() as guard:
         for address in (network[0], network[-1]):
             with pytest.raises(Refused):
                 guard.admit_address("evil.example", 443, address)
@@ -167,7 +158,7 @@ async def test_the_whole_of_a_forbidden_network_is_refused(network: Network) -> 
     "address", ["100.63.255.255", "172.32.0.0", "192.0.1.0", "198.20.0.0", "223.255.255.255"]
 )
 async def test_what_lies_beside_a_forbidden_network_is_admitted(address: str) -> None:
-    async with guarding() as guard:
+    async with guarded() as guard:
         guard.admit_address("vault.example", 443, ipaddress.ip_address(address))
 
 
@@ -175,7 +166,7 @@ async def test_what_lies_beside_a_forbidden_network_is_admitted(address: str) ->
     "address", ["::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1", "2001:200::1", "2a00:1450:4001::1"]
 )
 async def test_addresses_of_ipv6_that_lead_to_the_world_are_admitted(address: str) -> None:
-    async with guarding() as guard:
+    async with guarded() as guard:
         guard.admit_address("vault.example", 443, ipaddress.ip_address(address))
 
 
@@ -183,7 +174,7 @@ async def test_python_s_own_table_is_not_asked(monkeypatch: pytest.MonkeyPatch) 
     for kind in (ipaddress.IPv4Address, ipaddress.IPv6Address):
         monkeypatch.setattr(kind, "is_global", True)
         monkeypatch.setattr(kind, "is_private", False)
-    async with guarding() as guard:
+    async with guarded() as guard:
         for address in ("10.0.0.1", "127.0.0.1", "::1", "fd00::1", "64:ff9b:1::1"):
             with pytest.raises(Refused):
                 guard.admit_address("evil.example", 443, ipaddress.ip_address(address))
@@ -191,7 +182,7 @@ async def test_python_s_own_table_is_not_asked(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_ranges_of_the_cluster_are_inside_though_public_in_form() -> None:
     inside = [ipaddress.ip_network("34.118.224.0/20")]  # GKE gives Services such addresses
-    async with guarding(inside=inside, resolver=Names("34.118.225.1")) as guard:
+    async with guarded(inside=inside, resolver=Names("34.118.225.1")) as guard:
         assert (await failing(guard.ask("GET", "https://evil.example"))).code == "InsideAddress"
 
 
@@ -209,7 +200,7 @@ AWS = "secretsmanager.eu-central-1.amazonaws.com"
     ],
 )
 async def test_private_endpoints_of_clouds_are_reached(host: str) -> None:
-    async with guarding(inside=CLUSTER) as guard:
+    async with guarded(inside=CLUSTER) as guard:
         guard.admit_address(host, 443, ipaddress.ip_address("10.0.0.5"))
 
 
@@ -232,7 +223,7 @@ async def test_private_endpoints_of_clouds_are_reached(host: str) -> None:
     ],
 )
 async def test_nothing_beside_private_endpoints_of_clouds_is_reached(host: str, address: str) -> None:
-    async with guarding(inside=CLUSTER) as guard:
+    async with guarded(inside=CLUSTER) as guard:
         with pytest.raises(Refused):
             guard.admit_address(host, 443, ipaddress.ip_address(address))
 
@@ -241,18 +232,18 @@ async def test_nothing_beside_private_endpoints_of_clouds_is_reached(host: str, 
 
 
 async def test_an_allowed_host_is_reached_by_plain_http() -> None:
-    async with serving(text("hello")) as server, guarding(LOOPBACK) as guard:
+    async with serving(text("hello")) as server, guarded(LOOPBACK) as guard:
         answer = await guard.ask("GET", server)
     assert (answer.status, answer.body) == (200, b"hello")
 
 
 async def test_another_port_than_the_allowed_one_is_refused() -> None:
-    async with serving(text("hello")) as server, guarding(AllowedHost("127.0.0.1", 1)) as guard:
+    async with serving(text("hello")) as server, guarded(AllowedHost("127.0.0.1", 1)) as guard:
         assert (await failing(guard.ask("GET", server))).code == "PlainHttp"
 
 
 async def test_an_allowed_host_allows_no_other_name_of_its_address() -> None:
-    async with serving(text("hello")) as server, guarding(LOOPBACK, resolver=Names("127.0.0.1")) as guard:
+    async with serving(text("hello")) as server, guarded(LOOPBACK, resolver=Names("127.0.0.1")) as guard:
         other = server.replace("http", "https").replace("127.0.0.1", "evil.example")
         assert (await failing(guard.ask("GET", other))).code == "InsideAddress"
 
@@ -269,7 +260,7 @@ def text(body: str) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 async def test_a_name_that_turns_inside_later_is_not_followed() -> None:
     names = Names("1.1.1.1", "127.0.0.1")
-    async with guarding(resolver=names, limits=QUICK) as guard:
+    async with guarded(resolver=names, limits=QUICK) as guard:
         guard.admit("https://evil.example:1")
         await names.resolve("evil.example")  # what a check before the connection would have seen
         assert (await failing(guard.ask("GET", "https://evil.example:1"))).code == "InsideAddress"
@@ -279,7 +270,7 @@ async def test_a_name_is_looked_up_once_for_a_connection() -> None:
     names = Names("127.0.0.1")
     async with (
         serving(text("hello")) as server,
-        guarding(AllowedHost("good.example"), resolver=names) as guard,
+        guarded(AllowedHost("good.example"), resolver=names) as guard,
     ):
         for _ in range(3):
             await guard.ask("GET", server.replace("127.0.0.1", "good.example"))
@@ -291,7 +282,7 @@ async def test_every_new_connection_is_decided_again() -> None:
         return web.Response(headers={"Connection": "close"})
 
     names = Names("127.0.0.1", "127.0.0.1", "169.254.169.254")
-    async with serving(once) as server, guarding(resolver=names) as guard:
+    async with serving(once) as server, guarded(resolver=names) as guard:
         guard._allowed = frozenset({AllowedHost("good.example")})
         address = server.replace("127.0.0.1", "good.example")
         for _ in range(2):
@@ -312,7 +303,7 @@ async def test_no_redirect_is_followed(status: int) -> None:
         asked.append(request.path)
         return web.Response(status=status, headers={"Location": f"/elsewhere?{CANARY}"})
 
-    async with serving(handle) as server, guarding(LOOPBACK) as guard:
+    async with serving(handle) as server, guarded(LOOPBACK) as guard:
         refused = await failing(guard.ask("GET", f"{server}/here"))
     assert (refused.code, asked) == ("Redirected", ["/here"])
 
@@ -329,7 +320,7 @@ async def test_a_body_of_50_mib_is_not_taken_in() -> None:
             sent += 65536
         return response
 
-    async with serving(handle) as server, guarding(LOOPBACK, limits=Limits(size=QUICK.size)) as guard:
+    async with serving(handle) as server, guarded(LOOPBACK, limits=Limits(size=QUICK.size)) as guard:
         refused = await failing(guard.ask("GET", server))
     assert refused.code == "TooLarge"
     assert sent < 20 * 1024 * 1024
@@ -344,12 +335,12 @@ async def test_a_body_that_says_it_is_too_large_is_not_even_begun() -> None:
         )  # who waits for the body is refused by the time that it takes, not by its size
         return response
 
-    async with serving(handle) as server, guarding(LOOPBACK, limits=Limits(seconds=10)) as guard:
+    async with serving(handle) as server, guarded(LOOPBACK, limits=Limits(seconds=10)) as guard:
         assert (await failing(guard.ask("GET", server))).code == "TooLarge"
 
 
 async def test_a_body_of_exactly_the_limit_is_taken() -> None:
-    async with serving(text("x" * 1024)) as server, guarding(LOOPBACK, limits=Limits(size=1024)) as guard:
+    async with serving(text("x" * 1024)) as server, guarded(LOOPBACK, limits=Limits(size=1024)) as guard:
         assert len((await guard.ask("GET", server)).body) == 1024
 
 
@@ -359,7 +350,7 @@ async def test_a_compressed_body_is_refused_before_it_unpacks() -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.Response(body=packed, headers={"Content-Encoding": "deflate"})
 
-    async with serving(handle) as server, guarding(LOOPBACK) as guard:
+    async with serving(handle) as server, guarded(LOOPBACK) as guard:
         assert (await failing(guard.ask("GET", server))).code == "Compressed"
 
 
@@ -372,7 +363,7 @@ async def test_a_slow_drip_ends_in_time() -> None:
             await asyncio.sleep(0.05)
         return response
 
-    async with serving(handle) as server, guarding(LOOPBACK, limits=QUICK) as guard:
+    async with serving(handle) as server, guarded(LOOPBACK, limits=QUICK) as guard:
         refused = await failing(guard.ask("GET", server))
     assert (type(refused), refused.code) == (Unreachable, "Timeout")
 
@@ -386,7 +377,7 @@ async def test_the_body_of_a_change_is_sent_until_its_permit_ends(seconds: float
     script = Scripted(answer())
     ends = asyncio.get_running_loop().time() + seconds
     PERMIT.set(lambda: ends)
-    async with serving(script.handle) as server, guarding(LOOPBACK) as guard:
+    async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
         if seconds > 0:
             await guard.ask("POST", server, body=b"{}")
         else:
@@ -432,12 +423,12 @@ async def raw(answer: bytes, *, hold: bool = False) -> AsyncIterator[str]:
     ids=range(8),
 )
 async def test_what_is_no_http_is_no_answer(answer: bytes) -> None:
-    async with raw(answer) as server, guarding(LOOPBACK, limits=QUICK) as guard:
+    async with raw(answer) as server, guarded(LOOPBACK, limits=QUICK) as guard:
         assert isinstance(await failing(guard.ask("GET", server)), Unreachable | Refused)
 
 
 async def test_a_server_that_says_nothing_ends_in_time() -> None:
-    async with raw(b"", hold=True) as server, guarding(LOOPBACK, limits=QUICK) as guard:
+    async with raw(b"", hold=True) as server, guarded(LOOPBACK, limits=QUICK) as guard:
         assert (await failing(guard.ask("GET", server))).code == "Timeout"
 
 
@@ -445,7 +436,7 @@ async def test_a_refusal_is_an_answer_that_is_not_printed() -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.Response(status=403, text=CANARY, headers={"X-Canary": CANARY})
 
-    async with serving(handle) as server, guarding(LOOPBACK) as guard:
+    async with serving(handle) as server, guarded(LOOPBACK) as guard:
         answer = await guard.ask("GET", server)
     assert (answer.status, answer.body.decode()) == (403, CANARY)
     assert CANARY not in repr(answer)
@@ -459,14 +450,14 @@ async def test_nothing_that_a_server_sets_is_sent_back() -> None:
         return web.Response(headers={"Set-Cookie": "a=b"})
 
     good, names = AllowedHost("good.example"), Names("127.0.0.1")
-    async with serving(handle) as server, guarding(good, resolver=names) as guard:
+    async with serving(handle) as server, guarded(good, resolver=names) as guard:
         for _ in range(2):
             await guard.ask("GET", server.replace("127.0.0.1", "good.example"))
     assert cookies == [{}, {}]
 
 
 async def test_the_proxy_of_the_environment_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(text("hello")) as server, serving(text("proxy")) as proxy, guarding(LOOPBACK) as guard:
+    async with serving(text("hello")) as server, serving(text("proxy")) as proxy, guarded(LOOPBACK) as guard:
         for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy)
         assert (await guard.ask("GET", server)).body == b"hello"
@@ -479,7 +470,7 @@ async def asked(server: ssl.SSLContext, trust: ssl.SSLContext | None, name: str)
     allowed = AllowedHost(name)
     async with (
         serving_tls(server, name, text("hello")) as url,
-        guarding(allowed, resolver=Names("127.0.0.1")) as guard,
+        guarded(allowed, resolver=Names("127.0.0.1")) as guard,
     ):
         return (await guard.ask("GET", url, trust=trust)).body
 
@@ -504,7 +495,7 @@ class NoNames(Names):
 
 
 async def test_an_error_names_the_host_that_has_no_address() -> None:
-    async with guarding(resolver=NoNames()) as guard:
+    async with guarded(resolver=NoNames()) as guard:
         found = await failing(guard.ask("GET", "https://no.example"))
         with pytest.raises(Unreachable) as refused:
             await guard.addresses(URL("https://no.example"))
@@ -530,7 +521,7 @@ class NoNameServer(Names):
     ],
 )
 async def test_only_a_host_that_does_not_exist_is_lasting(names: Names, is_lasting: bool) -> None:  # noqa: FBT001
-    async with guarding(resolver=names) as guard:
+    async with guarded(resolver=names) as guard:
         found = await failing(guard.ask("GET", "https://no.example"))
         with pytest.raises(Unreachable) as refused:
             await guard.addresses(URL("https://no.example"))
@@ -540,7 +531,7 @@ async def test_only_a_host_that_does_not_exist_is_lasting(names: Names, is_lasti
 
 
 async def test_a_refused_connection_is_not_lasting() -> None:
-    async with guarding(AllowedHost("closed.example"), resolver=Names("127.0.0.1")) as guard:
+    async with guarded(AllowedHost("closed.example"), resolver=Names("127.0.0.1")) as guard:
         error = await failing(guard.ask("GET", "http://closed.example:1"))
     assert isinstance(error, Unreachable)
     assert (error.code, error.is_lasting) == ("ConnectionRefusedError", False)
@@ -575,7 +566,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 async def test_names_that_are_never_answered_block_no_other(silence: list[str]) -> None:
     allowed = AllowedHost("shop.good.example")
-    async with serving(text("hello")) as server, guarding(allowed, limits=QUICK) as guard:
+    async with serving(text("hello")) as server, guarded(allowed, limits=QUICK) as guard:
         evil = [failing(guard.of("evil").ask("GET", f"https://{one}.evil.example")) for one in range(200)]
         busy = asyncio.gather(*evil)
         address, good = server.replace("127.0.0.1", "shop.good.example"), guard.of("good")
@@ -594,7 +585,7 @@ async def test_names_that_are_never_answered_block_no_other(silence: list[str]) 
 
 async def test_an_owner_waits_for_no_lookup_of_others_however_many_they_are(silence: list[str]) -> None:
     allowed = AllowedHost("shop.good.example")
-    async with serving(text("hello")) as server, guarding(allowed) as guard:
+    async with serving(text("hello")) as server, guarded(allowed) as guard:
         evil = [
             asyncio.ensure_future(failing(guard.of(f"evil-{owner}").ask("GET", "https://a.evil.example")))
             for owner in range(150)
@@ -614,7 +605,7 @@ async def test_a_lookup_that_takes_longer_than_three_seconds_is_given_up(
     silence: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reach, "_LOOKUP_TIMEOUT", 0.1)
-    async with guarding() as guard:
+    async with guarded() as guard:
         error = await failing(guard.ask("GET", "https://a.evil.example"))
     assert (type(error), error.code) == (Unreachable, "Timeout")
     assert silence == ["a.evil.example"]
@@ -628,7 +619,7 @@ async def test_a_server_that_never_answers_blocks_no_other() -> None:
     async with (
         serving(hang) as slow,
         serving(text("hello")) as server,
-        guarding(LOOPBACK, limits=Limits(seconds=60)) as guard,
+        guarded(LOOPBACK, limits=Limits(seconds=60)) as guard,
     ):
         evil = [asyncio.ensure_future(failing(guard.of("evil").ask("GET", slow))) for _ in range(200)]
         await asyncio.sleep(0)
@@ -671,7 +662,7 @@ def test_a_certificate_that_is_not_accepted_has_its_cause_and_no_text_of_the_ser
 
 
 NAME = "good.example"
-guarding_here = partial(guarding, AllowedHost(NAME), resolver=Names("127.0.0.1"))
+guarding_here = partial(guarded, AllowedHost(NAME), resolver=Names("127.0.0.1"))
 
 
 @asynccontextmanager

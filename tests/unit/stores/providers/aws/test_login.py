@@ -17,6 +17,7 @@ from keyturn.stores.providers import discover, errors
 from keyturn.stores.providers.aws import login
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import answer, serving
+from tests.unit.stores.fast_clock import Clock
 from tests.unit.stores.providers.provider_fixtures import (
     ACCESS_KEY,
     LOOPBACK,
@@ -122,13 +123,6 @@ class AwsStores:
 async def stores(aws: FakeAws) -> AsyncIterator[AwsStores]:
     async with serving(aws.sts.handle) as sts, serving(aws.store.handle) as store, guarded(LOOPBACK) as guard:
         yield AwsStores(aws, sts, store, guard)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.vault import auth
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
+from tests.unit.stores.fast_clock import Clock
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened
 from tests.unit.stores.providers.recording_server import Heard, Recording
 
@@ -267,18 +268,10 @@ def session(number: int, lasts: object = 100, **more: object) -> web.Response:
     return answer(200, {"auth": {"client_token": token, "lease_duration": lasts, "renewable": True, **more}})
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (auth,):
-        monkeypatch.setattr(module, "loop_time", clock)
+    monkeypatch.setattr(auth, "loop_time", clock)
     return clock
 
 
