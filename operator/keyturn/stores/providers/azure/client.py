@@ -119,7 +119,7 @@ def _without_client_errors(call: Callable[P, Awaitable[T]]) -> Callable[P, Corou
     """Map exceptions of the client to errors of ours: after a success they quote the response."""
 
     @functools.wraps(call)
-    async def mapped(*args: P.args, **named: P.kwargs) -> T:
+    async def run(*args: P.args, **named: P.kwargs) -> T:
         try:
             return await call(*args, **named)
         except StoreError as error:
@@ -131,7 +131,7 @@ def _without_client_errors(call: Callable[P, Awaitable[T]]) -> Callable[P, Corou
         # Outside the except block, so that the client's exception is not the context.
         raise refusal.again()
 
-    return mapped
+    return run
 
 
 class KeyVaultClient:
