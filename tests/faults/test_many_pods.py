@@ -26,7 +26,7 @@ _PATIENCE = 120.0
 _PAGE = 500
 _PODS = 5000 if TIMES > 1 else 600
 _SECRETS = 5
-_SOON = "keyturn.core.rotation.holders._UNREAD_INTERVAL=3"
+_SOON = "keyturn.core.rotation.old_pods._UNREAD_INTERVAL=3"
 """Seconds after which pods that could not be listed are listed again, instead of a minute."""
 _MOST_GROWTH = 64 * 1024
 """KiB by which the peak of the operator's memory may grow for the list."""

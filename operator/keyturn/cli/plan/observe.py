@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.pods import PodOwner
+    from keyturn.core.observation.pods import Owner
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.items import Item
@@ -68,7 +68,7 @@ class PlanObservation:
     """The resolved spec of the current values."""
     makers: Makers
     blind_spots: tuple[str, ...]
-    owners: tuple[PodOwner, ...] | None = ()
+    owners: tuple[Owner, ...] | None = ()
     """Owners of pods that use the Secret and that no workload of the plan controls; None if they are unknown."""
     derived: frozenset[str] = frozenset()
     """Keys whose values follow from those of the Secret that is adopted."""
@@ -135,7 +135,7 @@ def _adopting(
     )
 
 
-async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tuple[PodOwner, ...] | None:
+async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tuple[Owner, ...] | None:
     """Return the owners of pods that no consumer controls; None without permission to list pods."""
     if observed.desired is None:
         return ()
@@ -144,10 +144,7 @@ async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tu
         return None
     workloads = [consumer.workload for consumer in observed.consumers]
     others = (pod for pod in listed.pods if not any(is_of(pod, workload) for workload in workloads))
-    target = observed.target
-    # When the current revision replaced an earlier one.
-    replaced = target.published if target and (target.revision or 1) > 1 else None
-    return owners_of(others, observed.desired.secret, replaced)
+    return owners_of(others, observed.desired.secret)
 
 
 async def observe_cached(found: FoundManagedSecret, cache: InformerCache, now: datetime) -> Observed:

@@ -250,21 +250,22 @@ def _pods(plan: Plan) -> Iterator[Row]:
     target, revision, changed = plan.now.target, plan.foresight.end.current, frozenset[str]()
     if plan.foresight.number and target and revision:
         changed = revision.changed  # in a Secret that pods may have read
+    number = target.revision if target else None
+    replaced = target.published if target and (number or 1) > 1 else None  # an earlier revision
     for owner in plan.look.owners or ():
-        is_awaited, why = owner.uses(changed), ""
-        if owner.before:
-            pods = f"{owner.before} of {owner.pods} pods" if owner.pods > 1 else "it"
-            number = target.revision if target else None
+        is_awaited, why = bool(changed) if owner.keys is None else not owner.keys.isdisjoint(changed), ""
+        if before := owner.started_before(replaced):
+            pods = f"{before} of {len(owner.pods)} pods" if len(owner.pods) > 1 else "it"
             why = f"{pods} started before revision {number} was published and may hold an earlier value"
-        if is_awaited or owner.before:
+        if is_awaited or before:
             yield {
                 "ownerKind": owner.kind,
                 "ownerName": owner.name,
                 "via": list(owner.via),
                 "keys": None if owner.keys is None else sorted(owner.keys),
-                "pods": owner.pods,
+                "pods": len(owner.pods),
                 "startedAt": owner.since,
-                "podsBeforePublication": owner.before,
+                "podsBeforePublication": before,
                 "awaited": is_awaited,
                 "why": why,
             }

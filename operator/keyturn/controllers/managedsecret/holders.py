@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.observation.pods import PodsSeen, is_of
-from keyturn.core.rotation.holders import holds_back, next_read, pods_behind
+from keyturn.core.rotation.old_pods import holds_back, next_read, pods_behind
 from keyturn.core.rotation.pod_reads import needs_holders
 from keyturn.kube import errors
 from keyturn.runtime.clock import loop_time

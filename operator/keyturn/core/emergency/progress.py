@@ -19,9 +19,8 @@ from keyturn.core.rotation.emergency import (
     is_target_immutable,
     renewed_by,
 )
-from keyturn.core.rotation.holders import are_unread, owners_behind
 from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
-from keyturn.core.rotation.old_pods import unread
+from keyturn.core.rotation.old_pods import are_unread, behind_message, owners_behind, unread
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
@@ -316,7 +315,7 @@ def _points_of_pods(observed: Observed, desired: Desired) -> Iterator[_Point]:
         if messages := [f"{one.described()}{remedy}" for one in workloads if one.state is state]:
             yield verdict, messages
     if owners := owners_behind(observed, desired):
-        yield AffectedState.ROTATED, [f"{owner} {owner.message}" for owner in owners]
+        yield AffectedState.ROTATED, [f"{owner} {behind_message(owner, observed)}" for owner in owners]
     if are_unread(observed):
         yield (
             AffectedState.PODS_UNKNOWN if observed.unread is None else AffectedState.ROTATED,
@@ -387,7 +386,7 @@ def _read_before(observed: Observed) -> str | None:
 def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
     if observed.holders is None or observed.holders.forbidden:
         return None
-    return tuple(f"{owner} {owner.message}" for owner in owners_behind(observed, desired))
+    return tuple(f"{owner} {behind_message(owner, observed)}" for owner in owners_behind(observed, desired))
 
 
 def _waiting_for_push(unpushed: Iterable[Unpushed]) -> _Point:

@@ -12,7 +12,7 @@ from .workload import read_marker
 from .workload_kinds import replica_set_of, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
 
     from keyturn.api.status import Via
@@ -126,56 +126,42 @@ def is_of(pod: Pod, workload: Workload) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class PodOwner:
+class Owner:
     """The topmost owner of running pods that use one Secret; a pod without an owner is its own."""
 
     kind: str
     name: str
-    via: tuple[Via, ...]
-    keys: frozenset[str] | None
-    """The keys that its pods use; None for all."""
-    pods: int
-    since: datetime
-    """When the oldest of its pods started."""
-    before: int
-    """How many of its pods started before the publication."""
+    pods: tuple[Pod, ...]
+    uses: tuple[Use, ...]
+    """How its pods use the Secret."""
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
 
-    def uses(self, keys: Collection[str]) -> bool:
-        """Whether its pods use one of these keys."""
-        return bool(keys) if self.keys is None else not self.keys.isdisjoint(keys)
+    @property
+    def via(self) -> tuple[Via, ...]:
+        return tuple(sorted({way for use in self.uses for way in use.via}))
+
+    @property
+    def keys(self) -> frozenset[str] | None:
+        """The keys that its pods use; None for all."""
+        known = [use.keys for use in self.uses if use.keys is not None]
+        return frozenset[str]().union(*known) if len(known) == len(self.uses) else None
+
+    @property
+    def since(self) -> datetime:
+        """Since when the oldest of its pods runs."""
+        return min(pod.began for pod in self.pods)
+
+    def started_before(self, published: datetime | None) -> int:
+        """Return how many of its pods started before a publication."""
+        return sum(published is not None and may_precede(pod.began, published) for pod in self.pods)
 
 
-def by_owner(pods: Iterable[Pod]) -> list[tuple[tuple[str, str], list[Pod]]]:
-    """Return the pods of each topmost owner, sorted by its kind and name."""
-    grouped: defaultdict[tuple[str, str], list[Pod]] = defaultdict(list)
+def owners_of(pods: Iterable[Pod], secret: str) -> tuple[Owner, ...]:
+    """Return the owners of the pods that use a Secret, sorted by kind and name."""
+    grouped: defaultdict[tuple[str, str], list[tuple[Pod, Use]]] = defaultdict(list)
     for pod in pods:
-        grouped[pod.owner].append(pod)
-    return sorted(grouped.items(), key=lambda group: group[0])
-
-
-def ways_of(pods: Iterable[Pod], secret: str) -> tuple[Via, ...]:
-    """Return the ways in which pods use a Secret, sorted."""
-    return tuple(sorted({way for pod in pods if (use := pod.use_of(secret)) for way in use.via}))
-
-
-def owners_of(pods: Iterable[Pod], secret: str, published: datetime | None = None) -> tuple[PodOwner, ...]:
-    """Return the owners of the pods that use a Secret, sorted; without `published` no pod is older."""
-    users = by_owner(pod for pod in pods if pod.use_of(secret))
-    return tuple(_owner(*owner, of_owner, secret, published) for owner, of_owner in users)
-
-
-def _owner(kind: str, name: str, pods: list[Pod], secret: str, published: datetime | None) -> PodOwner:
-    keys = [use.keys for pod in pods if (use := pod.use_of(secret))]
-    known = [one for one in keys if one is not None]
-    return PodOwner(
-        kind=kind,
-        name=name,
-        via=ways_of(pods, secret),
-        keys=frozenset[str]().union(*known) if len(known) == len(keys) else None,
-        pods=len(pods),
-        since=min(pod.began for pod in pods),
-        before=sum(published is not None and may_precede(pod.began, published) for pod in pods),
-    )
+        if use := pod.use_of(secret):
+            grouped[pod.owner].append((pod, use))
+    return tuple(Owner(*owner, *zip(*found, strict=True)) for owner, found in sorted(grouped.items()))

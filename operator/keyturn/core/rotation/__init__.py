@@ -31,8 +31,8 @@ Modules
     publication                        when a revision was published, and back-off of repairs
     rollout                            order and progress of restarts, restart markers
     rollout_obstacles                  refused and rejected restarts, manual steps, failing and stuck pods
-    old_pods                           pods of consumers with earlier values; workloads that read changed files
-    completion, holders                when a rollout is complete; pods with earlier values that no consumer controls
+    old_pods                           pods with earlier values, of consumers and others; who reads changed files
+    completion                         when a rollout is complete
     pod_reads                          which pods are read for that
     rollback, fallback                 return to an earlier revision; which one, and not after a complete rollout
     credentials                        what a database server must accept, and the next step towards that

@@ -11,7 +11,7 @@ from keyturn.core.reasons import RevisionReason
 from keyturn.core.texts import first_of
 
 from .fallback import is_recorded_complete
-from .holders import holds_back
+from .old_pods import holds_back
 from .publication import published_at
 from .rollout import Turn, is_under_way, progress_of_workloads
 

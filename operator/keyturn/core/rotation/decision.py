@@ -31,8 +31,8 @@ from .credentials import (
     revocation_limit,
 )
 from .emergency import is_taken_over, published_from, revokes_at_once, waits_for_signer
-from .holders import pod_to_evict
 from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
+from .old_pods import pod_to_evict
 from .ownership import (
     RENAME,
     adopts_first,

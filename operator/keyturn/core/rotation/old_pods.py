@@ -13,11 +13,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import Via, WorkloadState
+from keyturn.core.observation.pods import owners_of
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.state.state import MAX_FACTS
-from keyturn.core.texts import first_of
-from keyturn.core.times import may_precede
+from keyturn.core.texts import and_more, first_of
+from keyturn.core.times import may_precede, to_second
+
+from . import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import WorkloadStatus
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import Pod
+    from keyturn.core.observation.pods import Owner, Pod
     from keyturn.core.observation.workload import Use, Workload
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
@@ -37,6 +40,9 @@ BEFORE_FIRST_KEYS = (
 )
 UNPROVEN = "reads its files again by keyturn.dev/reload: wait; whether it has done so is not proven"
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=1)
+_MAX_LIST_INTERVAL, _UNREAD_INTERVAL = timedelta(minutes=5), timedelta(minutes=1)
+_INTERVAL_DIVISOR = 4
+"""Divisor: lists of a namespace follow after this part of the time since the publication."""
 _MAX_NAMED = 3
 _BEFORE_ALL = 0
 """Number of a pod from before the first publication."""
@@ -284,3 +290,75 @@ def reloads(consumer: Consumer) -> bool:
 def reloaded_at(observed: Observed) -> datetime:
     """Return from when on the files of every pod have the current revision."""
     return observed.published + KUBELET_SYNC
+
+
+# Pods with earlier values that no consumer controls
+#
+# They are judged by their age alone, because a marker on a pod that Keyturn does not restart proves nothing.
+
+
+def pods_behind(observed: Observed, desired: Desired) -> tuple[Pod, ...]:
+    """Return the pods with earlier values that no consumer controls, sorted by name."""
+    pods = observed.holders.pods if observed.holders else ()
+    older = (pod for pod in pods if has_earlier_values(pod.began, pod.use_of(desired.secret), observed))
+    return tuple(sorted(older, key=lambda pod: pod.name))
+
+
+def owners_behind(observed: Observed, desired: Desired) -> tuple[Owner, ...]:
+    """Return the topmost owners of the pods with earlier values, sorted by kind and name."""
+    return owners_of(pods_behind(observed, desired), desired.secret)
+
+
+def behind_message(owner: Owner, observed: Observed) -> str:
+    """Return since when an owner's oldest pod runs, and what ends that."""
+    number = revision_at(owner.since, observed)
+    which = "an earlier revision" if number is None else f"revision {number}"
+    runs = f"runs since {to_second(owner.since):%Y-%m-%d %H:%M} UTC with {which}"
+    if owner.kind in {"Pod", "Job"}:
+        return f"{runs}; delete it or wait for its end"
+    pods = "1 pod" if len(owner.pods) == 1 else f"{len(owner.pods)} pods"
+    return f"{runs} ({pods}); restart it yourself or wait for its end"
+
+
+def evicts(observed: Observed) -> bool:
+    """Whether an emergency in progress has pods with exposed values evicted."""
+    return any(emergency.is_unfinished_here and emergency.evict for emergency in observed.emergencies)
+
+
+def pod_to_evict(observed: Observed, desired: Desired) -> steps.EvictPod | None:
+    """Return the next eviction: of a pod of a Job, or of one without an owner."""
+    if observed.holders is None or not evicts(observed):
+        return None
+    for pod in pods_behind(observed, desired):
+        is_evictable = pod.controller is None or pod.controller.kind == "Job"
+        if is_evictable and pod.leaves is None and pod.uid not in observed.holders.tried:
+            return steps.EvictPod(pod)
+    return None
+
+
+def are_unread(observed: Observed) -> bool:
+    """Whether the list on which an assertion depends is forbidden, or failed."""
+    return observed.holders is not None and observed.holders.forbidden
+
+
+def holds_back(observed: Observed, desired: Desired) -> bool:
+    """Whether pods that no consumer controls keep a rollout from being complete, or may do so."""
+    return are_unread(observed) or bool(pods_behind(observed, desired))
+
+
+def waiting_message(observed: Observed, desired: Desired) -> str | None:
+    """Return a message with the first owner that is waited for; None if there is none."""
+    if are_unread(observed):
+        return unread(observed)
+    owners = owners_behind(observed, desired)
+    if not owners:
+        return None
+    return f"{owners[0]} {behind_message(owners[0], observed)}{and_more(len(owners) - 1)}"
+
+
+def next_read(observed: Observed) -> datetime:
+    """Return when the pods are read again: no event tells of their end."""
+    if are_unread(observed):
+        return observed.now + _UNREAD_INTERVAL
+    pause = (observed.now - observed.published) / _INTERVAL_DIVISOR
+    return observed.now + min(max(pause, _MIN_INTERVAL), _MAX_LIST_INTERVAL)

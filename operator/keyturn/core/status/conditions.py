@@ -14,8 +14,7 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import joined_messages
 from keyturn.core.reasons import ConditionReason, RevisionReason
-from keyturn.core.rotation.holders import are_unread, owners_behind, waiting_message
-from keyturn.core.rotation.old_pods import unread
+from keyturn.core.rotation.old_pods import are_unread, owners_behind, unread, waiting_message
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
 from keyturn.core.rotation.schedule_dates import spread_since

@@ -28,9 +28,14 @@ from keyturn.core.rotation.completion import (
     refused_message,
     users_of_previous_login,
 )
-from keyturn.core.rotation.holders import owners_behind, waiting_message
 from keyturn.core.rotation.leases import unrevoked
-from keyturn.core.rotation.old_pods import terminating
+from keyturn.core.rotation.old_pods import (
+    behind_message,
+    owners_behind,
+    revision_at,
+    terminating,
+    waiting_message,
+)
 from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import is_under_way, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import was_reverted
@@ -48,7 +53,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.holders import OwnerBehind
+    from keyturn.core.observation.pods import Owner
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
@@ -254,20 +259,20 @@ def _workloads(observed: Observed, everyone: tuple[WorkloadProgress, ...]) -> li
     if desired is None:
         return observed.managed.status.workloads
     consumers = [_workload(progress, observed, desired) for progress in everyone[:MOST_WORKLOADS]]
-    others = [_owner(owner) for owner in owners_behind(observed, desired)]
+    others = [_owner(owner, observed) for owner in owners_behind(observed, desired)]
     return (consumers + others)[:MOST_WORKLOADS]
 
 
-def _owner(owner: OwnerBehind) -> WorkloadStatus:
+def _owner(owner: Owner, observed: Observed) -> WorkloadStatus:
     return WorkloadStatus(
         kind=owner.kind,
         name=owner.name,
         via=list(owner.via),
         state=WorkloadState.PENDING,
-        revision=owner.revision,
-        terminating=owner.ending or None,
+        revision=revision_at(owner.since, observed),
+        terminating=sum(pod.leaves is not None for pod in owner.pods) or None,
         reason=WorkloadReason.NOT_RESTARTED,
-        message=owner.message,
+        message=behind_message(owner, observed),
     )
 
 

@@ -14,7 +14,8 @@ from keyturn.cli.plan.observe import PlanObservation, state_of_status
 from keyturn.cli.plan.output import Plan, document, print_plans
 from keyturn.cli.plan.simulate import Makers, foresee
 from keyturn.core.observation.external import Pulled
-from keyturn.core.observation.pods import PodOwner
+from keyturn.core.observation.pods import Owner
+from keyturn.core.observation.workload import Use
 from keyturn.core.spec.desired import resolve_spec
 from tests.support.console import cells
 from tests.unit.core import accounts
@@ -48,7 +49,7 @@ def planned(
     *conditions: dict[str, Any],
     spec: Mapping[str, Any] | None = None,
     before: Desired | None = None,
-    owners: tuple[PodOwner, ...] | None = (),
+    owners: tuple[Owner, ...] | None = (),
     is_rotation: bool = True,
 ) -> Plan:
     """Plan from a look at the cluster; the object itself has the spec and the conditions."""
@@ -257,14 +258,20 @@ def test_a_rotation_starts_when_the_overlap_is_over(capsys: pytest.CaptureFixtur
 
 def owner(
     name: str = "bare", *, keys: Collection[str] | None = None, count: int = 1, before: int = 0
-) -> PodOwner:
-    chosen = None if keys is None else frozenset(keys)
-    return PodOwner("Pod", name, (Via.ENV_FROM,), chosen, count, NOW - minutes(130), before)
+) -> Owner:
+    use = Use("db", (Via.ENV_FROM,), None if keys is None else frozenset(keys))
+    began = [NOW - minutes(150 if number < before else 130) for number in range(count)]
+    pods = tuple(make.holding(name, began=time, uses=(use,)) for time in began)
+    return Owner("Pod", name, pods, (use,) * count)
 
 
-def with_pods(*owners: PodOwner, is_rotation: bool = True) -> Plan:
+def with_pods(*owners: Owner, is_rotation: bool = True) -> Plan:
     """Plan a rotation, or a manifest that changes nothing."""
-    look = observed(annotations=ASKED if is_rotation else {})
+    look = observed(
+        annotations=ASKED if is_rotation else {},
+        state=make.state(make.revision(2, "Scheduled"), make.revision(1)),
+        target=make.target(2, published=NOW - minutes(140)),
+    )
     return planned(look, owners=owners, is_rotation=is_rotation)
 
 
@@ -285,11 +292,11 @@ def test_pods_that_use_only_unchanged_keys_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        pytest.param(owner(before=1), "it started before revision 1", id="one pod"),
-        pytest.param(owner(count=3, before=2), "2 of 3 pods started before revision 1", id="some pods"),
+        pytest.param(owner(before=1), "it started before revision 2", id="one pod"),
+        pytest.param(owner(count=3, before=2), "2 of 3 pods started before revision 2", id="some pods"),
     ],
 )
-def test_pods_from_before_the_publication_are_listed_without_a_rotation(found: PodOwner, why: str) -> None:
+def test_pods_from_before_the_publication_are_listed_without_a_rotation(found: Owner, why: str) -> None:
     said = f"{why} was published and may hold an earlier value"
 
     assert rows(with_pods(found, is_rotation=False)) == [("bare", False, said)]

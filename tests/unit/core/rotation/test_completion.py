@@ -15,7 +15,7 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from keyturn.core.state.state import Publication
 from tests.unit.core import builders as make
-from tests.unit.core.rotation.test_holders import PUBLISHED, rotated
+from tests.unit.core.rotation.test_old_pods_others import PUBLISHED, rotated
 
 if TYPE_CHECKING:
     from datetime import datetime
