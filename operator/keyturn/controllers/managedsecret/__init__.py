@@ -3,9 +3,7 @@
 Modules
     reconcile                    the loop
     observe, resolve, secret_reads, consumers, compliance   the observation
-    holders                      pods with earlier values that no consumer controls
     signers                      CAs that an emergency rotates before what they sign
-    rest                         whether an object is as the last pass left it at rest
     refresh, pull                when stores are read, and the reads; memory of operations at stores
     restart_budget               limits of restarts, in the cluster and of one workload
     retries                      messages of errors, and when an object is reconciled again

@@ -1,5 +1,7 @@
 """Consumers of a Secret: the workloads that reference it, and their pods as far as a decision depends on them.
 
+Pods with earlier values that no consumer controls are read if something is asserted about all pods of the namespace.
+
 A workload's pods are read at most once per observation, and not at all without a rollout. During a rollout they are
 read now and then (`kube.pods`), and whenever a decision or a report depends on them: completion, overdue
 rollout, rollback, restart. The results are kept as long as the process lives.
@@ -9,19 +11,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import Consumer, Sibling, with_facts
-from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.pods import PodsSeen, is_of
 from keyturn.core.rotation.fallback import is_recorded_complete, reports_completion
-from keyturn.core.rotation.old_pods import are_newer, terminating_pods_block, was_blocked_before
-from keyturn.core.rotation.pod_reads import Need, may_be_blocked, need_of, waits_for_old_pods
+from keyturn.core.rotation.old_pods import (
+    are_newer,
+    holds_back,
+    next_read,
+    pods_behind,
+    terminating_pods_block,
+    was_blocked_before,
+)
+from keyturn.core.rotation.pod_reads import Need, may_be_blocked, need_of, needs_holders, waits_for_old_pods
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.kube import errors
 from keyturn.kube.pods import NO_GRACE, READ_GRACE
 from keyturn.kube.target_secret import plausible
+from keyturn.runtime.clock import loop_time
 
 from .retries import error_of_list
 
@@ -32,10 +43,12 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey, WorkloadKey
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Workload
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
+    from keyturn.kube.namespace_pods import PodList
 
     from .secret_reads import Published
 
@@ -43,6 +56,19 @@ _Rollout: TypeAlias = "tuple[int, datetime | None]"
 """The revision of a rollout, and the time of the restart marker."""
 _LASTING = timedelta(minutes=1)
 """For how long a controller must report completion: a pod that crashes is ready for a moment after each start."""
+
+
+_Subject: TypeAlias = "tuple[int, datetime]"
+"""The revision, and the time of its publication."""
+
+
+class _KnownHolders(NamedTuple):
+    """The last list of the pods that no consumer controls."""
+
+    subject: _Subject
+    pods: PodsSeen
+    read: float
+    """When it was read, by the process's monotonic clock."""
 
 
 @dataclass(slots=True)
@@ -57,6 +83,9 @@ class _RolloutRecord:
     """Workloads whose controller reports their rollout as complete, each with the time since when."""
     pauses: dict[WorkloadKey, datetime | None] = field(default_factory=dict)
     """When the pause of a rollout ended; None while it lasts."""
+    holders: _KnownHolders | None = None
+    request: tuple[_Subject, float] | None = None
+    """A request of a list that is not served, with the time from which a list serves it."""
 
 
 class PodMemory:
@@ -67,6 +96,12 @@ class PodMemory:
 
     def record(self, key: ObjectKey) -> _RolloutRecord:
         return self._records.setdefault(key, _RolloutRecord())
+
+    def note_eviction(self, key: ObjectKey, uid: str) -> None:
+        """Note a pod whose eviction is requested, until pods are read again."""
+        record = self.record(key)
+        if known := record.holders:
+            record.holders = known._replace(pods=replace(known.pods, tried=known.pods.tried | {uid}))
 
     def forget(self, key: ObjectKey) -> None:
         self._records.pop(key, None)
@@ -314,3 +349,63 @@ def _began(consumer: Consumer, observed: Observed) -> datetime:
     """Return when the rollout began."""
     published = observed.target_published
     return max(filter(None, (consumer.workload.restarted, published)), default=observed.now)
+
+
+# Pods that no consumer controls
+
+
+async def with_holders(key: ObjectKey, observed: Observed, memory: PodMemory, context: Context) -> Observed:
+    """Add the pods that no consumer controls, if something is asserted about every pod of the namespace.
+
+    A list that was requested after the publication serves until such a pod is found; then lists follow at intervals.
+    If pods cannot be listed, `unread` has the error.
+
+    Raises:
+        ListPaused: The list is not new enough, and is read again later.
+    """
+    desired = observed.desired
+    if desired is None or observed.state is None or not needs_holders(observed):
+        return observed
+    record, subject = memory.record(key), (observed.state.current_number, observed.published)
+    known = record.holders if record.holders and record.holders.subject == subject else None
+    if known and (known.pods.again is None or observed.now < known.pods.again):
+        return with_facts(observed, holders=known.pods)
+    if record.request is None or record.request[0] != subject:
+        # The time of the first request, and later half of the time since the last list: all that wait share the next.
+        now = loop_time()
+        record.request = subject, ((known.read if known else now) + now) / 2
+    try:
+        found = await context.namespace_pods.read(
+            key.namespace, record.request[1], partial(context.wake, key)
+        )
+    except errors.NotLeading:
+        raise
+    except errors.ApiError as error:
+        return with_facts(observed, holders=PodsSeen(forbidden=True), unread=error_of_list(error))
+    pods = _holders_of(found, observed, desired)
+    observed = with_facts(observed, holders=pods)
+    pods = replace(pods, again=next_read(observed) if holds_back(observed, desired) else None)
+    record.request, record.holders = None, _KnownHolders(subject, pods, loop_time())
+    return with_facts(observed, holders=pods)
+
+
+def _holders_of(found: PodList, observed: Observed, desired: Desired) -> PodsSeen:
+    """Return the pods with earlier values of the Secret that belong to no consumer.
+
+    A pod of an earlier template belongs to none if it uses other keys: a consumer is judged by its present keys.
+    """
+    using = tuple(pod for pod in found.pods if pod.use_of(desired.secret))
+    others = (
+        pod
+        for pod in pods_behind(with_facts(observed, holders=PodsSeen(using)), desired)
+        if not any(is_of(pod, one.workload) and _covers(one, pod) for one in observed.consumers)
+    )
+    return PodsSeen(tuple(others), forbidden=found.forbidden)
+
+
+def _covers(consumer: Consumer, pod: Pod) -> bool:
+    """Whether a consumer uses all keys that one of its pods does."""
+    if consumer.use is None or consumer.use.keys is None:
+        return True
+    own = pod.use_of(consumer.use.secret)
+    return own is None or (own.keys is not None and own.keys <= consumer.use.keys)

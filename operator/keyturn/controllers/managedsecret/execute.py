@@ -231,7 +231,7 @@ async def execute_step(  # one case per step
         case steps.DeletePod():
             await _delete_pod(step, require_desired(observed).secret, context)
         case steps.EvictPod(pod=pod):
-            memory.holders.note_eviction(key, pod.uid)  # the next one follows the next read, in any result
+            memory.pods.note_eviction(key, pod.uid)  # the next one follows the next read, in any result
             await evict_pod(context.api, key.namespace, pod.name, pod.uid)
         case steps.Finalize():
             await set_finalizer(step, key, observed, context)

@@ -10,7 +10,6 @@ from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
 from .generate import GeneratedValues
-from .holders import HolderMemory
 from .refresh import StoreMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
@@ -41,7 +40,6 @@ class Memory:
         self.generated = GeneratedValues()
         self.compliance = ComplianceMemory()
         self.pods = PodMemory()
-        self.holders = HolderMemory()
         self.restarts = RestartBackoff()
         self.restarted = Restarts()
         self.restart_locks = RestartLocks()
@@ -68,7 +66,6 @@ class Memory:
             self.generated,
             self.compliance,
             self.pods,
-            self.holders,
             self.restarts,
             self.restarted,
             self.budget,

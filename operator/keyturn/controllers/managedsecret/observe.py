@@ -27,8 +27,7 @@ from keyturn.runtime import threadpools
 
 from .adoption import adopted_values, is_written
 from .compliance import note_values, with_compliance
-from .consumers import with_consumers
-from .holders import with_holders
+from .consumers import with_consumers, with_holders
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import is_left_immutable, versions_of
 from .signers import with_signers
@@ -81,7 +80,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
-    return await with_holders(key, observed, memory.holders, context)
+    return await with_holders(key, observed, memory.pods, context)
 
 
 async def _parse(key: ObjectKey, specs: ParsedSpecs, context: Context) -> Parsed | None:

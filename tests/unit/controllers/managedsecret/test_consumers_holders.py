@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.controllers.managedsecret import holders
+from keyturn.controllers.managedsecret import consumers
 from keyturn.core.observation.pods import Controller
 from keyturn.kube.namespace_pods import PodList
 from tests.unit.core import builders as make
@@ -39,7 +39,7 @@ def test_a_pod_of_an_earlier_template_is_judged_by_its_own_keys(
     )
     assert seen.desired
 
-    found = holders._holders_of(PodList(0.0, (pod,)), seen, seen.desired)
+    found = consumers._holders_of(PodList(0.0, (pod,)), seen, seen.desired)
 
     assert [one.name for one in found.pods] == ["api-7d9f-x"] * is_other
 
@@ -54,4 +54,4 @@ def test_the_pods_of_a_listed_workload_are_its_own() -> None:
         target=target(2, published=NOW),
     )
     assert seen.desired
-    assert not holders._holders_of(PodList(0.0, (pod,)), seen, seen.desired).pods
+    assert not consumers._holders_of(PodList(0.0, (pod,)), seen, seen.desired).pods
