@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import pydantic
 
@@ -30,10 +30,12 @@ from .base import (
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from keyturn.kube.client import Client
     from keyturn.kube.wire import Body
+
+T = TypeVar("T")
 
 _MEANINGS: Final[Mapping[type[api_errors.ApiError], type[StoreError]]] = {
     api_errors.NotFound: NotFound,
@@ -121,13 +123,9 @@ class Kubernetes(Provider[KubernetesConfig]):
         labels = {**(metadata.get("labels") or {}), MANAGED_BY: KEYTURN}
         body = {**there, "metadata": {**metadata, "labels": labels}, "data": data}
         api = await self._elsewhere()
-        try:
-            if before is None:
-                return _version(await api.create(paths.secrets(self._namespace), body))
-            return _version(await api.replace(paths.secret(self._namespace, key), body))
-        except api_errors.ApiError as error:
-            meant = _meaning(error)
-        raise meant
+        if before is None:
+            return _version(await _without_api_errors(api.create(paths.secrets(self._namespace), body)))
+        return _version(await _without_api_errors(api.replace(paths.secret(self._namespace, key), body)))
 
     async def _delete(self, key: str) -> None:
         try:
@@ -136,13 +134,7 @@ class Kubernetes(Provider[KubernetesConfig]):
             return
         exactly = {name: str(metadata.get(name)) for name in ("uid", "resourceVersion")}
         api = await self._elsewhere()
-        try:
-            await api.delete(paths.secret(self._namespace, key), exactly)
-        except api_errors.ApiError as error:
-            meant = _meaning(error)
-        else:
-            return
-        raise meant
+        await _without_api_errors(api.delete(paths.secret(self._namespace, key), exactly))
 
     async def _ours(self, key: str) -> Body:
         """Read a Secret that may be replaced: one of a push, and not of another Keyturn."""
@@ -157,18 +149,11 @@ class Kubernetes(Provider[KubernetesConfig]):
 
     async def _secret(self, key: str) -> Body:
         api = await self._api()
-        try:
-            body = await api.get(paths.secret(self._namespace, key))
-        except api_errors.ApiError as error:
-            meant = _meaning(error)
-        else:
-            _version(body)  # a valid object
-            if body.get("type") in UNREADABLE_TYPES:
-                raise Refused(
-                    "NotForReading", "this Secret is an account's token or the operator's own record"
-                )
-            return body
-        raise meant
+        body = await _without_api_errors(api.get(paths.secret(self._namespace, key)))
+        _version(body)  # a valid object
+        if body.get("type") in UNREADABLE_TYPES:
+            raise Refused("NotForReading", "this Secret is an account's token or the operator's own record")
+        return body
 
     async def _api(self) -> Client:
         if self.config.kubeconfig_ref is not None:
@@ -229,6 +214,11 @@ def _version(body: Body) -> str:
     raise Unreachable("MalformedAnswer")
 
 
-def _meaning(error: api_errors.ApiError) -> StoreError:
-    kind = _MEANINGS.get(type(error), Refused)
-    return kind(error.reason, retry_after=error.retry_after)
+async def _without_api_errors(request: Awaitable[T]) -> T:
+    """Map an error of the API server to one of a store, which has no context."""
+    try:
+        return await request
+    except api_errors.ApiError as error:
+        kind = _MEANINGS.get(type(error), Refused)
+        meant = kind(error.reason, retry_after=error.retry_after)
+    raise meant

@@ -273,7 +273,7 @@ def fields(content: Content) -> dict[str, Any]:
         Refused: A part is no text, or a single value no JSON object, or a number has too many digits.
     """
     if isinstance(content, Mapping):
-        return {name: _readable(part) for name, part in content.items()}
+        return {name: readable(part) for name, part in content.items()}
     members = _object_in(content)
     if not is_exact(members):
         raise Refused(
@@ -307,7 +307,7 @@ def object_from(found: Mapping[str, Value]) -> Value:
 
 
 def _member_in(part: Value) -> Any:
-    text = _readable(part)
+    text = readable(part)
     try:
         parsed = _parse(part) if text.startswith(("{", "[")) else text
     except Refused:
@@ -400,13 +400,18 @@ def _part(content: Mapping[str, Value], path: str | None) -> Value:
     return next(iter(content.values()))
 
 
-def _readable(part: Value) -> str:
+def readable(part: Value, hint: str = "this store keeps text only; push a value in base64 or hex") -> str:
+    """Return a value as text, for a store that keeps no bytes.
+
+    Raises:
+        Refused: It is no text.
+    """
     try:
         return part.reveal().decode()
     except UnicodeDecodeError:
         pass
     # Outside the except block, since the error quotes the value.
-    raise Refused("NotText", "this store keeps text only; push a value in base64 or hex")
+    raise Refused("NotText", hint)
 
 
 def _hold_to_object(parsed: Any) -> None:

@@ -230,7 +230,8 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
         return RemoteValue(text_of(parameter, "Value"), str(member(parameter, "Version", int)))
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
-        text = _text(properties.document(content))
+        hint = "a parameter is text; push a value in base64 or hex, or to Secrets Manager"
+        text = properties.readable(properties.document(content), hint)
         how: dict[str, Any] = {"Overwrite": True} if before else {"Overwrite": False, "Tags": _TAGS}
         # AWS encrypts with the account's default key if the request names none, whatever the present one is.
         kms_key = (await self._find_kms_key(_named(key)) if before else None) or self.config.kms_key_id
@@ -278,12 +279,3 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
 def _named(key: str) -> str:
     """Return the name of a parameter: AWS's paths start with a slash, keys of a ManagedSecret do not."""
     return f"/{key}" if "/" in key and not key.startswith(("/", "arn:")) else key
-
-
-def _text(value: Value) -> str:
-    try:
-        return value.reveal().decode()
-    except UnicodeDecodeError:
-        pass
-    # Outside the except block, since the error quotes the value.
-    raise Refused("NotText", "a parameter is text; push a value in base64 or hex, or to Secrets Manager")

@@ -146,12 +146,8 @@ def _has_expired(kept: Kept) -> bool:
 def _written(content: Content) -> tuple[str, str]:
     """Return the text and the content type for Azure."""
     content_type = "text/plain" if isinstance(content, Value) else "application/json"
-    raw = properties.document(content).reveal()
-    if len(raw) > _MAX_BYTES:
+    document = properties.document(content)
+    if len(document.reveal()) > _MAX_BYTES:
         raise Refused("TooLarge", f"Key Vault keeps {_MAX_BYTES} bytes under a name; push fewer keys to one")
-    try:
-        return raw.decode(), content_type
-    except UnicodeDecodeError:
-        pass
-    # Outside the except block, since the error quotes the value.
-    raise Refused("NotText", "Key Vault keeps text only; push a value in base64 or hex")
+    hint = "Key Vault keeps text only; push a value in base64 or hex"
+    return properties.readable(document, hint), content_type
