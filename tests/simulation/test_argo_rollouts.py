@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from dataclasses import replace
 from datetime import timedelta
@@ -186,127 +185,109 @@ each_cluster = pytest.mark.parametrize("made", [RolloutCluster, ReferenceCluster
 
 @each_cluster
 @pytest.mark.parametrize("death", DEATHS)
-def test_each_rollout_restarts_once_whenever_the_operator_dies(
+async def test_each_rollout_restarts_once_whenever_the_operator_dies(
     made: type[RolloutCluster], death: float | None
 ) -> None:
-    async def story() -> None:
-        cluster = await prepared(made)
-        cluster.dies_at = death and cluster.writes + death
-        await cluster.settle()
+    cluster = await prepared(made)
+    cluster.dies_at = death and cluster.writes + death
+    await cluster.settle()
 
-        assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
-        assert [pods.read for pods in cluster.pods.values()] == [cluster.data()] * 2
-        found = workloads(cluster)
-        assert {state for state, _ in found.values()} == {"Current"}
-        assert found["Rollout", "api"] == found["Rollout", "web"] == ("Current", 2)
-
-    asyncio.run(story())
+    assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
+    assert [pods.read for pods in cluster.pods.values()] == [cluster.data()] * 2
+    found = workloads(cluster)
+    assert {state for state, _ in found.values()} == {"Current"}
+    assert found["Rollout", "api"] == found["Rollout", "web"] == ("Current", 2)
 
 
 @each_cluster
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_rollout_that_fails_is_rolled_back_whenever_the_operator_dies(
+async def test_a_rollout_that_fails_is_rolled_back_whenever_the_operator_dies(
     made: type[RolloutCluster], death: float | None
 ) -> None:
-    async def story() -> None:
-        cluster = await prepared(made)
-        before = cluster.data()
-        cluster.doomed = {2}
-        cluster.dies_at = death and cluster.writes + death
-        await cluster.settle()
+    cluster = await prepared(made)
+    before = cluster.data()
+    cluster.doomed = {2}
+    cluster.dies_at = death and cluster.writes + death
+    await cluster.settle()
 
-        state = state_of(cluster.objects[STATE]).facts
-        assert (state.current_number, state.rollback_pause is not None) == (1, True)
-        assert cluster.data() == before
-        assert cluster.pods["api"].restarted_for == [2], "its healthy pods stay"
-        assert cluster.pods["web"].restarted_for == []
-
-    asyncio.run(story())
+    state = state_of(cluster.objects[STATE]).facts
+    assert (state.current_number, state.rollback_pause is not None) == (1, True)
+    assert cluster.data() == before
+    assert cluster.pods["api"].restarted_for == [2], "its healthy pods stay"
+    assert cluster.pods["web"].restarted_for == []
 
 
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_rollout_that_is_aborted_is_rolled_back_and_that_does_not_fail(death: float | None) -> None:
-    async def story() -> None:
-        cluster = await prepared(AbortingCluster)
-        before = cluster.data()
-        cluster.doomed = {2}
-        cluster.dies_at = death and cluster.writes + death
-        returned = []
-        for _ in range(60):
-            cluster.tell()
-            await cluster.look()
-            cluster.finish_rollouts()
-            if cluster.data() == before and state_of(cluster.objects[STATE]).facts.rollback_pause:
-                returned.append({state for state, _ in workloads(cluster).values()})
+async def test_a_rollout_that_is_aborted_is_rolled_back_and_that_does_not_fail(death: float | None) -> None:
+    cluster = await prepared(AbortingCluster)
+    before = cluster.data()
+    cluster.doomed = {2}
+    cluster.dies_at = death and cluster.writes + death
+    returned = []
+    for _ in range(60):
+        cluster.tell()
+        await cluster.look()
+        cluster.finish_rollouts()
+        if cluster.data() == before and state_of(cluster.objects[STATE]).facts.rollback_pause:
+            returned.append({state for state, _ in workloads(cluster).values()})
 
-        held = state_of(cluster.objects[STATE]).facts.rollback_pause
-        assert held
-        assert held.cause == "Rollout/api: its rollout was aborted; pod api-db-2: container app: NotReady"
-        assert returned[-1] == {"Current"}
-        assert not any("Failed" in states for states in returned[1:])
-        assert cluster.pods["api"].restarted_for == [2], "its healthy pods stay"
-
-    asyncio.run(story())
+    held = state_of(cluster.objects[STATE]).facts.rollback_pause
+    assert held
+    assert held.cause == "Rollout/api: its rollout was aborted; pod api-db-2: container app: NotReady"
+    assert returned[-1] == {"Current"}
+    assert not any("Failed" in states for states in returned[1:])
+    assert cluster.pods["api"].restarted_for == [2], "its healthy pods stay"
 
 
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_rotation_waits_for_the_pods_that_a_strategy_keeps(death: float | None) -> None:
-    async def story() -> None:
-        cluster = await prepared(BlueGreenCluster)
-        cluster.dies_at = death and cluster.writes + death
-        waited_for = set()
-        for _ in range(200):
-            if history(cluster) != [1]:
-                break
-            cluster.tell()
-            await cluster.look()
-            cluster.finish_rollouts()
-            found = workloads(cluster)
-            kept = {name for name, pods in cluster.pods.items() if pods.leaving}
-            waited_for |= kept
-            assert not any(found["Rollout", name] == ("Current", 2) for name in kept)
+async def test_a_rotation_waits_for_the_pods_that_a_strategy_keeps(death: float | None) -> None:
+    cluster = await prepared(BlueGreenCluster)
+    cluster.dies_at = death and cluster.writes + death
+    waited_for = set()
+    for _ in range(200):
+        if history(cluster) != [1]:
+            break
+        cluster.tell()
+        await cluster.look()
+        cluster.finish_rollouts()
+        found = workloads(cluster)
+        kept = {name for name, pods in cluster.pods.items() if pods.leaving}
+        waited_for |= kept
+        assert not any(found["Rollout", name] == ("Current", 2) for name in kept)
 
-        assert history(cluster) == [2, 1]
-        assert waited_for == {"api", "web"}
-        assert not kept
-        assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
-
-    asyncio.run(story())
+    assert history(cluster) == [2, 1]
+    assert waited_for == {"api", "web"}
+    assert not kept
+    assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
 
 
 @pytest.mark.parametrize("made", [ReferenceCluster, OldReleaseCluster])
-def test_a_rotation_waits_until_the_template_of_the_deployment_is_observed(
+async def test_a_rotation_waits_until_the_template_of_the_deployment_is_observed(
     made: type[ReferenceCluster],
 ) -> None:
-    async def story() -> None:
-        cluster = await prepared(made)
-        for _ in range(20):
-            cluster.tell()
-            await cluster.look()
+    cluster = await prepared(made)
+    for _ in range(20):
+        cluster.tell()
+        await cluster.look()
 
-        assert cluster.pods["api"].restarted_for == [2]
-        assert workloads(cluster)["Rollout", "api"][0] == "Rolling"
-        assert history(cluster) == [1]
-
-    asyncio.run(story())
+    assert cluster.pods["api"].restarted_for == [2]
+    assert workloads(cluster)["Rollout", "api"][0] == "Rolling"
+    assert history(cluster) == [1]
 
 
 @pytest.mark.parametrize("made", [RolloutCluster, ReferenceCluster, OldReleaseCluster])
-def test_an_owner_that_reverts_the_restart_is_not_fought(made: type[RolloutCluster]) -> None:
-    async def story() -> None:
-        cluster = await prepared(made)
-        for _ in range(40):
-            cluster.tell()
-            await cluster.look()
-            revert(cluster, "api")
-            cluster.finish_rollouts()
-            cluster.restart()
+async def test_an_owner_that_reverts_the_restart_is_not_fought(made: type[RolloutCluster]) -> None:
+    cluster = await prepared(made)
+    for _ in range(40):
+        cluster.tell()
+        await cluster.look()
+        revert(cluster, "api")
+        cluster.finish_rollouts()
+        cluster.restart()
 
-        assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
-        assert [pods.read for pods in cluster.pods.values()] == [cluster.data()] * 2
-        assert {state for state, _ in workloads(cluster).values()} == {"Current"}
-
-    asyncio.run(story())
+    assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
+    assert [pods.read for pods in cluster.pods.values()] == [cluster.data()] * 2
+    assert {state for state, _ in workloads(cluster).values()} == {"Current"}
 
 
 def revert(cluster: RolloutCluster, name: str) -> None:
@@ -318,20 +299,17 @@ def revert(cluster: RolloutCluster, name: str) -> None:
         cluster._stamp(body)
 
 
-def test_a_listed_rollout_without_its_kind_is_named_and_nothing_waits_for_ever() -> None:
-    async def story() -> None:
-        spec = copy.deepcopy(SPEC) | {"rollout": {"targets": [{"kind": "Rollout", "name": "api"}]}}
-        cluster = Cluster(spec)
-        await cluster.settle()
-        before = cluster.data()
-        cluster.change_managed()["rotation"] = {"trigger": "now"}
-        await cluster.settle()
+async def test_a_listed_rollout_without_its_kind_is_named_and_nothing_waits_for_ever() -> None:
+    spec = copy.deepcopy(SPEC) | {"rollout": {"targets": [{"kind": "Rollout", "name": "api"}]}}
+    cluster = Cluster(spec)
+    await cluster.settle()
+    before = cluster.data()
+    cluster.change_managed()["rotation"] = {"trigger": "now"}
+    await cluster.settle()
 
-        found = {one["type"]: one for one in cluster.objects[MANAGED]["status"]["conditions"]}
-        current = found["WorkloadsCurrent"]
-        assert (current["status"], current["reason"]) == ("False", "TargetNotFound")
-        assert "Rollout/api" in current["message"]
-        assert cluster.data() != before
-        assert history(cluster) == [2, 1]
-
-    asyncio.run(story())
+    found = {one["type"]: one for one in cluster.objects[MANAGED]["status"]["conditions"]}
+    current = found["WorkloadsCurrent"]
+    assert (current["status"], current["reason"]) == ("False", "TargetNotFound")
+    assert "Rollout/api" in current["message"]
+    assert cluster.data() != before
+    assert history(cluster) == [2, 1]

@@ -73,144 +73,123 @@ def overlap_begun(cluster: Cluster) -> bool:
 
 
 @pytest.mark.parametrize("death", [None, *(half / 2 for half in range(2, 14))])
-def test_a_rotation_waits_for_a_bare_pod_whenever_the_operator_dies(death: float | None) -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        await rotating(cluster)
-        cluster.dies_at = death and cluster.writes + death
-        await looks(cluster, 60)
+async def test_a_rotation_waits_for_a_bare_pod_whenever_the_operator_dies(death: float | None) -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await rotating(cluster)
+    cluster.dies_at = death and cluster.writes + death
+    await looks(cluster, 60)
 
-        assert status(cluster)["revision"] == 2
-        assert ended(cluster) == [1]
-        assert not overlap_begun(cluster)
-        assert verdict(cluster, "WorkloadsCurrent") == ("False", "NotRestartedByKeyturn")
-        (workload,) = status(cluster)["workloads"]
-        assert (workload["kind"], workload["name"]) == ("Pod", "bare")
-        assert (workload["state"], workload["revision"], workload["via"]) == ("Pending", 1, ["envFrom"])
+    assert status(cluster)["revision"] == 2
+    assert ended(cluster) == [1]
+    assert not overlap_begun(cluster)
+    assert verdict(cluster, "WorkloadsCurrent") == ("False", "NotRestartedByKeyturn")
+    (workload,) = status(cluster)["workloads"]
+    assert (workload["kind"], workload["name"]) == ("Pod", "bare")
+    assert (workload["state"], workload["revision"], workload["via"]) == ("Pending", 1, ["envFrom"])
 
-        cluster.other_pods.clear()
-        cluster.restart()
-        await looks(cluster, 60)
+    cluster.other_pods.clear()
+    cluster.restart()
+    await looks(cluster, 60)
 
-        assert ended(cluster) == [2, 1]
-        assert overlap_begun(cluster)
-        assert verdict(cluster, "WorkloadsCurrent") == ("True", "NoConsumers")
-        assert "workloads" not in status(cluster)
-
-    asyncio.run(story())
+    assert ended(cluster) == [2, 1]
+    assert overlap_begun(cluster)
+    assert verdict(cluster, "WorkloadsCurrent") == ("True", "NoConsumers")
+    assert "workloads" not in status(cluster)
 
 
-def test_a_pod_that_began_after_the_publication_is_not_waited_for() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        await rotating(cluster)
-        await looks(cluster, 9)
-        cluster.other_pods[:] = [bare_pod(cluster, "new")]
-        await looks(cluster, 60)
+async def test_a_pod_that_began_after_the_publication_is_not_waited_for() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await rotating(cluster)
+    await looks(cluster, 9)
+    cluster.other_pods[:] = [bare_pod(cluster, "new")]
+    await looks(cluster, 60)
 
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
+    assert ended(cluster) == [2, 1]
 
 
-def test_no_pods_of_the_namespace_are_listed_at_rest() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        await rotating(cluster)
-        cluster.other_pods.clear()
+async def test_no_pods_of_the_namespace_are_listed_at_rest() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await rotating(cluster)
+    cluster.other_pods.clear()
+    await cluster.settle()
+    assert cluster.namespace_lists == 1
+    cluster.restart()
+    for _ in range(5):
+        cluster.touch_managed()
         await cluster.settle()
-        assert cluster.namespace_lists == 1
-        cluster.restart()
-        for _ in range(5):
-            cluster.touch_managed()
-            await cluster.settle()
 
-        assert cluster.namespace_lists == 1
-
-    asyncio.run(story())
+    assert cluster.namespace_lists == 1
 
 
-def test_a_pass_ends_while_lists_pause_and_its_request_is_served_later() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        await rotating(cluster)
-        cluster.other_pods.clear()
-        reader, requested = cluster.context.namespace_pods, []
+async def test_a_pass_ends_while_lists_pause_and_its_request_is_served_later() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await rotating(cluster)
+    cluster.other_pods.clear()
+    reader, requested = cluster.context.namespace_pods, []
 
-        class Pausing:
-            async def read(self, namespace: str, since: float, wake: Callable[[], None]) -> PodList:
-                requested.append(since)
-                if len(requested) <= 3:
-                    raise ListPaused(7.0)
-                return await reader.read(namespace, since, wake)
+    class Pausing:
+        async def read(self, namespace: str, since: float, wake: Callable[[], None]) -> PodList:
+            requested.append(since)
+            if len(requested) <= 3:
+                raise ListPaused(7.0)
+            return await reader.read(namespace, since, wake)
 
-        cluster.context.namespace_pods = Pausing()  # type: ignore[assignment]  # a fake
-        due = None
-        while not requested:
-            due = await cluster.look()
-        assert due == cluster.now + 7 * SECOND
-        assert ended(cluster) == [1]
+    cluster.context.namespace_pods = Pausing()  # type: ignore[assignment]  # a fake
+    due = None
+    while not requested:
+        due = await cluster.look()
+    assert due == cluster.now + 7 * SECOND
+    assert ended(cluster) == [1]
 
-        await looks(cluster, 20)
-        assert len(requested) == 4
-        assert len(set(requested)) == 1, "a list that starts in between serves it"
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
+    await looks(cluster, 20)
+    assert len(requested) == 4
+    assert len(set(requested)) == 1, "a list that starts in between serves it"
+    assert ended(cluster) == [2, 1]
 
 
-def test_a_pod_that_stays_is_read_less_and_less_often() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        await rotating(cluster)
-        await looks(cluster, 120)
-        listed = cluster.namespace_lists
+async def test_a_pod_that_stays_is_read_less_and_less_often() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await rotating(cluster)
+    await looks(cluster, 120)
+    listed = cluster.namespace_lists
 
-        assert 3 <= listed <= 20
-
-    asyncio.run(story())
+    assert 3 <= listed <= 20
 
 
-def test_without_the_right_to_list_pods_it_is_unknown_whether_one_is_behind() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        pages = cluster.pages
+async def test_without_the_right_to_list_pods_it_is_unknown_whether_one_is_behind() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    pages = cluster.pages
 
-        async def refuse(*args: Any, **options: Any) -> AsyncIterator[Page]:
-            if "labelSelector" not in args[1]:
-                raise errors.Forbidden("list", paths.pods("shop"), 403, "Forbidden")
-            async for page in pages(*args, **options):
-                yield page
+    async def refuse(*args: Any, **options: Any) -> AsyncIterator[Page]:
+        if "labelSelector" not in args[1]:
+            raise errors.Forbidden("list", paths.pods("shop"), 403, "Forbidden")
+        async for page in pages(*args, **options):
+            yield page
 
-        cluster.pages = refuse  # type: ignore[assignment, method-assign]
-        await rotating(cluster)
-        await looks(cluster, 30)
-        assert verdict(cluster, "WorkloadsCurrent") == ("Unknown", "PodsUnknown")
-        assert ended(cluster) == [1]
-        assert not overlap_begun(cluster)
+    cluster.pages = refuse  # type: ignore[assignment, method-assign]
+    await rotating(cluster)
+    await looks(cluster, 30)
+    assert verdict(cluster, "WorkloadsCurrent") == ("Unknown", "PodsUnknown")
+    assert ended(cluster) == [1]
+    assert not overlap_begun(cluster)
 
-        cluster.pages = pages  # type: ignore[method-assign]
-        cluster.other_pods.clear()
-        await looks(cluster, 120)
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
+    cluster.pages = pages  # type: ignore[method-assign]
+    cluster.other_pods.clear()
+    await looks(cluster, 120)
+    assert ended(cluster) == [2, 1]
 
 
-def test_the_limit_ends_the_overlap_although_a_pod_holds_the_value() -> None:
-    async def story() -> None:
-        spec = copy.deepcopy(SPEC)
-        spec["rotation"] = {"overlap": "10s", "maxOverlap": "30s"}
-        cluster = Cluster(spec)
-        await rotating(cluster)
-        await looks(cluster, 20)
-        assert "password.previous" in cluster.data()
+async def test_the_limit_ends_the_overlap_although_a_pod_holds_the_value() -> None:
+    spec = copy.deepcopy(SPEC)
+    spec["rotation"] = {"overlap": "10s", "maxOverlap": "30s"}
+    cluster = Cluster(spec)
+    await rotating(cluster)
+    await looks(cluster, 20)
+    assert "password.previous" in cluster.data()
 
-        await looks(cluster, 20)
-        assert "password.previous" not in cluster.data()
-        assert ended(cluster) == [1]
-
-    asyncio.run(story())
+    await looks(cluster, 20)
+    assert "password.previous" not in cluster.data()
+    assert ended(cluster) == [1]
 
 
 # Evictions
@@ -245,138 +224,117 @@ async def exposed(cluster: Cluster, *names: str) -> dict[str, Any]:
     return declare(cluster)
 
 
-def test_an_emergency_evicts_every_pod_with_the_exposed_value() -> None:
-    async def story() -> None:
-        cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
-        await exposed(cluster, *(f"report-{number}" for number in range(30)))
-        await looks_often(cluster, 60)
+async def test_an_emergency_evicts_every_pod_with_the_exposed_value() -> None:
+    cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
+    await exposed(cluster, *(f"report-{number}" for number in range(30)))
+    await looks_often(cluster, 60)
 
-        assert cluster.other_pods == []
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
+    assert cluster.other_pods == []
+    assert ended(cluster) == [2, 1]
 
 
-def test_a_budget_delays_an_eviction_and_nothing_is_claimed_before() -> None:
-    async def story() -> None:
-        cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
-        cluster.budget = 0
-        await exposed(cluster, "bare")
-        await looks_often(cluster, 30)
-        assert ended(cluster) == [1]
-        assert verdict(cluster, "WorkloadsCurrent") == ("False", "NotRestartedByKeyturn")
+async def test_a_budget_delays_an_eviction_and_nothing_is_claimed_before() -> None:
+    cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
+    cluster.budget = 0
+    await exposed(cluster, "bare")
+    await looks_often(cluster, 30)
+    assert ended(cluster) == [1]
+    assert verdict(cluster, "WorkloadsCurrent") == ("False", "NotRestartedByKeyturn")
 
-        cluster.budget = None
-        await looks_often(cluster, 60)
-        assert cluster.other_pods == []
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
+    cluster.budget = None
+    await looks_often(cluster, 60)
+    assert cluster.other_pods == []
+    assert ended(cluster) == [2, 1]
 
 
 @pytest.mark.parametrize("death", [None, *(half / 2 for half in range(2, 18))])
-def test_each_pod_is_evicted_once_whenever_the_operator_dies(death: float | None) -> None:
-    async def story() -> None:
-        cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
-        names = ["report-1", "report-2", "report-3"]
-        emergency = await exposed(cluster, *names)
-        cluster.dies_at = death and cluster.writes + death
-        evicted: list[str] = []
-        create = cluster.create
+async def test_each_pod_is_evicted_once_whenever_the_operator_dies(death: float | None) -> None:
+    cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
+    names = ["report-1", "report-2", "report-3"]
+    emergency = await exposed(cluster, *names)
+    cluster.dies_at = death and cluster.writes + death
+    evicted: list[str] = []
+    create = cluster.create
 
-        async def noted(path: str, body: dict[str, Any]) -> dict[str, Any]:
-            there = {pod["metadata"]["name"] for pod in cluster.other_pods}
-            try:
-                return await create(path, body)
-            finally:
-                evicted.extend(there - {pod["metadata"]["name"] for pod in cluster.other_pods})
+    async def noted(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        there = {pod["metadata"]["name"] for pod in cluster.other_pods}
+        try:
+            return await create(path, body)
+        finally:
+            evicted.extend(there - {pod["metadata"]["name"] for pod in cluster.other_pods})
 
-        cluster.create = noted  # type: ignore[method-assign]
-        for _ in range(40):
-            cluster.tell()
-            cluster.context.cache.put_emergency(LEAK, emergency)  # also for a process that has just started
-            await cluster.look()
+    cluster.create = noted  # type: ignore[method-assign]
+    for _ in range(40):
+        cluster.tell()
+        cluster.context.cache.put_emergency(LEAK, emergency)  # also for a process that has just started
+        await cluster.look()
 
-        assert sorted(evicted) == names
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
+    assert sorted(evicted) == names
+    assert ended(cluster) == [2, 1]
 
 
 # Pods that come and go
 
 
-def test_pods_that_come_and_go_are_judged_by_their_own_start() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        await rotating(cluster)
-        await looks(cluster, 9)
-        assert status(cluster)["revision"] == 2
-        for number in range(40):  # a pod of a CronJob every few seconds, while the old one stays
-            cluster.other_pods[1:] = [bare_pod(cluster, f"new-{number}")]
-            await looks(cluster, 3)
-            assert ended(cluster) == [1]
-        assert [row["name"] for row in status(cluster)["workloads"]] == ["bare"]
-
-        del cluster.other_pods[0]
-        await looks(cluster, 60)
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
-
-
-def test_an_old_pod_under_a_known_name_is_another_pod() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        await rotating(cluster)
-        await looks(cluster, 9)
-        cluster.other_pods[:] = [bare_pod(cluster, "bare")]  # it ended, and a new one has its name
-        await looks(cluster, 60)
-
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
-
-
-def test_a_pod_that_no_node_has_yet_reads_the_new_value() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        await rotating(cluster)
-        del cluster.other_pods[0]["spec"]["nodeName"]
-        await looks(cluster, 60)
-
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
-
-
-def test_a_list_that_fails_in_the_middle_asserts_nothing() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(SPEC))
-        pages, failures = cluster.pages, 0
-
-        async def break_off(*args: Any, **options: Any) -> AsyncIterator[Page]:
-            nonlocal failures
-            async for page in pages(*args, **options):
-                if "labelSelector" not in args[1]:
-                    failures += 1
-                    yield Page([], "1", first=True)
-                    raise errors.Unavailable("list", paths.pods("shop"), 503, "ServiceUnavailable")
-                yield page
-
-        cluster.pages = break_off  # type: ignore[assignment, method-assign]
-        await rotating(cluster)
-        await looks(cluster, 30)
-        assert failures > 0
+async def test_pods_that_come_and_go_are_judged_by_their_own_start() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await rotating(cluster)
+    await looks(cluster, 9)
+    assert status(cluster)["revision"] == 2
+    for number in range(40):  # a pod of a CronJob every few seconds, while the old one stays
+        cluster.other_pods[1:] = [bare_pod(cluster, f"new-{number}")]
+        await looks(cluster, 3)
         assert ended(cluster) == [1]
-        assert not overlap_begun(cluster)
+    assert [row["name"] for row in status(cluster)["workloads"]] == ["bare"]
 
-        cluster.pages = pages  # type: ignore[method-assign]
-        cluster.other_pods.clear()
-        await looks(cluster, 120)
-        assert ended(cluster) == [2, 1]
+    del cluster.other_pods[0]
+    await looks(cluster, 60)
+    assert ended(cluster) == [2, 1]
 
-    asyncio.run(story())
+
+async def test_an_old_pod_under_a_known_name_is_another_pod() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await rotating(cluster)
+    await looks(cluster, 9)
+    cluster.other_pods[:] = [bare_pod(cluster, "bare")]  # it ended, and a new one has its name
+    await looks(cluster, 60)
+
+    assert ended(cluster) == [2, 1]
+
+
+async def test_a_pod_that_no_node_has_yet_reads_the_new_value() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await rotating(cluster)
+    del cluster.other_pods[0]["spec"]["nodeName"]
+    await looks(cluster, 60)
+
+    assert ended(cluster) == [2, 1]
+
+
+async def test_a_list_that_fails_in_the_middle_asserts_nothing() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    pages, failures = cluster.pages, 0
+
+    async def break_off(*args: Any, **options: Any) -> AsyncIterator[Page]:
+        nonlocal failures
+        async for page in pages(*args, **options):
+            if "labelSelector" not in args[1]:
+                failures += 1
+                yield Page([], "1", first=True)
+                raise errors.Unavailable("list", paths.pods("shop"), 503, "ServiceUnavailable")
+            yield page
+
+    cluster.pages = break_off  # type: ignore[assignment, method-assign]
+    await rotating(cluster)
+    await looks(cluster, 30)
+    assert failures > 0
+    assert ended(cluster) == [1]
+    assert not overlap_begun(cluster)
+
+    cluster.pages = pages  # type: ignore[method-assign]
+    cluster.other_pods.clear()
+    await looks(cluster, 120)
+    assert ended(cluster) == [2, 1]
 
 
 def test_a_deleted_secret_is_restored_without_a_claim_about_pods_from_before_a_rollback() -> None:

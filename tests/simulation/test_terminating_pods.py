@@ -54,68 +54,59 @@ def ended(cluster: Cluster) -> list[int]:
 
 
 @pytest.mark.parametrize("death", [None, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5])
-def test_the_overlap_begins_when_the_last_pod_has_ended_whenever_the_operator_dies(
+async def test_the_overlap_begins_when_the_last_pod_has_ended_whenever_the_operator_dies(
     death: float | None,
 ) -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(_SPEC))
-        cluster.grace = GRACE
-        await rotating(cluster)
-        cluster.dies_at = death and cluster.writes + death
+    cluster = Cluster(copy.deepcopy(_SPEC))
+    cluster.grace = GRACE
+    await rotating(cluster)
+    cluster.dies_at = death and cluster.writes + death
+    restarted = cluster.now
+    while not cluster.pods["api"].restarted_for:
         restarted = cluster.now
-        while not cluster.pods["api"].restarted_for:
-            restarted = cluster.now
-            await looks(cluster, 1)
+        await looks(cluster, 1)
 
-        await looks(cluster, 36)
-        cluster.restart()
-        await looks(cluster, 9)
-        assert cluster.now < restarted + GRACE
-        assert not overlap_begun(cluster)
-        assert ended(cluster) == [1]
-        assert cluster.pods["api"].restarted_for == [2], "nor is it taken back at its deadline"
+    await looks(cluster, 36)
+    cluster.restart()
+    await looks(cluster, 9)
+    assert cluster.now < restarted + GRACE
+    assert not overlap_begun(cluster)
+    assert ended(cluster) == [1]
+    assert cluster.pods["api"].restarted_for == [2], "nor is it taken back at its deadline"
 
-        await looks(cluster, 80)
-        assert overlap_begun(cluster)
-        assert ended(cluster) == [2, 1]
-
-    asyncio.run(story())
+    await looks(cluster, 80)
+    assert overlap_begun(cluster)
+    assert ended(cluster) == [2, 1]
 
 
-def test_no_pod_is_listed_at_rest() -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(_SPEC))
-        await rotating(cluster)
+async def test_no_pod_is_listed_at_rest() -> None:
+    cluster = Cluster(copy.deepcopy(_SPEC))
+    await rotating(cluster)
+    await cluster.settle()
+    listed = cluster.lists
+    cluster.restart()
+    for _ in range(5):
+        cluster.touch_managed()
         await cluster.settle()
-        listed = cluster.lists
-        cluster.restart()
-        for _ in range(5):
-            cluster.touch_managed()
-            await cluster.settle()
-        assert cluster.lists == listed
-
-    asyncio.run(story())
+    assert cluster.lists == listed
 
 
 @pytest.mark.parametrize("death", [None, *(half / 2 for half in range(2, 24))])
-def test_a_first_rotation_that_fails_leaves_the_healthy_pods_whenever_the_operator_dies(
+async def test_a_first_rotation_that_fails_leaves_the_healthy_pods_whenever_the_operator_dies(
     death: float | None,
 ) -> None:
-    async def story() -> None:
-        cluster = Cluster(copy.deepcopy(_SPEC))
-        await rotating(cluster)
-        cluster.doomed.add(2)
-        made = cluster.pods["api"].made
-        cluster.dies_at = death and cluster.writes + death
-        await cluster.settle()
-        await cluster.settle()
+    cluster = Cluster(copy.deepcopy(_SPEC))
+    await rotating(cluster)
+    cluster.doomed.add(2)
+    made = cluster.pods["api"].made
+    cluster.dies_at = death and cluster.writes + death
+    await cluster.settle()
+    await cluster.settle()
 
-        pods = cluster.pods["api"]
-        assert (pods.made, pods.marker, pods.restarted_for) == (made, "", [2])
-        assert state_of(cluster.objects[STATE]).facts.current_number == 1
-        assert ended(cluster) == [1, 2, 1]
-
-    asyncio.run(story())
+    pods = cluster.pods["api"]
+    assert (pods.made, pods.marker, pods.restarted_for) == (made, "", [2])
+    assert state_of(cluster.objects[STATE]).facts.current_number == 1
+    assert ended(cluster) == [1, 2, 1]
 
 
 def test_without_the_right_to_list_pods_nothing_is_said_and_all_is_put_right_later() -> None:

@@ -274,40 +274,31 @@ async def test_a_namespace_is_not_listed_all_the_time(took: float, pause: float)
     assert await pods.read("shop", wanted) is later, "all that waited share one list"
 
 
-def test_a_list_that_starts_again_replaces_its_first_pages() -> None:
-    async def story() -> None:
-        api = Api(
-            Page([named("a")], "1", first=True),
-            Page([named("b")], "2", first=True),
-            Page([named("c"), body(containers=0)], "2", first=False),
-        )
-        api.released.set()
-        found = await reader(api).read("shop", 0)
+async def test_a_list_that_starts_again_replaces_its_first_pages() -> None:
+    api = Api(
+        Page([named("a")], "1", first=True),
+        Page([named("b")], "2", first=True),
+        Page([named("c"), body(containers=0)], "2", first=False),
+    )
+    api.released.set()
+    found = await reader(api).read("shop", 0)
 
-        assert [pod.name for pod in found.pods] == ["b", "c"]
-
-    asyncio.run(story())
+    assert [pod.name for pod in found.pods] == ["b", "c"]
 
 
-def test_pods_that_have_ended_are_not_listed() -> None:
-    async def story() -> None:
-        api = Api()
-        api.released.set()
-        await reader(api).read("shop", 0)
+async def test_pods_that_have_ended_are_not_listed() -> None:
+    api = Api()
+    api.released.set()
+    await reader(api).read("shop", 0)
 
-        assert api.lists == [{"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}]
-
-    asyncio.run(story())
+    assert api.lists == [{"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}]
 
 
-def test_a_missing_permission_is_a_result() -> None:
-    async def story() -> None:
-        api = Api(error=errors.Forbidden("list", paths.pods("shop"), 403, "Forbidden"))
-        api.released.set()
+async def test_a_missing_permission_is_a_result() -> None:
+    api = Api(error=errors.Forbidden("list", paths.pods("shop"), 403, "Forbidden"))
+    api.released.set()
 
-        assert (await reader(api).read("shop", 0)).forbidden
-
-    asyncio.run(story())
+    assert (await reader(api).read("shop", 0)).forbidden
 
 
 async def test_a_failed_list_has_a_pause_in_which_its_error_is_known() -> None:
@@ -346,18 +337,15 @@ async def test_a_failed_list_has_a_pause_in_which_its_error_is_known() -> None:
     assert len(api.lists) == 2
 
 
-def test_lists_are_dropped_after_two_minutes() -> None:
-    async def story() -> None:
-        api, now = Api(Page([named("a")], "1", first=True)), [0.0]
-        api.released.set()
-        pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
-        await pods.read("shop", 0)
-        now[0] = 121.0
-        await pods.read("shop", 0)
+async def test_lists_are_dropped_after_two_minutes() -> None:
+    api, now = Api(Page([named("a")], "1", first=True)), [0.0]
+    api.released.set()
+    pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
+    await pods.read("shop", 0)
+    now[0] = 121.0
+    await pods.read("shop", 0)
 
-        assert len(api.lists) == 2
-
-    asyncio.run(story())
+    assert len(api.lists) == 2
 
 
 def test_pods_of_one_template_share_their_uses() -> None:
@@ -401,12 +389,9 @@ class Handle:
         self.name = of["metadata"]["name"]
 
 
-def test_of_5000_pods_at_most_two_pages_are_in_memory() -> None:
-    async def story() -> None:
-        api = LargeNamespace()
-        found = await NamespacePods(api, lambda: 0.0).read("shop", 0)  # type: ignore[arg-type]  # a fake
+async def test_of_5000_pods_at_most_two_pages_are_in_memory() -> None:
+    api = LargeNamespace()
+    found = await NamespacePods(api, lambda: 0.0).read("shop", 0)  # type: ignore[arg-type]  # a fake
 
-        assert len(found.pods) == 5000
-        assert api.most <= 1000
-
-    asyncio.run(story())
+    assert len(found.pods) == 5000
+    assert api.most <= 1000
