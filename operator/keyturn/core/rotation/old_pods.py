@@ -179,8 +179,7 @@ def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
     """Return the revision that a pod was started with, if known."""
     if observed.state is None:
         return None
-    marked = pod.marked(desired.secret)
-    return _revision_run(observed.state, marked, pod.created, observed.published)
+    return _number_run(observed.state, pod.marked(desired.secret), pod.created, observed.published) or None
 
 
 def template_is_outdated(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
@@ -210,7 +209,7 @@ def revision_at(began: datetime, observed: Observed) -> int | None:
     """Return the revision that was published at `began`, if known."""
     if observed.state is None:
         return None
-    return _revision_run(observed.state, None, began, observed.published)
+    return _published_at(observed.state, began, observed.published) or None
 
 
 def _lacks_current_values(marked: int | None, created: datetime, use: Use | None, observed: Observed) -> bool:
@@ -245,14 +244,8 @@ def _missed_keys(
     return frozenset[str]().union(*((current | run)[number].changed for number in apart))
 
 
-def _revision_run(
-    state: StateFacts, marked: int | None, created: datetime, published: datetime
-) -> int | None:
-    """Return the revision of this marker or, without marker, of this creation time; None if unknown."""
-    return _number_run(state, marked, created, published) or None
-
-
 def _number_run(state: StateFacts, marked: int | None, created: datetime, published: datetime) -> int:
+    """Return the revision of this marker or, without marker, of this creation time; 0 if unknown."""
     return _published_at(state, created, published) if marked is None else marked
 
 
