@@ -519,7 +519,7 @@ def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:
 
 
 def test_secrets_of_others_are_known_without_a_parsed_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are asked for at each observation of an object with a Secret under an earlier name."""
+    """They are asked for at each observation of an object with a Secret under another name."""
     cache = InformerCache()
     others = {"cache": "sessions", "mail": 7, "queue": "queue", "gone": "gone"}
     for version, (name, has) in enumerate({"db": "db", **others}.items(), start=1):
