@@ -250,6 +250,37 @@ def test_it_is_taken(user: str, body: Body, kubectl: Kubectl) -> None:
     assert refusal(kubectl, user, body) == ""
 
 
+def generated(name: str, **more: Any) -> Body:
+    return {"name": name, "generate": {"password": {}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (managed(generated("db-password"), generated("jwt"), rotation={"every": "90d"}), ["db-password"]),
+        (managed(generated("redis_pass", rotation={"every": "90d"})), ["redis_pass"]),
+        (managed(generated("db-password"), rotation={"every": "90d", "appliedBy": "Application"}), []),
+        (managed(generated("db-password", rotation={"appliedBy": "Nobody"}), rotation={"every": "90d"}), []),
+        (managed(generated("db-password"), generated("jwt"), rotation={"every": "90d", "only": ["jwt"]}), []),
+        (managed(generated("db-password", className="database-password"), rotation={"every": "90d"}), []),
+        (managed(generated("db-password")), []),
+    ],
+)
+def test_a_schedule_for_the_password_of_a_server_is_warned_of(
+    body: Body, named: list[str], kubectl: Kubectl
+) -> None:
+    user = User.of(kubectl, "owner")
+    first = managed(generated("db-password"), rotation={"every": "90d"})
+    eventually(lambda: user.warnings(first) != [], "the policy that warns")
+
+    assert [
+        name
+        for text in user.warnings(body)
+        for name in ("db-password", "redis_pass", "jwt")
+        if f"{name}:" in text
+    ] == named
+
+
 # Stores
 
 ACCOUNT = {"serviceAccountRef": {"name": "app"}}

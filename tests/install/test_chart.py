@@ -520,6 +520,7 @@ _ADMISSION = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
                 "keyturn-emergency-authors",
                 "keyturn-author-sources",
                 "keyturn-author-rollouts",
+                "keyturn-author-warnings",
                 "keyturn-store-authors",
                 "keyturn-target-authors",
             },

@@ -40,6 +40,13 @@ class User:
         """Say why a policy denies to create an object; nothing where it does not."""
         return self._denial("POST", _collection(body), body)
 
+    def warnings(self, body: Body) -> list[str]:
+        """Return what the API server warns of when an object is created."""
+        headers = {"Content-Type": "application/json", "Impersonate-User": self.name}
+        response = self.client.send("POST", f"{_collection(body)}?{urlencode(_DRY)}", body, headers)
+        assert response.status == HTTPStatus.CREATED, response.read()
+        return list(response.headers.getlist("Warning"))
+
     def replacement(self, body: Body) -> str:
         return self._denial("PUT", f"{_collection(body)}/{body['metadata']['name']}", body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _GRACE: Final = timedelta(minutes=5)
 """The time after its date within which a running operator has reported that a rotation started, or is overdue."""
-_CHECKED_RULES: Final = ("noSchedule", OVERDUE)
+_CHECKED_RULES: Final = ("noSchedule", "notApplied", OVERDUE)
 _HEADER: Final = (
     *("Namespace", "ManagedSecret", "Class", "Priority", "Rotates", "Old value stays", "Windows", "Owner"),
 )
@@ -81,6 +82,26 @@ def unscheduled(desired: Desired) -> frozenset[str]:
         name
         for name, generator in made
         if name not in rotates and generator.strength() and not generator.ends
+    )
+
+
+_SERVER_PASSWORD: Final = re.compile(
+    r"pgpassword|(^|[-_.])(db|database|postgres|postgresql|pg|mysql|mariadb|mongo|mongodb|redis|valkey|rabbitmq)"
+    r"([-_.].*)?[-_.](password|passwd|pass|pwd)$",
+    re.IGNORECASE,
+)
+"""A name such as `redis-password`; the policy keyturn-author-warnings has the same expression."""
+
+
+def unapplied(desired: Desired) -> frozenset[str]:
+    """Return the values that a schedule rotates, that nothing applies, and that a server checks by their names."""
+    scheduled = frozenset(name for one in desired.timetables if one.cadence for name in one.values)
+    return frozenset(
+        item.name
+        for item in desired.items
+        if item.name in scheduled
+        and (item.own.applied_by if item.own else desired.applied_by) is None
+        and any(_SERVER_PASSWORD.search(name) for name in (item.name, *item.keys.values()))
     )
 
 

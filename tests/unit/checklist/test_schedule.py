@@ -192,3 +192,35 @@ def test_a_class_that_does_not_exist_leaves_the_schedule_unknown() -> None:
     assert ("Unknown", UNKNOWN) in [
         (str(one.verdict), one.evidence) for one in found(body({"className": "gone"}), [])
     ]
+
+
+DB = {"name": "db-password", "generate": {"password": {}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({"data": [DB]}, {"db-password"}),
+        ({"data": [DB], "rotation": {"every": "90d", "appliedBy": "Application"}}, set()),
+        ({"data": [DB], "rotation": {"every": "90d", "appliedBy": "Nobody"}}, set()),
+        ({"data": [DB | {"rotation": {"appliedBy": "Application"}}]}, set()),
+        ({"data": [DB], "rotation": None}, set()),
+        (
+            {
+                "data": [DB, {"name": "jwt", "generate": {"bytes": {}}}],
+                "rotation": {"every": "90d", "only": ["jwt"]},
+            },
+            set(),
+        ),
+        ({"data": [DB | {"rotation": {"every": "90d"}}], "rotation": None}, {"db-password"}),
+        ({"data": [DB | {"name": "token", "keys": {"value": "REDIS_CACHE_PASSWORD"}}]}, {"token"}),
+        ({"data": [DB | {"name": "login-password"}, DB | {"name": "db-password-salt"}]}, set()),
+        ({"data": [{"name": "db-password", "literal": "x"}]}, set()),
+    ],
+)
+def test_a_password_of_a_server_that_nothing_applies_is_named(spec: dict[str, Any], named: set[str]) -> None:
+    managed = ManagedSecret.model_validate(body(spec))
+
+    assert (
+        schedule.unapplied(resolve_spec(managed, None, lambda recipe: generator_for(recipe).outputs)) == named
+    )

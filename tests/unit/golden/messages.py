@@ -180,6 +180,7 @@ _SIGNS: Final = ChecklistFacts(
     weak=frozenset({"api-key"}),
     shared=frozenset({"token"}),
     unscheduled=frozenset({"token"}),
+    unapplied=frozenset({"db-password"}),
     is_overdue=True,
     kept_since=datetime(2026, 5, 1, 12, 30, tzinfo=UTC),
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from keyturn.api.base import Recipe
-from keyturn.checklist.schedule import unscheduled
+from keyturn.checklist.schedule import unapplied, unscheduled
 from keyturn.checklist.strength_estimate import is_weak
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
@@ -295,6 +295,7 @@ def _signs(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
         shared=_shared_by_production(key, observed, memory, cache),
         unscheduled=frozenset() if "maxInterval" in reported else unscheduled(desired),
+        unapplied=unapplied(desired),
         is_overdue=is_late,
         kept_since=ended if ended and observed.now >= ended + GRACE else None,
     )

@@ -132,6 +132,7 @@ POINTS: Final[Mapping[str, Point]] = {
     "weakValue": Point.STRENGTH,
     _SHARED: Point.ENVIRONMENTS,
     "noSchedule": Point.SCHEDULE,
+    "notApplied": Point.SCHEDULE,
     OVERDUE: Point.SCHEDULE,
     NOT_REVOKED: Point.REVOCATION,
 }
@@ -148,6 +149,8 @@ class ChecklistFacts:
     """Values of a production namespace that are equal in another environment."""
     unscheduled: frozenset[str] = frozenset()
     """Generated values without a schedule, except those that expire and are renewed."""
+    unapplied: frozenset[str] = frozenset()
+    """Generated values that are named like the password of a server, and rotate on schedule in the Secret alone."""
     is_overdue: bool = False
     """A rotation is due and has not begun, also one that waits for a request."""
     kept_since: datetime | None = None
@@ -207,6 +210,12 @@ def _findings(signs: ChecklistFacts) -> Iterator[Violation]:
             "noSchedule",
             f"{few(signs.unscheduled)} {_verb(signs.unscheduled, 'has', 'have')} no rotation schedule; write"
             " rotation.every, or use a class that has one",
+        )
+    if signs.unapplied:
+        yield Violation(
+            "notApplied",
+            f"{few(signs.unapplied)}: rotates on schedule in the Secret alone, and by the name a server checks it;"
+            " write spec.database, or appliedBy: Nobody, or Application if something of yours applies it",
         )
     if signs.is_overdue:
         yield Violation(OVERDUE, "a rotation is due and has not begun; keyturn status shows why")

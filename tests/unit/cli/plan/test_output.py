@@ -170,6 +170,20 @@ def test_a_store_in_trouble_refuses_no_rotation_and_is_noted(type_: str, note: s
     assert (found.refusals, note in document(found)["notes"]) == ([], True)
 
 
+def test_a_server_password_that_nothing_applies_is_noted() -> None:
+    data = [{**PASSWORD, "name": "redis-password"}]
+    every, applied = {"every": "90d"}, {"every": "90d", "appliedBy": "Application"}
+    noted = [
+        any(
+            note.startswith("redis-password: ")
+            for note in document(plan({"data": data, "rotation": one}))["notes"]
+        )
+        for one in (every, applied)
+    ]
+
+    assert noted == [True, False]
+
+
 def test_what_is_under_way_is_no_trouble() -> None:
     assert not any(
         "0 of 2" in note

@@ -33,6 +33,7 @@ EVERYTHING = ChecklistFacts(
     weak=frozenset({"api-key"}),
     shared=frozenset({"token", "pin"}),
     unscheduled=frozenset({"token"}),
+    unapplied=frozenset({"db-password"}),
     is_overdue=True,
     kept_since=LATE,
 )
@@ -44,6 +45,7 @@ def test_every_broken_rule_is_named_with_the_value_that_breaks_it() -> None:
         ("sharedValue", "pin"),
         ("sharedValue", "token"),
         ("noSchedule", None),
+        ("notApplied", None),
         ("overdue", None),
         ("notRevoked", None),
     ]
@@ -93,6 +95,7 @@ def test_the_status_has_each_broken_rule_with_its_value() -> None:
         ("sharedValue", "pin"),
         ("sharedValue", "token"),
         ("noSchedule", None),
+        ("notApplied", None),
         ("overdue", None),
         ("notRevoked", None),
     ]
