@@ -29,7 +29,7 @@ from .classifier import Watcher
 from .event import NotAnEvent, items_of, parse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -45,6 +45,7 @@ _MAX_TOKEN_FILE_BYTES: Final = 64 * 1024
 _MAX_CONCURRENT: Final = 4
 _REQUEST_TIMEOUT: Final = 10.0
 _PAUSE_EVERY: Final = 50
+_MOST_REMEMBERED: Final = 20_000
 
 _log = structlog.get_logger()
 
@@ -78,6 +79,8 @@ class Endpoint:
         self._token_file = token_file
         self._take = take
         self._reading = 0
+        self._recent: dict[object, None] = {}
+        """Identifiers of the last events that were taken, the oldest first: a sender may repeat them."""
         self.is_ready = False
         """Whether events can be judged; the API server sends a batch again that comes before."""
 
@@ -146,12 +149,23 @@ class Endpoint:
             except NotAnEvent:
                 malformed += 1
                 continue
-            if told:
+            if told and not self._is_repeated(item):
                 self._take(told)
             if number % _PAUSE_EVERY == 0:
                 await asyncio.sleep(0)  # let reconciles run
         metrics.AUDIT_EVENTS.inc(len(items) - malformed)
         _drop("malformed", malformed)
+
+    def _is_repeated(self, item: Mapping[str, Any]) -> bool:
+        """Whether the event came before, and remember it; an event without an identifier never did."""
+        if (name := item.get("auditID")) is None or not isinstance(name, str):
+            return False
+        if name in self._recent:
+            return True
+        self._recent[name] = None
+        if len(self._recent) > _MOST_REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+        return False
 
 
 def _drop(reason: str, count: int) -> None:

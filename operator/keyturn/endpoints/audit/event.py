@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 MOST_EVENTS: Final = 5_000
 _MAX_CONTAINERS: Final = 100_000
@@ -97,30 +97,108 @@ class LoginFailed:
 
 
 Told = Access | LoginFailed
+_FORMS: Final = frozenset({"stage", "logEvents", "events", "records", "protoPayload", "message"})
+"""Fields, one of which an event or an entry of a log has."""
+_RPC_CODES: Final = {
+    0: HTTPStatus.OK,
+    5: HTTPStatus.NOT_FOUND,
+    7: HTTPStatus.FORBIDDEN,
+    16: HTTPStatus.UNAUTHORIZED,
+}
+"""Statuses of Cloud Logging (google.rpc.Code)."""
 _OUTCOMES: Final = {HTTPStatus.FORBIDDEN: AccessOutcome.REFUSED, HTTPStatus.NOT_FOUND: AccessOutcome.MISSED}
 
 
 def items_of(body: bytes) -> Sequence[Any]:
-    """Return the unparsed events of a list.
+    """Return the unparsed events of a body; None stands for what is no event.
+
+    The body is an EventList, as the API server's audit webhook sends it, or JSON lines: events, or entries of
+    CloudWatch Logs, Event Hubs or Cloud Logging that contain them.
 
     Raises:
-        NotAnEvent: It is no list of events, or too long.
+        NotAnEvent: It has no event at all, or too many.
     """
     if body.count(b"[") + body.count(b"{") > _MAX_CONTAINERS:
         raise NotAnEvent("send events at level Metadata, without request and response objects")
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        document = None  # its message would quote the body
-    is_object = isinstance(document, dict)
-    if not is_object or (document.get("kind"), document.get("apiVersion")) != (_KIND, _VERSION):
-        raise NotAnEvent(f"send an {_KIND} of {_VERSION} as JSON, as the API server's audit webhook does")
-    items = document.get("items")
-    if not isinstance(items, list):
-        raise NotAnEvent("items must be a list of events")
+    whole = _loaded(body)
+    if isinstance(whole, dict) and whole.get("kind") == _KIND:
+        items = whole.get("items") if whole.get("apiVersion") == _VERSION else None
+        if not isinstance(items, list):
+            raise NotAnEvent(f"send an {_KIND} of {_VERSION}, whose items are a list of events")
+    else:
+        documents = (
+            [whole] if whole is not None else [_loaded(line) for line in body.splitlines() if line.strip()]
+        )
+        if not any(isinstance(document, dict) and _FORMS & document.keys() for document in documents):
+            raise NotAnEvent(f"send an {_KIND} of {_VERSION}, or JSON lines with audit events")
+        items = [item for document in documents for item in _unwrapped(document)]
     if len(items) > MOST_EVENTS:
         raise NotAnEvent(f"send {MOST_EVENTS} events at a time at most: --audit-webhook-batch-max-size")
     return items
+
+
+def _loaded(text: bytes | str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # its message would quote the text
+        return None
+
+
+def _unwrapped(document: Any) -> Iterator[Any]:
+    """Yield the events of a line; None for each that is none."""
+    match document:
+        case {
+            "logEvents": list(entries)
+        }:  # a subscription of CloudWatch Logs; other components have other streams
+            if "audit" in str(document.get("logStream", "audit")):
+                yield from (_inner(entry, "message") for entry in entries)
+        case {"events": list(entries)}:  # aws logs filter-log-events
+            yield from (_inner(entry, "message") for entry in entries)
+        case {"records": list(entries)}:  # a diagnostic setting of AKS, by Event Hubs
+            for entry in entries:
+                if isinstance(entry, dict) and str(entry.get("category")).startswith("kube-audit"):
+                    yield _inner(entry.get("properties"), "log")
+        case {"protoPayload": dict(payload)}:
+            yield from _of_cloud_logging(document, payload)
+        case {"message": str(text)}:
+            yield _loaded(text)
+        case _:
+            yield document
+
+
+def _inner(entry: Any, name: str) -> Any:
+    text = entry.get(name) if isinstance(entry, dict) else None
+    return _loaded(text) if isinstance(text, str) else text
+
+
+def _of_cloud_logging(entry: Mapping[str, Any], payload: Mapping[str, Any]) -> list[Any]:
+    """Return an AuditLog of GKE as an event: [Cloud Audit Logs](https://cloud.google.com/logging/docs/audit)."""
+    try:
+        operation, status = entry.get("operation") or {}, payload.get("status") or {}
+        method, path = payload["methodName"].split("."), payload["resourceName"].split("/")
+        if method[:4] != ["io", "k8s", "core", "v1"] or not operation.get("first", True):
+            return []
+        names = dict(zip(path[2::2], path[3::2], strict=False))
+        resource, verb = method[-2:]
+        return [
+            {
+                "auditID": entry.get("insertId"),
+                "stage": _STARTED if verb == "watch" else _COMPLETE,
+                "verb": verb,
+                "user": {"username": payload["authenticationInfo"]["principalEmail"]},
+                "objectRef": {
+                    "resource": resource,
+                    "namespace": names.get("namespaces"),
+                    "name": names.get(resource),
+                },
+                "responseStatus": {
+                    "code": _RPC_CODES.get(status.get("code", 0), HTTPStatus.INTERNAL_SERVER_ERROR)
+                },
+                "stageTimestamp": entry["timestamp"],
+            }
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return [None]
 
 
 def parse(item: Any) -> Told | None:

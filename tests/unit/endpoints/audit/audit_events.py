@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ALICE = "alice@shop.test"
 API = "system:serviceaccount:shop:api"
+_NUMBERS = itertools.count()
 
 
 def at(**after: float) -> datetime:
@@ -29,7 +31,7 @@ def event(
     ref = {"resource": "secrets", "namespace": namespace, "name": name, "apiVersion": "v1"}
     return {
         "level": "Metadata",
-        "auditID": "3d8d1a6d-0001-4000-8000-000000000000",
+        "auditID": f"3d8d1a6d-0001-4000-8000-{next(_NUMBERS):012}",
         "stage": stage or ("ResponseStarted" if verb == "watch" else "ResponseComplete"),
         "requestURI": f"/api/v1/namespaces/{namespace}/secrets/{name}",
         "verb": verb,

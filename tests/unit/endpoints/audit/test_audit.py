@@ -193,6 +193,13 @@ async def test_a_malformed_event_takes_no_other_with_it(files: Files, counted: C
     assert counted("audit_events_total") == {"": 2}
 
 
+async def test_a_repeated_event_counts_once(files: Files) -> None:
+    async with sender(files) as it:
+        body = event_list(event())
+        assert [await it.send(body), await it.send(body)] == [200, 200]
+        assert len(it.taken) == 1
+
+
 async def test_before_events_can_be_judged_a_batch_is_sent_back(
     files: Files, counted: Callable[[str], Any]
 ) -> None:

@@ -156,7 +156,7 @@ def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
         (event_list(event(requestObject=[[]] * 100_000)), "send events at level Metadata"),
         (b"[]", "send an EventList"),
         (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1beta1", "items": []}', "send an EventList"),
-        (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": {}}', "items must be a list"),
+        (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": {}}', "whose items are a list"),
         (event_list(*[{}] * 5001), "5000 events at a time at most"),
     ],
     ids=[
@@ -177,4 +177,106 @@ def test_what_is_no_list_of_events_is_refused_with_what_to_send(body: bytes, sen
 
 
 def test_a_list_is_returned_as_it_came() -> None:
-    assert items_of(event_list(event(), 7)) == [json.loads(json.dumps(event())), 7]
+    first = event()
+    assert items_of(event_list(first, 7)) == [json.loads(json.dumps(first)), 7]
+
+
+FIRST, SECOND = event(), event("list", name="")
+CLOUD_WATCH = {
+    "logEvents": [{"id": "1", "timestamp": 1, "message": json.dumps(one)} for one in (FIRST, SECOND)]
+}
+EVENT_HUB = {
+    "records": [
+        {"category": "kube-audit", "properties": {"log": json.dumps(FIRST), "stream": "stdout"}},
+        {"category": "kube-scheduler", "properties": {"log": "not an event"}},
+        {"category": "kube-audit-admin", "properties": {"log": json.dumps(SECOND)}},
+    ]
+}
+
+
+def cloud_logging(
+    method: str = "secrets.get", name: str = "/auth", code: int = 0, **more: Any
+) -> dict[str, Any]:
+    return {
+        "insertId": "1a",
+        "timestamp": "2026-11-01T12:00:00.000000Z",
+        "operation": {"first": True, "id": "1", "last": True, "producer": "k8s.io"},
+        "protoPayload": {
+            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+            "authenticationInfo": {"principalEmail": API},
+            "methodName": f"io.k8s.core.v1.{method}",
+            "resourceName": f"core/v1/namespaces/shop/secrets{name}",
+            "serviceName": "k8s.io",
+            "status": {"code": code},
+        },
+        **more,
+    }
+
+
+def lines(*documents: Any) -> bytes:
+    return b"\n".join(json.dumps(one).encode() for one in documents)
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        pytest.param(lines(FIRST, SECOND), [FIRST, SECOND], id="lines"),
+        pytest.param(lines(FIRST), [FIRST], id="one line"),
+        pytest.param(lines(CLOUD_WATCH), [FIRST, SECOND], id="CloudWatch"),
+        pytest.param(
+            lines(CLOUD_WATCH | {"logStream": "kube-apiserver-audit-1"}), [FIRST, SECOND], id="of its stream"
+        ),
+        pytest.param(lines(CLOUD_WATCH | {"logStream": "authenticator-1"}), [], id="another stream"),
+        pytest.param(
+            json.dumps({"events": CLOUD_WATCH["logEvents"]}, indent=2).encode(),
+            [FIRST, SECOND],
+            id="aws logs",
+        ),
+        pytest.param(lines(EVENT_HUB), [FIRST, SECOND], id="Event Hubs"),
+        pytest.param(lines({"message": json.dumps(FIRST)}), [FIRST], id="a forwarder"),
+        pytest.param(lines(FIRST) + b'\n{"kind": "Ev', [FIRST, None], id="truncated"),
+        pytest.param(lines({"logEvents": [7, {"message": "text"}]}), [None, None], id="texts"),
+        pytest.param(lines({"records": [7, {"category": "kube-audit"}]}), [None], id="an empty record"),
+    ],
+)
+def test_events_are_found_in_the_lines_of_a_log(body: bytes, found: list[Any]) -> None:
+    assert items_of(body) == found
+
+
+@pytest.mark.parametrize(
+    ("entry", "access"),
+    [
+        (cloud_logging(), READ),
+        (cloud_logging("secrets.list", ""), replace(READ, verb="list", name="")),
+        (cloud_logging("secrets.watch", ""), replace(READ, verb="watch", name="")),
+        (cloud_logging(code=7), replace(READ, outcome=AccessOutcome.REFUSED)),
+        (cloud_logging(code=5), replace(READ, outcome=AccessOutcome.MISSED)),
+        (cloud_logging(code=14), None),
+    ],
+)
+def test_entries_of_cloud_logging_are_read_as_events(entry: dict[str, Any], access: Access | None) -> None:
+    (item,) = items_of(lines(entry))
+
+    assert parse(item) == access
+
+
+def test_a_login_that_cloud_logging_reports_as_failed_counts() -> None:
+    (item,) = items_of(lines(cloud_logging(code=16)))
+    assert isinstance(parse(item), LoginFailed)
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        (
+            cloud_logging()
+            | {"protoPayload": {"methodName": "google.container.v1.Get", "resourceName": "x"}},
+            [],
+        ),
+        (cloud_logging(operation={"last": True, "first": False}), []),
+        ({"protoPayload": {}}, [None]),
+        ({"protoPayload": {"methodName": 7, "resourceName": ""}}, [None]),
+    ],
+)
+def test_other_entries_of_cloud_logging_are_no_events(entry: dict[str, Any], found: list[Any]) -> None:
+    assert items_of(lines(entry)) == found
