@@ -24,7 +24,8 @@ def check_certificate(certificate: Path | None, key: Path | None, name: str) -> 
     if bool(certificate) != bool(key):
         raise click.UsageError(f"a certificate needs its key: set --{name}-cert and --{name}-key, or neither")
     try:
-        ServerTls.of(certificate, key, name)
+        if certificate and key:
+            ServerTls(certificate, key, name)
     except CannotServe as error:
         raise click.UsageError(str(error)) from None
 

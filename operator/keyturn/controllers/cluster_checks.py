@@ -89,7 +89,8 @@ class ClusterChecks:
         crds = await threadpools.run_own(schemas.compared, document, schemas.SHALLOW)
         for crd in crds:
             self._report_crd(crd)
-        self._lost(_lost_fields(crds))
+        lacks = next((one.lacks for one in crds if one.crd == _MANAGED), ())
+        self._lost(tuple(field for field in lacks if field.startswith("status")))
 
     async def _check_permissions(self) -> None:
         """Check all permissions once, then only the missing ones; one that is revoked later shows as a 403."""
@@ -124,8 +125,3 @@ class ClusterChecks:
         if self._unknown.get(event) != reason:
             _log.warning(event, reason=reason)
         self._unknown[event] = reason
-
-
-def _lost_fields(found: Collection[Installed]) -> tuple[str, ...]:
-    lacks = next((one.lacks for one in found if one.crd == _MANAGED), ())
-    return tuple(field for field in lacks if field.startswith("status"))

@@ -187,7 +187,9 @@ class EventHandlers:
             self._enqueue_environment(name)
         if cache.namespace_labels(name) != before:
             self._try_again(user for user in cache.stores.selected_users() if user.namespace == name)
-            self._change_again(user for user in cache.targets.selected_users() if user.namespace == name)
+            for user in [user for user in cache.targets.selected_users() if user.namespace == name]:
+                self._memory.accounts.resume(user, self._context.now())
+                self._queue.add(user)
 
     def drop_namespace(self, key: ObjectKey) -> None:
         self._context.cache.drop_namespace(key)
@@ -225,12 +227,6 @@ class EventHandlers:
         """Make failed store operations of `users` due now and enqueue them."""
         for user in users:
             self._memory.stores.retry(user, self._context.now())
-            self._queue.add(user)
-
-    def _change_again(self, users: Iterable[ObjectKey]) -> None:
-        """Make failed changes of the database accounts of `users` due now and enqueue them."""
-        for user in users:
-            self._memory.accounts.resume(user, self._context.now())
             self._queue.add(user)
 
     def _users_of_class(self, name: str) -> set[ObjectKey]:
@@ -369,10 +365,6 @@ class EventHandlers:
         await self._sweep_kind(self._stores(SECRET_STORE), namespace)
         await self._sweep_targets(DATABASE_TARGET, namespace)
         await self._sweep_kind(self._emergencies(), namespace)
-        await self._sweep_managed(namespace)
-
-    async def _sweep_managed(self, namespace: str | None) -> None:
-        """List the ManagedSecrets, and check that the list is not older than one before."""
         kind, path = self._managed(Priority.BACKLOG), paths.managed_secrets(namespace)
         known = _within(namespace, kind.known())
         before = max(self._newest.get(path, -1), max(map(self._context.cache.version_of, known), default=-1))
@@ -448,7 +440,9 @@ class EventHandlers:
                 key, listed_as = kind.key_of(body), int(body["metadata"]["resourceVersion"])
                 if listed_as < (cached := cache.version_of(key)) <= int(version or -1):
                     raise errors.HistoryLost(path, listed_as, cached)
-                listed.add(_take(kind, body))
+                listed.add(key)
+                with _logged_failure(kind.resource[-1]):
+                    kind.put(body)
             page.items.clear()  # the cache has its own copy of what it needs
         for key in suspects - listed:
             if cache.version_of(key) <= int(version or -1):  # not if an event came during the list
@@ -461,14 +455,6 @@ class EventHandlers:
 def _within(namespace: str | None, keys: Iterable[Any]) -> list[Any]:
     """Return the keys of a namespace, or all."""
     return [key for key in keys if namespace is None or key.namespace == namespace]
-
-
-def _take(kind: WatchedKind, body: dict[str, Any]) -> Any:
-    """Put a listed object, and return its key."""
-    key = kind.key_of(body)
-    with _logged_failure(kind.resource[-1]):
-        kind.put(body)
-    return key
 
 
 @contextmanager

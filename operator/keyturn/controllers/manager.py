@@ -117,15 +117,28 @@ class Manager:
         for_lease, api = apis
         self._options, self._connection, self._identity = options, connection, identity
         place = options.place
-        self.election = Elector(for_lease, place.own, LEASE, identity, may_take=self._has_cache)
+        has_cache = lambda: self.cache_sync.is_primed.is_set()  # noqa: E731, PLW0108  # it is made below
+        self.election = Elector(for_lease, place.own, LEASE, identity, may_take=has_cache)
         api.fence, api.clock = self.election.deadline, for_lease.clock  # answers to the Lease tell the time
         for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
-        context = self.context = self._context(api, place)
+        reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
+        context = self.context = Context(
+            api,
+            self.events,
+            api.clock.now,
+            reach=reach,
+            source_kind=options.source_kind,
+            contacts=options.contacts,
+        )
         self.memory = Memory(context, options.restarts)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
-        self._connect()
+        context.wake = context.alert = self.queue.add
+        context.probe_at = lambda key, due: self.queue.put(ProbeKey.of(key), due)
+        turned = self.queue.add
+        context.stores.health_events = HealthEvents(turned=turned, recovered=self._store_recovered)
+        context.databases.health_events = HealthEvents(turned=turned, recovered=self._target_recovered)
         self.liveness = WatchLiveness()
         self.handlers = EventHandlers(context, self.memory, self.queue, options.namespaces)
         on_secret = self.handlers.put_secret, self.handlers.drop_secret
@@ -145,29 +158,6 @@ class Manager:
         context.doubt_crds, context.doubt_cache = self.cluster_checks.doubt, self.cache_sync.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
-
-    def _connect(self) -> None:
-        """Have background work add keys to the work queue."""
-        self.context.wake = self.context.alert = self.queue.add
-        self.context.probe_at = lambda key, due: self.queue.put(ProbeKey.of(key), due)
-        self.context.stores.health_events = HealthEvents(
-            turned=self.queue.add, recovered=self._store_recovered
-        )
-        self.context.databases.health_events = HealthEvents(
-            turned=self.queue.add, recovered=self._target_recovered
-        )
-
-    def _context(self, api: Api, place: Place) -> Context:
-        options, audiences = self._options, self._connection.audiences
-        reach = replace(options.reach, namespace=place.own, our_audiences=audiences)
-        return Context(
-            api,
-            self.events,
-            api.clock.now,
-            reach=reach,
-            source_kind=options.source_kind,
-            contacts=options.contacts,
-        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; the end of one part ends all."""
@@ -312,9 +302,6 @@ class Manager:
         for user in self.context.cache.targets.users_of(key):
             self.queue.add(user, Priority.BACKLOG)
 
-    def _has_cache(self) -> bool:
-        return self.cache_sync.is_primed.is_set()
-
     def _unhealthy(self) -> list[str]:
         stuck = ["watch stuck: secrets"] if is_stuck(self.secrets.last_alive) else []
         return stuck + self.liveness.problems()
@@ -341,7 +328,8 @@ async def run(options: Options) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
     favour_event_loop()
-    await threadpools.run_own(_load)
+    for plugins in (generators, providers):  # before the first reconcile needs them
+        await threadpools.run_own(plugins.discover)
     connection = await config.load()
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     async with config.session(connection) as session:
@@ -349,12 +337,6 @@ async def run(options: Options) -> None:
         with event_loop_stalls.watch(event_loop_stalls.record):
             await Manager(options, connection, apis, identity).run(stop)
     _log.info("stopped")
-
-
-def _load() -> None:
-    """Import all generators and providers before the first reconcile needs them."""
-    generators.discover()
-    providers.discover()
 
 
 def _on_signals(stop: asyncio.Event) -> None:

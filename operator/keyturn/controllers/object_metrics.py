@@ -43,10 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.meta import Condition
     from keyturn.api.status import ManagedSecretStatus
     from keyturn.checklist.monitor import ClusterEvidence
-    from keyturn.core.keys import EmergencyKey, ExternalKey
+    from keyturn.core.keys import ExternalKey
     from keyturn.endpoints.exposition import Facts
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.externals import ExternalCache, Key, Model
@@ -66,17 +65,17 @@ def facts(cache: InformerCache, evidence: ClusterEvidence, clock: Callable[[], d
     now = clock()
     tally = _Tally(cache, now)
     for key in list(cache.managed_keys()):
-        found = cache.managed(key)
-        if found:
-            told = _of_object(found[0], cache, now)
-            tally.add(told, found[0])
+        if managed := cache.managed(key):
+            told = _of_object(managed[0], cache, now)
+            tally.add(told, managed[0])
             yield told
     for at, store, is_ready in _checked(cache.stores, SECRET_STORE, CLUSTER_SECRET_STORE):
         yield StoreFacts(at.kind, at.namespace, at.name, store.spec.provider.kind, is_ready)
     for at, target, is_ready in _checked(cache.targets, DATABASE_TARGET, CLUSTER_DATABASE_TARGET):
         yield DatabaseFacts(at.kind, at.namespace, at.name, _word(target.status.engine or ""), is_ready)
     for declared in cache.emergencies.known():
-        yield from _of_emergency(declared, cache)
+        if found := cache.emergencies.declared(declared):
+            yield DeadlineFacts(declared.namespace, declared.name, open_stages(found.emergency))
     yield from _of_checklist(tally.all, evidence)
 
 
@@ -148,6 +147,7 @@ def _of_checklist(every: ChecklistTotals, evidence: ClusterEvidence) -> Iterator
 def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> ObjectFacts:
     status, class_name = managed.status, cache.class_name(managed.spec.class_name)
     of_values = {item.class_name for item in managed.spec.data if item.class_name}
+    stalled, probe = condition(managed, "Stalled"), condition(managed, "CredentialValid")
     return ObjectFacts(
         namespace=managed.metadata.namespace,
         name=managed.metadata.name,
@@ -159,17 +159,17 @@ def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> O
         next_rotation=status.next_rotation_time,
         is_overdue=bool(status.overdue),
         is_due=_is_due(status, now),
-        conditions=_conditions(status.conditions),
+        conditions={one.type: one.status == "True" for one in status.conditions if _WORD.fullmatch(one.type)},
         violations=tuple({one.rule for one in reported_violations(status)}),
         is_suspended=bool(managed.spec.suspend),
-        stalled=_stalled(managed),
+        stalled=_word(stalled.reason) if stalled and stalled.status == "True" else "",
         step=_word(status.rotation.step) if status.rotation else "",
         rotation_started=status.rotation.started_at if status.rotation else None,
         previous_valid_until=status.previous.valid_until if status.previous else None,
         workloads=len(status.workloads),
-        workloads_current=_current(status),
-        credential_valid=_credential_valid(managed),
-        credential_contested=_is_contested(managed),
+        workloads_current=sum(one.state.is_done for one in status.workloads),
+        credential_valid=probe.status == "True" if probe and probe.status != "Unknown" else None,
+        credential_contested=probe is not None and probe.reason == ConditionReason.CONTESTED,
         credentials_live=sum(one.phase != Phase.CLOSED for one in status.credentials or ()) or None,
         closing_since=min(
             (one.since for one in status.credentials or () if one.phase == Phase.CLOSING), default=None
@@ -184,33 +184,9 @@ def _is_due(status: ManagedSecretStatus, now: datetime) -> bool | None:
     return status.next_rotation_time <= now
 
 
-def _conditions(conditions: Iterable[Condition]) -> dict[str, bool]:
-    return {one.type: one.status == "True" for one in conditions if _WORD.fullmatch(one.type)}
-
-
-def _stalled(managed: ManagedSecret) -> str:
-    found = condition(managed, "Stalled")
-    return _word(found.reason) if found and found.status == "True" else ""
-
-
-def _credential_valid(managed: ManagedSecret) -> bool | None:
-    """Return the result of the last probe; None if there is none, or the server did not answer."""
-    found = condition(managed, "CredentialValid")
-    return None if found is None or found.status == "Unknown" else found.status == "True"
-
-
-def _is_contested(managed: ManagedSecret) -> bool:
-    found = condition(managed, "CredentialValid")
-    return found is not None and found.reason == ConditionReason.CONTESTED
-
-
 def _word(text: str) -> str:
     """Return a word of a status as a label value; any other text is replaced, since its author may be anyone."""
     return text if not text or _WORD.fullmatch(text) else "Unknown"
-
-
-def _current(status: ManagedSecretStatus) -> int:
-    return sum(one.state.is_done for one in status.workloads)
 
 
 def _checked(known: ExternalCache[Key, Model], *kinds: str) -> Iterator[tuple[ExternalKey, Model, bool]]:
@@ -223,12 +199,6 @@ def _checked(known: ExternalCache[Key, Model], *kinds: str) -> Iterator[tuple[Ex
         ready = condition_of(found.status.conditions, "Ready") if found else None
         if found and ready:
             yield key, found, ready.status == "True"
-
-
-def _of_emergency(key: EmergencyKey, cache: InformerCache) -> Iterator[DeadlineFacts]:
-    declared = cache.emergencies.declared(key)
-    if declared is not None:
-        yield DeadlineFacts(key.namespace, key.name, open_stages(declared.emergency))
 
 
 def _priority(class_names: Iterable[str], cache: InformerCache) -> str:

@@ -85,7 +85,10 @@ class StartReads:
     async def run(self) -> None:
         """Return each held ManagedSecret to the work queue, most of them with their Secrets."""
         try:
-            for namespace in self._listed_namespaces():
+            everywhere: list[str | None] = [None] if self._held else []
+            for namespace in (
+                everywhere if self._namespaces is None else sorted({key.namespace for key in self._held})
+            ):
                 await self._read_pages(namespace)
                 if self._late >= _MOST_LATE:
                     break
@@ -103,12 +106,6 @@ class StartReads:
             and not self._memory.secrets.is_known(key)
             and cache.secret(key.namespace, state_name(key.name)) is not None
         )
-
-    def _listed_namespaces(self) -> Iterable[str | None]:
-        """Return the namespaces to list, None for all at once."""
-        if self._namespaces is None:
-            return [None] if self._held else []
-        return sorted({key.namespace for key in self._held})
 
     async def _read_pages(self, namespace: str | None) -> None:
         listed = self._memory.secrets.listed
@@ -154,15 +151,12 @@ class StartReads:
             return
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(self._names(key))
+            cache = self._context.cache  # a pass reads none of another owner
+            metas = (cache.secret(key.namespace, name) for name in cache.secret_names(key))
+            names = frozenset(meta.name for meta in metas if meta and meta.owner == key.name)
+            group = self._groups[key] = _Group(names)
         if metadata["name"] in group.names:
             group.bodies[metadata["name"]] = body
-
-    def _names(self, key: ObjectKey) -> frozenset[str]:
-        """Return the names of the Secrets that a pass reads, without those of another owner."""
-        cache = self._context.cache
-        metas = (cache.secret(key.namespace, name) for name in cache.secret_names(key))
-        return frozenset(meta.name for meta in metas if meta and meta.owner == key.name)
 
     def _release(self, keys: Iterable[Key]) -> None:
         for key in list(keys):

@@ -103,17 +103,13 @@ class FairQueue(Generic[K]):
             self._push(owner, start + 1)
         else:
             del self._of[owner]
-            self._forget_idle()
+            if len(self._next) > self._most:  # drop owners that were idle long enough to start like new ones
+                self._next = {one: tag for one, tag in self._next.items() if tag > self._earliest}
+                self._most = 2 * len(self._next) + 64
         return key
 
     def _push(self, owner: str, start: int) -> None:
         heapq.heappush(self._starts, (start, next(self._order), owner))
-
-    def _forget_idle(self) -> None:
-        """Drop the tags of owners that were idle long enough to start like new ones."""
-        if len(self._next) > self._most:
-            self._next = {owner: start for owner, start in self._next.items() if start > self._earliest}
-            self._most = 2 * len(self._next) + 64
 
 
 C = TypeVar("C", datetime, float)
@@ -249,7 +245,11 @@ class WorkQueue(Generic[K]):
             try:
                 await self._dispatch(group, work, workers)
             except asyncio.CancelledError:
-                await self._drain(grace)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(grace.total_seconds()):
+                        while self._working:
+                            self._wake.clear()
+                            await self._wake.wait()
                 raise
 
     async def _dispatch(self, group: asyncio.TaskGroup, work: Work[K], workers: int) -> None:
@@ -260,7 +260,9 @@ class WorkQueue(Generic[K]):
             while self._waiting and len(self._working) < workers:
                 if (key := self._take(self._most(workers))) is None:
                     break
-                self._begin(key, group.create_task(self._work_on(key, work)))
+                self._working[key] = group.create_task(self._work_on(key, work))
+                self._busy[self._owner(key)] += 1
+                self._sharing.note(self._owner(key))
             await self._pause()
 
     def _most(self, workers: int) -> int:
@@ -285,25 +287,13 @@ class WorkQueue(Generic[K]):
                 return key
         return None
 
-    def _begin(self, key: K, task: asyncio.Task[None]) -> None:
-        self._working[key] = task
-        owner = self._owner(key)
-        self._busy[owner] += 1
-        self._sharing.note(owner)
-
-    def _leave(self, key: K) -> None:
-        del self._working[key]
-        owner = self._owner(key)
-        self._busy[owner] -= 1
-        if not self._busy[owner]:
-            del self._busy[owner]
-
     async def _work_on(self, key: K, work: Work[K]) -> None:
         began, started = self._now(), loop_time()
         try:
             due = await self._attempt(key, work, began, started)
         finally:
-            self._leave(key)
+            del self._working[key]
+            self._busy -= Counter({self._owner(key): 1})  # without owners at 0
             self._wake.set()
         if due is not None:
             # If the clock was set back meanwhile, the due time may be by the earlier time.
@@ -315,22 +305,22 @@ class WorkQueue(Generic[K]):
         try:
             due = await work(key)
         except (Exception, asyncio.CancelledError) as error:
-            if _is_cancelled():
+            task = asyncio.current_task()
+            if task and task.cancelling():  # from outside; a library may raise CancelledError of its own
                 raise
             return self._now() + self._backoff(key, error)
         # If the clock was set back meanwhile, the work began earlier by the new time.
         began = min(began, self._now() - timedelta(seconds=loop_time() - started))
         if due is not None and due < began:
-            return self._now() + self._backoff_of_past(key, began - due)
+            pause, facts = self._failed(key)
+            metrics.WORK_FAILED.inc()
+            seconds = round((began - due).total_seconds(), 1)
+            _log.error(
+                "reconcile is due in the past", **facts, due_seconds_ago=seconds
+            )  # a defect of its work
+            return self._now() + pause
         self._failures.pop(key, None)
         return due
-
-    def _backoff_of_past(self, key: K, age: timedelta) -> timedelta:
-        """Return the pause of a key that its work has left due in the past, which is a defect."""
-        pause, facts = self._failed(key)
-        metrics.WORK_FAILED.inc()
-        _log.error("reconcile is due in the past", **facts, due_seconds_ago=round(age.total_seconds(), 1))
-        return pause
 
     def _failed(self, key: K) -> tuple[timedelta, dict[str, Any]]:
         """Count a failure; return the pause after it, and what is logged of it."""
@@ -366,19 +356,6 @@ class WorkQueue(Generic[K]):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest):
                 await self._wake.wait()
-
-    async def _drain(self, grace: timedelta) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace.total_seconds()):
-                while self._working:
-                    self._wake.clear()
-                    await self._wake.wait()
-
-
-def _is_cancelled() -> bool:
-    """Whether this task is cancelled from outside; a library may raise CancelledError of its own."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class _Sharing:

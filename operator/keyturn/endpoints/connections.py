@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import structlog
 from aiohttp import web
 
-from keyturn.runtime.tls import RenewedFiles, server_context
+from keyturn.runtime.tls import server_context
 
 if TYPE_CHECKING:
     import socket
@@ -199,7 +199,8 @@ class ServerTls:
     name: str
     """The server that it is for, and the prefix of its options, such as `metrics`."""
     context: ssl.SSLContext = field(init=False, default_factory=server_context)
-    _files: RenewedFiles = field(init=False)
+    _loaded: tuple[tuple[int, int] | None, ...] | None = field(init=False, default=None)
+    """The files at the last load that succeeded."""
 
     def __post_init__(self) -> None:
         """Read both files.
@@ -207,17 +208,7 @@ class ServerTls:
         Raises:
             CannotServe: They are invalid.
         """
-        self._files = RenewedFiles((self.certificate, self.key), self._load)
-        self._files.refresh()
-
-    @classmethod
-    def of(cls, certificate: Path | None, key: Path | None, name: str) -> ServerTls | None:
-        """Read both files, if configured.
-
-        Raises:
-            CannotServe: They are invalid.
-        """
-        return cls(certificate, key, name) if certificate and key else None
+        self.refresh()
 
     def refresh(self) -> bool:
         """Reload the files if they have changed, and return whether they had.
@@ -225,7 +216,12 @@ class ServerTls:
         Raises:
             CannotServe: The new files are invalid; the old ones stay in use.
         """
-        return self._files.refresh()
+        now = _stamp(self.certificate), _stamp(self.key)
+        if now == self._loaded:
+            return False
+        self._load()
+        self._loaded = now
+        return True
 
     async def keep(self) -> None:
         """Reload the files when they change, until cancelled."""
@@ -250,3 +246,11 @@ class ServerTls:
             raise CannotServe(
                 f"--{self.name}-cert and --{self.name}-key must be readable PEM files, and the key must fit"
             ) from None
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ino

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prometheus_client.exposition import choose_encoder
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from keyturn.core.policy.checklist import Point
 
 _PREFIX = "keyturn"
+_DATABASE_READY = "1 if the operator can change accounts of a database, else 0."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +62,19 @@ class ObjectFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseFacts:
-    """Metrics of one DatabaseTarget, or of a ClusterDatabaseTarget, which has no namespace."""
-
-    kind: str
-    namespace: str
-    name: str
-    engine: str
-    is_ready: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StoreFacts:
     """Metrics of one SecretStore, or of a ClusterSecretStore, which has no namespace."""
 
     kind: str
     namespace: str
     name: str
-    provider: str
+    served_by: str
+    """Its provider; of a database its engine."""
     is_ready: bool
+
+
+class DatabaseFacts(StoreFacts):
+    """Metrics of one DatabaseTarget, or of a ClusterDatabaseTarget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,30 +122,24 @@ def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
     Only owners are escaped: names of objects, classes, conditions and rules have no quotes and no backslashes.
     """
     owned = [(f'namespace="{each.namespace}",name="{each.name}"', each) for each in objects]
-    yield from _infos(owned)
+    yield _head("secret_info", "Class, priority and owner of a ManagedSecret.")
+    for labels, each in owned:
+        more = f'class="{each.class_name}",priority="{each.priority}",owner="{_escaped(each.owner)}"'
+        yield f"{_PREFIX}_secret_info{{{labels},{more}}} 1\n"
     for name, sentence, read in _NUMBERS:
         yield _head(name, sentence)
         for labels, each in owned:
             number = read(each)
             if number is not None:
                 yield f"{_PREFIX}_{name}{{{labels}}} {number}\n"
-    yield from _conditions(owned)
-    yield from _troubles(owned)
-    yield from _violations(objects)
-
-
-def _infos(owned: _Owned) -> Iterator[str]:
-    yield _head("secret_info", "Class, priority and owner of a ManagedSecret.")
-    for labels, each in owned:
-        more = f'class="{each.class_name}",priority="{each.priority}",owner="{_escaped(each.owner)}"'
-        yield f"{_PREFIX}_secret_info{{{labels},{more}}} 1\n"
-
-
-def _conditions(owned: _Owned) -> Iterator[str]:
     yield _head("condition", "1 if a condition of a ManagedSecret is true, else 0.")
     for labels, each in owned:
         for type_, is_true in each.conditions.items():
             yield f'{_PREFIX}_condition{{{labels},type="{type_}"}} {is_true:d}\n'
+    yield from _troubles(owned)
+    yield _head("policy_violations", "ManagedSecrets that violate a rule, with its point of the checklist.")
+    for rule, count in Counter(rule for each in objects for rule in each.violations).items():
+        yield f'{_PREFIX}_policy_violations{{rule="{rule}",point="{POINTS[rule]}"}} {count}\n'
 
 
 def _troubles(owned: _Owned) -> Iterator[str]:
@@ -165,24 +155,11 @@ def _troubles(owned: _Owned) -> Iterator[str]:
             yield f'{_PREFIX}_rotation_started_timestamp_seconds{{{labels},step="{each.step}"}} {at}\n'
 
 
-def _violations(objects: Sequence[ObjectFacts]) -> Iterator[str]:
-    yield _head("policy_violations", "ManagedSecrets that violate a rule, with its point of the checklist.")
-    for rule, count in Counter(rule for each in objects for rule in each.violations).items():
-        yield f'{_PREFIX}_policy_violations{{rule="{rule}",point="{POINTS[rule]}"}} {count}\n'
-
-
-def _stores(stores: Sequence[StoreFacts]) -> Iterator[str]:
-    yield _head("store_ready", "1 if a store is usable, else 0.")
-    for each in stores:
+def _ready(name: str, sentence: str, label: str, known: Sequence[StoreFacts]) -> Iterator[str]:
+    yield _head(name, sentence)
+    for each in known:
         labels = f'kind="{each.kind}",namespace="{each.namespace}",name="{each.name}"'
-        yield f'{_PREFIX}_store_ready{{{labels},provider="{each.provider}"}} {each.is_ready:d}\n'
-
-
-def _databases(databases: Sequence[DatabaseFacts]) -> Iterator[str]:
-    yield _head("database_ready", "1 if the operator can change accounts of a database, else 0.")
-    for each in databases:
-        labels = f'kind="{each.kind}",namespace="{each.namespace}",name="{each.name}"'
-        yield f'{_PREFIX}_database_ready{{{labels},engine="{each.engine}"}} {each.is_ready:d}\n'
+        yield f'{_PREFIX}_{name}{{{labels},{label}="{each.served_by}"}} {each.is_ready:d}\n'
 
 
 def _emergencies(emergencies: Sequence[DeadlineFacts]) -> Iterator[str]:
@@ -206,8 +183,8 @@ def _checklist(points: Sequence[PointFacts]) -> Iterator[str]:
 
 _LINES: dict[type[Facts], Callable[[Sequence[Any]], Iterator[str]]] = {
     ObjectFacts: _lines,
-    StoreFacts: _stores,
-    DatabaseFacts: _databases,
+    StoreFacts: partial(_ready, "store_ready", "1 if a store is usable, else 0.", "provider"),
+    DatabaseFacts: partial(_ready, "database_ready", _DATABASE_READY, "engine"),
     DeadlineFacts: _emergencies,
     PointFacts: _checklist,
 }
@@ -232,51 +209,45 @@ def _seconds(when: datetime | None) -> float | None:
 
 
 _NUMBERS: tuple[tuple[str, str, Callable[[ObjectFacts], float | None]], ...] = (
+    ("secret_revision", "Current revision of a ManagedSecret.", lambda each: each.revision),
     (
-        "secret_revision",
-        "Current revision of a ManagedSecret.",
-        lambda each: each.revision,
-    ),
-    (
-        "last_rotation_timestamp_seconds",
-        "Time of the last rotation.",
+        *("last_rotation_timestamp_seconds", "Time of the last rotation."),
         lambda each: _seconds(each.last_rotation),
     ),
     (
-        "next_rotation_timestamp_seconds",
-        "Time of the next scheduled rotation.",
+        *("next_rotation_timestamp_seconds", "Time of the next scheduled rotation."),
         lambda each: _seconds(each.next_rotation),
     ),
     ("rotation_overdue", "1 while a rotation is overdue.", lambda each: int(each.is_overdue)),
     (
-        "rotation_due",
-        "1 while values are due that rotate on request only, because nothing applies them.",
+        *(
+            "rotation_due",
+            "1 while values are due that rotate on request only, because nothing applies them.",
+        ),
         lambda each: None if each.is_due is None else int(each.is_due),
     ),
+    ("suspended", "1 while spec.suspend is true.", lambda each: 1 if each.is_suspended else None),
     (
-        "suspended",
-        "1 while spec.suspend is true.",
-        lambda each: 1 if each.is_suspended else None,
-    ),
-    (
-        "previous_valid_until_timestamp_seconds",
-        "End of the overlap, while previous values are readable.",
+        *(
+            "previous_valid_until_timestamp_seconds",
+            "End of the overlap, while previous values are readable.",
+        ),
         lambda each: _seconds(each.previous_valid_until),
     ),
     ("workloads", "Workloads that use the Secret.", lambda each: each.workloads or None),
     (
-        "workloads_current",
-        "Workloads that run the current revision.",
+        *("workloads_current", "Workloads that run the current revision."),
         lambda each: each.workloads_current if each.workloads else None,
     ),
     (
-        "credential_valid",
-        "1 if the database accepted the published login at the last probe, 0 if it refused it.",
+        *(
+            "credential_valid",
+            "1 if the database accepted the published login at the last probe, 0 if it refused it.",
+        ),
         lambda each: None if each.credential_valid is None else int(each.credential_valid),
     ),
     (
-        "credential_contested",
-        "1 while another writer keeps changing the password in the database.",
+        *("credential_contested", "1 while another writer keeps changing the password in the database."),
         lambda each: 1 if each.credential_contested else None,
     ),
     (

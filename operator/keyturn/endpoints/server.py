@@ -136,18 +136,16 @@ class Scrapers:
             return _UNAVAILABLE
 
     async def _review(self, token: str, key: bytes) -> _Verdict:
-        caller = await caller_of(token, self._accepted_audiences(), self._api)
+        caller = await caller_of(token, frozenset({AUDIENCE, *self._audiences()}), self._api)
         if caller is None:
             return self._keep(key, self._not_for_us(), _REJECTION_CACHE_SECONDS)
         if await is_allowed(caller, _METRICS, self._api):
-            return self._keep(key, _GOOD, self._cache_seconds(token))
+            end = end_of(token.encode())
+            left = _CACHE_SECONDS if end is None else (end - self._api.clock.now()).total_seconds()
+            return self._keep(key, _GOOD, min(left, _CACHE_SECONDS))
         self._log_limited("metrics permission missing", user=caller.name)
         sentence = f"{caller.name} may not get /metrics: bind the ClusterRole {READER} to it"
         return self._keep(key, _Verdict(HTTPStatus.FORBIDDEN, sentence), _REJECTION_CACHE_SECONDS)
-
-    def _accepted_audiences(self) -> frozenset[str]:
-        """Return the accepted audiences."""
-        return frozenset({AUDIENCE, *self._audiences()})
 
     def _not_for_us(self) -> _Verdict:
         by_https = "" if self._audiences() else ", or serve metrics by https for that of the API server"
@@ -155,12 +153,6 @@ class Scrapers:
             "the API server rejects this token for the metrics: it may have expired, or lacks the audience"
             f" {AUDIENCE}; create one with this audience{by_https}"
         )
-
-    def _cache_seconds(self, token: str) -> float:
-        """Return for how many seconds a permitted token is cached."""
-        end = end_of(token.encode())
-        left = _CACHE_SECONDS if end is None else (end - self._api.clock.now()).total_seconds()
-        return min(left, _CACHE_SECONDS)
 
     def _kept(self, key: bytes) -> _Verdict | None:
         known = self._known.get(key)
@@ -286,16 +278,12 @@ async def listen(
     await runner.setup()
     try:
         listener = _bind(port, purpose)
-        async with door.open(listener, _server_of(runner), tls):
+        if runner.server is None:
+            raise RuntimeError("the server is set up before its port is opened")
+        async with door.open(listener, runner.server, tls):
             yield listener.getsockname()[1]
     finally:
         await runner.cleanup()
-
-
-def _server_of(runner: web.AppRunner) -> web.Server:
-    if runner.server is None:
-        raise RuntimeError("the server is set up before its port is opened")
-    return runner.server
 
 
 def _bind(port: int, purpose: str) -> socket.socket:
@@ -321,7 +309,8 @@ class MetricsServer:
     def __init__(self, exposure: Exposure, api: Api, audiences: Callable[[], Collection[str]]) -> None:
         """`api` sends requests also without leadership; `audiences` are those of the API server."""
         self._ports = exposure.ports
-        self._tls = ServerTls.of(exposure.certificate, exposure.key, "metrics")
+        certificate, key = exposure.certificate, exposure.key
+        self._tls = ServerTls(certificate, key, "metrics") if certificate and key else None
         # Plain HTTP exposes the token to the network, so only tokens for the metrics alone are accepted there.
         taken = audiences if self._tls else tuple
         self._scrapers = Scrapers(api, taken) if exposure.asks_login else None

@@ -150,7 +150,8 @@ class Events:
         budget, counted_at = float(_BURST), monotonic()
         while True:
             await self._waiting.wait()
-            if self._is_delayed():
+            is_due = not self._queue or monotonic() >= self._queue[0].posted + _MAX_DELAY
+            if not is_due and self._is_busy():  # the work queue goes first
                 await asyncio.sleep(_BUSY_POLL_INTERVAL)
                 continue
             now = monotonic()
@@ -168,10 +169,6 @@ class Events:
             async with asyncio.timeout(seconds):
                 while await self._send_next():
                     pass
-
-    def _is_delayed(self) -> bool:
-        """Whether events wait because the work queue has work."""
-        return bool(self._queue) and monotonic() < self._queue[0].posted + _MAX_DELAY and self._is_busy()
 
     async def _send_next(self) -> bool:
         """Send the oldest event; return whether there was one."""
@@ -216,10 +213,13 @@ class Events:
 
     def _body(self, event: _Event, namespace: str) -> Body:
         regarding = event.regarding
+        # As client-go names it: object name and nanoseconds in hexadecimal.
+        nanoseconds = int(event.time.timestamp() * 1_000_000) * 1_000
+        name = f"{regarding.name[:_MAX_NAME_LENGTH].rstrip('-.')}.{nanoseconds:x}"
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": _name(event), "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace},
             "eventTime": event.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": CONTROLLER,
             "reportingInstance": self._instance[:128],
@@ -248,9 +248,3 @@ def ref_of(about: About) -> ObjectRef:
     return ObjectRef(
         API_VERSION, type(about).__name__, metadata.namespace or None, metadata.name, metadata.uid
     )
-
-
-def _name(event: _Event) -> str:
-    """Return the name of an event in client-go's format: object name and nanoseconds in hexadecimal."""
-    nanoseconds = int(event.time.timestamp() * 1_000_000) * 1_000
-    return f"{event.regarding.name[:_MAX_NAME_LENGTH].rstrip('-.')}.{nanoseconds:x}"

@@ -164,11 +164,12 @@ def _with_others(
     if _holds_keys_of_others(body, desired, state):
         facts = replace(facts, owner=None)
     mine = facts.owner == key.name
+    is_of_type = desired.target_policy.any_type or body.get("type") == desired.type.value
     return replace(
         facts,
         foreign_owner=None if mine else foreign_owner(body["metadata"], uid),
         filled_by=None if mine else filled_by(body.get("type", "")),
-        other_type=None if mine or _is_of_type(body, desired) else body["type"],
+        other_type=None if mine or is_of_type else body["type"],
         taken=_conflicting_keys(body, key, desired, state) if desired.target_policy.merges else frozenset(),
     )
 
@@ -202,7 +203,10 @@ def _metadata(key: ObjectKey, desired: Desired, stamp: Stamp, before: Mapping[st
         "labels": {**others["labels"], **desired.labels, OWNER_LABEL: key.name},
         "annotations": {**others["annotations"], **_annotations(desired, stamp)},
     }
-    owners = _owners(key, stamp, before.get("ownerReferences") or [])
+    owners = before.get("ownerReferences") or []
+    ours = owner_reference(key, stamp.binder) if stamp.binder else None
+    if ours not in owners:
+        owners = [one for one in owners if not is_ours(one, key)] + ([ours] if ours else [])
     return {**metadata, "ownerReferences": owners} if owners else metadata
 
 
@@ -224,14 +228,6 @@ def _annotations(desired: Desired, stamp: Stamp) -> dict[str, str]:
         PUBLISHED_ANNOTATION: stamp.published.isoformat(),
         **{name: text for name, text in passing.items() if text},
     }
-
-
-def _owners(key: ObjectKey, stamp: Stamp, before: list[Any]) -> list[Any]:
-    ours = owner_reference(key, stamp.binder) if stamp.binder else None
-    if ours in before:
-        return before
-    others = [reference for reference in before if not is_ours(reference, key)]
-    return [*others, ours] if ours else others
 
 
 def _has_metadata(body: Body, key: ObjectKey, desired: Desired, stamp: Stamp) -> bool:
@@ -294,10 +290,6 @@ def _holds_keys_of_others(body: Body, desired: Desired, state: State | None) -> 
         return False
     ours = _carried(body, state).published_data(overlapping=True) if state else {}
     return not values_of(body).keys() <= ours.keys()
-
-
-def _is_of_type(body: Body, desired: Desired) -> bool:
-    return desired.target_policy.any_type or body.get("type") == desired.type.value
 
 
 def _conflicting_keys(body: Body, key: ObjectKey, desired: Desired, state: State | None) -> frozenset[str]:

@@ -100,13 +100,14 @@ class Tokens:
         path = paths.token(namespace, account)
         if not audience or _IN_CLUSTER.fullmatch(audience) or audience in self._ours():
             raise errors.Forbidden("request", path, 0, OWN_AUDIENCE)
-        self._drop_expired()
-        at = (namespace, account, audience)
-        known = self._known.get(at)
-        if known:
-            return known.token
         asked = loop_time()
-        answer = await self._api.request(path, _request(audience))
+        self._known = {at: known for at, known in self._known.items() if known.until > asked}
+        at = (namespace, account, audience)
+        if known := self._known.get(at):
+            return known.token
+        spec = {"audiences": [audience], "expirationSeconds": _LIFE}
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        answer = await self._api.request(path, review)
         token, life = _token(answer, path)
         if issuer_of(token.reveal()) == audience:  # the default audience of the API server is its issuer
             raise errors.Forbidden("request", path, 0, OWN_AUDIENCE)
@@ -120,19 +121,6 @@ class Tokens:
 
     def clear(self) -> None:
         self._known.clear()
-
-    def _drop_expired(self) -> None:
-        now = loop_time()
-        for at in [at for at, known in self._known.items() if known.until <= now]:
-            del self._known[at]
-
-
-def _request(audience: str) -> Body:
-    return {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"audiences": [audience], "expirationSeconds": _LIFE},
-    }
 
 
 def _token(answer: Body, path: str) -> tuple[Value, int]:

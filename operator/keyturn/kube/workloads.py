@@ -79,14 +79,16 @@ def workload_of(kind: str, body: Body) -> Workload:
         template_of=template_key,
         has_template=has_template,
         template_generation=_generation(status.get("workloadObservedGeneration")),
-        progressed=_progressed(status) if template_key or has_failed else None,
+        progressed=time_of(progress_condition(status).get("lastUpdateTime"))
+        if template_key or has_failed
+        else None,
         progressing=None if is_settled else _progressing(status),
         generation=metadata.get("generation", 0),
     )
 
 
 async def restart(api: Api, workload: Workload, marker: str) -> Body:
-    """Restart every pod by setting the restart marker on the pod template; an empty marker is removed.
+    """Restart every pod by the restart marker on the pod template, or by a time; an empty marker is removed.
 
     The UID makes a restart of a recreated workload a conflict. Source: Kubernetes, "Server-Side Apply".
 
@@ -96,10 +98,20 @@ async def restart(api: Api, workload: Workload, marker: str) -> Body:
     target = _template_owner(workload)
     if not marker:
         path = paths.workload(target.key.kind, target.key.namespace, target.key.name)
-        return await api.patch(path, _without_marker(target), Patch.MERGE, {"fieldManager": KEYTURN})
+        # An apply would leave copies of the annotation that other managers own.
+        annotations = {"annotations": {MARKER: None}}
+        patch: Body = {"metadata": {"uid": target.uid}}
+        if target.has_template:
+            patch |= _within(type_of(target.key.kind).template, {"metadata": annotations})
+        else:
+            patch["metadata"] |= annotations
+        return await api.patch(path, patch, Patch.MERGE, {"fieldManager": KEYTURN})
+    row = type_of(target.key.kind)
     if not target.has_template:
-        return await _restart_by_time(api, target, marker)
-    template = type_of(target.key.kind).template
+        # The next full second: pods that were created in the present one may have read the earlier values.
+        time = (api.clock.now() + _SECOND).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return await _apply(api, target, row.restart_at or (), time, {"annotations": {MARKER: marker}})
+    template = row.template
     return await _apply(api, target, template, {"metadata": {"annotations": {MARKER: marker}}})
 
 
@@ -111,16 +123,6 @@ def _template_owner(workload: Workload) -> Workload:
     if workload.template_uid is None:
         raise errors.NotFound("patch", paths.workload(key.kind, key.namespace, key.name), 404, "NotFound")
     return replace(workload, key=key, uid=workload.template_uid)
-
-
-async def _restart_by_time(api: Api, workload: Workload, marker: str) -> Body:
-    """Restart every pod by a field with a time; the marker is an annotation of the workload.
-
-    The time is the next full second: pods that were created in the present one may have read the earlier values.
-    """
-    row = type_of(workload.key.kind)
-    time = (api.clock.now() + _SECOND).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return await _apply(api, workload, row.restart_at or (), time, {"annotations": {MARKER: marker}})
 
 
 async def _apply(
@@ -138,18 +140,6 @@ async def _apply(
     return await api.patch(paths.workload(key.kind, key.namespace, key.name), body, Patch.APPLY, settings)
 
 
-def _without_marker(workload: Workload) -> Body:
-    """Return the patch that removes the annotation whichever manager owns it.
-
-    An apply would leave other managers' copies.
-    """
-    annotations = {"annotations": {MARKER: None}}
-    if not workload.has_template:
-        return {"metadata": {"uid": workload.uid, **annotations}}
-    template = type_of(workload.key.kind).template
-    return {"metadata": {"uid": workload.uid}, **_within(template, {"metadata": annotations})}
-
-
 def _at(path: tuple[str, ...], body: Body) -> Body:
     """Return the object at a path, empty if it is absent."""
     for name in path:
@@ -164,19 +154,10 @@ def _generation(text: str | None) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() else 0
 
 
-def _progressed(status: Mapping[str, Any]) -> datetime | None:
-    """Return when the controller last changed the condition Progressing."""
-    return _time_in(progress_condition(status), "lastUpdateTime")
-
-
 def _progressing(status: Mapping[str, Any]) -> datetime | None:
     """Return since when the condition Progressing is true; it is unknown during a pause."""
     condition = progress_condition(status)
-    return _time_in(condition, "lastTransitionTime") if condition.get("status") == "True" else None
-
-
-def _time_in(condition: Mapping[str, Any], field: str) -> datetime | None:
-    return time_of(condition.get(field))
+    return time_of(condition.get("lastTransitionTime")) if condition.get("status") == "True" else None
 
 
 def _within(path: tuple[str, ...], content: Any) -> Body:

@@ -8,7 +8,6 @@ some seconds answers four times a second, so that a first stall of less than 0.4
 from __future__ import annotations
 
 import asyncio
-import itertools
 import sys
 import threading
 import time
@@ -77,12 +76,13 @@ class _Watchdog:
                 self._loop.call_soon_threadsafe(self._answered.set)
             except RuntimeError:  # the loop has ended
                 return
-            if not self._answered.wait(self._longest):
-                place = self._place()
-                self._wait()
-                stall = Stall(place, monotonic() - began, self._used() - processor)
-                if not self._ended.is_set():
-                    self._tell(stall)
+            if self._answered.wait(self._longest):
+                continue
+            frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented for debugging
+            place = _place_of(frame) if frame is not None else "unknown"
+            self._answered.wait()  # `end` sets it too
+            if not self._ended.is_set():
+                self._tell(Stall(place, monotonic() - began, self._used() - processor))
 
     def end(self) -> None:
         self._ended.set()
@@ -95,14 +95,6 @@ class _Watchdog:
             self._busy_at = now
         self._used_before = used
         return _IDLE_INTERVAL if now - self._busy_at > _IDLE_AFTER else _INTERVAL
-
-    def _wait(self) -> None:
-        while not (self._answered.wait(1.0) or self._ended.is_set()):
-            pass
-
-    def _place(self) -> str:
-        frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented for debugging
-        return _place_of(frame) if frame is not None else "unknown"
 
     def _used(self) -> float:
         return time.clock_gettime(self._clock)
@@ -141,15 +133,12 @@ def record(one: Stall) -> None:
 
 def _place_of(frame: FrameType) -> str:
     """Return the innermost frame of Keyturn, followed by the innermost frame if that is another."""
-    inside = itertools.takewhile(lambda inner: inner.f_code.co_filename != __file__, _outwards(frame))
-    ours = next((inner for inner in inside if inner.f_code.co_filename.startswith(_OURS)), frame)
+    ours: FrameType | None = frame
+    while ours is not None and not ours.f_code.co_filename.startswith(_OURS):
+        ours = ours.f_back
+    if ours is None or ours.f_code.co_filename == __file__:
+        ours = frame
     return " > ".join(dict.fromkeys((_format(ours), _format(frame))))
-
-
-def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
 
 
 def _format(frame: FrameType) -> str:

@@ -45,9 +45,10 @@ def configure(log_format: LogFormat, level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _write_plainly,
     ]
-    renderer = _renderer(log_format)
+    renderer: Processor = _as_json
     if log_format is LogFormat.CONSOLE:
         shared.append(_show_what_is_hidden)
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -55,7 +56,12 @@ def configure(log_format: LogFormat, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter_of_libraries(shared, renderer))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_name_the_library, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
     logging.basicConfig(handlers=[handler], level=max(level + 10, logging.INFO), force=True)
     # kopf logs every event that it passes to a handler.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
@@ -68,7 +74,11 @@ def describe(error: BaseException) -> dict[str, Any]:
     A library's error message may quote what it could not parse, encode or send; its type and frames cannot.
     """
     chain = list(_chain_of(error))
-    frames = [frame for each in chain for frame in _frames(each.__traceback__)]
+    found = (frame for each in chain for frame in walk_tb(each.__traceback__))
+    frames = [
+        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-2:])}:{line} {frame.f_code.co_name}"
+        for frame, line in found
+    ]
     return {"error": " < ".join(_name(each) for each in chain), "frames": frames[-_MAX_FRAMES:]}
 
 
@@ -87,12 +97,6 @@ def _name(error: BaseException) -> str:
     kind = type(error)
     is_ours = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
     return ": ".join((kind.__name__, *map(str, error.args))) if is_ours else kind.__name__
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[str]:
-    for frame, line in walk_tb(traceback):
-        place = "/".join(PurePath(frame.f_code.co_filename).parts[-2:])
-        yield f"{place}:{line} {frame.f_code.co_name}"
 
 
 def _write_plainly(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -115,14 +119,6 @@ def _error_of(exc_info: object) -> BaseException | None:
     return candidate if isinstance(candidate, BaseException) else None
 
 
-def _renderer(log_format: LogFormat) -> Processor:
-    match log_format:
-        case LogFormat.CONSOLE:
-            return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        case LogFormat.JSON:
-            return _as_json
-
-
 _JSON: Final = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 
@@ -137,13 +133,6 @@ def _show_what_is_hidden(_logger: WrappedLogger, _method: str, event: EventDict)
         if isinstance(field, str):
             event[name] = make_visible(field).replace("\n", "\\n")
     return event
-
-
-def _formatter_of_libraries(shared: list[Processor], renderer: Processor) -> logging.Formatter:
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_name_the_library, *shared],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-    )
 
 
 def _name_the_library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -175,7 +175,8 @@ class Lookups(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        if _is_address(host):
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(host)
             return _addresses(host, port, family)  # without a name server, and so without a thread
         owner = _owner.get()
         await self._turns.take(owner)
@@ -215,14 +216,6 @@ class Lookups(AbstractResolver):
 
     async def close(self) -> None:
         """Leave lookups that never end."""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:

@@ -256,7 +256,8 @@ class _Work(Generic[T]):
             self._future.cancel()
             raise
         if self._future.cancelled():
-            raise _too_busy()
+            message = "no thread is free, because computations of other namespaces use all of them"
+            raise TookTooLong(ErrorReason.WORK_TOOK_TOO_LONG, message, _RETRY_DELAY)
         if not self._future.done():
             raise _too_long()
         return self._future.result()
@@ -346,11 +347,6 @@ def _check_owner(owner: _Owner, now: float) -> None:
 
 def _too_long() -> TookTooLong:
     message = "the computation exceeds its time limit; use smaller keys, templates and documents"
-    return TookTooLong(ErrorReason.WORK_TOOK_TOO_LONG, message, _RETRY_DELAY)
-
-
-def _too_busy() -> TookTooLong:
-    message = "no thread is free, because computations of other namespaces use all of them"
     return TookTooLong(ErrorReason.WORK_TOOK_TOO_LONG, message, _RETRY_DELAY)
 
 

@@ -3,20 +3,16 @@
 A handshake is computed in the event loop with parameters of the peer or of a tenant, so its cost is bounded: no
 finite-field Diffie-Hellman, whose group the peer chooses (0.2 s for 8192 bits), few authorities, no RSA key larger
 than 8192 bits, and none whose parts do not fit: two factors of 12,000 bits with a modulus of 2,048 bits take a
-minute. Files that are renewed, such as those of a mounted Secret, are loaded again after each change.
+minute.
 """
 
 from __future__ import annotations
 
 import math
 import ssl
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
 
 _CURVE: Final = "prime256v1"
@@ -95,39 +91,6 @@ def server_context() -> ssl.SSLContext:
 def is_bounded(bundle: bytes) -> bool:
     """Whether a bundle is within the limits of size and number."""
     return len(bundle) <= LARGEST_BUNDLE and bundle.count(_BEGIN) <= MOST_CERTIFICATES
-
-
-_Stamp: TypeAlias = tuple[int, int] | None
-
-
-@dataclass(slots=True)
-class RenewedFiles:
-    """Files with the function that loads them."""
-
-    paths: Sequence[Path]
-    load: Callable[[], None]
-    _loaded: tuple[_Stamp, ...] | None = field(init=False, default=None)
-    """The files at the last load that succeeded; None before the first."""
-
-    def refresh(self) -> bool:
-        """Load the files if they differ from those of the last load that succeeded; return whether they do.
-
-        An error of `load` is raised, and the next call loads again: its cause may have been elsewhere.
-        """
-        now = tuple(map(_stamp, self.paths))
-        if now == self._loaded:
-            return False
-        self.load()
-        self._loaded = now
-        return True
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_ino
 
 
 def belong_together(numbers: RSAPrivateNumbers) -> bool:

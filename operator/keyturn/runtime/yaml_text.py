@@ -68,23 +68,13 @@ def _check_aliases(root: yaml.Node) -> None:
             own = 1 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
             once += own
             with_repeats[id(node)] = own  # for an alias within its own anchor
-            with_repeats[id(node)] = min(own + sum([size_of(one) for one in _parts(node)]), _HUGE)
+            parts = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+            parts = () if isinstance(node, yaml.ScalarNode) else parts
+            with_repeats[id(node)] = min(own + sum([size_of(one) for one in parts]), _HUGE)
         return with_repeats[id(node)]
 
     if size_of(root) - once > _MAX_REPEATED:
         raise TooManyAliases
-
-
-def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
-    match node:
-        case yaml.MappingNode():
-            yield from chain.from_iterable(node.value)
-        case yaml.SequenceNode():
-            yield from node.value
-
-
-def _boolean(loader: YamlLoader, node: yaml.ScalarNode) -> bool:
-    return str(loader.construct_scalar(node)).lower() in {"y", "yes", "true", "on"}
 
 
 def _integer(loader: YamlLoader, node: yaml.ScalarNode) -> int:
@@ -133,7 +123,9 @@ def _tagged(loader: YamlLoader, _: str, node: yaml.Node) -> Any:
 YamlLoader.add_implicit_resolver(f"{_TAG}bool", _BOOLEAN, list("yYnNtTfFoO"))
 YamlLoader.add_implicit_resolver(f"{_TAG}int", _INTEGER, list("-+0123456789"))
 YamlLoader.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+0123456789."))
-YamlLoader.add_constructor(f"{_TAG}bool", _boolean)
+YamlLoader.add_constructor(
+    f"{_TAG}bool", lambda loader, node: loader.construct_scalar(node).lower() in {"y", "yes", "true", "on"}
+)
 YamlLoader.add_constructor(f"{_TAG}int", _integer)
 YamlLoader.add_constructor(f"{_TAG}map", _mapping)
 YamlLoader.add_multi_constructor("!", _tagged)

@@ -341,12 +341,12 @@ async def test_a_certificate_that_could_not_be_used_is_tried_again(
     tls = ServerTls(tmp_path / "tls.crt", tmp_path / "tls.key", "metrics")
     failures, load = iter(("no descriptor is left", "no descriptor is left", "another reason")), tls._load
 
-    def fail() -> None:
+    def fail(_: ServerTls) -> None:
         for failure in failures:
             raise CannotServe(failure)
         load()
 
-    tls._files.load = fail
+    monkeypatch.setattr(ServerTls, "_load", fail)
     with capture_logs() as said:
         async with served(tls, monkeypatch) as port:
             after = issue(tmp_path)

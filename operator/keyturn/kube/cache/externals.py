@@ -115,8 +115,11 @@ class ExternalCache(Generic[Key, Model]):
 
     def selected_users(self) -> set[ObjectKey]:
         """Return the users of objects that select namespaces by labels."""
-        chosen = [key for key, found in self._objects.items() if _selects(found)]
-        return {user for key in chosen for user in self.users_of(key)}
+        known = ((key, found) for key, found in self._objects.items() if not isinstance(found, Stalled))
+        allowed = ((key, namespaces_of(found)) for key, found in known)
+        return {
+            user for key, one in allowed if one and one.selector is not None for user in self.users_of(key)
+        }
 
 
 def namespaces_of(found: AnyStore | AnyTarget) -> AllowedNamespaces | None:
@@ -126,11 +129,6 @@ def namespaces_of(found: AnyStore | AnyTarget) -> AllowedNamespaces | None:
         if isinstance(found, ClusterSecretStore | ClusterDatabaseTarget)
         else None
     )
-
-
-def _selects(found: AnyStore | AnyTarget | Stalled) -> bool:
-    allowed = None if isinstance(found, Stalled) else namespaces_of(found)
-    return allowed is not None and allowed.selector is not None
 
 
 # Stores
@@ -148,20 +146,15 @@ class StoreCache(ExternalCache[StoreKey, AnyStore]):
 
     def note_user(self, user: ObjectKey, spec: Mapping[str, Any]) -> None:
         """Index the stores that the spec of a ManagedSecret references."""
-        self.note_uses(user, _named(spec, user.namespace))
+        refs = [source.get("storeRef") or {} for source in _of_stores(spec)]
+        named = (ref for ref in refs if ref.get("name"))
+        self.note_uses(user, [StoreKey.named(ref.get("kind"), ref["name"], user.namespace) for ref in named])
 
 
-def _named(spec: Mapping[str, Any], namespace: str) -> Iterator[StoreKey]:
-    """Yield the stores that a spec references, as the API server sent it; the CRD schema has validated it."""
-    for ref in _refs(spec):
-        if name := ref.get("name"):
-            yield StoreKey.named(ref.get("kind"), name, namespace)
-
-
-def _refs(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    sources = (item.get("from") or {} for item in spec.get("data") or ())
-    for source in (*sources, *(spec.get("dataFrom") or ()), *(spec.get("pushTo") or ())):
-        yield source.get("storeRef") or {}
+def _of_stores(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the parts of a spec that may reference a store, as the API server sent it; the CRD has validated it."""
+    yield from (item.get("from") or {} for item in spec.get("data") or ())
+    yield from (*(spec.get("dataFrom") or ()), *(spec.get("pushTo") or ()))
 
 
 class DataFromIndex:

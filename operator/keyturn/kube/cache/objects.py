@@ -190,14 +190,10 @@ def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
             return parse(ManagedSecret, body), None
         except pydantic.ValidationError as error:
             flaw = validation_sentence(error)
-    return _with_policies(_without_spec(body), body["spec"]), Stalled(ErrorReason.INVALID_SPEC, flaw)
-
-
-def _without_spec(body: dict[str, Any]) -> ManagedSecret:
-    """Parse a ManagedSecret without its spec."""
-    empty = ManagedSecretSpec.model_construct(data=[])
-    readable = parse(ManagedSecret, {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}})
-    return readable.model_copy(update={"spec": empty})
+    # Parsed with another spec, and then emptied.
+    managed = parse(ManagedSecret, {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}})
+    managed = managed.model_copy(update={"spec": ManagedSecretSpec.model_construct(data=[])})
+    return _with_policies(managed, body["spec"]), Stalled(ErrorReason.INVALID_SPEC, flaw)
 
 
 def _with_policies(managed: ManagedSecret, spec: Mapping[str, Any]) -> ManagedSecret:
