@@ -117,8 +117,7 @@ class Manager:
         for_lease, api = apis
         self._options, self._connection, self._identity = options, connection, identity
         place = options.place
-        has_cache = lambda: self.cache_sync.is_primed.is_set()  # noqa: E731, PLW0108  # it is made below
-        self.election = Elector(for_lease, place.own, LEASE, identity, may_take=has_cache)
+        self.election = Elector(for_lease, place.own, LEASE, identity, may_take=self._has_cache)
         api.fence, api.clock = self.election.deadline, for_lease.clock  # answers to the Lease tell the time
         for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
@@ -301,6 +300,9 @@ class Manager:
     def _target_recovered(self, key: TargetKey) -> None:
         for user in self.context.cache.targets.users_of(key):
             self.queue.add(user, Priority.BACKLOG)
+
+    def _has_cache(self) -> bool:
+        return self.cache_sync.is_primed.is_set()
 
     def _unhealthy(self) -> list[str]:
         stuck = ["watch stuck: secrets"] if is_stuck(self.secrets.last_alive) else []
