@@ -236,8 +236,8 @@ class RevisionReason(Code):
     ROTATION_DUE = (
         "RotationDue",
         (
-            "`rotation.every` or `rotation.schedule`, except with"
-            " [`appliedBy: Nobody`](rotation.md#values-that-a-server-must-learn)"
+            "`every` or `schedule` of `rotation`, or of [single values](#several-schedules-in-one-secret), except"
+            " with [`appliedBy: Nobody`](rotation.md#values-that-a-server-must-learn)"
         ),
         "those in `rotation.only`, or every generated value",
     )
