@@ -317,9 +317,9 @@ _SUPERSEDED = ("Succeeded", "Superseded", "Succeeded")
 _EITHER = ("Succeeded", "", "Succeeded")
 INTERRUPTIONS = (
     _interrupted("before:Prove", ("Close", "Revoke", *_AFRESH), 1, *_SUPERSEDED),
-    _interrupted("before:Publish", ("Expire", "TakeOver", *_PUBLISHED), 1, *_ENDED[1:]),
+    replace(_interrupted("before:Publish", ("Expire", "Publish", "Revoke", *_AFRESH), 2, *_EITHER), spares=1),
     replace(_interrupted("after:Publish", ("Expire", "Revoke", *_AFRESH), 2, *_EITHER), spares=1),
     _interrupted("after:Overlap", ("Expire", "Revoke", *_AFRESH), 2, *_ENDED),
     _interrupted("inside:Revoke", ("Revoke", *_AFRESH), 2, *_ENDED),
 )
-"""What is exposed is replaced once, whatever the rotation has done: its candidate is given up, or taken over."""
+"""What is exposed is replaced once, whatever the rotation has done: its candidate is given up, or superseded."""

@@ -56,9 +56,9 @@ _OPTIONAL = frozenset(
         "supersedes",
         "abandoned",
         "overlap_from",
-        "unpublished",
         "rotated_before",
         "fresh",
+        "answers",
         "dates",
     ]
 )
@@ -131,6 +131,7 @@ def _state_document(state: State) -> dict[str, Any]:
         "held": asdict(facts.rollback_pause) if facts.rollback_pause else None,
         "used": facts.used,
         "refreshed": facts.refreshed,
+        "refreshed_for": sorted(facts.refreshed_for),
         "pushed": [asdict(record) for record in facts.pushed],
         "loans": [asdict(one) | {"lasts": int(one.lasts.total_seconds())} for one in facts.leases],
         "credentials": [asdict(credential) for credential in facts.credentials],
@@ -171,7 +172,7 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
     for name in _OPTIONAL:
         if written[name] is None or written[name] is False or written[name] in (frozenset(), {}):
             del written[name]
-    names = [name for name in ("changed", "previous", "fresh") if name in written]
+    names = [name for name in ("changed", "previous", "fresh", "answers") if name in written]
     return written | {name: sorted(written[name]) for name in names}
 
 
@@ -192,6 +193,7 @@ def _state_from(document: dict[str, Any]) -> State:
         rollback_pause=_record(RollbackPause, document["held"]) if document["held"] else None,
         used=_number(document["used"]) if document["used"] else 0,
         refreshed=_time_or_none(document["refreshed"]),
+        refreshed_for=_names(document.get("refreshed_for", [])),
         pushed=tuple(_record(Pushed, item) for item in document["pushed"]),
         leases=tuple(_lease_from(item) for item in document["loans"]),
         credentials=tuple(_record(Credential, item) for item in document["credentials"]),
@@ -332,8 +334,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("base", "fallback", "overlap_from", "credential"), partial(_or_none, _number)),
     "supersedes": partial(_or_none, _count),
     **dict.fromkeys(("made", "since", "time", "at", "ends"), _time),
-    **dict.fromkeys(("proven", "unpublished", "rotated_before"), _time_or_none),
-    **dict.fromkeys(("changed", "previous", "fresh"), _names),
+    **dict.fromkeys(("proven", "rotated_before"), _time_or_none),
+    **dict.fromkeys(("changed", "previous", "fresh", "answers"), _names),
     **dict.fromkeys(("ended", "abandoned", "done", "deletes", "kept", "ours"), bool),
     **dict.fromkeys(("is_carried", "failed", "lasts"), bool),
 }

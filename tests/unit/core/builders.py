@@ -33,6 +33,8 @@ MADE = NOW - timedelta(hours=1)
 PUBLISHED = MADE + timedelta(seconds=1)
 BEFORE = MADE - timedelta(days=1)
 UID = "8d1f0c5e-uid"
+ANSWERED = frozenset({"uid-1", UID})
+"""UIDs of the emergencies of most tests."""
 NAMESPACE = "shop"
 PASSWORD: Mapping[str, Any] = {"name": "password", "generate": {"password": {}}}
 USERNAME: Mapping[str, Any] = {"name": "username", "literal": "shop"}
@@ -101,8 +103,16 @@ def revision(
 ) -> RevisionFacts:
     """Make a revision out of the one before, on which every workload ran; what changed was generated, or the spec."""
     base, of_keys = base or (number - 1 or None), frozenset(changed)
+    answers = ANSWERED if reason == "Emergency" else frozenset[str]()
     fresh = frozenset[str]() if reason in {"Claimed", "SpecChanged", "Refreshed"} else of_keys
-    return RevisionFacts(number, reason, made, of_keys, base, **{"fallback": base, "fresh": fresh, **others})
+    return RevisionFacts(
+        number,
+        reason,
+        made,
+        of_keys,
+        base,
+        **{"fallback": base, "fresh": fresh, "answers": answers, **others},
+    )
 
 
 def state(

@@ -89,9 +89,9 @@ facts = st.builds(
     credential=st.none() | st.integers(1, 10**9),
     supersedes=st.sampled_from([None, 0]) | st.integers(0, 10**9),
     abandoned=st.booleans(),
-    unpublished=st.none() | times,
     rotated_before=st.none() | times,
     fresh=st.frozensets(names, max_size=3),
+    answers=st.frozensets(names, max_size=3),
     dates=st.dictionaries(names, times, max_size=3),
 )
 credentials = st.builds(

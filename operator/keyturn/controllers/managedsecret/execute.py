@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.labels import ARGO_SECRET_TYPE
 from keyturn.core.rotation import steps
+from keyturn.core.rotation.emergency import answered
 from keyturn.core.rotation.publication import (
     changed_on_write,
     publication_time,
@@ -264,7 +265,7 @@ async def _state_after(
         return await adopt(step, key, observed, require_desired(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
         generated = memory.generated
-        generated.forget_exposed(key, observed, step.reason.name)
+        generated.forget_exposed(key, answered(observed, step.reason.name))
         return await generate_revision(
             step, key, observed, require_desired(observed), before, generated, context
         )

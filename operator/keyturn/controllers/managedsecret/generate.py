@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from keyturn import templates
 from keyturn.controllers.context import begin
 from keyturn.core.errors import Stalled, Wait, copied
-from keyturn.core.observation.emergency import CREATION_PRECISION
 from keyturn.core.observation.external import being_made
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import transitions
@@ -343,10 +342,8 @@ class _Generation:
     """By item name."""
     since: datetime | None = None
     """When the first of the kept values was started."""
-    reason: str = ""
-    """Reason of the revision that they are generated for."""
-    seen: frozenset[tuple[str, datetime]] = frozenset()
-    """Emergencies for which earlier values were dropped, each with the time before which values are exposed."""
+    answers: frozenset[str] = frozenset()
+    """Declarations that were known when the first was started."""
 
 
 class GeneratedValues:
@@ -376,26 +373,12 @@ class GeneratedValues:
         if not generation.jobs:
             generation.since = None
 
-    def forget_exposed(self, key: ObjectKey, observed: Observed, reason: str) -> None:
-        """Drop values from before an open emergency, or from before the CA that signs them was rotated for it.
-
-        Values that are started afterwards stay, also if the clock is behind that of the declaration; but not for the
-        revision of an emergency if they were started for another one, because a CA of those trusts the exposed one.
-        """
-        known = self._generations.get(key) or _Generation()
-        bounds = frozenset(
-            (one.uid, max(one.started + CREATION_PRECISION, one.signed_from or one.started))
-            for one in observed.emergencies
-            if one.is_open
-        )
-        is_exposed = known.since and any(known.since < bound for _, bound in bounds - known.seen)
-        is_for_another = reason == RevisionReason.EMERGENCY and known.reason not in {"", reason}
-        if is_exposed or is_for_another:
+    def forget_exposed(self, key: ObjectKey, answers: frozenset[str]) -> None:
+        """Drop values whose generation was started before a declaration that the next revision answers was known."""
+        known = self._generations.get(key)
+        if known is None or not answers <= known.answers:
             self.forget(key)
-            known = _Generation()
-        known.reason = reason
-        known.seen = bounds or known.seen
-        self._generations[key] = known
+            self._generations[key] = _Generation(answers=answers)
 
     def forget(self, key: ObjectKey) -> None:
         """Cancel and drop all values: a revision records them, or the spec no longer asks for them."""

@@ -77,7 +77,6 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         restarted = memory.restarted.of(key, observed.state.current_number)
         observed = with_facts(observed, restarted=restarted)
     observed = with_signers(key, observed, memory.emergencies, context.cache)
-    observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
     return await with_holders(key, observed, memory.pods, context)
@@ -121,14 +120,6 @@ async def observe_spec(
         consumers=(),
         emergencies=emergencies,
     )
-
-
-def _with_exposure(key: ObjectKey, observed: Observed, cache: InformerCache) -> Observed:
-    """Add the last emergency, for a requested rollback that is not handled; all others need no search."""
-    if observed.unhandled_rollback is None:
-        return observed
-    labels = observed.managed.metadata.labels
-    return with_facts(observed, exposed_at=cache.emergencies.last_declared(key, labels))
 
 
 # State and target Secret

@@ -387,6 +387,8 @@ class PullRecord:
     """Items that the last read found changed and that wait for a window."""
     asked: str = ""
     """Name of the last read job: generation, triggers and stores that it was for."""
+    read_for: frozenset[str] = frozenset()
+    """UIDs of the emergencies that the last read was for."""
     attempts: int = 0
     due: datetime | None = None
     """When the stores are due for the next read; None before the first observation of this process."""

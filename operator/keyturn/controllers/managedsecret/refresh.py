@@ -151,6 +151,8 @@ async def _pull_if_due(pull: _Pull) -> Pulled:
     observed, desired, record = pull.observed, pull.desired, pull.record
     if record.due is None:
         record.due = _first_due(observed, desired)
+    if not _read_for(observed) <= record.read_for:  # an emergency was declared since the read began
+        record.last = None
     if record.last is None and _is_due(pull):
         record.last = await _read(pull)
     if record.last is None or record.last.problem:
@@ -261,11 +263,16 @@ def _read_name(pull: _Pull) -> str:
     asked = (
         observed.managed.metadata.generation,
         observed.requested.refresh,
-        observed.stale_for_emergencies,
+        sorted(_read_for(observed)),
         observed.state is None,
         refusal(observed) is None,
     )
     return repr((*asked, sorted(pull.record.stores.items())))
+
+
+def _read_for(observed: Observed) -> frozenset[str]:
+    """Return the UIDs of the emergencies that a read which begins now is for."""
+    return frozenset(one.uid for one in observed.stale_for_emergencies)
 
 
 async def _read(pull: _Pull) -> Reading | None:
@@ -282,7 +289,7 @@ async def _read(pull: _Pull) -> Reading | None:
         return None
     task, record.reading = record.reading.task, None
     ended = task.result()
-    record.problem, record.asked = ended.problem, asked
+    record.problem, record.asked, record.read_for = ended.problem, asked, _read_for(pull.observed)
     if ended.problem is None:
         record.attempts = 0
         return ended

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedState
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey, ObjectKey
-from keyturn.core.observation.emergency import CREATION_PRECISION
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.reasons import ErrorReason
 from keyturn.generators import generator_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from datetime import datetime
 
     from keyturn.controllers.emergency.reconcile import EmergencyMemory
     from keyturn.core.emergency.progress import Affected
@@ -50,12 +48,13 @@ def with_signers(
             is_elsewhere = progress is not None and progress.state is AffectedState.NOTHING_TO_ROTATE
             if not emergency.is_open or is_elsewhere:
                 continue
-            rotated = progress.authority if progress else _recorded(signer, emergency, cache)
-            if rotated is None:
+            is_rotated = progress.has_new_ca if progress else _is_recorded(signer, emergency, cache)
+            if not is_rotated:
                 memory.wait_for(signer, key)
             goes_first = _is_stuck(progress) or _takes_long(emergency, observed)
             emergencies = tuple(
-                _signed(one, items[signer], signer, rotated, goes_first=goes_first) for one in emergencies
+                _signed(one, items[signer], None if is_rotated else signer.name, goes_first=goes_first)
+                for one in emergencies
             )
     return with_facts(observed, emergencies=emergencies)
 
@@ -113,11 +112,11 @@ def _signers(namespace: str, name: str, cache: InformerCache) -> Collection[Obje
     return [owner] if owner and cache.has_managed(owner) else cache.managed_with_target(namespace, name)
 
 
-def _recorded(signer: ObjectKey, emergency: Emergency, cache: InformerCache) -> datetime | None:
-    """Return when a ManagedSecret was rotated for an emergency, by the status, which a new process knows first."""
+def _is_recorded(signer: ObjectKey, emergency: Emergency, cache: InformerCache) -> bool:
+    """Whether a ManagedSecret was rotated for an emergency, by the status, which a new process knows first."""
     declared = cache.emergencies.declared(EmergencyKey(signer.namespace, emergency.name))
     rows = declared.emergency.status.secrets if declared else ()
-    return next((row.rotated_at for row in rows if row.name == signer.name), None)
+    return any(row.name == signer.name and row.rotated_at is not None for row in rows)
 
 
 def _is_stuck(progress: Affected | None) -> bool:
@@ -131,20 +130,12 @@ def _takes_long(emergency: Emergency, observed: Observed) -> bool:
 
 
 def _signed(
-    emergency: Emergency,
-    items: frozenset[str],
-    signer: ObjectKey,
-    rotated: datetime | None,
-    *,
-    goes_first: bool,
+    emergency: Emergency, items: frozenset[str], pending: str | None, *, goes_first: bool
 ) -> Emergency:
-    """Return an emergency with a CA, whose time of rotation has whole seconds."""
+    """Return an emergency with a CA that signs `items`; `pending` if it is not rotated yet."""
     if not emergency.is_unfinished_here:
         return emergency
     emergency = replace(emergency, signed=emergency.signed | items)
-    if rotated:
-        times = [time for time in (emergency.signed_from, rotated + CREATION_PRECISION) if time]
-        return replace(emergency, signed_from=max(times))
-    if emergency.signer and not emergency.goes_first:
+    if pending is None or (emergency.signer and not emergency.goes_first):
         return emergency
-    return replace(emergency, signer=signer.name, goes_first=goes_first)
+    return replace(emergency, signer=pending, goes_first=goes_first)

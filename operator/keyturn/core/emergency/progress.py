@@ -10,10 +10,9 @@ from keyturn.api.emergency import AffectedState
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED
-from keyturn.core.observation.emergency import CREATION_PRECISION
-from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.emergency import (
     asked_at,
+    first_answer,
     has_only_new_values,
     is_rotated_before,
     is_target_immutable,
@@ -92,8 +91,8 @@ class Affected:
     """Destinations that may hold values from before the declaration."""
     logins: tuple[AffectedLogin, ...] = ()
     """Database logins with passwords from before the declaration."""
-    authority: datetime | None = None
-    """When the CA of its Secret was published, if that is new since the declaration, whatever else is not."""
+    has_new_ca: bool = False
+    """Whether its Secret has a CA that is new since the declaration, whatever else is not."""
 
 
 def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> Affected:
@@ -112,7 +111,7 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
         literals=tuple(item.name for item in desired.items if item.literal is not None),
         found=_found_keys(observed),
         logins=exposed_logins(emergency, observed, error),
-        authority=_authority_time(emergency, observed, desired),
+        has_new_ca=_has_new_ca(emergency, observed, desired),
     )
     if not any(item.is_generated for item in desired.items):
         return _without_generated_values(progress, emergency, observed, desired, error)
@@ -127,20 +126,20 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
     return _rotated(progress, emergency, renewed, observed, desired, error)
 
 
-def _authority_time(emergency: Emergency, observed: Observed, desired: Desired) -> datetime | None:
-    """Return when the CA of a Secret was published; other certificates beside it may wait for another CA."""
+def _has_new_ca(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
+    """Whether the new CA of a Secret is published; other certificates beside it may wait for another CA."""
     state, current = observed.state, observed.current
     if state is None or current is None:
-        return None
+        return False
     items = [name for name, keys in state.keys.items() if _CERTIFICATE in keys.values()]
     if not items and _CERTIFICATE not in state.templates:
-        return None
+        return False
     renewed = renewed_by(emergency, observed, desired, items)
     if renewed is None or current.number < renewed.number:
-        return None
-    if not has_only_new_values(current, emergency.started, observed, desired):
-        return None
-    return published_at(renewed, observed) or published_at(current, observed)
+        return False
+    if not has_only_new_values(emergency, current, state, desired):
+        return False
+    return any(published_at(one, observed) is not None for one in (renewed, current))
 
 
 def _was_published_since(one: RevisionFacts, observed: Observed) -> bool:
@@ -224,7 +223,7 @@ def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str 
 
 def _awaited_read(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> str | None:
     """Return that the stores are still to be read for the emergency: dynamic credentials are issued by a read."""
-    if emergency.name not in observed.stale_for_emergencies:
+    if emergency.uid not in {one.uid for one in observed.stale_for_emergencies}:
         return None
     return f"its stores are read again: {error.message}" if error else "its stores are read again"
 
@@ -242,8 +241,12 @@ def _rotated(
         number = current.number if current else None
         message = f"rolled back to revision {number}, which has the values from before the emergency; rotate it again"
         return replace(progress, state=AffectedState.FAILED, message=message)
-    if not has_only_new_values(current, emergency.started, observed, desired):
-        return replace(progress, state=AffectedState.FAILED, message=_why_exposed(current))
+    if observed.state and not has_only_new_values(emergency, current, observed.state, desired):
+        message = (
+            f"the record does not show that every value of revision {current.number} was generated since the"
+            " declaration, such as after a rollback or an adoption; rotate it again"
+        )
+        return replace(progress, state=AffectedState.FAILED, message=message)
     rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
     progress = replace(_with_places(progress, observed, desired), revision=current.number, rotated=rotated)
     if points := list(_open_points(progress, emergency, observed, current.number, desired, error)):
@@ -251,18 +254,6 @@ def _rotated(
     done = _elsewhere(progress) or _read_before(observed)
     return replace(
         progress, state=AffectedState.ROLLED_OUT, message=_with_statement(done, emergency, observed)
-    )
-
-
-def _why_exposed(current: RevisionFacts) -> str:
-    """Return why the values of a revision after the rotation may be from before the emergency."""
-    if current.reason == RevisionReason.CLAIMED:
-        return (
-            f"revision {current.number} has the values that were found in the adopted Secret; rotate it again"
-        )
-    return (
-        f"revision {current.number} is derived from one that was rolled back to, which has values from before the"
-        " emergency; rotate it again"
     )
 
 
@@ -347,8 +338,8 @@ def _replaced_by_lease(emergency: Emergency, observed: Observed) -> frozenset[st
     state = observed.state
     if state is None:
         return frozenset()
-    provable = emergency.started + CREATION_PRECISION
-    before = (one.number for one in state.revisions if one.made < provable)
+    since = first_answer(emergency.uid, state)
+    before = (one.number for one in state.revisions if since is None or one.number < since)
     exposed = frozenset[str]().union(*(state.leases_by_revision.get(number, ()) for number in before))
     return frozenset(item for item, lease in state.leases_by_item.items() if lease not in exposed)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self, assert_never
 
 from keyturn.api.emergency import EmergencyRotation, Revoke
@@ -11,6 +10,7 @@ from keyturn.api.meta import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from keyturn.api.meta import LabelRequirement, LabelSelector
 
@@ -37,10 +37,6 @@ def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
             assert_never(requirement.operator)
 
 
-CREATION_PRECISION = timedelta(seconds=1)
-"""Precision of creationTimestamp, which has whole seconds."""
-
-
 @dataclass(frozen=True, slots=True)
 class Emergency:
     """A declared emergency, as observed by one affected ManagedSecret."""
@@ -61,8 +57,6 @@ class Emergency:
     """Whether values are rotated before `signer` is, because that is stuck or takes long."""
     signed: frozenset[str] = frozenset()
     """Items of this one that CAs sign which the emergency affects, too."""
-    signed_from: datetime | None = None
-    """From when on they are signed by a rotated CA; None without such a CA."""
     own_only: bool = False
     """Whether of all rotations only one for an emergency is enough: any other keeps the trust in exposed values."""
 

@@ -11,7 +11,6 @@ from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.spec.database import database_of
 from keyturn.core.state.state import Triggers
 
-from .emergency import CREATION_PRECISION
 from .external import NOT_PULLED, Pulled
 
 if TYPE_CHECKING:
@@ -161,8 +160,6 @@ class Observed:
     """Last failure of a revocation, by lease."""
     emergencies: tuple[Emergency, ...] = ()
     """Declared emergencies that affect this ManagedSecret, and are not closed."""
-    exposed_at: datetime | None = None
-    """When the last emergency that affects it was declared, also a closed one; known if a rollback is requested."""
     restart_wait: RestartWait | None = None
     """Why restarts wait for those of other ManagedSecrets; None if they do not."""
     account: AccountFacts | None = None
@@ -271,22 +268,23 @@ class Observed:
         asked = self.requested.refresh
         if self.state is None:
             return False
-        return (asked is not None and asked != self.state.triggers.refresh) or bool(
-            self.stale_for_emergencies
-        )
+        is_asked = asked is not None and asked != self.state.triggers.refresh
+        return is_asked or bool(self.stale_for_emergencies)
 
     @cached_property
-    def stale_for_emergencies(self) -> tuple[str, ...]:
+    def stale_for_emergencies(self) -> tuple[Emergency, ...]:
         """Emergencies that require a new read of the stores, because exposed values may have been rotated there."""
-        if self.state is None or self.desired is None or self.desired.refresh_interval is None:
+        if self.desired is None or self.desired.refresh_interval is None:
             return ()
-        read = self.state.refreshed
-        pressing = (emergency for emergency in self.emergencies if emergency.is_unfinished_here)
-        return tuple(
-            emergency.name
-            for emergency in pressing
-            if read is None or read < emergency.started + CREATION_PRECISION
-        )
+        read = self.state.refreshed_for if self.state else ()
+        return tuple(one for one in self.emergencies if one.is_unfinished_here and one.uid not in read)
+
+    @property
+    def refreshed_for(self) -> frozenset[str]:
+        """UIDs of the open emergencies for which the stores were read, once a read of this pass is recorded."""
+        before = self.state.refreshed_for if self.state else frozenset[str]()
+        is_read = before.union(one.uid for one in self.stale_for_emergencies)
+        return frozenset(one.uid for one in self.emergencies if one.is_open and one.uid in is_read)
 
     def reported(self, workload: Workload) -> WorkloadStatus | None:
         """Return what the status has of a workload."""
@@ -295,19 +293,6 @@ class Observed:
     def has_current_marker(self, workload: Workload, secret: str) -> bool:
         """Whether the restart marker of a workload has the current revision of a Secret."""
         return self.current is not None and workload.marked(secret) == self.current.number
-
-    def refresh_time_to_record(self, read: datetime) -> datetime:
-        """Return the time to record for a read; in an emergency, at least the end of the second of its declaration.
-
-        An earlier read of that second may have returned exposed values, and both would have the same time.
-        """
-        names = self.stale_for_emergencies
-        ends = (
-            emergency.started + CREATION_PRECISION
-            for emergency in self.emergencies
-            if emergency.name in names
-        )
-        return max([read, *ends])
 
     @property
     def has_open_emergency(self) -> bool:

@@ -30,7 +30,7 @@ from .credentials import (
     refuse_exhausted,
     revocation_limit,
 )
-from .emergency import is_taken_over, published_from, revokes_at_once, waits_for_signer
+from .emergency import revokes_at_once, waits_for_signer
 from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
 from .old_pods import pod_to_evict
 from .ownership import (
@@ -243,10 +243,6 @@ def _write(observed: Observed, desired: Desired) -> steps.Step | None:
     step = _lacking(observed, desired)
     if isinstance(step, steps.Publish) and not is_publishable(observed, desired):
         return next_current(observed, desired) or _rest_unproven(observed, desired)
-    if isinstance(step, steps.Publish) and (start := published_from(observed)):
-        return steps.Rest(start)
-    if isinstance(step, steps.Publish) and is_taken_over(observed):
-        return steps.TakeOver(step.number)
     if step is None or not is_contested(observed):
         return step
     is_new = isinstance(step, steps.Publish | steps.Settle) and not was_sent(observed)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import Revoke
 from keyturn.api.rotation import OnFailure
-from keyturn.core.observation.emergency import CREATION_PRECISION, Emergency
 from keyturn.core.reasons import RevisionReason
-
-from .publication import published_at, was_published
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from datetime import datetime
 
+    from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
@@ -24,6 +22,9 @@ if TYPE_CHECKING:
 
 COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
+MAX_ANSWERS = 20
+"""Declarations that one revision answers; so many are open in a namespace at most."""
+_WITH_CA = "/CA"
 _UNLIMITED = 1_000_000
 _MIN_OVERLAP = timedelta(seconds=1)
 
@@ -50,12 +51,11 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime 
     if _waits_for_signer(first, observed, desired):
         return first, None
     made = [
-        revision.made
-        for revision in observed.state.revisions
-        if revision.reason == RevisionReason.EMERGENCY and revision.made <= observed.now + COOL_DOWN
+        one.made
+        for one in observed.state.revisions
+        if one.reason == RevisionReason.EMERGENCY and one.made <= observed.now
     ]
-    signed = [first.signed_from] if first.signed_from else []
-    return first, max([first.started, *signed, *(time + COOL_DOWN for time in made)])
+    return first, max([first.started, *(time + COOL_DOWN for time in made)])
 
 
 def waits_for_signer(observed: Observed, desired: Desired) -> bool:
@@ -70,17 +70,19 @@ def asked_items(emergency: Emergency, observed: Observed, desired: Desired) -> f
     The rest are certificates from before the rotation of their CA, and items that a change of the spec added. A
     rollback can have brought back values from before an emergency; then the rest alone is not enough.
     """
-    current = observed.current
-    is_new = current is not None and all(
-        has_only_new_values(current, one.started, observed, desired)
-        for one in observed.emergencies
-        if one.is_open
-    )
+    state, current = observed.state, observed.current
     generated = frozenset(item.name for item in desired.items if item.recipe)
+    is_new = (
+        state
+        and current
+        and all(
+            has_only_new_values(one, current, state, desired) for one in observed.emergencies if one.is_open
+        )
+    )
     if not is_new:
         return generated
-    _, stale = _renewal(replace(emergency, signer=None, own_only=True), observed, desired)
-    return generated.intersection(stale)
+    _, stale = _renewal(replace(emergency, signer=None), observed, desired)
+    return generated & stale
 
 
 def _waits_for_signer(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
@@ -91,13 +93,11 @@ def _waits_for_signer(emergency: Emergency, observed: Observed, desired: Desired
 
 def is_rotated_before(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
     """Whether an emergency has rotated every value, though perhaps before the CA that signs one of them."""
-    return bool(emergency.signed) and (
-        renewed_by(replace(without_signers(emergency), own_only=True), observed, desired) is not None
-    )
+    return bool(emergency.signed) and (renewed_by(without_signers(emergency), observed, desired) is not None)
 
 
 def without_signers(emergency: Emergency) -> Emergency:
-    return replace(emergency, signer=None, signed_from=None)
+    return replace(emergency, signer=None, signed=frozenset())
 
 
 def without_delays(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
@@ -127,35 +127,6 @@ def revokes_at_once(observed: Observed) -> bool:
     )
 
 
-def published_from(observed: Observed) -> datetime | None:
-    """Return from when on a first publication is provably later than every declaration; None if it is already.
-
-    In the second of a declaration it could not be distinguished from earlier values, and would be rotated again.
-    """
-    return max((end for end in _provable_for_another(observed) if observed.now < end), default=None)
-
-
-def is_taken_over(observed: Observed) -> bool:
-    """Whether a revision from before a declaration is published for it, and nothing else would prove that for long.
-
-    The Secret has the time of its publication, but can be deleted.
-    """
-    one = observed.current
-    return one is not None and any(
-        not _was_unknown(one, end, observed) for end in _provable_for_another(observed)
-    )
-
-
-def _provable_for_another(observed: Observed) -> tuple[datetime, ...]:
-    """Return the end of the second of each declaration whose rotation is another, unpublished revision's."""
-    current = observed.current
-    if current is None or current.reason == RevisionReason.EMERGENCY or was_published(current, observed):
-        return ()
-    return tuple(
-        emergency.started + CREATION_PRECISION for emergency in observed.emergencies if emergency.is_open
-    )
-
-
 # Which values are new.
 
 
@@ -178,8 +149,7 @@ def renewed_by(
 ) -> RevisionFacts | None:
     """Return the revision with which every generated value is later than the declaration; None if there is none.
 
-    An unpublished rotation in progress counts: the emergency takes it over instead of starting a second one. A
-    certificate from before the rotation of the CA that signs it does not. Of `only` some items the others do not
+    A certificate from before the rotation of the CA that signs it is not. Of `only` some items the others do not
     matter.
     """
     renewed, _ = _renewal(emergency, observed, desired, only)
@@ -190,49 +160,66 @@ def _renewal(
     emergency: Emergency, observed: Observed, desired: Desired, only: Collection[str] = ()
 ) -> tuple[RevisionFacts | None, frozenset[str]]:
     """Return that revision, and the items that are not later than the declaration."""
-    if observed.state is None:
+    state = observed.state
+    if state is None:
         return None, frozenset()
-    generated = _generated_items(observed.state, desired)
-    stale = generated.intersection(only) or generated
-    if emergency.signer and not emergency.signed.isdisjoint(stale):
-        return None, stale
-    for revision in reversed(observed.state.revisions):
-        if not _may_renew(revision, emergency, observed):
+    generated = _generated_items(state, desired)
+    wanted, since = generated.intersection(only) or generated, first_answer(emergency.uid, state)
+    if since is None or (emergency.signer and not emergency.signed.isdisjoint(wanted)):
+        return None, wanted
+    renewed, stale = None, wanted
+    for one in reversed(state.revisions):
+        if one.number < since or one.abandoned or one.reason == RevisionReason.CLAIMED:
             continue
-        is_signed_before = emergency.signed_from is not None and revision.made < emergency.signed_from
-        exposed = stale & emergency.signed if is_signed_before else frozenset()
-        stale = (stale - revision.fresh) | exposed
-        if not stale:
-            return revision, stale
-    return None, stale
+        stale -= one.fresh
+        if _with_ca(emergency) not in one.answers:
+            stale |= one.fresh & emergency.signed & wanted
+        renewed = None if stale else renewed or one
+    return renewed, stale
 
 
-def _may_renew(one: RevisionFacts, emergency: Emergency, observed: Observed) -> bool:
-    """Whether values that were generated for a revision count as new since a declaration."""
-    if one.abandoned or one.reason == RevisionReason.CLAIMED:
-        return False
-    if emergency.own_only and one.base is not None and one.reason != RevisionReason.EMERGENCY:
-        return False
-    return _is_since(one, emergency.started, observed)
+def answered(observed: Observed, reason: str) -> frozenset[str]:
+    """Return the declarations that a revision answers which is staged now: values generated for it are later.
 
-
-def has_only_new_values(one: RevisionFacts, started: datetime, observed: Observed, desired: Desired) -> bool:
-    """Whether a revision has no generated value from before a declaration, as far as its ancestors are recorded.
-
-    After a rollback a revision is derived from an earlier one, and does not have the values of the one rolled back.
+    The rotation of a CA that continues to trust the previous one answers none. A declaration whose CAs are rotated is
+    answered under a second name.
     """
-    if observed.state is None:
-        return False
-    found: RevisionFacts | None = one
-    stale = _generated_items(observed.state, desired)
-    while stale and found is not None:
-        if found.reason == RevisionReason.CLAIMED or not _is_since(found, started, observed):
-            return False
-        if _is_rotated_since(found, started, observed):
-            return True
-        stale -= found.fresh
-        found = observed.state.revision(found.base)
-    return True
+    is_own = observed.state is None or reason == RevisionReason.EMERGENCY
+    counting = [one for one in observed.emergencies if is_own or not one.own_only]
+    latest = sorted(counting, key=lambda one: (one.is_open, one.started, one.uid))[-MAX_ANSWERS:]
+    signed = (_with_ca(one) for one in latest if one.signed and one.signer is None)
+    return frozenset([*(one.uid for one in latest), *signed])
+
+
+def _with_ca(emergency: Emergency) -> str:
+    return f"{emergency.uid}{_WITH_CA}"
+
+
+def first_answer(uid: str, state: StateFacts) -> int | None:
+    """Return the first revision that answers a declaration: it and all with higher numbers were staged later."""
+    return min((one.number for one in state.revisions if uid in one.answers), default=None)
+
+
+def stale_items(uid: str, number: int, state: StateFacts, generated: frozenset[str]) -> frozenset[str]:
+    """Return the generated items that no revision of a lineage has replaced since a declaration.
+
+    The rotation for an emergency replaces all that its lineage has not. Values that were found are of unknown age.
+    """
+    stale, since = generated, first_answer(uid, state)
+    for one in state.lineage(number):
+        if since is None or one.number < since or one.reason == RevisionReason.CLAIMED:
+            break
+        if one.reason == RevisionReason.EMERGENCY and uid in one.answers:
+            return frozenset()
+        stale -= one.fresh
+    return stale
+
+
+def has_only_new_values(
+    emergency: Emergency, one: RevisionFacts, state: StateFacts, desired: Desired
+) -> bool:
+    """Whether a revision has no generated value from before a declaration, such as after a rollback."""
+    return not stale_items(emergency.uid, one.number, state, _generated_items(state, desired))
 
 
 def _generated_items(state: StateFacts, desired: Desired) -> frozenset[str]:
@@ -240,50 +227,17 @@ def _generated_items(state: StateFacts, desired: Desired) -> frozenset[str]:
     return state.names.intersection(item.name for item in desired.items if item.is_generated)
 
 
-def _is_rotated_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
-    """Whether a revision was made for an emergency since a declaration, which changed all that can be changed.
-
-    Its time may be that of another replica, whose clock is a little ahead.
-    """
-    return one.reason == RevisionReason.EMERGENCY and started <= one.made <= observed.now + COOL_DOWN
-
-
-def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
-    """Whether a revision is provably later than a declaration.
-
-    Within its second only the emergency's own revision is. A time in the future, of a clock that was wrong, proves
-    nothing.
-    """
-    if _is_rotated_since(one, started, observed):
-        return True
-    provable = started + CREATION_PRECISION
-    if _was_unknown(one, provable, observed):
-        return True
-    published = published_at(one, observed)
-    if published is not None:
-        return provable <= published <= observed.now
-    return observed.current is one and not was_published(one, observed)
-
-
-def _was_unknown(one: RevisionFacts, provable: datetime, observed: Observed) -> bool:
-    """Whether it is recorded that a revision was not made yet, or not published yet, later than a declaration."""
-    return any(time is not None and provable <= time <= observed.now for time in (one.made, one.unpublished))
-
-
 def is_exposed(number: int, observed: Observed) -> bool:
-    """Whether a revision has values from before an emergency: from before a declaration, or its rotation."""
-    one = observed.state.revision(number) if observed.state else None
-    if one is None or observed.state is None:
+    """Whether a revision has values from before a declaration: one that is not closed, or that a revision answers."""
+    state, desired = observed.state, observed.desired
+    if state is None or state.revision(number) is None:
         return False
-    made = (known.number for known in observed.state.revisions if known.reason == RevisionReason.EMERGENCY)
-    if any(one.number < later for later in made):
-        return True
-    declared = [emergency.started for emergency in observed.emergencies]
-    declared += [observed.exposed_at] if observed.exposed_at else []
-    return any(
-        not _is_since(one, started, observed)
-        or (
-            observed.desired is not None and not has_only_new_values(one, started, observed, observed.desired)
-        )
-        for started in declared
-    )
+    generated = _generated_items(state, desired) if desired else frozenset[str]()
+    declared = {one.uid for one in observed.emergencies}.union(*(one.answers for one in state.revisions))
+    for uid in declared:
+        since = first_answer(uid, state)
+        if not uid.endswith(_WITH_CA) and (
+            since is None or number < since or stale_items(uid, number, state, generated)
+        ):
+            return True
+    return False

@@ -7,7 +7,6 @@
                                                   └──Repair (the Secret was edited or deleted)
     (an own Secret without state, or with a recreated ManagedSecret) ──Claim──▶ published
     (a Secret without owner, and adopt: IfUnowned) ──Adopt──▶ staged
-    staged ──TakeOver──▶ (an emergency that was declared meanwhile publishes it as its own)
     published ──Bind──▶ (the owner reference of the state Secret is set or removed)
               ──Refresh──▶ (the requested read of stores is recorded)
               ──Decline──▶ (a request for rotation is recorded, if nothing can be rotated)
@@ -251,16 +250,6 @@ class Bind(StateChange):
         return state
 
 
-@dataclass(frozen=True, slots=True)
-class TakeOver(StateChange):
-    """Record that a revision from before an emergency is not published yet, before the emergency publishes it."""
-
-    number: int
-
-    def recorded(self, state: StateFacts, _observed: Observed, now: datetime) -> StateFacts:
-        return state.with_revision_facts(replace(state.current, unpublished=now))
-
-
 # The overlap
 
 
@@ -303,7 +292,7 @@ class Refresh(StateChange):
 
     def recorded(self, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
         triggers = state.triggers.with_refreshed(observed.requested)
-        return replace(state, triggers=triggers, refreshed=observed.refresh_time_to_record(now))
+        return replace(state, triggers=triggers, refreshed=now, refreshed_for=observed.refreshed_for)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from .credential_slots import (
     tries_of,
 )
 from .decision import next_number
+from .emergency import answered
 from .publication import is_current_published, publication_of
 from .rollout import is_under_way
 
@@ -52,7 +53,7 @@ class Content:
     fresh: frozenset[str] = frozenset()
     """Items whose values are generated for it."""
     begun: datetime | None = None
-    """When the first of them was begun: a CA that is published later has not signed them."""
+    """When the first of them was begun."""
     login: str | None = None
     """The login of the database account that an existing Secret names; None for a new revision."""
 
@@ -191,13 +192,15 @@ def stage(
         supersedes=supersedes,
         rotated_before=_last_rotation(state) if state and step.reason.rotates else None,
         fresh=content.fresh,
+        answers=answered(observed, step.reason.name),
         dates=_dates(content.fresh, state, desired, now),
     )
     facts = _with_overlap_of(state.current, facts, content) if state else facts
     staged = _staged_credential(step, state, desired, now)
-    read_at = observed.refresh_time_to_record(now) if _is_read(step, desired) else None
+    is_read = _is_read(step, desired)
     if state is None:
-        return replace(_first_state(facts, observed, content, now), refreshed=read_at, credentials=staged)
+        first = replace(_first_state(facts, observed, content, now), credentials=staged)
+        return replace(first, refreshed=now, refreshed_for=observed.refreshed_for) if is_read else first
     # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
     handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
     alone = {one.own for one in desired.timetables}
@@ -205,8 +208,9 @@ def stage(
     handed_on = replace(
         state,
         rotated=now if rotates_others else state.rotated,
-        triggers=handled.with_refreshed(observed.requested) if read_at else handled,
-        refreshed=read_at or state.refreshed,
+        triggers=handled.with_refreshed(observed.requested) if is_read else handled,
+        refreshed=now if is_read else state.refreshed,
+        refreshed_for=observed.refreshed_for if is_read else state.refreshed_for,
         credentials=(*staged, *state.credentials),
     )
     if staged and not state.current.abandoned:

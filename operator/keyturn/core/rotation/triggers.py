@@ -76,7 +76,7 @@ def _was_refused_for(emergency: Emergency, state: StateFacts | None) -> bool:
     if state is None or not is_exhausted(state):
         return False
     last = state.last_new_credential
-    return last is not None and last.reason == RevisionReason.EMERGENCY and last.made >= emergency.started
+    return last is not None and last.reason == RevisionReason.EMERGENCY and emergency.uid in last.answers
 
 
 def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:

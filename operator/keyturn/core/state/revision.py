@@ -151,12 +151,12 @@ class RevisionFacts:
     """The revision of the previous credential, which stays open during the overlap; None without one."""
     abandoned: bool = False
     """Whether it was given up before it was published."""
-    unpublished: datetime | None = None
-    """When it was still unpublished, if an emergency has taken it over then."""
     rotated_before: datetime | None = None
     """When values were rotated before it, if it is a rotation."""
     fresh: frozenset[str] = frozenset()
     """Items whose values were generated for it."""
+    answers: frozenset[str] = frozenset()
+    """UIDs of the declared emergencies that were known when it was staged; its values are later."""
     dates: Mapping[str, datetime] = field(default_factory=lambda: _NO_DATES, hash=False)
     """When the items with a schedule of their own were generated last, as of this revision."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .revision import last_good
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from keyturn.api.status import HistoryEntry
@@ -153,6 +153,8 @@ class StateFacts:
     """Highest revision number known from before an earlier record was lost."""
     refreshed: datetime | None = None
     """When pulled values last changed, or were read on request."""
+    refreshed_for: frozenset[str] = frozenset()
+    """UIDs of the emergencies for which the stores were read."""
     pushed: tuple[Pushed, ...] = ()
     leases: tuple[StoreLease, ...] = ()
     """Leases that are not revoked yet."""
@@ -220,6 +222,13 @@ class StateFacts:
 
     def revision(self, number: int | None) -> RevisionFacts | None:
         return next((revision for revision in self.revisions if revision.number == number), None)
+
+    def lineage(self, number: int | None) -> Iterator[RevisionFacts]:
+        """Yield a revision, then those that it is derived from, as far as they are recorded."""
+        known = {one.number: one for one in self.revisions}
+        while number is not None and (one := known.pop(number, None)):
+            yield one
+            number = one.base
 
     @property
     def candidate(self) -> RevisionFacts | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import pydantic
@@ -38,8 +37,6 @@ _MAX_DONE: Final = 100
 _STAGES: Final = frozenset(
     ("status", name) for name in ("rotatedAt", "servicesUpdatedAt", "accessAuditAt", "documentedAt")
 )
-_MAX_SEARCHED: Final = 1000
-"""Maximum of emergencies of one namespace, the latest ones, that are searched for the last one of a ManagedSecret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,6 @@ class EmergencyCache:
         self._of_namespace: defaultdict[str, dict[str, Declared | Stalled]] = defaultdict(dict)
         self._open: defaultdict[str, list[_Turn]] = defaultdict(list)
         self._done: defaultdict[str, list[_Turn]] = defaultdict(list)
-        self._every: defaultdict[str, list[_Turn]] = defaultdict(list)
 
     def put(self, key: EmergencyKey, body: Mapping[str, Any]) -> None:
         self._unindex(key)
@@ -132,15 +128,6 @@ class EmergencyCache:
             if declared and declared.scope.concerns(key.name, labels)
         )
 
-    def last_declared(self, key: ObjectKey, labels: Mapping[str, str]) -> datetime | None:
-        """Return when the last emergency that affects a ManagedSecret was declared, also a closed one."""
-        found = self._of_namespace.get(key.namespace, {})
-        for started, name in islice(reversed(self._every.get(key.namespace, [])), _MAX_SEARCHED):
-            one = found.get(name)
-            if isinstance(one, Declared) and one.scope.concerns(key.name, labels):
-                return started
-        return None
-
     def followed(self, namespace: str) -> list[EmergencyKey]:
         """Return the keys of a namespace that are handled, sorted."""
         turns = [*self._open.get(namespace, ())[:MOST_OPEN], *self._done.get(namespace, ())[-_MAX_DONE:]]
@@ -169,7 +156,6 @@ class EmergencyCache:
         return declared.is_closed or turn in self._done.get(key.namespace, ())[-_MAX_DONE:]
 
     def _index(self, key: EmergencyKey, declared: Declared) -> None:
-        insort(self._every[key.namespace], _turn(key, declared))
         if (
             not declared.flaw
             and not declared.is_closed
@@ -181,7 +167,7 @@ class EmergencyCache:
         declared = self._of_namespace.get(key.namespace, {}).get(key.name)
         if not isinstance(declared, Declared):
             return
-        for turns in (self._open, self._done, self._every):
+        for turns in (self._open, self._done):
             entries = turns[key.namespace]
             place = bisect_left(entries, turn := _turn(key, declared))
             if entries[place : place + 1] == [turn]:

@@ -32,7 +32,6 @@ ASKED = {"keyturn.dev/rotate": "now", "keyturn.dev/refresh": "now"}
     [
         pytest.param(step, id=type(step).__name__)
         for step in (
-            steps.TakeOver(1),
             steps.Overlap(1, NOW + minutes(5)),
             steps.Expire(1),
             steps.Decline(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import Reading, being_read
 from keyturn.core.rotation.steps import Reason, Stage
 from keyturn.core.spec.desired import resolve_spec
@@ -168,71 +167,23 @@ async def test_a_large_key_outlasts_a_pass_that_waits_for(
 
 
 @pytest.mark.parametrize(
-    ("emergency", "made"),
+    ("before", "after", "made"),
     [
-        ({"started": NOW - timedelta(seconds=1)}, 1),
-        ({"started": NOW}, 2),
-        ({"started": NOW + timedelta(minutes=1)}, 2),
-        ({"started": NOW + timedelta(minutes=1), "is_open": False}, 1),
-        ({"started": NOW - timedelta(minutes=1), "signed_from": NOW}, 1),
-        ({"started": NOW - timedelta(minutes=1), "signed_from": NOW + timedelta(seconds=1)}, 2),
+        (set(), {"uid-1"}, 2),
+        ({"uid-1"}, {"uid-1"}, 1),
+        ({"uid-1"}, set(), 1),
+        ({"uid-1"}, {"uid-1", "uid-1/CA"}, 2),
     ],
-    ids=["before it", "in its second", "after it", "one that is done", "signed by a new CA", "by the old CA"],
+    ids=["declared since", "after it", "it is closed", "its CA is rotated since"],
 )
-async def test_what_was_made_before_an_emergency_is_generated_again(
-    slow: Slow, emergency: dict[str, Any], made: int
+async def test_what_was_begun_before_an_emergency_was_known_is_generated_again(
+    slow: Slow, before: set[str], after: set[str], made: int
 ) -> None:
     maker = Maker(slow)
     slow.open.set()
-    await in_the_end(maker)
-    found = replace(observed({}), emergencies=(Emergency("inc-1", "uid-1", **emergency),))
 
-    maker.memory.generated.forget_exposed(KEY, found, "Emergency")
-
-    await in_the_end(maker)
-    assert slow.made == made
-
-
-async def test_a_clock_behind_that_of_the_declaration_costs_no_second_large_key(slow: Slow) -> None:
-    maker = Maker(slow)
-    slow.open.set()
-    late = Emergency("inc-1", "uid-1", NOW + timedelta(minutes=1))
-    found = replace(observed({}), emergencies=(late,))
-    maker.memory.generated.forget_exposed(KEY, found, "Emergency")
-    await in_the_end(maker)
-
-    maker.memory.generated.forget_exposed(KEY, found, "Emergency")
-
-    await in_the_end(maker)
-    assert slow.made == 1
-
-    signed = replace(found, emergencies=(replace(late, signed_from=NOW + timedelta(minutes=2)),))
-    maker.memory.generated.forget_exposed(KEY, signed, "Emergency")
-
-    await in_the_end(maker)
-    assert slow.made == 2
-
-
-@pytest.mark.parametrize(
-    ("first", "then", "made"),
-    [
-        ("Triggered", "Emergency", 2),
-        ("Emergency", "Emergency", 1),
-        ("Emergency", "SpecChanged", 1),
-        ("Triggered", "Triggered", 1),
-    ],
-)
-async def test_what_was_begun_for_another_reason_is_generated_again_once_in_an_emergency(
-    slow: Slow, first: str, then: str, made: int
-) -> None:
-    """A CA that is renewed otherwise trusts the exposed one; a clock may be behind that of the declaration."""
-    maker = Maker(slow)
-    slow.open.set()
-    late = Emergency("inc-1", "uid-1", NOW + timedelta(minutes=1))
-    found = replace(observed({}), emergencies=(late,))
-
-    for reason in (first, then, then):
-        maker.memory.generated.forget_exposed(KEY, found, reason)
+    for answers in (before, after, after):
+        maker.memory.generated.forget_exposed(KEY, frozenset(answers))
         await in_the_end(maker)
 
     assert slow.made == made

@@ -29,7 +29,7 @@ DENIED = Stalled("DatabaseDenied", "GRANT app TO keyturn")
 
 def rotated(*before: Credential, **facts: Any) -> Observed:
     """Observe a secret whose new login is published since the declaration."""
-    known = moved(state(credential(3), *before), 3, reason="Emergency", made=make.NOW)
+    known = moved(state(credential(3), *before), 3, reason="Emergency", made=make.NOW, answers=make.ANSWERED)
     target = make.target(3, published=make.NOW)
     return look(known, **{"emergencies": (INCIDENT,), "target": target, **facts})
 

@@ -919,7 +919,7 @@ def services(seen: Any) -> tuple[str, str | None]:
 
 def renewed(phase: Phase, **facts: Any) -> Any:
     known = state(credential(2), credential(1, phase))
-    known = moved(known, 2, reason="Emergency", made=make.NOW, ended=phase is not PROVEN)
+    known = moved(known, 2, reason="Emergency", answers=make.ANSWERED, ended=phase is not PROVEN)
     return look(known, emergencies=(INCIDENT,), target=make.target(2, published=make.NOW), **facts)
 
 

@@ -458,7 +458,6 @@ EXPOSING = Emergency("leak", "uid-of-leak", NOW, is_open=False)
 FIXED = (revision(3, "Emergency"), revision(2), revision())
 EXPOSURES = {
     "an emergency was declared since": {"emergencies": (EXPOSING,)},
-    "a closed emergency was declared since": {"exposed_at": NOW},
     "an emergency has made a later revision": {"state": state(*FIXED)},
 }
 
@@ -477,9 +476,7 @@ def test_a_rollback_to_exposed_values_is_refused_unless_it_accepts_them(exposure
 
 
 def test_a_revision_since_the_last_emergency_is_restored() -> None:
-    since = {"exposed_at": MADE - minutes(1), "state": state(revision(3), *FIXED[1:])}
     after = {"state": state(revision(3), revision(2, "Emergency"), revision())}
-    assert next_step(exposed("2", since)) == GoBack(2, 3, failed=False, lasts=False)
     assert next_step(exposed("2", after)) == GoBack(2, 3, failed=False, lasts=False)
 
 

@@ -45,7 +45,8 @@ def rotated(
 ) -> Observed:
     """Observe the second revision, which is in the Secret, with these pods that no consumer controls."""
     made = make.state(
-        make.revision(2, "Scheduled", made=published, **of_revision), make.revision(1, made=make.BEFORE)
+        make.revision(2, "Scheduled", made=published, answers=make.ANSWERED, **of_revision),
+        make.revision(1, made=make.BEFORE),
     )
     return make.observed(
         spec,

@@ -128,7 +128,10 @@ def test_a_listed_workload_that_does_not_use_the_secret_does_not_reload_it() -> 
 
 def test_an_emergency_says_that_a_reload_is_not_proven() -> None:
     emergency = Emergency("leak", make.UID, make.NOW - make.minutes(10))
-    found = affected(emergency, replace(rotated(consumer()), emergencies=(emergency,)), None)
+    served = make.state(
+        make.revision(2, "Emergency", made=make.NOW - SYNC), make.revision(1, made=make.BEFORE)
+    )
+    found = affected(emergency, replace(rotated(consumer()), state=served, emergencies=(emergency,)), None)
 
     assert found.state is AffectedState.RELOAD_UNPROVEN
     assert not found.state.is_done

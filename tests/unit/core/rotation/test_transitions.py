@@ -212,7 +212,7 @@ def test_a_read_on_request_is_handled_and_has_a_time() -> None:
 
     after = record(steps.Refresh(), state(1), observed, NOW)
 
-    assert (after.triggers.refresh, after.refreshed) == ("now", observed.refresh_time_to_record(NOW))
+    assert (after.triggers.refresh, after.refreshed) == ("now", NOW)
 
 
 # New revisions
@@ -384,12 +384,6 @@ def test_a_revision_with_another_previous_value_begins_an_overlap(
     after = staged(REASON, make.state(before, make.revision(1)), content).newest
 
     assert (after.valid_until, after.overlap_from) == (None, None)
-
-
-def test_an_emergency_records_when_what_it_takes_over_was_unpublished() -> None:
-    after = record(steps.TakeOver(2), state(2, 1), make.observed(), NOW)
-
-    assert [one.unpublished for one in after.revisions] == [NOW, None]
 
 
 def test_the_end_of_an_overlap_is_recorded_for_each_of_its_revisions() -> None:

@@ -76,15 +76,6 @@ def test_a_closed_one_concerns_no_secret() -> None:
     assert told(closed).of(DB, {"team": "auth"}) == ()
 
 
-def test_the_last_declaration_that_affects_a_secret_is_known_also_of_a_closed_emergency() -> None:
-    done = CLOSED | {"secrets": [{"name": "db", "state": "RolledOut"}]}
-    later = {"name": "inc-2", "creationTimestamp": "2026-11-25T12:00:00Z"}
-    alarms = told(body(done), body(done, **later), body(name="inc-3", namespace="bank"))
-
-    assert alarms.last_declared(DB, {}) == STARTED + timedelta(days=1)
-    assert alarms.last_declared(ObjectKey("shop", "mail"), {"team": "auth"}) is None
-
-
 @pytest.mark.parametrize("missing", CLOSED)
 def test_it_is_closed_only_when_all_is_done_and_the_document_has_it(missing: str) -> None:
     declared = told(body({name: value for name, value in CLOSED.items() if name != missing})).declared(KEY)
@@ -173,15 +164,6 @@ def test_another_namespace_is_served_though_one_declares_too_many() -> None:
 
     assert alarms.refusal(EmergencyKey("bank", "inc-1")) is None
     assert len(alarms.of(ObjectKey("bank", "db"), {"team": "auth"})) == 1
-
-
-def test_the_search_for_the_last_declaration_is_bounded() -> None:
-    def work_with(count: int) -> int:
-        alarms = told(*(named(number, DONE) for number in range(count)))
-        assert alarms.last_declared(DB, {"team": "auth"}) == STARTED + timedelta(seconds=count - 1)
-        return calls(lambda: alarms.last_declared(ObjectKey("shop", "mail"), {"team": "mail"}))
-
-    assert work_with(1100) == work_with(1200)
 
 
 def test_a_look_costs_the_same_however_many_there_are() -> None:
