@@ -100,7 +100,9 @@ async def _collect_values(
     held = held_values(state, observed, desired) if state and desired.keeps_previous else {}
     for item in desired.items:
         found = before.get(item.name)
-        if found is None and (existing := _existing(desired.secret, item, before, step, lost)):
+        # A new item may be in the adopted Secret, or in a store to which an earlier object pushed it.
+        adopted = None if found or step.reason.rotates else adopted_value_of(desired.secret, item, before)
+        if found is None and (existing := adopted or lost.get(item.name)):
             values[item.name] = existing
         elif found is None or item.name in fresh:
             made = await _generate_items(
@@ -188,19 +190,6 @@ def _needs(item: Item, desired: Desired) -> frozenset[str]:
     return generator_for(item.recipe).needs if item.recipe else frozenset()
 
 
-def _existing(
-    secret: str,
-    item: Item,
-    before: Mapping[str, ItemValues],
-    step: steps.Stage,
-    lost: Mapping[str, ItemValues],
-) -> ItemValues | None:
-    """Return the value of a new item that the adopted Secret has, or a store that an earlier object pushed it to."""
-    if not step.reason.rotates and (adopted := adopted_value_of(secret, item, before)):
-        return adopted
-    return lost.get(item.name)
-
-
 async def _generate_items(
     item: Item,
     before: ItemValues | None,
@@ -265,15 +254,11 @@ async def _issuer(generator: Generator[Any], secret: str, key: ObjectKey, contex
         return values_of(await context.api.get(paths.secret(key.namespace, name)))
     except errors.NotFound as error:
         refuse_circle(key.namespace, secret, name, context.cache)
-        raise Wait(ErrorReason.ISSUER_NOT_FOUND, _absent_issuer(name), _ISSUER_RETRY_DELAY) from error
-
-
-def _absent_issuer(name: str) -> str:
-    """Return the message about a Secret that is to sign a certificate and does not exist."""
-    return (
-        f"the Secret {name!r} that signs the certificate is not there; create it,"
-        " such as by a ManagedSecret with generate: {certificate: {isCA: true}}"
-    )
+        missing = (
+            f"the Secret {name!r} that signs the certificate is not there; create it,"
+            " such as by a ManagedSecret with generate: {certificate: {isCA: true}}"
+        )
+        raise Wait(ErrorReason.ISSUER_NOT_FOUND, missing, _ISSUER_RETRY_DELAY) from error
 
 
 async def _render(
@@ -439,10 +424,7 @@ async def _apart(
 def _generated(item: Item, recipe: str, generator: Generator[Any], given: GeneratorContext) -> ItemValues:
     outputs = generator.generate(given)
     kept = ItemValues(recipe, outputs, item.keys, generator.life(outputs))
-    return _overlapping(kept, given.previous, generator) if given.previous else kept
-
-
-def _overlapping(kept: ItemValues, previous: Outputs, generator: Generator[Any]) -> ItemValues:
-    during = generator.overlapping(kept.outputs, previous)
-    overlap = {output: value for output, value in during.items() if value != kept.outputs[output]}
-    return replace(kept, overlap=overlap)
+    if not given.previous:
+        return kept
+    during = generator.overlapping(outputs, given.previous)
+    return replace(kept, overlap={name: value for name, value in during.items() if value != outputs[name]})

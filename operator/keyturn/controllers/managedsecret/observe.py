@@ -33,7 +33,7 @@ from .secret_reads import is_left_immutable, versions_of
 from .signers import with_signers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
@@ -205,7 +205,7 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
     if desired is None or facts.owner:
         return facts
     if state and await _has_lost_label(facts, target, key, observed, desired, state):
-        labels = {**_labels_of(target), OWNER_LABEL: key.name}
+        labels = {**(target["metadata"].get("labels") or {}), OWNER_LABEL: key.name}
         labelled = {**target, "metadata": {**target["metadata"], "labels": labels}}
         facts = target_facts(labelled, key, observed.uid, desired, state, observed.now)
         return replace(facts, has_metadata_of_spec=False)
@@ -229,10 +229,6 @@ async def _has_lost_label(
     if facts.foreign_owner or facts.filled_by or state.facts.uid != observed.uid:
         return False
     return await threadpools.run_for_tenant(key.namespace, is_written, state, desired, target)
-
-
-def _labels_of(body: Body) -> Mapping[str, str]:
-    return body["metadata"].get("labels") or {}
 
 
 def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
@@ -279,17 +275,10 @@ def _not_accepted(doubted: Iterable[tuple[Item, ItemValues]]) -> set[str]:
 
 
 def _fits(item: Item, kept: ItemValues) -> bool:
-    if item.recipe is None:
-        return _is_given(item, kept)
+    if item.recipe is None and item.source is not None:
+        return kept.recipe == item.source.text
+    if item.recipe is None:  # the login of its revision, or the literal of the spec
+        return item.is_login or (item.literal is not None and kept.outputs == {VALUE: item.literal})
     if kept.recipe == LITERAL:
         return False  # the spec has it in plain text
     return not item.of_class or kept.outputs.keys() == item.keys.keys()
-
-
-def _is_given(item: Item, kept: ItemValues) -> bool:
-    """Whether an item has today's literal, a value from today's source, or the login of its revision."""
-    if item.is_login:
-        return True
-    if item.source is not None:
-        return kept.recipe == item.source.text
-    return item.literal is not None and kept.outputs == {VALUE: item.literal}

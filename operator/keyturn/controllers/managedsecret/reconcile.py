@@ -159,8 +159,10 @@ async def _next_step(
             report_unevicted(step, error, key, observed, context)
             return step
         if isinstance(step, steps.RollOut | steps.DeletePod) and concerns_one(error):
-            _deny(step, error, key, observed, memory, context)
-            return step
+            workload = step.consumer.workload
+            if observed.desired and memory.restarts.deny(key, error, workload, observed, observed.desired):
+                report_denied(workload, error, key, observed, context)
+            return step  # with the other workloads
         return Outcome(step, error, memory.failures.attempts(key) + 1)
     if isinstance(step, steps.DatabaseStep):
         report_account_step(step, key, observed, memory.accounts, context)
@@ -243,20 +245,6 @@ async def _restart(
         done = Restarted(marked, context.now())
         memory.restarted.record(key, observed.current.number, workload, done)
     return True
-
-
-def _deny(
-    step: steps.RollOut | steps.DeletePod,
-    error: Wait | Stalled,
-    key: ObjectKey,
-    observed: Observed,
-    memory: Memory,
-    context: Context,
-) -> None:
-    """Record a rejected restart with its back-off, and continue with the other workloads."""
-    workload = step.consumer.workload
-    if observed.desired and memory.restarts.deny(key, error, workload, observed, observed.desired):
-        report_denied(workload, error, key, observed, context)
 
 
 def _yields(done: steps.Step, observed: Observed) -> bool:

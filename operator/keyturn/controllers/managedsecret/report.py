@@ -81,7 +81,10 @@ def report_step(
     context: Context,
 ) -> None:
     """Report a step that was executed."""
-    _time_step(step, observed, seconds, context)
+    took = duration_of(step, observed, timedelta(seconds=seconds), context.now())
+    if took is not None:
+        name = "Overlap" if isinstance(step, steps.Expire) else type(step).__name__
+        metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
     match step:
         case steps.Repair():
             _report_repair(step, key, observed, context)
@@ -147,7 +150,11 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
                 EventType.WARNING,
             )
         case steps.Refresh():
-            note = f"the stores were read as requested; {_found_change(observed)}"
+            found = "no value has changed"
+            if changed := sorted(observed.pulled.changed):  # and no revision is written for it now
+                when = "when a window opens" if observed.pulled.waiting else "by a later revision"
+                found = f"{', '.join(changed)} changed and will be written {when}"
+            note = f"the stores were read as requested; {found}"
             context.events.record(observed.managed, EventReason.REFRESHED, note)
 
 
@@ -166,13 +173,6 @@ def _report_repair(step: steps.Repair, key: ObjectKey, observed: Observed, conte
     note = f"the Secret was edited or deleted; restored as revision {step.number}: {what}"
     context.events.record(observed.managed, EventReason.DRIFT_REPAIRED, note)
     _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
-
-
-def _time_step(step: steps.Step, observed: Observed, wrote: float, context: Context) -> None:
-    took = duration_of(step, observed, timedelta(seconds=wrote), context.now())
-    if took is not None:
-        name = "Overlap" if isinstance(step, steps.Expire) else type(step).__name__
-        metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
 
 
 def _report_store_step(
@@ -197,7 +197,11 @@ def _report_store_step(
                 observed.managed, EventReason.PUSHED, f"{destination} has revision {number}"
             )
         case steps.Withdraw(deletes=True):
-            _report_withdrawal(step, key, observed, stores, context)
+            note, reason, kind = f"{step.destination} is deleted", EventReason.WITHDRAWN, EventType.NORMAL
+            if stores.pushes.take_left(key, step.destination.id):
+                note = f"{step.destination} stays, because no recorded revision has its content; delete it if unused"
+                reason, kind = EventReason.NOT_WITHDRAWN, EventType.WARNING
+            context.events.record(observed.managed, reason, note, kind)
     _log.info("step done", step=name, secret=str(key))
 
 
@@ -224,24 +228,6 @@ def _report_revocation(
         note = f"the previous lease of {lease.where} is revoked"
         context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
     return True
-
-
-def _report_withdrawal(
-    step: steps.Withdraw, key: ObjectKey, observed: Observed, stores: StoreMemory, context: Context
-) -> None:
-    if stores.pushes.take_left(key, step.destination.id):
-        note = f"{step.destination} stays, because no recorded revision has its content; delete it if it is unused"
-        context.events.record(observed.managed, EventReason.NOT_WITHDRAWN, note, EventType.WARNING)
-    else:
-        context.events.record(observed.managed, EventReason.WITHDRAWN, f"{step.destination} is deleted")
-
-
-def _found_change(observed: Observed) -> str:
-    """Return what a read has found that no revision is written for now."""
-    if not observed.pulled.changed:
-        return "no value has changed"
-    when = "when a window opens" if observed.pulled.waiting else "by a later revision"
-    return f"{', '.join(sorted(observed.pulled.changed))} changed and will be written {when}"
 
 
 def _report_rollback(step: GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
@@ -351,19 +337,14 @@ def _report_trouble(
     was_told = reported.replace(key, told)
     if error is None or told is None or told == was_told:
         return
-    if was_told is None and _is_in_status(managed.status, error):
-        return
+    if was_told is None and any(one.reason == error.reason for one in managed.status.conditions):
+        return  # an earlier process has reported it
     if error.reason not in _WITHOUT_EVENT:
         context.events.record(managed, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("reconcile stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
         _log.warning("reconcile waiting", secret=str(key), reason=error.reason, message=error.message)
-
-
-def _is_in_status(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
-    """Whether the status of an earlier process has the error: a condition has its reason."""
-    return any(one.reason == error.reason for one in status.conditions)
 
 
 def _report_violations(

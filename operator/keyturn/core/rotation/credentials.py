@@ -72,7 +72,8 @@ def next_candidate(observed: Observed, desired: Desired) -> steps.Step | None:
     state = observed.state
     if state is None or desired.database is None:
         return None
-    if given_up := _given_up(state):
+    closing = (one for one in state.credentials if one.is_closing)
+    if given_up := next((one for one in closing if _was_abandoned(one, state)), None):
         is_kept = _waits(observed) or _stays_locked(observed, desired)
         return None if is_kept else _revoke(given_up, observed, desired.database, was_used=False)
     if state.candidate is None:
@@ -125,7 +126,8 @@ def _set_and_prove(observed: Observed, desired: Desired, state: StateFacts) -> s
     if closes_account(observed) and not observed.is_finalized:
         return steps.Finalize(present=True)
     if credential.phase is Phase.STAGED:
-        is_asked_for = _reason_of(credential, state) in ON_REQUEST
+        revision = state.revision(credential.revision)
+        is_asked_for = revision is not None and revision.reason in ON_REQUEST
         return (
             steps.Apply(credential.revision) if is_asked_for or not _stays_locked(observed, desired) else None
         )
@@ -153,20 +155,9 @@ def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> s
     return next_repair(observed, desired) if is_beside and is_refused else None
 
 
-def _given_up(state: StateFacts) -> Credential | None:
-    """Return the closing credential of a revision that was never published."""
-    closing = (one for one in state.credentials if one.is_closing)
-    return next((one for one in closing if _was_abandoned(one, state)), None)
-
-
 def _stays_locked(observed: Observed, desired: Desired) -> bool:
     """Whether no change at the server may open the published login, which was locked there: nothing asks for that."""
     return is_locked(observed) and not revokes_at_once(observed) and not is_asked(observed, desired)
-
-
-def _reason_of(credential: Credential, state: StateFacts) -> str | None:
-    revision = state.revision(credential.revision)
-    return revision.reason if revision else None
 
 
 def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
@@ -351,12 +342,12 @@ def account_problem(observed: Observed, desired: Desired) -> Wait | Stalled | No
     if desired.database is None or observed.state is None:
         return None
     account = _account(observed)
-    return (
-        account.problem
-        or _refusal(account, desired.database)
-        or _lock(observed, desired, desired.database)
-        or _waiting(observed, desired, observed.state)
+    problem = (
+        account.problem or _refusal(account, desired.database) or _lock(observed, desired, desired.database)
     )
+    if problem or not waits_for_previous(observed, desired):
+        return problem
+    return Wait(ErrorReason.PREVIOUS_STILL_OPEN, previous_still_open(observed.state), _RECHECK_INTERVAL)
 
 
 def refuse_exhausted(observed: Observed, desired: Desired) -> None:
@@ -412,13 +403,6 @@ def _lock(observed: Observed, desired: Desired, database: DatabaseDesired) -> St
         " open it there, with another VALID UNTIL if it has expired, or run `keyturn rotate`"
         f"{waits}. Until then no other rotation begins, and no login is closed",
     )
-
-
-def _waiting(observed: Observed, desired: Desired, state: StateFacts) -> Wait | None:
-    """Return that a rotation waits for the end of the previous credential."""
-    if not waits_for_previous(observed, desired):
-        return None
-    return Wait(ErrorReason.PREVIOUS_STILL_OPEN, previous_still_open(state), _RECHECK_INTERVAL)
 
 
 def _account(observed: Observed) -> AccountFacts:

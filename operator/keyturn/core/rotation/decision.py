@@ -80,7 +80,14 @@ def next_step(observed: Observed) -> steps.Step:
     if lent := next_leases(observed):  # leases are renewed also while the target may not be written
         return lent
     desired = _allowed(observed)
-    if first := _first(observed, desired):
+    first = (
+        _claim(observed, desired)
+        or requested_return(observed, desired)
+        or (steps.Decline() if observed.is_requested and rotates_nothing(desired) else None)
+        or next_candidate(observed, desired)
+        or close_credentials_of_former_spec(observed, desired)
+    )
+    if first:  # before a new revision
         return first
     reason = None if is_pending(observed, desired) else reason_for_revision(observed, desired)
     _check_policy_unless_rotation_fixes_it(observed, reason)
@@ -97,7 +104,8 @@ def next_step(observed: Observed) -> steps.Step:
         or _write(observed, desired)
         or next_current(observed, desired)
         or next_repair(observed, desired)
-        or _outside(observed, desired)
+        or (steps.Refresh() if observed.pulled.read and observed.asks_to_refresh else None)
+        or next_push(observed, desired)
         or (steps.Bind() if observed.has_wrong_binder else None)
         or next_lease_revocation(observed, desired)
         or next_revocation(observed, desired)
@@ -142,20 +150,6 @@ def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wai
     return observed.pulled.problem or being_read()
 
 
-def _outside(observed: Observed, desired: Desired) -> steps.Step | None:
-    if observed.pulled.read and observed.asks_to_refresh:
-        return steps.Refresh()
-    return next_push(observed, desired)
-
-
-def _first(observed: Observed, desired: Desired) -> steps.Step | None:
-    """Return what precedes a new revision: the claim of what exists, requests, and the candidate in progress."""
-    recorded = _claim(observed, desired) or _handle_requests(observed, desired)
-    return (
-        recorded or next_candidate(observed, desired) or close_credentials_of_former_spec(observed, desired)
-    )
-
-
 def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | None:
     if observed.state and observed.state.uid != observed.uid:
         return steps.Claim(observed.state.newest.number)
@@ -164,13 +158,6 @@ def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | 
     if observed.state is None and observed.target and observed.owns_target:
         return steps.Claim(revision_in_target(observed.target) or next_number(observed))
     return None
-
-
-def _handle_requests(observed: Observed, desired: Desired) -> steps.StateChange | None:
-    """Return a requested rollback, or decline a request for rotation that would change nothing."""
-    if back := requested_return(observed, desired):
-        return back
-    return steps.Decline() if observed.is_requested and rotates_nothing(desired) else None
 
 
 def _may_renew(observed: Observed, reason: Reason) -> bool:

@@ -40,11 +40,14 @@ def next_push(observed: Observed, desired: Desired) -> steps.Step | None:
     """Return the next step for stores; a failed push lets others go first until its retry is due."""
     if observed.state is None or not is_publishable(observed, desired):
         return None
-    if _is_kept_for(observed, desired, observed.state) and not observed.is_finalized:
+    state = observed.state
+    is_kept = _is_kept_for(observed, desired, state)
+    if is_kept and not observed.is_finalized:
         return steps.Finalize(present=True)
-    return next(_steps(observed, observed.state, desired), None) or _unfinalized(
-        observed, desired, observed.state
-    )
+    if step := next(_steps(observed, state, desired), None):
+        return step
+    is_needed = is_kept or any(record.deletes for record in state.pushed)
+    return steps.Finalize(present=False) if observed.is_finalized and not is_needed else None
 
 
 def last_pushes(observed: Observed) -> steps.Step | None:
@@ -210,13 +213,6 @@ def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> boo
     recorded = {record.place for record in state.pushed if record.deletes}
     is_pushed = any(push.deletes or push.id in recorded for push in desired.pushes)
     return is_pushed or are_kept_for(observed) or closes_account(observed)
-
-
-def _unfinalized(observed: Observed, desired: Desired, state: StateFacts) -> steps.Finalize | None:
-    is_needed = _is_kept_for(observed, desired, state) or any(record.deletes for record in state.pushed)
-    if observed.is_finalized and not is_needed:
-        return steps.Finalize(present=False)
-    return None
 
 
 def _waits(place: str, observed: Observed) -> bool:

@@ -120,7 +120,8 @@ def claim(
 ) -> StateFacts:
     """Record an own Secret that was created at `created` and has no state."""
     # The state had recorded which workloads run which revision; a revision after the first may concern them all.
-    changed = _keys_in(content.keys) if step.number > 1 else frozenset[str]()
+    keys = (key for of_outputs in content.keys.values() for key in of_outputs.values())
+    changed = frozenset(keys if step.number > 1 else ())
     database = observed.desired.database if observed.desired else None
     credentials = _found_credentials(step.number, database, content, now)
     facts = RevisionFacts(step.number, RevisionReason.CLAIMED, now, changed, previous=content.previous)
@@ -180,6 +181,9 @@ def stage(
 ) -> StateFacts:
     """Record a new revision."""
     credential, supersedes = _credential_facts(step, state, desired)
+    rotated_before = None
+    if state and step.reason.rotates:  # apart from a candidate that was given up before it was published
+        rotated_before = (state.newest.rotated_before if state.newest.abandoned else None) or state.rotated
     facts = RevisionFacts(
         number=step.number,
         reason=step.reason.name,
@@ -190,14 +194,14 @@ def stage(
         previous=content.previous,
         credential=credential,
         supersedes=supersedes,
-        rotated_before=_last_rotation(state) if state and step.reason.rotates else None,
+        rotated_before=rotated_before,
         fresh=content.fresh,
         answers=answered(observed, step.reason.name),
         dates=_dates(content.fresh, state, desired, now),
     )
     facts = _with_overlap_of(state.current, facts, content) if state else facts
     staged = _staged_credential(step, state, desired, now)
-    is_read = _is_read(step, desired)
+    is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
     if state is None:
         first = replace(_first_state(facts, observed, content, now), credentials=staged)
         return replace(first, refreshed=now, refreshed_for=observed.refreshed_for) if is_read else first
@@ -226,16 +230,6 @@ def _dates(
     return {
         name: now if name in fresh or state is None else state.dates.get(name, state.rotated) for name in own
     }
-
-
-def _last_rotation(state: StateFacts) -> datetime:
-    """Return when values were last rotated, apart from a candidate that was given up before it was published."""
-    before = state.newest.rotated_before if state.newest.abandoned else None
-    return before or state.rotated
-
-
-def _is_read(step: steps.Stage, desired: Desired) -> bool:
-    return any(item.source and item.name in step.reason.fresh for item in desired.items)
 
 
 def _with_overlap_of(base: RevisionFacts, one: RevisionFacts, content: Content) -> RevisionFacts:
@@ -271,10 +265,6 @@ def _on_top(
 ) -> StateFacts:
     newer = state.with_published(publication_of(observed)).with_revision(facts, desired.history_limit)
     return replace(newer, keys=content.keys, templates=content.templates, lives={})
-
-
-def _keys_in(keys: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
-    return frozenset(key for of_outputs in keys.values() for key in of_outputs.values())
 
 
 def _fallback(observed: Observed, desired: Desired) -> int | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.base import Recipe
     from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.rotation import Cadence, FailFast
+    from keyturn.api.rotation import FailFast
     from keyturn.api.secretclass import SecretClass
 
     from .database import DatabaseDesired
@@ -218,7 +218,8 @@ def _filled(
     classes: Mapping[str, SecretClass],
 ) -> Desired:
     spec, rollout, policy = managed.spec, managed.spec.rollout, _target_policy(managed)
-    cadences = _cadences(managed, secret_class, policy)
+    of_class = secret_class.spec.rotation if secret_class and not policy.immutable else None
+    cadences = (spec.rotation, of_class)
     template, rotation, database = spec.target.template.metadata, spec.rotation, database_of(spec.database)
     # A class that says otherwise is about values that no server checks.
     applied_by = AppliedBy.KEYTURN if database else schedule.applied_by_of(*cadences)
@@ -257,14 +258,6 @@ def _filled(
         database=database,
         gather=rotation.gather if rotation else None,
     )
-
-
-def _cadences(
-    managed: ManagedSecret, secret_class: SecretClass | None, policy: TargetPolicy
-) -> tuple[Cadence | None, Cadence | None]:
-    """Return the cadences of spec and class, in this order; of the class None if the Secret is immutable."""
-    of_class = secret_class.spec.rotation if secret_class and not policy.immutable else None
-    return managed.spec.rotation, of_class
 
 
 def _waves(managed: ManagedSecret) -> dict[WorkloadKey, int]:

@@ -428,6 +428,7 @@ class State:
             for number, one in ordered.items()
             if one.leases_by_item
         }
+        carried = frozenset[str]().union(*by_revision.values())
         known = replace(
             facts,
             restorable=_shared_numbers(tuple(ordered)),
@@ -436,7 +437,10 @@ class State:
             lives={name: kept.life for name, kept in current.values.items() if kept.life},
             leases_by_item=current.leases_by_item or _NO_ITEMS,
             leases_by_revision=by_revision or _NO_LEASES,
-            leases=_carried(facts.leases, frozenset[str]().union(*by_revision.values())),
+            leases=tuple(
+                replace(one, is_carried=True) if one.id in carried and not one.is_carried else one
+                for one in facts.leases
+            ),
         )
         return cls(known, ordered)
 
@@ -454,13 +458,6 @@ class State:
     def with_facts(self, facts: StateFacts) -> State:
         """Return the state after a change of its facts, without the values of revisions that it drops."""
         return State.of(facts, {number: self.revisions[number] for number in facts.restorable})
-
-
-def _carried(leases: tuple[StoreLease, ...], in_revisions: frozenset[str]) -> tuple[StoreLease, ...]:
-    return tuple(
-        replace(lease, is_carried=True) if lease.id in in_revisions and not lease.is_carried else lease
-        for lease in leases
-    )
 
 
 # Facts of every object stay in memory; equal key sets, which most secrets of a cluster have, are shared.

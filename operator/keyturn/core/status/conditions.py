@@ -195,7 +195,7 @@ def _idle(observed: Observed) -> ConditionVerdict:
         observed.rollback_pause is None
         and observed.desired
         and rotates_nothing(observed.desired)
-        and _rotation_is_requested(observed)
+        and (observed.requested.spec is not None or observed.requested.annotation is not None)
     ):
         return ConditionVerdict(
             "False", ConditionReason.NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired)
@@ -230,11 +230,6 @@ def _due_on_request(observed: Observed, desired: Desired) -> str:
         f"due since {due:%Y-%m-%d %H:%M} UTC and waits for a request: {breakage_of(desired)}; run"
         f" `keyturn rotate {observed.name}` when you can do so, or write appliedBy: Application if something does"
     )
-
-
-def _rotation_is_requested(observed: Observed) -> bool:
-    asked = observed.requested
-    return asked.spec is not None or asked.annotation is not None
 
 
 def nothing_to_rotate(desired: Desired) -> str:

@@ -79,9 +79,16 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 
 
 def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
-    before = observed.managed.status
-    everyone = progress_of_workloads(observed) if observed.state else ()
+    before, state, error = observed.managed.status, observed.state, outcome.error
+    everyone = progress_of_workloads(observed) if state else ()
     rotation = _rotation(observed, outcome, everyone)
+    rotated = before.last_rotation_time
+    if state and not state.candidate and known_revision(observed) is not None:  # it is in the Secret
+        rotated = to_second(state.last_rotation)
+    hindrance = error if isinstance(error, Wait) and not isinstance(outcome.step, steps.Rest) else None
+    is_unavailable = hindrance is not None and hindrance.reason == ErrorReason.API_SERVER_UNAVAILABLE
+    if is_unavailable and outcome.attempts < _UNAVAILABLE_ATTEMPTS:
+        hindrance = None
     upcoming, workloads = next_time(observed), _workloads(observed, everyone)
     return ManagedSecretStatus(
         observed_generation=observed.managed.metadata.generation,
@@ -90,15 +97,17 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         if observed.desired and observed.owns_target
         else before.secret_name,
         revision=known_revision(observed),
-        last_rotation_time=_last_rotation_time(observed),
+        last_rotation_time=rotated,
         next_rotation_time=to_second(upcoming) if upcoming else None,
         schedule=applied_schedule(observed),
         values=_values(observed),
         rotates_on_request=rotates_on_request(observed) or None,
         overdue=is_overdue(observed),
-        last_trigger=_last_trigger(observed),
-        last_refresh_time=_last_refresh_time(observed),
-        last_refresh=_last_refresh(observed),
+        last_trigger=state.triggers.last if state else before.last_trigger,
+        last_refresh_time=(state.refreshed and to_second(state.refreshed))
+        if state
+        else before.last_refresh_time,
+        last_refresh=state.triggers.refresh if state else before.last_refresh,
         rotation=rotation,
         previous=_previous(observed),
         credentials=credential_status(observed),
@@ -107,26 +116,8 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         workloads_summary=done_of(workloads),
         policy=_policy(observed),
         history=history_of(observed),
-        conditions=conditions_of(
-            ConditionInput(observed, everyone, rotation, outcome.error, _hindrance(outcome))
-        ),
+        conditions=conditions_of(ConditionInput(observed, everyone, rotation, error, hindrance)),
     )
-
-
-def _hindrance(outcome: Outcome) -> Wait | None:
-    """Return the error that users should see: none at rest, ApiServerUnavailable only from the third failure."""
-    error = outcome.error
-    if not isinstance(error, Wait) or isinstance(outcome.step, steps.Rest):
-        return None
-    is_short = error.reason == ErrorReason.API_SERVER_UNAVAILABLE and outcome.attempts < _UNAVAILABLE_ATTEMPTS
-    return None if is_short else error
-
-
-def _last_rotation_time(observed: Observed) -> datetime | None:
-    """Return when the published values were generated; a recorded revision counts only once it is in the Secret."""
-    if observed.state is None or observed.state.candidate or known_revision(observed) is None:
-        return observed.managed.status.last_rotation_time
-    return to_second(observed.state.last_rotation)
 
 
 def _values(observed: Observed) -> list[ValueStatus] | None:
@@ -146,21 +137,6 @@ def _values(observed: Observed) -> list[ValueStatus] | None:
         for one in desired.timetables
         for name in sorted(one.values)
     ]
-
-
-def _last_trigger(observed: Observed) -> str | None:
-    handled = observed.state.triggers if observed.state else None
-    return handled.last if handled else observed.managed.status.last_trigger
-
-
-def _last_refresh_time(observed: Observed) -> datetime | None:
-    if observed.state is None:
-        return observed.managed.status.last_refresh_time
-    return to_second(observed.state.refreshed) if observed.state.refreshed else None
-
-
-def _last_refresh(observed: Observed) -> str | None:
-    return observed.state.triggers.refresh if observed.state else observed.managed.status.last_refresh
 
 
 def _rotation(
@@ -235,18 +211,14 @@ def _previous(observed: Observed) -> PreviousStatus | None:
     before = observed.state.overlap_start.base if observed.state else None
     if current is None or before is None:
         return None
-    if is_to_be_settled(observed) or _is_to_be_closed(current, observed):
+    previous = observed.state.credential(current.supersedes) if observed.state else None
+    is_to_be_closed = previous is not None and previous.is_closing  # the server may still accept it
+    if is_to_be_settled(observed) or is_to_be_closed:
         return PreviousStatus(revision=before, valid_until=to_second(ended_at(current, observed)))
     if not observed.overlaps:
         return None
     until = current.valid_until
     return PreviousStatus(revision=before, valid_until=to_second(until) if until else None)
-
-
-def _is_to_be_closed(current: RevisionFacts, observed: Observed) -> bool:
-    """Whether the overlap is over while the database server may still accept the previous credential."""
-    previous = observed.state.credential(current.supersedes) if observed.state else None
-    return previous is not None and previous.is_closing
 
 
 def _first_of(waits: Sequence[WorkloadProgress]) -> str | None:
@@ -278,6 +250,9 @@ def _owner(owner: Owner, observed: Observed) -> WorkloadStatus:
 
 def _workload(progress: WorkloadProgress, observed: Observed, desired: Desired) -> WorkloadStatus:
     workload, use = progress.consumer.workload, progress.consumer.use
+    waits = (
+        progress.leaving or progress.consumer.blocked_since
+    )  # another process starts the deadline from the number
     return WorkloadStatus(
         kind=workload.kind,
         name=workload.key.name,
@@ -287,20 +262,10 @@ def _workload(progress: WorkloadProgress, observed: Observed, desired: Desired) 
         restarted=observed.state.current_number
         if observed.state and was_reverted(workload, observed, desired)
         else None,
-        terminating=_terminating(progress, observed, desired),
+        terminating=(waits and terminating(progress.consumer, observed, desired)) or None,
         reason=progress.reason,
         message=progress.message,
     )
-
-
-def _terminating(progress: WorkloadProgress, observed: Observed, desired: Desired) -> int | None:
-    """Return the number of terminating pods that the rollout waits for.
-
-    Another process starts their deadline from it.
-    """
-    if not (progress.leaving or progress.consumer.blocked_since):
-        return None
-    return terminating(progress.consumer, observed, desired) or None
 
 
 def _policy(observed: Observed) -> PolicyStatus | None:

@@ -72,7 +72,9 @@ async def change_account(
     Raises:
         Conflict: The state Secret has changed since the step was decided; the server was not changed.
     """
-    desired = _database_of(observed)
+    desired = observed.database
+    if desired is None:
+        raise invalid_spec()
     version = secrets.state_version(key)
     name = f"{step} {version}"
     memory.take_effect(key)  # of an attempt that was not recorded, so it was not reported
@@ -136,12 +138,6 @@ def answer(server: Hashable, memory: AccountMemory, context: Context) -> None:
     for key in memory.servers.succeed(server):
         memory.resume(key, context.now())
         context.wake(key)
-
-
-def _database_of(observed: Observed) -> DatabaseDesired:
-    if observed.database is None:
-        raise invalid_spec()
-    return observed.database
 
 
 # The job

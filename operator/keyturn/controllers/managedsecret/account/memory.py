@@ -83,7 +83,10 @@ class ServerBreaker:
     def fail(self, target: Hashable, now: datetime) -> None:
         """Record an operation without an answer."""
         if target not in self._servers and len(self._servers) >= _MOST_SERVERS:
-            self._drop_unused(now)
+            last = now - _UNUSED_AFTER
+            self._servers = {
+                one: kept for one, kept in self._servers.items() if kept.waiting or kept.asked > last
+            }
         server = self._servers.setdefault(target, _Server(now))
         server.asked = now
         server.failures += 1
@@ -94,13 +97,6 @@ class ServerBreaker:
         """Record an answer, whatever it says; return the objects that wait for the server."""
         server = self._servers.pop(target, None)
         return frozenset(server.waiting) if server else frozenset()
-
-    def _drop_unused(self, now: datetime) -> None:
-        self._servers = {
-            target: server
-            for target, server in self._servers.items()
-            if server.waiting or server.asked > now - _UNUSED_AFTER
-        }
 
     @staticmethod
     def _pause(server: _Server) -> timedelta:

@@ -17,17 +17,15 @@ from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
 from .problems import (
-    account_of_another_problem,
-    cannot_close_problem,
     lost_mark,
     lost_password,
     no_proof,
+    not_closed,
     not_replaced,
     published_refused,
     refused_after_repair,
     refused_elsewhere,
     still_accepted,
-    unmarked_account_problem,
     wrong_password,
     wrong_role,
 )
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LONGEST_MARK: Final = 400
+"""Characters of a mark in a message; namespace, name and UID have fewer."""
 _UNMARKED: Final = frozenset({"AccountNotClaimed", "AccountInUse"})
 """Refusals of an account, or of one of its logins, that has no mark."""
 _NOT_OURS: Final = frozenset({*_UNMARKED, "AccountTaken"})
@@ -126,7 +126,9 @@ class Operation:
         if found.mark == self.account.mark and found.is_complete and not found.unclaimed:
             return None
         # An account that is not Keyturn's to claim is refused by the engine, with its sentence.
-        proven = await self._prove_logins(found) if found.is_claimable else frozenset[str]()
+        proven = frozenset(one.name for one in found.unclaimed if found.is_claimable)
+        for name in sorted(proven):
+            await self._prove_login(name)
         # An owner that Keyturn had was renamed or dropped: a new one would own nothing of the application.
         template = None if self._had_account else self.template
         creating = self.engine.create(self.account, template, self.fence, proven)
@@ -149,8 +151,12 @@ class Operation:
 
         The server refuses the other one from then on. If it does so already, the process ended before the record.
         """
-        replaced = self._replaced_by(number)
-        if replaced is None:
+        facts = self.state.facts
+        credential = facts.credential(number)
+        others = (one for one in facts.open_credentials if credential and one.login == credential.login)
+        logins = (self._login(one) for one in others if one.revision != number)
+        replaced = next((login for login in logins if login), None)
+        if replaced is None:  # as with two logins
             return None
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try(replaced, endpoint)
@@ -159,14 +165,6 @@ class Operation:
             if endpoint == self.engine.settings.endpoint and verdict.answer is not Answer.ACCEPTED:
                 return None
         return None
-
-    def _replaced_by(self, number: int) -> Login | None:
-        """Return the other open credential with the same login; with two logins there is none."""
-        facts = self.state.facts
-        credential = facts.credential(number)
-        others = (one for one in facts.open_credentials if credential and one.login == credential.login)
-        logins = (self._login(one) for one in others if one.revision != number)
-        return next((login for login in logins if login), None)
 
     async def _is_brought(self) -> bool:
         """Bring the account; return whether it is claimed and complete, without which nothing is changed."""
@@ -184,17 +182,6 @@ class Operation:
         """Whether the account has the mark of this ManagedSecret."""
         found = await measure(self.engine, "find", self.engine.find(self.account))
         return found.mark == self.account.mark
-
-    async def _prove_logins(self, found: Found) -> frozenset[str]:
-        """Prove that each open login without a mark has a password that is recorded; return their names.
-
-        Raises:
-            Stalled: An application may log in with another one.
-        """
-        names = frozenset(one.name for one in found.unclaimed)
-        for name in sorted(names):
-            await self._prove_login(name)
-        return names
 
     async def _prove_login(self, name: str) -> None:
         """Log in with a recorded password: that of a published login first, and also one that is to be closed."""
@@ -340,22 +327,26 @@ class Operation:
 
         `cause` is why the account is not Keyturn's. If the password is lost as well, nothing there is known to be.
         """
-        old, current = self._login(credential), self._published()
+        old, current, login = self._login(credential), self._published(), credential.login
+        server = self.engine.settings.endpoint
         if old is None:  # its password is lost, so no login can be tried
-            return None if cause else await self._check_closed(credential)
+            if cause or login in self._live_logins:
+                return None
+            found = await measure(self.engine, "find", self.engine.find(self.account))
+            return still_accepted(self.where, login, server) if found.login(login).is_open else None
         for endpoint in self.engine.settings.endpoints:
-            verdict = await self._try_closed(old, current, endpoint)
+            if current:
+                proof = prove_refused(self.engine, old, current, endpoint)
+                verdict = await measure(self.engine, "prove", proof)
+            else:
+                verdict = await self._try(old, endpoint)
+            if verdict.may_be_accepted and cause and endpoint == server:
+                remedy = f"or close the login as an administrator: {self.engine.closing(login)}"
+                return not_closed(self.where, login, endpoint, cause.message, remedy)
             if verdict.may_be_accepted:
-                return self._still_accepted(credential.login, endpoint, verdict, cause)
+                return still_accepted(self.where, login, endpoint, verdict.message)
             if verdict.answer is Answer.UNKNOWN:
                 return self._unknown(verdict, endpoint)
-        return None
-
-    async def _check_closed(self, credential: Credential) -> Wait | None:
-        """Return that a login is open at the server; None if it is not."""
-        found = await measure(self.engine, "find", self.engine.find(self.account))
-        if found.login(credential.login).is_open and credential.login not in self._live_logins:
-            return still_accepted(self.where, credential.login, self.engine.settings.endpoint)
         return None
 
     async def _retire(self) -> Effect | Wait:
@@ -395,18 +386,13 @@ class Operation:
         return None
 
     def _left_open(self, login: str, found: Found) -> Wait:
-        """Return why the engine did not close a login."""
-        endpoint = self.engine.settings.endpoint
+        """Return why the engine did not close a login of a deleted ManagedSecret."""
+        cause = "the account has no mark of this ManagedSecret"
+        remedy = f"close the login as an administrator: {self.engine.closing(login)}"
         if found.mark:
-            return account_of_another_problem(self.where, login, endpoint, found.mark)
-        return unmarked_account_problem(self.where, login, endpoint, self.engine.closing(login))
-
-    def _still_accepted(
-        self, login: str, endpoint: Endpoint, verdict: Verdict, cause: DatabaseError | None
-    ) -> Wait:
-        if cause is None or endpoint != self.engine.settings.endpoint:
-            return still_accepted(self.where, login, endpoint, verdict.message)
-        return cannot_close_problem(self.where, login, endpoint, cause.message, self.engine.closing(login))
+            cause = f"the account belongs to ManagedSecret {found.mark[:_LONGEST_MARK]} now"
+            remedy = "rotate the account there, until the password of this one is refused"
+        return not_closed(self.where, login, self.engine.settings.endpoint, cause, remedy)
 
     def _unknown(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
         """Return why a login proves nothing, such as that the endpoint refuses the published one too."""
@@ -420,12 +406,6 @@ class Operation:
     def _no_proof(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
         is_server = endpoint == self.engine.settings.endpoint
         return no_proof(f"{self.where} at {endpoint}", verdict, is_server=is_server)
-
-    async def _try_closed(self, old: Login, current: Login | None, endpoint: Endpoint) -> Verdict:
-        """Log in with a closed login, between two of the published one if there is one."""
-        if current is None:
-            return await self._try(old, endpoint)
-        return await measure(self.engine, "prove", prove_refused(self.engine, old, current, endpoint))
 
     async def _sessions(self, closed: Credential) -> tuple[OpenSessions, ...]:
         """Count the open sessions of a login that was closed; with SingleUser it is the published one."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from keyturn.databases.base import Endpoint, Verdict
     from keyturn.kube.errors import ApiError
 
-_LONGEST_MARK: Final = 400
-"""Characters of a mark in a message; namespace, name and UID have fewer."""
 _REPAIR_DELAY: Final = timedelta(minutes=1)
 _RETRY_DELAY: Final = timedelta(seconds=5)
 _API_SERVER_DELAY: Final = timedelta(seconds=2)
@@ -161,32 +159,11 @@ def still_accepted(where: str, login: str, endpoint: Endpoint, detail: str = "")
     )
 
 
-def cannot_close_problem(where: str, login: str, endpoint: Endpoint, cause: str, statement: str) -> Wait:
-    """Return the problem of a login that is to be closed and accepted, in an account that Keyturn must not change."""
+def not_closed(where: str, login: str, endpoint: Endpoint, cause: str, remedy: str) -> Wait:
+    """Return the problem of a login that is to be closed, in an account that Keyturn must not change."""
     return Wait(
         ErrorReason.STILL_ACCEPTED,
-        f"{where}: {endpoint} still accepts the password of {login}, which is to be closed, and Keyturn cannot close"
-        f" it: {cause}. Or close the login as an administrator: {statement};",
-        _RETRY_DELAY,
-    )
-
-
-def unmarked_account_problem(where: str, login: str, endpoint: Endpoint, statement: str) -> Wait:
-    """Return the problem of a deletion whose login is open, in an account without the mark of the ManagedSecret."""
-    return Wait(
-        ErrorReason.STILL_ACCEPTED,
-        f"{where}: {login} is not closed at {endpoint}, and Keyturn cannot close it, because the account has no mark"
-        f" of this ManagedSecret; close the login as an administrator: {statement}",
-        _RETRY_DELAY,
-    )
-
-
-def account_of_another_problem(where: str, login: str, endpoint: Endpoint, mark: str) -> Wait:
-    """Return the problem of a deletion whose password is valid, in an account that another ManagedSecret has now."""
-    return Wait(
-        ErrorReason.STILL_ACCEPTED,
-        f"{where}: {login} is not closed at {endpoint}, because the account belongs to ManagedSecret"
-        f" {mark[:_LONGEST_MARK]} now; rotate the account there, until the password of this one is refused",
+        f"{where}: {login} is not closed at {endpoint}, and Keyturn cannot close it: {cause}; {remedy}",
         _RETRY_DELAY,
     )
 

@@ -56,7 +56,7 @@ class Place:
 
     @property
     def family(self) -> socket.AddressFamily:
-        return _family(self.addresses[0])
+        return socket.AF_INET6 if ":" in self.addresses[0] else socket.AF_INET
 
     def __str__(self) -> str:
         """Return it for messages, with the address if the endpoint has others."""
@@ -126,17 +126,9 @@ def overall(verdicts: Mapping[Place, Verdict]) -> Verdict:
     (first, verdict), *others = answered.items()
     for place, other in others:
         if other.answer is not verdict.answer:
-            return _differing(first, verdict, place, other)
+            words = f"{first} {_WORDS[verdict.answer]}, and {place} {_WORDS[other.answer]}"
+            return Verdict(Answer.UNKNOWN, ANSWERS_DIFFER, words)
     return verdict
-
-
-def _differing(one: Place, verdict: Verdict, other: Place, second: Verdict) -> Verdict:
-    """Return that two addresses answer differently."""
-    return Verdict(
-        Answer.UNKNOWN,
-        ANSWERS_DIFFER,
-        f"{one} {_WORDS[verdict.answer]}, and {other} {_WORDS[second.answer]}",
-    )
 
 
 def too_many(endpoint: Endpoint, count: int) -> Verdict:
@@ -150,10 +142,6 @@ def too_many(endpoint: Endpoint, count: int) -> Verdict:
 
 def _of_family(family: socket.AddressFamily, places: Iterable[Place]) -> frozenset[Place]:
     return frozenset(one for one in places if one.family == family)
-
-
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 INTERVAL: Final = 60.0

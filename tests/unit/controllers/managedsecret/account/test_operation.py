@@ -715,8 +715,8 @@ async def test_a_login_that_stays_open_in_an_account_that_is_not_keyturns_any_mo
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
-        f"database: app: {HOST} still accepts the password of app_a, which is to be closed, and Keyturn cannot close"
-        f" it: {cause}. Or close the login as an administrator: CLOSE app_a;"
+        f"database: app: app_a is not closed at {HOST}, and Keyturn cannot close it: {cause}; or close the login as"
+        " an administrator: CLOSE app_a"
     )
     assert site.server.accepts("app_a", FIRST)
 
@@ -882,8 +882,8 @@ async def test_a_login_without_a_mark_is_not_retired_while_its_password_is_accep
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
-        f"database: app: app_a is not closed at {HOST}, and Keyturn cannot close it, because the account has no mark"
-        " of this ManagedSecret; close the login as an administrator: CLOSE app_a"
+        f"database: app: app_a is not closed at {HOST}, and Keyturn cannot close it: the account has no mark of this"
+        " ManagedSecret; close the login as an administrator: CLOSE app_a"
     )
     assert site.server.accepts("app_a", FIRST)
 
@@ -906,8 +906,8 @@ async def test_an_account_that_another_object_has_now_is_retired_once_it_refuses
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
-        f"database: app: app_a is not closed at {HOST}, because the account belongs to ManagedSecret office/db/here"
-        " now; rotate the account there, until the password of this one is refused"
+        f"database: app: app_a is not closed at {HOST}, and Keyturn cannot close it: the account belongs to"
+        " ManagedSecret office/db/here now; rotate the account there, until the password of this one is refused"
     )
     site.server.roles["app_a"].password = Value.of_text("of-the-other")
     assert await site.run(Retire(), RETIRING) == Effect()
