@@ -77,7 +77,6 @@ def test_the_release_is_what_make_release_makes() -> None:
     assert len(runs) == 1
     assert re.findall(r"\bmake (\w+)", runs[0]) == ["release"]
     assert set(re.findall(r"\b([A-Z]+)=", runs[0])) - {"PATH"} == set(options_of_make_release()) - {
-        "SNAPSHOT",
         "UNSIGNED",
         "WITHOUT",
     }
