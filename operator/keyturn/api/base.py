@@ -7,24 +7,20 @@ import functools
 import inspect
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import orjson
 import pydantic
 from pydantic.alias_generators import to_camel
+from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.plugin import _loader as plugins
-from pydantic_core import core_schema
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pydantic.annotated_handlers import GetJsonSchemaHandler
-    from pydantic_core import CoreSchema, ErrorDetails
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 # A plugin of another package would see every value that is parsed; to look for them takes long, too.
 plugins._plugins = {}  # noqa: SLF001

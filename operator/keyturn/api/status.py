@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import pydantic
 
 from .base import Schema
 from .meta import Conditions, ObservedGeneration
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MOST_WORKLOADS = 1000
 MOST_VIOLATIONS = 1000

@@ -5,27 +5,24 @@ from __future__ import annotations
 import base64
 import codecs
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Any, Final
 
 import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.policy.checklist import Finding, Point, Verdict
+from keyturn.core.state.state import State
+from keyturn.core.value import Value
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Api
 from keyturn.kube.state_secret import state_of
+from keyturn.kube.wire import Body
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from keyturn.core.state.state import State
-    from keyturn.core.value import Value
-    from keyturn.kube.client import Api
-    from keyturn.kube.wire import Body
-
-    from .facts import Facts
+from .facts import Facts
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

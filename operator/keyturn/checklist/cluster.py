@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from keyturn.core.labels import ENVIRONMENT, PRODUCTION
 from keyturn.core.policy.checklist import Finding, Point, Verdict
@@ -20,14 +21,8 @@ from keyturn.core.status.summary import condition
 from keyturn.kube import errors, paths
 
 from . import monitor, schedule
-from .facts import find_or_explain, reported
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-    from datetime import datetime
-
-    from .backup import Drill
-    from .facts import Declared, Facts, Held
+from .backup import Drill
+from .facts import Declared, Facts, Held, find_or_explain, reported
 
 _REMEDY: Final = "use a value of its own in each environment: rotate one, or declare a ManagedSecret in each"
 _REPLACE: Final = (

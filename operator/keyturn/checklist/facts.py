@@ -7,34 +7,29 @@ import contextlib
 import hmac
 import re
 import secrets
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import UNREADABLE_TYPES
-from keyturn.core.policy.checklist import POINTS, Finding, Verdict, reported_violations
-from keyturn.core.spec.desired import resolve_spec, secret_of
+from keyturn.core.policy.checklist import POINTS, Finding, Point, Verdict, reported_violations
+from keyturn.core.spec.desired import Desired, resolve_spec, secret_of
 from keyturn.core.status.summary import condition
 from keyturn.core.value import Value
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.client import Api
 from keyturn.kube.secret_informer import meta_of
+from keyturn.kube.wire import Body
 
 from .strength_estimate import is_public, is_weak
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
-    from datetime import datetime
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.secretclass import SecretClass
-    from keyturn.core.policy.checklist import Point
-    from keyturn.core.spec.desired import Desired
-    from keyturn.kube.client import Api
-    from keyturn.kube.wire import Body
 
 _PAGE_SIZE = 50
 """Secrets per page: each can have 1 MiB."""

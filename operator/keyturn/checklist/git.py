@@ -7,13 +7,11 @@ import re
 import stat
 import subprocess
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from typing import IO, Final
 
 _TIMEOUT: Final = 60.0
 _MAX_BYTES: Final = 1024 * 1024

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,15 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from keyturn.core.policy.checklist import Finding, Point, Verdict
 from keyturn.kube import errors
+from keyturn.kube.client import Api
 from keyturn.runtime import logs, threadpools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
     from prometheus_client.samples import Sample
-
-    from keyturn.kube.client import Api
 
 _TRANSFORMED: Final = "apiserver_storage_transformation_operations_total"
 _WRITTEN: Final = ("etcd_requests_total", "etcd_request_duration_seconds_count")

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
 from keyturn.api.base import format_duration
 from keyturn.core.policy.checklist import OVERDUE, Finding, Point, Verdict, reported_violations
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.schedule_dates import recorded_due
+from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import Timetable
 from keyturn.core.spec.schedule import Cron, Every
 from keyturn.core.status.summary import condition
 from keyturn.generators import generator_for
 
-from .facts import find_or_explain, reported
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
-
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Timetable
-
-    from .facts import Declared, Facts
+from .facts import Declared, Facts, find_or_explain, reported
 
 _GRACE: Final = timedelta(minutes=5)
 """The time after its date within which a running operator has reported that a rotation started, or is overdue."""

@@ -12,8 +12,10 @@ import hmac
 import io
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import yaml
 
@@ -23,14 +25,8 @@ from keyturn.offline.dotenv.declaration import Copied, inferred
 from keyturn.offline.dotenv.environments import TEMPLATES
 from keyturn.runtime import yaml_text
 
-from .git import CannotLook, opened, shown
+from .git import CannotLook, Git, opened, shown
 from .strength_estimate import bits_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from .git import Git
 
 _EXAMPLE_BITS: Final = 20.0
 """Values with fewer bits are examples, such as password and changeme."""

@@ -13,14 +13,11 @@ import itertools
 import math
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from keyturn.core.policy.rules import LEAST_BITS, LEAST_LENGTH
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from keyturn.core.value import Value
+from keyturn.core.value import Value
 
 _ENOUGH_BITS: Final = 108
 """Threshold for a random value of 128 bits, in which runs and words stand by chance."""

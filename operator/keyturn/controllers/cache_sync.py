@@ -9,29 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES
+from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES, WorkloadType
 from keyturn.installation.checks import rights
 from keyturn.installation.checks.rights import Place
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Api
+from keyturn.kube.secret_informer import SecretInformer
+from keyturn.kube.secret_poller import SecretPoller
 from keyturn.runtime.clock import loop_time, pauses
 
+from .context import Context
+from .event_handlers import EventHandlers
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
-
     import aiohttp
-
-    from keyturn.core.observation.workload_kinds import WorkloadType
-    from keyturn.kube.client import Api
-    from keyturn.kube.secret_informer import SecretInformer
-    from keyturn.kube.secret_poller import SecretPoller
-
-    from .context import Context
-    from .event_handlers import EventHandlers
 
 _GROUPS: Final = "/apis"
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection
+from typing import Final
 
 import structlog
 
 from keyturn.installation.checks import rights, schemas
+from keyturn.installation.checks.rights import Place, Right
+from keyturn.installation.checks.schemas import Installed
 from keyturn.kube import errors
+from keyturn.kube.client import Api
 from keyturn.runtime import metrics, threadpools
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from keyturn.installation.checks.rights import Place, Right
-    from keyturn.installation.checks.schemas import Installed
-    from keyturn.kube.client import Api
 
 _INTERVAL: Final = 600.0
 _FAILING_INTERVAL: Final = 15.0

@@ -9,31 +9,28 @@ than the write leaves.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
 
+from keyturn.api.meta import Metadata
 from keyturn.checklist.monitor import ClusterEvidence
+from keyturn.core.emergency.readers import Readership
+from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.client import Api
+from keyturn.kube.events import Events
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.pods import PodReader
 from keyturn.kube.secret_informer import SourceKind
+from keyturn.kube.status import HasStatus, WrittenStatus
+from keyturn.kube.wire import Body
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.api.meta import Metadata
-    from keyturn.core.emergency.readers import Readership
-    from keyturn.core.keys import EmergencyKey, ObjectKey
-    from keyturn.kube.client import Api
-    from keyturn.kube.events import Events
-    from keyturn.kube.status import HasStatus, WrittenStatus
-    from keyturn.kube.wire import Body
 
 T = TypeVar("T")
 

@@ -6,11 +6,12 @@ A handler compares and enqueues. It never writes, and calls the API server only 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import structlog
 
@@ -26,23 +27,16 @@ from keyturn.core.keys import (
     TargetKey,
     WorkloadKey,
 )
-from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES
+from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES, WorkloadType
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import namespace_key
+from keyturn.kube.secret_informer import SecretMeta
 from keyturn.kube.workloads import workload_of
 from keyturn.runtime import logs
 
-from .workqueue import Priority
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
-
-    from keyturn.core.observation.workload_kinds import WorkloadType
-    from keyturn.kube.secret_informer import SecretMeta
-
-    from .context import Context
-    from .managedsecret.memory import Memory
-    from .workqueue import WorkQueue
+from .context import Context
+from .managedsecret.memory import Memory
+from .workqueue import Priority, WorkQueue
 
 _NOT_SERVED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """Answers to a list of a kind whose CRD, or the right on it, is not installed."""

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from keyturn.api.base import Schema
 from keyturn.api.databasetarget import DatabaseTargetStatus
 from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import StoreKey
+from keyturn.core.keys import StoreKey, TargetKey
+from keyturn.core.observation.external import Health
 from keyturn.core.reasons import EventReason, StoreReason
 from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of, stamp_all
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
+from keyturn.kube.cache.externals import AnyStore, AnyTarget, ExternalCache, Key, Model
 from keyturn.kube.events import EventType
 from keyturn.stores.settings import shared_keys
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.api.base import Schema
-    from keyturn.core.keys import TargetKey
-    from keyturn.core.observation.external import Health
-    from keyturn.kube.cache.externals import AnyStore, AnyTarget, ExternalCache, Key, Model
-
-    from .context import Context
+from .context import Context
 
 _Key_contra = TypeVar("_Key_contra", contravariant=True)
 

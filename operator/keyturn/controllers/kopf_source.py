@@ -25,15 +25,15 @@ from keyturn.runtime.imports import unseen
 with unseen("kubernetes", "kubernetes_asyncio", "pykube"):
     import kopf
 
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+from keyturn.kube.connection import Connection
+
+from .cache_sync import WatchLiveness
+from .event_handlers import EventHandlers
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-
     from aiohttp.connector import Connection as HttpConnection
-
-    from keyturn.kube.connection import Connection
-
-    from .cache_sync import WatchLiveness
-    from .event_handlers import EventHandlers
 
 Take: TypeAlias = "Callable[[dict[str, Any]], None]"
 

@@ -7,11 +7,12 @@ import contextlib
 import signal
 import socket
 import uuid
+from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,10 +21,12 @@ from keyturn.checklist.monitor import EncryptionMonitor
 from keyturn.core.keys import EmergencyKey, ProbeKey, StoreKey, TargetKey
 from keyturn.core.observation.external import HealthEvents
 from keyturn.endpoints import server
+from keyturn.endpoints.audit import Audit, AuditSettings
 from keyturn.endpoints.server import MetricsServer
 from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
 from keyturn.kube.client import Api
+from keyturn.kube.connection import Connection
 from keyturn.kube.events import Events
 from keyturn.kube.leader_election import LEASE, Elector
 from keyturn.kube.secret_informer import SecretInformer, SourceKind
@@ -43,21 +46,11 @@ from .kopf_source import kopf_registry, run_kopf
 from .managedsecret.account.probe import begin_probe
 from .managedsecret.memory import Memory
 from .managedsecret.reconcile import reconcile
-from .managedsecret.restart_budget import NO_LIMITS
+from .managedsecret.restart_budget import NO_LIMITS, RestartLimits
 from .object_metrics import facts
 from .secretclass import reconcile_class
 from .start import StartReads
 from .workqueue import Priority, WorkQueue
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from contextlib import AbstractAsyncContextManager
-    from datetime import datetime
-
-    from keyturn.endpoints.audit import Audit, AuditSettings
-    from keyturn.kube.connection import Connection
-
-    from .managedsecret.restart_budget import RestartLimits
 
 _DRAIN_TIMEOUT = timedelta(seconds=5)
 _KOPF_TIMEOUT = 10.0

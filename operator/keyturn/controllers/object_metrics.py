@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import Priority
+from keyturn.api.status import ManagedSecretStatus
+from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import (
@@ -16,6 +19,7 @@ from keyturn.core.keys import (
     CLUSTER_SECRET_STORE,
     DATABASE_TARGET,
     SECRET_STORE,
+    ExternalKey,
 )
 from keyturn.core.labels import PRODUCTION
 from keyturn.core.policy.checklist import (
@@ -34,21 +38,13 @@ from keyturn.core.status.summary import condition, condition_of
 from keyturn.endpoints.exposition import (
     DatabaseFacts,
     DeadlineFacts,
+    Facts,
     ObjectFacts,
     PointFacts,
     StoreFacts,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.status import ManagedSecretStatus
-    from keyturn.checklist.monitor import ClusterEvidence
-    from keyturn.core.keys import ExternalKey
-    from keyturn.endpoints.exposition import Facts
-    from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.cache.externals import ExternalCache, Key, Model
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.externals import ExternalCache, Key, Model
 
 _FRESH = timedelta(minutes=10)
 """A read by the operator appears in the audit log within seconds, and there is one every 90 s."""

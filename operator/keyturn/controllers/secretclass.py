@@ -6,10 +6,10 @@ import math
 import sys
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from keyturn.api.base import format_duration
-from keyturn.api.secretclass import SecretClassStatus
+from keyturn.api.rotation import ClassRotation
+from keyturn.api.secretclass import SecretClass, SecretClassStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import Health
 from keyturn.core.policy.rules import Evidence, Strength, violations_of
@@ -21,11 +21,7 @@ from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 
-if TYPE_CHECKING:
-    from keyturn.api.rotation import ClassRotation
-    from keyturn.api.secretclass import SecretClass
-
-    from .context import Context
+from .context import Context
 
 _GENERATED = "generate"
 _STRONG = Strength(sys.maxsize, math.inf)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
@@ -19,21 +20,15 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Page
 from keyturn.kube.secret_informer import SourceKind
 from keyturn.kube.target_secret import owner_of
+from keyturn.kube.wire import Body
 
-from .workqueue import Priority
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from keyturn.kube.client import Page
-    from keyturn.kube.wire import Body
-
-    from .context import Context
-    from .event_handlers import Key
-    from .managedsecret.memory import Memory
-    from .workqueue import WorkQueue
+from .context import Context
+from .event_handlers import Key
+from .managedsecret.memory import Memory
+from .workqueue import Priority, WorkQueue
 
 _PATIENCE: Final = 10.0
 """Seconds after which the values of a page are dropped; a pass that has not started yet reads them by name."""

@@ -13,9 +13,10 @@ import itertools
 import math
 import random
 from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import structlog
 
@@ -23,9 +24,6 @@ from keyturn.core.times import backoff
 from keyturn.kube import errors, paths
 from keyturn.runtime import logs, metrics
 from keyturn.runtime.clock import jittered, loop_time
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterator
 
 K = TypeVar("K", bound="Hashable")
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Self
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Self
-
-    from keyturn.api.database import TargetRef
-    from keyturn.api.source import StoreRef
+from keyturn.api.database import TargetRef
+from keyturn.api.source import StoreRef
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -17,37 +17,28 @@ Imports: `stores` for the Secrets that settings refer to, `kube`, `runtime`, `co
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
+from keyturn.api.database import TargetRef
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.keys import TargetKey
-from keyturn.core.observation.external import HealthEvents
+from keyturn.core.keys import ObjectKey, TargetKey
+from keyturn.core.observation.external import Health, HealthEvents
 from keyturn.core.reasons import ErrorReason
-from keyturn.kube.cache.externals import target_for
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.externals import AnyTarget, target_for
+from keyturn.kube.client import Api
 from keyturn.runtime.concurrency import KeyedLimiter, Tasks
-from keyturn.runtime.reach import Lookups
+from keyturn.runtime.reach import Lookups, Reach
 
-from .base import MOST_ADMIN_CONNECTIONS, Limits, TargetIdentity, steps_for
+from .base import MOST_ADMIN_CONNECTIONS, Endpoint, Engine, Limits, TargetIdentity, steps_for
 from .client import API_SERVER_UNAVAILABLE, TargetCheck, TargetClient, health_of
 from .errors import DatabaseError
 from .hosts import Hosts
 from .settings import check_schemas, check_username, is_permitted, settings_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from keyturn.api.database import TargetRef
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.external import Health
-    from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.cache.externals import AnyTarget
-    from keyturn.kube.client import Api
-    from keyturn.runtime.reach import Reach
-
-    from .base import Endpoint, Engine
 
 __all__ = ["Databases"]
 

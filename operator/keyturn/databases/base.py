@@ -11,14 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
+from keyturn.core.value import Value
 from keyturn.runtime.concurrency import KeyedLimiter
 
 from .pauses import RefusedAdmins, SilentFamilies, digest
-
-if TYPE_CHECKING:
-    from keyturn.core.value import Value
 
 MOST_ADMIN_CONNECTIONS: Final = 4
 """Connections of the admin to one server at the same time, unless `maxConnections` is set."""

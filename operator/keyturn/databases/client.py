@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
-from keyturn.core.observation.external import Health, reported
+from keyturn.core.keys import TargetKey
+from keyturn.core.observation.external import Health, HealthEvents, reported
 from keyturn.core.reasons import TargetReason
 from keyturn.core.times import backoff
+from keyturn.kube.client import Api
 from keyturn.runtime import logs
 from keyturn.runtime.clock import jittered, loop_time
+from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 from keyturn.stores.providers import errors as store_errors
-from keyturn.stores.settings import LOGIN_NOT_FOUND, read_references
+from keyturn.stores.settings import LOGIN_NOT_FOUND, Credentials, read_references
 
+from .base import Engine, Limits, Server
 from .errors import (
     DatabaseError,
     Denied,
@@ -33,22 +38,8 @@ from .errors import (
     Unauthorized,
     Unreachable,
 )
-from .hosts import HOST_NOT_ALLOWED, HOST_NOT_FOUND
-from .settings import INVALID_SETTINGS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from keyturn.core.keys import TargetKey
-    from keyturn.core.observation.external import HealthEvents
-    from keyturn.kube.client import Api
-    from keyturn.runtime.concurrency import KeyedLimiter, Tasks
-    from keyturn.stores.settings import Credentials
-
-    from .base import Engine, Limits, Server
-    from .hosts import Hosts
-    from .settings import TargetSettings
-
+from .hosts import HOST_NOT_ALLOWED, HOST_NOT_FOUND, Hosts
+from .settings import INVALID_SETTINGS, TargetSettings
 
 _UNLIMITED: Final = "; the administrator is a superuser, whom no grant limits: use one with CREATEROLE"
 _CERTIFICATE: Final = "Certificate"

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Collection
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from keyturn.runtime.clock import loop_time
-from keyturn.runtime.reach import asking_for, has_no_host, is_private, is_public, unwrapped
+from keyturn.runtime.reach import (
+    Address,
+    AllowedHost,
+    Network,
+    asking_for,
+    has_no_host,
+    is_private,
+    is_public,
+    unwrapped,
+)
 
 from .base import Endpoint
 from .errors import Forbidden, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from aiohttp.abc import AbstractResolver
-
-    from keyturn.runtime.reach import Address, AllowedHost, Network
 
 HOST_NOT_ALLOWED: Final = "HostNotAllowed"
 HOST_NOT_FOUND: Final = "HostNotFound"

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Hashable
+from typing import Final, NamedTuple
 
 from keyturn.runtime.clock import loop_time
 
 from .errors import Unauthorized
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 _PAUSE: Final = 60.0
 """Seconds between two logins with a credential that was refused."""

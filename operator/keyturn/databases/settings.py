@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from keyturn.api.databasetarget import TlsMode
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import TargetKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
-from keyturn.kube.cache.externals import permitted
-from keyturn.stores.providers import Reference
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.externals import AnyTarget, permitted
+from keyturn.stores.providers import Reference, RemoteValue
 
-from .base import Endpoint, EngineSettings, Limits, Login, Tls
+from .base import Endpoint, Engine, EngineSettings, Limits, Login, Resolve, Tls
 from .engines import engine_for, engines
 from .errors import Forbidden
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from keyturn.core.keys import TargetKey
-    from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.cache.externals import AnyTarget
-    from keyturn.stores.providers import RemoteValue
-
-    from .base import Engine, Resolve
-    from .hosts import Hosts
+from .hosts import Hosts
 
 INVALID_SETTINGS: Final = "InvalidSettings"
 _SECRET: Final = "Secret"  # noqa: S105  # a kind

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
@@ -17,10 +20,6 @@ from aiohttp import web
 from keyturn.runtime.tls import server_context
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
     from aiohttp import StreamReader
     from aiohttp.typedefs import Handler
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from prometheus_client.exposition import choose_encoder
 
-from keyturn.core.policy.checklist import POINTS, Verdict
+from keyturn.core.policy.checklist import POINTS, Point, Verdict
 from keyturn.runtime.metrics import REGISTRY
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from keyturn.core.policy.checklist import Point
 
 _PREFIX = "keyturn"
 _DATABASE_READY = "1 if the operator can change accounts of a database, else 0."

@@ -11,15 +11,18 @@ import hashlib
 import os
 import socket
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 from aiohttp import hdrs, web
 
 from keyturn.kube import errors
+from keyturn.kube.client import Api
 from keyturn.kube.tokens import bearer_token, caller_of, end_of, is_allowed, is_like_a_token
 from keyturn.runtime import metrics, threadpools
 from keyturn.runtime.clock import loop_time
@@ -29,10 +32,6 @@ from .connections import ConnectionLimiter, PortLimits, ServerTls
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-    from pathlib import Path
-
-    from keyturn.kube.client import Api
 
 AUDIENCE: Final = "keyturn-metrics"
 """Audience of a token for the metrics alone."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -31,8 +32,6 @@ from . import errors, paths, wire
 from .wire import Body, Call, Change, Headers, Patch, Response
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from aiohttp.abc import AbstractStreamWriter
 
 Params: TypeAlias = Mapping[str, str | int]

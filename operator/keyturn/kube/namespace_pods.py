@@ -7,23 +7,18 @@ Only the request that begins a list waits for it, because each that waits has a 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from keyturn.core.errors import copied
-from keyturn.core.observation.workload import uses_of
+from keyturn.core.observation.pods import Pod
+from keyturn.core.observation.workload import Use, uses_of
 
 from . import errors, paths
+from .client import Api
 from .pods import NOT_ENDED, pod_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from keyturn.core.observation.pods import Pod
-    from keyturn.core.observation.workload import Use
-
-    from .client import Api
-    from .wire import Body
+from .wire import Body
 
 _KEPT: Final = 120.0
 """Seconds for which a list is kept."""

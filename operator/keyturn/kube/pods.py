@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from keyturn.api.status import Via
+from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER
 from keyturn.core.observation.pods import NOT_READY, Controller, Pod, PodsSeen, Trouble, is_of
-from keyturn.core.observation.workload import FILES, KUBELET_SYNC
+from keyturn.core.observation.workload import FILES, KUBELET_SYNC, Use, Workload
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.core.rotation.rollout_obstacles import is_left_behind
 
 from . import errors, paths
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from keyturn.api.status import Via
-    from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.workload import Use, Workload
-
-    from .client import Api
-    from .wire import Body
+from .client import Api
+from .wire import Body
 
 _NO_IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}

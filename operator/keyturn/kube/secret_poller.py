@@ -9,25 +9,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
+from keyturn.core.keys import ObjectKey
 from keyturn.core.times import backoff
 from keyturn.runtime.clock import jittered, loop_time
 from keyturn.runtime.concurrency import KeyedLimiter
 
 from . import errors, paths
-from .secret_informer import meta_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-
-    from keyturn.core.keys import ObjectKey
-
-    from .client import Api
-    from .secret_informer import SecretMeta
+from .client import Api
+from .secret_informer import SecretMeta, meta_of
 
 SOONEST: Final = 45.0
 LATEST: Final = 55.0

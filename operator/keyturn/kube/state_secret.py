@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ import orjson
 
 from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.store_refs import Destination
@@ -37,16 +39,10 @@ from keyturn.core.times import time_of
 from keyturn.core.value import Value
 
 from .target_secret import LARGEST, owner_reference, size_of
+from .wire import Body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
     from _typeshed import DataclassInstance
-
-    from keyturn.core.keys import ObjectKey
-
-    from .wire import Body
 
 _STATE_KEY = "state"
 _FORMAT = 1

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from keyturn.api import API_VERSION
+from keyturn.api.base import Schema
+from keyturn.api.meta import Metadata
+from keyturn.kube.wire import Body
 from keyturn.runtime import failpoints
 
-if TYPE_CHECKING:
-    from keyturn.api.base import Schema
-    from keyturn.api.meta import Metadata
-    from keyturn.kube.wire import Body
-
-    from .client import Api
+from .client import Api
 
 
 class HasStatus(Protocol):

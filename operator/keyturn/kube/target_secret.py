@@ -8,11 +8,13 @@ Types, owner references, labels and annotations tell who owns a Secret; one with
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 from keyturn.api import GROUP, VERSION
+from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import (
     CREATION_POLICY,
     KEYTURN,
@@ -28,23 +30,15 @@ from keyturn.core.labels import (
 )
 from keyturn.core.observation.external import manager_of
 from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
-from keyturn.core.state.revision import changed_keys
+from keyturn.core.state.revision import Revision, changed_keys
+from keyturn.core.state.state import State
 from keyturn.core.times import time_of
 from keyturn.core.value import Value
 
 from .secret_informer import number_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import Revision
-    from keyturn.core.state.state import State
-
-    from .wire import Body
+from .wire import Body
 
 LARGEST = 1024 * 1024
 """Maximum bytes of data in one Secret (Kubernetes, "Secrets", section "Data size")."""

@@ -8,9 +8,10 @@ SubjectAccessReview.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -19,12 +20,8 @@ from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 
 from . import errors, paths
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from .client import Api
-    from .wire import Body
+from .client import Api
+from .wire import Body
 
 
 def issuer_of(token: bytes) -> str | None:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import KEYTURN, MARKER, RELOAD, RESTART
 from keyturn.core.observation.workload import Workload, uses_of
-from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, progress_condition, type_of
+from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WorkloadType, progress_condition, type_of
 from keyturn.core.times import time_of
-from keyturn.kube.wire import Patch
+from keyturn.kube.wire import Body, Patch
 
 from . import errors, paths
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.core.observation.workload_kinds import WorkloadType
-    from keyturn.kube.wire import Body
-
-    from .client import Api
+from .client import Api
 
 _MIN_HISTORY = 2
 _SECOND = timedelta(seconds=1)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING
 
 from keyturn.core.times import backoff
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 def loop_time() -> float:

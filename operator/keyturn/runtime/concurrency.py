@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from . import logs
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
 
 
 class KeyedLimiter:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 import re
 from collections import ChainMap
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from dotenv.parser import Binding
+from dotenv.parser import Binding
 
 REFERENCE: Final = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
 """A reference to a variable, with its default, as python-dotenv finds it."""

@@ -11,19 +11,17 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from types import FrameType
+from typing import Final
 
 import structlog
 
 from . import metrics
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
 
 LONGEST: Final = 0.1
 """Seconds of delay from which on a stall is reported."""

@@ -7,12 +7,10 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from typing import ClassVar, Protocol, TypeVar
 
 
 class _Plugin(Protocol):

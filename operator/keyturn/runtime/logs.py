@@ -6,9 +6,11 @@ import enum
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import PurePath
 from traceback import walk_tb
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -16,9 +18,6 @@ import structlog
 from .invisible_characters import make_visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 _MAX_FRAMES = 20

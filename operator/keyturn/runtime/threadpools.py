@@ -19,20 +19,18 @@ import os
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from keyturn.core.errors import Wait
 from keyturn.core.reasons import ErrorReason
 
 from .clock import loop_time
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _SWITCH_SECONDS: Final = 0.0005
 _NICE_STEPS: Final = 5

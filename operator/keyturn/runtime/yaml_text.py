@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TAG: Final = "tag:yaml.org,2002:"
 _KEPT: Final = frozenset({f"{_TAG}null", f"{_TAG}merge"})

@@ -17,38 +17,31 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Coroutine
+from datetime import timedelta
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
+from keyturn.api.source import StoreRef
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, StoreKey
-from keyturn.core.observation.external import HealthEvents
-from keyturn.kube.cache.externals import store_for
+from keyturn.core.observation.external import Health, HealthEvents
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.externals import AnyStore, store_for
+from keyturn.kube.client import Api
 from keyturn.kube.tokens import Tokens
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import Tasks
+from keyturn.runtime.reach import Reach
+from keyturn.stores.providers.base import ProviderLease
 
 from .client import Cache, StoreClient
-from .health import health_of
+from .health import PreviousClient, health_of
 from .login import ConnectionContext, closed
+from .providers import Content, Policy, RemoteValue, Written
 from .providers.errors import Refused, StoreError, Unreachable
+from .providers.guard import Guard
 from .settings import PLACEHOLDER, plan_of, reference_cycle
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from datetime import timedelta
-
-    from keyturn.api.source import StoreRef
-    from keyturn.core.observation.external import Health
-    from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.cache.externals import AnyStore
-    from keyturn.kube.client import Api
-    from keyturn.runtime.reach import Reach
-    from keyturn.stores.providers.base import ProviderLease
-
-    from .health import PreviousClient
-    from .providers import Content, Policy, RemoteValue, Written
-    from .providers.guard import Guard
 
 __all__ = ["Failure", "Stores"]
 

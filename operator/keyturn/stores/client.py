@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
 from contextlib import nullcontext
+from datetime import timedelta
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from keyturn.core.keys import StoreKey
+from keyturn.core.observation.external import HealthEvents
 from keyturn.core.value import Value, size_of
 from keyturn.runtime.clock import loop_time
-from keyturn.runtime.concurrency import KeyedLimiter
+from keyturn.runtime.concurrency import KeyedLimiter, Tasks
+from keyturn.stores.providers.base import ProviderLease
 
 from .health import CLUSTER_ERRORS, Breaker, HealthCheck, PreviousClient, RateLimiter, observe_request
-from .login import ConnectionPool, closed
-from .providers import RemoteValue, errors
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
-    from datetime import timedelta
-
-    from keyturn.core.keys import StoreKey
-    from keyturn.core.observation.external import HealthEvents
-    from keyturn.runtime.concurrency import Tasks
-    from keyturn.stores.providers.base import ProviderLease
-
-    from .login import ConnectionContext, StoreConnection
-    from .providers import Content, Policy, Provider, Written
-    from .providers.base import Permit
-    from .settings import StoreSettings
+from .login import ConnectionContext, ConnectionPool, StoreConnection, closed
+from .providers import Content, Policy, Provider, RemoteValue, Written, errors
+from .providers.base import Permit
+from .settings import StoreSettings
 
 T = TypeVar("T")
 Outcome: TypeAlias = RemoteValue | errors.StoreError

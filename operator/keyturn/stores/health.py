@@ -7,30 +7,23 @@ circuit breaker of database servers, which counts operations, is in `controllers
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from keyturn.core.observation.external import Health, reported
+from keyturn.core.keys import StoreKey
+from keyturn.core.observation.external import Health, HealthEvents, reported
 from keyturn.core.reasons import StoreReason
 from keyturn.core.times import backoff
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
+from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 
-from .login import NO_ACCOUNT, NO_RIGHT
+from .login import NO_ACCOUNT, NO_RIGHT, ConnectionPool, StoreConnection
 from .providers import errors
-from .settings import LOGIN_NOT_FOUND, NO_CONSENT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from keyturn.core.keys import StoreKey
-    from keyturn.core.observation.external import HealthEvents
-    from keyturn.runtime.concurrency import KeyedLimiter, Tasks
-
-    from .login import ConnectionPool, StoreConnection
-    from .settings import StoreSettings
+from .settings import LOGIN_NOT_FOUND, NO_CONSENT, StoreSettings
 
 _BURST_SECONDS: Final = 0.2
 """Seconds' worth of requests that may be sent at once."""

@@ -7,33 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
+from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
+from keyturn.kube.client import Api
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from keyturn.runtime.clock import loop_time
-from keyturn.runtime.concurrency import KeyedLimiter
+from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 
-from .providers import ProviderContext, work
-from .providers.errors import Refused, Throttled, Unauthorized, Unreachable
-from .settings import SessionSecret, hold_to_consent, read_references
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
-
-    from keyturn.core.value import Value
-    from keyturn.kube.client import Api
-    from keyturn.runtime.concurrency import Tasks
-
-    from .providers import Provider, Reference
-    from .providers.errors import StoreError
-    from .providers.guard import Guard
-    from .settings import Credentials, StoreSettings
+from .providers import Provider, ProviderContext, Reference, work
+from .providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
+from .providers.guard import Guard
+from .settings import Credentials, SessionSecret, StoreSettings, hold_to_consent, read_references
 
 NO_ACCOUNT: Final = "NoServiceAccount"
 NO_RIGHT: Final = "TokenForbidden"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pydantic
 import structlog
 
 from keyturn.api import API_VERSION
-from keyturn.api.base import validation_sentence
+from keyturn.api.base import Schema, validation_sentence
 from keyturn.api.secretstore import ClusterSecretStore
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import ObjectKey, StoreKey
 from keyturn.core.labels import (
     CLUSTER_SESSION,
     CONSENT,
@@ -25,20 +26,12 @@ from keyturn.core.labels import (
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
+from keyturn.kube.cache.externals import AnyStore, DataFromIndex
+from keyturn.kube.client import Api
+from keyturn.kube.wire import Body
 
-from .providers import RemoteValue, discover, provider_of
+from .providers import Provider, Reference, RemoteValue, discover, provider_of
 from .providers.errors import Refused, Unauthorized, Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from keyturn.api.base import Schema
-    from keyturn.core.keys import StoreKey
-    from keyturn.kube.cache.externals import AnyStore, DataFromIndex
-    from keyturn.kube.client import Api
-    from keyturn.kube.wire import Body
-
-    from .providers import Provider, Reference
 
 _MIN_INTERVAL: Final = 15.0
 PLACEHOLDER: Final = "{namespace}"

@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
-from keyturn.core.emergency.readers import ReaderStatus
+from keyturn.api.emergency import AffectedLogin, AffectedSecret, EmergencyRotation
+from keyturn.core.emergency.progress import Affected
+from keyturn.core.emergency.readers import Reader, Readership, ReaderStatus
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.emergency.timeline import STAGES, deadlines_of
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import TimelineReason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from keyturn.api.emergency import AffectedLogin, AffectedSecret, EmergencyRotation
-    from keyturn.core.emergency.progress import Affected
-    from keyturn.core.emergency.readers import Reader, Readership
 
 LARGEST: Final = 800 * 1024
 """Bytes; a ConfigMap holds at most 1 MiB."""

@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from keyturn.api import API_VERSION
-from keyturn.core.emergency.progress import affected
+from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus, TimelineEntry
+from keyturn.controllers.context import Context
+from keyturn.core.emergency.progress import Affected, affected
+from keyturn.core.emergency.readers import Readership
 from keyturn.core.emergency.status import is_done, open_stages, rows_of, status_of, wake_up
 from keyturn.core.emergency.timeline import EmergencyFacts, report_name
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import KEYTURN, MANAGED_BY
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, EventReason, TimelineReason
 from keyturn.core.times import pause_end
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
+from keyturn.kube.cache.emergencies import Declared
 from keyturn.kube.events import EventType
+from keyturn.kube.wire import Body
 from keyturn.runtime import failpoints
 
 from .document import READERS_BEFORE, document
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus, TimelineEntry
-    from keyturn.controllers.context import Context
-    from keyturn.core.emergency.progress import Affected
-    from keyturn.core.emergency.readers import Readership
-    from keyturn.core.errors import Wait
-    from keyturn.core.observation.observed import Observed
-    from keyturn.kube.cache.emergencies import Declared
-    from keyturn.kube.wire import Body
 
 
 @dataclass(slots=True)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from keyturn.api.base import Recipe
 from keyturn.api.database import USERNAME
+from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OVERLAP_ANNOTATION
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.rotation import transitions
+from keyturn.core.rotation import steps, transitions
 from keyturn.core.spec.database import LOGIN
-from keyturn.core.spec.items import VALUE, previous_key
+from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import VALUE, Item, previous_key
 from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
 from keyturn.core.state.revision import (
     LITERAL,
     ItemValues,
     Rendered,
     Revision,
+    Validity,
     changed_keys,
     found_under,
     is_found,
@@ -27,24 +32,12 @@ from keyturn.core.state.revision import (
 from keyturn.core.state.state import State
 from keyturn.core.texts import few
 from keyturn.core.value import Value
-from keyturn.generators import generator_for
+from keyturn.generators import Outputs, generator_for
 from keyturn.kube.target_secret import values_of
+from keyturn.kube.wire import Body
 from keyturn.runtime import threadpools
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation import steps
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Item
-    from keyturn.core.state.revision import Validity
-    from keyturn.generators import Outputs
-    from keyturn.kube.wire import Body
-
-    from .secret_reads import SecretReads
+from .secret_reads import SecretReads
 
 
 def found_values(desired: Desired, body: Body) -> dict[str, ItemValues]:

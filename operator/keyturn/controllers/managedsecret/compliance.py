@@ -9,38 +9,31 @@ import hashlib
 import hmac
 import secrets
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 import structlog
 
 from keyturn.api.base import Recipe
+from keyturn.api.secretclass import SecretClass
 from keyturn.checklist.schedule import unapplied, unscheduled
 from keyturn.checklist.strength_estimate import is_weak
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import PRODUCTION
-from keyturn.core.observation.observed import with_facts
+from keyturn.core.observation.observed import Observed, with_facts
 from keyturn.core.policy.checklist import GRACE, ChecklistFacts, reported_twins
-from keyturn.core.policy.rules import Evidence, violations_by_value
+from keyturn.core.policy.rules import Evidence, Strength, Violation, violations_by_value
 from keyturn.core.rotation.completion import kept_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue
-from keyturn.core.spec.items import VALUE
-from keyturn.core.state.revision import LITERAL
+from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import VALUE, Item
+from keyturn.core.state.revision import LITERAL, ItemValues
+from keyturn.core.state.state import State
+from keyturn.core.value import Value
 from keyturn.generators import generator_for
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime import threadpools
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from keyturn.api.secretclass import SecretClass
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.policy.rules import Strength, Violation
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Item
-    from keyturn.core.state.revision import ItemValues
-    from keyturn.core.state.state import State
-    from keyturn.core.value import Value
-    from keyturn.kube.cache.cache import InformerCache
 
 _KEY_BYTES = 32
 _TAG_BYTES = 16  # of 32: two different values share a tag with a probability of 2**-128

@@ -9,14 +9,18 @@ rollout, rollback, restart. The results are kept as long as the process lives.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.observed import Consumer, Sibling, with_facts
-from keyturn.core.observation.pods import PodsSeen, is_of
+from keyturn.controllers.context import Context
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.observation.observed import Consumer, Observed, Sibling, with_facts
+from keyturn.core.observation.pods import Pod, PodsSeen, is_of
+from keyturn.core.observation.workload import Workload
 from keyturn.core.rotation.fallback import is_recorded_complete, reports_completion
 from keyturn.core.rotation.old_pods import (
     are_newer,
@@ -27,30 +31,25 @@ from keyturn.core.rotation.old_pods import (
     was_blocked_before,
 )
 from keyturn.core.rotation.pod_reads import Need, may_be_blocked, need_of, needs_holders, waits_for_old_pods
-from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, progress_of_workloads
+from keyturn.core.rotation.rollout import (
+    Turn,
+    WorkloadProgress,
+    goes_back,
+    next_restarts,
+    progress_of,
+    progress_of_workloads,
+)
 from keyturn.core.rotation.rollout_obstacles import was_paused
+from keyturn.core.spec.desired import Desired
 from keyturn.kube import errors
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.namespace_pods import PodList
 from keyturn.kube.pods import NO_GRACE, READ_GRACE
 from keyturn.kube.target_secret import plausible
 from keyturn.runtime.clock import loop_time
 
 from .retries import error_of_list
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
-
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey, WorkloadKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.pods import Pod
-    from keyturn.core.observation.workload import Workload
-    from keyturn.core.rotation.rollout import WorkloadProgress
-    from keyturn.core.spec.desired import Desired
-    from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.namespace_pods import PodList
-
-    from .secret_reads import Published
+from .secret_reads import Published
 
 _Rollout: TypeAlias = "tuple[int, datetime | None]"
 """The revision of a rollout, and the time of the restart marker."""

@@ -6,10 +6,13 @@ State and target Secret are written over the version that was read, and compared
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
+from keyturn.controllers.context import Context
+from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import ARGO_SECRET_TYPE
+from keyturn.core.observation.observed import Observed
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.emergency import answered
 from keyturn.core.rotation.publication import (
@@ -22,7 +25,8 @@ from keyturn.core.rotation.publication import (
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.rollout_obstacles import is_deletable
-from keyturn.core.state.state import state_name
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.state import State, state_name
 from keyturn.core.status.status import history_of
 from keyturn.kube import errors, paths
 from keyturn.kube.pods import delete_pod, evict_pod
@@ -35,6 +39,7 @@ from keyturn.kube.target_secret import (
     target_body,
     target_facts,
 )
+from keyturn.kube.wire import Body
 from keyturn.kube.workloads import restart, workload_of
 
 from .account.change import change_account
@@ -42,22 +47,11 @@ from .adoption import adopt, claim
 from .consumers import consumer_of
 from .generate import generate_revision
 from .leases import revoke_lease
+from .memory import Memory
 from .push import delete_pushed_key, push, set_finalizer
+from .restart_budget import RestartLocks
 from .retries import invalid_spec, state_conflict
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey, WorkloadKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.state import State
-    from keyturn.kube.wire import Body
-
-    from .memory import Memory
-    from .restart_budget import RestartLocks
-    from .secret_reads import SecretReads
+from .secret_reads import SecretReads
 
 
 def require_desired(observed: Observed) -> Desired:

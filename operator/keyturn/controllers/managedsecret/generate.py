@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn import templates
-from keyturn.controllers.context import begin
+from keyturn.controllers.context import BackgroundJob, Context, begin
 from keyturn.core.errors import Stalled, Wait, copied
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import being_made
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.rotation import transitions
+from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import staged_login
 from keyturn.core.rotation.kept_values import carried_values, held_values
 from keyturn.core.spec.database import LOGIN
-from keyturn.core.spec.items import VALUE
+from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import VALUE, Item
 from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys, is_found
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
-from keyturn.generators import GeneratorContext, generator_for
+from keyturn.generators import Generator, GeneratorContext, Outputs, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools
 
 from .adoption import adopted_value_of, adopted_without_item
 from .signers import refuse_circle
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
-    from keyturn.controllers.context import BackgroundJob, Context
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation import steps
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Item
-    from keyturn.generators import Generator, Outputs
 
 _ISSUER_RETRY_DELAY = timedelta(seconds=5)
 

@@ -6,36 +6,30 @@ An acquired credential stays in memory until a revision records it, so that a ca
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import structlog
 
-from keyturn.controllers.context import begin
-from keyturn.core.errors import Stalled
+from keyturn.controllers.context import BackgroundJob, Context, begin
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import RevocationProblem
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.kept_values import freed_keys
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import is_spread
+from keyturn.core.spec.store_refs import Source
 from keyturn.core.state.records import StoreLease
+from keyturn.core.state.revision import ItemValues
+from keyturn.core.state.state import State, StateFacts
 from keyturn.core.times import backoff
+from keyturn.stores import Failure, Stores
 from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.controllers.context import BackgroundJob, Context
-    from keyturn.core.errors import Wait
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.rotation import steps
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.store_refs import Source
-    from keyturn.core.state.revision import ItemValues
-    from keyturn.core.state.state import State, StateFacts
-    from keyturn.stores import Failure, Stores
 
 T = TypeVar("T")
 

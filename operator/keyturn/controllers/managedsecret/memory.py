@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from keyturn.controllers.context import Context
 from keyturn.controllers.emergency.reconcile import EmergencyMemory
+from keyturn.core.keys import ObjectKey
 
 from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
@@ -13,15 +13,9 @@ from .generate import GeneratedValues
 from .refresh import StoreMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
-from .restart_budget import NO_LIMITS, RestartBudget, RestartLocks
+from .restart_budget import NO_LIMITS, RestartBudget, RestartLimits, RestartLocks
 from .retries import Failures, RestartBackoff
 from .secret_reads import DriftRepairs, Restarts, SecretReads, WriteMemory
-
-if TYPE_CHECKING:
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
-
-    from .restart_budget import RestartLimits
 
 
 class Memory:

@@ -5,49 +5,39 @@ It includes which recorded values do not match the spec.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import without_delays
 from keyturn.core.rotation.push import binder_of
-from keyturn.core.spec.desired import secret_of
-from keyturn.core.spec.items import VALUE
-from keyturn.core.state.revision import LITERAL
-from keyturn.core.state.state import state_name
+from keyturn.core.spec.desired import Desired, secret_of
+from keyturn.core.spec.items import VALUE, Item
+from keyturn.core.state.revision import LITERAL, ItemValues
+from keyturn.core.state.state import State, StateFacts, state_name
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.secret_informer import SecretMeta
 from keyturn.kube.state_secret import unreadable
 from keyturn.kube.target_secret import plausible, target_facts, values_of
+from keyturn.kube.wire import Body
 from keyturn.runtime import threadpools
 
 from .adoption import adopted_values, is_written
 from .compliance import note_values, with_compliance
 from .consumers import with_consumers, with_holders
-from .resolve import Parsed, resolved, template_flaw
+from .memory import Memory
+from .resolve import Parsed, ParsedSpecs, resolved, template_flaw
 from .secret_reads import is_left_immutable, versions_of
 from .signers import with_signers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.controllers.context import Context
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Item
-    from keyturn.core.state.revision import ItemValues
-    from keyturn.core.state.state import State, StateFacts
-    from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.secret_informer import SecretMeta
-    from keyturn.kube.wire import Body
-
-    from .memory import Memory
-    from .resolve import ParsedSpecs
 
 
 async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed | None:

@@ -4,38 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from keyturn.controllers.context import BackgroundJob
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import Reading
+from keyturn.core.observation.observed import Observed
 from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.items import VALUE
+from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import VALUE, Item
+from keyturn.core.spec.store_refs import Destination, Source
+from keyturn.core.state.records import StoreLease
 from keyturn.core.state.revision import ItemValues, Validity
 from keyturn.core.value import Value, size_of
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
-from keyturn.stores.providers import errors, properties
+from keyturn.stores import Stores
+from keyturn.stores.providers import Content, RemoteValue, errors, properties
 from keyturn.stores.providers.properties import Document
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-    from datetime import datetime
-
-    from keyturn.controllers.context import BackgroundJob
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Item
-    from keyturn.core.spec.store_refs import Destination, Source
-    from keyturn.core.state.records import StoreLease
-    from keyturn.stores import Stores
-    from keyturn.stores.providers import Content, RemoteValue
-
-    from .leases import LeaseManager
+from .leases import LeaseManager
 
 T = TypeVar("T")
 

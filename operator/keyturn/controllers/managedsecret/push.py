@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
 
-from keyturn.controllers.context import begin
+from keyturn.controllers.context import BackgroundJob, Context, begin
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import PushProblem
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.rotation import transitions
+from keyturn.core.rotation import steps, transitions
 from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.revision import Revision
+from keyturn.core.state.state import Pushed, State
 from keyturn.kube import paths
 from keyturn.kube.wire import Patch
 from keyturn.runtime import threadpools
-from keyturn.stores.providers import Policy, WriteResult, properties
+from keyturn.stores.providers import Content, Policy, WriteResult, properties
 from keyturn.stores.providers.errors import NotFound, StoreError, UnusableError, detail_of
 
 from .pull import trouble_of
 from .retries import retry_pause
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-    from datetime import datetime
-
-    from keyturn.controllers.context import BackgroundJob, Context
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation import steps
-    from keyturn.core.state.revision import Revision
-    from keyturn.core.state.state import Pushed, State
-    from keyturn.stores.providers import Content
 
 T = TypeVar("T")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 import structlog
 
+from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.observed import Restarted
+from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.observed import Observed, Restarted
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
@@ -23,6 +24,7 @@ from keyturn.runtime.clock import loop_time
 from .account.probe import with_account
 from .account.report import report_account_step, report_verdict
 from .execute import execute_step
+from .memory import Memory
 from .observe import observe
 from .refresh import with_stores
 from .report import report, report_denied, report_step, report_unevicted, report_unseen
@@ -37,15 +39,6 @@ from .retries import (
     report_time,
     unexpected_error,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-
-    from .memory import Memory
 
 _MAX_STEPS = 25
 _CONFLICT_DELAY = timedelta(milliseconds=200)

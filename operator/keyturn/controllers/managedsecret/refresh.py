@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
 
-from keyturn.controllers.context import begin
-from keyturn.core.observation.external import NOT_READ, Pulled, being_read
-from keyturn.core.observation.observed import with_facts
+from keyturn.controllers.context import Context, begin
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.external import NOT_READ, Pulled, Reading, being_read
+from keyturn.core.observation.observed import Observed, with_facts
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.decision import refusal
 from keyturn.core.rotation.triggers import is_paused, store_change_waits
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import is_spread
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh
-from keyturn.core.state.revision import is_found
+from keyturn.core.state.records import StoreLease
+from keyturn.core.state.revision import ItemValues, is_found
+from keyturn.core.state.state import State, StateFacts
 
-from .leases import LeaseManager, LeaseMemory
-from .pull import PullMemory, empty, read_all, reads_stores
+from .leases import LeaseManager, LeaseMemory, UnrecordedLeases
+from .pull import PullMemory, PullRecord, empty, read_all, reads_stores
 from .push import PushMemory
 from .retries import retry_pause
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-    from datetime import datetime
-
-    from keyturn.controllers.context import Context
-    from keyturn.core.errors import Stalled
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.external import Reading
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.records import StoreLease
-    from keyturn.core.state.revision import ItemValues
-    from keyturn.core.state.state import State, StateFacts
-
-    from .leases import UnrecordedLeases
-    from .pull import PullRecord
 
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 

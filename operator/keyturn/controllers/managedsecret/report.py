@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 
-from keyturn.core.errors import Stalled
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.status import ManagedSecretStatus
+from keyturn.controllers.context import Context
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import LEASES_REVOKED
+from keyturn.core.observation.observed import Consumer, Observed
+from keyturn.core.observation.workload import Workload
 from keyturn.core.policy.checklist import reported_violations
 from keyturn.core.policy.rules import joined_messages
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
@@ -23,22 +28,12 @@ from keyturn.core.times import clock
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
+from keyturn.kube.wire import Body
 from keyturn.runtime import metrics
 
+from .leases import LeaseMemory
+from .refresh import StoreMemory
 from .rollout_report import count_failed, report_ends, report_failed_workloads
-
-if TYPE_CHECKING:
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.status import ManagedSecretStatus
-    from keyturn.controllers.context import Context
-    from keyturn.core.errors import Wait
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.workload import Workload
-    from keyturn.kube.wire import Body
-
-    from .leases import LeaseMemory
-    from .refresh import StoreMemory
 
 _EXPECTED_WAITS = frozenset(
     {

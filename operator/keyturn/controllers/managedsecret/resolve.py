@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from keyturn import templates
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
-from keyturn.core.spec.desired import resolve_spec
+from keyturn.core.spec.desired import Desired, resolve_spec
 from keyturn.generators import generator_for
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime import threadpools
 
 from .generate import making_order
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.secretclass import SecretClass
-    from keyturn.core.spec.desired import Desired
-    from keyturn.kube.cache.cache import InformerCache
 
 _CERTIFICATE: Final = "tls.crt"
 """The key of a Secret that has the certificate of a CA."""

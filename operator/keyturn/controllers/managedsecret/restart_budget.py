@@ -10,19 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import RestartWait
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
-
-    from keyturn.core.keys import WorkloadKey
 
 _MINUTE = timedelta(minutes=1)
 _UNKNOWN_DEADLINE = timedelta(minutes=10)

@@ -5,30 +5,24 @@ It is reconciled again at rest, after a failure with back-off, or to report what
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.observation.observed import Denial, Observed
+from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.rollout_obstacles import delete_command, denied_again
-from keyturn.core.spec.desired import secret_of
+from keyturn.core.spec.desired import Desired, secret_of
 from keyturn.core.state.state import state_name
+from keyturn.core.status.status import Outcome
 from keyturn.core.times import backoff
 from keyturn.kube import errors, paths
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from keyturn.core.keys import ObjectKey, WorkloadKey
-    from keyturn.core.observation.observed import Denial, Observed
-    from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.status.status import Outcome
-
-    from .generate import GeneratedValues
-    from .pull import PullMemory
+from .generate import GeneratedValues
+from .pull import PullMemory
 
 PASSING = (errors.Conflict, errors.NotLeading, errors.Throttled, errors.Unavailable)
 """Errors that say nothing about the object: they pass, or another process acts."""

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection
+from typing import Final
 
 import structlog
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadState, WorkloadStatus
+from keyturn.controllers.context import Context
+from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import EventReason, RevisionReason, RevisionResult
 from keyturn.core.rotation.old_pods import had_rolled_back_revision
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import rollout_duration
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
 
 _FAILED: Final = "Failed"
 _RESULTS = {WorkloadState.CURRENT: RevisionResult.SUCCEEDED, WorkloadState.FAILED: _FAILED}

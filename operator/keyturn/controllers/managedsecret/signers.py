@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedState
+from keyturn.controllers.emergency.reconcile import EmergencyMemory
+from keyturn.core.emergency.progress import Affected
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey, ObjectKey
-from keyturn.core.observation.observed import with_facts
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.observed import Observed, with_facts
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.desired import Desired
 from keyturn.generators import generator_for
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from keyturn.controllers.emergency.reconcile import EmergencyMemory
-    from keyturn.core.emergency.progress import Affected
-    from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.cache import InformerCache
 
 _LONGEST_WAIT = timedelta(minutes=1)
 """How long a certificate waits for its CA, from the declaration or the start of the process on."""

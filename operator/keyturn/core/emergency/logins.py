@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from keyturn.api.emergency import AffectedLogin
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.observed import Observed
 from keyturn.core.rotation.emergency import renewed_by, without_signers
-from keyturn.core.state.records import UNKNOWN_REVISION
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential
 from keyturn.core.times import to_second
 
 from .size import MAX_MESSAGE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from keyturn.core.errors import Wait
-    from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.state.records import Credential
 
 _MOST = 8
 

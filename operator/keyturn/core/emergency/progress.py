@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import UTC, datetime
+from typing import TypeAlias
 
-from keyturn.api.emergency import AffectedState
+from keyturn.api.emergency import AffectedLogin, AffectedState
 from keyturn.api.status import WorkloadState
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.observed import Observed
 from keyturn.core.rotation.emergency import (
     asked_at,
     first_answer,
@@ -22,26 +25,15 @@ from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at,
 from keyturn.core.rotation.old_pods import are_unread, behind_message, owners_behind, unread
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
-from keyturn.core.rotation.push import unpushed
+from keyturn.core.rotation.push import Unpushed, unpushed
 from keyturn.core.rotation.rollout import progress_of_workloads
-from keyturn.core.state.revision import is_found
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.revision import RevisionFacts, is_found
 from keyturn.core.texts import first_within
 from keyturn.core.times import clock
 
 from .logins import exposed_logins
 from .size import MAX_MESSAGE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from keyturn.api.emergency import AffectedLogin
-    from keyturn.core.errors import Wait
-    from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.push import Unpushed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
 
 _CERTIFICATE = "tls.crt"
 """The key of a Secret that has the CA, if it has one."""

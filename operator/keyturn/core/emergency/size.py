@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from keyturn.api.emergency import AffectedLogin, AffectedSecret, EmergencyRotationStatus
+from keyturn.api.emergency import AffectedLogin, AffectedSecret, EmergencyRotationStatus
 
 MAX_MESSAGE: Final = 1024
 """Characters of a message at most."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 
-from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, EmergencyRotationStatus
+from keyturn.api.emergency import (
+    AffectedSecret,
+    AffectedState,
+    Deadlines,
+    EmergencyRotation,
+    EmergencyRotationStatus,
+)
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import EmergencyReason
 from keyturn.core.status.summary import ConditionVerdict, stamp_all
@@ -13,17 +19,9 @@ from keyturn.core.texts import and_more
 from keyturn.core.times import to_second
 
 from .logins import kept_logins
+from .progress import Affected
 from .size import MAX_MESSAGE, within_limit
-from .timeline import NEAR, added, deadlines_of, report_name, who_acknowledges
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.api.emergency import EmergencyRotation
-
-    from .progress import Affected
-    from .timeline import EmergencyFacts
+from .timeline import NEAR, EmergencyFacts, added, deadlines_of, report_name, who_acknowledges
 
 KEPT_ROWS = 2000
 _NEEDS_A_PERSON = frozenset(

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from keyturn.api.emergency import AffectedState, TimelineEntry
+from keyturn.api.emergency import AffectedSecret, AffectedState, EmergencyRotation, TimelineEntry
+from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import TimelineReason
 from keyturn.core.texts import first_of
 from keyturn.core.times import to_second
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.api.emergency import AffectedSecret, EmergencyRotation
-    from keyturn.core.errors import Stalled
 
 STAGES: Mapping[str, timedelta] = {
     "Rotated": timedelta(minutes=1),  # "at once"

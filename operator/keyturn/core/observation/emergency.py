@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, assert_never
+from datetime import datetime
+from typing import Self, assert_never
 
 from keyturn.api.emergency import EmergencyRotation, Revoke
-from keyturn.api.meta import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from keyturn.api.meta import LabelRequirement, LabelSelector
+from keyturn.api.meta import LabelRequirement, LabelSelector, Operator
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:

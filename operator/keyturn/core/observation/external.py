@@ -5,22 +5,17 @@ It is kept in memory, so that a restart of the operator forgets it; what was don
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from keyturn.api.databasetarget import ACCOUNT_MANAGERS, AccountManager
-from keyturn.core.errors import Wait
+from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
-    from keyturn.core.errors import Stalled
-    from keyturn.core.state.records import StoreLease
-    from keyturn.core.state.revision import ItemValues
+from keyturn.core.state.records import StoreLease
+from keyturn.core.state.revision import ItemValues
 
 Key = TypeVar("Key")
 

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from keyturn.api.databasetarget import AccountManager
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.secretclass import SecretClass
+from keyturn.api.status import WorkloadStatus
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
-from keyturn.core.spec.database import database_of
-from keyturn.core.state.state import Triggers
+from keyturn.core.policy.rules import Violation
+from keyturn.core.spec.database import DatabaseDesired, database_of
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
-from .external import NOT_PULLED, Pulled
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
-    from keyturn.api.databasetarget import AccountManager
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.secretclass import SecretClass
-    from keyturn.api.status import WorkloadStatus
-    from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.keys import WorkloadKey
-    from keyturn.core.policy.rules import Violation
-    from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import RollbackPause, StateFacts
-
-    from .emergency import Emergency
-    from .external import AccountFacts, PushProblem, RevocationProblem
-    from .pods import Pod, PodsSeen
-    from .workload import Use, Workload
+from .emergency import Emergency
+from .external import NOT_PULLED, AccountFacts, Pulled, PushProblem, RevocationProblem
+from .pods import Pod, PodsSeen
+from .workload import Use, Workload
 
 T = TypeVar("T")
 

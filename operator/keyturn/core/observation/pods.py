@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
+from keyturn.api.status import Via
 from keyturn.core.times import may_precede
 
-from .workload import read_marker
+from .workload import Use, Workload, read_marker
 from .workload_kinds import replica_set_of, type_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from keyturn.api.status import Via
-
-    from .workload import Use, Workload
 
 NOT_READY = "NotReady"
 """Reason of a running container whose probe has not succeeded."""

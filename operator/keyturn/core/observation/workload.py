@@ -5,18 +5,14 @@ from __future__ import annotations
 import functools
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from keyturn.api.status import Via, WorkloadKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.core.keys import WorkloadKey
+from keyturn.core.keys import WorkloadKey
 
 FILES = frozenset({Via.VOLUME, Via.PROJECTED})
 """Ways in which a pod uses a Secret as files, which the kubelet updates."""

@@ -5,14 +5,12 @@ A further kind is a further row; its permissions are in `manifests`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from keyturn.api.status import WorkloadKind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _Body: TypeAlias = "Mapping[str, Any]"
 _Check: TypeAlias = "Callable[[_Body, _Body], bool]"

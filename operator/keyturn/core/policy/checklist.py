@@ -6,21 +6,16 @@ They only report. Writes are blocked by a SecretClass with enforcement Deny alon
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import Final
 
-from keyturn.api.status import MOST_VIOLATIONS, PolicyStatus, PolicyViolation
+from keyturn.api.status import MOST_VIOLATIONS, ManagedSecretStatus, PolicyStatus, PolicyViolation
 from keyturn.core.labels import ROTATE
 from keyturn.core.texts import few
 
 from .rules import DISTINCT, Violation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.api.status import ManagedSecretStatus
 
 
 class Verdict(enum.StrEnum):

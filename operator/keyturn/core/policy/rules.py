@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import Final
 
 from keyturn.api.base import format_duration
-from keyturn.api.secretclass import Enforcement
+from keyturn.api.secretclass import Enforcement, SecretClass
 from keyturn.core.spec import schedule
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.schedule import Cron, Every, Window
 from keyturn.core.texts import FEW, few, first_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import timedelta
-
-    from keyturn.api.secretclass import SecretClass
-    from keyturn.core.spec.desired import Desired
 
 LEAST_LENGTH = 32
 LEAST_BITS = 128

@@ -5,24 +5,18 @@ A workload whose restart a setting forbids is not waited for, except while it ma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.texts import first_of
 
 from .fallback import is_recorded_complete
 from .old_pods import holds_back
 from .publication import published_at
-from .rollout import Turn, is_under_way, progress_of_workloads
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
-
-    from .rollout import WorkloadProgress
+from .rollout import Turn, WorkloadProgress, is_under_way, progress_of_workloads
 
 _MAX_NAMED = 3
 

@@ -6,22 +6,16 @@ credentials are compared with the account in the spec: its server, its logins an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import NOT_PROBED, ProbeVerdict
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
-from keyturn.core.state.records import Phase
-from keyturn.core.state.state import state_name
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.records import Credential
-    from keyturn.core.state.state import StateFacts
+from keyturn.core.spec.database import DatabaseDesired
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.records import Credential, Phase
+from keyturn.core.state.state import StateFacts, state_name
 
 MOST_CANDIDATES = 3
 """Candidates of one rotation that the server may refuse before manual action is required."""

@@ -7,15 +7,19 @@ crash.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from keyturn.api.database import Sessions
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, AccountFacts, ProbeVerdict
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.database import DatabaseDesired
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.schedule import is_open
-from keyturn.core.state.records import UNKNOWN_REVISION, Phase
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
+from keyturn.core.state.state import StateFacts
 
 from . import steps
 from .completion import is_rollout_complete, publication_limit
@@ -37,16 +41,6 @@ from .credential_slots import (
 )
 from .emergency import is_exposed, revokes_at_once
 from .triggers import ON_REQUEST, emergency_was_declared, is_asked, waits_for_previous
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.records import Credential
-    from keyturn.core.state.state import StateFacts
 
 _RECHECK_INTERVAL = timedelta(minutes=1)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.external import being_read
+from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.reasons import ErrorReason, RevisionReason
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 from keyturn.core.texts import FEW, first_of
 
@@ -47,16 +49,8 @@ from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts
 from .rollout_obstacles import pod_to_delete
+from .steps import Reason
 from .triggers import due_on_request, overdue_time, reason_for_revision, rotates_nothing, start_time
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed, TargetFacts
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
-
-    from .steps import Reason
 
 _SIGNER_INTERVAL = timedelta(minutes=1)
 """Interval of checks whether a CA is rotated, besides those that its rotation causes."""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from keyturn.api.emergency import Revoke
 from keyturn.api.rotation import OnFailure
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import RevisionReason
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from datetime import datetime
-
-    from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import StateFacts
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import StateFacts
 
 COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""

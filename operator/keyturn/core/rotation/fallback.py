@@ -5,24 +5,20 @@ A rollout that was complete before causes no rollback when it fails later.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from keyturn.api.rotation import OnFailure
 from keyturn.api.status import WorkloadState
+from keyturn.core.observation.observed import Consumer, Observed
+from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
+from keyturn.core.spec.desired import Desired
 from keyturn.core.state.revision import last_good
+from keyturn.core.state.state import StateFacts
 from keyturn.core.times import to_second
 
 from .emergency import is_exposed
 from .steps import rotation_id
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.state import StateFacts
 
 
 def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:

@@ -5,26 +5,20 @@ Changes of the spec wait for reads of stores as well, so that no key is lost unt
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, RevisionReason
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import is_spread, previous_key
-from keyturn.core.state.revision import is_found, last_good
+from keyturn.core.state.revision import ItemValues, is_found, last_good
+from keyturn.core.state.state import State, StateFacts
 
 from .publication import is_current_published
 from .rollout import any_failed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import ItemValues
-    from keyturn.core.state.state import State, StateFacts
-
-    from .steps import Reason
+from .steps import Reason
 
 _ROUTINE = frozenset({RevisionReason.TRIGGERED, RevisionReason.ROTATION_DUE})
 

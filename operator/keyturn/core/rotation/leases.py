@@ -6,14 +6,16 @@ revoked it, or it has expired, so after a crash the next process knows what to r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from keyturn.api.status import UnrevokedLeases
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.labels import LEASES_REVOKED
-from keyturn.core.observation.observed import once
+from keyturn.core.observation.observed import Observed, once
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.records import StoreLease
 from keyturn.core.texts import and_more
 from keyturn.core.times import clock, time_of, to_second
 
@@ -21,14 +23,6 @@ from . import steps
 from .completion import is_rollout_complete, publication_limit
 from .emergency import revokes_at_once
 from .rollout import Turn, is_under_way, progress_of_workloads
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.records import StoreLease
 
 _PRESSED_DELAY = timedelta(minutes=5)
 _MAX_AHEAD = timedelta(minutes=5)

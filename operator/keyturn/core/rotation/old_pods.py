@@ -9,30 +9,21 @@ back, and 4 was made from 2. A pod with 3 differs from 4 in the keys that change
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
-from keyturn.api.status import Via, WorkloadState
-from keyturn.core.observation.pods import owners_of
-from keyturn.core.observation.workload import FILES, KUBELET_SYNC
+from keyturn.api.status import Via, WorkloadState, WorkloadStatus
+from keyturn.core.observation.observed import Consumer, Observed
+from keyturn.core.observation.pods import Owner, Pod, owners_of
+from keyturn.core.observation.workload import FILES, KUBELET_SYNC, Use, Workload
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.state.state import MAX_FACTS
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import MAX_FACTS, StateFacts
 from keyturn.core.texts import and_more, first_of
 from keyturn.core.times import may_precede, to_second
 
 from . import steps
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from keyturn.api.status import WorkloadStatus
-    from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import Owner, Pod
-    from keyturn.core.observation.workload import Use, Workload
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import StateFacts
 
 BEFORE_FIRST_KEYS = (
     "its pods were created before the Secret had the keys, and the first revision restarts no workload; restart it,"

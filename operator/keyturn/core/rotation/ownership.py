@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.desired import Desired
 from keyturn.core.state.state import state_name
 from keyturn.core.texts import few
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed, TargetFacts
-    from keyturn.core.spec.desired import Desired
 
 _RETRY_DELAY = timedelta(seconds=5)
 RENAME = "write another name"

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
+from keyturn.core.observation.observed import Observed
+from keyturn.core.spec.desired import Desired
 
 from .completion import is_known_complete
 from .leases import idle_leases
-from .rollout import Turn, is_under_way
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-
-    from .rollout import WorkloadProgress
+from .rollout import Turn, WorkloadProgress, is_under_way
 
 
 class Need(enum.Enum):

@@ -7,22 +7,16 @@ is in memory only; another process starts with an empty one.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import DriftHistory
+from keyturn.core.observation.observed import DriftHistory, Observed
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.times import backoff
 
 from . import steps
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
 
 
 def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:

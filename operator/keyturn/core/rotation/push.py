@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.external import PushProblem
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.store_refs import Destination, destination_of
-from keyturn.core.state.state import Pushed, state_name
+from keyturn.core.state.state import Pushed, StateFacts, state_name
 
 from . import steps
 from .credentials import closes_account, is_publishable, last_closing
 from .leases import are_kept_for, last_lease_revocation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from keyturn.core.errors import Wait
-    from keyturn.core.observation.external import PushProblem
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.state import StateFacts
 
 
 @dataclass(frozen=True, slots=True)

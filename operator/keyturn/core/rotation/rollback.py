@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason
+from keyturn.core.spec.desired import Desired
 from keyturn.core.state.records import Phase
-from keyturn.core.state.state import RollbackPause
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
 from .credential_slots import may_open, previous_still_open
 from .emergency import is_exposed
 from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
 from .publication import publication_of
-from .rollout import next_changes, progress_of_workloads
+from .rollout import WorkloadProgress, next_changes, progress_of_workloads
 from .rollout_obstacles import denied_until, stuck_pod_message
 from .steps import Close, StateChange
 from .triggers import waits_for_overlap, waits_for_previous, waits_until
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import StateFacts, Triggers
-
-    from .rollout import WorkloadProgress
 
 # A suffix makes the same request new: "3" was handled, "3/again" was not. Two words of it are
 # options, after a slash each: "3/again/hold".

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.observed import once
-from keyturn.core.observation.workload import read_marker, write_marker
+from keyturn.core.keys import WorkloadKey
+from keyturn.core.observation.observed import Consumer, Observed, Sibling, once
+from keyturn.core.observation.pods import Pod
+from keyturn.core.observation.workload import Workload, read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
+from keyturn.core.spec.desired import Desired
 from keyturn.core.times import may_precede
 
 from .fallback import was_complete, was_overdue_at_first, was_reported_complete
@@ -48,16 +51,6 @@ from .rollout_obstacles import (
     reported_rejection,
     rollout_obstacle,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
-
-    from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import Consumer, Observed, Sibling
-    from keyturn.core.observation.pods import Pod
-    from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Desired
 
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
 _MIN_RESTART_INTERVAL = timedelta(seconds=10)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from keyturn.api.rotation import Restart
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.observed import Denial
-from keyturn.core.observation.pods import is_of
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.observed import Consumer, Denial, Observed
+from keyturn.core.observation.pods import Pod, is_of
+from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import WorkloadReason
+from keyturn.core.spec.desired import Desired
 from keyturn.core.times import backoff
 
 from . import steps
 from .fallback import fallback_of, is_since_rollback
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import Pod
-    from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Desired
 
 _MIN_DELAY = timedelta(seconds=2)
 """An API server that has just started rejects every request for a few seconds, until it has read the roles."""

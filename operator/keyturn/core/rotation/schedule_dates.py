@@ -8,27 +8,22 @@ observes the change again later; neither starts a rotation before its date.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import Final, assert_never
 
 from keyturn.api.base import format_duration, parse_duration
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import ScheduleStatus
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import once
+from keyturn.core.observation.observed import Observed, once
 from keyturn.core.reasons import ConditionReason
+from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import Timetable
 from keyturn.core.spec.schedule import Cron, Every, check, longest_pause, next_due, share_of
 from keyturn.core.times import to_second
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.secretclass import SecretClass
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Timetable
 
 _DEFAULT_PART = 10
 """Divisor: the spread is this part of the interval."""

@@ -29,23 +29,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.observed import Consumer, Observed
+from keyturn.core.observation.pods import Pod
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.state.records import Phase
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.records import Phase, StoreLease
+from keyturn.core.state.state import Pushed, StateFacts
 
 from .credential_slots import was_in_use
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import Pod
-    from keyturn.core.spec.store_refs import Destination
-    from keyturn.core.state.records import StoreLease
-    from keyturn.core.state.state import Pushed, StateFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,16 @@ same functions, with an estimate of the content. A step without a function here 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, assert_never
+from datetime import datetime
+from typing import assert_never
 
 from keyturn.core.labels import FINALIZER
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.spec.database import DatabaseDesired
+from keyturn.core.spec.desired import Desired
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import StateFacts, Triggers
@@ -27,14 +32,6 @@ from .decision import next_number
 from .emergency import answered
 from .publication import is_current_published, publication_of
 from .rollout import is_under_way
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.core.spec.desired import Desired
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,19 @@ Values change for these reasons only; a restart of the operator is none.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from keyturn.api.database import USERNAME
-from keyturn.core.observation.observed import once
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.observed import Observed, once
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import Timetable
 from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
-from keyturn.core.state.revision import is_found
+from keyturn.core.state.revision import Validity, is_found
+from keyturn.core.state.state import StateFacts
 from keyturn.core.texts import first_of
 
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
@@ -20,17 +25,6 @@ from .emergency import asked_at, asked_items
 from .kept_values import drops_kept_value, entries_to_read, kept_items, overlap_end, without_awaited
 from .schedule_dates import last_known_time, recorded_time, scheduled_dates, stays_overdue
 from .steps import Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-    from datetime import datetime
-
-    from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Timetable
-    from keyturn.core.state.revision import Validity
-    from keyturn.core.state.state import StateFacts
 
 ON_REQUEST = frozenset({RevisionReason.TRIGGERED, RevisionReason.EMERGENCY})
 """Reasons of rotations that a person asked for."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
-from keyturn.api.database import PASSWORD, Drift, Sessions, Strategy
+from keyturn.api.database import PASSWORD, AccountTemplate, Database, Drift, Sessions, Strategy, TargetRef
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.keys import TargetKey
-
-if TYPE_CHECKING:
-    from keyturn.api.database import AccountTemplate, Database, TargetRef
 
 LOGIN = "database login"
 """Recipe of the value `username`, which the credential of its revision determines."""

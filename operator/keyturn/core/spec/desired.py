@@ -5,34 +5,25 @@ Its items are the values of `data` and `dataFrom`, each with its source and its 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from keyturn.api.rotation import AppliedBy, FailFastWhen, OnFailure, Restart
+from keyturn.api.base import Recipe
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.rotation import AppliedBy, FailFast, FailFastWhen, OnFailure, Restart
+from keyturn.api.secretclass import SecretClass
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.reasons import ErrorReason
 
 from . import schedule
-from .database import database_of
-from .items import VALUE, OwnRotation, items_of, own_rotation, timetables_of, usual_gather
-from .store_refs import destination_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from keyturn.api.base import Recipe
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.rotation import FailFast
-    from keyturn.api.secretclass import SecretClass
-
-    from .database import DatabaseDesired
-    from .items import Item, Timetable
-    from .store_refs import Destination
+from .database import DatabaseDesired, database_of
+from .items import VALUE, Item, OwnRotation, Timetable, items_of, own_rotation, timetables_of, usual_gather
+from .store_refs import Destination, destination_of
 
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)

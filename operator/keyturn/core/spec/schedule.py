@@ -5,23 +5,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise, takewhile
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
 from keyturn.api.base import format_duration
-from keyturn.api.rotation import Cadence
+from keyturn.api.rotation import AppliedBy, Cadence, Timing
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from keyturn.api.rotation import AppliedBy, Timing
 
 _UTC = "UTC"
 _DEFAULT_JITTER = 10

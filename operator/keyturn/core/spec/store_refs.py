@@ -6,18 +6,14 @@ import functools
 import hashlib
 import hmac
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from keyturn.api.source import RemoteDestination, StoreKind, StoreRef, UpdatePolicy
+from keyturn.api.source import DataFrom, From, PushTo, RemoteDestination, StoreKind, StoreRef, UpdatePolicy
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.keys import StoreKey
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from keyturn.api.source import DataFrom, From, PushTo
 
 _FROM = "from"
 UNKNOWN_SOURCE = json.dumps({_FROM: None}, separators=(",", ":"))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from keyturn.core.spec.store_refs import Destination
-
-if TYPE_CHECKING:
-    from datetime import datetime, timedelta
 
 UNKNOWN_REVISION = 0
 """Revision of a credential that may be open although its password is lost with an earlier record."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from keyturn.core.spec.items import previous_key
+from keyturn.core.spec.items import Item, previous_key
 from keyturn.core.spec.store_refs import is_source
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from datetime import datetime
-
-    from keyturn.core.spec.items import Item
-    from keyturn.core.value import Value
+from keyturn.core.value import Value
 
 LITERAL = "literal"
 _NO_DATES: Mapping[str, datetime] = MappingProxyType({})

@@ -5,18 +5,22 @@ Also those of a failed observation.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-from keyturn.api.status import ManagedSecretStatus, WorkloadState
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.meta import Condition
+from keyturn.api.status import ManagedSecretStatus, RotationStatus, WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH
+from keyturn.core.observation.observed import Observed
 from keyturn.core.policy.checklist import findings_of
-from keyturn.core.policy.rules import joined_messages
+from keyturn.core.policy.rules import Violation, joined_messages
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.old_pods import are_unread, owners_behind, unread, waiting_message
 from keyturn.core.rotation.push import push_problem
-from keyturn.core.rotation.rollout import Turn
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress
 from keyturn.core.rotation.schedule_dates import spread_since
 from keyturn.core.rotation.triggers import (
     breakage_of,
@@ -29,23 +33,12 @@ from keyturn.core.rotation.triggers import (
     waits_for_overlap,
     waits_until,
 )
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.texts import FEW, few, first_of
 
 from .credentials import credential_valid
 from .summary import ConditionVerdict, condition, stamp_all, stamped, with_state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.meta import Condition
-    from keyturn.api.status import RotationStatus
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.policy.rules import Violation
-    from keyturn.core.rotation.rollout import WorkloadProgress
-    from keyturn.core.spec.desired import Desired
 
 _WAITING: dict[str, str] = {
     RevisionReason.TRIGGERED: "the requested rotation starts when the overlap of the previous values is over",

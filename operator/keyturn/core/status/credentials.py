@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from keyturn.api.status import CredentialStatus
 from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, ProbeVerdict
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.core.rotation.credential_slots import is_locked, unproven
-from keyturn.core.state.records import UNKNOWN_REVISION, Phase
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
+from keyturn.core.state.state import StateFacts
 from keyturn.core.times import to_second
 
 from .summary import ConditionVerdict, condition_of
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.state.records import Credential
-    from keyturn.core.state.state import StateFacts
 
 _STEPS = {Phase.STAGED: "Apply", Phase.APPLIED: "Prove"}
 _WORDS = {

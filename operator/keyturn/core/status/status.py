@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from keyturn.api.status import (
     MOST_VIOLATIONS,
@@ -17,7 +18,9 @@ from keyturn.api.status import (
     WorkloadState,
     WorkloadStatus,
 )
-from keyturn.core.errors import Wait
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.pods import Owner
 from keyturn.core.policy.checklist import OVERDUE, policy_of, reported_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
@@ -37,27 +40,18 @@ from keyturn.core.rotation.old_pods import (
     waiting_message,
 )
 from keyturn.core.rotation.rollback import cause_of
-from keyturn.core.rotation.rollout import is_under_way, progress_of_workloads
+from keyturn.core.rotation.rollout import WorkloadProgress, is_under_way, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.schedule_dates import applied_schedule, scheduled_dates, text_of_schedule
 from keyturn.core.rotation.triggers import is_overdue, next_time, rotates_on_request
+from keyturn.core.spec.desired import Desired
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import StateFacts
 from keyturn.core.times import to_second
 
 from .conditions import ConditionInput, conditions_of, known_revision, violated_rules
 from .credentials import at_server, credential_status, credential_step, is_closing
 from .summary import done_of, with_state
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from keyturn.core.errors import Stalled
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.pods import Owner
-    from keyturn.core.rotation.rollout import WorkloadProgress
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import StateFacts
 
 _MAX_HISTORY = 10
 _UNAVAILABLE_ATTEMPTS = 3

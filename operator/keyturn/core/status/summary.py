@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.meta import MOST_TEXT, Condition
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import ManagedSecretStatus, WorkloadState, WorkloadStatus
+from keyturn.core.errors import Stalled
+from keyturn.core.observation.external import Health
 from keyturn.core.policy.rules import RULES
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
 from keyturn.core.state.records import Phase
 from keyturn.core.times import length, to_second
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.status import ManagedSecretStatus, WorkloadStatus
-    from keyturn.core.errors import Stalled
-    from keyturn.core.observation.external import Health
 
 
 class ConditionVerdict(NamedTuple):

@@ -9,13 +9,10 @@ Imports: `databases.base`, `databases.errors`, `runtime`, `core`.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from keyturn.databases.base import Engine
 from keyturn.runtime import imports
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["engine_for", "engines"]
 

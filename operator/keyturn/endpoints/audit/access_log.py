@@ -9,21 +9,18 @@ import base64
 import binascii
 import zlib
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from keyturn.core.emergency.readers import Reader, ReaderStatus
 from keyturn.core.labels import ACCESS_TYPE, KEYTURN, MANAGED_BY
+from keyturn.kube.wire import Body
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from keyturn.kube.wire import Body
-
-    from .event import Access
+from .event import Access
 
 _MAX_PER_SCOPE: Final = 50
 _MAX_READ: Final = 20_000

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import random
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import hdrs, web
@@ -20,24 +22,16 @@ from keyturn.core.labels import ACCESS_TYPE
 from keyturn.endpoints import connections, server
 from keyturn.endpoints.connections import CannotServe, ServerTls
 from keyturn.kube import errors, paths
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.client import Api
 from keyturn.kube.tokens import bearer_token
+from keyturn.kube.wire import Body
 from keyturn.runtime import metrics, threadpools
 
 from . import access_log
 from .access_log import AccessScope, Record, readers_of
 from .classifier import Watcher
-from .event import NotAnEvent, items_of, parse
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.client import Api
-    from keyturn.kube.wire import Body
-
-    from .event import Told
+from .event import NotAnEvent, Told, items_of, parse
 
 _MIN_TOKEN_LENGTH: Final = 32
 _MAX_TOKEN_FILE_BYTES: Final = 64 * 1024

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import product
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
 from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.core.keys import ObjectKey
 from keyturn.core.state.state import state_name
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime import metrics
 
 from .access_log import AccessScope, Record
-from .event import Access, AccessOutcome, LoginFailed, SubjectKind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from keyturn.kube.cache.cache import InformerCache
-
-    from .event import Told
+from .event import Access, AccessOutcome, LoginFailed, SubjectKind, Told
 
 _LOG_INTERVAL: Final = timedelta(hours=1)
 _MAX_LOGGED: Final = 1_000

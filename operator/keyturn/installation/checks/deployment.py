@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from keyturn.installation.checks import Point
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Api
 
 from .rights import Account
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.kube.client import Api
 
 _NAME: Final = "keyturn"
 _POINT: Final = "deployment"

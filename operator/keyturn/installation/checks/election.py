@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from keyturn import __version__
 from keyturn.core.times import length
 from keyturn.installation.checks import Point
 from keyturn.kube import errors, paths
-from keyturn.kube.leader_election import LEASE, TERMS, holder_of, renewal_of
+from keyturn.kube.client import Api
+from keyturn.kube.leader_election import LEASE, TERMS, Holder, holder_of, renewal_of
 from keyturn.runtime import build
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.kube.client import Api
-    from keyturn.kube.leader_election import Holder
 
 OLDEST: Final = (1, 34)
 NEWEST: Final = (1, 37)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
+from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WorkloadType
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Api
 from keyturn.kube.leader_election import LEASE
 from keyturn.kube.secret_informer import SourceKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from keyturn.core.observation.workload_kinds import WorkloadType
-    from keyturn.kube.client import Api
 
 
 class RightScope(enum.Enum):

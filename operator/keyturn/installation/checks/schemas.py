@@ -7,20 +7,17 @@ https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from keyturn.api import GROUP, VERSION
 from keyturn.installation.checks import Point
 from keyturn.installation.crds.definition import KINDS
+from keyturn.installation.crds.schema import Node
 from keyturn.kube import errors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from keyturn.installation.crds.schema import Node
-    from keyturn.kube.client import Api
+from keyturn.kube.client import Api
 
 _DOCUMENT: Final = f"/openapi/v3/apis/{GROUP}/{VERSION}"
 _GVK: Final = "x-kubernetes-group-version-kind"

@@ -11,18 +11,14 @@ Imports: `stores.providers`, `generators`, `api`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from keyturn.api import GROUP
 from keyturn.runtime import yaml_text
 
 from . import definition
 from .definition import KINDS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from .schema import Node
+from .schema import Node
 
 __all__ = ["drifted", "render", "write"]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import pydantic
 
 from keyturn.api import (
     GROUP,
@@ -21,11 +24,6 @@ from keyturn.core.reasons import ConditionReason
 from keyturn.core.status.summary import SummaryState
 
 from .schema import Node, structural
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    import pydantic
 
 # The operator alone writes a status, so the API server records its manager once and not for each field.
 _WRITTEN_WHOLE = {"x-kubernetes-map-type": "atomic"}

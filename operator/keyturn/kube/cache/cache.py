@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 import pydantic
 
 from keyturn.api.base import validation_sentence
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled, copied
 from keyturn.core.keys import EmergencyKey, ObjectKey, StoreKey, TargetKey, WorkloadKey
 from keyturn.core.labels import DEFAULT_CLASS, ENVIRONMENT
+from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.state import state_name
+from keyturn.kube.secret_informer import SecretMeta
 
 from .emergencies import EmergencyCache
 from .externals import DataFromIndex, StoreCache, TargetCache
 from .objects import ManagedSecretCache, WorkloadCache, parse, readable, secrets_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Mapping
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.core.observation.workload import Workload
-    from keyturn.kube.secret_informer import SecretMeta
 
 _Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str
 _MOST_DELETIONS: Final = 10_000

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from datetime import datetime
+from typing import Any, Final, Self, TypeAlias
 
 import pydantic
 
 from keyturn.api.base import validation_sentence
 from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import EmergencyKey
+from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.observation.emergency import Emergency, EmergencyScope
 from keyturn.core.reasons import ErrorReason
 
 from .objects import places_of, without
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from keyturn.core.keys import ObjectKey
 
 _Turn: TypeAlias = "tuple[datetime, str]"
 

@@ -6,17 +6,19 @@ Of stores these are the keys that fill a Secret, of database targets the account
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import pydantic
 
 from keyturn.api.base import validation_sentence
-from keyturn.api.database import Strategy
+from keyturn.api.database import Strategy, TargetRef
 from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
-from keyturn.api.secretstore import ClusterSecretStore, SecretStore
+from keyturn.api.secretstore import AllowedNamespaces, ClusterSecretStore, SecretStore
+from keyturn.api.source import StoreRef
 from keyturn.core.errors import Stalled, copied
 from keyturn.core.keys import (
     CLUSTER_DATABASE_TARGET,
@@ -33,13 +35,6 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.database import logins_of
 
 from .objects import parse
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from keyturn.api.database import TargetRef
-    from keyturn.api.secretstore import AllowedNamespaces
-    from keyturn.api.source import StoreRef
 
 AnyStore: TypeAlias = SecretStore | ClusterSecretStore
 AnyTarget: TypeAlias = DatabaseTarget | ClusterDatabaseTarget

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
 import pydantic
@@ -18,15 +19,10 @@ from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
 from keyturn.api.source import PushTo
 from keyturn.api.target import Target
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import PREFIX
+from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import ErrorReason
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.workload import Workload
 
 _Model = TypeVar("_Model", bound=Schema)
 Places: TypeAlias = "list[tuple[int | str, ...]]"

@@ -13,18 +13,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from . import files
-from .document import Document, references
+from .document import Document, Entry, references
 from .files import Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
-
-    from .document import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from keyturn.core.value import Value
 
 from . import files
-from .declaration import EXAMPLE, Copied, Made, declared_at, inferred
+from .declaration import EXAMPLE, Copied, Declaration, Made, declared_at, inferred
 from .document import Document
 from .files import Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from .declaration import Declaration
 
 GITIGNORE: Final = ".gitignore"
 _NEW: Final = 0o644

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from keyturn import generators
 from keyturn.api.base import Recipe
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
+from keyturn.generators import Generator, Outputs
 
 from . import environments, files
-from .declaration import IssuedElsewhere, Made, Output, declared_at
-from .document import quoted
+from .declaration import Declaration, IssuedElsewhere, Made, Output, Variable, declared_at
+from .document import Document, quoted
 from .environments import Environment, Flaw, flaws, init_for, siblings
 from .files import Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from keyturn.generators import Generator, Outputs
-
-    from .declaration import Declaration, Variable
-    from .document import Document
 
 
 @dataclass(slots=True)

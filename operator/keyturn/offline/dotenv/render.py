@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from keyturn.api import API_VERSION
 from keyturn.core.value import Value
@@ -12,17 +14,21 @@ from keyturn.runtime import dotenv_reader, yaml_text
 from keyturn.runtime.invisible_characters import is_visible, make_visible
 
 from . import environments, files
-from .declaration import Composed, Copied, IssuedElsewhere, Made, Output, declared_at, inferred
+from .declaration import (
+    Composed,
+    Copied,
+    Declaration,
+    IssuedElsewhere,
+    Made,
+    Output,
+    Variable,
+    declared_at,
+    inferred,
+)
 from .document import Document, quoted
 from .environments import GENERATED, complete, init_for, is_generated, opened
 from .files import Refused
 from .initialise import item_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from .declaration import Declaration, Variable
 
 _READABLE_BY_OWNER: Final = 0o400
 

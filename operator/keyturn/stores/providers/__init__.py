@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from keyturn.runtime import imports
 
@@ -28,9 +29,6 @@ from .base import (
     WriteResult,
     Written,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = [
     "Capability",

@@ -9,23 +9,18 @@ import base64
 import os
 import re
 import ssl
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from keyturn.kube.client import Client
-from keyturn.kube.wire import METHODS, Response
+from keyturn.kube.wire import METHODS, Call, Response
 from keyturn.runtime import tls
 
 from . import errors
 from .errors import Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from keyturn.kube.wire import Call
-
-    from .guard import Guard
+from .guard import Guard
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 32

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from keyturn.api.base import Schema, Spelled
 from keyturn.api.meta import Name
+from keyturn.core.value import Value
 from keyturn.runtime import tls
 
 from . import work
-from .base import Reference
+from .base import ProviderContext, Reference
 from .errors import Refused
-
-if TYPE_CHECKING:
-    from keyturn.core.value import Value
-
-    from .base import ProviderContext
 
 DataKey = Annotated[
     str, Spelled(r"^[-._a-zA-Z0-9]+$", "a key of a Secret has letters, digits, '-', '_' or '.' only", 253)

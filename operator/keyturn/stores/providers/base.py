@@ -7,25 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum, auto
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from keyturn.api.base import Schema
 from keyturn.core.value import Value, size_of
+from keyturn.kube.client import Api
 from keyturn.runtime.clock import loop_time
 
 from . import properties
 from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable, UnusableError
-from .guard import PERMIT
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-    from pathlib import Path
-
-    from keyturn.kube.client import Api
-
-    from .guard import Guard
+from .guard import PERMIT, Guard
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,10 @@ has the operation, a code of one word, and at most a message of ours.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Final, Self
 
 UNTRUSTED: Final = "ClientConnectorCertificateError"
 """Code if the server's TLS certificate is not accepted for another reason than those of CERTIFICATES."""

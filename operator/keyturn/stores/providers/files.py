@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 from keyturn.api.base import Schema, Spelled
 from keyturn.core.value import Value
 
 from .base import LARGEST, Provider, RemoteValue
 from .errors import NotFound, Refused, Unauthorized, Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # a pipe must not block
 _OPENED: Final = "/proc/self/fd/{}"

@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,13 +23,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from keyturn.kube.client import FencedBody
 from keyturn.runtime import build, tls
 from keyturn.runtime.reach import (
+    Address,
     Admitting,
+    AllowedHost,
     Lookups,
+    Network,
     asking_for,
     has_no_host,
     is_private,
@@ -40,12 +45,7 @@ from keyturn.runtime.reach import (
 from .errors import NO_HOST, UNTRUSTED, Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
     from aiohttp.abc import AbstractResolver
-    from multidict import CIMultiDictProxy
-
-    from keyturn.runtime.reach import Address, AllowedHost, Network
 
 # Codes of OpenSSL (X509_V_ERR_…).
 _CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import pydantic
 
@@ -13,6 +14,8 @@ from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, UNREADABLE_TYP
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
+from keyturn.kube.client import Client
+from keyturn.kube.wire import Body
 
 from . import _kubeconfig, properties, work
 from ._refs import KeyRef
@@ -28,12 +31,6 @@ from .base import (
     Written,
 )
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
-
-    from keyturn.kube.client import Client
-    from keyturn.kube.wire import Body
 
 T = TypeVar("T")
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from keyturn.controllers.context import begin
+from keyturn.controllers.context import BackgroundJob, Context, begin
 from keyturn.controllers.managedsecret.retries import invalid_spec, state_conflict
+from keyturn.controllers.managedsecret.secret_reads import SecretReads
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.keys import TargetKey
+from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.external import ProbeVerdict
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import was_found
 from keyturn.core.rotation.credentials import accepted_after
-from keyturn.core.state.state import state_name
-from keyturn.databases.base import Account, Template
+from keyturn.core.spec.database import DatabaseDesired
+from keyturn.core.state.records import Credential
+from keyturn.core.state.state import State, state_name
+from keyturn.databases.base import Account, Fence, Template
 from keyturn.databases.errors import DatabaseError, Fenced, ReadOnly, Unauthorized, Unreachable
 from keyturn.kube import errors, paths
 from keyturn.runtime import failpoints
 
-from .memory import next_probe
+from .memory import AccountMemory, next_probe
 from .operation import Effect, Operation
 from .problems import (
     candidate_refused,
@@ -32,20 +37,6 @@ from .problems import (
     waits_for_server,
     with_retain_hint,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    from keyturn.controllers.context import BackgroundJob, Context
-    from keyturn.controllers.managedsecret.secret_reads import SecretReads
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.core.state.records import Credential
-    from keyturn.core.state.state import State
-    from keyturn.databases.base import Fence
-
-    from .memory import AccountMemory
 
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""

@@ -7,29 +7,24 @@ single requests, is in `stores.health`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
+from keyturn.controllers.context import BackgroundJob
 from keyturn.controllers.managedsecret.retries import retry_pause
-from keyturn.core.errors import Wait
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import NEEDS_REPAIR, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.database import DatabaseDesired
+from keyturn.core.state.state import Triggers
 from keyturn.core.times import backoff
+from keyturn.databases.base import TargetIdentity
 from keyturn.runtime.clock import jittered
 
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-    from datetime import datetime
-
-    from keyturn.controllers.context import BackgroundJob
-    from keyturn.core.errors import Stalled
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.core.state.state import Triggers
-    from keyturn.databases.base import TargetIdentity
-
-    from .operation import Effect
+from .operation import Effect
 
 _MAX_FAILURES: Final = 3
 """Consecutive operations without an answer after which a server counts as down."""

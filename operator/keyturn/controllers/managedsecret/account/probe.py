@@ -8,36 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
+from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import NEEDS_REPAIR, ProbeVerdict
-from keyturn.core.observation.observed import with_facts
+from keyturn.core.observation.observed import Observed, with_facts
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.credential_slots import record_problem
+from keyturn.core.spec.database import DatabaseDesired
 from keyturn.core.state.state import state_name
 from keyturn.core.status.summary import condition
-from keyturn.databases.base import NO_CONNECTION_LEFT, Answer
+from keyturn.databases.base import NO_CONNECTION_LEFT, Account, Answer, Engine, Login
 from keyturn.databases.errors import DatabaseError, Overloaded, Unreachable
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.target_secret import owner_of
 
 from .change import account_of, answer, server_of
-from .memory import next_probe
+from .memory import AccountMemory, next_probe
 from .operation import login_of, measure
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.databases.base import Account, Engine, Login
-
-    from .memory import AccountMemory
 
 _TIMEOUT: Final = 30.0
 _RETRY_DELAY: Final = timedelta(minutes=1)

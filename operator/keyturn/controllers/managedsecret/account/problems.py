@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
+from keyturn.databases.base import Endpoint, Verdict
 from keyturn.databases.errors import (
     Busy,
     DatabaseError,
@@ -19,12 +21,8 @@ from keyturn.databases.errors import (
     Unauthorized,
     Unreachable,
 )
+from keyturn.kube.errors import ApiError
 from keyturn.kube.paths import described
-
-if TYPE_CHECKING:
-    from keyturn.core.keys import ObjectKey
-    from keyturn.databases.base import Endpoint, Verdict
-    from keyturn.kube.errors import ApiError
 
 _REPAIR_DELAY: Final = timedelta(minutes=1)
 _RETRY_DELAY: Final = timedelta(seconds=5)

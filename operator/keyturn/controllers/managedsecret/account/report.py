@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Iterable
+from typing import assert_never
 
 import structlog
 
+from keyturn.controllers.context import Context
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import ProbeVerdict
+from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, EventReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import is_locked
@@ -14,17 +18,8 @@ from keyturn.core.status.credentials import PROBE_VERDICTS
 from keyturn.core.status.summary import condition
 from keyturn.kube.events import EventType
 
-from .operation import Claimed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-
-    from .memory import AccountMemory
-    from .operation import Effect, OpenSessions
+from .memory import AccountMemory
+from .operation import Claimed, Effect, OpenSessions
 
 _MOST_ADDRESSES = 5
 

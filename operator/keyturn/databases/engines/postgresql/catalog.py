@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from keyturn.databases.base import Client
 from keyturn.databases.errors import Unreachable
 
-from .facts import Admin, Facts, Role
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from .driver import Row, Session
-    from .facts import Settings
+from .driver import Row, Session
+from .facts import Admin, Facts, Role, Settings
 
 T = TypeVar("T")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Verdict
 from keyturn.databases.errors import (
@@ -20,12 +21,7 @@ from keyturn.databases.errors import (
 )
 
 from .facts import NO_CHANGES
-from .statements import About
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .statements import Statement
+from .statements import About, Statement
 
 _WRONG_PASSWORD: Final = "28P01"  # noqa: S105  # a code
 _NOT_ADMITTED: Final = "28000"

@@ -19,21 +19,17 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from psycopg import OperationalError, pq, waiting
 
-from keyturn.databases.base import ANSWERS_DIFFER, Answer, Salt, Verdict
+from keyturn.databases.base import ANSWERS_DIFFER, Answer, Endpoint, EngineSettings, Salt, Verdict
 from keyturn.databases.errors import Unreachable
+from keyturn.databases.pauses import SilentFamilies
 from keyturn.runtime import threadpools
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-
-    from keyturn.databases.base import Endpoint, EngineSettings
-    from keyturn.databases.pauses import SilentFamilies
 
 MOST: Final = 16
 """Addresses of one endpoint at which a login is proven."""

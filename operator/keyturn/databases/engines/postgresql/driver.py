@@ -19,24 +19,18 @@ import os
 import ssl
 import stringprep
 import unicodedata
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from psycopg import OperationalError, generators, pq, waiting
 
-from keyturn.databases.base import Salt
+from keyturn.databases.base import Account, EngineSettings, Login, Salt
 from keyturn.databases.errors import Overloaded, RefusedByPolicy, Unreachable
 from keyturn.runtime import threadpools
 
 from . import codes, connecting
-from .connecting import TIMEOUT, OtherSalt
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
-
-    from keyturn.databases.base import Account, EngineSettings, Login
-
-    from .connecting import Opening, Place
+from .connecting import TIMEOUT, Opening, OtherSalt, Place
 
 _PROHIBITED: Final = (
     stringprep.in_table_a1,

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from keyturn.databases.base import Account, Template
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, ReadOnly
 
-from .facts import NO_CHANGES, OLDEST, ROLE, identifier, mark_of, marked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from keyturn.databases.base import Account, Template
-
-    from .facts import Admin, Facts, Role
+from .facts import NO_CHANGES, OLDEST, ROLE, Admin, Facts, Role, identifier, mark_of, marked
 
 _SERVERS: Final = re.compile(r"(pg_|rds|cloudsql|azure|alloydb)", re.IGNORECASE)
 """Names of roles of the server itself, or of its provider."""

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from keyturn.databases.base import NO_CONNECTION_LEFT, Answer, Found, FoundLogin, Server, Verdict
+from keyturn.databases.base import (
+    NO_CONNECTION_LEFT,
+    Account,
+    Answer,
+    Endpoint,
+    EngineSettings,
+    Fence,
+    Found,
+    FoundLogin,
+    Login,
+    Server,
+    Template,
+    Verdict,
+)
 from keyturn.databases.errors import (
     Busy,
     DatabaseError,
@@ -18,19 +32,10 @@ from keyturn.databases.errors import (
 )
 
 from . import catalog, codes, connecting, driver, guards, statements
-from .connecting import OtherSalt
+from .connecting import OtherSalt, Place
 from .driver import ConnectionFailed, Session, StatementFailed, connect, text_of
-from .facts import mark_of
-from .statements import About
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from keyturn.databases.base import Account, Endpoint, EngineSettings, Fence, Login, Template
-
-    from .connecting import Place
-    from .facts import Facts
-    from .statements import Statement
+from .facts import Facts, mark_of
+from .statements import About, Statement
 
 _PREPARE: Final = """
 SELECT pg_catalog.set_config('search_path', '', false),

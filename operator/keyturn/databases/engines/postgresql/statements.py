@@ -5,21 +5,15 @@ A password is only here as a SCRAM verifier, which is computed on our side.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from keyturn.databases.base import Lack
+from keyturn.databases.base import Account, Lack, Template
 
-from .facts import copied, identifier, identifiers, literal, mark_of, marked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from keyturn.databases.base import Account, Template
-
-    from .facts import Admin, Copy, Facts, Role
+from .facts import Admin, Copy, Facts, Role, copied, identifier, identifiers, literal, mark_of, marked
 
 _PARAMETERS: Final = 150_000
 """The first release with grants of settings."""
