@@ -192,11 +192,12 @@ def _report_store_step(
                 observed.managed, EventReason.PUSHED, f"{destination} has revision {number}"
             )
         case steps.Withdraw(deletes=True):
-            note, reason, kind = f"{step.destination} is deleted", EventReason.WITHDRAWN, EventType.NORMAL
             if stores.pushes.take_left(key, step.destination.id):
                 note = f"{step.destination} stays, because no recorded revision has its content; delete it if unused"
-                reason, kind = EventReason.NOT_WITHDRAWN, EventType.WARNING
-            context.events.record(observed.managed, reason, note, kind)
+                context.events.record(observed.managed, EventReason.NOT_WITHDRAWN, note, EventType.WARNING)
+            else:
+                note = f"{step.destination} is deleted"
+                context.events.record(observed.managed, EventReason.WITHDRAWN, note)
     _log.info("step done", step=name, secret=str(key))
 
 
