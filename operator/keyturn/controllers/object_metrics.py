@@ -153,6 +153,9 @@ def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> O
         revision=status.revision or 0,
         last_rotation=status.last_rotation_time,
         next_rotation=status.next_rotation_time,
+        next_by_value={
+            one.name: one.next_rotation_time for one in status.values or () if one.next_rotation_time
+        },
         is_overdue=bool(status.overdue),
         is_due=_is_due(status, now),
         conditions={one.type: one.status == "True" for one in status.conditions if _WORD.fullmatch(one.type)},

@@ -32,6 +32,8 @@ class ObjectFacts:
     revision: int = 0
     last_rotation: datetime | None = None
     next_rotation: datetime | None = None
+    next_by_value: Mapping[str, datetime] = field(default_factory=dict)
+    """When each value is due, if they have several schedules."""
     is_overdue: bool = False
     is_due: bool | None = None
     """Values are due that rotate on request only; None for those that rotate by schedule."""
@@ -149,6 +151,13 @@ def _troubles(owned: _Owned) -> Iterator[str]:
         if each.rotation_started:
             at = each.rotation_started.timestamp()
             yield f'{_PREFIX}_rotation_started_timestamp_seconds{{{labels},step="{each.step}"}} {at}\n'
+    yield _head(
+        "value_next_rotation_timestamp_seconds", "Time of the next rotation of a value, of several schedules."
+    )
+    for labels, each in owned:
+        for name, due in each.next_by_value.items():
+            line = f'{labels},value="{_escaped(name)}"'
+            yield f"{_PREFIX}_value_next_rotation_timestamp_seconds{{{line}}} {due.timestamp()}\n"
 
 
 def _ready(name: str, sentence: str, label: str, known: Sequence[StoreFacts]) -> Iterator[str]:

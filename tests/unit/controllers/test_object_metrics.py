@@ -49,6 +49,17 @@ def told(name: str, status: dict[str, Any], **spec: Any) -> list[tuple[dict[str,
     return series(cache, name)
 
 
+def test_each_value_with_a_schedule_of_its_own_has_its_date() -> None:
+    time, due = "2026-05-01T12:00:00Z", "2026-08-01T00:00:00Z"
+    values = [
+        {"name": 'jwt"', "lastRotationTime": time, "nextRotationTime": due},
+        {"name": "pin", "lastRotationTime": time},
+    ]
+    ((labels, number),) = told("value_next_rotation_timestamp_seconds", {"values": values})
+
+    assert (labels["value"], number) == ('jwt"', datetime.fromisoformat(due).timestamp())
+
+
 def test_one_that_waits_for_a_person_says_why() -> None:
     status = {"conditions": [condition("Stalled", "True", "SecretNotOwned")]}
     assert told("stalled", status) == [(OF_DB | {"reason": "SecretNotOwned"}, 1)]
