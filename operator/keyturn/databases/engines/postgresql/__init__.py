@@ -13,14 +13,18 @@ Modules
 from __future__ import annotations
 
 import importlib
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Login, Server, Template, Verdict
+from keyturn.databases.base import Engine
 from keyturn.runtime import threadpools
 
 from .guards import marking
-from .operations import Operations
 from .statements import closing
+
+if TYPE_CHECKING:
+    from keyturn.databases.base import Account, Endpoint, Fence, Found, Login, Server, Template, Verdict
+
+    from .operations import Operations
 
 _OPERATIONS: Final = "keyturn.databases.engines.postgresql.operations"
 
