@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -40,9 +40,6 @@ from keyturn.core.value import Value
 
 from .target_secret import LARGEST, owner_reference, size_of
 from .wire import Body
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 _STATE_KEY = "state"
 _FORMAT = 1
@@ -245,12 +242,13 @@ def _lease_from(document: dict[str, Any]) -> StoreLease:
 
 
 V = TypeVar("V")
-T = TypeVar("T", bound="DataclassInstance")
+T = TypeVar("T")
 
 
 def _record(kind: type[T], document: dict[str, Any], **parsed: object) -> T:
     """Parse a record by the readers of its fields."""
-    names = [field.name for field in fields(kind) if field.name not in parsed]
+    every = fields(kind)  # type: ignore[arg-type]  # the type of dataclasses exists for checkers only
+    names = [field.name for field in every if field.name not in parsed]
     present = [name for name in names if name in document or name not in _OPTIONAL]
     return kind(**parsed, **{name: _READERS[name](document[name]) for name in present})
 
