@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dotenv.parser import Binding
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dotenv.parser import Binding
 
 REFERENCE: Final = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
 """A reference to a variable, with its default, as python-dotenv finds it."""

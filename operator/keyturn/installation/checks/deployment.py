@@ -92,6 +92,7 @@ def _states(pod: dict[str, Any]) -> Iterator[str]:
 
 
 _REPORTS: Final = "keyturn-reports"
+_WARNS: Final = "keyturn-author-warnings"
 _OF_THE_ACCOUNT: Final = {_REPORTS: "manifests/base/operator/policy.yaml"} | {
     f"keyturn-own-{what}": f"manifests/base/own-account/{what}.yaml"
     for what in ("evictions", "objects", "pods", "rollouts", "secrets", "tokens", "workloads")
@@ -103,6 +104,7 @@ _OF_AUTHORS: Final = {
     "keyturn-author-sources": "manifests/base/authors/sources.yaml",
     "keyturn-store-authors": "manifests/base/authors/stores.yaml",
     "keyturn-target-authors": "manifests/base/authors/targets.yaml",
+    _WARNS: "manifests/base/authors/warnings.yaml",
 }
 POLICIES: Final = _OF_THE_ACCOUNT | _OF_AUTHORS
 """ValidatingAdmissionPolicies that restrict what RBAC cannot; all but that of reports are optional."""
@@ -151,8 +153,8 @@ async def _flaw(api: Api, name: str, account: Account) -> str:
         binding = await api.get(paths.admission_binding(name))
     except errors.NotFound as error:
         return f"{paths.resource(error.path).partition('/')[0]} {name} is not installed"
-    if policy["spec"].get("failurePolicy", "Fail") != "Fail" or not _denies(binding["spec"], name):
-        return f"{name} does not deny"
+    if policy["spec"].get("failurePolicy", "Fail") != "Fail" or not _acts(binding["spec"], name):
+        return f"{name} does not {'warn' if name == _WARNS else 'deny'}"
     # A policy that names an account of another namespace has no effect.
     if name in _OF_THE_ACCOUNT and not any(
         account.user in one["expression"] for one in policy["spec"].get("matchConditions", ())
@@ -161,5 +163,6 @@ async def _flaw(api: Api, name: str, account: Account) -> str:
     return ""
 
 
-def _denies(binding: dict[str, Any], name: str) -> bool:
-    return binding.get("policyName") == name and "Deny" in binding.get("validationActions", ())
+def _acts(binding: dict[str, Any], name: str) -> bool:
+    action = "Warn" if name == _WARNS else "Deny"
+    return binding.get("policyName") == name and action in binding.get("validationActions", ())

@@ -8,16 +8,19 @@ so is a line that only one of them reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dotenv.parser import Binding
-
-from keyturn.core.value import Value
 from keyturn.runtime import dotenv_reader
 
 from .files import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dotenv.parser import Binding
+
+    from keyturn.core.value import Value
 
 _MAX_VARIABLES: Final = 1000
 _MAX_EXPANDED: Final = 1024 * 1024

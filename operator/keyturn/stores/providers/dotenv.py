@@ -6,9 +6,8 @@ Variables expand from the file alone, never from the operator's environment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pydantic
 
@@ -21,6 +20,9 @@ from ._refs import KeyRef
 from .base import LARGEST, Provider, ProviderContext, Reference, RemoteValue
 from .errors import NotFound, Refused
 from .files import FolderPath
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SOURCES: Final = "[has(self.path), has(self.configMapRef), has(self.secretRef)]"
 _ONE_SOURCE: Final = "write exactly one of path, configMapRef and secretRef"

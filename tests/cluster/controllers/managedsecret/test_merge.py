@@ -167,26 +167,6 @@ def test_a_literal_does_not_find_out_what_is_there(guess: str, space: Space) -> 
     assert space.version("Secret", "shared") == version
 
 
-def test_under_another_name_the_old_secret_is_left_to_its_owner(space: Space) -> None:
-    before = others(shared(space))
-    space.managed(target=MERGE)
-    values = space.values("shared")
-    space.foreign("second")
-
-    space.respec(lambda spec: spec.update(target=MERGE | {"name": "second"}))
-
-    space.settled(revision=1)
-    eventually(lambda: OWNER not in space.get("Secret", "shared")["metadata"]["labels"], "the label is off")
-    after = space.get("Secret", "shared")
-    assert others(after) == before
-    assert after["metadata"]["annotations"] == {"shop.test/why": "settings"}
-    assert space.values("shared") == values
-    assert space.values("second") == {
-        "somebody": Value(b"else"),
-        **{key: values[key] for key in ("password", "token")},
-    }
-
-
 def test_nothing_is_merged_into_what_kubernetes_fills(space: Space) -> None:
     space.create({"kind": "ServiceAccount", "metadata": {"name": "somebody"}})
     annotations = {"kubernetes.io/service-account.name": "somebody"}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import pydantic
 
@@ -22,6 +21,9 @@ from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused,
 
 from .client import AwsClient
 from .login import AwsConfig, StsLogin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 A = TypeVar("A", bound=AwsConfig)

@@ -11,15 +11,18 @@ import functools
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keyturn.stores.providers import errors, work
-from keyturn.stores.providers.base import ProviderContext
-from keyturn.stores.providers.guard import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from keyturn.stores.providers.base import ProviderContext
+    from keyturn.stores.providers.guard import Answer
 
 T = TypeVar("T")
 

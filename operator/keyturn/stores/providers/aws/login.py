@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import pydantic
 from yarl import URL
@@ -22,6 +21,10 @@ from keyturn.stores.providers.base import ProviderContext, Reference
 from keyturn.stores.providers.errors import Denied, NotFound, Refused, Throttled, Unauthorized, Unreachable
 
 from .client import AwsClient, Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 _ONE_WAY: Final = (
     "has(self.accessKey) != has(self.webIdentity)",

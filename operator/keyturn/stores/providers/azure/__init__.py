@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import re
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from keyturn.core.value import Value
 from keyturn.runtime import threadpools
@@ -21,8 +21,10 @@ from keyturn.stores.providers.base import (
 )
 from keyturn.stores.providers.errors import Conflict, NotFound, Refused, UnusableError
 
-from .client import Kept, KeyVaultClient
 from .login import DELETED, AzureKeyVaultConfig, AzureLogin, place_of
+
+if TYPE_CHECKING:
+    from .client import Kept, KeyVaultClient
 
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
 _PATH: Final = re.compile(r"[0-9A-Za-z]+(-[0-9A-Za-z]+)*(/[0-9A-Za-z]+(-[0-9A-Za-z]+)*)+")

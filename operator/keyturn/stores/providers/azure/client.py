@@ -9,27 +9,33 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, Self, TypeVar
 
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.core.utils import case_insensitive_dict
-from azure.keyvault.secrets import KeyVaultSecret, SecretProperties
 from azure.keyvault.secrets.aio import SecretClient
 from yarl import URL
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, properties
 from keyturn.stores.providers.errors import Conflict, Denied, Refused, StoreError, Unauthorized, Unreachable
-from keyturn.stores.providers.guard import Answer, Guard
 from keyturn.stores.providers.properties import LARGE, hold_to_bounds
 
-from .login import DELETED, AzureLogin, Place, admit_challenge, netloc
+from .login import DELETED, admit_challenge, netloc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+
+    from azure.keyvault.secrets import KeyVaultSecret, SecretProperties
+
+    from keyturn.stores.providers.guard import Answer, Guard
+
+    from .login import AzureLogin, Place
 
 MALFORMED: Final = Unreachable("MalformedAnswer")
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 import pydantic
@@ -23,10 +22,14 @@ from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers import errors, properties
 from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, credential_text
-from keyturn.stores.providers.base import ProviderContext
 from keyturn.stores.providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
-from keyturn.stores.providers.guard import Answer, Guard
 from keyturn.stores.providers.properties import LARGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.stores.providers.base import ProviderContext
+    from keyturn.stores.providers.guard import Answer, Guard
 
 DELETED: Final = "ObjectIsDeletedButRecoverable"
 """Error code of a write to a deleted name that is not purged yet."""

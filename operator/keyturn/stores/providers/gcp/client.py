@@ -12,18 +12,23 @@ import os
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
-
-from yarl import URL
+from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.runtime import build, threadpools
 from keyturn.stores.providers import errors
-from keyturn.stores.providers.base import ProviderContext
-from keyturn.stores.providers.guard import Guard
 
-from .login import GcpAuth, GcpLogin
+from .login import GcpLogin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from yarl import URL
+
+    from keyturn.stores.providers.base import ProviderContext
+    from keyturn.stores.providers.guard import Guard
+
+    from .login import GcpAuth
 
 _ADDRESS_SECONDS: Final = 600.0
 """Seconds for which a resolved address is used."""

@@ -13,7 +13,7 @@ import json
 import re
 import time
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 import pydantic
@@ -22,8 +22,10 @@ from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, properties, work
 from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef
-from keyturn.stores.providers.base import ProviderContext, Reference
 from keyturn.stores.providers.errors import StoreError, Unauthorized, Unreachable
+
+if TYPE_CHECKING:
+    from keyturn.stores.providers.base import ProviderContext, Reference
 
 _STS: Final = "https://sts.googleapis.com/v1/token"
 _IAM: Final = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import pydantic
 
@@ -18,22 +16,20 @@ from keyturn.stores.providers.base import (
     Content,
     Provider,
     ProviderContext,
-    ProviderLease,
     Reference,
     RemoteValue,
 )
 from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
-from .auth import (
-    Http,
-    VaultAuth,
-    VaultLogin,
-    VaultPath,
-    VaultSession,
-    acquire_lease,
-    renew_lease,
-    revoke_lease,
-)
+from .auth import Http, VaultAuth, VaultLogin, VaultPath, acquire_lease, renew_lease, revoke_lease
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from keyturn.stores.providers.base import ProviderLease
+
+    from .auth import VaultSession
 
 _MOUNT: Final = "secret"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
 from math import inf, isinf
-from typing import Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 from urllib.parse import quote
 
 import pydantic
@@ -25,7 +25,10 @@ from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers import errors, properties
 from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, Trust, credential_text
-from keyturn.stores.providers.base import Keep, ProviderContext, ProviderLease, Reference, RemoteValue
+from keyturn.stores.providers.base import ProviderLease, RemoteValue
+
+if TYPE_CHECKING:
+    from keyturn.stores.providers.base import Keep, ProviderContext, Reference
 
 
 class Http:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import pydantic
 from yarl import URL
@@ -19,10 +18,14 @@ from keyturn.stores.providers import errors, work
 from keyturn.stores.providers._refs import KeyRef, Trust
 from keyturn.stores.providers.base import Provider, ProviderContext, Reference, RemoteValue
 from keyturn.stores.providers.errors import NotFound, Refused
-from keyturn.stores.providers.guard import Answer
 
 from .request import Request, Templates, render, variables
 from .result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.stores.providers.guard import Answer
 
 UrlTemplate = Annotated[
     str,
