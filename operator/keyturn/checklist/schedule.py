@@ -25,6 +25,12 @@ _CHECKED_RULES: Final = ("noSchedule", "notApplied", OVERDUE)
 _HEADER: Final = (
     *("Namespace", "ManagedSecret", "Class", "Priority", "Rotates", "Old value stays", "Windows", "Owner"),
 )
+_SERVER_PASSWORD: Final = re.compile(
+    r"pgpassword|(^|[-_.])(db|database|postgres|postgresql|pg|mysql|mariadb|mongo|mongodb|redis|valkey|rabbitmq)"
+    r"([-_.].*)?[-_.](password|passwd|pass|pwd)$",
+    re.IGNORECASE,
+)
+"""A name such as `redis-password`; the policy keyturn-author-warnings has the same expression."""
 _APPLY: Final = "run keyturn rotate and apply the values where they are used, or write appliedBy: Application"
 _RUNS: Final = "check keyturn status, and that the operator runs"
 _WRITE: Final = "write it again: keyturn audit schedule > SCHEDULE.md, with the same -A or --namespace"
@@ -70,7 +76,7 @@ def unscheduled(desired: Desired) -> frozenset[str]:
     """Return the generated values that no schedule rotates; an immutable Secret is written once."""
     if desired.target_policy.immutable:
         return frozenset()
-    rotates = frozenset(name for one in desired.timetables if one.cadence for name in one.values)
+    rotates = _scheduled(desired)
     made = ((item.name, generator_for(item.recipe)) for item in desired.items if item.recipe)
     return frozenset(
         name
@@ -79,17 +85,9 @@ def unscheduled(desired: Desired) -> frozenset[str]:
     )
 
 
-_SERVER_PASSWORD: Final = re.compile(
-    r"pgpassword|(^|[-_.])(db|database|postgres|postgresql|pg|mysql|mariadb|mongo|mongodb|redis|valkey|rabbitmq)"
-    r"([-_.].*)?[-_.](password|passwd|pass|pwd)$",
-    re.IGNORECASE,
-)
-"""A name such as `redis-password`; the policy keyturn-author-warnings has the same expression."""
-
-
 def unapplied(desired: Desired) -> frozenset[str]:
     """Return the values that a schedule rotates, that nothing applies, and that a server checks by their names."""
-    scheduled = frozenset(name for one in desired.timetables if one.cadence for name in one.values)
+    scheduled = _scheduled(desired)
     return frozenset(
         item.name
         for item in desired.items
@@ -97,6 +95,10 @@ def unapplied(desired: Desired) -> frozenset[str]:
         and (item.own.applied_by if item.own else desired.applied_by) is None
         and any(_SERVER_PASSWORD.search(name) for name in (item.name, *item.keys.values()))
     )
+
+
+def _scheduled(desired: Desired) -> frozenset[str]:
+    return frozenset(name for one in desired.timetables if one.cadence for name in one.values)
 
 
 def _overdue(one: Declared, now: datetime) -> Iterator[Finding]:

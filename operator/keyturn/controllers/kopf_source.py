@@ -7,6 +7,7 @@ a Secret's data there. What kopf gets instead of objects and events, and why: do
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
@@ -17,20 +18,17 @@ import orjson
 from keyturn.api import GROUP, VERSION
 from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import config
+from keyturn.kube.connection import Connection
 from keyturn.runtime.clock import pauses
 from keyturn.runtime.imports import unseen
+
+from .cache_sync import WatchLiveness
+from .event_handlers import EventHandlers
 
 # kopf loads each Kubernetes client that it finds to log in with it: 13 MiB for `kubernetes`, 33 MiB for `pykube`.
 # The operator has its own credentials and needs `kubernetes` only outside a cluster.
 with unseen("kubernetes", "kubernetes_asyncio", "pykube"):
     import kopf
-
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-
-from keyturn.kube.connection import Connection
-
-from .cache_sync import WatchLiveness
-from .event_handlers import EventHandlers
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection as HttpConnection

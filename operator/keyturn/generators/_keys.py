@@ -31,7 +31,7 @@ from keyturn.runtime import tls
 from .key_pairs import Ec, Ed25519, Rsa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
     from cryptography.hazmat.primitives.serialization.ssh import SSHPublicKeyTypes
@@ -102,9 +102,14 @@ def private_key_in(pem: Value, *forms: PemForm) -> PrivateKey | None:
     """Return the private key of a PEM in one of these forms; None for anything else."""
     if not any(one_block(pem, _LABELS[form]) for form in forms):
         return None
+    return _checked_key(load_pem_private_key, pem)
+
+
+def _checked_key(load: Callable[..., object], written: Value) -> PrivateKey | None:
+    """Load a private key; None for one that is invalid, of another kind, or too large."""
     try:
         # cryptography's validation searches for primes, 0.2 s for 3072 bits and 7 s for 8192; `is_sound` does not.
-        key = load_pem_private_key(pem.reveal(), None, unsafe_skip_rsa_key_validation=True)
+        key = load(written.reveal(), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
     return key if is_ours(key) and is_small(key) and is_sound(key) else None
@@ -165,11 +170,7 @@ def ssh_private_key_in(written: Value) -> PrivateKey | None:
     """Return the private key of an OpenSSH PEM; None for anything else."""
     if not one_block(written, "OPENSSH PRIVATE KEY"):
         return None
-    try:
-        key = load_ssh_private_key(written.reveal(), None, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-    return key if is_ours(key) and is_small(key) and is_sound(key) else None
+    return _checked_key(load_ssh_private_key, written)
 
 
 def ssh_public_key_in(line: Value) -> SSHPublicKeyTypes | None:

@@ -16,6 +16,7 @@ from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
+from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -224,3 +225,9 @@ def test_a_password_of_a_server_that_nothing_applies_is_named(spec: dict[str, An
     assert (
         schedule.unapplied(resolve_spec(managed, None, lambda recipe: generator_for(recipe).outputs)) == named
     )
+
+
+def test_the_policy_that_warns_has_the_same_expression() -> None:
+    text = (ROOT / "manifests" / "base" / "authors" / "warnings.yaml").read_text()
+
+    assert f"matches('{schedule._SERVER_PASSWORD.pattern}')" in text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from keyturn.api.base import format_duration
 from keyturn.checklist.schedule import unapplied
 from keyturn.cli.printing import listed, print_data, print_lines, room, table
-from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts, findings_of
+from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation.kept_values import kept_items
 from keyturn.core.rotation.triggers import breakage_by_change, breakage_of, removed_items, start_time
@@ -279,8 +279,8 @@ def _notes(plan: Plan) -> Iterator[str]:
     status, desired, state = plan.found.managed.status, plan.now.desired, plan.now.state
     if desired and desired.on_request:
         yield from _breakage(plan, desired)
-    facts = ChecklistFacts(unapplied=unapplied(desired)) if desired else NO_CHECKLIST_FACTS
-    yield from (one.message for one in findings_of(facts))
+    if desired:
+        yield from (one.message for one in findings_of(ChecklistFacts(unapplied=unapplied(desired))))
     database = desired.database if desired else None
     if database and not database.alternates and state and plan.foresight.at_server:
         yield (

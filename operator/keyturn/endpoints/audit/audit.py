@@ -73,7 +73,7 @@ class Endpoint:
         self._token_file = token_file
         self._take = take
         self._reading = 0
-        self._recent: dict[object, None] = {}
+        self._recent: dict[str, None] = {}
         """Identifiers of the last events that were taken, the oldest first: a sender may repeat them."""
         self.is_ready = False
         """Whether events can be judged; the API server sends a batch again that comes before."""
@@ -152,7 +152,8 @@ class Endpoint:
 
     def _is_repeated(self, item: Mapping[str, Any]) -> bool:
         """Whether the event came before, and remember it; an event without an identifier never did."""
-        if (name := item.get("auditID")) is None or not isinstance(name, str):
+        name = item.get("auditID")
+        if not isinstance(name, str):
             return False
         if name in self._recent:
             return True

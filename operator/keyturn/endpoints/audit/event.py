@@ -145,9 +145,8 @@ def _loaded(text: bytes | str) -> Any:
 def _unwrapped(document: Any) -> Iterator[Any]:
     """Yield the events of a line; None for each that is none."""
     match document:
-        case {
-            "logEvents": list(entries)
-        }:  # a subscription of CloudWatch Logs; other components have other streams
+        case {"logEvents": list(entries)}:  # a subscription of CloudWatch Logs
+            # Other components of the control plane have other streams.
             if "audit" in str(document.get("logStream", "audit")):
                 yield from (_inner(entry, "message") for entry in entries)
         case {"events": list(entries)}:  # aws logs filter-log-events
