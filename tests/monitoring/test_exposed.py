@@ -79,6 +79,7 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
     eventually(lambda: "keyturn_emergency_deadline_seconds{" in operator.get("/metrics")[1], "its clock")
     _, text = operator.get("/metrics")
     # Only a server that refuses brings these about; a counter tells its labels with its first count.
+    metrics.API_REQUESTS.labels("get", "secrets", "503")
     metrics.PROVIDER_THROTTLED.labels("vault")
     Endpoint.announce()
     Watcher.announce()
@@ -104,10 +105,12 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
         one
         for one in _samples(own)
         if re.search(
-            "provider_throttled|secret_access|audit|authentic|checklist|credential|revoc|database", one.name
+            "api_req|provider_throttled|secret_access|audit|authentic|checklist|credential|revoc|database",
+            one.name,
         )
     ]
-    return [*_samples(text), *rare]
+    told = {(one.name, *sorted(one.labels.items())): one for one in [*rare, *_samples(text)]}
+    return [*told.values()]
 
 
 def _samples(text: str) -> list[Sample]:
