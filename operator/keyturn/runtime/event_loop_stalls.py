@@ -69,6 +69,8 @@ class _Watchdog:
         """Request answers until `end`, and report late ones."""
         while not self._ended.wait(self._interval()):
             self._answered.clear()
+            if self._ended.is_set():
+                return  # the call of `end` may be cleared, and the loop waits for this thread
             began, processor = monotonic(), self._used()
             try:
                 self._loop.call_soon_threadsafe(self._answered.set)

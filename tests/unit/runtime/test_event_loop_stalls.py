@@ -150,6 +150,22 @@ async def test_nothing_is_left_behind() -> None:
     assert "holdups" not in {thread.name for thread in threading.enumerate()}
 
 
+async def test_an_end_between_two_requests_ends_the_thread() -> None:
+    """The loop waits for the thread meanwhile, and answers nothing."""
+    watchdog = holdups._Watchdog(lambda _: None, 0.1)
+
+    class EndsBeforeTheNextRequest(threading.Event):
+        def clear(self) -> None:
+            watchdog.end()
+            super().clear()
+
+    watchdog._answered = EndsBeforeTheNextRequest()
+    thread = threading.Thread(target=watchdog.look, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
 # What is told
 
 
