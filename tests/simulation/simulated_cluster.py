@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from keyturn.api.base import docstrings_in
 from keyturn.api.status import WorkloadKind
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
@@ -563,7 +564,8 @@ class _Write:
 def _is_documented(condition: Body) -> bool:
     """Say whether the documentation has the reason of a ManagedSecret's condition."""
     type_, reason = condition["type"], condition["reason"]
-    others: set[str] = {one for one in ConditionReason if type_ in one.conditions}
+    rows = docstrings_in(ConditionReason.__module__)[ConditionReason.__name__]
+    others: set[str] = {one for one in ConditionReason if f"`{type_}`" in rows[one.name].partition("|")[0]}
     if type_ == "Rotating" and condition["status"] == "True":
         others |= _STEPS
     if type_ == "PolicyCompliant" and condition["status"] == "False":

@@ -56,12 +56,12 @@ def _docstrings(model: type) -> Mapping[str, str]:
     """Return the string below each field of a class."""
     if not issubclass(model, Schema):
         return {}
-    return _docstrings_in(model.__module__).get(model.__name__, {})
+    return docstrings_in(model.__module__).get(model.__name__, {})
 
 
 @functools.cache
-def _docstrings_in(module: str) -> Mapping[str, Mapping[str, str]]:
-    """Return the same for each class of a module."""
+def docstrings_in(module: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the string below each field, or member of an enum, for each class of a module."""
     source = ast.parse(inspect.getsource(sys.modules[module]))
     return {one.name: dict(_described(one.body)) for one in ast.walk(source) if isinstance(one, ast.ClassDef)}
 
@@ -69,7 +69,10 @@ def _docstrings_in(module: str) -> Mapping[str, Mapping[str, str]]:
 def _described(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
     for field, text in pairwise(body):
         match field, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(written))):
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]),
+                ast.Expr(value=ast.Constant(value=str(written))),
+            ):
                 yield name, inspect.cleandoc(written)
 
 

@@ -371,7 +371,7 @@ def _report_rotation(key: ObjectKey, emergency: EmergencyRotation, context: Cont
 def _report_entry(
     key: EmergencyKey, emergency: EmergencyRotation, entry: TimelineEntry, context: Context
 ) -> None:
-    reason = TimelineReason.of(entry.reason)
+    reason = TimelineReason(entry.reason)
     if reason.event is None:
         return
     is_good = reason.event == EventType.NORMAL

@@ -326,7 +326,7 @@ def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
         more = and_more(len(stuck) - 1)
         return ConditionVerdict(
             "True",
-            EmergencyReason.of(f"Secret{stuck[0].state}"),
+            EmergencyReason(f"Secret{stuck[0].state}"),
             f"{stuck[0].name}{more}: {stuck[0].message or stuck[0].state}",
         )
     if found.trouble:

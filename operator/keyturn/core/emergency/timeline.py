@@ -169,7 +169,7 @@ def _of_secrets(found: EmergencyFacts) -> Iterator[TimelineEntry]:
         what = f"{_SENTENCES[state]} {_named(some)}"
         count = len(some) if len(some) > 1 else None
         time = max(_time(row, before.get(row.name), found.now) for row in some)
-        yield _entry(time, TimelineReason.of(f"{_DETAIL}{state}"), what).model_copy(update={"count": count})
+        yield _entry(time, TimelineReason(f"{_DETAIL}{state}"), what).model_copy(update={"count": count})
 
 
 def _is_new(row: AffectedSecret, before: AffectedSecret | None) -> bool:

@@ -1,11 +1,11 @@
-"""Reasons: the codes of conditions, revisions, workloads, Events and metrics, each with its sentence.
+"""Reasons: the codes of conditions, revisions, workloads, Events and metrics.
 
-The tables of the documentation and the lists in the CRDs' descriptions are generated from these enums.
+The text below a code is its row in the tables of the documentation, in Markdown, with | between the cells. The lists
+in the CRDs' descriptions are generated from these enums, too.
 
 Modules
     errors       why a reconcile stalls or waits, and the remedy
-    conditions   base class: a code with its sentence; reasons of conditions without an error, and of workloads
-    events       reasons of Events, of an emergency's timeline, and of revisions
+    conditions   all others
 
 Imports nothing of Keyturn.
 """
@@ -14,19 +14,20 @@ from __future__ import annotations
 
 from .conditions import (
     ClassReason,
-    Code,
     ConditionReason,
     EmergencyReason,
+    EventReason,
+    RevisionReason,
+    RevisionResult,
     StoreReason,
     TargetReason,
+    TimelineReason,
     WorkloadReason,
 )
 from .errors import ErrorReason
-from .events import EventReason, RevisionReason, RevisionResult, TimelineReason
 
 __all__ = [
     "ClassReason",
-    "Code",
     "ConditionReason",
     "EmergencyReason",
     "ErrorReason",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 import pydantic
@@ -134,6 +135,6 @@ def _translated(key: str, node: Node, definitions: Mapping[str, Node]) -> Iterat
 
 def _codes(found: re.Match[str]) -> str:
     """Return the codes of the enum that a description names in braces."""
-    family: type[reasons.Code] = getattr(reasons, found[1])
+    family: type[StrEnum] = getattr(reasons, found[1])
     *others, last = family
     return f"{', '.join(others)} or {last}"
