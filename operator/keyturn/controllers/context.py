@@ -17,8 +17,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from keyturn.api.meta import Metadata
 from keyturn.checklist.monitor import ClusterEvidence
-from keyturn.core.emergency.readers import Readership
 from keyturn.core.keys import EmergencyKey, ObjectKey
+from keyturn.core.observation.emergency import Readership
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.client import Api

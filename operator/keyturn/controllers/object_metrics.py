@@ -12,7 +12,7 @@ from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import Priority
 from keyturn.api.status import ManagedSecretStatus
 from keyturn.checklist.monitor import ClusterEvidence
-from keyturn.core.emergency.status import open_stages
+from keyturn.core.emergency.timeline import open_stages
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import (
     CLUSTER_DATABASE_TARGET,

@@ -13,8 +13,8 @@ from keyturn.cli.cluster import sentence
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names, room, table
 from keyturn.controllers.emergency.reconcile import FILE
-from keyturn.core.emergency.status import needs_a_person, open_stages
-from keyturn.core.emergency.timeline import deadlines_of, report_name, who_acknowledges
+from keyturn.core.emergency.status import needs_a_person
+from keyturn.core.emergency.timeline import deadlines_of, open_stages, report_name, who_acknowledges
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.times import NOTHING, clock, length, until
 from keyturn.kube import errors, paths

@@ -11,10 +11,9 @@ from typing import Final
 
 from keyturn.api.emergency import AffectedLogin, AffectedSecret, EmergencyRotation
 from keyturn.core.emergency.progress import Affected
-from keyturn.core.emergency.readers import Reader, Readership, ReaderStatus
-from keyturn.core.emergency.status import open_stages
-from keyturn.core.emergency.timeline import STAGES, deadlines_of
+from keyturn.core.emergency.timeline import STAGES, deadlines_of, open_stages
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from keyturn.core.observation.emergency import Reader, Readership, ReaderStatus
 from keyturn.core.reasons import TimelineReason
 
 LARGEST: Final = 800 * 1024
@@ -154,19 +153,6 @@ def _access(name: str, one: Reader, since: datetime | None) -> tuple[str, ...]:
     )
 
 
-def _within(stage: str) -> str:
-    hours = STAGES[stage] // timedelta(hours=1)
-    return "1 hour" if hours == 1 else f"{hours} hours"
-
-
-_STAGES: Final = {
-    "Rotated": "Rotate the secrets (at once)",
-    "ServicesUpdated": f"Update all services ({_within('ServicesUpdated')})",
-    "AccessAudited": f"Audit access logs ({_within('AccessAudited')})",
-    "Documented": f"Document the incident ({_within('Documented')})",
-}
-
-
 def document(
     emergency: EmergencyRotation,
     by: str,
@@ -230,18 +216,14 @@ def _deadlines(emergency: EmergencyRotation) -> Iterator[str]:
         ("What", "Due", "Done", "In time"),
         (
             (
-                title,
-                when(due.get(stage)),
-                when(done[stage]),
-                "no" if due.get(stage) in missed else _yes(done[stage]),
+                stage.task,
+                when(due.get(name)),
+                when(done[name]),
+                "no" if due.get(name) in missed else "yes" if done[name] else "-",
             )
-            for stage, title in _STAGES.items()
+            for name, stage in STAGES.items()
         ),
     )
-
-
-def _yes(done: datetime | None) -> str:
-    return "yes" if done else "-"
 
 
 def _secrets(rows: Sequence[AffectedSecret]) -> Iterator[str]:
@@ -370,7 +352,7 @@ def _open(
     yield from section("What is open")
     waiting = open_stages(emergency)
     unfinished = [one for one in rows if not one.state.is_done]
-    lines = [f"- [ ] {_STAGES[stage]}, due {when(due)}" for stage, due in waiting.items()]
+    lines = [f"- [ ] {STAGES[stage].task}, due {when(due)}" for stage, due in waiting.items()]
     lines += [
         f"- [ ] {code(one.name)} is {one.state}: {text(point)}"
         for one in unfinished

@@ -16,12 +16,12 @@ from keyturn.api import API_VERSION
 from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus, TimelineEntry
 from keyturn.controllers.context import Context
 from keyturn.core.emergency.progress import Affected, affected
-from keyturn.core.emergency.readers import Readership
-from keyturn.core.emergency.status import is_done, open_stages, rows_of, status_of, wake_up
-from keyturn.core.emergency.timeline import EmergencyFacts, report_name
+from keyturn.core.emergency.status import is_done, rows_of, status_of, wake_up
+from keyturn.core.emergency.timeline import EmergencyFacts, open_stages, report_name
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import KEYTURN, MANAGED_BY
+from keyturn.core.observation.emergency import Readership
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, EventReason, TimelineReason
 from keyturn.core.times import pause_end

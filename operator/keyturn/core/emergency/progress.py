@@ -1,8 +1,8 @@
-"""Progress of one ManagedSecret in an emergency."""
+"""Progress of one ManagedSecret in an emergency: what keeps it from being done, and logins with old passwords."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -20,6 +20,7 @@ from keyturn.core.rotation.emergency import (
     is_rotated_before,
     is_target_immutable,
     renewed_by,
+    without_signers,
 )
 from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
 from keyturn.core.rotation.old_pods import are_unread, behind_message, owners_behind, unread
@@ -28,13 +29,13 @@ from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import Unpushed, unpushed
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.spec.desired import Desired
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential
 from keyturn.core.state.revision import RevisionFacts, is_found
 from keyturn.core.texts import first_within
-from keyturn.core.times import clock
+from keyturn.core.times import clock, to_second
 
-from .logins import exposed_logins
-from .size import MAX_MESSAGE
-
+MAX_MESSAGE = 1024
+"""Characters of a message at most."""
 _CERTIFICATE = "tls.crt"
 """The key of a Secret that has the CA, if it has one."""
 _WORST_FIRST = (
@@ -89,91 +90,9 @@ class Affected:
 
 def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> Affected:
     """Return the progress of a secret, after a reconcile that ended with `error` or without one."""
-    desired = observed.desired
-    if desired is None:
+    if observed.desired is None:
         return _unrotated(observed, error)
-    progress = Affected(
-        AffectedState.PENDING,
-        workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
-        pulled=tuple(
-            f"{item.name} ({item.source.ref.name})"
-            for item in desired.pulled
-            if item.source and item.name not in _replaced_by_lease(emergency, observed)
-        ),
-        literals=tuple(item.name for item in desired.items if item.literal is not None),
-        found=_found_keys(observed),
-        logins=exposed_logins(emergency, observed, error),
-        has_new_ca=_has_new_ca(emergency, observed, desired),
-    )
-    if not any(item.is_generated for item in desired.items):
-        return _without_generated_values(progress, emergency, observed, desired, error)
-    renewed = renewed_by(emergency, observed, desired)
-    if renewed is None or not _was_published_since(renewed, observed):
-        unrotated = _unrotated(observed, error)
-        return replace(
-            progress,
-            state=unrotated.state,
-            message=unrotated.message or _waiting(emergency, observed, desired),
-        )
-    return _rotated(progress, emergency, renewed, observed, desired, error)
-
-
-def _has_new_ca(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
-    """Whether the new CA of a Secret is published; other certificates beside it may wait for another CA."""
-    state, current = observed.state, observed.current
-    if state is None or current is None:
-        return False
-    items = [name for name, keys in state.keys.items() if _CERTIFICATE in keys.values()]
-    if not items and _CERTIFICATE not in state.templates:
-        return False
-    renewed = renewed_by(emergency, observed, desired, items)
-    if renewed is None or current.number < renewed.number:
-        return False
-    if not has_only_new_values(emergency, current, state, desired):
-        return False
-    return any(published_at(one, observed) is not None for one in (renewed, current))
-
-
-def _was_published_since(one: RevisionFacts, observed: Observed) -> bool:
-    """Whether a revision or a later one was published."""
-    is_later = observed.current is not None and observed.current.number > one.number
-    return was_published(one, observed) or (is_later and observed.is_published)
-
-
-def _without_generated_values(
-    progress: Affected,
-    emergency: Emergency,
-    observed: Observed,
-    desired: Desired,
-    error: Wait | Stalled | None,
-) -> Affected:
-    """Return the progress of a secret without generated values, which waits for pods with earlier ones, too."""
-    unrotated = _unrotated(observed, error)
-    if observed.state is None and unrotated.message:  # what it has is unknown
-        return replace(progress, state=unrotated.state, message=unrotated.message)
-    if observed.current is not None:
-        progress = _with_places(progress, observed, desired)
-        if points := list(
-            _open_points(progress, emergency, observed, observed.current.number, desired, error)
-        ):
-            waits = _with_points(progress, points)
-            is_progress = waits.state is AffectedState.ROTATED
-            return replace(waits, state=AffectedState.PENDING) if is_progress else waits
-    message = _elsewhere(progress)
-    if message is None and progress.literals:
-        message = f"written in the spec: {', '.join(progress.literals)}"
-    message = _with_statement(message, emergency, observed)
-    current = observed.current
-    if current is not None and _replaced_by_lease(emergency, observed) and not _elsewhere(progress):
-        published = published_at(current, observed) or current.made
-        done = AffectedState.ROLLED_OUT
-        return replace(progress, state=done, message=message, revision=current.number, rotated=published)
-    return replace(progress, state=AffectedState.NOTHING_TO_ROTATE, message=message)
-
-
-def _with_places(progress: Affected, observed: Observed, desired: Desired) -> Affected:
-    """Return the progress with the stores and the other pods that may hold earlier values."""
-    return replace(progress, unpushed=unpushed(observed, desired), others=_others(observed, desired))
+    return _Pass(emergency, observed, observed.desired, error).progress()
 
 
 def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
@@ -184,69 +103,216 @@ def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
     return Affected(AffectedState.PENDING, message=error.message if error else None)
 
 
-def _kept_from(waits: str, state: AffectedState, observed: Observed, error: Wait | Stalled | None) -> _Point:
-    """Return what the operator is still to do, with its state; or what keeps it from all writes, if anything does."""
-    kept = _unrotated(observed, error)
-    if kept.message is None or kept.state is AffectedState.PENDING:
-        return state, [waits]
-    return kept.state, [kept.message]
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A reconcile of an affected ManagedSecret, and its error."""
 
+    emergency: Emergency
+    observed: Observed
+    desired: Desired
+    error: Wait | Stalled | None
 
-def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
-    if is_target_immutable(observed):
-        other = "create another ManagedSecret for new values, and let its workloads use the new Secret"
-        again = "delete it, so that it is created again, or " if is_created_again(desired) else ""
-        return f"the Secret is immutable: {again}{other}"
-    is_rotated = is_rotated_before(emergency, observed, desired)
-    if emergency.signer and is_rotated:
-        return (
-            f"its certificate may still be signed by the exposed CA of the ManagedSecret {emergency.signer!r},"
-            " which is not rotated yet"
+    def progress(self) -> Affected:
+        observed, desired, replaced = self.observed, self.desired, self._replaced_by_lease()
+        kept = observed.state.keys if observed.state else {}
+        progress = Affected(
+            AffectedState.PENDING,
+            workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
+            pulled=tuple(
+                f"{item.name} ({item.source.ref.name})"
+                for item in desired.pulled
+                if item.source and item.name not in replaced
+            ),
+            literals=tuple(item.name for item in desired.items if item.literal is not None),
+            found=tuple(sorted(key for name in kept if is_found(name) for key in kept[name].values())),
+            logins=exposed_logins(self.emergency, observed, self.error),
+            has_new_ca=self._has_new_ca(),
         )
-    if emergency.signer and not emergency.goes_first:
-        return f"the ManagedSecret {emergency.signer!r}, whose CA signs its certificate, is rotated first"
-    asking, when = asked_at(observed, desired) or (None, None)
-    if asking is None or asking.name != emergency.name or when is None or when <= observed.now:
-        return None
-    if is_rotated:
-        return f"its certificate may still be signed by an exposed CA; it is rotated again at {when:%H:%M:%S} UTC"
-    return f"another emergency rotated it a moment ago; it is rotated again at {when:%H:%M:%S} UTC"
+        unrotated = _unrotated(observed, self.error)
+        if not any(item.is_generated for item in desired.items):
+            return self._without_generated_values(progress, unrotated)
+        renewed = renewed_by(self.emergency, observed, desired)
+        if renewed is None or not self._was_published_since(renewed):
+            return replace(progress, state=unrotated.state, message=unrotated.message or self._waiting())
+        return self._rotated(progress, renewed)
 
+    def _has_new_ca(self) -> bool:
+        """Whether the new CA of a Secret is published; other certificates beside it may wait for another CA."""
+        emergency, observed, desired = self.emergency, self.observed, self.desired
+        state, current = observed.state, observed.current
+        if state is None or current is None:
+            return False
+        items = [name for name, keys in state.keys.items() if _CERTIFICATE in keys.values()]
+        if not items and _CERTIFICATE not in state.templates:
+            return False
+        renewed = renewed_by(emergency, observed, desired, items)
+        if renewed is None or current.number < renewed.number:
+            return False
+        if not has_only_new_values(emergency, current, state, desired):
+            return False
+        return any(published_at(one, observed) is not None for one in (renewed, current))
 
-def _awaited_read(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> str | None:
-    """Return that the stores are still to be read for the emergency: dynamic credentials are issued by a read."""
-    if emergency.uid not in {one.uid for one in observed.stale_for_emergencies}:
-        return None
-    return f"its stores are read again: {error.message}" if error else "its stores are read again"
+    def _was_published_since(self, one: RevisionFacts) -> bool:
+        """Whether a revision or a later one was published."""
+        current = self.observed.current
+        is_later = current is not None and current.number > one.number
+        return was_published(one, self.observed) or (is_later and self.observed.is_published)
 
+    def _without_generated_values(self, progress: Affected, unrotated: Affected) -> Affected:
+        """Return the progress of a secret without generated values, which waits for pods with earlier ones, too."""
+        observed, current = self.observed, self.observed.current
+        if observed.state is None and unrotated.message:  # what it has is unknown
+            return replace(progress, state=unrotated.state, message=unrotated.message)
+        if current is not None:
+            progress = self._with_places(progress)
+            if points := list(self._open_points(progress, current.number)):
+                waits = _with_points(progress, points)
+                is_progress = waits.state is AffectedState.ROTATED
+                return replace(waits, state=AffectedState.PENDING) if is_progress else waits
+        elsewhere = _elsewhere(progress)
+        literals = f"written in the spec: {', '.join(progress.literals)}" if progress.literals else None
+        progress = replace(progress, message=self._with_statement(elsewhere or literals))
+        if current is not None and self._replaced_by_lease() and not elsewhere:
+            published = published_at(current, observed) or current.made
+            return replace(
+                progress, state=AffectedState.ROLLED_OUT, revision=current.number, rotated=published
+            )
+        return replace(progress, state=AffectedState.NOTHING_TO_ROTATE)
 
-def _rotated(
-    progress: Affected,
-    emergency: Emergency,
-    renewed: RevisionFacts,
-    observed: Observed,
-    desired: Desired,
-    error: Wait | Stalled | None,
-) -> Affected:
-    current = observed.current
-    if current is None or current.number < renewed.number:
-        number = current.number if current else None
-        message = f"rolled back to revision {number}, which has the values from before the emergency; rotate it again"
-        return replace(progress, state=AffectedState.FAILED, message=message)
-    if observed.state and not has_only_new_values(emergency, current, observed.state, desired):
-        message = (
-            f"the record does not show that every value of revision {current.number} was generated since the"
-            " declaration, such as after a rollback or an adoption; rotate it again"
+    def _rotated(self, progress: Affected, renewed: RevisionFacts) -> Affected:
+        observed, current = self.observed, self.observed.current
+        if current is None or current.number < renewed.number:
+            number = current.number if current else None
+            message = (
+                f"rolled back to revision {number}, which has the values from before the emergency;"
+                " rotate it again"
+            )
+            return replace(progress, state=AffectedState.FAILED, message=message)
+        if observed.state and not has_only_new_values(self.emergency, current, observed.state, self.desired):
+            message = (
+                f"the record does not show that every value of revision {current.number} was generated since the"
+                " declaration, such as after a rollback or an adoption; rotate it again"
+            )
+            return replace(progress, state=AffectedState.FAILED, message=message)
+        rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
+        progress = replace(self._with_places(progress), revision=current.number, rotated=rotated)
+        if points := list(self._open_points(progress, current.number)):
+            return _with_points(progress, points)
+        done = _elsewhere(progress)
+        if current.previous and observed.consumers and not done:
+            done = (
+                f"its pods have read the previous value of {', '.join(sorted(current.previous))} next to the new one;"
+                " restart them if they still accept it"
+            )
+        return replace(progress, state=AffectedState.ROLLED_OUT, message=self._with_statement(done))
+
+    def _with_places(self, progress: Affected) -> Affected:
+        """Return the progress with the stores and the other pods that may hold earlier values."""
+        observed, others = self.observed, None
+        if observed.holders is not None and not observed.holders.forbidden:
+            owners = owners_behind(observed, self.desired)
+            others = tuple(f"{owner} {behind_message(owner, observed)}" for owner in owners)
+        return replace(progress, unpushed=unpushed(observed, self.desired), others=others)
+
+    def _waiting(self) -> str | None:
+        emergency, observed, desired = self.emergency, self.observed, self.desired
+        if is_target_immutable(observed):
+            other = "create another ManagedSecret for new values, and let its workloads use the new Secret"
+            again = "delete it, so that it is created again, or " if is_created_again(desired) else ""
+            return f"the Secret is immutable: {again}{other}"
+        is_rotated = is_rotated_before(emergency, observed, desired)
+        if emergency.signer and is_rotated:
+            return (
+                f"its certificate may still be signed by the exposed CA of the ManagedSecret {emergency.signer!r},"
+                " which is not rotated yet"
+            )
+        if emergency.signer and not emergency.goes_first:
+            return f"the ManagedSecret {emergency.signer!r}, whose CA signs its certificate, is rotated first"
+        asking, when = asked_at(observed, desired) or (None, None)
+        if asking is None or asking.name != emergency.name or when is None or when <= observed.now:
+            return None
+        if is_rotated:
+            return f"its certificate may still be signed by an exposed CA; it is rotated again at {when:%H:%M:%S} UTC"
+        return f"another emergency rotated it a moment ago; it is rotated again at {when:%H:%M:%S} UTC"
+
+    def _open_points(self, progress: Affected, number: int) -> Iterator[_Point]:
+        """Yield everything that keeps a secret with new values from being done, the first to come first."""
+        observed, current = self.observed, self.observed.current
+        if not observed.is_published:
+            yield AffectedState.ROTATED, [f"the Secret is to be written with revision {number}"]
+        yield from self._points_of_pods()
+        overlapping = observed.target is not None and observed.target.overlapping
+        if current is not None and (current.keeps_previous or overlapping):
+            yield AffectedState.ROTATED, ["the previous values are still readable"]
+        carried = sum(lease.is_carried for lease in idle_leases(observed)) - len(refused_leases(observed))
+        if carried:
+            waits = f"leases of earlier credentials are to be revoked: {carried}"
+            yield self._kept_from(waits, AffectedState.ROTATED)
+        if refused := unrevoked(observed):
+            yield self._kept_from(refused.message, AffectedState.STALLED)
+        if previous := self._previous_login():
+            yield AffectedState.ROTATED, [previous]
+        elif open_ := [login for login in progress.logins if login.refused_at is None]:
+            yield AffectedState.STALLED, [f"login {login.login}: {login.message}" for login in open_]
+        if places := sorted(progress.unpushed, key=lambda one: (not one.needs_a_person, one.place)):
+            state = AffectedState.STALLED if places[0].needs_a_person else AffectedState.ROTATED
+            yield state, [f"pushTo: {one.message}" for one in places]
+        if self.emergency.uid in {one.uid for one in observed.stale_for_emergencies}:
+            # Dynamic credentials are issued by a read.
+            because = f": {self.error.message}" if self.error else ""
+            yield self._kept_from(f"its stores are read again{because}", AffectedState.ROTATED)
+
+    def _points_of_pods(self) -> Iterator[_Point]:
+        """Yield the workloads that are behind or not proven to be current, and the owners of other pods."""
+        observed = self.observed
+        workloads = progress_of_workloads(observed)
+        for state, verdict in _OF_WORKLOADS.items():
+            is_reloaded = state is WorkloadState.RELOADED
+            remedy = "; remove that annotation, and Keyturn restarts it" if is_reloaded else ""
+            if messages := [f"{one.described()}{remedy}" for one in workloads if one.state is state]:
+                yield verdict, messages
+        if owners := owners_behind(observed, self.desired):
+            yield AffectedState.ROTATED, [f"{owner} {behind_message(owner, observed)}" for owner in owners]
+        if are_unread(observed):
+            is_denied = observed.unread is None
+            yield AffectedState.PODS_UNKNOWN if is_denied else AffectedState.ROTATED, [unread(observed)]
+
+    def _kept_from(self, waits: str, state: AffectedState) -> _Point:
+        """Return what the operator is still to do, with its state; or what keeps it from all writes."""
+        kept = _unrotated(self.observed, self.error)
+        if kept.message is None or kept.state is AffectedState.PENDING:
+            return state, [waits]
+        return kept.state, [kept.message]
+
+    def _previous_login(self) -> str | None:
+        """Return a message with the logins that Keyturn closes at the database server."""
+        state, account = self.observed.state, self.observed.account
+        if self.desired.database is None or state is None:
+            return None
+        logins = sorted(one.login for one in state.open_credentials if one is not state.current_credential)
+        because = f": {account.problem.message}" if account and account.problem else ""
+        return f"the previous login {', '.join(logins)} is to be closed{because}" if logins else None
+
+    def _replaced_by_lease(self) -> frozenset[str]:
+        """Return the items whose dynamic credentials were issued since the declaration."""
+        state = self.observed.state
+        if state is None:
+            return frozenset()
+        since = first_answer(self.emergency.uid, state)
+        before = (one.number for one in state.revisions if since is None or one.number < since)
+        exposed = frozenset[str]().union(*(state.leases_by_revision.get(number, ()) for number in before))
+        return frozenset(item for item, lease in state.leases_by_item.items() if lease not in exposed)
+
+    def _with_statement(self, message: str | None) -> str | None:
+        """Return a message after a person's statement about leases of earlier credentials, if there is one."""
+        stated = stated_at(self.observed)
+        if stated is None or stated < self.emergency.started:
+            return message
+        statement = (
+            f"a person states by {LEASES_REVOKED} that leases which Keyturn could not revoke were revoked at the"
+            f" store by {clock(stated.astimezone(UTC))}; Keyturn has not seen it"
         )
-        return replace(progress, state=AffectedState.FAILED, message=message)
-    rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
-    progress = replace(_with_places(progress, observed, desired), revision=current.number, rotated=rotated)
-    if points := list(_open_points(progress, emergency, observed, current.number, desired, error)):
-        return _with_points(progress, points)
-    done = _elsewhere(progress) or _read_before(observed)
-    return replace(
-        progress, state=AffectedState.ROLLED_OUT, message=_with_statement(done, emergency, observed)
-    )
+        return "; ".join(part for part in (statement, message) if part)
 
 
 def _with_points(progress: Affected, points: Sequence[_Point]) -> Affected:
@@ -260,134 +326,57 @@ def _with_points(progress: Affected, points: Sequence[_Point]) -> Affected:
     )
 
 
-def _open_points(
-    progress: Affected,
-    emergency: Emergency,
-    observed: Observed,
-    number: int,
-    desired: Desired,
-    error: Wait | Stalled | None,
-) -> Iterator[_Point]:
-    """Yield everything that keeps a secret with new values from being done, the first to come first."""
-    if not observed.is_published:
-        yield AffectedState.ROTATED, [f"the Secret is to be written with revision {number}"]
-    yield from _points_of_pods(observed, desired)
-    if _is_previous_readable(observed):
-        yield AffectedState.ROTATED, ["the previous values are still readable"]
-    if waits := _leased(observed):
-        yield _kept_from(waits, AffectedState.ROTATED, observed, error)
-    if refused := unrevoked(observed):
-        yield _kept_from(refused.message, AffectedState.STALLED, observed, error)
-    if previous := _previous_login(observed, desired):
-        yield AffectedState.ROTATED, [previous]
-    elif open_ := [login for login in progress.logins if login.refused_at is None]:
-        yield AffectedState.STALLED, [f"login {login.login}: {login.message}" for login in open_]
-    if progress.unpushed:
-        yield _waiting_for_push(progress.unpushed)
-    if waits := _awaited_read(emergency, observed, error):
-        yield _kept_from(waits, AffectedState.ROTATED, observed, error)
-
-
-def _points_of_pods(observed: Observed, desired: Desired) -> Iterator[_Point]:
-    """Yield the workloads that are behind, those that are not proven to be current, and the owners of other pods."""
-    workloads = progress_of_workloads(observed)
-    for state, verdict in _OF_WORKLOADS.items():
-        remedy = (
-            "; remove that annotation, and Keyturn restarts it" if state is WorkloadState.RELOADED else ""
-        )
-        if messages := [f"{one.described()}{remedy}" for one in workloads if one.state is state]:
-            yield verdict, messages
-    if owners := owners_behind(observed, desired):
-        yield AffectedState.ROTATED, [f"{owner} {behind_message(owner, observed)}" for owner in owners]
-    if are_unread(observed):
-        yield (
-            AffectedState.PODS_UNKNOWN if observed.unread is None else AffectedState.ROTATED,
-            [unread(observed)],
-        )
-
-
-def _is_previous_readable(observed: Observed) -> bool:
-    overlapping = observed.target is not None and observed.target.overlapping
-    return observed.current is not None and bool(observed.current.keeps_previous or overlapping)
-
-
-def _previous_login(observed: Observed, desired: Desired) -> str | None:
-    """Return a message with the logins that Keyturn closes at the database server."""
-    if desired.database is None or observed.state is None:
-        return None
-    current = observed.state.current_credential
-    logins = sorted(one.login for one in observed.state.open_credentials if one is not current)
-    if not logins:
-        return None
-    problem = observed.account.problem if observed.account else None
-    return f"the previous login {', '.join(logins)} is to be closed" + (
-        f": {problem.message}" if problem else ""
-    )
-
-
-def _replaced_by_lease(emergency: Emergency, observed: Observed) -> frozenset[str]:
-    """Return the items whose dynamic credentials were issued since the declaration."""
-    state = observed.state
-    if state is None:
-        return frozenset()
-    since = first_answer(emergency.uid, state)
-    before = (one.number for one in state.revisions if since is None or one.number < since)
-    exposed = frozenset[str]().union(*(state.leases_by_revision.get(number, ()) for number in before))
-    return frozenset(item for item, lease in state.leases_by_item.items() if lease not in exposed)
-
-
-def _leased(observed: Observed) -> str | None:
-    """Return a message with the leases of earlier dynamic credentials that are to be revoked."""
-    number = sum(lease.is_carried for lease in idle_leases(observed)) - len(refused_leases(observed))
-    return f"leases of earlier credentials are to be revoked: {number}" if number else None
-
-
-def _with_statement(message: str | None, emergency: Emergency, observed: Observed) -> str | None:
-    """Return a message after a person's statement about leases of earlier credentials, if there is one."""
-    stated = stated_at(observed)
-    if stated is None or stated < emergency.started:
-        return message
-    statement = (
-        f"a person states by {LEASES_REVOKED} that leases which Keyturn could not revoke were revoked at the store"
-        f" by {clock(stated.astimezone(UTC))}; Keyturn has not seen it"
-    )
-    return "; ".join(part for part in (statement, message) if part)
-
-
-def _read_before(observed: Observed) -> str | None:
-    """Return a message with the previous values that pods have read in addition, during an overlap that has ended."""
-    previous = observed.current.previous if observed.current else frozenset()
-    if not previous or not observed.consumers:
-        return None
-    keys = ", ".join(sorted(previous))
-    return (
-        f"its pods have read the previous value of {keys} next to the new one;"
-        " restart them if they still accept it"
-    )
-
-
-def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
-    if observed.holders is None or observed.holders.forbidden:
-        return None
-    return tuple(f"{owner} {behind_message(owner, observed)}" for owner in owners_behind(observed, desired))
-
-
-def _waiting_for_push(unpushed: Iterable[Unpushed]) -> _Point:
-    places = sorted(unpushed, key=lambda destination: (not destination.needs_a_person, destination.place))
-    state = AffectedState.STALLED if places[0].needs_a_person else AffectedState.ROTATED
-    return state, [f"pushTo: {destination.message}" for destination in places]
-
-
-def _found_keys(observed: Observed) -> tuple[str, ...]:
-    kept = observed.state.keys if observed.state else {}
-    return tuple(sorted(key for name, keys in kept.items() if is_found(name) for key in keys.values()))
-
-
 def _elsewhere(progress: Affected) -> str | None:
-    pulled = f"to be rotated at its store: {', '.join(progress.pulled)}" if progress.pulled else None
-    found = (
-        f"kept as found in the adopted Secret, to be replaced by hand: {', '.join(progress.found)}"
-        if progress.found
-        else None
+    places = {
+        "to be rotated at its store": progress.pulled,
+        "kept as found in the adopted Secret, to be replaced by hand": progress.found,
+    }
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in places.items() if names) or None
+
+
+# Database logins.
+
+
+def exposed_logins(
+    emergency: Emergency, observed: Observed, error: Wait | Stalled | None
+) -> tuple[AffectedLogin, ...]:
+    """Return the logins that were open at the declaration, each with a password from before it; the oldest first."""
+    state, desired = observed.state, observed.desired
+    if state is None or desired is None:
+        return ()
+    renewed = renewed_by(without_signers(emergency), observed, desired)
+    published = state.credential_of(observed.target.revision) if observed.target else None
+    return tuple(
+        AffectedLogin(
+            login=one.login,
+            revision=None if one.revision == UNKNOWN_REVISION else one.revision,
+            refused_at=None if one.is_open else to_second(one.since),
+            message=_why_open(one, published, observed, error)[:MAX_MESSAGE] if one.is_open else None,
+        )
+        for one in sorted(state.credentials, key=lambda one: one.revision)
+        if (renewed is None or one.revision < renewed.number)
+        and (one.is_open or one.since >= emergency.started)
     )
-    return "; ".join(message for message in (pulled, found) if message) or None
+
+
+def _why_open(
+    one: Credential, published: Credential | None, observed: Observed, error: Wait | Stalled | None
+) -> str:
+    """Return why the server is not proven to refuse a login."""
+    if observed.desired is None or observed.desired.database is None:
+        return (
+            "the spec has no database any more, so Keyturn closes nothing; add it again, or close it yourself"
+        )
+    if observed.managed.spec.suspend:
+        return "spec.suspend is true, so nothing is closed"
+    problem = (observed.account.problem if observed.account else None) or error
+    if problem is not None:
+        return f"{problem.reason}: {problem.message}" if isinstance(problem, Stalled) else problem.message
+    nexts = (
+        (one.is_closing, "it is to be closed"),
+        (one is published, "the Secret has it until the database server accepts a new one"),
+        (one.is_candidate, "it is unpublished, and given up"),
+    )
+    return next(
+        (says for holds, says in nexts if holds), "it is closed when every workload runs on the new values"
+    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from keyturn.api.emergency import (
+    AffectedLogin,
     AffectedSecret,
     AffectedState,
     Deadlines,
@@ -18,13 +20,20 @@ from keyturn.core.status.summary import ConditionVerdict, stamp_all
 from keyturn.core.texts import and_more
 from keyturn.core.times import to_second
 
-from .logins import kept_logins
-from .progress import Affected
-from .size import MAX_MESSAGE, within_limit
-from .timeline import NEAR, EmergencyFacts, added, deadlines_of, report_name, who_acknowledges
+from .progress import MAX_MESSAGE, Affected
+from .timeline import (
+    STAGES,
+    EmergencyFacts,
+    deadlines_of,
+    open_stages,
+    report_name,
+    timeline_of,
+    who_acknowledges,
+)
 
-KEPT_ROWS = 2000
-_NEEDS_A_PERSON = frozenset(
+KEPT_ROWS: Final = 2000
+_MOST_LOGINS: Final = 8
+_NEEDS_A_PERSON: Final = frozenset(
     {
         AffectedState.FAILED,
         AffectedState.PODS_UNKNOWN,
@@ -34,81 +43,19 @@ _NEEDS_A_PERSON = frozenset(
         AffectedState.NOT_FOUND,
     }
 )
-
-_UNKNOWN: Mapping[AffectedState, EmergencyReason] = {
+_UNKNOWN: Final[Mapping[AffectedState, EmergencyReason]] = {
     AffectedState.PODS_UNKNOWN: EmergencyReason.PODS_UNKNOWN,
     AffectedState.RELOAD_UNPROVEN: EmergencyReason.RELOAD_UNPROVEN,
 }
 """States in which a secret may be done, but is not proven to be."""
 
 
-def rows_of(
-    emergency: EmergencyRotation, known: Mapping[str, Affected | None], now: datetime
-) -> tuple[AffectedSecret, ...]:
-    """Return a row for each secret that is selected, named, or was affected before.
-
-    `known` has the existing ManagedSecrets, with None for those without a reconcile since the declaration.
-    """
-    before = {row.name: row for row in emergency.status.secrets}
-    every = {*known, *(emergency.spec.names or ()), *before}
-    return tuple(_row(name, before.get(name), known, now) for name in sorted(every))
-
-
-def _row(
-    name: str, before: AffectedSecret | None, known: Mapping[str, Affected | None], now: datetime
-) -> AffectedSecret:
-    if name not in known:
-        return _absent(name, before)
-    affected = known[name]
-    if affected is None:
-        return before or AffectedSecret(name=name, state=AffectedState.PENDING)
-    if before and _was_done_before(affected, before):
-        return before.model_copy(update={"logins": kept_logins(before.logins or (), affected.logins)})
-    is_new = affected.revision is not None or affected.state is AffectedState.NOTHING_TO_ROTATE
-    updated = (before.updated_at if before else None) or now
-    return AffectedSecret(
-        name=name,
-        state=affected.state,
-        revision=affected.revision,
-        rotated_at=to_second((before.rotated_at if before else None) or affected.rotated or now)
-        if is_new
-        else None,
-        updated_at=to_second(updated) if affected.state.is_done else None,
-        message=affected.message[:MAX_MESSAGE] if affected.message else None,
-        elsewhere=len(affected.pulled) + len(affected.found) or None,
-        logins=kept_logins((before.logins if before else None) or (), affected.logins),
-    )
-
-
-def _was_done_before(affected: Affected, before: AffectedSecret) -> bool:
-    """Whether a secret was done before its newest change, which is not of the emergency.
-
-    It has another revision of new values, which is not rolled out, or its spec generates no value any more.
-    """
-    if before.state is AffectedState.ROLLED_OUT and affected.state is AffectedState.NOTHING_TO_ROTATE:
-        return True
-    was_done, is_done = before.state.is_done, affected.state.is_done
-    return was_done and not is_done and affected.revision not in {None, before.revision}
-
-
-def _absent(name: str, before: AffectedSecret | None) -> AffectedSecret:
-    if before and before.state.is_done:
-        return before
-    message = "there is no such ManagedSecret"
-    if before and before.state is not AffectedState.NOT_FOUND:
-        message = "the ManagedSecret was deleted meanwhile, and its Secret may still be there"
-    if before and before.state is AffectedState.NOT_FOUND:
-        return before
-    return AffectedSecret(name=name, state=AffectedState.NOT_FOUND, message=message)
-
-
 def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
     """Return the whole status; times of stages and timeline entries are set once and never change."""
-    before, emergency = found.emergency.status, found.emergency
+    emergency, deadlines = found.emergency, deadlines_of(found.started)
     stamps = _stamps(found)
-    deadlines = deadlines_of(found.started)
     made_here = [row for row in found.rows if not _is_elsewhere(row)]
-    is_open = [stage for stage, stamp in stamps.items() if stamp is None]
+    is_named = not (found.trouble or found.refused or found.lacks_document)
     status = EmergencyRotationStatus(
         observed_generation=emergency.metadata.generation,
         started_at=found.started,
@@ -118,20 +65,18 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
             access_audited=deadlines["AccessAudited"],
             documented=deadlines["Documented"],
         ),
-        due_at=min((deadlines[stage] for stage in is_open), default=None),
+        due_at=min((deadlines[stage] for stage, stamp in stamps.items() if stamp is None), default=None),
         rotated_at=stamps["Rotated"],
         services_updated_at=stamps["ServicesUpdated"],
         access_audit_at=stamps["AccessAudited"],
         documented_at=stamps["Documented"],
         progress=f"{sum(_is_rotated(row) for row in made_here)}/{len(made_here)}",
-        report_name=None
-        if found.trouble or found.refused or found.lacks_document
-        else report_name(emergency),
+        report_name=report_name(emergency) if is_named else None,
         secrets=_limit_rows(found.rows),
         contacts=dict(found.contacts) or None,
-        timeline=added(found, stamps, deadlines),
+        timeline=timeline_of(found, stamps),
         conditions=stamp_all(
-            _verdicts(found, stamps), before.conditions, found.now, emergency.metadata.generation
+            _verdicts(found, stamps), emergency.status.conditions, found.now, emergency.metadata.generation
         ),
     )
     return within_limit(status)
@@ -154,47 +99,29 @@ def needs_a_person(emergency: EmergencyRotation, now: datetime) -> bool:
     return is_stalled or ("Documented" in waiting and any(row.elsewhere for row in status.secrets))
 
 
-def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:
-    """Return the deadlines of the stages that the status does not have as done."""
-    status, started = emergency.status, emergency.metadata.creation_timestamp
-    if started is None:
-        return {}
-    return {stage: time for stage, time in deadlines_of(started).items() if status.stage_times[stage] is None}
-
-
 def wake_up(found: EmergencyFacts, status: EmergencyRotationStatus) -> datetime | None:
     """Return the next time at which a deadline or its warning is due; None if there is none."""
-    after = found.emergency.model_copy(update={"status": status})
-    waiting = open_stages(after)
+    waiting = open_stages(found.emergency.model_copy(update={"status": status}))
     times = [time + timedelta(seconds=1) for time in waiting.values()]
-    times += [waiting[stage] - lead for stage, lead in NEAR.items() if stage in waiting]
+    times += [time - near for stage, time in waiting.items() if (near := STAGES[stage].near)]
     return min((time for time in times if time > found.now), default=None)
-
-
-def _limit_rows(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
-    """Return at most KEPT_ROWS rows, the unfinished first."""
-    if len(rows) <= KEPT_ROWS:
-        return list(rows)
-    first = sorted(rows, key=lambda row: (row.state.is_done, row.name))[:KEPT_ROWS]
-    return sorted(first, key=lambda row: row.name)
 
 
 def _stamps(found: EmergencyFacts) -> dict[str, datetime | None]:
     """Return when each stage was reached; a stage stays reached."""
-    before, rows, emergency = found.emergency.status, found.rows, found.emergency
-    now, started = to_second(found.now), found.started
+    rows, now = found.rows, to_second(found.now)
     rotated = max((row.rotated_at or now for row in rows), default=now)
     updated = max((row.updated_at or now for row in rows), default=now)
-    all_rotated = bool(rows) and all(_is_rotated(row) for row in rows)
-    all_updated = bool(rows) and all(row.state.is_done for row in rows)
-    audited = who_acknowledges(emergency, ACKNOWLEDGE_AUDIT) is not None
-    documented = who_acknowledges(emergency, ACKNOWLEDGE_REPORT) is not None
-    return {
-        "Rotated": before.rotated_at or (max(started, rotated) if all_rotated else None),
-        "ServicesUpdated": before.services_updated_at or (max(started, updated) if all_updated else None),
-        "AccessAudited": before.access_audit_at or (now if audited else None),
-        "Documented": before.documented_at or (now if documented else None),
+    reached = {
+        "Rotated": max(found.started, rotated) if rows and all(map(_is_rotated, rows)) else None,
+        "ServicesUpdated": max(found.started, updated)
+        if rows and all(row.state.is_done for row in rows)
+        else None,
     }
+    for name, stage in STAGES.items():
+        if stage.annotation:
+            reached[name] = now if who_acknowledges(found.emergency, stage.annotation) else None
+    return {name: time or reached[name] for name, time in found.emergency.status.stage_times.items()}
 
 
 def _is_rotated(one: AffectedSecret) -> bool:
@@ -206,6 +133,134 @@ def _is_elsewhere(one: AffectedSecret) -> bool:
     return one.state is AffectedState.NOTHING_TO_ROTATE
 
 
+# Rows.
+
+
+def rows_of(
+    emergency: EmergencyRotation, known: Mapping[str, Affected | None], now: datetime
+) -> tuple[AffectedSecret, ...]:
+    """Return a row for each secret that is selected, named, or was affected before.
+
+    `known` has the existing ManagedSecrets, with None for those without a reconcile since the declaration.
+    """
+    before = {row.name: row for row in emergency.status.secrets}
+    every = {*known, *(emergency.spec.names or ()), *before}
+    return tuple(_row(name, before.get(name), known, now) for name in sorted(every))
+
+
+def _row(
+    name: str, before: AffectedSecret | None, known: Mapping[str, Affected | None], now: datetime
+) -> AffectedSecret:
+    if name not in known:
+        return _absent(name, before)
+    affected = known[name]
+    if affected is None:
+        return before or AffectedSecret(name=name, state=AffectedState.PENDING)
+    earlier = (before.logins if before else None) or ()
+    logins = kept_logins(earlier, affected.logins)
+    if before and _was_done_before(affected, before):
+        return before.model_copy(update={"logins": logins})
+    is_new = affected.revision is not None or affected.state is AffectedState.NOTHING_TO_ROTATE
+    rotated = (before.rotated_at if before else None) or affected.rotated or now
+    updated = (before.updated_at if before else None) or now
+    return AffectedSecret(
+        name=name,
+        state=affected.state,
+        revision=affected.revision,
+        rotated_at=to_second(rotated) if is_new else None,
+        updated_at=to_second(updated) if affected.state.is_done else None,
+        message=affected.message[:MAX_MESSAGE] if affected.message else None,
+        elsewhere=len(affected.pulled) + len(affected.found) or None,
+        logins=logins,
+    )
+
+
+def _was_done_before(affected: Affected, before: AffectedSecret) -> bool:
+    """Whether a secret was done before its newest change, which is not of the emergency.
+
+    It has another revision of new values, which is not rolled out, or its spec generates no value any more.
+    """
+    if before.state is AffectedState.ROLLED_OUT and affected.state is AffectedState.NOTHING_TO_ROTATE:
+        return True
+    was_done, is_done = before.state.is_done, affected.state.is_done
+    return was_done and not is_done and affected.revision not in {None, before.revision}
+
+
+def _absent(name: str, before: AffectedSecret | None) -> AffectedSecret:
+    if before and (before.state.is_done or before.state is AffectedState.NOT_FOUND):
+        return before
+    message = "there is no such ManagedSecret"
+    if before:
+        message = "the ManagedSecret was deleted meanwhile, and its Secret may still be there"
+    return AffectedSecret(name=name, state=AffectedState.NOT_FOUND, message=message)
+
+
+def kept_logins(before: Sequence[AffectedLogin], now: Sequence[AffectedLogin]) -> list[AffectedLogin] | None:
+    """Return the logins of an earlier status as they are now; those that the record has dropped stay."""
+    known = {(one.revision, one.login): one for one in (*before, *now)}
+    return sorted(known.values(), key=_by_revision)[-_MOST_LOGINS:] or None
+
+
+def _by_revision(one: AffectedLogin) -> tuple[int, str]:
+    return one.revision or 0, one.login
+
+
+def _limit_rows(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
+    """Return at most KEPT_ROWS rows, the unfinished first."""
+    first = sorted(rows, key=lambda row: (row.state.is_done, row.name))[:KEPT_ROWS]
+    return sorted(first, key=lambda row: row.name)
+
+
+# Size: etcd refuses a request with more than 1.5 MiB, and with it all progress. The rest is left to the spec and to
+# the API server, which records the fields of each row.
+
+MOST_BYTES: Final = 1_000_000
+_CUTS: Final = ((1024, 8), (512, 8), (256, 8), (128, 8), (64, 2), (32, 1), (0, 0))
+"""Characters of a message and logins of a row that are kept, if with more of them the status has no room."""
+_CUT: Final = "..."
+
+
+def within_limit(status: EmergencyRotationStatus, most: int = MOST_BYTES) -> EmergencyRotationStatus:
+    """Return a status of at most `most` bytes: long messages are cut, and logins left out where that must be.
+
+    Each row keeps its state, revision and times. Open logins stay before those that are refused.
+    """
+    shorter = status
+    for length, number in _CUTS:
+        texts = (one.message or "" for row in status.secrets for one in (row, *(row.logins or ())[:number]))
+        if length and sum(min(len(text), length) for text in texts) > most:
+            continue  # text that has no room is not encoded: that would block the event loop for a second
+        rows = [_shortened(row, length, number) for row in status.secrets]
+        shorter = status.model_copy(update={"secrets": rows})
+        if _size(shorter) <= most:
+            break
+    return shorter
+
+
+def _shortened(row: AffectedSecret, length: int, number: int) -> AffectedSecret:
+    """Return a row with messages of at most `length` characters and at most `number` logins."""
+    first = sorted(row.logins or (), key=lambda one: (one.refused_at is not None, -(one.revision or 0)))
+    logins = [
+        one.model_copy(update={"message": _cut(one.message, length)})
+        for one in sorted(first[:number], key=_by_revision)
+    ]
+    return row.model_copy(update={"message": _cut(row.message, length), "logins": logins or None})
+
+
+def _cut(message: str | None, length: int) -> str | None:
+    if message is None or len(message) <= length:
+        return message
+    return message[: length - len(_CUT)] + _CUT if length else None
+
+
+def _size(status: EmergencyRotationStatus) -> int:
+    """Return the size of a status in etcd: the API server escapes some characters more than we do."""
+    document = status.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
+    escaped = sum(map(document.count, "<>&"))
+    separators = sum(map(document.count, "\u2028\u2029"))
+    return len(document.encode()) + 5 * escaped + 3 * separators
+
+
 # Conditions.
 
 
@@ -215,23 +270,10 @@ def _verdicts(
     rotated, updated = _rotated(found), _updated(found)
     yield "Rotated", rotated
     yield "ServicesUpdated", updated
-    yield (
-        "AccessAudited",
-        _acknowledged(
-            stamps["AccessAudited"],
-            who_acknowledges(found.emergency, ACKNOWLEDGE_AUDIT),
-            f"find out who read the secrets, then write your name into the annotation {ACKNOWLEDGE_AUDIT}",
-        ),
-    )
-    yield (
-        "Documented",
-        _acknowledged(
-            stamps["Documented"],
-            who_acknowledges(found.emergency, ACKNOWLEDGE_REPORT),
-            f"read the ConfigMap {report_name(found.emergency)}, then write your name into the annotation"
-            f" {ACKNOWLEDGE_REPORT}",
-        ),
-    )
+    audit = "find out who read the secrets"
+    report = f"read the ConfigMap {report_name(found.emergency)}"
+    yield "AccessAudited", _acknowledged(found, stamps["AccessAudited"], ACKNOWLEDGE_AUDIT, audit)
+    yield "Documented", _acknowledged(found, stamps["Documented"], ACKNOWLEDGE_REPORT, report)
     yield "Overdue", _overdue(found, stamps)
     # kstatus: Reconciling and Stalled are present only while true.
     if trouble := _trouble(found):
@@ -288,9 +330,13 @@ def _first_of(waits: list[AffectedSecret]) -> str:
     return f"; {first.name} is {first.state}{': ' + first.message if first.message else ''}"
 
 
-def _acknowledged(stamp: datetime | None, who: str | None, remedy: str) -> ConditionVerdict:
+def _acknowledged(
+    found: EmergencyFacts, stamp: datetime | None, annotation: str, remedy: str
+) -> ConditionVerdict:
     if stamp is None:
+        remedy = f"{remedy}, then write your name into the annotation {annotation}"
         return ConditionVerdict("False", EmergencyReason.NOT_ACKNOWLEDGED, remedy)
+    who = who_acknowledges(found.emergency, annotation)
     by = f" by {who} (not verified)" if who else ""
     return ConditionVerdict(
         "True", EmergencyReason.ACKNOWLEDGED, f"acknowledged{by} at {stamp:%Y-%m-%d %H:%M} UTC"

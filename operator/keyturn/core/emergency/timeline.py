@@ -1,4 +1,4 @@
-"""Stages of a declared emergency: facts, deadlines, acknowledgements, and entries of the timeline."""
+"""Stages of a declared emergency: deadlines, acknowledgements, and the timeline."""
 
 from __future__ import annotations
 
@@ -6,34 +6,59 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Final
 
 from keyturn.api.emergency import AffectedSecret, AffectedState, EmergencyRotation, TimelineEntry
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import TimelineReason
 from keyturn.core.texts import first_of
-from keyturn.core.times import to_second
+from keyturn.core.times import clock, to_second
 
-STAGES: Mapping[str, timedelta] = {
-    "Rotated": timedelta(minutes=1),  # "at once"
-    "ServicesUpdated": timedelta(hours=1),
-    "AccessAudited": timedelta(hours=24),
-    "Documented": timedelta(hours=48),
+_MAX_NAME_LENGTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is to be done in an emergency until a deadline."""
+
+    time: timedelta
+    """From the declaration to the deadline."""
+    task: str
+    done: str
+    near: timedelta | None = None
+    """Lead time of the warning before the deadline, as in the alert KeyturnEmergencyDeadline."""
+    annotation: str | None = None
+    """What acknowledges it."""
+
+
+STAGES: Final[Mapping[str, Stage]] = {
+    "Rotated": Stage(
+        timedelta(minutes=1),
+        "Rotate the secrets (at once)",
+        "every secret that is generated here is rotated",
+    ),
+    "ServicesUpdated": Stage(
+        timedelta(hours=1),
+        "Update all services (1 hour)",
+        "no pod holds earlier values",
+        timedelta(minutes=15),
+    ),
+    "AccessAudited": Stage(
+        timedelta(hours=24),
+        "Audit access logs (24 hours)",
+        "the access audit is acknowledged",
+        timedelta(hours=4),
+        ACKNOWLEDGE_AUDIT,
+    ),
+    "Documented": Stage(
+        timedelta(hours=48),
+        "Document the incident (48 hours)",
+        "the incident document is acknowledged",
+        timedelta(hours=8),
+        ACKNOWLEDGE_REPORT,
+    ),
 }
-"""Deadline of each stage, from the declaration."""
-NEAR: Mapping[str, timedelta] = {
-    "ServicesUpdated": timedelta(minutes=15),
-    "AccessAudited": timedelta(hours=4),
-    "Documented": timedelta(hours=8),
-}
-"""Lead time of the warning before a deadline, as in the alert KeyturnEmergencyDeadline."""
-
-
-def deadlines_of(started: datetime) -> Mapping[str, datetime]:
-    return {stage: started + pause for stage, pause in STAGES.items()}
-
-
-_MAX_NAME_LENGTH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +84,18 @@ class EmergencyFacts:
         return self.emergency.metadata.creation_timestamp or self.now
 
 
+def deadlines_of(started: datetime) -> dict[str, datetime]:
+    return {name: started + stage.time for name, stage in STAGES.items()}
+
+
+def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:
+    """Return the deadlines of the stages that the status does not have as done."""
+    status, started = emergency.status, emergency.metadata.creation_timestamp
+    if started is None:
+        return {}
+    return {stage: time for stage, time in deadlines_of(started).items() if status.stage_times[stage] is None}
+
+
 def report_name(emergency: EmergencyRotation) -> str:
     return f"{emergency.metadata.name}-report"
 
@@ -70,15 +107,15 @@ def who_acknowledges(emergency: EmergencyRotation, annotation: str) -> str | Non
     return " ".join(clean.split())[:_MAX_NAME_LENGTH] or None
 
 
-OPERATOR = "keyturn"
-_DETAIL = "Secret"
-_MAX_DETAILS = 200
+OPERATOR: Final = "keyturn"
+_DETAIL: Final = "Secret"
+_MAX_DETAILS: Final = 200
 """Maximum of entries about single secrets.
 
 Later ones are counted in the last of their kind, and `secrets` is complete.
 """
-_MAX_NAMES = 20
-_SENTENCES: Mapping[AffectedState, str] = {
+_MAX_NAMES: Final = 20
+_SENTENCES: Final[Mapping[AffectedState, str]] = {
     AffectedState.ROTATED: "new values are in the Secrets of",
     AffectedState.ROLLED_OUT: "no pod holds earlier values of",
     AffectedState.PODS_UNKNOWN: "whether pods hold earlier values is unknown, because they may not be listed, of",
@@ -89,69 +126,38 @@ _SENTENCES: Mapping[AffectedState, str] = {
     AffectedState.NOTHING_TO_ROTATE: "no value is generated for",
     AffectedState.NOT_FOUND: "there is no ManagedSecret",
 }
-_STAGES: Mapping[str, str] = {
-    "Rotated": "every secret that is generated here is rotated",
-    "ServicesUpdated": "no pod holds earlier values",
-    "AccessAudited": "the access audit is acknowledged",
-    "Documented": "the incident document is acknowledged",
-}
-_ANNOTATIONS = {"AccessAudited": ACKNOWLEDGE_AUDIT, "Documented": ACKNOWLEDGE_REPORT}
-_RANKS: Mapping[str, int] = {
-    TimelineReason.DECLARED: 0,
-    TimelineReason.SECRET_ROTATED: 1,
-    TimelineReason.ROTATED: 2,
-}
-"""Causal order of entries of the same second, before all others."""
 
 
-def added(
-    found: EmergencyFacts, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
-) -> list[TimelineEntry]:
+def timeline_of(found: EmergencyFacts, stamps: Mapping[str, datetime | None]) -> list[TimelineEntry]:
     """Return the timeline with new entries; reason and time identify an entry about the whole emergency."""
     timeline = list(found.emergency.status.timeline)
     recorded = {(entry.reason, entry.time) for entry in timeline}
-    stages = [
-        entry for entry in _of_stages(found, stamps, deadlines) if (entry.reason, entry.time) not in recorded
-    ]
-    for entry in sorted([*stages, *_of_secrets(found)], key=_order):
-        timeline = _with_detail(timeline, entry) if entry.reason.startswith(_DETAIL) else [*timeline, entry]
+    declared, *stages = _of_stages(found, stamps)
+    for entry in sorted((declared, *_of_secrets(found), *stages), key=lambda one: one.time):
+        if entry.reason.startswith(_DETAIL):
+            timeline = _with_detail(timeline, entry)
+        elif (entry.reason, entry.time) not in recorded:
+            timeline.append(entry)
     return timeline
 
 
-def _order(one: TimelineEntry) -> tuple[datetime, int]:
-    """Sort key: entries of the same second are in causal order."""
-    return one.time, _RANKS.get(one.reason, len(_RANKS) + (one.reason in _STAGES))
-
-
-def _of_stages(
-    found: EmergencyFacts, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
-) -> list[TimelineEntry]:
-    """Return the entries that occur once: declaration, stages and deadlines."""
-    entries = [
-        _entry(
-            found.started,
-            TimelineReason.DECLARED,
-            f"declared: {found.emergency.spec.reason}",
-            _unverified(found.declared_by),
-        )
-    ]
-    for stage, stamp in stamps.items():
-        due, end = deadlines[stage], stamp or found.now
+def _of_stages(found: EmergencyFacts, stamps: Mapping[str, datetime | None]) -> Iterator[TimelineEntry]:
+    """Yield the entries that occur once: declaration, stages and deadlines."""
+    what = f"declared: {found.emergency.spec.reason}"
+    yield _entry(found.started, TimelineReason.DECLARED, what, _unverified(found.declared_by))
+    for name, stage in STAGES.items():
+        due = found.started + stage.time
+        stamp = stamps[name]
+        end = stamp or found.now
         if stamp:
-            entries.append(_entry(stamp, stage, _STAGES[stage], _who(found, stage)))
-        if end > due:
-            entries.append(
-                _entry(due, TimelineReason.DEADLINE_MISSED, f"{stage} was due at {due:%Y-%m-%d %H:%M:%S} UTC")
+            by = (
+                _unverified(who_acknowledges(found.emergency, stage.annotation)) if stage.annotation else None
             )
-        elif stamp is None and stage in NEAR and end >= due - NEAR[stage]:
-            what = f"{stage} is due at {due:%Y-%m-%d %H:%M:%S} UTC"
-            entries.append(_entry(due - NEAR[stage], TimelineReason.DEADLINE_NEAR, what))
-    return entries
-
-
-def _who(found: EmergencyFacts, stage: str) -> str:
-    name = _ANNOTATIONS.get(stage)
-    return _unverified(who_acknowledges(found.emergency, name)) if name else OPERATOR
+            yield _entry(stamp, name, stage.done, by or OPERATOR)
+        if end > due:
+            yield _entry(due, TimelineReason.DEADLINE_MISSED, f"{name} was due at {clock(due)}")
+        elif stamp is None and stage.near and end >= due - stage.near:
+            yield _entry(due - stage.near, TimelineReason.DEADLINE_NEAR, f"{name} is due at {clock(due)}")
 
 
 def _unverified(name: str | None) -> str:
@@ -160,23 +166,24 @@ def _unverified(name: str | None) -> str:
 
 
 def _of_secrets(found: EmergencyFacts) -> Iterator[TimelineEntry]:
+    """Yield an entry for each state that secrets have reached now, with their number."""
     before = {row.name: row for row in found.emergency.status.secrets}
-    turned = [row for row in found.rows if row.state in _SENTENCES and _is_new(row, before.get(row.name))]
     order = list(AffectedState)
+    turned = [
+        row
+        for row in found.rows
+        if row.state in _SENTENCES and not ((known := before.get(row.name)) and known.state is row.state)
+    ]
     by_state = sorted(turned, key=lambda row: order.index(row.state))
-    for state, rows in groupby(by_state, key=lambda row: row.state):
-        some = list(rows)
-        what = f"{_SENTENCES[state]} {_named(some)}"
-        count = len(some) if len(some) > 1 else None
-        time = max(_time(row, before.get(row.name), found.now) for row in some)
-        yield _entry(time, TimelineReason(f"{_DETAIL}{state}"), what).model_copy(update={"count": count})
+    for state, group in groupby(by_state, key=lambda row: row.state):
+        rows = list(group)
+        names = first_of([row.name for row in rows], _MAX_NAMES)
+        time = max(_reached(row, before.get(row.name), found.now) for row in rows)
+        entry = _entry(time, TimelineReason(f"{_DETAIL}{state}"), f"{_SENTENCES[state]} {names}")
+        yield entry.model_copy(update={"count": len(rows) if len(rows) > 1 else None})
 
 
-def _is_new(row: AffectedSecret, before: AffectedSecret | None) -> bool:
-    return before is None or before.state is not row.state
-
-
-def _time(row: AffectedSecret, before: AffectedSecret | None, now: datetime) -> datetime:
+def _reached(row: AffectedSecret, before: AffectedSecret | None, now: datetime) -> datetime:
     """Return when a row reached its state: at the first rotation when it was rotated, else now.
 
     A secret that was rotated or rolled back before has entries since then, which this one follows.
@@ -185,21 +192,16 @@ def _time(row: AffectedSecret, before: AffectedSecret | None, now: datetime) -> 
     return row.rotated_at or now if row.state is AffectedState.ROTATED and is_first else now
 
 
-def _named(rows: list[AffectedSecret]) -> str:
-    return first_of([row.name for row in rows], _MAX_NAMES)
-
-
 def _with_detail(timeline: list[TimelineEntry], new: TimelineEntry) -> list[TimelineEntry]:
     """Append an entry, or count it in the last of its kind if there are _MAX_DETAILS entries."""
     same = [place for place, entry in enumerate(timeline) if entry.reason == new.reason]
     details = sum(entry.reason.startswith(_DETAIL) for entry in timeline)
     if not same or details < _MAX_DETAILS:
         return [*timeline, new]
-    place = same[-1]
-    last = timeline[place]
+    last = timeline[same[-1]]
     counted = last.model_copy(update={"count": (last.count or 1) + (new.count or 1), "until": new.time})
-    return [*timeline[:place], counted, *timeline[place + 1 :]]
+    return [*timeline[: same[-1]], counted, *timeline[same[-1] + 1 :]]
 
 
 def _entry(time: datetime, reason: str, what: str, who: str = OPERATOR) -> TimelineEntry:
-    return TimelineEntry(time=to_second(time), reason=reason, what=what, who=who or "unknown")
+    return TimelineEntry(time=to_second(time), reason=reason, what=what, who=who)

@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from keyturn.core.emergency.readers import Reader, ReaderStatus
 from keyturn.core.labels import ACCESS_TYPE, KEYTURN, MANAGED_BY
+from keyturn.core.observation.emergency import Reader, ReaderStatus
 from keyturn.kube.wire import Body
 
 from .event import Access

@@ -16,9 +16,9 @@ from typing import Any, Final, Protocol
 import structlog
 from aiohttp import hdrs, web
 
-from keyturn.core.emergency.readers import Readership
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ACCESS_TYPE
+from keyturn.core.observation.emergency import Readership
 from keyturn.endpoints import connections, server
 from keyturn.endpoints.connections import CannotServe, ServerTls
 from keyturn.kube import errors, paths

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.emergency import ReaderStatus
 from keyturn.core.state.state import state_name
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime import metrics

@@ -22,12 +22,11 @@ from keyturn.core.emergency.status import (
     KEPT_ROWS,
     is_done,
     needs_a_person,
-    open_stages,
     rows_of,
     status_of,
     wake_up,
 )
-from keyturn.core.emergency.timeline import NEAR, EmergencyFacts, who_acknowledges
+from keyturn.core.emergency.timeline import STAGES, EmergencyFacts, open_stages, who_acknowledges
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 
@@ -348,7 +347,7 @@ def test_a_deadline_is_reported_as_near_when_its_alert_fires() -> None:
 
     alert = dict(re.findall(r'deadline_seconds\{stage="(\w+)"\}\) < (\d+)', rules))
 
-    assert alert == {stage: str(int(lead.total_seconds())) for stage, lead in NEAR.items()}
+    assert alert == {stage: str(int(one.near.total_seconds())) for stage, one in STAGES.items() if one.near}
 
 
 def test_who_is_in_time_gets_no_deadline_event(incident: Incident) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from keyturn.core.emergency.readers import Reader, ReaderStatus
+from keyturn.core.observation.emergency import Reader, ReaderStatus
 from keyturn.endpoints.audit import access_log
 from keyturn.endpoints.audit.access_log import AccessLog, AccessScope, Record, readers_of
 from keyturn.endpoints.audit.event import Access, SubjectKind

@@ -19,7 +19,7 @@ from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.core.emergency.readers import Reader
+    from keyturn.core.observation.emergency import Reader
 
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
 

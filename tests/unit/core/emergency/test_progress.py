@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.emergency import AffectedLogin, AffectedState
-from keyturn.core.emergency.logins import exposed_logins, kept_logins
-from keyturn.core.emergency.progress import affected
+from keyturn.core.emergency.progress import affected, exposed_logins
+from keyturn.core.emergency.status import kept_logins
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import AccountFacts
