@@ -145,7 +145,9 @@ def _rotation(
     step = _step_under_way(observed)
     if step is None or newest.reason == RevisionReason.CREATED:
         return None
-    returns = state.rollback_pause if state.current is newest else None
+    # A first failure of the newest revision is part of its rotation; any other rollback is a change of its own.
+    was_ended = any(entry.revision == newest.number for entry in _known_history(observed))
+    returns = state.rollback_pause if state.current is newest or was_ended else None
     rotation = RotationStatus(
         id=steps.rotation_id(observed.uid, newest.number),
         reason=RevisionReason.ROLLED_BACK if returns else newest.reason,
@@ -330,6 +332,8 @@ def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[Hist
     is_told = any(
         (known.reason, known.started_at) == (RevisionReason.ROLLED_BACK, entry.started_at) for known in before
     )
+    if any(known.revision == pause.number for known in before):  # its own entry keeps how it ended at first
+        entry = entry.model_copy(update={"message": cause_of(pause) or entry.message})
     return [] if is_told else [entry]
 
 

@@ -452,6 +452,34 @@ def test_a_return_to_the_newest_revision_is_a_rollback() -> None:
     }
 
 
+FAILED_AGAIN: dict[str, Any] = BACK | {
+    "state": replace(
+        BACK["state"], rollback_pause=replace(BACK["state"].rollback_pause, cause="Deployment/api")
+    ),
+    "status": {
+        "revision": 2,
+        "history": [ENTRY_1 | {"revision": 2, "reason": "Triggered", "result": "RolledBack"}, ENTRY_1],
+    },
+}
+"""A person has gone back to revision 2, whose rotation had failed, and its rollout fails again."""
+
+
+def test_a_return_from_a_revision_whose_rotation_has_ended_is_a_rollback() -> None:
+    look = observed(None, consumer(marker="db=2", settled=False), **FAILED_AGAIN)
+
+    rotation = written(look)["rotation"]
+
+    assert (rotation["reason"], rotation["startedAt"]) == ("RolledBack", "2026-11-24T11:59:30Z")
+
+
+def test_the_history_has_the_cause_of_a_second_failure_at_its_rollback() -> None:
+    look = observed(None, consumer(marker="db=1"), **FAILED_AGAIN)
+
+    first = status_of(look, RESTS).history[0]
+
+    assert (first.revision, first.reason, first.message) == (1, "RolledBack", "Deployment/api")
+
+
 def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
     look = observed(None, consumer(marker="db=1"), **BACK)
     assert history(look) == [
