@@ -182,7 +182,8 @@ class EventHandlers:
         if cache.namespace_labels(name) != before:
             self._try_again(user for user in cache.stores.selected_users() if user.namespace == name)
             for user in [user for user in cache.targets.selected_users() if user.namespace == name]:
-                self._memory.accounts.resume(user, self._context.now())
+                if account := self._memory.accounts.known(user):
+                    account.resume(self._context.now())
                 self._queue.add(user)
 
     def drop_namespace(self, key: ObjectKey) -> None:

@@ -521,12 +521,12 @@ def test_labels_of_a_namespace_concern_the_users_of_a_target_that_selects() -> N
     seen.handlers.put_target(key.kind, body)
     seen.enqueued()
 
-    seen.memory.accounts.fail(OTHER, Stalled("NotPermitted", ""), datetime.now(UTC))
+    seen.memory.accounts.of(OTHER).fail(Stalled("NotPermitted", ""), datetime.now(UTC))
 
     seen.handlers.put_namespace({"metadata": metadata("office", labels={"team": "auth"})})
 
     assert seen.enqueued() == {OTHER}
-    again = seen.memory.accounts.facts(OTHER, datetime.now(UTC)).again
+    again = seen.memory.accounts.of(OTHER).facts(datetime.now(UTC)).again
     assert again is not None
     assert again <= datetime.now(UTC), "the account is tried at once"
 

@@ -254,7 +254,7 @@ async def _state_after(
         return await claim(step, key, observed, require_desired(observed), memory.secrets, context)
     before = await _state_as_seen(key, observed, memory.secrets)
     if isinstance(step, steps.Adopt | steps.Stage | steps.Close) and observed.account is not None:
-        memory.accounts.renew(key)
+        memory.accounts.of(key).renew()
     if isinstance(step, steps.Adopt):
         return await adopt(step, key, observed, require_desired(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
@@ -298,8 +298,8 @@ async def _execute_outside(
         case steps.GiveBack():
             after = await revoke_lease(step, key, state, stores.leases, context)
         case _:
-            reads, accounts = memory.secrets, memory.accounts
-            after = await change_account(step, key, observed, state, reads, accounts, context)
+            version = memory.secrets.state_version(key)
+            after = await change_account(step, key, observed, state, version, memory.accounts, context)
     if after is not None:
         await write_state(key, after, observed, memory, context)
 

@@ -158,7 +158,7 @@ async def _next_step(
             return step  # with the other workloads
         return Outcome(step, error, memory.failures.attempts(key) + 1)
     if isinstance(step, steps.DatabaseStep):
-        report_account_step(step, key, observed, memory.accounts, context)
+        report_account_step(step, key, observed, memory.accounts.of(key), context)
     else:
         report_step(step, key, observed, loop_time() - began, memory.stores, context)
     return step

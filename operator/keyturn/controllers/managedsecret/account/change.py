@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Final, TypeAlias
 
 from keyturn.controllers.context import BackgroundJob, Context, begin
 from keyturn.controllers.managedsecret.retries import invalid_spec, state_conflict
-from keyturn.controllers.managedsecret.secret_reads import SecretReads
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.external import ProbeVerdict
@@ -22,12 +21,12 @@ from keyturn.core.rotation.credentials import accepted_after
 from keyturn.core.spec.database import DatabaseDesired
 from keyturn.core.state.records import Credential
 from keyturn.core.state.state import State, state_name
-from keyturn.databases.base import Account, Fence, Template
+from keyturn.databases.base import Account, Template
 from keyturn.databases.errors import DatabaseError, Fenced, ReadOnly, Unauthorized, Unreachable
 from keyturn.kube import errors, paths
 from keyturn.runtime import failpoints
 
-from .memory import AccountMemory, next_probe
+from .memory import AccountMemory, AccountRecord, next_probe
 from .operation import Effect, Operation
 from .problems import (
     candidate_refused,
@@ -52,13 +51,13 @@ async def change_account(
     key: ObjectKey,
     observed: Observed,
     state: State,
-    secrets: SecretReads,
+    version: str | None,
     memory: AccountMemory,
     context: Context,
 ) -> State | None:
     """Execute a step at the server; return the state that records it, or None if it is not done yet.
 
-    A failure, or that the step is in progress, is kept in memory.
+    A failure, or that the step is in progress, is kept in memory. `version` is that of the state Secret.
 
     Raises:
         Conflict: The state Secret has changed since the step was decided; the server was not changed.
@@ -66,28 +65,148 @@ async def change_account(
     desired = observed.database
     if desired is None:
         raise invalid_spec()
-    version = secrets.state_version(key)
-    name = f"{step} {version}"
-    memory.take_effect(key)  # of an attempt that was not recorded, so it was not reported
-    job = memory.take_job(key)
-    # Wait for a running job first, whatever it does: the lock of the account would refuse a second one.
-    if job is None or (job.task.done() and job.name != name):
-        if not _is_admitted(step, key, desired, memory, context):
-            return None
-        live = accepted_after(step, observed)
-        work = _run(step, key, desired, state, live, _fence(step, key, version, context), context)
-        job = await begin(name, work, partial(_wake, key, memory, context))
-    outcome = _end(job, step, key, desired, memory, context)
+    live, record = accepted_after(step, observed), memory.of(key)
+    change = _Change(step, key, desired, state, version, live, record, memory, context)
+    outcome = await change.take()
     if isinstance(outcome, Fenced):
         raise state_conflict(key, "Changed")
-    if outcome is None or not _is_done(step, outcome, key, state, memory, context):
+    if outcome is None or not change.is_done(outcome):
         return None
-    if isinstance(step, steps.Prove):
-        memory.plan_probe(key, step.number, next_probe(desired.probe_interval, context.now()))
     failpoints.reached("unrecorded", type(step).__name__)
     if isinstance(step, steps.Assert):
         return None  # the record has it already
     return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One step at one account."""
+
+    step: steps.DatabaseStep
+    key: ObjectKey
+    desired: DatabaseDesired
+    state: State
+    version: str | None
+    live: tuple[Credential, ...]
+    """What the server must accept after the step."""
+    record: AccountRecord
+    memory: AccountMemory
+    context: Context
+
+    async def take(self) -> Effect | Fenced | None:
+        """Return what a job did; None if it failed or is in progress, which the record keeps."""
+        name = f"{self.step} {self.version}"
+        self.record.take_effect()  # of an attempt that was not recorded, so it was not reported
+        job, self.record.job = self.record.job, None
+        # Wait for a running job first, whatever it does: the lock of the account would refuse a second one.
+        if job is None or (job.task.done() and job.name != name):
+            server = server_of(self.key, self.desired)
+            # If the server is down, one object at a time may send an operation.
+            if again := self.memory.servers.admit(server, self.key, self.context.now()):
+                waits = waits_for_server(self._where)
+                self.record.fail(waits, self.context.now(), again=again, of_repair=self._is_repair)
+                return None
+            job = await begin(name, self._run(), self._wake)
+        return self._end(job)
+
+    async def _run(self) -> _StepResult:
+        """Execute the step within its time; every failure is a result, without the frames that hold values."""
+        context, desired, namespace = self.context, self.desired, self.key.namespace
+        if other := context.databases.taken_by(self.key):
+            return taken_by(self._where, other)
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                account, template = await account_of(self.key, desired, context), _template_of(desired)
+                schemas = template.schemas if template else ()
+                engine = await context.databases.engine(desired.target, namespace, desired.username, schemas)
+            operation = Operation(
+                engine, account, template, self.state, self.live, desired.password, self._check, self._where
+            )
+            # Waiting for other steps is no time of the server: of a hundred at once, the last would end before it
+            # began.
+            async with engine.settings.limits.steps.hold(namespace), asyncio.timeout(_TIMEOUT):
+                return await operation.run(self.step)
+        except Fenced as fenced:
+            return fenced.with_traceback(None)
+        except (DatabaseError, errors.ApiError, TimeoutError) as error:
+            if isinstance(error, Unreachable | Unauthorized | ReadOnly):
+                context.databases.doubt(desired.target, namespace)
+            return problem_of(error, self._where)
+        except (Wait, Stalled) as problem:
+            return problem.with_traceback(None)
+
+    async def _check(self) -> None:
+        """Raise Fenced if the state Secret has changed since the step was decided."""
+        try:
+            path = paths.secret(self.key.namespace, state_name(self.key.name))
+            body = await self.context.api.get(path, metadata_only=True)
+        except errors.NotFound:
+            raise Fenced from None
+        if body["metadata"]["resourceVersion"] != self.version:
+            raise Fenced
+        failpoints.reached("inside", type(self.step).__name__)
+
+    def _end(self, job: BackgroundJob[_StepResult]) -> Effect | Fenced | None:
+        now, server = self.context.now(), server_of(self.key, self.desired)
+        if not job.task.done():
+            self.record.keep_in_progress(job, f"{self._where}: the server is being changed", now)
+            return None
+        outcome = job.task.result()
+        if isinstance(outcome, Effect | Fenced):
+            self.memory.answer(server, now, self.context.wake)
+            return outcome
+        problem = with_retain_hint(outcome) if isinstance(self.step, steps.Retire) else outcome
+        if is_answer(problem):
+            self.memory.answer(server, now, self.context.wake)
+        elif problem.reason == ErrorReason.DATABASE_UNREACHABLE:
+            self.memory.servers.fail(server, now)
+        if self._is_repair and problem.reason in {ErrorReason.CREDENTIAL_REFUSED, ErrorReason.WRONG_ROLE}:
+            self.record.note_repair(now)  # it did not help, and counts
+        again = now + _DENIED_DELAY if problem.reason == ErrorReason.DATABASE_DENIED else None
+        self.record.fail(problem, now, again=again, of_repair=self._is_repair)
+        return None
+
+    def is_done(self, effect: Effect) -> bool:
+        """Keep what the step did or found out; return whether it is to be recorded."""
+        record, now, facts = self.record, self.context.now(), self.state.facts
+        record.effect = effect
+        if problem := candidate_refused(effect.refused_at) if effect.refused_at else effect.unproven:
+            record.refuse(problem, now)
+            if (
+                effect.refused_at
+                and isinstance(self.step, steps.Prove)
+                and was_found(self.step.number, facts)
+            ):
+                record.judge(self.step.number, ProbeVerdict.REFUSED, now)  # the Secret has it
+            return False
+        record.succeed()
+        match self.step:
+            case steps.Prove(number=number):
+                record.renew()
+                record.judge(number, ProbeVerdict.ACCEPTED, now)
+                record.plan_probe(number, next_probe(self.desired.probe_interval, now))
+            case steps.Assert(opens=opens) if published := facts.current_credential:
+                if not opens:
+                    record.note_repair(now)
+                record.renew()  # one that was found is proven next
+                if published.is_proven:
+                    record.judge(published.revision, ProbeVerdict.ACCEPTED, now)
+        return True
+
+    def _wake(self) -> None:
+        """Wake the object when its operation ends."""
+        self.record.resume(self.context.now())
+        self.context.wake(self.key)
+
+    @property
+    def _is_repair(self) -> bool:
+        return isinstance(self.step, steps.Assert)
+
+    @property
+    def _where(self) -> str:
+        """Return account and target, for messages."""
+        target = TargetKey.of(self.desired.target, self.key.namespace)
+        return f"database: account {self.desired.username} at {target}"
 
 
 async def account_of(key: ObjectKey, desired: DatabaseDesired, context: Context) -> Account:
@@ -111,158 +230,9 @@ def server_of(key: ObjectKey, desired: DatabaseDesired) -> Hashable:
     return TargetKey.of(desired.target, key.namespace), key.namespace
 
 
-def _place_of(key: ObjectKey, desired: DatabaseDesired) -> str:
-    """Return account and target, for messages."""
-    return f"database: account {desired.username} at {TargetKey.of(desired.target, key.namespace)}"
-
-
 def _template_of(desired: DatabaseDesired) -> Template | None:
     """Return what a new account may do; None if accounts are not created."""
     if desired.template is None:
         return None
     schemas, privileges = tuple(desired.template.schemas or ()), desired.template.privileges
     return Template(schemas, tuple(map(str, privileges))) if privileges else Template(schemas)
-
-
-def answer(server: Hashable, memory: AccountMemory, context: Context) -> None:
-    """Record that a server answers, and wake the objects that wait for it."""
-    for key in memory.servers.succeed(server):
-        memory.resume(key, context.now())
-        context.wake(key)
-
-
-# The job
-
-
-async def _run(
-    step: steps.DatabaseStep,
-    key: ObjectKey,
-    desired: DatabaseDesired,
-    state: State,
-    live: tuple[Credential, ...],
-    fence: Fence,
-    context: Context,
-) -> _StepResult:
-    """Execute a step within its time; every failure is a result, without the frames that hold values."""
-    where = _place_of(key, desired)
-    if other := context.databases.taken_by(key):
-        return taken_by(where, other)
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            account, template = await account_of(key, desired, context), _template_of(desired)
-            schemas = template.schemas if template else ()
-            engine = await context.databases.engine(desired.target, key.namespace, desired.username, schemas)
-        operation = Operation(engine, account, template, state, live, desired.password, fence, where)
-        # Waiting for other steps is no time of the server: of a hundred at once, the last would end before it began.
-        async with engine.settings.limits.steps.hold(key.namespace), asyncio.timeout(_TIMEOUT):
-            return await operation.run(step)
-    except Fenced as fenced:
-        return fenced.with_traceback(None)
-    except (DatabaseError, errors.ApiError, TimeoutError) as error:
-        if isinstance(error, Unreachable | Unauthorized | ReadOnly):
-            context.databases.doubt(desired.target, key.namespace)
-        return problem_of(error, where)
-    except (Wait, Stalled) as problem:
-        return problem.with_traceback(None)
-
-
-def _fence(step: steps.DatabaseStep, key: ObjectKey, version: str | None, context: Context) -> Fence:
-    """Return the fence, which raises if the state Secret has changed since the step was decided."""
-
-    async def check() -> None:
-        try:
-            path = paths.secret(key.namespace, state_name(key.name))
-            body = await context.api.get(path, metadata_only=True)
-        except errors.NotFound:
-            raise Fenced from None
-        if body["metadata"]["resourceVersion"] != version:
-            raise Fenced
-        failpoints.reached("inside", type(step).__name__)
-
-    return check
-
-
-def _end(
-    job: BackgroundJob[_StepResult],
-    step: steps.DatabaseStep,
-    key: ObjectKey,
-    desired: DatabaseDesired,
-    memory: AccountMemory,
-    context: Context,
-) -> Effect | Fenced | None:
-    """Return the result of a job; None if it failed or is in progress, which memory keeps."""
-    now, where, server = context.now(), _place_of(key, desired), server_of(key, desired)
-    if not job.task.done():
-        memory.keep_in_progress(key, job, f"{where}: the server is being changed", now)
-        return None
-    match job.task.result():
-        case Effect() | Fenced() as outcome:
-            answer(server, memory, context)
-            return outcome
-        case failure:
-            problem = with_retain_hint(failure) if isinstance(step, steps.Retire) else failure
-            if is_answer(problem):
-                answer(server, memory, context)
-            elif problem.reason == ErrorReason.DATABASE_UNREACHABLE:
-                memory.servers.fail(server, now)
-            is_repair = isinstance(step, steps.Assert)
-            if is_repair and problem.reason in {ErrorReason.CREDENTIAL_REFUSED, ErrorReason.WRONG_ROLE}:
-                memory.note_repair(key, now)  # it did not help, and counts
-            again = now + _DENIED_DELAY if problem.reason == ErrorReason.DATABASE_DENIED else None
-            memory.fail(key, problem, now, again=again, of_repair=is_repair)
-            return None
-
-
-def _is_admitted(
-    step: steps.DatabaseStep,
-    key: ObjectKey,
-    desired: DatabaseDesired,
-    memory: AccountMemory,
-    context: Context,
-) -> bool:
-    """Whether an operation may begin; if the server is down, one object at a time may send one."""
-    now = context.now()
-    again = memory.servers.admit(server_of(key, desired), key, now)
-    if again is not None:
-        problem, is_repair = waits_for_server(_place_of(key, desired)), isinstance(step, steps.Assert)
-        memory.fail(key, problem, now, again=again, of_repair=is_repair)
-    return again is None
-
-
-def _is_done(
-    step: steps.DatabaseStep,
-    effect: Effect,
-    key: ObjectKey,
-    state: State,
-    memory: AccountMemory,
-    context: Context,
-) -> bool:
-    """Keep what a step did or found out; return whether it is to be recorded."""
-    now, published = context.now(), state.facts.current_credential
-    memory.keep_effect(key, effect)
-    if effect.refused_at:
-        memory.refuse(key, candidate_refused(effect.refused_at), now)
-        if isinstance(step, steps.Prove) and was_found(step.number, state.facts):
-            memory.judge(key, step.number, ProbeVerdict.REFUSED, now)  # the Secret has it
-        return False
-    if effect.unproven:
-        memory.refuse(key, effect.unproven, now)
-        return False
-    memory.succeed(key)
-    match step:
-        case steps.Prove(number=number):
-            memory.renew(key)
-            memory.judge(key, number, ProbeVerdict.ACCEPTED, now)
-        case steps.Assert(opens=opens) if published:
-            if not opens:
-                memory.note_repair(key, now)
-            memory.renew(key)  # one that was found is proven next
-            if published.is_proven:
-                memory.judge(key, published.revision, ProbeVerdict.ACCEPTED, now)
-    return True
-
-
-def _wake(key: ObjectKey, memory: AccountMemory, context: Context) -> None:
-    """Wake the object when its operation ends."""
-    memory.resume(key, context.now())
-    context.wake(key)

@@ -7,7 +7,8 @@ single requests, is in `stores.health`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections import defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -109,11 +110,13 @@ _ANSWERS: Final = NEEDS_REPAIR | {ProbeVerdict.ACCEPTED, ProbeVerdict.LOCKED}
 
 
 @dataclass(slots=True)
-class _Account:
+class AccountRecord:
     """What is known of the account of one ManagedSecret."""
 
     job: BackgroundJob[Any] | None = None
+    """The operation that was started."""
     problem: Wait | Stalled | None = None
+    """Why the last operation failed, or that it is in progress; None after a success."""
     is_of_repair: bool = False
     """Whether the problem is that of a repair, for which there is no reason once the login is accepted."""
     again: datetime | None = None
@@ -121,14 +124,11 @@ class _Account:
     refused: int = 0
     repairs: list[datetime] = field(default_factory=list)
     effect: Effect | None = None
+    """What the last step did, until that is reported."""
     target: TargetIdentity | None = None
     """Identity of the target at the last observation."""
-    spec: DatabaseDesired | None = None
-    """The account in the spec at the last observation."""
-    requested: Triggers | None = None
-    """What users requested by annotations and triggers at the last observation."""
-    rival: ObjectKey | None = None
-    """The other ManagedSecret that had the account at the last observation after a failure."""
+    claim: tuple[DatabaseDesired, ObjectKey | None, Triggers] | None = None
+    """At the last observation: the account in the spec, who else had it after a failure, what users requested."""
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
     is_locked: bool = False
     """Whether the last answer was that the login is closed, locked or dropped."""
@@ -148,68 +148,31 @@ class _Account:
         job = [self.job.task] if self.job else []
         return job + ([self.probe] if self.probe else [])
 
-
-class AccountMemory:
-    """Operations and probes at database servers, by ManagedSecret."""
-
-    def __init__(self) -> None:
-        self.servers = ServerBreaker()
-        self._accounts: dict[ObjectKey, _Account] = {}
-
-    def facts(self, key: ObjectKey, now: datetime) -> AccountFacts:
-        account = self._account(key)
+    def facts(self, now: datetime) -> AccountFacts:
         return AccountFacts(
-            verdict=self._verdict(account, now),
-            cause=account.cause,
-            probed_at=account.probed_at,
-            problem=account.problem,
-            again=account.again,
-            refused=account.refused,
-            locked=account.is_locked,
-            busy=account.job is not None and not account.job.task.done(),
+            verdict=self._verdict(now),
+            cause=self.cause,
+            probed_at=self.probed_at,
+            problem=self.problem,
+            again=self.again,
+            refused=self.refused,
+            locked=self.is_locked,
+            busy=self.job is not None and not self.job.task.done(),
         )
-
-    def forget(self, key: ObjectKey) -> None:
-        """Cancel the operations of a deleted object, and drop its records."""
-        self.servers.forget(key)
-        account = self._accounts.pop(key, None)
-        if account is None:
-            return
-        for task in account.tasks:
-            task.cancel()
-
-    async def close(self) -> None:
-        """Cancel all operations, whose sessions end with them: this process leads no more."""
-        tasks = [task for account in self._accounts.values() for task in account.tasks]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
 
     # Operations
 
-    def problem(self, key: ObjectKey) -> Wait | Stalled | None:
-        """Return why the last operation failed, or that it is in progress; None after a success."""
-        account = self._accounts.get(key)
-        return account.problem if account else None
-
-    def take_job(self, key: ObjectKey) -> BackgroundJob[Any] | None:
-        """Remove and return the operation that was started."""
-        account = self._account(key)
-        job, account.job = account.job, None
-        return job
-
-    def keep_in_progress(self, key: ObjectKey, job: BackgroundJob[Any], message: str, now: datetime) -> None:
+    def keep_in_progress(self, job: BackgroundJob[Any], message: str, now: datetime) -> None:
         """Keep an operation in progress; its end wakes the object."""
-        account = self._account(key)
-        account.job = job
-        account.problem = Wait(ErrorReason.CHANGING_CREDENTIAL, message, _CHECK_INTERVAL)
-        account.is_of_repair = False
-        account.again = now + _CHECK_INTERVAL
+        self.job = job
+        self.problem, self.is_of_repair = (
+            Wait(ErrorReason.CHANGING_CREDENTIAL, message, _CHECK_INTERVAL),
+            False,
+        )
+        self.again = now + _CHECK_INTERVAL
 
     def fail(
         self,
-        key: ObjectKey,
         problem: Wait | Stalled,
         now: datetime,
         *,
@@ -217,160 +180,126 @@ class AccountMemory:
         of_repair: bool = False,
     ) -> None:
         """Record a failed operation; the next one is due after a back-off, or not before `again`."""
-        account = self._account(key)
-        account.attempts += 1
-        account.problem, account.is_of_repair = problem, of_repair
-        account.again = again or now + retry_pause(problem, account.attempts)
+        self.attempts += 1
+        self.problem, self.is_of_repair = problem, of_repair
+        self.again = again or now + retry_pause(problem, self.attempts)
 
-    def refuse(self, key: ObjectKey, problem: Wait, now: datetime) -> None:
+    def refuse(self, problem: Wait, now: datetime) -> None:
         """Record that the candidate was refused, or not proven while the server refuses the published password."""
-        account = self._account(key)
-        account.refused += 1
-        account.problem, account.is_of_repair = problem, False
-        account.again = now + problem.after
+        self.refused += 1
+        self.problem, self.is_of_repair = problem, False
+        self.again = now + problem.after
 
-    def succeed(self, key: ObjectKey) -> None:
+    def succeed(self) -> None:
         """End the back-off."""
-        account = self._account(key)
-        account.problem = account.again = None
-        account.attempts = 0
+        self.problem = self.again = None
+        self.attempts = 0
 
-    def keep_effect(self, key: ObjectKey, effect: Effect) -> None:
-        """Keep what the last step did, to be reported."""
-        self._account(key).effect = effect
-
-    def take_effect(self, key: ObjectKey) -> Effect | None:
-        account = self._account(key)
-        effect, account.effect = account.effect, None
+    def take_effect(self) -> Effect | None:
+        effect, self.effect = self.effect, None
         return effect
 
-    def renew(self, key: ObjectKey) -> None:
+    def renew(self) -> None:
         """Forget refusals: there is another candidate, or it was accepted or given up."""
-        if account := self._accounts.get(key):
-            account.refused = 0
-            account.problem = account.again = None
+        self.refused = 0
+        self.problem = self.again = None
 
-    def resume(self, key: ObjectKey, now: datetime) -> None:
+    def resume(self, now: datetime) -> None:
         """Make a failed operation, and the next probe of a server that admitted no login, due now."""
-        account = self._accounts.get(key)
-        if account is None:
-            return
-        if account.again is not None:
-            account.again = now
-        if account.verdict in {ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED}:
-            account.probe_due = now
+        if self.again is not None:
+            self.again = now
+        if self.verdict in {ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED}:
+            self.probe_due = now
 
-    def probe_soon(self, key: ObjectKey, now: datetime) -> None:
-        """Let the next probe begin within seconds: the server may have lost a change in a failover."""
-        account = self._account(key)
-        if account.probe_due is not None:
-            account.probe_due = min(account.probe_due, next_probe(_PROBED_WITHIN, now, least=0.0))
-
-    def replace_target(self, key: ObjectKey, identity: TargetIdentity) -> TargetIdentity:
-        """Replace the identity of the target; return the one of the last observation, or the same at the first."""
-        account = self._account(key)
-        before, account.target = account.target, identity
-        return before or identity
-
-    def replace_claim(
-        self, key: ObjectKey, spec: DatabaseDesired, rival: ObjectKey | None, requested: Triggers
-    ) -> bool:
+    def replace_claim(self, spec: DatabaseDesired, rival: ObjectKey | None, requested: Triggers) -> bool:
         """Replace the account in the spec, who else has it, and what is requested.
 
         Return whether a failed operation may succeed now, or a person asks for it.
         """
-        account = self._account(key)
-        asked, account.requested = account.requested, requested
-        before, account.spec, account.rival = (account.spec, account.rival), spec, rival
-        is_asked = asked is not None and asked != requested
-        is_other = (before[0] is not None and before[0] != spec) or (
-            before[1] is not None and before[1] != rival
-        )
-        return is_asked or is_other
+        before, self.claim = self.claim, (spec, rival, requested)
+        if before is None:
+            return False
+        return (before[0], before[2]) != (spec, requested) or before[1] not in {None, rival}
 
-    def note_repair(self, key: ObjectKey, now: datetime) -> None:
+    def note_repair(self, now: datetime) -> None:
         """Record that the recorded credentials were set again."""
-        account = self._account(key)
-        account.repairs = [when for when in account.repairs if now - when < _REPAIR_WINDOW] + [now]
+        self.repairs = [when for when in self.repairs if now - when < _REPAIR_WINDOW] + [now]
 
-    def recall_repairs(self, key: ObjectKey, when: datetime) -> None:
+    def recall_repairs(self, when: datetime) -> None:
         """Count the repairs of an earlier process, after which the credential was contested."""
-        self._account(key).repairs = [when] * _MAX_REPAIRS
+        self.repairs = [when] * _MAX_REPAIRS
 
     # Probes
 
-    def admit_probes(self, key: ObjectKey, desired: DatabaseDesired | None) -> None:
-        """Set the account whose published credential is probed; None if there are to be no probes."""
-        if desired is not None:
-            self._account(key).desired = desired
-        elif account := self._accounts.get(key):
-            account.desired = None
+    def probe_soon(self, now: datetime) -> None:
+        """Let the next probe begin within seconds: the server may have lost a change in a failover."""
+        if self.probe_due is not None:
+            self.probe_due = min(self.probe_due, next_probe(_PROBED_WITHIN, now, least=0.0))
 
-    def probed(self, key: ObjectKey) -> tuple[DatabaseDesired, int] | None:
-        """Return what is probed: the account, and the revision of its credential; None without probes."""
-        account = self._accounts.get(key)
-        if account is None or account.desired is None or account.probed is None:
-            return None
-        return account.desired, account.probed
-
-    def probe_due(self, key: ObjectKey, number: int) -> datetime | None:
-        """Return when the credential of a revision is probed; None if that is not known yet."""
-        account = self._account(key)
-        return account.probe_due if account.probed == number else None
-
-    def is_busy(self, key: ObjectKey) -> bool:
-        """Whether an operation or a probe is in progress."""
-        account = self._account(key)
-        probe, job = account.probe, account.job
-        return (probe is not None and not probe.done()) or (job is not None and not job.task.done())
-
-    def is_probed(self, key: ObjectKey, number: int) -> bool:
-        """Whether verdicts are about the credential of a revision; not of one that was superseded meanwhile."""
-        account = self._accounts.get(key)
-        return account is not None and account.probed == number
-
-    def plan_probe(self, key: ObjectKey, number: int, due: datetime) -> None:
+    def plan_probe(self, number: int, due: datetime) -> None:
         """Set when the credential of a revision is probed; a verdict about another one is dropped."""
-        account = self._account(key)
-        if account.probed != number:
-            account.probed, account.verdict, account.probed_at = number, ProbeVerdict.NOT_PROBED, None
-            account.cause, account.is_locked = "", False
-        account.probe_due = due
+        if self.probed != number:
+            self.probed, self.verdict, self.probed_at = number, ProbeVerdict.NOT_PROBED, None
+            self.cause, self.is_locked = "", False
+        self.probe_due = due
 
-    def keep_probe(self, key: ObjectKey, probe: asyncio.Task[None]) -> None:
-        self._account(key).probe = probe
-
-    def judge(
-        self, key: ObjectKey, number: int, verdict: ProbeVerdict, now: datetime, cause: str = ""
-    ) -> bool:
+    def judge(self, number: int, verdict: ProbeVerdict, now: datetime, cause: str = "") -> bool:
         """Record the result of a probe or of a proof; return whether it is news.
 
         An accepted login ends a failed repair: none is attempted any more, whose success would end the problem.
         """
-        account = self._account(key)
-        before = (account.probed, account.verdict, account.cause)
-        account.probed, account.verdict, account.cause, account.probed_at = number, verdict, cause, now
+        before = (self.probed, self.verdict, self.cause)
+        self.probed, self.verdict, self.cause, self.probed_at = number, verdict, cause, now
         if verdict in _ANSWERS:
-            account.is_locked = verdict is ProbeVerdict.LOCKED
+            self.is_locked = verdict is ProbeVerdict.LOCKED
         is_accepted = verdict is ProbeVerdict.ACCEPTED
-        ends_repair = is_accepted and account.is_of_repair and account.problem is not None
+        ends_repair = is_accepted and self.is_of_repair and self.problem is not None
         if ends_repair:
-            account.problem = account.again = None
-            account.attempts = 0
+            self.succeed()
         return ends_repair or before != (number, verdict, cause)
 
-    def _verdict(self, account: _Account, now: datetime) -> ProbeVerdict:
+    def _verdict(self, now: datetime) -> ProbeVerdict:
         """Return the last verdict; a refusal after three repairs within an hour is contested."""
-        recent = sum(now - when < _REPAIR_WINDOW for when in account.repairs)
-        if account.verdict in NEEDS_REPAIR and recent >= _MAX_REPAIRS:
+        recent = sum(now - when < _REPAIR_WINDOW for when in self.repairs)
+        if self.verdict in NEEDS_REPAIR and recent >= _MAX_REPAIRS:
             return ProbeVerdict.CONTESTED
-        return account.verdict
+        return self.verdict
 
-    def _account(self, key: ObjectKey) -> _Account:
-        account = self._accounts.get(key)
-        if account is None:
-            account = self._accounts[key] = _Account()
-        return account
+
+class AccountMemory:
+    """Operations and probes at database servers, by ManagedSecret."""
+
+    def __init__(self) -> None:
+        self.servers = ServerBreaker()
+        self._records: defaultdict[ObjectKey, AccountRecord] = defaultdict(AccountRecord)
+
+    def of(self, key: ObjectKey) -> AccountRecord:
+        """Return the record of an object, which lasts until the object is forgotten."""
+        return self._records[key]
+
+    def known(self, key: ObjectKey) -> AccountRecord | None:
+        return self._records.get(key)
+
+    def answer(self, server: Hashable, now: datetime, wake: Callable[[ObjectKey], None]) -> None:
+        """Record that a server answers, and wake the objects that wait for it."""
+        for key in self.servers.succeed(server):
+            self.of(key).resume(now)
+            wake(key)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Cancel the operations of a deleted object, and drop its records."""
+        self.servers.forget(key)
+        if record := self._records.pop(key, None):
+            for task in record.tasks:
+                task.cancel()
+
+    async def close(self) -> None:
+        """Cancel all operations, whose sessions end with them: this process leads no more."""
+        tasks = [task for record in self._records.values() for task in record.tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 def next_probe(interval: timedelta, now: datetime, *, least: float = _LEAST_SHARE) -> datetime:

@@ -122,7 +122,7 @@ class Operation:
         Raises:
             Stalled: AccountExists: an application may log in to it with a password that is not recorded.
         """
-        found = await measure(self.engine, "find", self.engine.find(self.account))
+        found = await self._find()
         if found.mark == self.account.mark and found.is_complete and not found.unclaimed:
             return None
         # An account that is not Keyturn's to claim is refused by the engine, with its sentence.
@@ -140,7 +140,7 @@ class Operation:
     async def _open(self) -> Claimed | None:
         """Bring the account, which is claimed and created before if that was not done."""
         # A published login shows that it was, which spares a session of the admin with each rotation.
-        if self._published() and await self._is_brought():
+        if self._published() and await self._not_brought() is None:
             return None
         claimed = await self._claim()
         await self._bring()
@@ -166,22 +166,24 @@ class Operation:
                 return None
         return None
 
-    async def _is_brought(self) -> bool:
-        """Bring the account; return whether it is claimed and complete, without which nothing is changed."""
+    async def _not_brought(self) -> Missing | Forbidden | None:
+        """Bring the account; return why not, if it is not claimed or not complete: then nothing is changed."""
         try:
             await self._bring()
-        except Missing:
-            return False
+        except Missing as missing:
+            return missing.with_traceback(None)
         except Forbidden as error:
             if error.code not in _NOT_OURS:
                 raise
-            return False
-        return True
+            return error.with_traceback(None)
+        return None
+
+    async def _find(self) -> Found:
+        return await measure(self.engine, "find", self.engine.find(self.account))
 
     async def _is_claimed(self) -> bool:
         """Whether the account has the mark of this ManagedSecret."""
-        found = await measure(self.engine, "find", self.engine.find(self.account))
-        return found.mark == self.account.mark
+        return (await self._find()).mark == self.account.mark
 
     async def _prove_login(self, name: str) -> None:
         """Log in with a recorded password: that of a published login first, and also one that is to be closed."""
@@ -199,10 +201,7 @@ class Operation:
             raise wrong_password(self.where)
         if any(one.is_proven or was_in_use(one.revision, self.state.facts) for one in live):
             raise lost_mark(self.where, name, self.engine.marking(self.account))
-        raise self._unknown_password(name)
-
-    def _unknown_password(self, name: str) -> Stalled:
-        return Stalled(
+        raise Stalled(
             ErrorReason.ACCOUNT_EXISTS,
             f"{self.where}: {name} exists and may log in with a password that Keyturn does not have, and would be"
             " closed; write its username and password into the Secret and set target.adopt: IfUnowned, or close it"
@@ -305,22 +304,14 @@ class Operation:
         With a published login, an account without a mark is claimed again, as for a candidate, and one that a backup
         lacks is created again.
         """
-        created = None
-        try:
-            await self._bring()
-        except Missing as missing:
-            if not self.live:
-                return missing.with_traceback(None), None
-            created = await self._claim()
-            await self._bring()
-        except Forbidden as error:
-            if error.code not in (_UNMARKED if self.live else _NOT_OURS):
-                raise
-            if not self.live:
-                return error.with_traceback(None), None
-            await self._claim()
-            await self._bring()
-        return None, created
+        cause = await self._not_brought()
+        if cause is None or not self.live:
+            return cause, None
+        if isinstance(cause, Forbidden) and cause.code not in _UNMARKED:
+            raise cause
+        created = await self._claim()
+        await self._bring()
+        return None, created if isinstance(cause, Missing) else None
 
     async def _prove_closed(self, credential: Credential, cause: DatabaseError | None) -> Wait | None:
         """Return why the refusal of a login is not proven; None if it is.
@@ -332,7 +323,7 @@ class Operation:
         if old is None:  # its password is lost, so no login can be tried
             if cause or login in self._live_logins:
                 return None
-            found = await measure(self.engine, "find", self.engine.find(self.account))
+            found = await self._find()
             return still_accepted(self.where, login, server) if found.login(login).is_open else None
         for endpoint in self.engine.settings.endpoints:
             if current:
@@ -368,14 +359,14 @@ class Operation:
         """Return why a login of a deleted ManagedSecret is not refused; None if it is. None is published any more."""
         login, server = self._login(credential), self.engine.settings.endpoint
         if login is None:  # its password is lost, so no login can be tried
-            found = await measure(self.engine, "find", self.engine.find(self.account))
+            found = await self._find()
             return self._left_open(credential.login, found) if found.login(credential.login).is_open else None
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try(login, endpoint)
             if verdict.answer is Answer.REFUSED:
                 continue
             if endpoint == server:
-                found = await measure(self.engine, "find", self.engine.find(self.account))
+                found = await self._find()
                 if not found.login(login.name).exists:
                     continue  # a rule of the server may admit members of a role only, and so not ask for its password
                 if verdict.may_be_accepted:
@@ -396,12 +387,9 @@ class Operation:
 
     def _unknown(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
         """Return why a login proves nothing, such as that the endpoint refuses the published one too."""
-        has_cause = verdict.answer is Answer.UNKNOWN and verdict.reason != PUBLISHED_REFUSED
-        return (
-            self._no_proof(verdict, endpoint)
-            if has_cause
-            else published_refused(f"{self.where} at {endpoint}")
-        )
+        if verdict.answer is not Answer.UNKNOWN or verdict.reason == PUBLISHED_REFUSED:
+            return published_refused(f"{self.where} at {endpoint}")
+        return self._no_proof(verdict, endpoint)
 
     def _no_proof(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
         is_server = endpoint == self.engine.settings.endpoint
@@ -411,7 +399,7 @@ class Operation:
         """Count the open sessions of a login that was closed; with SingleUser it is the published one."""
         if closed.login in self._live_logins:
             return ()
-        found = await measure(self.engine, "find", self.engine.find(self.account))
+        found = await self._find()
         clients = (one for one in found.clients if one.login == closed.login)
         return tuple(OpenSessions(one.login, one.address, one.count) for one in clients)
 

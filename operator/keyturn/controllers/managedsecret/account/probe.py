@@ -7,7 +7,7 @@ from the state Secret as that is now, and wakes the object if the result is news
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -27,8 +27,8 @@ from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.target_secret import owner_of
 
-from .change import account_of, answer, server_of
-from .memory import AccountMemory, next_probe
+from .change import account_of, server_of
+from .memory import AccountMemory, AccountRecord, next_probe
 from .operation import login_of, measure
 
 _TIMEOUT: Final = 30.0
@@ -48,152 +48,146 @@ def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, cont
     """Add what is known of the database account, and plan its next probe."""
     desired = observed.database
     if desired is None:
-        memory.admit_probes(key, None)
+        if known := memory.known(key):
+            known.desired = None
         return observed
-    target = context.databases.identity(desired.target, key.namespace)
-    before = memory.replace_target(key, target)
+    record, target = memory.of(key), context.databases.identity(desired.target, key.namespace)
+    before, record.target = record.target or target, target
     if before != target:
-        answer(server_of(key, desired), memory, context)
-        memory.resume(key, observed.now)
+        memory.answer(server_of(key, desired), context.now(), context.wake)
+        record.resume(observed.now)
     if before.server != target.server:
-        memory.probe_soon(key, observed.now)
-    rival = context.databases.taken_by(key) if memory.problem(key) else None
-    if memory.replace_claim(key, desired, rival, observed.requested):
-        memory.resume(key, observed.now)
-    _plan_probe(key, observed, desired, memory, context)
-    return with_facts(observed, account=memory.facts(key, observed.now))
+        record.probe_soon(observed.now)
+    rival = context.databases.taken_by(key) if record.problem else None
+    if record.replace_claim(desired, rival, observed.requested):
+        record.resume(observed.now)
+    record.desired = _plan_probe(observed, desired, record)
+    if record.desired and record.probe_due:
+        context.probe_at(key, record.probe_due)
+    return with_facts(observed, account=record.facts(observed.now))
 
 
 def begin_probe(key: ObjectKey, memory: AccountMemory, context: Context) -> datetime | None:
     """Start the probe of a credential in the background if it is due; return when the next one is."""
-    probed, now = memory.probed(key), context.now()
-    if probed is None:
+    record, now = memory.known(key), context.now()
+    if record is None or record.desired is None or record.probed is None:
         return None
-    desired, number = probed
-    due = memory.probe_due(key, number)
-    if due is None or due > now:
-        return due
-    following = next_probe(desired.probe_interval, now)
-    if memory.is_busy(key):
+    if record.probe_due is None or record.probe_due > now:
+        return record.probe_due
+    following = next_probe(record.desired.probe_interval, now)
+    if not all(task.done() for task in record.tasks):
         return following  # the end of an operation wakes the object, which plans a probe before that
-    again = memory.servers.admit(server_of(key, desired), key, now)
-    memory.plan_probe(key, number, again or following)
+    again = memory.servers.admit(server_of(key, record.desired), key, now)
+    record.probe_due = again or following
     if again is None:
-        memory.keep_probe(key, asyncio.create_task(_probe(key, number, desired, memory, context)))
-    return again or following
+        probe = _Probe(key, record.probed, record.desired, record, memory, context)
+        record.probe = asyncio.create_task(probe.run())
+    return record.probe_due
 
 
 def _plan_probe(
-    key: ObjectKey, observed: Observed, desired: DatabaseDesired, memory: AccountMemory, context: Context
-) -> None:
-    """Plan the next probe of the published credential; there is none of an inactive object."""
+    observed: Observed, desired: DatabaseDesired, record: AccountRecord
+) -> DatabaseDesired | None:
+    """Plan the next probe of the published credential; return its account, or None for an inactive object."""
     credential = observed.state.current_credential if observed.state else None
     is_published = credential is not None and credential.is_proven and not record_problem(observed, desired)
     if credential is None or not is_published or observed.is_inactive:
-        memory.admit_probes(key, None)
-        return
-    number = credential.revision
-    due = memory.probe_due(key, number)
-    if due is None:
+        return None
+    interval, due = desired.probe_interval, record.probe_due
+    if due is None or record.probed != credential.revision:
         before = condition(observed.managed, "CredentialValid")
-        if before and before.reason == ConditionReason.CONTESTED and memory.probed(key) is None:
-            memory.recall_repairs(key, before.last_transition_time)
-        due = _first_probe(observed, desired)
-        memory.plan_probe(key, number, due)
-    elif due > observed.now + desired.probe_interval:  # the interval was longer when it was planned
-        due = next_probe(desired.probe_interval, observed.now, least=0.0)
-        memory.plan_probe(key, number, due)
-    memory.admit_probes(key, desired)
-    context.probe_at(key, due)
+        if before and before.reason == ConditionReason.CONTESTED and record.probed is None:
+            record.recall_repairs(before.last_transition_time)
+        # A process probes at once, or spreads the probes over the interval if the last one was accepted.
+        was_accepted = before is not None and before.status == "True"
+        due = next_probe(interval, observed.now, least=0.0) if was_accepted else observed.now
+    elif due > observed.now + interval:  # the interval was longer when it was planned
+        due = next_probe(interval, observed.now, least=0.0)
+    record.plan_probe(credential.revision, due)
+    return desired
 
 
-def _first_probe(observed: Observed, desired: DatabaseDesired) -> datetime:
-    """Return when a process probes first: at once, or spread over the interval if the last one was accepted."""
-    before = condition(observed.managed, "CredentialValid")
-    if before is None or before.status != "True":
-        return observed.now
-    return next_probe(desired.probe_interval, observed.now, least=0.0)
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """One login with the credential of a revision."""
 
+    key: ObjectKey
+    number: int
+    desired: DatabaseDesired
+    record: AccountRecord
+    memory: AccountMemory
+    context: Context
 
-async def _probe(
-    key: ObjectKey, number: int, desired: DatabaseDesired, memory: AccountMemory, context: Context
-) -> None:
-    """Log in once, and wake the object if the result is news, or if it is to be repaired."""
-    try:
-        found = await _read_login(key, number, desired, context)
-        probed = await _log_in(key, desired, *found, memory, context) if found else None
-    except (errors.ApiError, Overloaded):
-        _probe_later(key, number, memory, context)
-        return
-    if probed is None or not memory.is_probed(key, number):
-        context.wake(key)  # another credential is published, of which a login with this one shows nothing
-        return
-    verdict, cause = probed
-    if memory.judge(key, number, verdict, context.now(), cause) or verdict in NEEDS_REPAIR:
-        context.wake(key)
+    async def run(self) -> None:
+        """Log in once, and wake the object if the result is news, or if it is to be repaired."""
+        context, record = self.context, self.record
+        try:
+            found = await self._read_login()
+            probed = await self._log_in(*found) if found else None
+        except (errors.ApiError, Overloaded):  # no login was tried
+            if record.probed == self.number:
+                record.probe_due = context.now() + _RETRY_DELAY
+                context.probe_at(self.key, record.probe_due)
+            return
+        if probed is None or record.probed != self.number:
+            context.wake(
+                self.key
+            )  # another credential is published, of which a login with this one shows nothing
+            return
+        verdict, cause = probed
+        if record.judge(self.number, verdict, context.now(), cause) or verdict in NEEDS_REPAIR:
+            context.wake(self.key)
 
+    async def _read_login(self) -> tuple[Login, frozenset[str]] | None:
+        """Read the published login, and the logins of the account that are recorded as closed; keep nothing else.
 
-async def _read_login(
-    key: ObjectKey, number: int, desired: DatabaseDesired, context: Context
-) -> tuple[Login, frozenset[str]] | None:
-    """Read the published login, and the logins of the account that are recorded as closed; keep nothing else.
+        None if the record has another credential now, or lacks the password. Passes have reads of their own.
 
-    None if the record has another credential now, or lacks the password. Passes have reads of their own.
+        Raises:
+            ApiError: The API server did not answer.
+        """
+        key, desired = self.key, self.desired
+        try:
+            body = await self.context.api.get(paths.secret(key.namespace, state_name(key.name)))
+            state = state_of(body) if owner_of(body) == key.name else None
+        except (errors.NotFound, Stalled):
+            return None
+        credential = state.facts.current_credential if state else None
+        if (
+            state is None
+            or credential is None
+            or credential.revision != self.number
+            or not credential.is_proven
+        ):
+            return None
+        login = login_of(credential, state, desired.password)
+        closed = frozenset(desired.every_login) - {one.login for one in state.facts.open_credentials}
+        return (replace(login, acts_as=desired.username), closed) if login else None
 
-    Raises:
-        ApiError: The API server did not answer.
-    """
-    try:
-        body = await context.api.get(paths.secret(key.namespace, state_name(key.name)))
-        state = state_of(body) if owner_of(body) == key.name else None
-    except (errors.NotFound, Stalled):
-        return None
-    credential = state.facts.current_credential if state else None
-    if state is None or credential is None or credential.revision != number or not credential.is_proven:
-        return None
-    login = login_of(credential, state, desired.password)
-    closed = frozenset(desired.every_login) - {one.login for one in state.facts.open_credentials}
-    return (replace(login, acts_as=desired.username), closed) if login else None
+    async def _log_in(self, login: Login, closed: frozenset[str]) -> _Probed:
+        """Return the result of one login; `closed` are the logins of the account that are recorded as closed.
 
-
-def _probe_later(key: ObjectKey, number: int, memory: AccountMemory, context: Context) -> None:
-    """Plan the probe again, because no login was tried."""
-    if memory.is_probed(key, number):
-        due = context.now() + _RETRY_DELAY
-        memory.plan_probe(key, number, due)
-        context.probe_at(key, due)
-
-
-async def _log_in(
-    key: ObjectKey,
-    desired: DatabaseDesired,
-    login: Login,
-    closed: frozenset[str],
-    memory: AccountMemory,
-    context: Context,
-) -> _Probed:
-    """Return the result of one login; `closed` are the logins of the account that are recorded as closed.
-
-    Raises:
-        Overloaded: No login was tried, because no thread was free.
-    """
-    server, probed = server_of(key, desired), _Probed(ProbeVerdict.UNREACHABLE)
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            engine = await context.databases.engine(desired.target, key.namespace, desired.username)
-            probed = await _judge(await account_of(key, desired, context), login, closed, engine)
-    except (Wait, Stalled, errors.ApiError):
-        pass  # there is no server to ask, or the namespace cannot be read
-    except (Unreachable, TimeoutError):
-        memory.servers.fail(server, context.now())
-        context.databases.doubt(desired.target, key.namespace)
-    except Overloaded:
-        raise
-    except DatabaseError:  # an answer, or there was no login to ask with
-        context.databases.doubt(desired.target, key.namespace)
-    else:
-        answer(server, memory, context)
-    return probed
+        Raises:
+            Overloaded: No login was tried, because no thread was free.
+        """
+        context, key, desired = self.context, self.key, self.desired
+        server, probed = server_of(key, desired), _Probed(ProbeVerdict.UNREACHABLE)
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                engine = await context.databases.engine(desired.target, key.namespace, desired.username)
+                probed = await _judge(await account_of(key, desired, context), login, closed, engine)
+        except (Wait, Stalled, errors.ApiError):
+            pass  # there is no server to ask, or the namespace cannot be read
+        except (Unreachable, TimeoutError):
+            self.memory.servers.fail(server, context.now())
+            context.databases.doubt(desired.target, key.namespace)
+        except Overloaded:
+            raise
+        except DatabaseError:  # an answer, or there was no login to ask with
+            context.databases.doubt(desired.target, key.namespace)
+        else:
+            self.memory.answer(server, context.now(), context.wake)
+        return probed
 
 
 async def _judge(account: Account, login: Login, closed: frozenset[str], engine: Engine) -> _Probed:

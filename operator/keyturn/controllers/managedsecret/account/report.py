@@ -18,7 +18,7 @@ from keyturn.core.status.credentials import PROBE_VERDICTS
 from keyturn.core.status.summary import condition
 from keyturn.kube.events import EventType
 
-from .memory import AccountMemory
+from .memory import AccountRecord
 from .operation import Claimed, Effect, OpenSessions
 
 _MOST_ADDRESSES = 5
@@ -27,10 +27,10 @@ _log = structlog.get_logger()
 
 
 def report_account_step(
-    step: steps.DatabaseStep, key: ObjectKey, observed: Observed, memory: AccountMemory, context: Context
+    step: steps.DatabaseStep, key: ObjectKey, observed: Observed, record: AccountRecord, context: Context
 ) -> None:
     """Report a step; one in progress is reported at its end, a failure by the condition."""
-    name, effect, problem = type(step).__name__, memory.take_effect(key), memory.problem(key)
+    name, effect, problem = type(step).__name__, record.take_effect(), record.problem
     if problem is not None and problem.reason == ErrorReason.CHANGING_CREDENTIAL:
         return
     if effect is None:

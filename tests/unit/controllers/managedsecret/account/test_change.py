@@ -91,22 +91,13 @@ class Api:
         return {"metadata": {"resourceVersion": self.version}}
 
 
-class Reads:
-    """The version of the state that the decision is based on."""
-
-    version = "7"
-
-    def state_version(self, key: ObjectKey) -> str:
-        del key
-        return self.version
-
-
 @dataclass
 class Changer:
     """Steps of one account, as time goes by."""
 
     api: Api = field(default_factory=Api)
-    reads: Reads = field(default_factory=Reads)
+    version: str = "7"
+    """That of the state which the decision is based on."""
     databases: MemoryDatabases = field(default_factory=MemoryDatabases)
     now: datetime = NOW
     is_woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -129,7 +120,7 @@ class Changer:
 
     @property
     def facts(self) -> AccountFacts:
-        return self.memory.facts(KEY, self.now)
+        return self.memory.of(KEY).facts(self.now)
 
     async def take(
         self,
@@ -149,7 +140,7 @@ class Changer:
             key,
             observed,
             state,
-            self.reads,  # type: ignore[arg-type]  # a fake
+            self.version,
             self.memory,
             self.context,
         )
@@ -191,7 +182,7 @@ async def test_a_proof_makes_the_revision_the_current_one_and_counts_as_a_probe(
     assert after
     assert (phases(after), after.facts.current_number) == ({1: "Proven", 2: "Proven"}, 2)
     assert (changer.facts.verdict, changer.facts.probed_at) == (ProbeVerdict.ACCEPTED, NOW)
-    due = changer.memory.probe_due(KEY, 2)
+    due = changer.memory.of(KEY).probe_due
     assert due
     assert due >= NOW + minutes(8)
 
@@ -278,7 +269,7 @@ async def test_the_result_of_a_step_on_another_record_is_not_used(changer: Chang
     await changer.take(Apply(2))
     changer.server.open.set()
     await changer.until_woken()
-    changer.reads.version = changer.api.version = "9"
+    changer.version = changer.api.version = "9"
 
     await changer.take(Apply(2))
 
@@ -398,7 +389,7 @@ async def test_an_address_that_is_silent_keeps_no_other_account_of_the_server_wa
 async def test_a_login_that_is_opened_on_request_is_no_repair(changer: Changer) -> None:
     for _ in range(3):
         await changer.take(Assert(opens=True), AT_REST)
-    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    changer.memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
 
     assert changer.facts.verdict is ProbeVerdict.REFUSED
 
@@ -538,14 +529,14 @@ async def test_a_refused_candidate_is_counted_and_not_recorded(changer: Changer)
 
 async def test_a_repair_records_nothing_and_counts(changer: Changer) -> None:
     changer.server.roles["app_a"] = _open("changed-by-hand")
-    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    changer.memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
 
     for _ in range(3):
         assert await changer.take(Assert(), AT_REST) is None
 
     assert changer.server.accepts("app_a", FIRST)
     verdicts = [changer.facts.verdict]
-    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    changer.memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
     verdicts.append(changer.facts.verdict)
     assert verdicts == [ProbeVerdict.ACCEPTED, ProbeVerdict.CONTESTED]
 
@@ -554,7 +545,7 @@ async def test_a_repair_that_does_not_help_is_repeated_three_times_in_an_hour_at
     changer: Changer,
 ) -> None:
     changer.server.refuses = {"app_a"}
-    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    changer.memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
 
     verdicts = []
     for _ in range(3):
@@ -568,14 +559,14 @@ async def test_a_repair_that_does_not_help_is_repeated_three_times_in_an_hour_at
 
 
 async def test_a_repair_that_failed_is_no_problem_once_the_login_is_accepted(changer: Changer) -> None:
-    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    changer.memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
     changer.server.error = Denied("MissingGrant", "the admin may not change app")
     await changer.take(Assert(), AT_REST)
     problem = changer.facts.problem
     assert problem
     assert problem.reason == "DatabaseDenied"
 
-    changer.memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+    changer.memory.of(KEY).judge(1, ProbeVerdict.ACCEPTED, NOW)
 
     assert changer.facts.problem is None
 
@@ -664,7 +655,7 @@ async def test_an_effect_that_could_not_be_recorded_is_not_reported_with_a_later
 
     await changer.take(Apply(2))
 
-    assert changer.memory.take_effect(KEY) is None
+    assert changer.memory.of(KEY).effect is None
 
 
 # The mark.

@@ -23,7 +23,7 @@ def memory() -> AccountMemory:
 
 
 def facts(memory: AccountMemory, after: float = 0) -> AccountFacts:
-    return memory.facts(KEY, NOW + minutes(after))
+    return memory.of(KEY).facts(NOW + minutes(after))
 
 
 def test_nothing_is_known_at_first(memory: AccountMemory) -> None:
@@ -31,23 +31,23 @@ def test_nothing_is_known_at_first(memory: AccountMemory) -> None:
 
 
 def test_a_locked_login_is_one_until_the_server_says_otherwise(memory: AccountMemory) -> None:
-    memory.judge(KEY, 1, ProbeVerdict.LOCKED, NOW)
-    memory.judge(KEY, 1, ProbeVerdict.UNREACHABLE, NOW)
+    memory.of(KEY).judge(1, ProbeVerdict.LOCKED, NOW)
+    memory.of(KEY).judge(1, ProbeVerdict.UNREACHABLE, NOW)
     assert facts(memory).locked
-    memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
     assert not facts(memory).locked
 
 
 def test_another_login_is_not_known_as_locked(memory: AccountMemory) -> None:
-    memory.judge(KEY, 1, ProbeVerdict.LOCKED, NOW)
-    memory.plan_probe(KEY, 2, NOW)
+    memory.of(KEY).judge(1, ProbeVerdict.LOCKED, NOW)
+    memory.of(KEY).plan_probe(2, NOW)
     assert not facts(memory).locked
 
 
 def test_failures_are_retried_with_a_back_off_of_at_most_five_minutes(memory: AccountMemory) -> None:
     pauses = []
     for _ in range(9):
-        memory.fail(KEY, SILENT, NOW)
+        memory.of(KEY).fail(SILENT, NOW)
         again = facts(memory).again
         pauses.append((again - NOW).total_seconds() if again else None)
 
@@ -55,61 +55,61 @@ def test_failures_are_retried_with_a_back_off_of_at_most_five_minutes(memory: Ac
 
 
 def test_what_needs_a_person_is_retried_after_a_minute(memory: AccountMemory) -> None:
-    memory.fail(KEY, Stalled("AccountMissing", "create it"), NOW)
+    memory.of(KEY).fail(Stalled("AccountMissing", "create it"), NOW)
 
     assert facts(memory).again == NOW + minutes(1)
 
 
 def test_a_success_ends_the_back_off(memory: AccountMemory) -> None:
-    memory.fail(KEY, SILENT, NOW)
-    memory.fail(KEY, SILENT, NOW)
-    memory.succeed(KEY)
+    memory.of(KEY).fail(SILENT, NOW)
+    memory.of(KEY).fail(SILENT, NOW)
+    memory.of(KEY).succeed()
     assert facts(memory) == AccountFacts()
 
-    memory.fail(KEY, SILENT, NOW)
+    memory.of(KEY).fail(SILENT, NOW)
     assert facts(memory).again == NOW + seconds(5)
 
 
 def test_a_login_that_is_accepted_ends_a_failed_repair(memory: AccountMemory) -> None:
-    memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
-    memory.fail(KEY, SILENT, NOW, of_repair=True)
+    memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
+    memory.of(KEY).fail(SILENT, NOW, of_repair=True)
 
-    assert memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+    assert memory.of(KEY).judge(1, ProbeVerdict.ACCEPTED, NOW)
 
     assert facts(memory) == AccountFacts(verdict=ProbeVerdict.ACCEPTED, probed_at=NOW)
-    memory.fail(KEY, SILENT, NOW)
+    memory.of(KEY).fail(SILENT, NOW)
     assert facts(memory).again == NOW + seconds(5)
 
 
 def test_a_login_that_is_accepted_says_nothing_about_another_failed_step(memory: AccountMemory) -> None:
-    memory.fail(KEY, SILENT, NOW, of_repair=True)
-    memory.fail(KEY, SILENT, NOW)
+    memory.of(KEY).fail(SILENT, NOW, of_repair=True)
+    memory.of(KEY).fail(SILENT, NOW)
 
-    memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+    memory.of(KEY).judge(1, ProbeVerdict.ACCEPTED, NOW)
 
     assert facts(memory).problem == SILENT
 
 
 def test_refusals_count_until_there_is_another_candidate(memory: AccountMemory) -> None:
     refused = Wait("CandidateRefused", "it refuses the new password", seconds(5))
-    memory.refuse(KEY, refused, NOW)
-    memory.refuse(KEY, refused, NOW)
+    memory.of(KEY).refuse(refused, NOW)
+    memory.of(KEY).refuse(refused, NOW)
     assert (facts(memory).refused, facts(memory).problem) == (2, refused)
 
-    memory.renew(KEY)
+    memory.of(KEY).renew()
     assert facts(memory) == AccountFacts()
 
 
 def test_a_server_that_does_not_answer_counts_as_no_refusal(memory: AccountMemory) -> None:
-    memory.fail(KEY, SILENT, NOW)
+    memory.of(KEY).fail(SILENT, NOW)
 
     assert facts(memory).refused == 0
 
 
 def test_three_repairs_within_an_hour_are_a_contest_until_the_hour_is_over(memory: AccountMemory) -> None:
     for minute in (0, 20, 40):
-        memory.note_repair(KEY, NOW + minutes(minute))
-    memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW + minutes(41))
+        memory.of(KEY).note_repair(NOW + minutes(minute))
+    memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW + minutes(41))
 
     assert facts(memory, 59).verdict is ProbeVerdict.CONTESTED
     assert facts(memory, 61).verdict is ProbeVerdict.REFUSED
@@ -117,15 +117,15 @@ def test_three_repairs_within_an_hour_are_a_contest_until_the_hour_is_over(memor
 
 def test_a_password_that_holds_after_three_repairs_is_accepted(memory: AccountMemory) -> None:
     for minute in (0, 20, 40):
-        memory.note_repair(KEY, NOW + minutes(minute))
-    memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW + minutes(41))
+        memory.of(KEY).note_repair(NOW + minutes(minute))
+    memory.of(KEY).judge(1, ProbeVerdict.ACCEPTED, NOW + minutes(41))
 
     assert facts(memory, 42).verdict is ProbeVerdict.ACCEPTED
 
 
 def test_only_a_verdict_that_differs_is_news(memory: AccountMemory) -> None:
     told = [
-        memory.judge(KEY, number, verdict, NOW)
+        memory.of(KEY).judge(number, verdict, NOW)
         for number, verdict in (
             (1, ProbeVerdict.ACCEPTED),
             (1, ProbeVerdict.ACCEPTED),
@@ -138,38 +138,37 @@ def test_only_a_verdict_that_differs_is_news(memory: AccountMemory) -> None:
 
 
 def test_a_verdict_says_nothing_about_another_credential(memory: AccountMemory) -> None:
-    memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
-    assert memory.probe_due(KEY, 2) is None
+    memory.of(KEY).judge(1, ProbeVerdict.ACCEPTED, NOW)
 
-    memory.plan_probe(KEY, 2, NOW + minutes(3))
+    memory.of(KEY).plan_probe(2, NOW + minutes(3))
 
-    assert memory.probe_due(KEY, 2) == NOW + minutes(3)
+    assert memory.of(KEY).probe_due == NOW + minutes(3)
     assert facts(memory) == AccountFacts()
 
 
 def test_a_server_that_answers_again_is_asked_and_probed_at_once(memory: AccountMemory) -> None:
-    memory.fail(KEY, SILENT, NOW)
-    memory.plan_probe(KEY, 1, NOW + minutes(9))
-    memory.judge(KEY, 1, ProbeVerdict.UNREACHABLE, NOW)
+    memory.of(KEY).fail(SILENT, NOW)
+    memory.of(KEY).plan_probe(1, NOW + minutes(9))
+    memory.of(KEY).judge(1, ProbeVerdict.UNREACHABLE, NOW)
 
-    memory.resume(KEY, NOW + seconds(1))
+    memory.of(KEY).resume(NOW + seconds(1))
 
-    due = memory.probe_due(KEY, 1)
+    due = memory.of(KEY).probe_due
     assert (facts(memory).again, due) == (NOW + seconds(1), NOW + seconds(1))
 
 
 def test_the_probe_of_an_accepted_login_waits_though_an_operation_ends(memory: AccountMemory) -> None:
-    memory.plan_probe(KEY, 1, NOW + minutes(9))
-    memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+    memory.of(KEY).plan_probe(1, NOW + minutes(9))
+    memory.of(KEY).judge(1, ProbeVerdict.ACCEPTED, NOW)
 
-    memory.resume(KEY, NOW)
+    memory.of(KEY).resume(NOW)
 
-    assert memory.probe_due(KEY, 1) == NOW + minutes(9)
+    assert memory.of(KEY).probe_due == NOW + minutes(9)
 
 
 async def test_an_operation_in_progress_is_no_failure_and_ends_with_its_object(memory: AccountMemory) -> None:
     task = asyncio.create_task(asyncio.sleep(60))
-    memory.keep_in_progress(KEY, BackgroundJob("Apply", task), "in progress", NOW)
+    memory.of(KEY).keep_in_progress(BackgroundJob("Apply", task), "in progress", NOW)
     found = facts(memory)
     assert (found.busy, found.problem and found.problem.reason) == (True, "ChangingCredential")
 
@@ -182,8 +181,8 @@ async def test_an_operation_in_progress_is_no_failure_and_ends_with_its_object(m
 
 async def test_every_operation_ends_with_the_process(memory: AccountMemory) -> None:
     tasks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(2)]
-    memory.keep_in_progress(KEY, BackgroundJob("Apply", tasks[0]), "in progress", NOW)
-    memory.keep_probe(ObjectKey("shop", "other"), tasks[1])
+    memory.of(KEY).keep_in_progress(BackgroundJob("Apply", tasks[0]), "in progress", NOW)
+    memory.of(ObjectKey("shop", "other")).probe = tasks[1]
 
     await memory.close()
 

@@ -116,14 +116,14 @@ class Prober:
         if found.account is None:
             return None
         await self.work(waits=waits)
-        return self.memory.facts(KEY, self.now)
+        return self.memory.of(KEY).facts(self.now)
 
     async def work(self, *, waits: bool = True) -> None:
         """Do what the work queue does."""
         if self.due is None or self.due > self.now:
             return
         self.due = begin_probe(KEY, self.memory, self.context)
-        if waits and (probe := self.memory._accounts[KEY].probe):
+        if waits and (probe := self.memory.of(KEY).probe):
             await asyncio.wait([probe])
             await probe
 
@@ -188,7 +188,7 @@ async def test_the_next_probe_needs_no_observation_and_wakes_nobody_without_news
 
     assert prober.due
     assert prober.now + minutes(8) <= prober.due <= prober.now + minutes(10)
-    assert prober.memory.facts(KEY, prober.now).probed_at == prober.now
+    assert prober.memory.of(KEY).facts(prober.now).probed_at == prober.now
     assert prober.woken == 1
 
 
@@ -222,7 +222,7 @@ async def test_a_probe_logs_in_with_the_password_that_is_recorded_now(prober: Pr
 
     await prober.work()
 
-    assert prober.memory.facts(KEY, prober.now).verdict is ProbeVerdict.ACCEPTED
+    assert prober.memory.of(KEY).facts(prober.now).verdict is ProbeVerdict.ACCEPTED
 
 
 async def test_no_password_is_kept_between_two_probes(prober: Prober) -> None:
@@ -273,7 +273,7 @@ async def test_without_an_answer_of_the_api_server_there_is_no_result_and_anothe
 
     await prober.work()
 
-    found = prober.memory.facts(KEY, prober.now)
+    found = prober.memory.of(KEY).facts(prober.now)
     assert (found.verdict, found.probed_at, prober.woken) == (ProbeVerdict.ACCEPTED, NOW, 1)
     assert prober.due == prober.now + minutes(1)
     assert prober.server.calls == ["prove app_a"]
@@ -286,7 +286,7 @@ async def test_without_a_thread_there_is_no_result_and_another_probe_soon(prober
 
     await prober.work()
 
-    found = prober.memory.facts(KEY, prober.now)
+    found = prober.memory.of(KEY).facts(prober.now)
     assert (found.verdict, found.probed_at, prober.woken) == (ProbeVerdict.ACCEPTED, NOW, 1)
     assert (prober.due, prober.databases.doubts) == (prober.now + minutes(1), 0)
     assert prober.memory.servers.admit((TARGET, "shop"), KEY, prober.now) is None
@@ -316,7 +316,7 @@ async def test_a_probe_that_was_planned_does_not_begin_after_its_reason_is_gone(
 async def test_no_probe_begins_while_the_account_is_changed(prober: Prober) -> None:
     await prober.look()
     changing = asyncio.create_task(asyncio.sleep(60))
-    prober.memory.keep_in_progress(KEY, BackgroundJob("Apply", changing), "in progress", NOW)
+    prober.memory.of(KEY).keep_in_progress(BackgroundJob("Apply", changing), "in progress", NOW)
     prober.now += minutes(11)
 
     await prober.work()
@@ -552,15 +552,15 @@ async def test_a_probe_that_outlasts_a_rotation_says_nothing_about_the_new_crede
     prober.server.open.clear()
     await prober.look(waits=False)
     await asyncio.sleep(0)
-    prober.memory.judge(KEY, 2, ProbeVerdict.ACCEPTED, NOW)  # as a proof does
+    prober.memory.of(KEY).judge(2, ProbeVerdict.ACCEPTED, NOW)  # as a proof does
     prober.server.roles["app_a"].password = Value.of_text("replaced")
-    probe = prober.memory._accounts[KEY].probe
+    probe = prober.memory.of(KEY).probe
     prober.server.open.set()
 
     assert probe
     await asyncio.wait([probe])
 
-    found = prober.memory.facts(KEY, NOW)
+    found = prober.memory.of(KEY).facts(NOW)
     assert (found.verdict, prober.woken) == (ProbeVerdict.ACCEPTED, 1)
 
 
@@ -613,8 +613,8 @@ async def test_a_target_that_was_changed_ends_the_back_off(prober: Prober) -> No
 def fail(prober: Prober) -> datetime | None:
     """Let an operation fail for the fifth time in a row; return when the next one is due."""
     for _ in range(5):
-        prober.memory.fail(KEY, Stalled("AccountTaken", "another one has it"), prober.now)
-    return prober.memory.facts(KEY, prober.now).again
+        prober.memory.of(KEY).fail(Stalled("AccountTaken", "another one has it"), prober.now)
+    return prober.memory.of(KEY).facts(prober.now).again
 
 
 async def test_an_account_that_another_one_has_no_longer_ends_the_back_off(prober: Prober) -> None:

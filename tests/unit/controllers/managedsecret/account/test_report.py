@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.account.memory import AccountMemory
+from keyturn.controllers.managedsecret.account.memory import AccountRecord
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, OpenSessions
 from keyturn.controllers.managedsecret.account.report import report_account_step, report_verdict
 from keyturn.core.errors import Wait
@@ -39,7 +39,7 @@ class Teller:
     types: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.memory = AccountMemory()
+        self.account = AccountRecord()
         self.context = Context(api=None, events=self, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
 
     def record(self, about: object, reason: str, note: str, type_: str = EventType.NORMAL) -> None:
@@ -54,9 +54,9 @@ class Teller:
         verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED,
     ) -> list[tuple[str, str]]:
         if effect:
-            self.memory.keep_effect(KEY, effect)
+            self.account.effect = effect
         observed = replace(make.observed(state=STATE), account=AccountFacts(verdict))
-        report_account_step(step, KEY, observed, self.memory, self.context)
+        report_account_step(step, KEY, observed, self.account, self.context)
         return self.events
 
     def judge(
@@ -106,7 +106,7 @@ def test_a_new_account_is_an_event_of_its_own(teller: Teller, claimed: Claimed, 
 
 def test_an_operation_in_progress_or_failed_is_no_event(teller: Teller) -> None:
     assert teller.tell(Apply(1)) == []
-    teller.memory.fail(KEY, Wait("DatabaseUnreachable", "it does not answer", seconds(5)), NOW)
+    teller.account.fail(Wait("DatabaseUnreachable", "it does not answer", seconds(5)), NOW)
     assert teller.tell(Apply(1)) == []
 
 
