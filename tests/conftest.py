@@ -39,7 +39,7 @@ _BUSY = (
 )
 """The kinds whose objects cost processor time, or are found by tests, after the test that made them."""
 _SOONER = (
-    "keyturn.core.spec.database._DEFAULT_PROBE=5 keyturn.controllers.managedsecret.consumers.READ_GRACE=2"
+    "keyturn.core.spec.references._DEFAULT_PROBE=5 keyturn.controllers.managedsecret.consumers.READ_GRACE=2"
 )
 """Seconds after which the shared operator probes a published database password, instead of ten minutes, and reads the
 pods of a rollout, instead of ten seconds."""

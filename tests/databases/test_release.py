@@ -8,8 +8,7 @@ from keyturn.controllers.managedsecret.account.operation import Claimed, Effect,
 from keyturn.core.errors import Wait
 from keyturn.core.rotation.steps import Apply, Retire, Revoke
 from keyturn.core.spec.items import VALUE
-from keyturn.core.state.records import Credential, Phase
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.databases.base import Account, Answer, Login
 from tests.databases.servers import account, open_fence, opened
 from tests.unit.core import builders as make

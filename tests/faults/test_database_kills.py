@@ -63,7 +63,7 @@ _PATIENCE = 300.0
 """Seconds for all cases of a time; on a busy machine the server does not answer each login in time."""
 _AT_A_TIME = 20
 """Cases whose accounts are there at the same time: the recorder logs in to each of them once in some seconds."""
-_SOON = {CONSTANTS: "keyturn.core.spec.database._DEFAULT_PROBE=10"}
+_SOON = {CONSTANTS: "keyturn.core.spec.references._DEFAULT_PROBE=10"}
 """Seconds instead of minutes until a published password is probed."""
 
 _CHOSEN = (

@@ -11,10 +11,10 @@ import keyturn
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import Pulled
-from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.references import Destination
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.support.initial_status import filled_in
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.state.revision import RevisionFacts
+    from keyturn.core.state.records import RevisionFacts
     from tests.support.objects import Body
 
 _CODE = Path(keyturn.__file__).parent

@@ -29,7 +29,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Adopt, Reason, Stage
 from keyturn.core.spec.desired import resolve_spec
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.generators import generator_for

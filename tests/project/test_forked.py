@@ -105,7 +105,7 @@ def test_it_does_not_outlive_the_process_that_started_it() -> None:
     ("constant", "code"),
     [
         ("keyturn.endpoints.audit.audit._SYNC_INTERVAL=2", 0),
-        ("keyturn.core.spec.database._DEFAULT_PROBE=0.5", 0),
+        ("keyturn.core.spec.references._DEFAULT_PROBE=0.5", 0),
         ("keyturn.endpoints.audit.audit._NONE=2", 1),
     ],
     ids=["a number", "a time", "a name that is not there"],

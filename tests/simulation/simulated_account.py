@@ -17,7 +17,7 @@ from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.observation.observed import Observed, TargetFacts
-from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import MOST_OPEN, staged_login

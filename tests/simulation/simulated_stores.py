@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.core.labels import FINALIZER
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.references import Destination
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster

@@ -4,11 +4,10 @@
 returns the engine of the server, opened with the credentials of its administrator (`client`).
 
 Modules
-    base, errors   the interface of an engine, with the proof that an old credential is refused, and its errors
+    base           the interface of an engine, with the proof that an old credential is refused
+    errors         its errors, and what is not tried again for a minute after them
     engines        one package per kind of server
-    pauses         credentials and addresses that are not tried again for a minute
-    settings       the settings of a target, and the accounts that it permits
-    hosts          the hosts that it may have
+    settings       the settings of a target, its hosts, and the accounts that it permits
     client         engines of targets, and their condition
 
 Imports: `stores` for the Secrets that settings refer to, `kube`, `runtime`, `core`, `api`.
@@ -37,8 +36,7 @@ from keyturn.runtime.reach import Lookups, Reach
 from .base import MOST_ADMIN_CONNECTIONS, Endpoint, Engine, Limits, TargetIdentity, steps_for
 from .client import API_SERVER_UNAVAILABLE, TargetCheck, TargetClient, health_of
 from .errors import DatabaseError
-from .hosts import Hosts
-from .settings import check_schemas, check_username, is_permitted, settings_of
+from .settings import Hosts, check_schemas, check_username, is_permitted, settings_of
 
 __all__ = ["Databases"]
 

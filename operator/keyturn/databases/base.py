@@ -16,7 +16,7 @@ from typing import ClassVar, Final, NamedTuple, TypeAlias
 from keyturn.core.value import Value
 from keyturn.runtime.concurrency import KeyedLimiter
 
-from .pauses import RefusedAdmins, SilentFamilies, digest
+from .errors import RefusedAdmins, SilentFamilies, digest
 
 MOST_ADMIN_CONNECTIONS: Final = 4
 """Connections of the admin to one server at the same time, unless `maxConnections` is set."""

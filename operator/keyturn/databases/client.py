@@ -38,8 +38,7 @@ from .errors import (
     Unauthorized,
     Unreachable,
 )
-from .hosts import HOST_NOT_ALLOWED, HOST_NOT_FOUND, Hosts
-from .settings import INVALID_SETTINGS, TargetSettings
+from .settings import HOST_NOT_ALLOWED, HOST_NOT_FOUND, INVALID_SETTINGS, Hosts, TargetSettings
 
 _UNLIMITED: Final = "; the administrator is a superuser, whom no grant limits: use one with CREATEROLE"
 _CERTIFICATE: Final = "Certificate"

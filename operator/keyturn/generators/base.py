@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.policy.rules import Strength
-    from keyturn.core.state.revision import Validity
+    from keyturn.core.state.records import Validity
 
 C = TypeVar("C", bound=Schema)
 

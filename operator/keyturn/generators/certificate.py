@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import pydantic
 
 from keyturn.api.base import Duration, Schema, Spelled, format_duration, rules
-from keyturn.core.state.revision import Validity
+from keyturn.core.state.records import Validity
 
 from .base import GeneratorContext, Outputs, is_loaded
 from .key_pairs import LEAST_RSA_BITS, Curve, Ec, Ed25519, KeyForm, KeyGenerator, Rsa, RsaBits

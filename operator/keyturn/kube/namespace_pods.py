@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from keyturn.core.errors import copied
-from keyturn.core.observation.pods import Pod
-from keyturn.core.observation.workload import Use, uses_of
+from keyturn.core.observation.workload import Pod, Use, uses_of
 
 from . import errors, paths
 from .client import Api

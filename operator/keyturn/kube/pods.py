@@ -16,8 +16,18 @@ from typing import Any, NamedTuple
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER
-from keyturn.core.observation.pods import NOT_READY, Controller, Pod, PodsSeen, Trouble, is_of
-from keyturn.core.observation.workload import FILES, KUBELET_SYNC, Use, Workload
+from keyturn.core.observation.workload import (
+    FILES,
+    KUBELET_SYNC,
+    NOT_READY,
+    Controller,
+    Pod,
+    PodsSeen,
+    Trouble,
+    Use,
+    Workload,
+    is_of,
+)
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.core.rotation.rollout_obstacles import is_left_behind
 

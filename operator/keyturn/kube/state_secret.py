@@ -22,9 +22,17 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.records import Credential, Phase, StoreLease
-from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
+from keyturn.core.spec.references import Destination
+from keyturn.core.state.records import (
+    Credential,
+    ItemValues,
+    Phase,
+    Rendered,
+    Revision,
+    RevisionFacts,
+    StoreLease,
+    Validity,
+)
 from keyturn.core.state.state import (
     HIGHEST_REVISION,
     Publication,

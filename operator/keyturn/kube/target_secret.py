@@ -31,8 +31,8 @@ from keyturn.core.labels import (
 from keyturn.core.observation.external import manager_of
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.spec.desired import Desired
-from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
-from keyturn.core.state.revision import Revision, changed_keys
+from keyturn.core.spec.references import UNKNOWN_SOURCE
+from keyturn.core.state.records import Revision, changed_keys
 from keyturn.core.state.state import State
 from keyturn.core.times import time_of
 from keyturn.core.value import Value

@@ -19,14 +19,14 @@ import orjson
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.items import VALUE, is_spread
-from keyturn.core.state.revision import ItemValues, Rendered
+from keyturn.core.state.records import ItemValues, Rendered
 from keyturn.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from keyturn.core.state.revision import Revision
+    from keyturn.core.state.records import Revision
 
     from .engine import Reference
     from .filters import Budget

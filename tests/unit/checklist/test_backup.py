@@ -14,7 +14,7 @@ import pytest
 
 from keyturn.checklist.backup import Backup, NoBackup, decrypt, encrypt, identities_in, recipients_of
 from keyturn.core.keys import ObjectKey
-from keyturn.core.state.revision import Revision
+from keyturn.core.state.records import Revision
 from keyturn.kube.state_secret import state_body
 from tests.unit.core import builders
 

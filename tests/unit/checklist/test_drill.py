@@ -11,7 +11,7 @@ import pytest
 from keyturn.checklist.backup import Backup, Drill, NoBackup, put_back
 from keyturn.checklist.facts import Facts
 from keyturn.core.keys import ObjectKey
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors
 from keyturn.kube.state_secret import state_body

@@ -13,10 +13,9 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.external import NOT_PULLED, Pulled, PushProblem, RevocationProblem
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
-from keyturn.core.observation.pods import Controller, Pod, PodsSeen
-from keyturn.core.observation.workload import Use, Workload
+from keyturn.core.observation.workload import Controller, Pod, PodsSeen, Use, Workload
 from keyturn.core.spec.desired import Desired, resolve_spec
-from keyturn.core.state.revision import Revision, RevisionFacts
+from keyturn.core.state.records import Revision, RevisionFacts
 from keyturn.core.state.state import Publication, Pushed, State, StateFacts, Triggers
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Denial, Restarted, RestartWait
     from keyturn.core.policy.rules import Violation
-    from keyturn.core.spec.store_refs import Destination
+    from keyturn.core.spec.references import Destination
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MADE = NOW - timedelta(hours=1)

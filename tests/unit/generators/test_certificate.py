@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from keyturn.core.state.revision import Validity
+    from keyturn.core.state.records import Validity
 
 Settings = dict[str, Any]
 Held = dict[str, bytes]

@@ -20,7 +20,7 @@ from keyturn.controllers.managedsecret.retries import (
     unexpected_error,
 )
 from keyturn.core.observation.observed import RestartWait
-from keyturn.core.observation.pods import PodsSeen, Trouble
+from keyturn.core.observation.workload import PodsSeen, Trouble
 from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.policy.rules import Evidence, Strength, violations_of
 from keyturn.core.rotation.rollout import progress_of_workloads
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import Pod
+    from keyturn.core.observation.workload import Pod
     from keyturn.core.rotation.steps import Step
 
 FILE: Final = Path(__file__).with_name("messages.txt")

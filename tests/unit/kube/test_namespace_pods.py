@@ -18,8 +18,7 @@ from keyturn.kube.namespace_pods import ListPaused, NamespacePods, holding_pod_o
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from keyturn.core.observation.pods import Pod
-    from keyturn.core.observation.workload import Use
+    from keyturn.core.observation.workload import Pod, Use
 
 CREATED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ENV: dict[str, Any] = {"envFrom": [{"secretRef": {"name": "auth"}}]}

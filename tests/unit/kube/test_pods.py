@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.observation.pods import NOT_READY, Controller, Pod, Trouble
+from keyturn.core.observation.workload import NOT_READY, Controller, Pod, Trouble
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.pods import NO_GRACE, READ_GRACE, PodDetail, PodReader, evict_pod, pod_of, pods_of
@@ -17,8 +17,7 @@ from tests.unit.core.builders import NOW, seconds, workload
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from keyturn.core.observation.pods import PodsSeen
-    from keyturn.core.observation.workload import Workload
+    from keyturn.core.observation.workload import PodsSeen, Workload
 
 
 class Pods:

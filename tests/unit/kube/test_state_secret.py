@@ -16,9 +16,17 @@ from keyturn.api.source import StoreKind
 from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.records import Credential, Phase, StoreLease
-from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
+from keyturn.core.spec.references import Destination
+from keyturn.core.state.records import (
+    Credential,
+    ItemValues,
+    Phase,
+    Rendered,
+    Revision,
+    RevisionFacts,
+    StoreLease,
+    Validity,
+)
 from keyturn.core.state.state import Publication, Pushed, RollbackPause, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import fitted, state_body, state_of

@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.state.revision import ItemValues, Revision, RevisionFacts
+from keyturn.core.state.records import ItemValues, Revision, RevisionFacts
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import fitted, require_room, state_body

@@ -15,8 +15,8 @@ from keyturn.api.target import Adopt
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.spec.desired import resolve_spec
-from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.spec.references import UNKNOWN_SOURCE
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.kube.target_secret import (

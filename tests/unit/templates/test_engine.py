@@ -17,7 +17,7 @@ import pytest
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.templates import TemplateFailed
 from keyturn.templates.filters import FILTERS

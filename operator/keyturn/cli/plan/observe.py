@@ -20,15 +20,13 @@ from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import Pulled, manager_of
 from keyturn.core.observation.observed import TargetFacts
-from keyturn.core.observation.pods import is_of, owners_of
-from keyturn.core.observation.workload import read_marker
+from keyturn.core.observation.workload import is_of, owners_of, read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.ownership import adopts_first
 from keyturn.core.spec.desired import resolve_spec, secret_of
 from keyturn.core.spec.items import VALUE, previous_key
-from keyturn.core.state.records import Credential, Phase
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.records import Credential, Phase, RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
 from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
@@ -50,10 +48,10 @@ if TYPE_CHECKING:
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.pods import Owner
-    from keyturn.core.spec.database import DatabaseDesired
+    from keyturn.core.observation.workload import Owner
     from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.items import Item
+    from keyturn.core.spec.references import DatabaseDesired
     from keyturn.kube.client import Api
     from keyturn.kube.namespace_pods import NamespacePods
     from keyturn.kube.wire import Body

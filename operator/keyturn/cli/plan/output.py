@@ -12,7 +12,7 @@ from keyturn.checklist.schedule import unapplied
 from keyturn.cli.printing import listed, print_data, print_lines, room, table
 from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.rotation.kept_values import kept_items
+from keyturn.core.rotation.completion import kept_items
 from keyturn.core.rotation.triggers import breakage_by_change, breakage_of, removed_items, start_time
 from keyturn.core.status.summary import (
     AFTER_THE_ROLLOUT,

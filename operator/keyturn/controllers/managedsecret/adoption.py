@@ -15,11 +15,10 @@ from keyturn.core.labels import OVERLAP_ANNOTATION
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.spec.database import LOGIN
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import VALUE, Item, previous_key
-from keyturn.core.spec.store_refs import UNKNOWN_SOURCE
-from keyturn.core.state.revision import (
+from keyturn.core.spec.references import LOGIN, UNKNOWN_SOURCE
+from keyturn.core.state.records import (
     LITERAL,
     ItemValues,
     Rendered,

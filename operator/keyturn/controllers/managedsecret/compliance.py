@@ -28,7 +28,7 @@ from keyturn.core.rotation.completion import kept_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import VALUE, Item
-from keyturn.core.state.revision import LITERAL, ItemValues
+from keyturn.core.state.records import LITERAL, ItemValues
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.generators import generator_for

@@ -19,9 +19,8 @@ from keyturn.api.status import WorkloadState
 from keyturn.controllers.context import Context
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, with_facts
-from keyturn.core.observation.pods import Pod, PodsSeen, is_of
-from keyturn.core.observation.workload import Workload
-from keyturn.core.rotation.fallback import is_recorded_complete, reports_completion
+from keyturn.core.observation.workload import Pod, PodsSeen, Workload, is_of
+from keyturn.core.rotation.completion import Need, may_be_blocked, need_of, needs_holders, waits_for_old_pods
 from keyturn.core.rotation.old_pods import (
     are_newer,
     holds_back,
@@ -30,7 +29,7 @@ from keyturn.core.rotation.old_pods import (
     terminating_pods_block,
     was_blocked_before,
 )
-from keyturn.core.rotation.pod_reads import Need, may_be_blocked, need_of, needs_holders, waits_for_old_pods
+from keyturn.core.rotation.publication import is_recorded_complete, reports_completion
 from keyturn.core.rotation.rollout import (
     Turn,
     WorkloadProgress,

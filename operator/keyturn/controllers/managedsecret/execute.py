@@ -15,16 +15,11 @@ from keyturn.core.labels import ARGO_SECRET_TYPE
 from keyturn.core.observation.observed import Observed
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.emergency import answered
-from keyturn.core.rotation.publication import (
-    changed_on_write,
-    publication_time,
-    with_change,
-    with_repair,
-    with_unchanged_write,
-)
-from keyturn.core.rotation.push import binder_of
+from keyturn.core.rotation.ownership import changed_on_write, with_change, with_repair, with_unchanged_write
+from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.rollout_obstacles import is_deletable
+from keyturn.core.rotation.store_steps import binder_of
 from keyturn.core.spec.desired import Desired
 from keyturn.core.state.state import State, state_name
 from keyturn.core.status.status import history_of

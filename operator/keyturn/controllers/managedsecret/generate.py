@@ -16,12 +16,12 @@ from keyturn.core.observation.external import being_made
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.completion import carried_values, held_values
 from keyturn.core.rotation.credential_slots import staged_login
-from keyturn.core.rotation.kept_values import carried_values, held_values
-from keyturn.core.spec.database import LOGIN
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import VALUE, Item
-from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys, is_found
+from keyturn.core.spec.references import LOGIN
+from keyturn.core.state.records import LITERAL, ItemValues, Rendered, Revision, changed_keys, is_found
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.generators import Generator, GeneratorContext, Outputs, generator_for

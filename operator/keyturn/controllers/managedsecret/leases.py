@@ -19,12 +19,11 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.kept_values import freed_keys
+from keyturn.core.rotation.completion import freed_keys
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import is_spread
-from keyturn.core.spec.store_refs import Source
-from keyturn.core.state.records import StoreLease
-from keyturn.core.state.revision import ItemValues
+from keyturn.core.spec.references import Source
+from keyturn.core.state.records import ItemValues, StoreLease
 from keyturn.core.state.state import State, StateFacts
 from keyturn.core.times import backoff
 from keyturn.stores import Failure, Stores

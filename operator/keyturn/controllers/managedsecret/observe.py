@@ -17,10 +17,10 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import without_delays
-from keyturn.core.rotation.push import binder_of
+from keyturn.core.rotation.store_steps import binder_of
 from keyturn.core.spec.desired import Desired, secret_of
 from keyturn.core.spec.items import VALUE, Item
-from keyturn.core.state.revision import LITERAL, ItemValues
+from keyturn.core.state.records import LITERAL, ItemValues
 from keyturn.core.state.state import State, StateFacts, state_name
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths

@@ -19,9 +19,8 @@ from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import VALUE, Item
-from keyturn.core.spec.store_refs import Destination, Source
-from keyturn.core.state.records import StoreLease
-from keyturn.core.state.revision import ItemValues, Validity
+from keyturn.core.spec.references import Destination, Source
+from keyturn.core.state.records import ItemValues, StoreLease, Validity
 from keyturn.core.value import Value, size_of
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools

@@ -15,8 +15,8 @@ from keyturn.core.observation.external import PushProblem
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.revision import Revision
+from keyturn.core.spec.references import Destination
+from keyturn.core.state.records import Revision
 from keyturn.core.state.state import Pushed, State
 from keyturn.kube import paths
 from keyturn.kube.wire import Patch

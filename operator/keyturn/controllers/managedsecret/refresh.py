@@ -17,10 +17,9 @@ from keyturn.core.rotation.decision import refusal
 from keyturn.core.rotation.triggers import is_paused, store_change_waits
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import is_spread
+from keyturn.core.spec.references import next_refresh
 from keyturn.core.spec.schedule import is_open
-from keyturn.core.spec.store_refs import next_refresh
-from keyturn.core.state.records import StoreLease
-from keyturn.core.state.revision import ItemValues, is_found
+from keyturn.core.state.records import ItemValues, StoreLease, is_found
 from keyturn.core.state.state import State, StateFacts
 
 from .leases import LeaseManager, LeaseMemory, UnrecordedLeases

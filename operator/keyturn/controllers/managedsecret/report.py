@@ -18,10 +18,10 @@ from keyturn.core.policy.checklist import reported_violations
 from keyturn.core.policy.rules import joined_messages
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.leases import refusal_of
 from keyturn.core.rotation.rollback import GoBack, failures, supersedes_request
 from keyturn.core.rotation.rollout import goes_back
 from keyturn.core.rotation.steps import duration_of
+from keyturn.core.rotation.store_steps import refusal_of
 from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.times import clock

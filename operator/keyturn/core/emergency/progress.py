@@ -22,15 +22,13 @@ from keyturn.core.rotation.emergency import (
     renewed_by,
     without_signers,
 )
-from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
 from keyturn.core.rotation.old_pods import are_unread, behind_message, owners_behind, unread
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
-from keyturn.core.rotation.push import Unpushed, unpushed
 from keyturn.core.rotation.rollout import progress_of_workloads
+from keyturn.core.rotation.store_steps import Unpushed, refused_leases, stated_at, unpushed, unrevoked
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.records import UNKNOWN_REVISION, Credential
-from keyturn.core.state.revision import RevisionFacts, is_found
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential, RevisionFacts, is_found
 from keyturn.core.texts import first_within
 from keyturn.core.times import clock, to_second
 
@@ -244,7 +242,7 @@ class _Pass:
         overlapping = observed.target is not None and observed.target.overlapping
         if current is not None and (current.keeps_previous or overlapping):
             yield AffectedState.ROTATED, ["the previous values are still readable"]
-        carried = sum(lease.is_carried for lease in idle_leases(observed)) - len(refused_leases(observed))
+        carried = sum(lease.is_carried for lease in observed.idle_leases) - len(refused_leases(observed))
         if carried:
             waits = f"leases of earlier credentials are to be revoked: {carried}"
             yield self._kept_from(waits, AffectedState.ROTATED)

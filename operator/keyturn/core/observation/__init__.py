@@ -5,9 +5,8 @@
 
 Modules
     observed      `Observed`: target, state, consumers, class, emergencies, back-off of restarts and of drift repair
-    workload      a workload: its references to Secrets, and its restart marker
+    workload      a workload and pods: their references to Secrets, restart marker, and owners
     workload_kinds   table of the kinds: API, template, when a rollout is complete
-    pods          pods of a workload, and those of a namespace that use Secrets, with their owners
     external      store reads and pushes, a database account and who else sets its password, health of both
     emergency     an emergency as one secret observes it; label selectors
 

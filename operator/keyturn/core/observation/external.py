@@ -14,8 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 from keyturn.api.databasetarget import ACCOUNT_MANAGERS, AccountManager
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.state.records import StoreLease
-from keyturn.core.state.revision import ItemValues
+from keyturn.core.state.records import ItemValues, StoreLease
 
 Key = TypeVar("Key")
 

@@ -17,15 +17,14 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.policy.rules import Violation
-from keyturn.core.spec.database import DatabaseDesired, database_of
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.spec.references import DatabaseDesired, database_of
+from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
 from .emergency import Emergency
 from .external import NOT_PULLED, AccountFacts, Pulled, PushProblem, RevocationProblem
-from .pods import Pod, PodsSeen
-from .workload import Use, Workload
+from .workload import Pod, PodsSeen, Use, Workload
 
 T = TypeVar("T")
 
@@ -278,6 +277,14 @@ class Observed:
         before = self.state.refreshed_for if self.state else frozenset[str]()
         is_read = before.union(one.uid for one in self.stale_for_emergencies)
         return frozenset(one.uid for one in self.emergencies if one.is_open and one.uid in is_read)
+
+    @cached_property
+    def idle_leases(self) -> tuple[StoreLease, ...]:
+        """The leases that neither the current revision nor a pending one holds."""
+        if self.state is None or not self.state.leases:
+            return ()
+        held = self.pulled.in_hand.union(self.state.leases_by_item.values(), self.state.candidate_leases)
+        return tuple(lease for lease in self.state.leases if lease.id not in held)
 
     def reported(self, workload: Workload) -> WorkloadStatus | None:
         """Return what the status has of a workload."""

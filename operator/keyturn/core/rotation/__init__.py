@@ -25,19 +25,17 @@ Modules
                                        and how long they take
     transitions                        what the other steps record; `keyturn plan` simulates with it
     triggers, emergency                why a revision is made; declared emergencies
-    kept_values                        previous values that stay readable; what waits for overlaps and stores
     schedule_dates                     when a rotation is due by its schedule; spread of overdue ones
-    ownership                          whether the target may be written
-    publication                        when a revision was published, and back-off of repairs
+    ownership                          whether the target may be written, and back-off of repairs
+    publication                        when a revision was published and complete, and to which one a rollout returns
     rollout                            order and progress of restarts, restart markers
     rollout_obstacles                  refused and rejected restarts, manual steps, failing and stuck pods
     old_pods                           pods with earlier values, of consumers and others; who reads changed files
-    completion                         when a rollout is complete
-    pod_reads                          which pods are read for that
-    rollback, fallback                 return to an earlier revision; which one, and not after a complete rollout
+    completion                         when a rollout is complete, which pods are read for that, the overlap after it
+    rollback                           return to an earlier revision
     credentials                        what a database server must accept, and the next step towards that
     credential_slots                   recorded credentials: of the account in the spec, two open at most
-    push, leases                       push to stores; renewal and revocation of leases
+    store_steps                        pushes to stores; renewal and revocation of leases
 
 Imports: `core.observation` and below.
 """

@@ -12,8 +12,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import NOT_PROBED, ProbeVerdict
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
-from keyturn.core.spec.database import DatabaseDesired
 from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.references import DatabaseDesired
 from keyturn.core.state.records import Credential, Phase
 from keyturn.core.state.state import StateFacts, state_name
 

@@ -15,8 +15,8 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, AccountFacts, ProbeVerdict
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.database import DatabaseDesired
 from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.references import DatabaseDesired
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.state import StateFacts

@@ -10,47 +10,26 @@ from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 from keyturn.core.texts import FEW, first_of
 
-from . import steps
-from .completion import is_rollout_complete, kept_since, overlap_limit
-from .credential_slots import check_record
-from .credentials import (
-    account_again,
-    account_problem,
-    close_credentials_of_former_spec,
-    has_account,
-    is_pending,
-    is_publishable,
-    needs_slot,
-    next_candidate,
-    next_current,
-    next_repair,
-    next_revocation,
-    refuse_exhausted,
-    revocation_limit,
+from . import (
+    completion,
+    credential_slots,
+    credentials,
+    ownership,
+    publication,
+    rollback,
+    rollout,
+    steps,
+    store_steps,
+    triggers,
 )
 from .emergency import revokes_at_once, waits_for_signer
-from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
 from .old_pods import pod_to_evict
-from .ownership import (
-    RENAME,
-    adopts_first,
-    check_ownership,
-    not_owned,
-    refuse_change,
-    refuse_managed_account,
-    unlabelled,
-)
-from .publication import contest_problem, is_contested, next_repair_time, was_in_deleted_secret, was_sent
-from .push import last_pushes, next_push, push_problem, pushed_again
-from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
-from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts
 from .rollout_obstacles import pod_to_delete
 from .steps import Reason
-from .triggers import due_on_request, overdue_time, reason_for_revision, rotates_nothing, start_time
 
 _SIGNER_INTERVAL = timedelta(minutes=1)
 """Interval of checks whether a CA is rotated, besides those that its rotation causes."""
@@ -68,26 +47,28 @@ def next_step(observed: Observed) -> steps.Step:
     """
     if observed.managed.metadata.deletion_timestamp:
         # Also if suspended: a deletion is a request to remove the object.
-        return last_pushes(observed) or _rest_before_deletion(observed)
+        return store_steps.last_pushes(observed) or _rest_before_deletion(observed)
     if observed.managed.spec.suspend:
         return steps.Rest(_reported_while_suspended(observed), observed.unread)
-    if lent := next_leases(observed):  # leases are renewed also while the target may not be written
+    # Leases are renewed also while the target may not be written.
+    if lent := store_steps.next_leases(observed):
         return lent
     desired = _allowed(observed)
     first = (
         _claim(observed, desired)
-        or requested_return(observed, desired)
-        or (steps.Decline() if observed.is_requested and rotates_nothing(desired) else None)
-        or next_candidate(observed, desired)
-        or close_credentials_of_former_spec(observed, desired)
+        or rollback.requested_return(observed, desired)
+        or (steps.Decline() if observed.is_requested and triggers.rotates_nothing(desired) else None)
+        or credentials.next_candidate(observed, desired)
+        or credentials.close_credentials_of_former_spec(observed, desired)
     )
     if first:  # before a new revision
         return first
-    reason = None if is_pending(observed, desired) else reason_for_revision(observed, desired)
+    is_pending = credentials.is_pending(observed, desired)
+    reason = None if is_pending else triggers.reason_for_revision(observed, desired)
     _check_policy_unless_rotation_fixes_it(observed, reason)
     problem = observed.pulled.problem
     if reason and _may_renew(observed, reason):
-        refuse_change(observed, desired, reason.message)
+        ownership.refuse_change(observed, desired, reason.message)
         problem = _unread_problem(observed, desired, reason)
         if problem is None:
             return steps.Stage(next_number(observed), reason)
@@ -96,21 +77,25 @@ def next_step(observed: Observed) -> steps.Step:
     return (
         _end_overlap(observed, desired)
         or _write(observed, desired)
-        or next_current(observed, desired)
-        or next_repair(observed, desired)
+        or credentials.next_current(observed, desired)
+        or credentials.next_repair(observed, desired)
         or (steps.Refresh() if observed.pulled.read and observed.asks_to_refresh else None)
-        or next_push(observed, desired)
+        or store_steps.next_push(observed, desired)
         or (steps.Bind() if observed.has_wrong_binder else None)
-        or next_lease_revocation(observed, desired)
-        or next_revocation(observed, desired)
+        or store_steps.next_lease_revocation(observed, desired)
+        or credentials.next_revocation(observed, desired)
         or _without_pods(observed, desired)
         or _roll_out(observed, desired, problem)
     )
 
 
 def _rest_before_deletion(observed: Observed) -> steps.Rest:
-    times = (pushed_again(observed), last_lease_revocation_time(observed), account_again(observed))
-    problem = push_problem(observed)
+    times = (
+        store_steps.pushed_again(observed),
+        store_steps.last_lease_revocation_time(observed),
+        credentials.account_again(observed),
+    )
+    problem = store_steps.push_problem(observed)
     if problem is None and observed.account and observed.is_finalized:
         problem = observed.account.problem
     return steps.Rest(min((when for when in times if when), default=None), problem)
@@ -118,8 +103,8 @@ def _rest_before_deletion(observed: Observed) -> steps.Rest:
 
 def _reported_while_suspended(observed: Observed) -> datetime | None:
     """Return when a rotation becomes overdue, or an overlap that cannot end counts as missed."""
-    times = [overdue_time(observed)]
-    if since := kept_since(observed):
+    times = [triggers.overdue_time(observed)]
+    if since := completion.kept_since(observed):
         times.append(since + GRACE)
     return min((time for time in times if time and time > observed.now), default=None)
 
@@ -129,16 +114,15 @@ def _end_overlap(observed: Observed, desired: Desired) -> steps.Expire | None:
     current = observed.current
     if current is None or not observed.overlaps:
         return None
-    is_ended = revokes_at_once(observed) or needs_slot(observed, desired)
+    is_ended = revokes_at_once(observed) or credentials.needs_slot(observed, desired)
     return steps.Expire(current.number) if is_ended else None
 
 
 def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wait | Stalled | None:
     """Return why the revision must wait for a read of the stores, or None."""
     pulled = frozenset(item.name for item in desired.pulled)
-    is_first = observed.state is None and bool(
-        desired.pushes
-    )  # a value that was lost may still be in a store
+    # A value that was lost may still be in a store.
+    is_first = observed.state is None and bool(desired.pushes)
     if not (is_first or reason.fresh & pulled) or observed.pulled.read:
         return None
     return observed.pulled.problem or being_read()
@@ -147,7 +131,7 @@ def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wai
 def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | None:
     if observed.state and observed.state.uid != observed.uid:
         return steps.Claim(observed.state.newest.number)
-    if adopts_first(observed, desired) and not has_account(observed):
+    if ownership.adopts_first(observed, desired) and not credentials.has_account(observed):
         return steps.Adopt(next_number(observed))
     if observed.state is None and observed.target and observed.owns_target:
         return steps.Claim(revision_in_target(observed.target) or next_number(observed))
@@ -167,7 +151,7 @@ def _may_renew(observed: Observed, reason: Reason) -> bool:
         return True  # the server accepts no credential that could be published
     if not observed.is_published:
         return False
-    return not reason.is_automatic or not any_failed(observed)
+    return not reason.is_automatic or not rollout.any_failed(observed)
 
 
 def refusal(observed: Observed) -> Wait | Stalled | None:
@@ -186,13 +170,17 @@ def _allowed(observed: Observed) -> Desired:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
     if any(one.denied and not one.fixed_by_rotation for one in observed.violations):
         raise _violation(observed)
-    if not has_account(observed):
-        refuse_managed_account(observed, observed.desired)
-    check_ownership(observed, observed.desired)
+    if not credentials.has_account(observed):
+        ownership.refuse_managed_account(observed, observed.desired)
+    ownership.check_ownership(observed, observed.desired)
     if observed.state_is_foreign:
         secret, owner = state_name(observed.name), observed.state_owner
-        raise not_owned(secret, owner, RENAME if owner else unlabelled(secret, observed) + RENAME)
-    check_record(observed, observed.desired)
+        raise ownership.not_owned(
+            secret,
+            owner,
+            ownership.RENAME if owner else ownership.unlabelled(secret, observed) + ownership.RENAME,
+        )
+    credential_slots.check_record(observed, observed.desired)
     return observed.desired
 
 
@@ -207,7 +195,7 @@ def _check_policy_unless_rotation_fixes_it(observed: Observed, reason: Reason | 
     fresh = reason.fresh if reason else frozenset()
     if all(violation.fixed_by <= fresh for violation in observed.violations if violation.denied):
         return
-    if observed.desired is None or not is_pending(observed, observed.desired):
+    if observed.desired is None or not credentials.is_pending(observed, observed.desired):
         raise _violation(observed)
 
 
@@ -222,12 +210,16 @@ def _write(observed: Observed, desired: Desired) -> steps.Step | None:
     A revision whose credential the database server has not accepted is published later.
     """
     step = _lacking(observed, desired)
-    if isinstance(step, steps.Publish) and not is_publishable(observed, desired):
-        return next_current(observed, desired) or _rest_unproven(observed, desired)
-    if step is None or not is_contested(observed):
+    if isinstance(step, steps.Publish) and not credentials.is_publishable(observed, desired):
+        return credentials.next_current(observed, desired) or _rest_unproven(observed, desired)
+    if step is None or not ownership.is_contested(observed):
         return step
-    is_new = isinstance(step, steps.Publish | steps.Settle) and not was_sent(observed)
-    return step if is_new else steps.Rest(next_repair_time(observed), contest_problem(observed))
+    is_new = isinstance(step, steps.Publish | steps.Settle) and not ownership.was_sent(observed)
+    return (
+        step
+        if is_new
+        else steps.Rest(ownership.next_repair_time(observed), ownership.contest_problem(observed))
+    )
 
 
 def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
@@ -236,14 +228,14 @@ def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
     Raises:
         Stalled: It refused every candidate.
     """
-    refuse_exhausted(observed, desired)
-    return steps.Rest(account_again(observed), account_problem(observed, desired))
+    credentials.refuse_exhausted(observed, desired)
+    return steps.Rest(credentials.account_again(observed), credentials.account_problem(observed, desired))
 
 
 def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repair | steps.Settle | None:
     current = _current(observed)
     target = observed.target
-    if was_in_deleted_secret(observed, desired):
+    if publication.was_in_deleted_secret(observed, desired):
         return steps.Repair(current.number, observed.state.every_key if observed.state else frozenset())
     if target is None or target.revision != current.number:
         return steps.Publish(current.number)
@@ -263,19 +255,22 @@ def _without_pods(observed: Observed, desired: Desired) -> steps.StateChange | s
 
 
 def _roll_out(observed: Observed, desired: Desired, problem: Wait | Stalled | None) -> steps.Step:
-    if restarts := next_restarts(observed, desired):
-        return steps.RollOut(restarts[0], next_marker(restarts[0], observed, desired))
+    if restarts := rollout.next_restarts(observed, desired):
+        return steps.RollOut(restarts[0], rollout.next_marker(restarts[0], observed, desired))
     if stuck := pod_to_delete(observed, desired):
         return stuck
     if evicted := pod_to_evict(observed, desired):
         return evicted
-    if any_failed(observed):
-        return return_after_failure(observed, desired, _current(observed))
+    if rollout.any_failed(observed):
+        return rollback.return_after_failure(observed, desired, _current(observed))
     if step := _overlap(observed, desired):
         return step
     _ask_for_action(observed, desired)
     problem = (
-        problem or push_problem(observed) or account_problem(observed, desired) or contest_problem(observed)
+        problem
+        or store_steps.push_problem(observed)
+        or credentials.account_problem(observed, desired)
+        or ownership.contest_problem(observed)
     )
     return steps.Rest(_wake_up(observed, desired), problem)
 
@@ -287,58 +282,58 @@ def _ask_for_action(observed: Observed, desired: Desired) -> None:
         Stalled: It is checked again when the database server is due, which no action is needed for.
     """
     try:
-        refuse_unknown_return(observed, desired)
-        refuse_exhausted(observed, desired)
-        if not is_under_way(observed):
-            ask_for_help(observed, _current(observed))
+        rollback.refuse_unknown_return(observed, desired)
+        credentials.refuse_exhausted(observed, desired)
+        if not rollout.is_under_way(observed):
+            rollback.ask_for_help(observed, _current(observed))
     except Stalled as stalled:
-        times = (stalled.again, account_again(observed))
+        times = (stalled.again, credentials.account_again(observed))
         stalled.again = min((when for when in times if when), default=None)
         raise
 
 
 def _overlap(observed: Observed, desired: Desired) -> steps.StateChange | None:
     """Begin the overlap when no pod holds earlier values, and end it at its time, or at the limit at the latest."""
-    current, limit = _current(observed), overlap_limit(observed, desired)
+    current, limit = _current(observed), completion.overlap_limit(observed, desired)
     if not observed.overlaps:
         return None
     if limit and observed.now >= limit:
         return steps.Expire(current.number)
     until = current.valid_until
-    if is_under_way(observed) and (until is None or current.began_overlap):
+    if rollout.is_under_way(observed) and (until is None or current.began_overlap):
         return None
     if until is not None:
         return steps.Expire(current.number) if observed.now >= until else None
-    if is_rollout_complete(observed, desired):
+    if completion.is_rollout_complete(observed, desired):
         began = observed.state.overlap_start.fresh if observed.state else frozenset[str]()
         return steps.Overlap(current.number, observed.now + desired.overlap_of(current.fresh | began))
     return None
 
 
 def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
-    times = next_changes(observed, desired)
+    times = rollout.next_changes(observed, desired)
     current = _current(observed)
     if observed.overlaps:
-        times += (when for when in (current.valid_until, overlap_limit(observed, desired)) if when)
-    if limit := revocation_limit(observed, desired):
+        times += (when for when in (current.valid_until, completion.overlap_limit(observed, desired)) if when)
+    if limit := credentials.revocation_limit(observed, desired):
         times.append(limit)
     if observed.holders and observed.holders.again:
         times.append(observed.holders.again)
-    if (start := start_time(observed)) and start > observed.now:  # one that waits is no reason
+    if (start := triggers.start_time(observed)) and start > observed.now:  # one that waits is no reason
         times.append(start)
-    if (due := due_on_request(observed)) and due > observed.now:
+    if (due := triggers.due_on_request(observed)) and due > observed.now:
         times.append(due)
     if waits_for_signer(observed, desired):
         times.append(observed.now + _SIGNER_INTERVAL)
-    overdue = overdue_time(observed) if observed.rollback_pause else None
+    overdue = triggers.overdue_time(observed) if observed.rollback_pause else None
     others = (
         overdue if overdue and overdue > observed.now else None,
         observed.restart_wait.again if observed.restart_wait else None,
         observed.pulled.again,
-        pushed_again(observed),
-        next_lease_revocation_time(observed, desired),
-        account_again(observed),
-        next_repair_time(observed),
+        store_steps.pushed_again(observed),
+        store_steps.next_lease_revocation_time(observed, desired),
+        credentials.account_again(observed),
+        ownership.next_repair_time(observed),
     )
     times += (when for when in others if when)
     hindered = observed.now + _HINDERED_INTERVAL

@@ -12,7 +12,7 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import StateFacts
 
 COOL_DOWN = timedelta(minutes=5)

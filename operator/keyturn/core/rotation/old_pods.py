@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 
 from keyturn.api.status import Via, WorkloadState, WorkloadStatus
 from keyturn.core.observation.observed import Consumer, Observed
-from keyturn.core.observation.pods import Owner, Pod, owners_of
-from keyturn.core.observation.workload import FILES, KUBELET_SYNC, Use, Workload
+from keyturn.core.observation.workload import FILES, KUBELET_SYNC, Owner, Pod, Use, Workload, owners_of
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import MAX_FACTS, StateFacts
 from keyturn.core.texts import and_more, first_of
 from keyturn.core.times import may_precede, to_second

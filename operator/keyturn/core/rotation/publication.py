@@ -1,22 +1,25 @@
-"""When revisions were published: recorded times, and the time that a write of the target Secret sets; drift repair.
+"""When revisions were published and complete, as records have it, and to which one a failed rollout returns.
 
-Three repairs of drift are done at once, then after 15 s, doubling to 5 min; that is reset after 10 min. Their history
-is in memory only; another process starts with an empty one.
+A rollout that was complete before causes no rollback when it fails later.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import DriftHistory, Observed
-from keyturn.core.reasons import ErrorReason
+from keyturn.api.rotation import OnFailure
+from keyturn.api.status import WorkloadState
+from keyturn.core.observation.observed import Consumer, Observed
+from keyturn.core.observation.workload import Workload
+from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.revision import RevisionFacts
-from keyturn.core.times import backoff
+from keyturn.core.state.records import RevisionFacts, last_good
+from keyturn.core.state.state import StateFacts
+from keyturn.core.times import to_second
 
 from . import steps
+from .emergency import is_exposed
+from .steps import rotation_id
 
 
 def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:
@@ -84,99 +87,120 @@ def publication_time(
     return observed.state.released if observed.state else observed.now
 
 
-_IMMEDIATE_REPAIRS = 3
-_MIN_DELAY, _MAX_DELAY = timedelta(seconds=15), timedelta(minutes=5)
-_RESET_AFTER = timedelta(minutes=10)
-"""Longer than the longest back-off: a change after this time starts a new history."""
-_MAX_CLOCK_SKEW = timedelta(minutes=1)
+# Revisions that a rollback may publish
 
 
-def with_repair(observed: Observed) -> DriftHistory:
-    """Return the history with a repair that was just done."""
-    before, target = _known(observed), observed.target
-    continues = before is not None and not before.changed
-    by = target.changed_by if target else None
-    return DriftHistory(
-        generation=observed.managed.metadata.generation,
-        number=observed.current.number if observed.current else 0,
-        repairs=before.repairs + 1 if before and continues else 1,
-        last=observed.now,
-        by=by or (before.by if before else None),
-    )
+def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
+    """Whether a rollback may publish a revision: its values are recorded, and its credentials are valid.
 
-
-def with_change(observed: Observed, what: str) -> DriftHistory:
-    """Return the history with a write that the API server stored differently."""
-    before, now = _known(observed), with_repair(observed)
-    repairs = before.repairs + 1 if before and before.changed else _IMMEDIATE_REPAIRS + 1
-    return DriftHistory(now.generation, now.number, repairs, now.last, now.by, what)
-
-
-def is_contested(observed: Observed) -> bool:
-    """Whether the next repair must still wait."""
-    history = _known(observed)
-    return history is not None and observed.now < history.last + _delay(history)
-
-
-def was_sent(observed: Observed) -> bool:
-    """Whether the current revision was written and stored differently."""
-    history = _known(observed)
-    return bool(
-        history and history.changed and observed.current and history.number == observed.current.number
-    )
-
-
-def contest_problem(observed: Observed) -> Stalled | None:
-    """Return what to do about the other writer; None below four repairs, or 10 min after the last one."""
-    history, secret = _known(observed), observed.desired.secret if observed.desired else observed.name
-    if history is None or history.repairs <= _IMMEDIATE_REPAIRS:
-        return None
-    if history.changed:
-        return changed_on_write(secret, history.changed)
-    who = f"{history.by} (field manager)" if history.by else "another writer"
-    return Stalled(
-        ErrorReason.CONTESTED,
-        f"{who} keeps changing the Secret {secret!r}; repairs continue with exponential back-off;"
-        " stop the other writer",
-    )
-
-
-def next_repair_time(observed: Observed) -> datetime | None:
-    """Return when the next repair is due, or when the history is reset."""
-    history = _known(observed)
-    if history is None or history.repairs <= _IMMEDIATE_REPAIRS:
-        return None
-    return history.last + (_delay(history) if is_contested(observed) else _RESET_AFTER)
-
-
-def with_unchanged_write(observed: Observed) -> DriftHistory | None:
-    """Return the history after a write that was stored unchanged."""
-    history = _known(observed)
-    return None if history is None or history.changed else history
-
-
-def changed_on_write(secret: str, what: str) -> Stalled:
-    """Return the error that an admission webhook or policy changes the Secret on write."""
-    return Stalled(
-        ErrorReason.CHANGED_ON_WRITE,
-        f"the API server stores the Secret {secret!r} with changes ({what}): find the mutating"
-        " admission webhook or policy, and exclude the Secret from it",
-    )
-
-
-def _known(observed: Observed) -> DriftHistory | None:
-    """Return the history if it applies to this generation and is not older than _RESET_AFTER.
-
-    A last repair in the future means that the clock was set back since; by seconds, it counts as one of now.
+    The store has not revoked its leases, and the database server accepts its credential.
     """
-    history, now = observed.drift_history, observed.now
-    if history is None or history.generation != observed.managed.metadata.generation:
-        return None
-    if not now - _RESET_AFTER < history.last <= now + _MAX_CLOCK_SKEW:
-        return None
-    return replace(history, last=min(history.last, now))
+    if number not in state.restorable or not leases_last(number, state):
+        return False
+    if desired.database is None:
+        return True
+    credential = state.credential_of(number)
+    return credential is not None and credential.is_proven
 
 
-def _delay(history: DriftHistory) -> timedelta:
-    times = history.repairs - _IMMEDIATE_REPAIRS
-    return backoff(_MIN_DELAY, times, _MAX_DELAY) if times > 0 else timedelta(0)
+def leases_last(number: int, state: StateFacts) -> bool:
+    """Whether the leases of a revision's dynamic credentials are not revoked."""
+    return state.leases_by_revision.get(number, frozenset()) <= {lease.id for lease in state.leases}
+
+
+def fallback_of(observed: Observed, desired: Desired) -> int | None:
+    """Return the revision for an automatic rollback when a workload fails; None without one.
+
+    A revision that a rollback restored is left on request only, also after the pause of that rollback has ended.
+    """
+    state, current = observed.state, observed.current
+    good = last_good(current, state.revisions) if state and current else None
+    if state is None or good is None or not may_return_to(good, state, desired):
+        return None
+    if is_exposed(good, observed):
+        return None
+    returns = desired.on_failure is OnFailure.ROLLBACK and state.rollback_pause is None
+    return good if returns else None
+
+
+_STEPS_BACK = frozenset({"Rollback", "WaitForPods", "Settle"})
+"""Steps of a rotation that prove a status since its rollback: before that it had others."""
+
+
+def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
+    """Whether its restart was complete before; a later rollout, such as of another image, is not the operator's.
+
+    Without this check, a workload that breaks long after a rotation would cause a rollback.
+    """
+    if is_recorded_complete(observed, number):
+        return True
+    if not is_since_rollback(observed):
+        return False
+    workload_status = observed.reported(workload)
+    return (
+        workload_status is not None
+        and workload_status.state is WorkloadState.CURRENT
+        and workload_status.revision == number
+    )
+
+
+def is_since_rollback(observed: Observed) -> bool:
+    """Whether the status is from after the last rollback, if any; else workloads may have been restarted since."""
+    state, rotation = observed.state, observed.managed.status.rotation
+    if state is None or state.rollback_pause is None:
+        return True
+    last = rotation_id(observed.uid, state.newest.number)
+    if rotation is not None and rotation.id == last and rotation.step in _STEPS_BACK:
+        return True
+    return is_recorded_complete(observed, state.current_number)
+
+
+def is_recorded_complete(observed: Observed, number: int) -> bool:
+    """Whether the record has the rollout of a revision as complete, since the last rollback if any.
+
+    The history in the status has it, or the state, in which an overlap has begun. A revision whose rollout has failed
+    is in the history, too.
+    """
+    state = observed.state
+    pause = state.rollback_pause if state else None
+    history = observed.managed.status.history
+    if pause is not None:
+        back = (number, RevisionReason.ROLLED_BACK, to_second(pause.at))
+        return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
+    revision = state.revision(number) if state else None
+    if revision is not None and revision.began_overlap:
+        return True
+    return any((entry.revision, entry.result) == (number, RevisionResult.SUCCEEDED) for entry in history)
+
+
+def was_overdue_at_first(observed: Observed, deadline: datetime | None) -> bool:
+    """Whether a rollout was overdue before the first status: the object was created again, or its status was lost.
+
+    Its result is unknown, and it was reported then.
+    """
+    return observed.managed.status.revision is None and deadline is not None and observed.now >= deadline
+
+
+def reports_completion(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether its controller reports its rollout of the current revision as complete; earlier pods may still run."""
+    return consumer.workload.settled and observed.has_current_marker(consumer.workload, desired.secret)
+
+
+def was_reported_complete(
+    consumer: Consumer, observed: Observed, number: int, deadline: datetime | None
+) -> bool:
+    """Whether its controller has reported its rollout as complete, so that it waits only for the end of earlier pods.
+
+    For a new process the status has it. That counts only after the deadline, because pods that crash are ready for a
+    moment, and not on the way back from a revision or if earlier pods may occupy the places of new ones. Other users
+    can edit the status; the only consequence is that no rollback follows.
+    """
+    if consumer.completed:
+        return True
+    status, state = observed.reported(consumer.workload), observed.state
+    if status is None or deadline is None or observed.now < deadline or state is None or state.rollback_pause:
+        return False
+    reasons = {WorkloadReason.PODS_UNKNOWN}
+    if not consumer.workload.in_place:
+        reasons.add(WorkloadReason.EARLIER_PODS)
+    return (status.state, status.revision) == (WorkloadState.ROLLING, number) and status.reason in reasons

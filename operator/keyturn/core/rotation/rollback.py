@@ -12,15 +12,13 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.records import Phase
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.records import Phase, RevisionFacts
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
 from .credential_slots import may_open, previous_still_open
 from .emergency import is_exposed
-from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
-from .publication import publication_of
+from .publication import fallback_of, leases_last, may_return_to, publication_of
 from .rollout import WorkloadProgress, next_changes, progress_of_workloads
 from .rollout_obstacles import denied_until, stuck_pod_message
 from .steps import Close, StateChange

@@ -17,40 +17,13 @@ from datetime import datetime, timedelta
 from keyturn.api.status import WorkloadState
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, once
-from keyturn.core.observation.pods import Pod
-from keyturn.core.observation.workload import Workload, read_marker, write_marker
+from keyturn.core.observation.workload import Pod, Workload, read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.times import may_precede
 
-from .fallback import was_complete, was_overdue_at_first, was_reported_complete
-from .old_pods import (
-    BEFORE_FIRST_KEYS,
-    UNPROVEN,
-    is_rolling_back,
-    lacks_first_keys,
-    look_again,
-    reloaded_at,
-    reloads,
-    runs_other_values,
-    template_is_outdated,
-    terminating_pods_block,
-    unread,
-    waiting_for_pods,
-)
-from .rollout_obstacles import (
-    Obstacle,
-    crash_of,
-    deadline_obstacle,
-    denial_of,
-    denied_until,
-    earlier_rollout_obstacle,
-    manual_update_obstacle,
-    pause_of,
-    refusal,
-    reported_rejection,
-    rollout_obstacle,
-)
+from . import old_pods, publication, rollout_obstacles
+from .rollout_obstacles import Obstacle
 
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
 _MIN_RESTART_INTERVAL = timedelta(seconds=10)
@@ -178,7 +151,7 @@ def _watched_until(observed: Observed, desired: Desired, progress: WorkloadProgr
     """Return when a rolling workload counts as failed unless it completes before, or one counts as reloaded."""
     workload = progress.consumer.workload
     if progress.reason == WorkloadReason.RELOADING:
-        return reloaded_at(observed)
+        return old_pods.reloaded_at(observed)
     is_watched = progress.state is WorkloadState.ROLLING and not progress.leaving
     if not is_watched or workload.hint or workload.paused:
         return None
@@ -212,8 +185,8 @@ def _changes_of(
         due = restart_due(observed, desired, progress)
         yield due if due > observed.now else observed.now + _RECHECK_INTERVAL
     yield _watched_until(observed, desired, progress)
-    yield look_again(progress.consumer, observed, desired) if progress.leaving else None
-    yield denied_until(progress.consumer.workload, observed, desired)
+    yield old_pods.look_again(progress.consumer, observed, desired) if progress.leaving else None
+    yield rollout_obstacles.denied_until(progress.consumer.workload, observed, desired)
     yield progress.consumer.pods.again if progress.consumer.pods else None
 
 
@@ -224,11 +197,11 @@ def progress_of(observed: Observed, desired: Desired, consumer: Consumer) -> Wor
     marked = workload.marked(desired.secret)
     if current is not None and marked == current.number:
         return _after_restart(consumer, observed, desired, current.number)
-    if consumer.renewed or not runs_other_values(consumer, observed, desired):
+    if consumer.renewed or not old_pods.runs_other_values(consumer, observed, desired):
         return _while_pods_leave(consumer, observed, desired)
-    if reloads(consumer):
+    if old_pods.reloads(consumer):
         return _reloading(consumer, observed)
-    if refused := refusal(consumer, observed, desired):
+    if refused := rollout_obstacles.refusal(consumer, observed, desired):
         return WorkloadProgress(
             consumer, WorkloadState.PENDING, Turn.REFUSED, refused.message, refused.reason
         )
@@ -241,19 +214,21 @@ def progress_of(observed: Observed, desired: Desired, consumer: Consumer) -> Wor
 
 def _reloading(consumer: Consumer, observed: Observed) -> WorkloadProgress:
     """Return the progress of a consumer that reads changed files without a restart."""
-    due = reloaded_at(observed)
+    due = old_pods.reloaded_at(observed)
     if observed.now < due:
         message = "waits until the Secret has the revision"
         if observed.is_published:
             message = f"its files are updated by {due:%H:%M:%S} UTC"
         waits = WorkloadReason.RELOADING
         return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, waits)
-    return WorkloadProgress(consumer, WorkloadState.RELOADED, Turn.DONE, UNPROVEN, WorkloadReason.RELOADED)
+    return WorkloadProgress(
+        consumer, WorkloadState.RELOADED, Turn.DONE, old_pods.UNPROVEN, WorkloadReason.RELOADED
+    )
 
 
 def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
     """Return the progress of a consumer that waits for its turn, or whose restart the API server rejects."""
-    denial = denial_of(consumer.workload, observed)
+    denial = rollout_obstacles.denial_of(consumer.workload, observed)
     if observed.restart_wait and not observed.is_urgent:
         message = (
             f"queued for restart: the limits of the cluster are reached ({observed.restart_wait.limits})"
@@ -261,7 +236,7 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
         reason = WorkloadReason.RESTART_BUDGET
         return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, reason)
     if denial is None:
-        if rejection := reported_rejection(consumer.workload, observed, desired):
+        if rejection := rollout_obstacles.reported_rejection(consumer.workload, observed, desired):
             return WorkloadProgress(
                 consumer, rejection.state, Turn.NEXT, rejection.message, rejection.reason, denied=True
             )
@@ -274,15 +249,15 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
 
 
 def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, number: int) -> WorkloadProgress:
-    if consumer.workload.settled or was_complete(consumer.workload, observed, number):
+    if consumer.workload.settled or publication.was_complete(consumer.workload, observed, number):
         return _while_pods_leave(consumer, observed, desired)
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED)
     deadline = _watched_until(observed, desired, rolling)
-    if was_overdue_at_first(observed, deadline):
+    if publication.was_overdue_at_first(observed, deadline):
         return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
-    if crash := crash_of(consumer, number, observed, desired):
+    if crash := rollout_obstacles.crash_of(consumer, number, observed, desired):
         return replace(rolling, state=WorkloadState.FAILED, message=crash, reason=WorkloadReason.CRASH_LOOP)
-    if was_reported_complete(consumer, observed, number, deadline):
+    if publication.was_reported_complete(consumer, observed, number, deadline):
         return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
     return _watched(
         consumer,
@@ -296,20 +271,26 @@ def _watched(
     consumer: Consumer, observed: Observed, desired: Desired, pods: Obstacle | None
 ) -> WorkloadProgress:
     """Return the progress of a rollout, which fails at its deadline unless old pods occupy the places of new ones."""
-    reason, message = rollout_obstacle(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
+    reason, message = (
+        rollout_obstacles.rollout_obstacle(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
+    )
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
     deadline = _watched_until(observed, desired, rolling)
     is_late = deadline is not None and observed.now >= deadline
     has_failed = is_late or (_has_failed(consumer.workload, observed) and not consumer.blocked_since)
-    is_blocked = (has_failed or consumer.blocked_since) and terminating_pods_block(
+    is_blocked = (has_failed or consumer.blocked_since) and old_pods.terminating_pods_block(
         consumer, observed, desired
     )
-    if is_blocked and (waits := manual_update_obstacle(consumer) or _old_pods(consumer, observed, desired)):
+    if is_blocked and (
+        waits := rollout_obstacles.manual_update_obstacle(consumer) or _old_pods(consumer, observed, desired)
+    ):
         return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
     if has_failed and observed.unread and consumer.workload.in_place:
-        return replace(rolling, message=unread(observed))  # earlier pods may hold the places of new ones
+        return replace(
+            rolling, message=old_pods.unread(observed)
+        )  # earlier pods may hold the places of new ones
     if has_failed:
-        late = deadline_obstacle(consumer)
+        late = rollout_obstacles.deadline_obstacle(consumer)
         return replace(rolling, state=WorkloadState.FAILED, message=late.message, reason=late.reason)
     return rolling
 
@@ -329,11 +310,13 @@ def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) 
 
     One that has to be restarted by its users counts as behind.
     """
-    if lacks_first_keys(consumer, observed, desired):
+    if old_pods.lacks_first_keys(consumer, observed, desired):
         earlier = WorkloadReason.EARLIER_PODS
-        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.REFUSED, BEFORE_FIRST_KEYS, earlier)
+        return WorkloadProgress(
+            consumer, WorkloadState.PENDING, Turn.REFUSED, old_pods.BEFORE_FIRST_KEYS, earlier
+        )
     pods = _old_pods(consumer, observed, desired)
-    if not consumer.workload.settled and is_rolling_back(consumer, observed, desired):
+    if not consumer.workload.settled and old_pods.is_rolling_back(consumer, observed, desired):
         return _watched(consumer, observed, desired, pods)
     return _until_pods_end(consumer, pods)
 
@@ -347,7 +330,7 @@ def _until_pods_end(consumer: Consumer, pods: Obstacle | None) -> WorkloadProgre
 
 
 def _old_pods(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacle | None:
-    message = waiting_for_pods(consumer, observed, desired)
+    message = old_pods.waiting_for_pods(consumer, observed, desired)
     if message is None:
         return None
     is_unknown = consumer.pods is not None and consumer.pods.forbidden
@@ -358,13 +341,13 @@ def _hindrance(
     consumer: Consumer, observed: Observed, desired: Desired, marked: int | None
 ) -> Obstacle | None:
     workload = consumer.workload
-    if pause := pause_of(consumer):
+    if pause := rollout_obstacles.pause_of(consumer):
         return pause
     if workload.settled or _hangs_in_rolled_back_revision(consumer, observed, desired, marked):
         return None
     if workload.is_updated and observed.has_open_emergency:
         return None  # no pod can have other values without a restart
-    return earlier_rollout_obstacle(consumer)
+    return rollout_obstacles.earlier_rollout_obstacle(consumer)
 
 
 def _hangs_in_rolled_back_revision(
@@ -380,7 +363,7 @@ def _hangs_in_rolled_back_revision(
         workload.restarted is not None and observed.now >= workload.restarted + desired.progress_deadline
     )
     has_failed = workload.has_failed_since(workload.restarted) or is_late
-    has_failed = has_failed or crash_of(consumer, marked, observed, desired) is not None
+    has_failed = has_failed or rollout_obstacles.crash_of(consumer, marked, observed, desired) is not None
     return marked > (observed.current.fallback or 0) and has_failed
 
 
@@ -450,7 +433,7 @@ def _marker_before(consumer: Consumer, observed: Observed, desired: Desired) -> 
 
 def _has_all(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether a pod runs the current revision of every managed Secret of its workload."""
-    if template_is_outdated(pod, consumer, observed, desired):
+    if old_pods.template_is_outdated(pod, consumer, observed, desired):
         return False
     return all(_runs(sibling, pod, pod.marked(sibling.secret)) for sibling in consumer.siblings)
 

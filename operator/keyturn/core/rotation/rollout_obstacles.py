@@ -10,14 +10,13 @@ from keyturn.api.rotation import Restart
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Consumer, Denial, Observed
-from keyturn.core.observation.pods import Pod, is_of
-from keyturn.core.observation.workload import Workload
+from keyturn.core.observation.workload import Pod, Workload, is_of
 from keyturn.core.reasons import WorkloadReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.times import backoff
 
 from . import steps
-from .fallback import fallback_of, is_since_rollback
+from .publication import fallback_of, is_since_rollback
 
 _MIN_DELAY = timedelta(seconds=2)
 """An API server that has just started rejects every request for a few seconds, until it has read the roles."""

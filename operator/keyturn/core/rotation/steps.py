@@ -33,9 +33,9 @@ from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Consumer, Observed
-from keyturn.core.observation.pods import Pod
+from keyturn.core.observation.workload import Pod
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import Phase, StoreLease
 from keyturn.core.state.state import Pushed, StateFacts
 

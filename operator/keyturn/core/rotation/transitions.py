@@ -14,10 +14,9 @@ from typing import assert_never
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.spec.database import DatabaseDesired
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase, RevisionFacts
 from keyturn.core.state.state import StateFacts, Triggers
 
 from . import steps

@@ -16,13 +16,13 @@ from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import Timetable
 from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
-from keyturn.core.state.revision import Validity, is_found
+from keyturn.core.state.records import Validity, is_found
 from keyturn.core.state.state import StateFacts
 from keyturn.core.texts import first_of
 
+from .completion import drops_kept_value, entries_to_read, kept_items, overlap_end, without_awaited
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
 from .emergency import asked_at, asked_items
-from .kept_values import drops_kept_value, entries_to_read, kept_items, overlap_end, without_awaited
 from .schedule_dates import last_known_time, recorded_time, scheduled_dates, stays_overdue
 from .steps import Reason
 

@@ -5,8 +5,7 @@ spec, or raises `Stalled` with what to write instead.
 
 Modules
     desired      `Desired`: items with their keys in the target, schedule, rollout, target; rules over several fields
-    database     `spec.database`: the account, its logins, and the value that is its password
-    store_refs   references to stores: sources and push destinations
+    references   stores: sources and push destinations; a database account: its logins, and its password
     schedule     interval, cron expression, windows and overlap; due times, and when a window is open
 
 Imports: `core.errors`, `core.keys`, `core.value`, and `api`.

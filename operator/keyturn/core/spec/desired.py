@@ -21,9 +21,8 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.reasons import ErrorReason
 
 from . import schedule
-from .database import DatabaseDesired, database_of
 from .items import VALUE, Item, OwnRotation, Timetable, items_of, own_rotation, timetables_of, usual_gather
-from .store_refs import Destination, destination_of
+from .references import DatabaseDesired, Destination, database_of, destination_of
 
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)

@@ -15,8 +15,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from . import schedule
-from .database import database_of
-from .store_refs import source_of, spread_of
+from .references import database_of, source_of, spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from keyturn.api.rotation import Cadence, Timing
     from keyturn.api.secretclass import SecretClass
 
-    from .database import DatabaseDesired
-    from .store_refs import Source
+    from .references import DatabaseDesired, Source
 
 VALUE = "value"
 """Name of the output of a generator with one value."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .revision import last_good
+from .records import last_good
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import HistoryEntry
 
-    from .records import Credential, Phase, StoreLease
-    from .revision import Revision, RevisionFacts, Validity
+    from .records import Credential, Phase, Revision, RevisionFacts, StoreLease, Validity
 
 
 HIGHEST_HINT = 10**9

@@ -18,23 +18,12 @@ from keyturn.core.observation.observed import Observed
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import Violation, joined_messages
 from keyturn.core.reasons import ConditionReason, RevisionReason
-from keyturn.core.rotation.old_pods import are_unread, owners_behind, unread, waiting_message
-from keyturn.core.rotation.push import push_problem
+from keyturn.core.rotation import old_pods, triggers
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress
 from keyturn.core.rotation.schedule_dates import spread_since
-from keyturn.core.rotation.triggers import (
-    breakage_of,
-    due_on_request,
-    is_due_on_request,
-    is_paused,
-    resume_time,
-    rotates_nothing,
-    scheduled_time,
-    waits_for_overlap,
-    waits_until,
-)
+from keyturn.core.rotation.store_steps import push_problem
 from keyturn.core.spec.desired import Desired
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.references import Destination
 from keyturn.core.texts import FEW, few, first_of
 
 from .credentials import credential_valid
@@ -168,14 +157,14 @@ def _rotating(look: ConditionInput) -> ConditionVerdict:
         return _idle(look.observed)
     message = look.rotation.message or _what_is_under_way(look)
     desired = look.observed.desired
-    breaks = f"; {breakage_of(desired)}" if desired and desired.on_request else ""
-    next_ = waits_for_overlap(look.observed, desired) if desired else None
+    breaks = f"; {triggers.breakage_of(desired)}" if desired and desired.on_request else ""
+    next_ = triggers.waits_for_overlap(look.observed, desired) if desired else None
     waits = f"; {_WAITING[next_.name]}" if next_ else ""
     return ConditionVerdict("True", look.rotation.step, f"{message}{waits}{breaks}")
 
 
 def _idle(observed: Observed) -> ConditionVerdict:
-    opens = None if observed.managed.spec.suspend else waits_until(observed)
+    opens = None if observed.managed.spec.suspend else triggers.waits_until(observed)
     if opens:
         waiting = few(observed.pulled.waiting)
         what = f"{waiting} changed in stores and will be written" if waiting else "the next rotation starts"
@@ -187,19 +176,19 @@ def _idle(observed: Observed) -> ConditionVerdict:
     if (
         observed.rollback_pause is None
         and observed.desired
-        and rotates_nothing(observed.desired)
+        and triggers.rotates_nothing(observed.desired)
         and (observed.requested.spec is not None or observed.requested.annotation is not None)
     ):
         return ConditionVerdict(
             "False", ConditionReason.NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired)
         )
-    if observed.desired and is_due_on_request(observed):
+    if observed.desired and triggers.is_due_on_request(observed):
         return ConditionVerdict("False", ConditionReason.DUE, _due_on_request(observed, observed.desired))
-    if observed.rollback_pause is None or not is_paused(observed):
+    if observed.rollback_pause is None or not triggers.is_paused(observed):
         return ConditionVerdict(
             "False", ConditionReason.IDLE, f"no rotation is in progress{_spread(observed)}"
         )
-    resumes = resume_time(observed)
+    resumes = triggers.resume_time(observed)
     until = f" until {resumes:%Y-%m-%d %H:%M} UTC" if resumes else ""
     return ConditionVerdict(
         "False",
@@ -211,16 +200,16 @@ def _idle(observed: Observed) -> ConditionVerdict:
 
 def _spread(observed: Observed) -> str:
     """Return why an overdue rotation waits: its schedule is newer than its date."""
-    since, due = spread_since(observed), scheduled_time(observed)
+    since, due = spread_since(observed), triggers.scheduled_time(observed)
     if since is None:
         return ""
     return f"; the schedule of {since:%Y-%m-%d %H:%M} UTC made one overdue, which is due at {due:%Y-%m-%d %H:%M} UTC"
 
 
 def _due_on_request(observed: Observed, desired: Desired) -> str:
-    due = due_on_request(observed)
+    due = triggers.due_on_request(observed)
     return (
-        f"due since {due:%Y-%m-%d %H:%M} UTC and waits for a request: {breakage_of(desired)}; run"
+        f"due since {due:%Y-%m-%d %H:%M} UTC and waits for a request: {triggers.breakage_of(desired)}; run"
         f" `keyturn rotate {observed.name}` when you can do so, or write appliedBy: Application if something does"
     )
 
@@ -256,7 +245,7 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
             f"rollout.targets names workloads that do not exist: {first_of(absent, FEW)}",
         )
     if look.observed.unread and not any(one.state is WorkloadState.FAILED for one in behind):
-        return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, unread(look.observed))
+        return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, old_pods.unread(look.observed))
     if not behind:
         return _no_workload_behind(look.observed, look.observed.desired, count)
     is_unknown = all(
@@ -284,10 +273,10 @@ def _no_workload_behind(observed: Observed, desired: Desired, count: int) -> Con
 
 def _other_pods(observed: Observed, desired: Desired) -> ConditionVerdict | None:
     """Return the verdict about pods that no consumer controls; None if none holds an earlier revision."""
-    if are_unread(observed):
-        return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, unread(observed))
-    if summary := waiting_message(observed, desired):
-        count = len(owners_behind(observed, desired))
+    if old_pods.are_unread(observed):
+        return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, old_pods.unread(observed))
+    if summary := old_pods.waiting_message(observed, desired):
+        count = len(old_pods.owners_behind(observed, desired))
         owners = "1 owner of pods is" if count == 1 else f"{count} owners of pods are"
         return ConditionVerdict(
             "False", ConditionReason.NOT_RESTARTED, f"{owners} not restarted by Keyturn; {summary}"

@@ -20,32 +20,16 @@ from keyturn.api.status import (
 )
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Observed
-from keyturn.core.observation.pods import Owner
+from keyturn.core.observation.workload import Owner
 from keyturn.core.policy.checklist import OVERDUE, policy_of, reported_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
-from keyturn.core.rotation import steps
-from keyturn.core.rotation.completion import (
-    ended_at,
-    is_rollout_complete,
-    is_to_be_settled,
-    refused_message,
-    users_of_previous_login,
-)
-from keyturn.core.rotation.leases import unrevoked
-from keyturn.core.rotation.old_pods import (
-    behind_message,
-    owners_behind,
-    revision_at,
-    terminating,
-    waiting_message,
-)
+from keyturn.core.rotation import completion, old_pods, rollout, schedule_dates, steps, triggers
 from keyturn.core.rotation.rollback import cause_of
-from keyturn.core.rotation.rollout import WorkloadProgress, is_under_way, progress_of_workloads
+from keyturn.core.rotation.rollout import WorkloadProgress
 from keyturn.core.rotation.rollout_obstacles import was_reverted
-from keyturn.core.rotation.schedule_dates import applied_schedule, scheduled_dates, text_of_schedule
-from keyturn.core.rotation.triggers import is_overdue, next_time, rotates_on_request
+from keyturn.core.rotation.store_steps import unrevoked
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import StateFacts
 from keyturn.core.times import to_second
 
@@ -74,7 +58,7 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 
 def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     before, state, error = observed.managed.status, observed.state, outcome.error
-    everyone = progress_of_workloads(observed) if state else ()
+    everyone = rollout.progress_of_workloads(observed) if state else ()
     rotation = _rotation(observed, outcome, everyone)
     rotated = before.last_rotation_time
     if state and not state.candidate and known_revision(observed) is not None:  # it is in the Secret
@@ -83,7 +67,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     is_unavailable = hindrance is not None and hindrance.reason == ErrorReason.API_SERVER_UNAVAILABLE
     if is_unavailable and outcome.attempts < _UNAVAILABLE_ATTEMPTS:
         hindrance = None
-    upcoming, workloads = next_time(observed), _workloads(observed, everyone)
+    upcoming, workloads = triggers.next_time(observed), _workloads(observed, everyone)
     return ManagedSecretStatus(
         observed_generation=observed.managed.metadata.generation,
         class_name=observed.secret_class.metadata.name if observed.secret_class else None,
@@ -93,10 +77,10 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         revision=known_revision(observed),
         last_rotation_time=rotated,
         next_rotation_time=to_second(upcoming) if upcoming else None,
-        schedule=applied_schedule(observed),
+        schedule=schedule_dates.applied_schedule(observed),
         values=_values(observed),
-        rotates_on_request=rotates_on_request(observed) or None,
-        overdue=is_overdue(observed),
+        rotates_on_request=triggers.rotates_on_request(observed) or None,
+        overdue=triggers.is_overdue(observed),
         last_trigger=state.triggers.last if state else before.last_trigger,
         last_refresh_time=(state.refreshed and to_second(state.refreshed))
         if state
@@ -116,7 +100,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 
 def _values(observed: Observed) -> list[ValueStatus] | None:
     """Return the values that rotate, if they have several schedules; as known before without a spec or state."""
-    desired, state, dates = observed.desired, observed.state, scheduled_dates(observed)
+    desired, state, dates = observed.desired, observed.state, schedule_dates.scheduled_dates(observed)
     if desired is None or state is None:
         return observed.managed.status.values
     if not any(one.own for one in desired.timetables):
@@ -124,7 +108,7 @@ def _values(observed: Observed) -> list[ValueStatus] | None:
     return [
         ValueStatus(
             name=name,
-            schedule=text_of_schedule(one),
+            schedule=schedule_dates.text_of_schedule(one),
             last_rotation_time=to_second(state.dates.get(name, state.rotated)),
             next_rotation_time=to_second(dates[one]) if one in dates else None,
         )
@@ -155,8 +139,8 @@ def _rotation(
         started_at=to_second(returns.at if returns else newest.made),
         message=at_server(step, observed)
         or _first_of([one for one in everyone if one.under_way])
-        or waiting_message(observed, observed.desired)
-        or _first_of(users_of_previous_login(observed, observed.desired)),
+        or old_pods.waiting_message(observed, observed.desired)
+        or _first_of(completion.users_of_previous_login(observed, observed.desired)),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
     return rotation if isinstance(outcome.step, steps.Rest) else _with_outcome(rotation, outcome)
@@ -186,16 +170,16 @@ def _step_under_way(observed: Observed) -> str | None:
         return step
     if not observed.is_published:
         return "Rollback" if is_back else "Publish"
-    if is_to_be_settled(observed):
+    if completion.is_to_be_settled(observed):
         return "Settle"
-    if is_under_way(observed):
+    if rollout.is_under_way(observed):
         return "Rollback" if is_back else "RollOut"
     return _step_at_the_end(observed)
 
 
 def _step_at_the_end(observed: Observed) -> str | None:
     """Return the step after every workload that is restarted runs the current revision."""
-    if observed.desired and not is_rollout_complete(observed, observed.desired):
+    if observed.desired and not completion.is_rollout_complete(observed, observed.desired):
         return "WaitForPods"
     if observed.overlaps:
         return "Overlap"
@@ -209,8 +193,8 @@ def _previous(observed: Observed) -> PreviousStatus | None:
         return None
     previous = observed.state.credential(current.supersedes) if observed.state else None
     is_to_be_closed = previous is not None and previous.is_closing  # the server may still accept it
-    if is_to_be_settled(observed) or is_to_be_closed:
-        return PreviousStatus(revision=before, valid_until=to_second(ended_at(current, observed)))
+    if completion.is_to_be_settled(observed) or is_to_be_closed:
+        return PreviousStatus(revision=before, valid_until=to_second(completion.ended_at(current, observed)))
     if not observed.overlaps:
         return None
     until = current.valid_until
@@ -227,7 +211,7 @@ def _workloads(observed: Observed, everyone: tuple[WorkloadProgress, ...]) -> li
     if desired is None:
         return observed.managed.status.workloads
     consumers = [_workload(progress, observed, desired) for progress in everyone[:MOST_WORKLOADS]]
-    others = [_owner(owner, observed) for owner in owners_behind(observed, desired)]
+    others = [_owner(owner, observed) for owner in old_pods.owners_behind(observed, desired)]
     return (consumers + others)[:MOST_WORKLOADS]
 
 
@@ -237,10 +221,10 @@ def _owner(owner: Owner, observed: Observed) -> WorkloadStatus:
         name=owner.name,
         via=list(owner.via),
         state=WorkloadState.PENDING,
-        revision=revision_at(owner.since, observed),
+        revision=old_pods.revision_at(owner.since, observed),
         terminating=sum(pod.leaves is not None for pod in owner.pods) or None,
         reason=WorkloadReason.NOT_RESTARTED,
-        message=behind_message(owner, observed),
+        message=old_pods.behind_message(owner, observed),
     )
 
 
@@ -258,7 +242,7 @@ def _workload(progress: WorkloadProgress, observed: Observed, desired: Desired) 
         restarted=observed.state.current_number
         if observed.state and was_reverted(workload, observed, desired)
         else None,
-        terminating=(waits and terminating(progress.consumer, observed, desired)) or None,
+        terminating=(waits and old_pods.terminating(progress.consumer, observed, desired)) or None,
         reason=progress.reason,
         message=progress.message,
     )
@@ -294,7 +278,7 @@ def history_of(observed: Observed) -> list[HistoryEntry]:
     before, state = _known_history(observed), observed.state
     if state is None or observed.desired is None or not observed.is_published:
         return before
-    if not is_rollout_complete(observed, observed.desired):
+    if not completion.is_rollout_complete(observed, observed.desired):
         return before
     done = max((entry.revision for entry in before), default=0)
     known = state.current if _is_to_come(state.newest, state) else state.newest
@@ -341,7 +325,7 @@ def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
     pause, current = observed.state.rollback_pause if observed.state else None, observed.current
     message = cause_of(pause) if pause and result == RevisionResult.ROLLED_BACK else None
     if current and one.number == current.number:
-        message = refused_message(observed)
+        message = completion.refused_message(observed)
     return HistoryEntry(
         revision=one.number,
         reason=one.reason,

@@ -32,7 +32,7 @@ from keyturn.core.keys import (
 )
 from keyturn.core.observation.emergency import selects
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.database import logins_of
+from keyturn.core.spec.references import logins_of
 
 from .objects import parse
 

@@ -12,7 +12,7 @@ from keyturn.cli.plan.simulate import Makers, apply
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import StoreLease
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes

@@ -14,8 +14,7 @@ from keyturn.cli.plan.observe import PlanObservation, state_of_status
 from keyturn.cli.plan.output import Plan, document, print_plans
 from keyturn.cli.plan.simulate import Makers, foresee
 from keyturn.core.observation.external import Pulled
-from keyturn.core.observation.pods import Owner
-from keyturn.core.observation.workload import Use
+from keyturn.core.observation.workload import Owner, Use
 from keyturn.core.spec.desired import resolve_spec
 from tests.support.console import cells
 from tests.unit.core import accounts

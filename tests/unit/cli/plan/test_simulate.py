@@ -11,7 +11,7 @@ from keyturn.cli.plan.simulate import Foresight, Makers, foresee
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import Pulled
 from keyturn.core.policy.rules import Violation
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.references import Destination
 from tests.unit.core import accounts, builders
 from tests.unit.core.builders import NOW, consumer, use
 

@@ -21,7 +21,7 @@ from keyturn.api.emergency import (
 from keyturn.controllers.emergency.document import LARGEST, document, text
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.observation.emergency import Reader, Readership, ReaderStatus
-from keyturn.core.rotation.push import Unpushed
+from keyturn.core.rotation.store_steps import Unpushed
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from keyturn.controllers.managedsecret import consumers
-from keyturn.core.observation.pods import Controller
+from keyturn.core.observation.workload import Controller
 from keyturn.kube.namespace_pods import PodList
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, holding, revision, state, target, use

@@ -15,7 +15,7 @@ from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import Consumer
 from keyturn.core.rotation.steps import DeletePod, Overlap, Publish, RollOut
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page

@@ -21,7 +21,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import Reading, being_read
 from keyturn.core.rotation.steps import Reason, Stage
 from keyturn.core.spec.desired import resolve_spec
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext

@@ -21,7 +21,7 @@ from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import GiveBack
-from keyturn.core.state.revision import LITERAL, ItemValues, Revision
+from keyturn.core.state.records import LITERAL, ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
 from sandbox.harness import until

@@ -15,8 +15,8 @@ from keyturn.controllers.managedsecret.push import PushMemory, delete_pushed_key
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import Finalize, Push, Withdraw
-from keyturn.core.spec.store_refs import Destination, Source
-from keyturn.core.state.revision import ItemValues, Rendered, Revision
+from keyturn.core.spec.references import Destination, Source
+from keyturn.core.state.records import ItemValues, Rendered, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors
 from keyturn.stores.providers.errors import Denied, Unreachable, UnusableError

@@ -15,8 +15,8 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import REFRESH
 from keyturn.core.observation.external import Pulled
-from keyturn.core.spec.store_refs import next_refresh
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.spec.references import next_refresh
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.state.state import RollbackPause, State
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import NotFound, Unreachable

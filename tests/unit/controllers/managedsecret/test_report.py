@@ -15,7 +15,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.rotation.steps import GiveBack
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import StoreLease
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors

@@ -11,7 +11,7 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.secret_reads import ListedSecrets, Restarts, SecretReads, versions_of
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import Restarted
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core import builders as make

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Wait
-from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.completion import is_rollout_complete, kept_since, overlap_limit, publication_limit
 from keyturn.core.rotation.decision import next_step

@@ -18,8 +18,8 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage
 from keyturn.core.rotation.triggers import reason_for_revision
 from keyturn.core.spec.desired import resolve_spec
-from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.revision import ItemValues
+from keyturn.core.spec.references import Destination
+from keyturn.core.state.records import ItemValues
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.value import Value

@@ -16,7 +16,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.external import Pulled, RevocationProblem
-from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.emergency import (
@@ -26,7 +26,6 @@ from keyturn.core.rotation.emergency import (
     is_exposed,
     without_delays,
 )
-from keyturn.core.rotation.push import Unpushed
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import (
     Reason,
@@ -35,10 +34,10 @@ from keyturn.core.rotation.steps import (
     Settle,
     Stage,
 )
+from keyturn.core.rotation.store_steps import Unpushed
 from keyturn.core.rotation.triggers import reason_for_revision, start_time
-from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.records import StoreLease
-from keyturn.core.state.revision import found_under
+from keyturn.core.spec.references import Destination
+from keyturn.core.state.records import StoreLease, found_under
 from keyturn.core.state.state import Publication, RollbackPause
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (

@@ -10,11 +10,11 @@ import pytest
 
 from keyturn.api.status import Via, WorkloadState
 from keyturn.core.errors import Wait
-from keyturn.core.observation.pods import Pod, PodsSeen
+from keyturn.core.observation.workload import Pod, PodsSeen
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.rotation.completion import Need, need_of
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import are_newer, older_pods, pod_revision, was_blocked_before
-from keyturn.core.rotation.pod_reads import Need, need_of
 from keyturn.core.rotation.rollout import (
     Turn,
     WorkloadProgress,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.observation.observed import Consumer
-    from keyturn.core.state.revision import RevisionFacts
+    from keyturn.core.state.records import RevisionFacts
     from keyturn.core.state.state import StateFacts
 
 KEYS = ("signing", "token", "url")

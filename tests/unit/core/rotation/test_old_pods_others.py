@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.status import Via
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.pods import Controller, PodsSeen
+from keyturn.core.observation.workload import Controller, PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import (
     are_unread,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import Pod
+    from keyturn.core.observation.workload import Pod
 
 PUBLISHED = make.NOW - make.minutes(40)
 

@@ -11,7 +11,7 @@ from keyturn.api.emergency import AffectedState
 from keyturn.api.status import Via, WorkloadState
 from keyturn.core.emergency.progress import affected
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import Rest, RollOut

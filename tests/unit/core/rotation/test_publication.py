@@ -11,13 +11,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import DriftHistory
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.publication import (
-    publication_of,
-    publication_time,
-    with_change,
-    with_repair,
-    with_unchanged_write,
-)
+from keyturn.core.rotation.ownership import with_change, with_repair, with_unchanged_write
+from keyturn.core.rotation.publication import publication_of, publication_time
 from keyturn.core.rotation.steps import Publish, Repair, Rest, Settle
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core import accounts

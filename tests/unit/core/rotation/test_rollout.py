@@ -12,8 +12,8 @@ from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Denial, Restarted, RestartWait, Sibling
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.fallback import reports_completion
 from keyturn.core.rotation.old_pods import runs_other_values
+from keyturn.core.rotation.publication import reports_completion
 from keyturn.core.rotation.rollout import (
     Turn,
     WorkloadProgress,

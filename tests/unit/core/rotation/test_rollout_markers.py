@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.observation.observed import Sibling
-from keyturn.core.observation.pods import Pod, PodsSeen
+from keyturn.core.observation.workload import Pod, PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.steps import RollOut

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.pods import NOT_READY, Trouble
+from keyturn.core.observation.workload import NOT_READY, Trouble
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import trouble_of, worst_of
 from keyturn.core.state.state import RollbackPause
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import Pod
+    from keyturn.core.observation.workload import Pod
 
 ROLLING, FAILED, PENDING = WorkloadState.ROLLING, WorkloadState.FAILED, WorkloadState.PENDING
 CRASH = Trouble("CrashLoopBackOff", "main", 1)

@@ -18,7 +18,7 @@ from tests.unit.core.builders import NOW, consumer, minutes, observed, pod, revi
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.pods import Pod
+    from keyturn.core.observation.workload import Pod
 
 HELD = RollbackPause(2, 1, NOW - seconds(30), failed=True)
 BACK: dict[str, Any] = {

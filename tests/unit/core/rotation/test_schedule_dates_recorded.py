@@ -21,7 +21,7 @@ from keyturn.core.rotation.triggers import (
     next_time,
     overdue_time,
 )
-from keyturn.core.state.revision import Validity
+from keyturn.core.state.records import Validity
 from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make

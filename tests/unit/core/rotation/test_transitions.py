@@ -11,14 +11,13 @@ import pytest
 from keyturn.api.source import StoreKind
 from keyturn.api.status import HistoryEntry
 from keyturn.core.labels import FINALIZER
-from keyturn.core.observation.pods import Trouble
+from keyturn.core.observation.workload import Trouble
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.rotation.transitions import record
-from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.records import StoreLease
-from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.spec.references import Destination
+from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import Publication, Pushed, RollbackPause, StateFacts, Triggers
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, UID, minutes

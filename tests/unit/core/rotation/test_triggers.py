@@ -22,7 +22,7 @@ from keyturn.core.rotation.triggers import (
     start_time,
     waits_until,
 )
-from keyturn.core.state.revision import Validity
+from keyturn.core.state.records import Validity
 from keyturn.core.state.state import RollbackPause, Triggers
 from tests.unit.core.builders import (
     MADE,

@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.core.rotation.schedule_dates import recorded_due
 from keyturn.core.rotation.triggers import due_on_request, next_time, reason_for_revision
-from keyturn.core.state.revision import Validity
+from keyturn.core.state.records import Validity
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import NOW, observed, state
 

@@ -22,7 +22,7 @@ from keyturn.core.rotation.triggers import (
     reason_for_revision,
     start_time,
 )
-from keyturn.core.state.revision import Validity
+from keyturn.core.state.records import Validity
 from tests.unit.core.builders import MADE, NOW, PASSWORD, desired, observed, secret_class, state
 
 _HOURLY: dict[str, Any] = {"every": "1h", "jitter": "0%"}

@@ -11,7 +11,7 @@ from keyturn.api.base import Recipe
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.spec.items import Item, is_spread, items_of
-from keyturn.core.spec.store_refs import Source
+from keyturn.core.spec.references import Source
 from keyturn.core.value import Value
 from tests.unit.core.builders import API_KEY, EVERYTHING, PASSWORD, USERNAME, managed, secret_class
 

@@ -9,9 +9,16 @@ from typing import Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.core.spec.store_refs import UNKNOWN_SOURCE, Source
-from keyturn.core.state.records import StoreLease
-from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity, changed_keys, found_under
+from keyturn.core.spec.references import UNKNOWN_SOURCE, Source
+from keyturn.core.state.records import (
+    ItemValues,
+    Rendered,
+    Revision,
+    StoreLease,
+    Validity,
+    changed_keys,
+    found_under,
+)
 from keyturn.core.state.state import Publication, RollbackPause, State, Triggers
 from keyturn.core.value import Value
 from tests.unit.core import builders

@@ -14,12 +14,12 @@ from keyturn.api.source import StoreKind
 from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import RevocationProblem
-from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.steps import Bind, Publish, Reason, Rest, Settle, Stage
 from keyturn.core.rotation.triggers import breakage_of
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import StoreLease
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, history_of, status_of

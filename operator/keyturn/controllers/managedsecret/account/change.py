@@ -18,7 +18,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import was_found
 from keyturn.core.rotation.credentials import accepted_after
-from keyturn.core.spec.database import DatabaseDesired
+from keyturn.core.spec.references import DatabaseDesired
 from keyturn.core.state.records import Credential
 from keyturn.core.state.state import State, state_name
 from keyturn.databases.base import Account, Template

@@ -19,7 +19,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import NEEDS_REPAIR, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.database import DatabaseDesired
+from keyturn.core.spec.references import DatabaseDesired
 from keyturn.core.state.state import Triggers
 from keyturn.core.times import backoff
 from keyturn.databases.base import TargetIdentity

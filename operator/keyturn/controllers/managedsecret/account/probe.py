@@ -18,7 +18,7 @@ from keyturn.core.observation.external import NEEDS_REPAIR, ProbeVerdict
 from keyturn.core.observation.observed import Observed, with_facts
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.credential_slots import record_problem
-from keyturn.core.spec.database import DatabaseDesired
+from keyturn.core.spec.references import DatabaseDesired
 from keyturn.core.state.state import state_name
 from keyturn.core.status.summary import condition
 from keyturn.databases.base import NO_CONNECTION_LEFT, Account, Answer, Engine, Login

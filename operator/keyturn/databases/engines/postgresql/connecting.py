@@ -27,8 +27,7 @@ from typing import Final
 from psycopg import OperationalError, pq, waiting
 
 from keyturn.databases.base import ANSWERS_DIFFER, Answer, Endpoint, EngineSettings, Salt, Verdict
-from keyturn.databases.errors import Unreachable
-from keyturn.databases.pauses import SilentFamilies
+from keyturn.databases.errors import SilentFamilies, Unreachable
 from keyturn.runtime import threadpools
 
 MOST: Final = 16

@@ -16,8 +16,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.external import ProbeVerdict
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
-from keyturn.core.state.records import Credential, Phase
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, Limits
 from keyturn.databases.errors import Denied, Overloaded, ReadOnly, RefusedByPolicy

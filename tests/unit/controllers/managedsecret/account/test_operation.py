@@ -17,8 +17,7 @@ from keyturn.controllers.managedsecret.account.operation import (
 from keyturn.controllers.managedsecret.account.problems import is_answer
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
-from keyturn.core.state.records import Credential, Phase
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Client, Endpoint, Template

@@ -15,8 +15,7 @@ from keyturn.controllers.managedsecret.account.probe import begin_probe, with_ac
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
-from keyturn.core.state.records import Credential, Phase
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.state.state import state_name
 from keyturn.core.value import Value
 from keyturn.databases.base import Login

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases import pauses
+from keyturn.databases import errors
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, prove_refused
 from keyturn.databases.engines.postgresql import codes, operations
 from keyturn.databases.engines.postgresql.driver import ConnectionFailed
@@ -114,7 +114,7 @@ async def test_a_family_without_an_answer_is_tried_again_after_a_minute(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(pauses, "loop_time", lambda: now)
+    monkeypatch.setattr(errors, "loop_time", lambda: now)
     counts = []
     for now in (0.0, 59.0, 60.0, 61.0):  # noqa: B007  # the clock reads it
         await network.prove(CURRENT)

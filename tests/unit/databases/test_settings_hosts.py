@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.databases.base import Endpoint
 from keyturn.databases.errors import Forbidden, Unreachable
-from keyturn.databases.hosts import Hosts
+from keyturn.databases.settings import Hosts
 from keyturn.runtime.reach import AllowedHost
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ async def test_addresses_are_used_for_some_seconds_without_a_name_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, names = 100.0, Names("93.184.216.34")
-    monkeypatch.setattr("keyturn.databases.hosts.loop_time", lambda: now)
+    monkeypatch.setattr("keyturn.databases.settings.loop_time", lambda: now)
     guard = Hosts("shop", names)  # type: ignore[arg-type]  # a fake
 
     found = []

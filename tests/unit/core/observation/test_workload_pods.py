@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.api.status import Via
-from keyturn.core.observation.pods import Controller, Pod, is_of, owners_of
-from keyturn.core.observation.workload import Use
+from keyturn.core.observation.workload import Controller, Pod, Use, is_of, owners_of
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, seconds
 

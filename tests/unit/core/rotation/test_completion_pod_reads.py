@@ -8,11 +8,11 @@ import pytest
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.rotation.pod_reads import Need, need_of, needs_holders
+from keyturn.core.rotation.completion import Need, need_of, needs_holders
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, minutes
-from tests.unit.core.rotation.test_leases import OLD, at_rest
 from tests.unit.core.rotation.test_rollout_obstacles import crashing, look, rolling, standing
+from tests.unit.core.rotation.test_store_steps_leases import OLD, at_rest
 
 if TYPE_CHECKING:
     from datetime import datetime

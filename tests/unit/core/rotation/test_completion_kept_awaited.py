@@ -15,7 +15,7 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Reason, Rest, Stage
 from keyturn.core.rotation.triggers import reason_for_revision
 from keyturn.core.spec.desired import resolve_spec
-from keyturn.core.state.revision import Validity
+from keyturn.core.state.records import Validity
 from tests.unit.core.builders import (
     API_KEY,
     NOW,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.rotation.push import binder_of
+from keyturn.core.rotation.store_steps import binder_of
 from tests.unit.core.builders import UID, observed, pushed, state
-from tests.unit.core.rotation.test_leases import NEW
-from tests.unit.core.rotation.test_push import KEPT_FOR, PLACE
+from tests.unit.core.rotation.test_store_steps import KEPT_FOR, PLACE
+from tests.unit.core.rotation.test_store_steps_leases import NEW
 
 if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts

@@ -11,7 +11,7 @@ from keyturn.api.database import Database, Drift, Sessions, Strategy
 from keyturn.api.rotation import AppliedBy
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.errors import Stalled
-from keyturn.core.spec.database import database_of, logins_of
+from keyturn.core.spec.references import database_of, logins_of
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import ACCOUNT, spec
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.core.rotation.fallback import fallback_of, may_return_to
+from keyturn.core.rotation.publication import fallback_of, may_return_to
 from keyturn.core.state.records import Phase
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core import builders as make

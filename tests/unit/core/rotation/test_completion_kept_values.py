@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.labels import ROTATE
+from keyturn.core.rotation.completion import carried_values, held_values, kept_items
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.kept_values import carried_values, held_values, kept_items
 from keyturn.core.rotation.steps import Rest, Stage
 from keyturn.core.rotation.triggers import (
     is_overdue,
@@ -17,7 +17,7 @@ from keyturn.core.rotation.triggers import (
     start_time,
     waits_for_overlap,
 )
-from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from tests.unit.core import builders as make
 

@@ -12,7 +12,6 @@ from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.push import next_push
 from keyturn.core.rotation.steps import (
     Bind,
     Finalize,
@@ -24,7 +23,8 @@ from keyturn.core.rotation.steps import (
     RollOut,
     Withdraw,
 )
-from keyturn.core.spec.store_refs import Destination
+from keyturn.core.rotation.store_steps import next_push
+from keyturn.core.spec.references import Destination
 from keyturn.core.state.state import Triggers
 from tests.unit.core.builders import (
     NOW,

@@ -13,12 +13,12 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import Pulled, RevocationProblem
-from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.leases import next_lease_revocation, next_lease_revocation_time, unrevoked
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, Publish, Rest
-from keyturn.core.spec.store_refs import Destination, Source
+from keyturn.core.rotation.store_steps import next_lease_revocation, next_lease_revocation_time, unrevoked
+from keyturn.core.spec.references import Destination, Source
 from keyturn.core.state.records import StoreLease
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (

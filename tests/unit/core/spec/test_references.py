@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.api.source import DataFrom, From, PushTo, StoreKind, StoreRef
-from keyturn.core.spec.store_refs import (
+from keyturn.core.spec.references import (
     Destination,
     Source,
     destination_of,

@@ -11,8 +11,7 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, EngineSettings, Login
-from keyturn.databases.errors import Unauthorized
-from keyturn.databases.pauses import RefusedAdmins
+from keyturn.databases.errors import RefusedAdmins, Unauthorized
 from tests.unit.stores.fast_clock import in_no_time
 
 ADMIN = Login("keyturn", Value.of_text("canary"))
