@@ -27,7 +27,6 @@ _LEFT_OUT: Final = re.compile(
     # Tests, and what was there to be compiled.
     r"|(?!keyturn/).*/(tests?|testing)/.*"
     r"|.*\.(pyx|pxd|pxi|pyi|c|cc|cpp|h|hpp|so\.debug)"
-    r"|google/(.*/)?[^/]+\.proto|grpc/_cython/_credentials/.*"
 )
 _NEVER_LOADED: Final = re.compile(
     r".*/(site|dist)-packages/.*|.*/lib2to3/.*"

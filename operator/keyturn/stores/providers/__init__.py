@@ -1,7 +1,7 @@
 """Kinds of external stores: one module or folder per provider, found by its name.
 
 A provider is a class with a settings model; `base.Provider` is the interface, with the contract of each method.
-Modules whose name starts with `_` are shared or imported on first use, as clients of clouds are large.
+Modules whose name starts with `_` are shared.
 `guard` decides which addresses may be reached; `errors` has the errors that a store may raise.
 
 To add a provider, add a module and run the contract suite, tests/cluster/stores/providers/test_contract.py.
@@ -47,7 +47,7 @@ __all__ = [
 
 @functools.cache
 def discover() -> Mapping[str, type[Provider[Any]]]:
-    """Find the providers by their kind, in alphabetical order; no SDK is imported for that."""
+    """Find the providers by their kind, in alphabetical order; no driver or SDK is imported for that."""
     return imports.discover(__name__, Provider)  # type: ignore[type-abstract]  # only its subclasses are created
 
 

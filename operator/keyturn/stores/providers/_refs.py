@@ -1,18 +1,23 @@
-"""What settings refer to: keys of Secrets and ConfigMaps, ServiceAccounts, the text of a credential, and CAs."""
+"""What settings refer to: keys of Secrets and ConfigMaps, ServiceAccounts, credentials and their tokens, and CAs."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 import ssl
-from typing import Annotated
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 from keyturn.api.base import Schema, Spelled
 from keyturn.api.meta import Name
 from keyturn.core.value import Value
 from keyturn.runtime import tls
+from keyturn.runtime.clock import loop_time
 
 from . import work
 from .base import ProviderContext, Reference
-from .errors import Refused
+from .errors import Refused, Unreachable
 
 DataKey = Annotated[
     str, Spelled(r"^[-._a-zA-Z0-9]+$", "a key of a Secret has letters, digits, '-', '_' or '.' only", 253)
@@ -48,6 +53,55 @@ def credential_text(value: Value) -> str:
     except UnicodeDecodeError:
         return ""
     return text if text.isprintable() else ""
+
+
+_TOKEN: Final = re.compile(r"[!-~]{1,16384}")
+_RENEWAL_MARGIN: Final = 300.0
+"""Seconds before its end that a token is replaced, if it lasts thrice as long."""
+
+
+def token_in(answer: Mapping[str, Any], name: str) -> Value:
+    """Return a token of a response.
+
+    Raises:
+        Unreachable: There is none that a header can have.
+    """
+    token = answer.get(name)
+    if isinstance(token, str) and _TOKEN.fullmatch(token):
+        return Value.of_text(token)
+    raise Unreachable("MalformedAnswer")
+
+
+class TokenLogin(ABC):
+    """A login whose tokens are made on demand; concurrent callers share one."""
+
+    def __init__(self) -> None:
+        self._making = asyncio.Lock()
+        self._token: Value | None = None
+        self._stale = 0.0
+
+    async def token(self) -> Value:
+        """Return a valid token.
+
+        Raises:
+            Unauthorized: There is no credential, or it is rejected.
+            StoreError: The request failed.
+        """
+        async with self._making:
+            now = loop_time()
+            if self._token is None or now >= self._stale:
+                self._token, seconds = await self._make()
+                self._stale = now + seconds - min(_RENEWAL_MARGIN, seconds / 3)
+            return self._token
+
+    def forget(self, token: Value) -> None:
+        """Drop a rejected token."""
+        if self._token == token:
+            self._token = None
+
+    @abstractmethod
+    async def _make(self) -> tuple[Value, float]:
+        """Return a token and the seconds that it lasts."""
 
 
 # Certificates of `caRef`

@@ -139,14 +139,13 @@ class Guard:
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
         self._trust = tls.client_context()
-        self._names = Admitting(resolver or Lookups(), self.admit_address)
         self._owner = ""
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(
             partial(asyncio.Semaphore, _MAX_REQUESTS_PER_OWNER)
         )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=self._names,
+                resolver=Admitting(resolver or Lookups(), self.admit_address),
                 use_dns_cache=False,  # each connection is checked
                 limit=_MAX_REQUESTS,
                 ssl=self._trust,
@@ -210,16 +209,6 @@ class Guard:
             "the host has a private or loopback address, which stores may not use;"
             " an administrator can allow it with --allow-host",
         )
-
-    async def addresses(self, url: URL) -> list[tuple[str, int]]:
-        """Resolve the host of an admitted URL, for a client that connects itself to these addresses only."""
-        try:
-            async with asyncio.timeout(self.limits.seconds), asking_for(self._owner):
-                found = await self._names.resolve(str(url.host), url.port or 0, socket.AF_UNSPEC)
-                return [(one["host"], one["port"]) for one in found]
-        except OSError as error:  # and TimeoutError
-            code = NO_HOST if has_no_host(error) else "NoAddress"
-        raise Unreachable(code, host=str(url.host))
 
     async def ask(
         self,

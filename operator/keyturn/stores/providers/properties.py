@@ -155,39 +155,6 @@ def _called(name: str) -> str:
     return f"the property {name[:_MAX_SHOWN]!r}" if name else "the property"
 
 
-# Limits of a response that a cloud's client parses on the event loop
-
-_MAX_BYTES: Final = 512 * 1024
-"""Bytes: more than a page of 25 secrets with all possible tags, and than a value."""
-_MAX_MEMBERS: Final = 1000
-"""JSON members of the document; such a page has fewer."""
-
-
-async def hold_to_bounds(body: bytes, owner: str) -> None:
-    """Reject a response above the limits; a large one is checked in a thread.
-
-    Raises:
-        Unreachable: It is larger, or has more members.
-        Refused: The check takes too long, or work of this owner did before.
-    """
-    if len(body) > _MAX_BYTES:
-        raise Unreachable("MalformedAnswer")
-    if not (await work.run(owner, _is_bounded, body) if len(body) > LARGE else _is_bounded(body)):
-        raise Unreachable("MalformedAnswer")
-
-
-def _is_bounded(body: bytes) -> bool:
-    try:
-        level = [json.loads(body)]
-    except (ValueError, RecursionError):
-        return False
-    members = 0
-    while level and members <= _MAX_MEMBERS:
-        level = [child for node in level if isinstance(node, dict | list) for child in _children(node)]
-        members += len(level)
-    return members <= _MAX_MEMBERS
-
-
 LARGEST: Final = 256 * 1024
 """Maximum bytes of a JSON document; no store of secrets keeps larger ones."""
 MOST: Final = 1000
@@ -334,6 +301,18 @@ async def object_apart(answer: bytes, owner: str) -> dict[str, Any]:
         Unreachable: It is none.
     """
     return await work.run(owner, object_of, answer) if len(answer) > LARGE else object_of(answer)
+
+
+def error_in(answer: bytes) -> dict[str, Any]:
+    """Return the member `error` of a cloud's refusal; empty if there is none.
+
+    Parsed on the event loop: such a refusal is never large.
+    """
+    try:
+        error = object_of(answer[:LARGE]).get("error")
+    except Unreachable:
+        return {}
+    return error if isinstance(error, dict) else {}
 
 
 def json_of(answer: bytes) -> Any:

@@ -38,7 +38,7 @@ VARIANTS = [
     *("awsSecretsManager by role", "azureKeyVault by identity", ELSEWHERE),
     *("vault by role", "vault v1", LENDING),
 ]
-HEAVY = {"azure", "boto3", "botocore", "dotenv", "google", "grpc", "hvac", "jsonpath", "liquid", "requests"}
+HEAVY = {"botocore", "dotenv", "google_crc32c", "jsonpath", "liquid"}
 SHARED = {"base", "errors", "guard", "properties", "work"}
 
 SHOPS = [*KINDS, *VARIANTS]

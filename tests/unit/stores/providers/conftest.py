@@ -50,9 +50,9 @@ async def azure(tmp_path: Path) -> AsyncIterator[Azure]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Google]:
-    with googles.running(tmp_path_factory.mktemp("google")) as running:
+@pytest.fixture
+async def google(tmp_path: Path) -> AsyncIterator[Google]:
+    async with googles.running(tmp_path) as running:
         yield running
 
 
@@ -81,7 +81,7 @@ async def tested(  # noqa: C901, PLR0912  # a case for each kind
         case "awsParameterStore":
             opening = provider_fixtures.aws_parameter_store(ask("moto"), ask("locked"))
         case "gcpSecretManager":
-            opening = provider_fixtures.gcp_secret_manager(ask("google"))
+            opening = provider_fixtures.gcp_secret_manager(tmp_path)
         case "webhook":
             opening = provider_fixtures.webhook()
         case "azureKeyVault":

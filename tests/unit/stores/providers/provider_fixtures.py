@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.vault import VaultServer
-    from tests.unit.stores.providers.gcp.fake_google_cloud import Google
     from tests.unit.stores.providers.moto_server import Moto
 
 LOOPBACK = AllowedHost("127.0.0.1")
@@ -220,23 +219,22 @@ async def azure_by_identity(folder: Path) -> AsyncIterator[ProviderUnderTest]:
 
 
 @asynccontextmanager
-async def gcp_secret_manager(google: Google) -> AsyncIterator[ProviderUnderTest]:
-    async def seed(key: str, parts: Mapping[str, str]) -> None:
-        google.service.seed(f"projects/shop/secrets/{key}", json.dumps(parts).encode())
-
+async def gcp_secret_manager(folder: Path) -> AsyncIterator[ProviderUnderTest]:
     known, unknown = googles.key_json(), googles.key_json("unknown")
-    names = {googles.HOST: google.port, "away.test": free_port()}
-    with googles.trusted(google):
-        async with googles.guarding(names) as guard:
-            stranger = googles.store(guard, google.address, key=unknown)
+    async with googles.running(folder) as google:
+
+        async def seed(key: str, parts: Mapping[str, str]) -> None:
+            google.service.seed(f"projects/shop/secrets/{key}", json.dumps(parts).encode())
+
+        names = {googles.HOST: google.port, "away.test": free_port()}
+        async with googles.guarding(google, names) as guard:
             yield ProviderUnderTest(
                 googles.store(guard, google.address),
                 seed,
-                stranger=stranger,
+                stranger=googles.store(guard, google.address, key=unknown),
                 deaf=googles.store(guard, "https://away.test"),
                 logins=tuple(json.loads(key)["private_key"] for key in (known, unknown)),
             )
-            await stranger.close()
 
 
 # Webhook

@@ -1,19 +1,16 @@
-"""What may be written about a vault, and what its client costs."""
+"""What may be written about a vault."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from yarl import URL
 
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import Reference, discover
-from keyturn.stores.providers.azure import client, login
-from keyturn.stores.providers.azure.login import DELETED, AzureKeyVaultConfig, netloc, place_of
+from keyturn.stores.providers import Reference, azure, discover
+from keyturn.stores.providers.azure import login
+from keyturn.stores.providers.azure.login import AzureKeyVaultConfig, place_of
 from keyturn.stores.providers.errors import Refused
 from tests.unit.stores.providers.azure.fake_azure import CLIENT
 from tests.unit.stores.providers.azure.fake_entra_id import TENANT
@@ -42,8 +39,8 @@ def test_every_number_of_entra_id_that_we_explain_is_in_the_documentation() -> N
 def test_every_refusal_that_we_explain_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[4] / "docs" / "stores" / "azure.md").read_text()
     code = "".join(path.read_text() for path in Path(login.__file__).parent.glob("*.py"))
-    ours = {*client._MEANINGS, *re.findall(r'(?:Refused|UnusableError)\(\s*"(\w+)",', code)}
-    assert ours - {DELETED, "NoIdentity"} <= set(re.findall(r"`(\w+)`", page))
+    ours = {*azure._MEANINGS, *re.findall(r'(?:Refused|UnusableError)\(\s*"(\w+)",', code)}
+    assert ours - {azure.DELETED, "NoIdentity"} <= set(re.findall(r"`(\w+)`", page))
 
 
 IDENTITY = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
@@ -113,21 +110,3 @@ async def test_a_vault_of_no_known_cloud_needs_an_authority() -> None:
         with pytest.raises(Refused) as refused:
             place_of(configured(vaultUrl="https://shop.vault.local"), allowing)
     assert refused.value.code == "NoAuthority"
-
-
-@pytest.mark.parametrize("url", ["https://shop.vault.azure.net:443/secrets", "https://Shop.Vault.Azure.net"])
-def test_a_link_that_names_the_port_is_the_same_vault(url: str) -> None:
-    assert netloc(URL(url, encoded=True)) == "shop.vault.azure.net"
-
-
-def test_the_first_use_of_the_sdk_costs_no_more_memory_than_a_store_may() -> None:
-    code = (
-        "import keyturn.stores.providers as p, keyturn.stores.providers.guard, gc\n"
-        "rss = lambda: int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1])\n"
-        "p.discover(); gc.collect(); before = rss()\n"
-        "from keyturn.stores.providers.azure import client; gc.collect(); print(rss() - before)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
-    )
-    assert int(done.stdout) < 40 * 1024

@@ -1,16 +1,20 @@
-"""Azure Key Vault: secrets by name, with Azure's versions and soft deletion."""
+"""Azure Key Vault: secrets by name, with Azure's versions and soft deletion.
+
+Its REST API by the guard. Source: Microsoft, "Azure Key Vault REST API reference", Secrets.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
+import json
 import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
 
 from keyturn.core.value import Value
-from keyturn.runtime import threadpools
-from keyturn.stores.providers import properties
+from keyturn.stores.providers import errors, properties
 from keyturn.stores.providers.base import (
     Capability,
     Content,
@@ -19,13 +23,25 @@ from keyturn.stores.providers.base import (
     Reference,
     RemoteValue,
 )
-from keyturn.stores.providers.errors import Conflict, NotFound, Refused, UnusableError
+from keyturn.stores.providers.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Unauthorized,
+    Unreachable,
+    UnusableError,
+)
+from keyturn.stores.providers.guard import Answer
 
-from .login import DELETED, AzureKeyVaultConfig, AzureLogin, place_of
+from .login import AzureKeyVaultConfig, AzureLogin, admit_challenge, place_of
 
-if TYPE_CHECKING:
-    from .client import Kept, KeyVaultClient
-
+_API_VERSION: Final = "7.5"
+_POLL_SECONDS: Final = 2.0
+"""Seconds between questions whether a deletion or recovery is done."""
+DELETED: Final = "ObjectIsDeletedButRecoverable"
+"""Error code of a write to a deleted name that is not purged yet."""
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
 _PATH: Final = re.compile(r"[0-9A-Za-z]+(-[0-9A-Za-z]+)*(/[0-9A-Za-z]+(-[0-9A-Za-z]+)*)+")
 _SLASH: Final = "--"
@@ -33,6 +49,36 @@ _SLASH: Final = "--"
 _VERSION: Final = re.compile(r"[0-9A-Fa-f]{32}")
 _MAX_BYTES: Final = 25 * 1024
 _TAGS: Final = {"managed-by": "keyturn"}
+
+_ROLE: Final = "give the identity the role Key Vault Secrets User, or Key Vault Secrets Officer to write"
+_NETWORK: Final = (
+    "the vault's network rules deny the operator; allow the cluster's addresses or a private endpoint"
+)
+_MEANINGS: Final[Mapping[str, tuple[type[StoreError], str]]] = {
+    "SecretDisabled": (Refused, "the secret is disabled; enable it or set a new version"),
+    "ForbiddenByFirewall": (Refused, _NETWORK),
+    "ForbiddenByConnection": (Refused, _NETWORK),
+    "ForbiddenByRbac": (Denied, _ROLE),
+    "ForbiddenByPolicy": (
+        Denied,
+        "the vault's access policies do not allow this; add the permission or use roles",
+    ),
+    DELETED: (Conflict, "the secret is deleted and recoverable; recover it, or write another name"),
+}
+_HINTS: Final[Mapping[type[StoreError], str]] = {
+    Denied: _ROLE,
+    Unauthorized: "the vault rejects the token of this tenant and identity; check tenantId and clientId",
+}
+
+
+class _Kept(NamedTuple):
+    """A secret of a vault with its attributes; dates are seconds since 1970."""
+
+    value: Value
+    version: str
+    tags: dict[str, str]
+    begins: float
+    ends: float
 
 
 class AzureKeyVault(Provider[AzureKeyVaultConfig]):
@@ -54,8 +100,9 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
     def __init__(self, config: AzureKeyVaultConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
-        self._opening = asyncio.Lock()
-        self._vault: KeyVaultClient | None = None
+        self._login = AzureLogin(config, given)
+        self._is_admitted = False
+        """Whether the vault has named the authority, tenant and resource of the settings."""
 
     @classmethod
     def needs(cls, config: AzureKeyVaultConfig) -> tuple[Reference, ...]:
@@ -73,7 +120,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         kept = await self._get(key, version)
         if _has_expired(kept):
             raise UnusableError("Expired", "the secret has expired; set a new version or a later date")
-        if kept.begins is not None and kept.begins > datetime.now(UTC):
+        if kept.begins > time.time():
             raise Refused("NotYetValid", "the secret is not valid yet; wait, or set an earlier date")
         return RemoteValue(kept.value, kept.version)
 
@@ -83,7 +130,6 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text, content_type = _written(content)
-        vault, name = await self._open(), _name(key)
         try:
             kept = await self._get(key, None)
         except NotFound:
@@ -91,39 +137,65 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         used = None if kept is None or _has_expired(kept) else kept  # an expired one was read as absent
         if (used and used.version) != (before and before.version):
             raise Conflict("Overtaken")
+        secret = {"value": text, "contentType": content_type, "tags": kept.tags if kept else _TAGS}
         try:
-            return await vault.set(name, text, content_type, kept.tags if kept else _TAGS)
+            return _version(await self._ask("PUT", f"secrets/{_name(key)}", secret))
         except Conflict as error:
             if error.code != DELETED:
                 raise
-        tags = await vault.recover(name)
-        return await vault.set(name, text, content_type, tags)
+        recovered = await self._ask("POST", f"deletedsecrets/{_name(key)}/recover")
+        await self._wait_for(f"secrets/{_name(key)}")
+        return _version(await self._ask("PUT", f"secrets/{_name(key)}", {**secret, "tags": _tags(recovered)}))
 
     async def _delete(self, key: str) -> None:
         try:
-            await (await self._open()).delete(_name(key))
+            deleted = await self._ask("DELETE", f"secrets/{_name(key)}")
         except NotFound:
             return
+        if deleted.get("recoveryId"):
+            await self._wait_for(f"deletedsecrets/{_name(key)}")
 
-    async def _get(self, key: str, version: str | None) -> Kept:
+    async def _get(self, key: str, version: str | None) -> _Kept:
         """Read a secret that is enabled; Azure leaves the check of its dates to the reader."""
-        return await (await self._open()).get(_name(key), version)
+        return _kept(await self._ask("GET", f"secrets/{_name(key)}{f'/{version}' if version else ''}"))
 
-    async def _open(self) -> KeyVaultClient:
-        async with self._opening:
-            if self._vault is None:
-                self._vault = await self._create()
-            return self._vault
+    async def _wait_for(self, path: str) -> None:
+        """Wait until a deletion or recovery has moved a secret; the vault answers not found until then."""
+        while True:
+            try:
+                await self._ask("GET", path)
+            except NotFound:
+                pass
+            except (Denied, Refused):  # it is there, and may not be read
+                return
+            else:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def _create(self) -> KeyVaultClient:
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send a request; a vault gets no token and no value before it has shown whose it is."""
         guard = self.given.network
         place = place_of(self.config, guard)
-        # In a thread, since it takes a second; on first use: the idle operator's memory is limited.
-        sdk = await threadpools.run_own(importlib.import_module, f"{__package__}.client")
-        made: KeyVaultClient = sdk.KeyVaultClient(
-            place, AzureLogin(self.config, self.given, guard, place), guard, self.given.owner
-        )
-        return made
+        url = (place.vault / path).with_query({"api-version": _API_VERSION})
+        for _ in range(2):
+            token = await self._login.token() if self._is_admitted else None
+            headers, content = {"Accept": "application/json"}, None
+            if token is not None:
+                headers["Authorization"] = f"Bearer {token.reveal().decode('ascii')}"
+                if body is not None:
+                    headers["Content-Type"] = "application/json"
+                    content = json.dumps(body).encode()
+            answer = await guard.ask(method, url, headers=headers, body=content)
+            if answer.status != HTTPStatus.UNAUTHORIZED:
+                break
+            if token is not None:
+                self._login.forget(token)
+            if not admit_challenge(answer.headers.get("WWW-Authenticate", ""), place):
+                break
+            self._is_admitted = True
+        if token is None or answer.status != HTTPStatus.OK:
+            raise _meaning(answer)
+        return await properties.object_apart(answer.body, self.given.owner)
 
     def _check(self, key: str) -> None:
         super()._check(key)
@@ -139,8 +211,8 @@ def _name(key: str) -> str:
     return key.replace("/", _SLASH)
 
 
-def _has_expired(kept: Kept) -> bool:
-    return kept.ends is not None and kept.ends <= datetime.now(UTC)
+def _has_expired(kept: _Kept) -> bool:
+    return kept.ends <= time.time()
 
 
 def _written(content: Content) -> tuple[str, str]:
@@ -151,3 +223,46 @@ def _written(content: Content) -> tuple[str, str]:
         raise Refused("TooLarge", f"Key Vault keeps {_MAX_BYTES} bytes under a name; push fewer keys to one")
     hint = "Key Vault keeps text only; push a value in base64 or hex"
     return properties.readable(document, hint), content_type
+
+
+def _kept(secret: dict[str, Any]) -> _Kept:
+    attributes = secret.get("attributes", {})
+    try:
+        value = Value.of_text(secret["value"])
+        begins, ends = float(attributes.get("nbf", "-inf")), float(attributes.get("exp", "inf"))
+    except (LookupError, TypeError, ValueError, AttributeError):
+        value = None
+    if value is None:
+        raise Unreachable("MalformedAnswer")
+    return _Kept(value, _version(secret), _tags(secret), begins, ends)
+
+
+def _version(secret: dict[str, Any]) -> str:
+    version = str(secret.get("id")).rpartition("/")[2]
+    if _VERSION.fullmatch(version):
+        return version
+    raise Unreachable("MalformedAnswer")
+
+
+def _tags(secret: dict[str, Any]) -> dict[str, str]:
+    tags = secret.get("tags") or {}
+    if isinstance(tags, dict) and all(isinstance(text, str) for text in tags.values()):
+        return tags
+    raise Unreachable("MalformedAnswer")
+
+
+def _meaning(answer: Answer) -> StoreError:
+    """Map an error response by its codes, the most specific one first, and its status."""
+    if answer.status < HTTPStatus.BAD_REQUEST:
+        return Unreachable("MalformedAnswer")
+    meaning = errors.of_status(answer.status, answer.headers.get("Retry-After"))
+    error = properties.error_in(answer.body)
+    inner = error.get("innererror")
+    said = [inner.get("code") if isinstance(inner, dict) else None, error.get("code")]
+    codes = [errors.word(code) for code in said if code is not None]
+    known = next((code for code in codes if code in _MEANINGS), None)
+    if known is not None and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind, hint = _MEANINGS[known]
+        return kind(known, hint, retry_after=meaning.retry_after)
+    hint = _HINTS.get(type(meaning), "")
+    return type(meaning)(codes[0] if codes else meaning.code, hint, retry_after=meaning.retry_after)

@@ -7,11 +7,9 @@ settings from the environment.
 
 from __future__ import annotations
 
-import asyncio
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from urllib.parse import urlencode
 
 import pydantic
@@ -19,9 +17,8 @@ from yarl import URL
 
 from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.value import Value
-from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers import errors, properties
-from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, credential_text
+from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, TokenLogin, credential_text, token_in
 from keyturn.stores.providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
 from keyturn.stores.providers.properties import LARGE
 
@@ -30,9 +27,6 @@ if TYPE_CHECKING:
 
     from keyturn.stores.providers.base import ProviderContext
     from keyturn.stores.providers.guard import Answer, Guard
-
-DELETED: Final = "ObjectIsDeletedButRecoverable"
-"""Error code of a write to a deleted name that is not purged yet."""
 
 _ID: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _HOST: Final = r"^https://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+(:[0-9]{1,5})?/?$"
@@ -157,8 +151,8 @@ def place_of(config: AzureKeyVaultConfig, guard: Guard) -> Place:
     return Place(vault, f"https://{domain}", authority, config.tenant_id.lower())
 
 
-def admit_challenge(header: str, place: Place) -> None:
-    """Reject a challenge that asks for a token of another authority, tenant or resource.
+def admit_challenge(header: str, place: Place) -> bool:
+    """Return whether a vault asks for a token; reject one of another authority, tenant or resource.
 
     Source: Microsoft, "Authentication, requests and responses" of Azure Key Vault.
 
@@ -170,8 +164,8 @@ def admit_challenge(header: str, place: Place) -> None:
         for name, _, text in (one.partition("=") for one in header.partition(" ")[2].split(","))
     }
     named = said.get("authorization_uri") or said.get("authorization")
-    if not named:  # no challenge
-        return
+    if not named:
+        return False
     try:
         authority = URL(named)
     except ValueError:
@@ -183,6 +177,7 @@ def admit_challenge(header: str, place: Place) -> None:
     resource = said.get("resource") or said.get("scope", "").removesuffix("/.default")
     if resource.rstrip("/").lower() != place.resource:
         raise Refused("ForeignResource", "the vault asks for a token that is not for vaults of its domain")
+    return True
 
 
 def _is_allowed(url: URL, guard: Guard) -> bool:
@@ -198,10 +193,6 @@ def netloc(url: URL) -> str:
 AUDIENCE: Final = "api://AzureADTokenExchange"
 """Audience of the ServiceAccount's token; Microsoft's default for federated credentials."""
 _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_RENEWAL_MARGIN: Final = 300.0
-"""Seconds before its end that a token is replaced."""
-_MAX_SECONDS: Final = 86400
-_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
 
 _FOREIGN_SUBJECT: Final = (
     "the identity has no matching federated credential; it needs the cluster's issuer,"
@@ -224,80 +215,51 @@ _HINTS: Final[Mapping[str, str]] = {
 """Hints by the numbers of Entra ID's error_codes (AADSTS…)."""
 
 
-class AzureLogin:
-    """Caches the token of one identity for the vaults of one domain."""
+class AzureLogin(TokenLogin):
+    """One identity, for the vaults of one domain."""
 
-    def __init__(
-        self, config: AzureKeyVaultConfig, given: ProviderContext, guard: Guard, place: Place
-    ) -> None:
-        self._auth = config.auth
+    def __init__(self, config: AzureKeyVaultConfig, given: ProviderContext) -> None:
+        super().__init__()
+        self._config = config
         self._given = given
-        self._guard = guard
-        self._place = place
-        self._asking = asyncio.Lock()
-        self._token: Value | None = None
-        self._until = 0.0
 
-    async def token(self) -> Value:
-        """Return a token; a new one is requested 5 min before the old one ends.
-
-        Raises:
-            Unauthorized: The authority rejects the credential.
-            StoreError: It is unreachable or throttling.
-        """
-        async with self._asking:
-            now = loop_time()
-            if self._token is None or now >= self._until:
-                self._token, seconds = await self._request()
-                self._until = now + max(seconds - _RENEWAL_MARGIN, seconds / 2)
-            return self._token
-
-    def forget(self, token: Value) -> None:
-        """Drop a token that the vault has rejected."""
-        if self._token == token:
-            self._token = None
-
-    async def _request(self) -> tuple[Value, int]:
+    async def _make(self) -> tuple[Value, float]:
+        place = place_of(self._config, self._given.network)
         form = {
             "grant_type": "client_credentials",
-            "scope": f"{self._place.resource}/.default",
+            "scope": f"{place.resource}/.default",
             **await self._proof(),
         }
-        answer = await self._guard.ask(
+        answer = await self._given.network.ask(
             "POST",
-            self._place.authority / self._place.tenant / "oauth2/v2.0/token",
+            place.authority / place.tenant / "oauth2/v2.0/token",
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
             body=urlencode(form).encode(),
         )
         if answer.status != HTTPStatus.OK:
             raise _refusal(answer)
-        return _granted(await properties.object_apart(answer.body, self._given.owner))
+        granted = await properties.object_apart(answer.body, self._given.owner)
+        seconds = errors.seconds(str(granted.get("expires_in")))
+        if seconds is None:
+            raise Unreachable("MalformedAnswer")
+        return token_in(granted, "access_token"), seconds
 
     async def _proof(self) -> dict[str, str]:
-        if self._auth.client_secret is not None:
-            secret = self._auth.client_secret
+        if self._config.auth.client_secret is not None:
+            secret = self._config.auth.client_secret
             text = credential_text(self._given.value_of(secret.secret_ref.in_secret()))
             if not text:
                 raise Unauthorized("NoLogin", "the Secret holds no client secret under this key")
             return {"client_id": secret.client_id, "client_secret": text}
-        if self._auth.workload_identity is None:
+        if self._config.auth.workload_identity is None:
             raise Refused("NoIdentity", "write one way to log in under auth")
-        account = self._auth.workload_identity.service_account_ref.name
+        account = self._config.auth.workload_identity.service_account_ref.name
         assertion = await self._given.token(account, AUDIENCE)
         return {
-            "client_id": self._auth.workload_identity.client_id,
+            "client_id": self._config.auth.workload_identity.client_id,
             "client_assertion_type": _JWT_BEARER,
             "client_assertion": assertion.reveal().decode("ascii"),
         }
-
-
-def _granted(answer: Mapping[str, Any]) -> tuple[Value, int]:
-    token, seconds = answer.get("access_token"), str(answer.get("expires_in"))
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise Unreachable("MalformedAnswer")
-    if not (seconds.isascii() and seconds.isdecimal()):
-        raise Unreachable("MalformedAnswer")
-    return Value.of_text(token), min(int(seconds), _MAX_SECONDS)
 
 
 def _refusal(answer: Answer) -> StoreError:
@@ -306,7 +268,7 @@ def _refusal(answer: Answer) -> StoreError:
     if isinstance(meaning, Throttled | Unreachable):
         return meaning
     try:
-        # On the event loop: an error of Entra ID is never larger.
+        # On the event loop: an error of Entra ID is never large.
         said = properties.object_of(answer.body[:LARGE])
     except Unreachable:
         return Unauthorized(meaning.code)

@@ -1,15 +1,22 @@
-"""Google Cloud Secret Manager: versions by number or alias, of a project or of one region."""
+"""Google Cloud Secret Manager: versions by number or alias, of a project or of one region.
+
+Its REST API by the guard: Google's own client would connect itself, by gRPC, past the guard.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import re
 import time
+from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from keyturn.api.base import Schema, Spelled
 from keyturn.core.value import Value
-from keyturn.stores.providers import properties
+from keyturn.stores.providers import errors, properties
 from keyturn.stores.providers.base import (
     Capability,
     Content,
@@ -18,10 +25,17 @@ from keyturn.stores.providers.base import (
     Reference,
     RemoteValue,
 )
-from keyturn.stores.providers.errors import Conflict, NotFound, Refused, Unreachable
+from keyturn.stores.providers.errors import (
+    Conflict,
+    NotFound,
+    Refused,
+    StoreError,
+    Unreachable,
+    UnusableError,
+)
+from keyturn.stores.providers.guard import Answer
 
-from .client import SecretManager
-from .login import GcpAuth
+from .login import GcpAuth, GcpLogin
 
 _MAX_BYTES: Final = 64 * 1024
 """Maximum bytes of one version."""
@@ -29,7 +43,7 @@ _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _LATEST: Final = "latest"
-_ENABLED: Final = 1
+_WITHOUT_VALUE: Final = re.compile(r"Secret Version \[[^\]]*\] is in (DISABLED|DESTROYED) state")
 _CREATION_SECONDS: Final = 60.0
 """Seconds that the creator of a secret has to add its first version."""
 _CONFLICT_DELAY: Final = 0.2
@@ -83,7 +97,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
 
     def __init__(self, config: GcpSecretManagerConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
-        self._google = SecretManager(config.address, config.auth, given)
+        self._login = GcpLogin(config.auth, given)
 
     @classmethod
     def needs(cls, config: GcpSecretManagerConfig) -> tuple[Reference, ...]:
@@ -93,15 +107,11 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
     def logs_in_as(cls, config: GcpSecretManagerConfig) -> str | None:
         return config.auth.service_account()
 
-    async def close(self) -> None:
-        await self._google.close()
-
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         if version is not None and not _VERSION.fullmatch(version):
             raise Refused("InvalidVersion", "a version is a number, an alias or latest")
-        name = f"{self._name(key)}/versions/{version or _LATEST}"
-        answer = await self._google.call("access_secret_version", {"name": name})
-        return RemoteValue(_content(answer.payload), _number(answer.name))
+        answer = await self._ask("GET", f"{self._name(key)}/versions/{version or _LATEST}:access")
+        return RemoteValue(_content(answer.get("payload")), _number(answer.get("name")))
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         value = properties.document(content).reveal()
@@ -109,13 +119,13 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
             raise Refused("TooLarge", f"Secret Manager keeps values of {_MAX_BYTES} bytes")
         if before is None:
             await self._make_room(key)
-        payload = {"data": value, "data_crc32c": _checksum(value)}
-        added = await self._google.call("add_secret_version", {"parent": self._name(key), "payload": payload})
-        return _number(added.name)
+        payload = {"data": base64.b64encode(value).decode(), "dataCrc32c": _checksum(value)}
+        added = await self._ask("POST", f"{self._name(key)}:addVersion", {"payload": payload})
+        return _number(added.get("name"))
 
     async def _delete(self, key: str) -> None:
         try:
-            await self._google.send("delete_secret", {"name": self._name(key)})
+            await self._ask("DELETE", self._name(key))
         except NotFound:
             return
 
@@ -128,9 +138,8 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
         secret: dict[str, Any] = {"labels": {"managed-by": "keyturn"}}
         if self.config.location is None:
             secret["replication"] = {"automatic": {}}
-        request = {"parent": self.config.parent, "secret_id": key, "secret": secret}
         try:
-            await self._google.call("create_secret", request)
+            await self._ask("POST", f"{self.config.parent}/secrets?secretId={key}", secret)
         except Conflict:
             pass
         else:
@@ -141,12 +150,35 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
 
     async def _is_taken(self, key: str) -> bool:
         """Whether a secret has an enabled version, or is so new that its creator is about to add one."""
-        request = {"parent": self._name(key), "page_size": 1}
-        page = await self._google.call("list_secret_versions", request)
-        if page.versions:  # the newest version, which was read
-            return bool(page.versions[0].state == _ENABLED)
-        secret = await self._google.call("get_secret", {"name": self._name(key)})
-        return bool(time.time() - secret.create_time.timestamp() < _CREATION_SECONDS)
+        page = await self._ask("GET", f"{self._name(key)}/versions?pageSize=1")
+        match page:
+            case {"versions": [{"state": state}, *_]}:  # the newest version, which was read
+                return bool(state == "ENABLED")
+        secret = await self._ask("GET", self._name(key))
+        try:
+            created = datetime.fromisoformat(str(secret.get("createTime"))).timestamp()
+        except (ValueError, OverflowError):
+            created = None
+        if created is None:
+            raise Unreachable("MalformedAnswer")
+        return time.time() - created < _CREATION_SECONDS
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        token = await self._login.token()
+        answer = await self.given.network.ask(
+            method,
+            f"{self.config.address.rstrip('/')}/v1/{path}",
+            headers={
+                "Authorization": f"Bearer {token.reveal().decode('ascii')}",
+                "Content-Type": "application/json",
+            },
+            body=None if body is None else json.dumps(body).encode(),
+        )
+        if answer.status == HTTPStatus.OK:
+            return await properties.object_apart(answer.body, self.given.owner)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._login.forget(token)
+        raise _meaning(answer)
 
     def _name(self, key: str) -> str:
         return f"{self.config.parent}/secrets/{key}"
@@ -157,12 +189,47 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
             raise Refused("InvalidKey", "a key has 1 to 255 letters, digits, '-' and '_'")
 
 
+def _meaning(answer: Answer) -> StoreError:
+    """Map an error by its status; its text tells only cases apart that share a status."""
+    error = properties.error_in(answer.body)
+    meaning = errors.of_status(answer.status, answer.headers.get("Retry-After"))
+    status, message = error.get("status"), error.get("message")
+    # A disabled KMS key has the same status.
+    if status == "FAILED_PRECONDITION" and _WITHOUT_VALUE.match(str(message)):
+        return UnusableError("Disabled", "the version is disabled or destroyed; enable it or add another")
+    if not isinstance(status, str):
+        return meaning
+    code = errors.word("".join(part.capitalize() for part in status.split("_")))
+    return type(meaning)(code, retry_after=_retry_delay(error) or meaning.retry_after)
+
+
+def _retry_delay(error: dict[str, Any]) -> float | None:
+    match error.get("details"):
+        case [*details]:
+            delays = [one.get("retryDelay") for one in details if isinstance(one, dict)]
+            return next(
+                (
+                    errors.seconds(one.partition(".")[0].removesuffix("s"))
+                    for one in delays
+                    if isinstance(one, str)
+                ),
+                None,
+            )
+    return None
+
+
 def _content(payload: Any) -> Value:
     """Return the bytes if their checksum matches."""
-    data = bytes(payload.data)
+    try:
+        data = base64.b64decode(payload.get("data", ""), validate=True)
+        checksum = payload.get("dataCrc32c")
+    except (ValueError, TypeError, AttributeError):
+        data = None
+    if data is None:
+        raise Unreachable("MalformedAnswer")
     if len(data) > _MAX_BYTES:
         raise Refused("TooLarge", f"Secret Manager keeps values of {_MAX_BYTES} bytes")
-    if "data_crc32c" in payload and payload.data_crc32c != _checksum(data):
+    if checksum not in (None, str(_checksum(data))):
         raise Unreachable("ChecksumMismatch")
     return Value(data)
 
@@ -175,8 +242,8 @@ def _checksum(data: bytes) -> int:
     return checksum
 
 
-def _number(name: str) -> str:
-    number = name.rpartition("/")[2]
+def _number(name: object) -> str:
+    number = str(name).rpartition("/")[2]
     if _NUMBER.fullmatch(number):
         return number
     raise Unreachable("MalformedAnswer")

@@ -8,7 +8,7 @@ be asked, and an endpoint that keeps what it is shown can use it nowhere else.
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import json
 import re
 import time
@@ -21,7 +21,7 @@ import pydantic
 from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, properties, work
-from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef
+from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, TokenLogin, token_in
 from keyturn.stores.providers.errors import StoreError, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _TOKEN_SECONDS: Final = 600
 """Seconds that a self-signed token is valid."""
 _MAX_SKEW: Final = 60
-"""Seconds of tolerated clock skew, and before its end that a token is renewed."""
+"""Seconds of tolerated clock skew."""
 _POOL: Final = "//iam.googleapis.com/"
-_TOKEN: Final = re.compile(r"[!-~]{1,8192}")
+_KEY_ID: Final = re.compile(r"[!-~]{1,128}")
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._-]{1,128}@[A-Za-z0-9._-]{1,128}")
 
 _MAX_FILE_BYTES: Final = 16 * 1024
@@ -104,13 +104,6 @@ class GcpAuth(Schema):
         return self.workload_identity.service_account_ref.name if self.workload_identity else None
 
 
-class _Token(NamedTuple):
-    """A token and its remaining seconds."""
-
-    token: Value
-    seconds: float
-
-
 class _ServiceAccountKey(NamedTuple):
     """Content of a service account key."""
 
@@ -119,38 +112,21 @@ class _ServiceAccountKey(NamedTuple):
     pem: str
 
 
-class GcpLogin:
-    """Creates tokens on demand; concurrent callers share one."""
+class GcpLogin(TokenLogin):
+    """One identity of Google Cloud."""
 
     def __init__(self, auth: GcpAuth, given: ProviderContext) -> None:
+        super().__init__()
         self._auth = auth
         self._given = given
-        self._making = asyncio.Lock()
-        self._token = Value(b"")
-        self._ends = 0.0
 
-    async def token(self) -> Value:
-        """Return a valid token.
+    async def _make(self) -> tuple[Value, float]:
+        if self._auth.workload_identity is not None:
+            return await self._exchange(self._auth.workload_identity)
+        key = _key_of(self._given.value_of(*self._auth.needs()).reveal())
+        return await work.run(self._given.owner, _signed, key)
 
-        Raises:
-            Unauthorized: There is no credential, or Google rejects it.
-            StoreError: The request failed.
-        """
-        async with self._making:
-            if time.monotonic() >= self._ends:
-                if self._auth.workload_identity is not None:
-                    self._token, seconds = await self._exchange(self._auth.workload_identity)
-                else:
-                    key = _key_of(self._given.value_of(*self._auth.needs()).reveal())
-                    self._token, seconds = await work.run(self._given.owner, _signed, key)
-                self._ends = time.monotonic() + seconds - _MAX_SKEW
-            return self._token
-
-    def forget(self) -> None:
-        """Drop a rejected token."""
-        self._ends = 0.0
-
-    async def _exchange(self, identity: GcpWorkloadIdentity) -> _Token:
+    async def _exchange(self, identity: GcpWorkloadIdentity) -> tuple[Value, float]:
         """Exchange a token of the ServiceAccount at the identity pool (RFC 8693); it is valid for that alone."""
         shown, asked = _audiences(identity.audience)
         subject = await self._given.token(identity.service_account_ref.name, shown)
@@ -166,19 +142,19 @@ class GcpLogin:
         answer = await self._post(_STS, kind, urlencode(form).encode())
         lasts = errors.seconds(str(answer.get("expires_in")))
         seconds = _TOKEN_SECONDS if lasts is None else min(lasts, _TOKEN_SECONDS)
-        made = _Token(_token(answer, "access_token"), seconds)
+        token = token_in(answer, "access_token")
         if identity.service_account_email is None:
-            return made
-        return await self._impersonate(identity.service_account_email, made.token)
+            return token, seconds
+        return await self._impersonate(identity.service_account_email, token)
 
-    async def _impersonate(self, email: str, token: Value) -> _Token:
+    async def _impersonate(self, email: str, token: Value) -> tuple[Value, float]:
         headers = {
             "Authorization": f"Bearer {token.reveal().decode('ascii')}",
             "Content-Type": "application/json",
         }
         body = json.dumps({"scope": [_SCOPE], "lifetime": f"{_TOKEN_SECONDS}s"}).encode()
         answer = await self._post(f"{_IAM}/{quote(email)}:generateAccessToken", headers, body)
-        return _Token(_token(answer, "accessToken"), _TOKEN_SECONDS)
+        return token_in(answer, "accessToken"), _TOKEN_SECONDS
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
         answer = await self._given.network.ask("POST", url, headers=headers, body=body)
@@ -205,13 +181,6 @@ def _audiences(audience: str) -> tuple[str, str]:
     return f"https:{_POOL}{name}", f"{_POOL}{name}"
 
 
-def _token(answer: dict[str, Any], name: str) -> Value:
-    token = answer.get(name)
-    if isinstance(token, str) and _TOKEN.fullmatch(token):
-        return Value.of_text(token)
-    raise Unreachable("MalformedAnswer")
-
-
 # Service account key
 
 
@@ -221,7 +190,7 @@ def _key_of(content: bytes) -> _ServiceAccountKey:
         raise _no_login("it names where a login is, which could be the operator's; write workloadIdentity")
     texts = [facts.get(name) for name in ("client_email", "private_key_id", "private_key")]
     email, key_id, pem = (text if isinstance(text, str) else "" for text in texts)
-    if facts.get("type") != "service_account" or not _EMAIL.fullmatch(email) or not _TOKEN.fullmatch(key_id):
+    if facts.get("type") != "service_account" or not _EMAIL.fullmatch(email) or not _KEY_ID.fullmatch(key_id):
         raise _no_login("the Secret holds no service account's key in JSON; make one in the console")
     if facts.get("token_uri") not in _GOOGLES or facts.get("universe_domain") not in {None, "googleapis.com"}:
         raise _no_login("the key is not for Google's public cloud; see its token_uri and universe_domain")
@@ -239,12 +208,13 @@ def _facts(content: bytes) -> dict[str, Any]:
     raise _no_login("the Secret holds no service account's key in JSON; make one in the console")
 
 
-def _signed(key: _ServiceAccountKey) -> _Token:
+def _signed(key: _ServiceAccountKey) -> tuple[Value, float]:
     """Sign a token for Secret Manager alone; CPU-bound, so in a thread."""
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # on first use: they are large
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
-    from google.auth import crypt, jwt  # noqa: PLC0415
 
     try:
         private = load_pem_private_key(key.pem.encode(), password=None)
@@ -260,8 +230,14 @@ def _signed(key: _ServiceAccountKey) -> _Token:
         "iat": began,
         "exp": began + _TOKEN_SECONDS + _MAX_SKEW,
     }
-    signer = crypt.RSASigner(private, key.id)  # type: ignore[no-untyped-call]  # google-auth has few types
-    return _Token(Value(jwt.encode(signer, claims)), _TOKEN_SECONDS)  # type: ignore[no-untyped-call]
+    header = {"alg": "RS256", "kid": key.id, "typ": "JWT"}
+    signed = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+    signature = _base64url(private.sign(signed, PKCS1v15(), SHA256()))
+    return Value(b"%b.%b" % (signed, signature)), _TOKEN_SECONDS
+
+
+def _base64url(content: bytes) -> bytes:
+    return base64.urlsafe_b64encode(content).rstrip(b"=")
 
 
 def _no_login(hint: str) -> Unauthorized:

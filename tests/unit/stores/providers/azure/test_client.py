@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import time
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,6 @@ from aiohttp import web
 from keyturn.core.value import Value
 from keyturn.stores import located
 from keyturn.stores.providers import Policy, WriteResult, errors
-from keyturn.stores.providers.azure import client
 from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, UnusableError
 from tests.leaks.scan import leaks
 from tests.unit.stores.providers.azure.exchanges import again, answering, failing, refusal
@@ -233,7 +230,7 @@ async def test_a_deleted_name_is_recovered_before_it_is_written_over(
 async def test_a_deletion_and_a_recovery_that_take_their_time_are_waited_for(
     store: Provider[Any], azure: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("azure.core.pipeline.transport.AsyncHttpTransport.sleep", lambda *_: asyncio.sleep(0))
+    monkeypatch.setattr("keyturn.stores.providers.azure._POLL_SECONDS", 0)
     azure.vault.polls = 3
     azure.vault.seed("key", "old")
     await store.delete("key")
@@ -309,12 +306,11 @@ BOMB = "<!DOCTYPE b [<!ENTITY a '" + CANARY * 9 + "'>]><b>&a;</b>"
         (json.dumps({"value": CANARY, "id": CANARY}), "application/json"),
         (json.dumps({"value": CANARY, "id": f"https://{VAULT}/secrets/key"}), "application/json"),
         ('{"value": "' + CANARY + '\\ud800", "id": "' + ID + '"}', "application/json"),
-        (json.dumps({"value": CANARY, "id": ID, "attributes": {"exp": 10**18}}), "application/json"),
         (json.dumps({"value": CANARY, "id": ID, "attributes": {"exp": CANARY}}), "application/json"),
         (json.dumps({"value": CANARY, "id": ID, "attributes": [CANARY]}), "application/json"),
         (json.dumps({"value": CANARY, "id": ID, "tags": [CANARY]}), "application/json"),
     ],
-    ids=range(17),
+    ids=range(16),
 )
 async def test_what_makes_no_sense_is_no_answer(
     store: Provider[Any], azure: Azure, text: str, kind: str
@@ -325,29 +321,6 @@ async def test_what_makes_no_sense_is_no_answer(
     azure.instead = senseless
     refused = await failing(store.read("key"))
     assert (type(refused), refused.code) == (errors.Unreachable, "MalformedAnswer")
-
-
-async def test_no_xml_of_a_vault_is_parsed(
-    store: Provider[Any], azure: Azure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def parse(*_: object) -> None:
-        raise AssertionError("parsed")
-
-    monkeypatch.setattr("xml.etree.ElementTree.fromstring", parse)
-    azure.instead = lambda sent: (
-        web.Response(text=BOMB, content_type="text/xml") if "Authorization" in sent.headers else None
-    )
-    assert isinstance(await failing(store.read("key")), errors.Unreachable)
-
-
-async def test_the_client_logs_nothing_at_all(
-    store: Provider[Any], azure: Azure, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    azure.vault.seed("key", "x")
-    await store.read("key")
-    await failing(store.read("absent"))
-    assert not [record for record in caplog.records if record.name.startswith("azure")]
 
 
 async def test_a_vault_that_lets_us_in_is_checked_without_reading_a_value(
@@ -446,26 +419,9 @@ async def test_a_vault_is_sent_what_it_needs_and_nothing_of_this_machine(
 ) -> None:
     await failing(store.read("key"))
     names = {name for one in azure.sent_to(VAULT) for name in one.headers}
-    assert names == {
-        *("Host", "Accept", "Accept-Encoding", "User-Agent", "Authorization", "x-ms-client-request-id")
-    }
+    assert names == {*("Host", "Accept", "Accept-Encoding", "User-Agent", "Authorization")}
     assert {one.headers["User-Agent"] for one in azure.sent} == {guard._session.headers["User-Agent"]}
     assert leaks([azure.secret.encode()], {"the vault": str(azure.sent_to(VAULT)).encode()}) == set()
-
-
-@pytest.mark.parametrize("link", [f"https://evil.test/secrets?{CANARY}", "https://{}:1/secrets"])
-async def test_what_the_client_follows_stays_at_the_vault(
-    store: Provider[Any], azure: Azure, link: str
-) -> None:
-    azure.vault.seed("key", "x")
-    await store.read("key")
-    page = {"value": [], "nextLink": link}
-    azure.instead = lambda sent: web.json_response(page) if sent.path == "/secrets" else None
-    vault: Any = await store._open()  # type: ignore[attr-defined]  # Keyturn itself lists nothing
-    listing = vault._client.list_properties_of_secrets()
-    refused = await failing(client._without_client_errors(lambda: anext(listing))())
-    assert refused.code in {"ForeignPage", "MalformedAnswer"}
-    assert {one.host for one in azure.sent} == {VAULT, LOGIN}
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import socket
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -18,11 +17,12 @@ from keyturn.core.value import Value
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers.guard import Guard, Limits
-from tests.unit.stores.providers.gcp.fake_secret_manager import NAMES, Service, serving
-from tests.unit.stores.providers.tls_server import authority
+from tests.unit.stores.providers.gcp.fake_secret_manager import NAMES, Service
+from tests.unit.stores.providers.tls_server import authority, serving_tls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    import ssl
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
 HOST = "secretmanager.test"
@@ -34,43 +34,25 @@ POOL = "projects/123/locations/global/workloadIdentityPools/shop/providers/clust
 
 @dataclass
 class Google:
-    """The service, where it is, and the folder with its certificate."""
+    """The service, where it is, and both sides of its TLS."""
 
     service: Service
-    port: int
-    folder: Path
+    server: ssl.SSLContext
+    trust: ssl.SSLContext
+    port: int = 0
 
     @property
     def address(self) -> str:
         return f"https://{HOST}:{self.port}"
 
 
-_FILES: dict[str, bytes] = {}
-"""The service's authority and certificate: gRPC reads the authorities once in a process."""
-
-
-@contextmanager
-def running(folder: Path) -> Iterator[Google]:
-    if not _FILES:
-        authority(folder, *NAMES)
-        _FILES.update({file.name: file.read_bytes() for file in folder.iterdir()})
-    for name, content in _FILES.items():
-        (folder / name).write_bytes(content)
-    service = Service()
-    service.accounts["known"] = (EMAIL, private_key("known").public_key())
-    with pytest.MonkeyPatch.context() as patch:
-        # A machine of ours may have a value for it.
-        patch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(folder / "ca.crt"))
-        with serving(service, folder) as port:
-            yield Google(service, port, folder)
-
-
-@contextmanager
-def trusted(google: Google) -> Iterator[None]:
-    """Let this process trust the service's certificate, as an administrator would."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(google.folder / "ca.crt"))
-        yield
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Google]:
+    google = Google(Service(), *authority(folder, *NAMES))
+    google.service.accounts["known"] = (EMAIL, private_key("known").public_key())
+    async with serving_tls(google.server, HOST, google.service.handle) as address:
+        google.port = int(address.rpartition(":")[2])
+        yield google
 
 
 @functools.cache
@@ -130,10 +112,14 @@ class Towards(AbstractResolver):
 
 
 @asynccontextmanager
-async def guarding(ports: Mapping[str, int], *, seconds: float = 10.0) -> AsyncIterator[Guard]:
-    """Open a guard that lets the names of `ports` lead to this machine."""
+async def guarding(
+    google: Google, ports: Mapping[str, int] | None = None, *, seconds: float = 10.0
+) -> AsyncIterator[Guard]:
+    """Open a guard that trusts the service's authority and lets its name or `ports` lead to this machine."""
+    ports = ports or {HOST: google.port}
     allowed = [AllowedHost(name) for name in ports]
     guard = Guard(allowed, resolver=Towards(ports), limits=Limits(seconds=seconds))
+    guard._trust = google.trust
     try:
         yield guard
     finally:
