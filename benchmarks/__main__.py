@@ -6,15 +6,13 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from . import databases, life, load, peers, results, rotation, stores
 from .cluster import BenchmarkError, fresh
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
 
 Figures: TypeAlias = "dict[str, dict[str, float]]"
 Benchmark: TypeAlias = "Callable[[int], Awaitable[Figures]]"

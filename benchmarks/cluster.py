@@ -1,32 +1,32 @@
-"""A fresh control plane with Keyturn installed: what a benchmark writes to it, and how it watches for the result."""
+"""A fresh control plane and the operator on it: what a benchmark writes, how it watches for the result, the cost."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
+import re
 import tempfile
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import aiohttp
 import orjson
 
 from keyturn.core import labels
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
-from sandbox import ControlPlane
+from sandbox import ControlPlane, harness
 from sandbox.harness import Kubectl, installation
 
-from .process import are_quiet
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
-    from contextlib import AbstractAsyncContextManager
-
-    import aiohttp
-
 NAMESPACE = "bench"
+LOCAL = "--allow-host=127.0.0.1"
+"""The option that lets the operator connect to a server of this machine."""
 ACCOUNT = (installation.NAMESPACE, "keyturn")
 """Namespace and name of the operator's ServiceAccount in `manifests/base`."""
 Body: TypeAlias = "dict[str, Any]"
@@ -36,10 +36,14 @@ Planes: TypeAlias = "Callable[[], AbstractAsyncContextManager[Cluster]]"
 
 T = TypeVar("T")
 _CONNECTIONS = 32
-_SETTLED = 2.0
 _PULSE = 0.25
 """What a control plane at rest uses of a core: heartbeats, leases, compaction."""
-_WATCH_SECONDS = 60
+_START_TIMEOUT, _QUIET_WITHIN = 180.0, 900.0
+_REQUESTS = re.compile(
+    r'^keyturn_api_requests_total\{code="\d+",resource="([^"]*)",verb="([^"]*)"\} (\S+)$', re.MULTILINE
+)
+_STREAMS = frozenset({"list", "watch"})
+_READS = _STREAMS | {"get"}
 
 
 class BenchmarkError(Exception):
@@ -87,20 +91,13 @@ class Cluster:
 
 
 @asynccontextmanager
-async def fresh() -> AsyncIterator[Cluster]:
-    """Run a control plane with Keyturn installed until the block ends."""
-    async with prepared(_install) as cluster:
-        yield cluster
-
-
-@asynccontextmanager
 async def prepared(install: Callable[[ControlPlane, Path], Path]) -> AsyncIterator[Cluster]:
     """Run a control plane until the block ends; `install` returns the kubeconfig of the controller to be measured."""
     with tempfile.TemporaryDirectory(prefix="keyturn-benchmark-") as folder:
         plane = await asyncio.to_thread(ControlPlane.start)
         try:
             kubeconfig = await asyncio.to_thread(install, plane, Path(folder))
-            await are_quiet([one.pid for one in plane.programs().values()], _SETTLED, _PULSE)
+            await are_quiet([one.pid for one in plane.programs().values()], 2.0, _PULSE)
             async with connected(plane, kubeconfig, Path(folder)) as cluster:
                 yield cluster
         finally:
@@ -125,6 +122,10 @@ def _install(plane: ControlPlane, folder: Path) -> Path:
     return plane.service_account_kubeconfig(*ACCOUNT, folder / "operator.kubeconfig")
 
 
+fresh: Planes = partial(prepared, _install)
+"""Run a control plane with Keyturn installed until the block ends."""
+
+
 # What is created
 
 
@@ -134,12 +135,20 @@ def names(kind: str, objects: int) -> list[str]:
 
 def managed_secret(name: str, **spec: Any) -> Body:
     """Make a ManagedSecret with one generated password."""
-    return {
-        "apiVersion": "keyturn.dev/v1alpha1",
-        "kind": "ManagedSecret",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"data": [{"name": "password", "generate": {"password": {}}}], **spec},
-    }
+    return keyturn_object(
+        "ManagedSecret", name, {"data": [{"name": "password", "generate": {"password": {}}}], **spec}
+    )
+
+
+def keyturn_object(kind: str, name: str, spec: Body) -> Body:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "keyturn.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def secret(name: str, data: Mapping[str, bytes], **metadata: Any) -> Body:
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    metadata |= {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}
 
 
 async def create_managed(
@@ -172,6 +181,18 @@ async def for_each(
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
             group.create_task(work())
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Work while the block lasts; what is not done at its end is cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 # What is watched
@@ -223,20 +244,15 @@ async def watching(
     """Watch a collection from now on while the block lasts; `params` may have a `labelSelector`."""
     crowd = Crowd(passes)
     page = await anext(aiter(cluster.api.pages(path, params, limit=1)))
-    task = asyncio.create_task(_follow(cluster, path, page.resource_version, crowd, params))
-    try:
+    async with beside(_follow(cluster, path, page.resource_version, crowd, params)):
         yield crowd
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _follow(
     cluster: Cluster, path: str, version: str, crowd: Crowd, params: Mapping[str, str] | None
 ) -> None:
     while True:
-        changes = cluster.api.watch(path, version, params, timeout_seconds=_WATCH_SECONDS)
+        changes = cluster.api.watch(path, version, params, timeout_seconds=60)
         try:
             async with aclosing(changes):
                 async for kind, body in changes:
@@ -254,14 +270,117 @@ def among(names: Collection[str], passes: Test) -> Test:
 
 def has_revision(revision: int) -> Test:
     """Make the test of a Secret for a published revision."""
-
-    def has(body: Body) -> bool:
-        annotations = body["metadata"].get("annotations") or {}
-        return bool(annotations.get("keyturn.dev/revision") == str(revision))
-
-    return has
+    return lambda body: bool(
+        (body["metadata"].get("annotations") or {}).get("keyturn.dev/revision") == str(revision)
+    )
 
 
 def is_ready(body: Body) -> bool:
     conditions = body.get("status", {}).get("conditions", ())
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+# The operator as a process, and its cost: processor, memory and calls to the API server
+
+
+class Usage(NamedTuple):
+    """What a process has used up to a moment, or between two."""
+
+    cpu: float
+    """Seconds, of all threads, in user and kernel."""
+    calls: float
+    """To the API server, without lists, watches and what the lease takes."""
+    writes: float
+    """Those of the calls that write."""
+    lease_writes: float
+    requests: float
+    """The calls, and each page of a list and each watch."""
+
+    def since(self, before: Usage) -> Usage:
+        return Usage(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+class Operator:
+    """One operator process that runs, and what it uses."""
+
+    def __init__(self, process: harness.Operator) -> None:
+        self._process = process
+        self.pid, self.log = process.pid, process.log
+
+    async def has_logged(self, event: str) -> None:
+        """Wait until the process logs an event."""
+        await asyncio.to_thread(self._process.wait_for_log, event, _START_TIMEOUT)
+
+    async def is_quiet(self, seconds: float = 2.0) -> float:
+        """Wait until it has used next to no processor for `seconds`; return when that began (loop time)."""
+        return await are_quiet([self.pid], seconds)
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
+    async def usage(self) -> Usage:
+        cpu = cpu_of(self.pid)  # before the question, which itself takes some with many objects
+        counts = [(what, verb, int(float(n))) for what, verb, n in _REQUESTS.findall(await self.metrics())]
+        # A review of rights is answered and not stored: a start asks for each right once.
+        ours = [(verb, n) for what, verb, n in counts if what not in {"leases", "selfsubjectaccessreviews"}]
+        return Usage(
+            cpu,
+            calls=sum(n for verb, n in ours if verb not in _STREAMS),
+            writes=sum(n for verb, n in ours if verb not in _READS),
+            lease_writes=sum(n for what, verb, n in counts if what == "leases" and verb not in _READS),
+            requests=sum(n for _, n in ours),
+        )
+
+    async def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self._process.port('metrics_port')}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return await answer.text()
+
+
+@asynccontextmanager
+async def running(
+    cluster: Cluster, *arguments: str, name: str = "operator", event: str = "leading"
+) -> AsyncIterator[Operator]:
+    """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends.
+
+    It begins when the process has logged an event, which for a standby is `watching`. The log has the process's name.
+    """
+    log, env = cluster.folder / f"{name}.log", {"POD_NAMESPACE": installation.NAMESPACE}
+    process = harness.Operator(cluster.operator_kubeconfig, log, "--all-namespaces", *arguments, env=env)
+    try:
+        process.begin()
+        operator = Operator(process)
+        await operator.has_logged(event)
+        yield operator
+    finally:
+        await asyncio.to_thread(process.end)
+
+
+async def are_quiet(pids: Collection[int], seconds: float, share: float = 0.02) -> float:
+    """Wait until processes have used no more than a share of a core for `seconds`; return when that began.
+
+    Only the kernel is asked, so that the question costs them nothing.
+    """
+    loop = asyncio.get_running_loop()
+    began, used = loop.time(), sum(map(cpu_of, pids))
+    async with asyncio.timeout(_QUIET_WITHIN):
+        while loop.time() - began < seconds:
+            await asyncio.sleep(0.1)
+            now = sum(map(cpu_of, pids))
+            if now - used > share * max(1.0, loop.time() - began):
+                began, used = loop.time(), now
+    return began
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of processor that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(pid: int) -> dict[str, float]:
+    """Return MiB: what a process holds now, and the most that it ever held."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", status, re.MULTILINE))
+    return {"rss": int(found["VmRSS"]) / 1024, "peak": int(found["VmHWM"]) / 1024}

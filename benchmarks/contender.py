@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import orjson
 import yaml
 
 from keyturn.kube import errors
+from sandbox import ControlPlane
 from sandbox.commands import API_SERVER, ETCD
 from sandbox.harness import Kubectl
 
-from . import process
-from .cluster import ACCOUNT, NAMESPACE, BenchmarkError, RefusedError, fresh
-from .process import are_quiet, cpu_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
-
-    from sandbox import ControlPlane
-
-    from .cluster import Body, Cluster, Planes
+from .cluster import (
+    ACCOUNT,
+    NAMESPACE,
+    BenchmarkError,
+    Body,
+    Cluster,
+    Planes,
+    RefusedError,
+    are_quiet,
+    cpu_of,
+    fresh,
+    running,
+)
 
 T = TypeVar("T")
 CONTROLLER = "controller"
@@ -39,9 +44,7 @@ _GROUPS = {API_SERVER: "api_server", ETCD: "etcd"}
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _APART = frozenset({"leases", "selfsubjectaccessreviews"})
 """The leader election, and a check of permissions at the start: neither grows with the objects."""
-_SETTLED = 4.0
-_STARTED_WITHIN = 120.0
-_LOOK = 0.5
+_SETTLED, _STARTED_WITHIN, _LOOK = 4.0, 120.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ async def keyturn(values: str, store: str = "", planes: Planes = fresh) -> Async
     template = Template.read(SHIPPED / f"keyturn-{values}.yaml", store=store)
     flags = (f"--allow-host={urlsplit(store).netloc}",) if values == "pulled" else ()
     user = f"system:serviceaccount:{':'.join(ACCOUNT)}"
-    async with planes() as cluster, process.running(cluster, *flags) as operator:
+    async with planes() as cluster, running(cluster, *flags) as operator:
         template.prepare(Kubectl(cluster.plane.kubeconfig))
         program = Running(operator.pid, user, lambda: operator.exit_code, operator.log)
         yield Contender("Keyturn", cluster, program, template)

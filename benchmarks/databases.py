@@ -7,11 +7,13 @@ import base64
 import itertools
 import secrets
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
@@ -19,26 +21,28 @@ from keyturn.kube import paths
 from sandbox.databases import PostgresServer, counted_sessions
 
 from .cluster import (
+    LOCAL,
     NAMESPACE,
+    Body,
+    Cluster,
+    Operator,
+    Planes,
+    Test,
     among,
+    beside,
+    cpu_of,
     create_managed,
     for_each,
     has_revision,
+    keyturn_object,
     managed_secret,
     request_rotation,
+    running,
+    secret,
     watching,
 )
-from .process import running
 from .rotation import DEPLOYMENTS, deployment, is_patched, is_rolled
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
-
-    from .cluster import Body, Cluster, Planes, Test
-    from .process import Operator
-
-_ALLOWED = "--allow-host=127.0.0.1"
-"""The option that lets the operator connect to a server of this machine."""
 _DATABASE = _TARGET = "shop"
 _ADMIN = "keyturn_admin"
 _MANAGED, _SECRETS = paths.managed_secrets(NAMESPACE), paths.secrets(NAMESPACE)
@@ -51,7 +55,7 @@ async def databases(
     """Rotate one account, then many at once with an `overlap` in seconds."""
     names = [f"account-{number:03}" for number in range(accounts)]
     with shop() as server:
-        async with planes() as cluster, running(cluster, _ALLOWED) as operator:
+        async with planes() as cluster, running(cluster, LOCAL) as operator:
             await _create_target(server, cluster)
             return {
                 "accounts": accounts,
@@ -100,22 +104,18 @@ def shop() -> Iterator[Shop]:
         yield Shop(server, admin)
 
 
-class Logins:
-    """How many logins were tried with what the Secrets have at that moment, and how many failed."""
-
-    def __init__(self) -> None:
-        self.tried = self.failed = 0
-
-
 @asynccontextmanager
-async def logging_in(names: Sequence[str], shop: Shop, cluster: Cluster) -> AsyncIterator[Logins]:
-    """Have applications log in 20 times a second, one account after another, while the block lasts."""
-    logins = Logins()
+async def logging_in(names: Sequence[str], shop: Shop, cluster: Cluster) -> AsyncIterator[Counter[str]]:
+    """Have applications log in 20 times a second, one account after another, while the block lasts.
+
+    They use what the Secrets have at that moment; the value of the block is how many were `tried` and `failed`.
+    """
+    logins = Counter[str]()
 
     async def log_in(name: str) -> None:
         accepted = await asyncio.to_thread(shop.accepts, await _credentials(name, cluster))
-        logins.tried += 1
-        logins.failed += not accepted
+        logins["tried"] += 1
+        logins["failed"] += not accepted
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
@@ -123,13 +123,8 @@ async def logging_in(names: Sequence[str], shop: Shop, cluster: Cluster) -> Asyn
                 group.create_task(log_in(name))
                 await asyncio.sleep(0.05)
 
-    task = asyncio.create_task(run())
-    try:
+    async with beside(run()):
         yield logins
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _credentials(name: str, cluster: Cluster) -> Credentials:
@@ -144,25 +139,17 @@ async def _create_target(shop: Shop, cluster: Cluster) -> None:
     """Create the DatabaseTarget, the login of its administrator and its authority."""
     admin = {"username": shop.admin.username.encode(), "password": shop.admin.password.encode()}
     for name, data in (("shop-admin", admin), ("shop-ca", {"ca.crt": shop.server.ca})):
-        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
-        metadata = {"name": name, "namespace": NAMESPACE}
-        await cluster.bare.create(
-            _SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}
-        )
-    body = {
-        "apiVersion": "keyturn.dev/v1alpha1",
-        "kind": "DatabaseTarget",
-        "metadata": {"name": _TARGET, "namespace": NAMESPACE},
-        "spec": {
-            "postgresql": {
-                "host": shop.server.host,
-                "port": shop.server.port,
-                "database": _DATABASE,
-                "tls": {"caRef": {"name": "shop-ca"}},
-            },
-            "adminCredentials": {"secretRef": {"name": "shop-admin"}},
+        await cluster.bare.create(_SECRETS, secret(name, data))
+    spec = {
+        "postgresql": {
+            "host": shop.server.host,
+            "port": shop.server.port,
+            "database": _DATABASE,
+            "tls": {"caRef": {"name": "shop-ca"}},
         },
+        "adminCredentials": {"secretRef": {"name": "shop-admin"}},
     }
+    body = keyturn_object("DatabaseTarget", _TARGET, spec)
     await cluster.bare.create(paths.externals("DatabaseTarget", NAMESPACE), body)
 
 
@@ -177,23 +164,15 @@ def _account(name: str, overlap: str, **database: Any) -> Body:
     return managed_secret(name, database=whole, rotation={"overlap": overlap}, rollout={"debounce": "0s"})
 
 
-async def _rotate(name: str, revision: int, cluster: Cluster) -> None:
-    """Request the rotation that brings a revision."""
-    await request_rotation(name, cluster, f"revision-{revision}")
-
-
 def _is_closed(revision: int) -> Test:
     """Make the test of a ManagedSecret for a credential whose refusal is proven."""
-
-    def closed(body: Body) -> bool:
-        credentials = (body.get("status") or {}).get("credentials") or ()
-        return any(one["revision"] == revision and one["phase"] == "Closed" for one in credentials)
-
-    return closed
+    return lambda body: any(
+        one["revision"] == revision and one["phase"] == "Closed"
+        for one in (body.get("status") or {}).get("credentials") or ()
+    )
 
 
 # The measurements
-
 
 _WITH_PODS = "with-pods"
 _PODS = paths.pods(NAMESPACE)
@@ -214,7 +193,7 @@ async def _single(rotations: int, shop: Shop, cluster: Cluster) -> dict[str, flo
             await asyncio.sleep(_BETWEEN)
             turns.append(await _rotate_with_pods(revision, cluster))
     longest = {name: max(turn[name] for turn in turns) for name in turns[0]}
-    return {**longest, "single_logins": logins.tried, "single_failed_logins": logins.failed}
+    return {**longest, "single_logins": logins["tried"], "single_failed_logins": logins["failed"]}
 
 
 async def _rotate_with_pods(revision: int, cluster: Cluster) -> dict[str, float]:
@@ -222,18 +201,15 @@ async def _rotate_with_pods(revision: int, cluster: Cluster) -> dict[str, float]
     pages = cluster.api.pages(_PODS, _ITS_PODS, metadata_only=True)
     earlier = [one["metadata"]["name"] async for page in pages for one in page.items]
 
-    def is_through(body: Body) -> bool:
-        return is_patched(body, revision) and is_rolled(body)
-
     async with (
         watching(cluster, _SECRETS, among([_WITH_PODS], has_revision(revision))) as published,
         watching(cluster, DEPLOYMENTS, partial(is_patched, revision=revision)) as patched,
-        watching(cluster, DEPLOYMENTS, is_through) as rolled,
+        watching(cluster, DEPLOYMENTS, lambda one: is_patched(one, revision) and is_rolled(one)) as rolled,
         watching(cluster, _PODS, lambda _: False, _ITS_PODS) as pods,
         watching(cluster, _MANAGED, among([_WITH_PODS], _is_closed(revision - 1))) as closed,
     ):
         began = asyncio.get_running_loop().time()
-        await _rotate(_WITH_PODS, revision, cluster)
+        await request_rotation(_WITH_PODS, cluster, f"revision-{revision}")
         changed = await patched.counts(1, _PATIENCE)
         through = max(await rolled.counts(1, _PATIENCE), await pods.loses(earlier, _PATIENCE))
         ended = await closed.counts(1, _PATIENCE)
@@ -252,7 +228,7 @@ async def _burst(
     await create_managed(names, cluster, partial(_account, overlap=f"{overlap}s"))
     await operator.is_quiet()
     old = [await _credentials(name, cluster) for name in names]
-    before = operator.cpu()
+    before = cpu_of(operator.pid)
     ends: dict[str, float] = {}
     ahead = time.time() - asyncio.get_running_loop().time()
 
@@ -269,16 +245,16 @@ async def _burst(
             watching(cluster, _MANAGED, among(names, is_closed)) as closed,
         ):
             began = asyncio.get_running_loop().time()
-            await for_each(names, lambda name: _rotate(name, 2, cluster))
+            await for_each(names, lambda name: request_rotation(name, cluster))
             last = await published.counts(len(names), _PATIENCE)
             await closed.counts(len(names), _PATIENCE + overlap)
-    used = operator.cpu() - before
+    used = cpu_of(operator.pid) - before
     return {
         "seconds_until_published": last - began,
         "seconds_from_overlap_until_refused": max(closed.passed[name] - ends[name] for name in names),
         "sessions": max(sessions),
-        "logins": logins.tried,
-        "failed_logins": logins.failed,
+        "logins": logins["tried"],
+        "failed_logins": logins["failed"],
         "earlier_passwords_accepted": sum([await asyncio.to_thread(shop.accepts, one) for one in old]),
         "cpu_ms_per_rotation": used * 1000 / len(names),
     }

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import secrets
 import signal
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from keyturn.kube import paths
 
-from .cluster import NAMESPACE, for_each, is_ready, managed_secret, names, watching
-from .process import running
+from .cluster import (
+    NAMESPACE,
+    Bare,
+    Body,
+    Cluster,
+    Operator,
+    Planes,
+    Usage,
+    cpu_of,
+    for_each,
+    is_ready,
+    managed_secret,
+    memory_of,
+    names,
+    running,
+    secret,
+    watching,
+)
 
-if TYPE_CHECKING:
-    from .cluster import Bare, Body, Cluster, Planes
-    from .process import Operator, Usage
-
-_SETTLE = 3.0
-_EVENTS_WITHIN = 180.0
+_SETTLE, _EVENTS_WITHIN = 3.0, 180.0
 _FLOOR_AT_MOST = 10_000
 """More objects of the floor take long, and change its rate little."""
 
@@ -59,7 +67,7 @@ async def _created(objects: int, bare: float, cluster: Cluster, operator: Operat
         began = asyncio.get_running_loop().time()
         await for_each(names("secret", objects), lambda name: cluster.bare.create(path, managed_secret(name)))
         seconds = await ready.counts(objects, max(60, objects / 20)) - began
-    memory = operator.memory()
+    memory = memory_of(operator.pid)
     used = (await operator.usage()).since(before)
     return {
         "objects": objects,
@@ -83,7 +91,7 @@ async def _rested(idle: float, operator: Operator) -> dict[str, float]:
         "cpu_percent": 100 * used.cpu / seconds,
         "writes": used.writes,
         "lease_writes": used.lease_writes,
-        "rss_mib": operator.memory()["rss"],
+        "rss_mib": memory_of(operator.pid)["rss"],
     }
 
 
@@ -95,14 +103,16 @@ async def _at_rest(operator: Operator) -> Usage:
             await operator.is_quiet(_SETTLE)
             now = await operator.usage()
             if now.writes == before.writes:
-                return replace(now, cpu=operator.cpu())  # the question itself costs some with many objects
+                return now._replace(
+                    cpu=cpu_of(operator.pid)
+                )  # the question itself costs some with many objects
             before = now
 
 
 async def _taken_over(leader: Operator, standby: Operator) -> dict[str, float]:
     """Kill the leader while nothing is due; the standby may take the Lease when its term is over."""
     await standby.is_quiet(_SETTLE)
-    waiting, before = standby.memory(), await standby.usage()
+    waiting, before = memory_of(standby.pid), await standby.usage()
     os.kill(leader.pid, signal.SIGKILL)
     began = asyncio.get_running_loop().time()
     await standby.has_logged("leading")
@@ -124,7 +134,7 @@ async def _restarted(cluster: Cluster) -> dict[str, float]:
     async with running(cluster) as operator:
         leading = asyncio.get_running_loop().time() - began
         seconds = await operator.is_quiet(_SETTLE) - began
-        memory, used = operator.memory(), await operator.usage()
+        memory, used = memory_of(operator.pid), await operator.usage()
     return {
         "seconds_until_leading": leading,
         "seconds": seconds,
@@ -156,17 +166,8 @@ async def _bare_object(name: str, bare: Bare) -> None:
 
 def _secret(name: str, key: str, size: int) -> Body:
     """Make a Secret as large as the operator's own; `size` is that of its value, in bytes."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": name,
-            "namespace": NAMESPACE,
-            "labels": {"app.kubernetes.io/part-of": "benchmark"},
-            "annotations": {"benchmark": "x" * 60},
-        },
-        "data": {key: base64.b64encode(secrets.token_bytes(size)).decode()},
-    }
+    marks = {"labels": {"app.kubernetes.io/part-of": "benchmark"}, "annotations": {"benchmark": "x" * 60}}
+    return secret(name, {key: secrets.token_bytes(size)}, **marks)
 
 
 def _status(name: str) -> Body:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import orjson
 
 from . import results
-from .cluster import BenchmarkError, for_each, fresh, is_ready, names, watching
-from .contender import System, keyturn
-from .process import memory_of
+from .cluster import BenchmarkError, for_each, is_ready, memory_of, names, watching
+from .contender import Contender, System, keyturn
 from .servers import sampled
 from .stores import percentiles
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
-
-    from .contender import Contender
 
 _SETTLED_WITHIN = 180.0
 PATIENCE = 60.0
@@ -83,7 +78,7 @@ async def check(options: argparse.Namespace) -> None:
     """
     objects, runs, file = options.objects or 1000, list[Run](), options.results / "counters" / "creation.json"
     for number in range(1, options.runs + 1):
-        async with keyturn("generated", planes=fresh) as contender:
+        async with keyturn("generated") as contender:
             figures = await load(contender, objects)
         runs.append({key: figures[key] for key in (*_PARTS, "calls", "work_ms")})
         print(f"check {number}/{options.runs}: {results.rounded(runs[-1])}", flush=True)

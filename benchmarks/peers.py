@@ -5,38 +5,31 @@ The user gives the program and its CRDs.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import os
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 import yaml
 
-from sandbox import SandboxError
+from sandbox import ControlPlane, SandboxError
 from sandbox.control import Control
 from sandbox.harness import HarnessError, Kubectl, installation
 from sandbox.supervisor import COLLECT_LATER
 
 from . import results
-from .cluster import NAMESPACE, BenchmarkError, prepared
+from .cluster import NAMESPACE, BenchmarkError, Body, Cluster, prepared
 from .contender import SHIPPED, Contender, Running, Template, keyturn
 from .load import load
 from .results import OURS, THEIRS
 from .servers import awslike
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-    from contextlib import AbstractAsyncContextManager
-
-    from sandbox import ControlPlane
-
-    from .cluster import Body, Cluster
 
 Side: TypeAlias = "Callable[[], AbstractAsyncContextManager[Contender]]"
 Pair: TypeAlias = "dict[str, dict[str, float]]"
@@ -176,20 +169,19 @@ async def started(peer: Peer, cluster: Cluster) -> AsyncIterator[Contender]:
     Raises:
         BenchmarkError: It cannot be started.
     """
-    control, log = Control(cluster.plane.folder), cluster.folder / "peer.log"
-    log.write_bytes(b"")
+    control = Control(cluster.plane.folder)
     # The settings of Go's collector for the control plane are not for it.
     unset = [word for name in COLLECT_LATER for word in ("-u", name)]
     env = {"KUBECONFIG": cluster.operator_kubeconfig, "POD_NAMESPACE": _ACCOUNT, **peer.env}
     settings = [f"{name}={value}" for name, value in env.items()]
     command = ["/usr/bin/env", *unset, *settings, str(peer.binary.absolute()), *peer.flags]
     try:
-        await asyncio.to_thread(control.start, _ACCOUNT, command, log)
+        await asyncio.to_thread(control.start, _ACCOUNT, command)
     except SandboxError as error:
         raise BenchmarkError(f"{peer.name}: {error}") from error
     try:
         user, pid = f"system:serviceaccount:{_ACCOUNT}:{_ACCOUNT}", control.programs()[_ACCOUNT].pid
-        program = Running(pid, user, lambda: control.programs()[_ACCOUNT].ended, log)
+        program = Running(pid, user, lambda: control.programs()[_ACCOUNT].ended, control.log(_ACCOUNT))
         yield Contender(peer.name, cluster, program, peer.template)
     finally:
         await asyncio.to_thread(control.stop, _ACCOUNT, _TO_END)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import platform
 import statistics
 import subprocess
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 
-from sandbox import releases
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from sandbox import build
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- figures: python -m benchmarks table -->\n", "<!-- end of figures -->\n"
@@ -95,7 +93,7 @@ def circumstances() -> dict[str, str]:
     models = [line.partition(": ")[2] for line in facts.splitlines() if line.startswith("model name")]
     kibibytes = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1])
     used = [f"{name} {version(name)}" for name in ("kopf", "aiohttp", "pydantic")]
-    kubernetes, python = releases.chosen().version, platform.python_version()
+    kubernetes, python = build.chosen().version, platform.python_version()
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
     )

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
 from keyturn.kube import paths
 
 from .cluster import (
     NAMESPACE,
+    Body,
+    Cluster,
+    Planes,
+    Test,
     among,
     create_managed,
     for_each,
     has_revision,
     is_ready,
+    keyturn_object,
     managed_secret,
     request_rotation,
+    running,
     watching,
 )
-from .process import running
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
-
-    from .cluster import Body, Cluster, Planes, Test
 
 DEPLOYMENTS = paths.workloads("Deployment", NAMESPACE)
 _PATIENCE = 300.0
@@ -110,39 +111,34 @@ def _is_reported(body: Body) -> bool:
 
 async def emergency(objects: int, planes: Planes) -> dict[str, float]:
     """Declare one emergency over `objects` Secrets, each used by a Deployment of its own."""
-    names = [f"exposed-{number:03}" for number in range(objects)]
+    names, incidents = (
+        [f"exposed-{number:03}" for number in range(objects)],
+        paths.emergency_rotations(NAMESPACE),
+    )
+    body = keyturn_object("EmergencyRotation", _INCIDENT, {"reason": "a benchmark", "selector": {}})
     async with planes() as cluster, running(cluster) as operator:
         await prepare(names, _SLOW, cluster)
         await operator.is_quiet()
-        figures = await _declare(names, cluster)
+        await asyncio.sleep(_A_SECOND)  # the values are of an earlier second
+        async with (
+            watching(cluster, paths.secrets(NAMESPACE), has_revision(2)) as rotated,
+            watching(cluster, DEPLOYMENTS, _is_through) as rolled,
+            watching(cluster, incidents, _has_updated_services) as reported,
+        ):
+            began = asyncio.get_running_loop().time()
+            await cluster.bare.create(incidents, body)
+            figures = {
+                "objects": objects,
+                "seconds_until_rotated": await rotated.counts(objects, _PATIENCE) - began,
+                "seconds_until_rolled": await rolled.counts(objects, _PATIENCE) - began,
+                "seconds_until_told": await reported.counts(1, _PATIENCE) - began,
+            }
         await cluster.bare.delete(paths.emergency_rotation(NAMESPACE, _INCIDENT))
-    return {"objects": objects, **figures}
+    return figures
 
 
-async def _declare(names: list[str], cluster: Cluster) -> dict[str, float]:
-    await asyncio.sleep(_A_SECOND)  # the values are of an earlier second
-    body = {
-        "apiVersion": "keyturn.dev/v1alpha1",
-        "kind": "EmergencyRotation",
-        "metadata": {"name": _INCIDENT, "namespace": NAMESPACE},
-        "spec": {"reason": "a benchmark", "selector": {}},
-    }
-
-    def is_reported(one: Body) -> bool:
-        return bool((one.get("status") or {}).get("servicesUpdatedAt"))
-
-    async with (
-        watching(cluster, paths.secrets(NAMESPACE), has_revision(2)) as rotated,
-        watching(cluster, DEPLOYMENTS, _is_through) as rolled,
-        watching(cluster, paths.emergency_rotations(NAMESPACE), is_reported) as reported,
-    ):
-        began = asyncio.get_running_loop().time()
-        await cluster.bare.create(paths.emergency_rotations(NAMESPACE), body)
-        return {
-            "seconds_until_rotated": await rotated.counts(len(names), _PATIENCE) - began,
-            "seconds_until_rolled": await rolled.counts(len(names), _PATIENCE) - began,
-            "seconds_until_told": await reported.counts(1, _PATIENCE) - began,
-        }
+def _has_updated_services(emergency: Body) -> bool:
+    return bool((emergency.get("status") or {}).get("servicesUpdatedAt"))
 
 
 # An idle operator

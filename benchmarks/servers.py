@@ -8,17 +8,13 @@ import json
 import statistics
 import sys
 import time
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import uvloop
 from aiohttp import web
 
 from keyturn.runtime.concurrency import Tasks
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
 
 _START_TIMEOUT = 30.0
 

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import statistics
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any
 
 from keyturn.kube import paths
 
 from .cluster import (
+    LOCAL,
     NAMESPACE,
+    Body,
+    Cluster,
+    Operator,
+    Planes,
     among,
+    beside,
     connected,
     create_managed,
     for_each,
     has_revision,
     is_ready,
+    keyturn_object,
     managed_secret,
     names,
     request_rotation,
+    running,
+    secret,
     watching,
 )
-from .process import running
 from .rotation import DEPLOYMENTS, is_patched, is_rolled, prepare
 from .servers import WAYS, awslike, hostile
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-
-    from .cluster import Body, Cluster, Planes
-    from .process import Operator
 
 
 def _reading(name: str, store: str, key: str) -> Body:
@@ -44,33 +45,25 @@ def _reading(name: str, store: str, key: str) -> Body:
 
 async def _create_store(address: str, cluster: Cluster) -> None:
     login = {"id": "AKIAIOSFODNN7EXAMPLE", "key": "benchmark"}
-    secret = {"name": "aws-login", "accessKeyIdKey": "id", "secretAccessKeyKey": "key"}
-    settings = {"region": "eu-central-1", "endpoint": address, "auth": {"accessKey": {"secretRef": secret}}}
-    await cluster.bare.create(
-        paths.secrets(NAMESPACE),
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "aws-login", "namespace": NAMESPACE},
-            "data": {name: base64.b64encode(text.encode()).decode() for name, text in login.items()},
-        },
-    )
+    reference = {"name": "aws-login", "accessKeyIdKey": "id", "secretAccessKeyKey": "key"}
+    settings = {
+        "region": "eu-central-1",
+        "endpoint": address,
+        "auth": {"accessKey": {"secretRef": reference}},
+    }
+    data = {name: text.encode() for name, text in login.items()}
+    await cluster.bare.create(paths.secrets(NAMESPACE), secret("aws-login", data))
     await cluster.bare.create(*_store("aws", {"awsSecretsManager": settings}))
 
 
 def _store(name: str, provider: Body) -> tuple[str, Body]:
-    body = {
-        "apiVersion": "keyturn.dev/v1alpha1",
-        "kind": "SecretStore",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"provider": provider},
-    }
-    return paths.externals("SecretStore", NAMESPACE), body
+    return paths.externals("SecretStore", NAMESPACE), keyturn_object(
+        "SecretStore", name, {"provider": provider}
+    )
 
 
 # A busy operator
 
-_LOCAL = "--allow-host=127.0.0.1"
 _SLOW = 1.0
 """Seconds that each answer of the slow store takes."""
 _LABEL = "bench.keyturn.dev/newcomer"
@@ -89,7 +82,7 @@ async def created(objects: int, planes: Planes) -> dict[str, float]:
 
 async def refreshed(objects: int, planes: Planes, seconds: float = 30.0) -> dict[str, float]:
     """Read values again, which are due every ten seconds, from a store that answers after one."""
-    async with awslike(_SLOW) as address, planes() as cluster, running(cluster, _LOCAL) as operator:
+    async with awslike(_SLOW) as address, planes() as cluster, running(cluster, LOCAL) as operator:
         newcomers = await Newcomers.prepare("refreshed", operator, cluster)
         await _create_store(address, cluster)
         await create_managed(
@@ -100,7 +93,7 @@ async def refreshed(objects: int, planes: Planes, seconds: float = 30.0) -> dict
 
 async def harmed(objects: int, planes: Planes, seconds: float = 30.0) -> dict[str, float]:
     """Have one tenant create hostile stores, each with an object that reads from it."""
-    async with hostile() as address, planes() as cluster, running(cluster, _LOCAL) as operator:
+    async with hostile() as address, planes() as cluster, running(cluster, LOCAL) as operator:
         newcomers = await Newcomers.prepare("harmed", operator, cluster)
 
         async def create(number: int) -> None:
@@ -184,7 +177,7 @@ class Newcomers:
 
         only = {"labelSelector": f"{_LABEL}={name}"}
         async with (
-            _started(load) as working,
+            beside(load) as working,
             connected(cluster.plane, cluster.operator_kubeconfig, cluster.folder) as own,
             watching(own, paths.managed_secrets(), is_ready, only) as ready,
         ):
@@ -197,17 +190,6 @@ class Newcomers:
             await ready.counts(len(began), _PATIENCE)
             await working
         return [ready.passed[one] - at for one, at in began.items()]
-
-
-@asynccontextmanager
-async def _started(load: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Future[None]]:
-    working = asyncio.ensure_future(load)
-    try:
-        yield working
-    finally:
-        working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
 
 
 def percentiles(waited: list[float]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 `build` keeps the programs (etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok) in a cache,
 `plane` runs them, `supervisor` makes sure that nothing outlives its owner. On the command line:
-`python -m sandbox up | down | status | kubeconfig | build`.
+`python -m sandbox up | down | status | build`.
 
 Pods run nothing: kwok says they are ready at once, or never, if the pod template is annotated with
 `sandbox.keyturn.dev/ready: never`. It needs Linux, and Go or pip the first time.

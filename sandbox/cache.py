@@ -8,16 +8,11 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .errors import SandboxError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def root() -> Path:
@@ -35,23 +30,19 @@ def filled(key: str, what: str, fill: Callable[[Path], None]) -> Path:
     A folder under its final name is complete: a killed build leaves a scratch folder, which the next removes.
     """
     folder = root() / key
-    if not folder.exists():
-        with _named_when_full(folder), only_builder(folder, what):
+    if folder.exists():
+        return folder
+    try:
+        with only_builder(folder, what):
             if not folder.exists():
                 _fill(folder, fill)
-    return folder
-
-
-@contextmanager
-def _named_when_full(folder: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise SandboxError(
             f"no room is left for {folder}: make some, or set KEYTURN_CACHE to a folder on another disk"
         ) from error
+    return folder
 
 
 @contextmanager
@@ -62,11 +53,7 @@ def only_builder(folder: Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(
-                f"sandbox: another process builds {what}; waiting for it",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"sandbox: another process builds {what}; waiting for it", file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from . import nodes
-from .config import SERVICE_RANGE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .build import Programs
-    from .config import Layout
+from . import api
+from .build import Programs
+from .config import SERVICE_RANGE, Layout
 
 ETCD = "etcd"
 API_SERVER = "kube-apiserver"
@@ -63,6 +58,7 @@ def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] =
     """Return the API server's command line; a flag given twice counts as given last."""
     certificate, key = at.certificate("apiserver")
     kubelet_certificate, kubelet_key = at.certificate("kubelet-client")
+    etcd_certificate, etcd_key = at.certificate("etcd-client")
     return [
         str(programs.path(API_SERVER)),
         f"--secure-port={port}",
@@ -74,7 +70,11 @@ def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] =
         f"--client-ca-file={at.ca_file}",
         f"--kubelet-client-certificate={kubelet_certificate}",
         f"--kubelet-client-key={kubelet_key}",
-        *_storage_flags(at),
+        f"--etcd-servers={at.etcd}",
+        f"--etcd-cafile={at.pki / 'etcd-ca.crt'}",
+        f"--etcd-certfile={etcd_certificate}",
+        f"--etcd-keyfile={etcd_key}",
+        f"--encryption-provider-config={at.config / 'encryption.yaml'}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",  # PodSecurity is on by default
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
@@ -90,68 +90,34 @@ def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] =
     ]
 
 
-def _storage_flags(at: Layout) -> list[str]:
-    certificate, key = at.certificate("etcd-client")
-    return [
-        f"--etcd-servers={at.etcd}",
-        f"--etcd-cafile={at.pki / 'etcd-ca.crt'}",
-        f"--etcd-certfile={certificate}",
-        f"--etcd-keyfile={key}",
-        f"--encryption-provider-config={at.config / 'encryption.yaml'}",
-    ]
-
-
 def controllers(programs: Programs, at: Layout) -> dict[str, list[str]]:
     """Return the command lines of all that works through the API server, in the order of their start."""
-    return {
-        CONTROLLER_MANAGER: _controller_manager(programs, at),
-        SCHEDULER: _scheduler(programs, at),
-        KWOK: _kwok(programs, at),
-    }
-
-
-def _controller_manager(programs: Programs, at: Layout) -> list[str]:
     certificate, key = at.certificate("ca")
-    return [
-        str(programs.path(CONTROLLER_MANAGER)),
-        f"--kubeconfig={at.kubeconfig_of(CONTROLLER_MANAGER)}",
-        f"--service-account-private-key-file={at.pki / 'service-account.key'}",
-        f"--root-ca-file={at.ca_file}",
-        f"--cluster-signing-cert-file={certificate}",
-        f"--cluster-signing-key-file={key}",
-        "--use-service-account-credentials=true",
-        "--leader-elect=false",
-        "--secure-port=0",
-        # Several times the defaults: many tests share one plane, and none is about waiting for it.
-        "--kube-api-qps=200",
-        "--kube-api-burst=400",
-        f"--controllers=*,{','.join(f'-{name}' for name in _WITHOUT)}",
-        "--concurrent-deployment-syncs=20",
-        "--concurrent-replicaset-syncs=20",
-        "--concurrent-statefulset-syncs=20",
-    ]
-
-
-def _scheduler(programs: Programs, at: Layout) -> list[str]:
-    return [
-        str(programs.path(SCHEDULER)),
-        f"--kubeconfig={at.kubeconfig_of(SCHEDULER)}",
-        "--leader-elect=false",
-        "--secure-port=0",
-        "--kube-api-qps=200",  # as above
-        "--kube-api-burst=400",
-    ]
-
-
-def _kwok(programs: Programs, at: Layout) -> list[str]:
-    return [
-        str(programs.path(KWOK)),
-        f"--kubeconfig={at.kubeconfig_of(KWOK)}",
-        *(f"--config={stage}" for stage in programs.stages),
-        # Not all nodes: kwok would say that the pods of a real one run, and delete them without ending them.
-        "--manage-all-nodes=false",
-        f"--manage-nodes-with-label-selector={nodes.LABEL}={nodes.FAKE}",
-        "--node-ip=127.0.0.1",
-        # No leases: a kwok that starts again would wait until those of its forerunner have run out.
-        "--node-lease-duration-seconds=0",
-    ]
+    # Several times the defaults: many tests share one plane, and none is about waiting for it.
+    quick = ("--leader-elect=false", "--secure-port=0", "--kube-api-qps=200", "--kube-api-burst=400")
+    settings = {
+        CONTROLLER_MANAGER: (
+            *quick,
+            f"--service-account-private-key-file={at.pki / 'service-account.key'}",
+            f"--root-ca-file={at.ca_file}",
+            f"--cluster-signing-cert-file={certificate}",
+            f"--cluster-signing-key-file={key}",
+            "--use-service-account-credentials=true",
+            f"--controllers=*,{','.join(f'-{name}' for name in _WITHOUT)}",
+            *(f"--concurrent-{kind}-syncs=20" for kind in ("deployment", "replicaset", "statefulset")),
+        ),
+        SCHEDULER: quick,
+        KWOK: (
+            *(f"--config={stage}" for stage in programs.stages),
+            # Not all nodes: kwok would say that the pods of a real one run, and delete them without ending them.
+            "--manage-all-nodes=false",
+            f"--manage-nodes-with-label-selector={api.NODE}={api.FAKE}",
+            "--node-ip=127.0.0.1",
+            # No leases: a kwok that starts again would wait until those of its forerunner have run out.
+            "--node-lease-duration-seconds=0",
+        ),
+    }
+    return {
+        name: [str(programs.path(name)), f"--kubeconfig={at.kubeconfig_of(name)}", *flags]
+        for name, flags in settings.items()
+    }

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import yaml
-from cryptography import x509
 
 from .pki import Authority, Pair, new_signing_pair, write_private
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
 SERVICE_RANGE = "10.96.0.0/16"
-_LOOPBACK = ipaddress.ip_address("127.0.0.1")
+_LOOPBACK = "127.0.0.1"
 _SERVER_NAMES = (
-    *map(x509.DNSName, ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")),
-    x509.DNSName("kubernetes.default.svc.cluster.local"),
-    x509.IPAddress(_LOOPBACK),
-    x509.IPAddress(ipaddress.ip_address("10.96.0.1")),  # the first of the range is the API server's
+    *("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
+    "kubernetes.default.svc.cluster.local",
+    _LOOPBACK,
+    "10.96.0.1",  # the first of the range is the API server's
 )
-
 _CLIENTS = {
     "kube-controller-manager": ("system:kube-controller-manager", None),
     "kube-scheduler": ("system:kube-scheduler", None),
@@ -37,7 +31,11 @@ def write_all(layout: Layout) -> None:
     """Write everything that must be there before the first program starts."""
     for folder in (layout.pki, layout.config, layout.folder / "logs"):
         folder.mkdir(mode=0o700)
-    _write_etcd_pki(layout)
+    # An authority of its own, as in production: no client of the API server can talk to etcd.
+    storage = Authority.new("keyturn-sandbox-etcd")
+    storage.pair.write(layout.pki, "etcd-ca")
+    storage.issue("etcd", names=[_LOOPBACK]).write(layout.pki, "etcd")
+    storage.issue("kube-apiserver").write(layout.pki, "etcd-client")
     cluster = Authority.new("keyturn-sandbox")
     cluster.pair.write(layout.pki, "ca")
     cluster.issue("kube-apiserver", names=_SERVER_NAMES).write(layout.pki, "apiserver")
@@ -80,14 +78,6 @@ def _text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _write_etcd_pki(layout: Layout) -> None:
-    # An authority of its own, as in production: no client of the API server can talk to etcd.
-    authority = Authority.new("keyturn-sandbox-etcd")
-    authority.pair.write(layout.pki, "etcd-ca")
-    authority.issue("etcd", names=[x509.IPAddress(_LOOPBACK)]).write(layout.pki, "etcd")
-    authority.issue("kube-apiserver").write(layout.pki, "etcd-client")
-
-
 def _write_policies(layout: Layout) -> None:
     key = {"name": "key1", "secret": _text(secrets.token_bytes(32))}
     encryption = {
@@ -108,47 +98,21 @@ def _write_policies(layout: Layout) -> None:
     (layout.config / "audit.yaml").write_text(yaml.safe_dump(audit))
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
-    """The folder of a plane, its two ports, and the paths that follow from them."""
+    """The folder of a plane, its two ports, and what follows from them."""
 
-    folder: Path
-    port: int
-    etcd_port: int
-
-    @property
-    def server(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
-
-    @property
-    def etcd(self) -> str:
-        return f"https://127.0.0.1:{self.etcd_port}"
-
-    @property
-    def pki(self) -> Path:
-        return self.folder / "pki"
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "config"
-
-    @property
-    def ca_file(self) -> Path:
-        return self.pki / "ca.crt"
-
-    @property
-    def audit_log(self) -> Path:
-        return self.folder / "audit.log"
-
-    @property
-    def kubeconfig(self) -> Path:
-        return self.folder / "kubeconfig"
+    def __init__(self, folder: Path, port: int, etcd_port: int) -> None:
+        self.folder, self.port, self.etcd_port = folder, port, etcd_port
+        self.server = f"https://127.0.0.1:{port}"
+        self.etcd = f"https://127.0.0.1:{etcd_port}"
+        self.config = folder / "config"
+        self.pki = folder / "pki"
+        self.ca_file = self.pki / "ca.crt"
+        self.audit_log = folder / "audit.log"
+        self.kubeconfig = folder / "kubeconfig"
 
     def certificate(self, name: str) -> tuple[Path, Path]:
         return self.pki / f"{name}.crt", self.pki / f"{name}.key"
 
     def kubeconfig_of(self, program: str) -> Path:
         return self.config / f"{program}.kubeconfig"
-
-    def log(self, program: str) -> Path:
-        return self.folder / "logs" / f"{program}.log"

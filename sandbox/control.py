@@ -7,21 +7,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import SandboxError, log_tail
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from .runtime import Claim
+from .runtime import Claim
 
 _TIMEOUT = 30.0
 _END_TIMEOUT = 120.0
 """Seconds for all programs together, each of which may use its patience, on a machine that does much else."""
+_READY_TIMEOUT, _PAUSE = 60.0, 0.05
 _SOCKET = "control.sock"
+SCRIPT = Path(__file__).with_name("supervisor.py")
+"""What keeps the programs of a plane, or of a node in it, together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,33 @@ class Control:
 
     folder: Path
     socket: str = _SOCKET
+    prefix: str = ""
+    """What the names of logs begin with."""
 
-    def start(self, name: str, argv: Sequence[str], log: Path, patience: float | None = None) -> None:
+    def log(self, program: str) -> Path:
+        return self.folder / "logs" / f"{self.prefix}{program}.log"
+
+    def start(self, name: str, argv: Sequence[str], patience: float | None = None) -> None:
         """Start a program; an error if it runs already.
 
         At the end of the plane it gets `patience` seconds between SIGTERM and SIGKILL, or the supervisor's own.
         """
-        argv = list(argv)
-        self._ask({"do": "start", "name": name, "argv": argv, "log": str(log), "patience": patience})
+        log = str(self.log(name))
+        self._ask({"do": "start", "name": name, "argv": list(argv), "log": log, "patience": patience})
+
+    def wait_for(self, program: str, what: str, reached: Callable[[], bool]) -> None:
+        """Wait until `reached`; a SandboxError if `program` ends before or takes too long."""
+        deadline = time.monotonic() + _READY_TIMEOUT
+        while not reached():
+            ended, trouble = self.programs()[program].ended, None
+            if ended is not None:
+                trouble = f"ended with code {ended} before it was {what}"
+            elif time.monotonic() > deadline:
+                trouble = f"was not {what} within {_READY_TIMEOUT:.0f} s"
+            if trouble:
+                log = log_tail(self.log(program))
+                raise SandboxError(f"{program} {trouble}; the end of its log:\n{log}")
+            time.sleep(_PAUSE)
 
     def stop(self, name: str, patience: float) -> None:
         """End a program and wait for it, killing it after `patience` seconds; absent is success."""
@@ -79,20 +98,14 @@ class Control:
         return answer
 
 
-def supervisor_script() -> Path:
-    """Return the script that keeps the programs of a plane, or of a node in it, together."""
-    return Path(__file__).with_name("supervisor.py")
-
-
 def launch(claim: Claim) -> subprocess.Popen[bytes]:
     """Start the supervisor of a claimed folder; it ends when our end of its standard input closes."""
-    script = supervisor_script()
     with socket.socket(socket.AF_UNIX) as listener, (claim.folder / "supervisor.log").open("wb") as log:
         listener.bind(str(claim.folder / _SOCKET))
         listener.listen()
         inherited = (listener.fileno(), claim.lock.fileno())
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(script), str(claim.folder), *map(str, inherited)],
+            [sys.executable, "-I", "-S", str(SCRIPT), str(claim.folder), *map(str, inherited)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -100,23 +113,3 @@ def launch(claim: Claim) -> subprocess.Popen[bytes]:
             start_new_session=True,
             cwd="/",
         )
-
-
-_READY_WITHIN = 60.0
-_PAUSE = 0.05
-
-
-def wait_for(control: Control, program: str, log: Path, what: str, reached: Callable[[], bool]) -> None:
-    """Wait until `reached`; a SandboxError if `program` ends before or takes too long."""
-    deadline = time.monotonic() + _READY_WITHIN
-    while not reached():
-        ended = control.programs()[program].ended
-        if ended is not None:
-            raise SandboxError(_about(program, log, f"ended with code {ended} before it was {what}"))
-        if time.monotonic() > deadline:
-            raise SandboxError(_about(program, log, f"was not {what} within {_READY_WITHIN:.0f} s"))
-        time.sleep(_PAUSE)
-
-
-def _about(program: str, log: Path, trouble: str) -> str:
-    return f"{program} {trouble}; the end of its log:\n{log_tail(log)}"

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-_TAIL_BYTES = 16_384
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 class SandboxError(RuntimeError):
     """The sandbox cannot do what was asked; the message says why."""
 
 
-def log_tail(log: Path, lines: int = 25) -> str:
+def output_of(
+    command: Sequence[str | Path],
+    seconds: float,
+    trouble: str | None = None,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Return what a command prints.
+
+    Raises:
+        SandboxError: It fails; the message has `trouble`, or its name, and the end of what it says.
+    """
+    told = [str(part) for part in command]
+    done = subprocess.run(
+        told, cwd=cwd, env=env, check=False, capture_output=True, text=True, timeout=seconds
+    )
+    if done.returncode != 0:
+        said = last_lines(done.stderr.splitlines())
+        raise SandboxError(f"{trouble or told[0]}: failed with code {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def log_tail(log: Path) -> str:
     """Return the last lines of a log file, indented to stand under an error message."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
+    if not log.exists():
         return f"  ({log} was never written)"
-    return last_lines(text.splitlines(), lines) or f"  ({log} is empty)"
+    return last_lines(log.read_text(errors="replace").splitlines()) or f"  ({log} is empty)"
 
 
-def last_lines(said: Sequence[str], lines: int = 25) -> str:
+def last_lines(said: Sequence[str]) -> str:
     """Return the last of these lines, indented to stand under an error message."""
-    return "\n".join(f"  | {line}" for line in said[-lines:])
+    return "\n".join(f"  | {line}" for line in said[-25:])

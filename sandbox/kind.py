@@ -6,25 +6,21 @@ that release of kind (pkg/apis/config/defaults/image.go of its source), so both 
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import secrets
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import cache, golang
-from .compiling import compile_parts
 from .errors import SandboxError
+from .golang import Part, compile_parts, pinned_version
 from .harness.kubectl import PROGRAM as KUBECTL
-from .parts import FLAGS, MODULES, Part, go_needed, pinned_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from pytest_kind import KindCluster
 
 PART: Final = Part("kind", "kind", "sigs.k8s.io/kind")
@@ -37,23 +33,11 @@ _DELETE_SECONDS: Final = 120.0
 
 def program() -> Path:
     """Return the program, compiled first if this machine never did."""
-    return cache.filled(_key(), "kind", _fill) / "bin" / PART.name
+    return cache.filled(_key(), "kind", partial(compile_parts, [PART])) / "bin" / PART.name
 
 
 def _key() -> str:
-    content = hashlib.sha256(repr((*FLAGS, PART)).encode())
-    for file in sorted(PART.module_folder.glob("go.*")):
-        content.update(file.read_bytes())
-    version = pinned_version(PART.module, PART.package)
-    return f"kind-{version}-{platform.system()}-{platform.machine()}-{content.hexdigest()[:16]}".lower()
-
-
-def _fill(scratch: Path) -> None:
-    print(
-        f"sandbox: building kind into {scratch.parent}, once; it takes a minute", file=sys.stderr, flush=True
-    )
-    go = golang.find_go(go_needed([MODULES / PART.module]))
-    compile_parts(go, [PART], scratch)
+    return f"kind-{pinned_version(PART.module, PART.package)}-{golang.key([PART])}"
 
 
 def options(folder: Path) -> dict[str, Any]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import Self
 
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from cryptography import x509
 
 _NO_SERVER = "client.invalid"
 """Name in the certificate of a client: Go rejects one whose list of names is empty."""
@@ -55,9 +51,9 @@ class Authority:
     def pair(self) -> Pair:
         return Pair(self.ca.cert_pem.bytes(), self.ca.private_key_pem.bytes())
 
-    def issue(self, name: str, *, group: str | None = None, names: Iterable[x509.GeneralName] = ()) -> Pair:
+    def issue(self, name: str, *, group: str | None = None, names: Iterable[str] = ()) -> Pair:
         """Issue a certificate for `name`, good for a client and, under `names`, for a server."""
-        served = [str(one.value) for one in names] or [_NO_SERVER]
+        served = list(names) or [_NO_SERVER]
         issued = self.ca.issue_cert(*served, common_name=name, organization_name=group or _NO_GROUP)
         return Pair(issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes())
 

@@ -9,24 +9,19 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from . import build, commands, config, control, nodes, pki, runtime
-from .api import Api
+from . import build, commands, config, pki, runtime
+from .api import NODES, Api, create_nodes, nodes_are_ready
 from .config import Layout
-from .control import wait_for
+from .control import Control, Program, launch
 from .errors import SandboxError
 from .node.real import RealNode
-from .parts import KUBERNETES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import TracebackType
 
 _END_TIMEOUT = 30.0
-_DAY_SECONDS = 86_400
 _FACTS = "plane.json"
 
 
@@ -43,12 +38,17 @@ class ControlPlane:
         flags: Sequence[str],
         supervisor: subprocess.Popen[bytes] | None = None,
     ) -> None:
+        self.folder, self.server, self.ca_file = layout.folder, layout.server, layout.ca_file
+        self.audit_log = layout.audit_log
+        self.kubeconfig = layout.kubeconfig
+        """A kubeconfig of group system:masters."""
+        self.node: RealNode | None = None
+        """The real node, if this plane has one."""
         self._layout = layout
         self._programs = programs
         self._flags = tuple(flags)
-        self._node: RealNode | None = None
         self._supervisor = supervisor
-        self._control = control.Control(layout.folder)
+        self._control = Control(layout.folder)
 
     @classmethod
     def start(
@@ -56,7 +56,7 @@ class ControlPlane:
         name: str | None = None,
         *,
         apiserver_flags: Sequence[str] = (),
-        fake_nodes: int = nodes.COUNT,
+        fake_nodes: int = NODES,
         kubernetes: str | None = None,
     ) -> Self:
         """Bring up a new plane and wait until it is ready; it ends with this process at the latest.
@@ -70,8 +70,14 @@ class ControlPlane:
             port, etcd_port = runtime.free_ports(2)
             layout = Layout(claim.folder, port, etcd_port)
             config.write_all(layout)
-            _remember(layout, programs, apiserver_flags)
-            supervisor = control.launch(claim)
+            facts = {
+                "port": port,
+                "etcd_port": etcd_port,
+                "programs": str(programs.folder),
+                "apiserver_flags": list(apiserver_flags),
+            }
+            (claim.folder / _FACTS).write_text(json.dumps(facts))
+            supervisor = launch(claim)
             plane = cls(layout, programs, apiserver_flags, supervisor)
             plane._boot(fake_nodes)
         except BaseException:
@@ -96,42 +102,14 @@ class ControlPlane:
             raise SandboxError(f"the control plane {name!r} is being started") from None
         layout = Layout(folder, facts["port"], facts["etcd_port"])
         plane = cls(layout, build.Programs(Path(facts["programs"])), facts["apiserver_flags"])
-        plane._node = RealNode.attach(plane._layout, plane._api(plane._layout), plane._control)
+        plane.node = RealNode.attach(plane._layout, plane._api(plane._layout), plane._control)
         return plane
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
-
-    @property
-    def folder(self) -> Path:
-        return self._layout.folder
-
-    @property
-    def kubeconfig(self) -> Path:
-        """A kubeconfig of group system:masters."""
-        return self._layout.kubeconfig
-
-    @property
-    def server(self) -> str:
-        return self._layout.server
-
-    @property
-    def ca_file(self) -> Path:
-        return self._layout.ca_file
-
-    @property
-    def audit_log(self) -> Path:
-        return self._layout.audit_log
-
-    @property
-    def node(self) -> RealNode | None:
-        """The real node, if this plane has one."""
-        return self._node
 
     def start_node(self, images: Sequence[Path] = ()) -> RealNode:
         """Add a real node, which runs containers, and wait until it is ready; it needs root.
@@ -140,18 +118,18 @@ class ControlPlane:
         the plane. The plane is of the newest release, for no kubelet may be newer than its API server.
         """
         api = self._api(self._layout)
-        if (version := api.get("/version")["gitVersion"]) != KUBERNETES:
+        if (version := api.get("/version")["gitVersion"]) != build.KUBERNETES:
             raise SandboxError(
-                f"a real node is of Kubernetes {KUBERNETES}: this plane, of {version}, cannot have one"
+                f"a real node is of Kubernetes {build.KUBERNETES}: this plane, of {version}, cannot have one"
             )
-        self._node = RealNode.start(self._layout, api, self._control, images)
-        return self._node
+        self.node = RealNode.start(self._layout, api, self._control, images)
+        return self.node
 
     def stop_node(self) -> None:
         """End the real node, if there is one, and forget it; another can be started."""
-        if self._node is not None:
-            self._node.stop()
-        self._node = None
+        if self.node is not None:
+            self.node.stop()
+        self.node = None
 
     def stop(self) -> None:
         """End the plane and leave nothing behind; a plane that is gone is success."""
@@ -167,7 +145,7 @@ class ControlPlane:
         """Let the plane outlive this process."""
         self._control.detach()
 
-    def programs(self) -> Mapping[str, control.Program]:
+    def programs(self) -> Mapping[str, Program]:
         """Return what runs and what has ended, by name."""
         return self._control.programs()
 
@@ -217,16 +195,16 @@ class ControlPlane:
         finally:
             self.stop_apiserver()
             kubeconfig.unlink()
-            self._forget_revisions()
+            # The current revision becomes a new one, and every older one unknown to etcd.
+            key = base64.b64encode(b"keyturn-sandbox/gap").decode()
+            written = self._etcd.post("/v3/kv/put", {"key": key, "value": ""})
+            revision = written["header"]["revision"]
+            self._etcd.post("/v3/kv/compaction", {"revision": revision, "physical": True})
             self.start_apiserver()
 
     def service_account_kubeconfig(self, namespace: str, name: str, path: Path) -> Path:
         """Write a kubeconfig with a token of an existing ServiceAccount, good for a day."""
-        request = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": _DAY_SECONDS},
-        }
+        request = {"spec": {"expirationSeconds": 86_400}}
         account = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
         token = self._api(self._layout).post(f"{account}/token", request)["status"]["token"]
         config.write_kubeconfig(path, self._layout, {"token": token}, namespace=namespace)
@@ -238,58 +216,35 @@ class ControlPlane:
         self._start_apiserver(at)
         self._start_controllers()
         api = self._api(at)
-        nodes.create(api, fake_nodes)
-        self._wait(commands.KWOK, "running nodes", lambda: nodes.are_ready(api, fake_nodes))
+        create_nodes(api, fake_nodes)
+        self._control.wait_for(commands.KWOK, "running nodes", lambda: nodes_are_ready(api, fake_nodes))
         account = "/api/v1/namespaces/default/serviceaccounts/default"
-        self._wait(commands.CONTROLLER_MANAGER, "making service accounts", lambda: api.answers(account))
+        self._control.wait_for(
+            commands.CONTROLLER_MANAGER, "making service accounts", lambda: api.answers(account)
+        )
 
     def _start_etcd(self) -> None:
-        self._start(commands.ETCD, commands.etcd(self._programs, self._layout))
-        self._wait(commands.ETCD, "healthy", lambda: self._etcd_api().answers("/health"))
+        self._control.start(commands.ETCD, commands.etcd(self._programs, self._layout))
+        self._control.wait_for(commands.ETCD, "healthy", lambda: self._etcd.answers("/health"))
 
     def _start_apiserver(self, at: Layout) -> None:
         command = commands.api_server(self._programs, self._layout, at.port, self._flags)
-        self._start(commands.API_SERVER, command)
+        self._control.start(commands.API_SERVER, command)
         api = self._api(at)
-        self._wait(commands.API_SERVER, "ready", lambda: api.answers("/readyz"))
+        self._control.wait_for(commands.API_SERVER, "ready", lambda: api.answers("/readyz"))
 
     def _start_controllers(self) -> None:
         for program, command in commands.controllers(self._programs, self._layout).items():
             self._control.stop(program, patience=1.0)
-            self._start(program, command)
+            self._control.start(program, command)
 
-    def _forget_revisions(self) -> None:
-        """Make the current revision a new one, and every older one unknown to etcd."""
-        etcd = self._etcd_api()
-        written = etcd.post("/v3/kv/put", {"key": _text("keyturn-sandbox/gap"), "value": ""})
-        etcd.post("/v3/kv/compaction", {"revision": written["header"]["revision"], "physical": True})
-
-    def _start(self, program: str, command: Sequence[str]) -> None:
-        self._control.start(program, command, self._layout.log(program))
-
-    def _wait(self, program: str, what: str, reached: Callable[[], bool]) -> None:
-        wait_for(self._control, program, self._layout.log(program), what, reached)
+    @property
+    def _etcd(self) -> Api:
+        at = self._layout
+        return Api(at.etcd, at.pki / "etcd-ca.crt", *at.certificate("etcd-client"))
 
     def _api(self, at: Layout) -> Api:
-        return Api.at(at.server, at.ca_file, *at.certificate("admin"))
-
-    def _etcd_api(self) -> Api:
-        at = self._layout
-        return Api.at(at.etcd, at.pki / "etcd-ca.crt", *at.certificate("etcd-client"))
-
-
-def _text(key: str) -> str:
-    return base64.b64encode(key.encode()).decode()
-
-
-def _remember(layout: Layout, programs: build.Programs, flags: Sequence[str]) -> None:
-    facts = {
-        "port": layout.port,
-        "etcd_port": layout.etcd_port,
-        "programs": str(programs.folder),
-        "apiserver_flags": list(flags),
-    }
-    (layout.folder / _FACTS).write_text(json.dumps(facts))
+        return Api(at.server, at.ca_file, *at.certificate("admin"))
 
 
 def _reap(supervisor: subprocess.Popen[bytes]) -> None:

@@ -9,16 +9,14 @@ import re
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from .errors import SandboxError
 from .node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _ALIVE = "alive.lock"
@@ -62,8 +60,8 @@ def folder_of(name: str) -> Path:
 def claim(name: str) -> Claim:
     """Make the folder of a new plane, sweeping away what killed planes left behind."""
     folder = folder_of(name)
+    sweep()
     with _alone():
-        _sweep()
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
@@ -88,9 +86,13 @@ def claim_temporary(prefix: str) -> Claim:
 
 
 def sweep() -> None:
-    """Remove the folders of planes whose supervisor is gone."""
+    """Remove what planes whose supervisor is gone have left."""
     with _alone():
-        _sweep()
+        home = root()
+        names = {folder.name for folder in home.iterdir() if folder.is_dir()}
+        for name in names | machine.planes_with_cgroups(home):
+            if not is_alive(home / name):
+                remove(home / name)
 
 
 def remove(folder: Path) -> None:
@@ -143,14 +145,6 @@ def _reserves(port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.detach()
     return True
-
-
-def _sweep() -> None:
-    home = root()
-    names = {folder.name for folder in home.iterdir() if folder.is_dir()}
-    for name in names | machine.planes_with_cgroups(home):
-        if not is_alive(home / name):
-            remove(home / name)
 
 
 @contextmanager

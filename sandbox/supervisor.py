@@ -19,7 +19,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 _PATIENCE = 2.0
 """How many seconds a program gets between SIGTERM and SIGKILL if its start says nothing else."""
@@ -76,9 +76,16 @@ class Supervisor:
                 self._patience[name] = more.get("patience") or _PATIENCE
                 return self._start(name, argv, log)
             case {"do": "stop", "name": str(name), "patience": int() | float() as patience}:
-                return self._stop(name, patience)
+                # It keeps its place: when it starts again, it still ends before what it was started after.
+                if name in self._programs:
+                    _end(self._programs[name], patience)
+                return {}
             case {"do": "status"}:
-                return {"programs": {name: _facts(program) for name, program in self._programs.items()}}
+                return {
+                    "programs": {
+                        name: {"pid": one.pid, "ended": one.poll()} for name, one in self._programs.items()
+                    }
+                }
             case {"do": "detach"}:
                 return {}
         return {"error": f"no such request: {sorted(request)}"}
@@ -102,21 +109,11 @@ class Supervisor:
                 return {"error": f"{name} cannot be started: {error.strerror}"}
         return {}
 
-    def _stop(self, name: str, patience: float) -> dict[str, Any]:
-        # It keeps its place: when it starts again, it still ends before what it was started after.
-        if name in self._programs:
-            _end(self._programs[name], patience)
-        return {}
-
     def _die_with_parent(self) -> None:
         # The kernel ends the program even if this process is killed.
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._pid:  # killed before the line above
             os._exit(1)
-
-
-def _facts(program: subprocess.Popen[bytes]) -> dict[str, Any]:
-    return {"pid": program.pid, "ended": program.poll()}
 
 
 def _end(program: subprocess.Popen[bytes], patience: float) -> None:
@@ -139,11 +136,8 @@ def _read(connection: socket.socket) -> dict[str, Any]:
 
 
 def _answer(connection: socket.socket, answer: dict[str, Any]) -> None:
-    with connection:
-        try:
-            connection.sendall(json.dumps(answer).encode() + b"\n")
-        except OSError:
-            return  # the client is gone; the action is done
+    with connection, suppress(OSError):  # the client is gone; the action is done
+        connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _answer_last(connection: socket.socket) -> None:
@@ -153,14 +147,10 @@ def _answer_last(connection: socket.socket) -> None:
     connection.detach()
 
 
-def _told_to_end(_signal: int, _frame: object) -> NoReturn:
-    raise SystemExit
-
-
 def main(folder: str, listener_fd: str, lock_fd: str) -> None:
     """Serve until the end, then leave nothing behind."""
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, _told_to_end)
+        signal.signal(ending, lambda *_: sys.exit())
     supervisor = Supervisor(Path(folder), socket.socket(fileno=int(listener_fd)))
     asked: socket.socket | None = None
     try:

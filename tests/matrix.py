@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import SandboxError, build, releases
+from sandbox import SandboxError, build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        chosen = [releases.chosen(name) for name in options.release] or releases.older()
+        chosen = [build.chosen(name) for name in options.release] or build.older()
         for release in chosen:
             # Before any test: a compiler beside it takes the processor that its deadlines count on.
             build.ensure(release.name)
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(release: releases.Release, processes: int) -> Outcome:
+def run(release: build.Release, processes: int) -> Outcome:
     """Run the selection with every control plane of one release."""
     print(f"matrix: Kubernetes {release.version}", flush=True)
     began = time.monotonic()
@@ -110,7 +110,7 @@ def run(release: releases.Release, processes: int) -> Outcome:
         code = subprocess.run(
             [sys.executable, *_PYTEST, *workers, *tests],
             cwd=ROOT,
-            env=os.environ | {releases.VARIABLE: release.name},
+            env=os.environ | {build.VARIABLE: release.name},
             check=False,
             timeout=_TIMEOUT,
         ).returncode

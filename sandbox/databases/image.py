@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox import cache
-from sandbox.node import archives
+from sandbox.node import images
 from sandbox.node.programs import unpack
 
 from . import programs
@@ -47,7 +47,7 @@ def archive() -> Path:
 
 def _key() -> str:
     content = hashlib.sha256(programs.programs().name.encode())
-    for file in (__file__, archives.__file__, _START):
+    for file in (__file__, images.__file__, _START):
         content.update(Path(file).read_bytes())
     return f"postgresql-image-{content.hexdigest()[:16]}"
 
@@ -60,10 +60,10 @@ def _fill(scratch: Path) -> None:
     shutil.copytree(programs.programs(), root / _HOME, symlinks=True)
     (psql,) = files.glob("usr/lib/postgresql/*/bin/psql")
     shutil.copy2(psql, root / "usr/bin/psql")
-    image = archives.Image(
+    image = images.Image(
         NAME, {"/start.sh": _START}, ("/start.sh",), _USER, tree=root, environment=_ENVIRONMENT
     )
-    archives.write(image, scratch / "postgresql.tar")
+    images.write(image, scratch / "postgresql.tar")
     for folder in (files, root):
         shutil.rmtree(folder)
 

@@ -9,28 +9,23 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import psycopg
 from psycopg import sql
 
 from sandbox import runtime
 from sandbox.errors import SandboxError, log_tail
-from sandbox.pki import Authority, Pair, write_private
+from sandbox.pki import Authority, write_private
 
 from . import programs
 from .programs import ADMIN, NEWEST, USER
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from types import TracebackType
-
 HOST: Final = "127.0.0.1"
-_NAMES: Final = (HOST, "localhost")
-"""What its certificate is for."""
 _HBA: Final = (
     f"local all {ADMIN} trust",  # the folder of the socket lets only this user in
     f"hostssl all all {HOST}/32 scram-sha-256",
@@ -48,8 +43,7 @@ _SETTINGS: Final = {
 _TIMEOUT: Final = 60.0
 _STOP_TIMEOUT: Final = 20.0
 _PAUSE: Final = 0.05
-_ENDED: Final = frozenset("ZX")
-_SETTLED: Final = _ENDED | frozenset("Tt")
+_SETTLED: Final = frozenset("TtZX")
 """States of a process in /proc that it reaches when it is stopped, or has ended."""
 
 
@@ -65,8 +59,6 @@ class PostgresServer:
         *,
         settings: Mapping[str, str] | None = None,
         hba: Iterable[str] = _HBA,
-        authority: Authority | None = None,
-        names: Iterable[str] = _NAMES,
     ) -> None:
         """Prepare its folder; `settings` and `hba` are lines of postgresql.conf and pg_hba.conf."""
         self.release = release
@@ -74,14 +66,16 @@ class PostgresServer:
         (self.port,) = runtime.free_ports(1)
         self.admin = ADMIN
         self.password = secrets.token_urlsafe(24)
-        self._authority = authority or Authority.new("PostgreSQL")
+        self._authority = Authority.new("PostgreSQL")
+        self.ca = self._authority.pair.certificate
+        """What signs the server's certificate, in PEM."""
         self._program: subprocess.Popen[bytes] | None = None
         self._claim = runtime.claim_temporary("keyturn-postgresql-")
         self.folder = self._claim.folder
         self.log = self.folder / "server.log"
         self.data = self.folder / "data"
         try:
-            self._prepare(settings or {}, hba, names)
+            self._prepare(settings or {}, hba)
         except BaseException:
             self.remove()
             raise
@@ -98,15 +92,8 @@ class PostgresServer:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
-
-    @property
-    def ca(self) -> bytes:
-        """The certificate that signs the server's, in PEM."""
-        return self._authority.pair.certificate
 
     @property
     def pid(self) -> int:
@@ -137,18 +124,6 @@ class PostgresServer:
     def kill(self) -> None:
         """End it at once, as a crash of the machine does."""
         self._end(signal.SIGQUIT)
-
-    def crash(self) -> None:
-        """Kill its first process, as the kernel does where memory is short; the others end when they notice."""
-        server, pids = self._running(), self._pids()
-        _send(server.pid, signal.SIGKILL)
-        server.wait()
-        self._program = None
-        deadline = time.monotonic() + _TIMEOUT
-        while any(_state(pid) not in _ENDED for pid in pids):
-            if time.monotonic() > deadline:
-                raise SandboxError("a process of PostgreSQL outlived the first one")
-            time.sleep(_PAUSE)
 
     def freeze(self) -> None:
         """Stop each of its processes, so that connections are accepted and never answered."""
@@ -195,12 +170,10 @@ class PostgresServer:
                 done = connection.execute(statement.encode())
             return done.fetchall() if statements and done.description else []
 
-    def _prepare(self, settings: Mapping[str, str], hba: Iterable[str], names: Iterable[str]) -> None:
+    def _prepare(self, settings: Mapping[str, str], hba: Iterable[str]) -> None:
         self._home = programs.install(self.release, self.folder / "programs")
         shutil.copytree(programs.data(self.release), self.data)
-        issued = self._authority.ca.issue_cert(*names)
-        pair = Pair(issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes())
-        pair.write(self.folder, "server")
+        self._authority.issue("PostgreSQL", names=(HOST, "localhost")).write(self.folder, "server")
         (self.folder / "ca.crt").write_bytes(self.ca)
         write_private(self.data / "pg_hba.conf", "".join(f"{line}\n" for line in hba).encode())
         tls = {
@@ -217,28 +190,31 @@ class PostgresServer:
             _give(self.folder)
 
     def _set_password(self) -> None:
-        statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+        change = sql.SQL("ALTER ROLE {} PASSWORD {}").format(
             sql.Identifier(ADMIN), sql.Literal(self.password)
         )
-        with psycopg.connect(host=str(self.folder), port=self.port, user=ADMIN, dbname=ADMIN) as connection:
-            connection.execute(statement)
+        with self._local() as connection:
+            connection.execute(change)
+
+    def _local(self) -> psycopg.Connection:
+        """Connect as the superuser to the socket in the folder, which asks for no password."""
+        return psycopg.connect(
+            host=str(self.folder), port=self.port, user=ADMIN, dbname=ADMIN, connect_timeout=5
+        )
 
     def _wait_for_login(self) -> None:
         deadline = time.monotonic() + _TIMEOUT
-        while True:
-            ended = self._running().poll()
-            if ended is not None:
-                self._program = None
-                raise SandboxError(self._about(f"ended with code {ended} before it accepted a login"))
+        while (ended := self._running().poll()) is None:
             try:
-                with psycopg.connect(
-                    host=str(self.folder), port=self.port, user=ADMIN, dbname=ADMIN, connect_timeout=5
-                ):
-                    return
+                self._local().close()
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:
-                    raise SandboxError(self._about(f"accepted no login within {_TIMEOUT:.0f} s")) from None
-            time.sleep(_PAUSE)
+                    raise self._failed(f"accepted no login within {_TIMEOUT:.0f} s") from None
+                time.sleep(_PAUSE)
+            else:
+                return
+        self._program = None
+        raise self._failed(f"ended with code {ended} before it accepted a login")
 
     def _end(self, by: signal.Signals) -> None:
         if self._program is None:
@@ -267,15 +243,14 @@ class PostgresServer:
             raise SandboxError(f"{self!r} does not run")
         return self._program
 
-    def _about(self, trouble: str) -> str:
-        return f"PostgreSQL {self.release} {trouble}; the end of its log:\n{log_tail(self.log)}"
+    def _failed(self, trouble: str) -> SandboxError:
+        log = log_tail(self.log)
+        return SandboxError(f"PostgreSQL {self.release} {trouble}; the end of its log:\n{log}")
 
 
 def _send(pid: int, what: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, what)
-    except ProcessLookupError:
-        return
 
 
 def _state(pid: int) -> str:
@@ -296,9 +271,6 @@ def _give(folder: Path) -> None:
             os.chown(Path(parent) / name, USER, USER, follow_symlinks=False)
 
 
-_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'keyturn%'"
-
-
 @contextmanager
 def counted_sessions(server: PostgresServer) -> Iterator[list[int]]:
     """Count the operator's sessions 20 times a second, while the block lasts."""
@@ -306,9 +278,10 @@ def counted_sessions(server: PostgresServer) -> Iterator[list[int]]:
     over = threading.Event()
 
     def count() -> None:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'keyturn%'"
         with server.connect() as session:
             while not over.wait(_PAUSE):
-                counts.append(_count(session))
+                counts.extend(number for (number,) in session.execute(asked))
 
     with ThreadPoolExecutor(1) as pool:
         counting = pool.submit(count)
@@ -317,14 +290,3 @@ def counted_sessions(server: PostgresServer) -> Iterator[list[int]]:
         finally:
             over.set()
     counting.result()  # raises what ended it early
-
-
-def sessions_of(server: PostgresServer) -> int:
-    """Return how many sessions the operator has now."""
-    with server.connect() as session:
-        return _count(session)
-
-
-def _count(session: psycopg.Connection[Any]) -> int:
-    row = session.execute(_SESSIONS).fetchone()
-    return int(row[0]) if row else 0

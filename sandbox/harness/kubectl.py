@@ -1,27 +1,36 @@
-"""kubectl with one kubeconfig."""
+"""kubectl with one kubeconfig, and waits until a condition holds."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .waiting import HarnessError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from sandbox.errors import SandboxError
 
 _BESIDE_PYTHON = Path(sys.executable).with_name("kubectl")
 PROGRAM = str(_BESIDE_PYTHON if _BESIDE_PYTHON.exists() else shutil.which("kubectl") or "kubectl")
 _LITTLE_GARBAGE = {"GOGC": "400"}
 """Go's collector waits for five times the live heap: a short process reads manifests in a fifth less time."""
-_REQUEST_TIMEOUT = "20s"
 _TIMEOUT = 60.0
+
+
+_POLL_INTERVAL, _LONG_POLL_INTERVAL = 0.05, 0.2
+_SHORT_WAIT = 2.0
+"""Seconds after which a wait looks less often: each look takes processor time from what it waits for."""
+_ASYNC_POLL_INTERVAL = 0.02
+
+
+class HarnessError(SandboxError):
+    """A command failed, or a condition did not hold in time; the message says which."""
 
 
 class Kubectl:
@@ -31,17 +40,13 @@ class Kubectl:
         self,
         kubeconfig: Path | None = None,
         *,
-        request_timeout: str | None = _REQUEST_TIMEOUT,
+        request_timeout: str | None = "20s",
         timeout: float = _TIMEOUT,
         folder: Path | None = None,
     ) -> None:
-        """Without a kubeconfig, use the user's own.
+        """Take the limit of a request, where None is kubectl's own, and of a call, and where relative paths begin.
 
-        Args:
-            kubeconfig: The kubeconfig of each call.
-            request_timeout: The limit of one request to the API server; None is kubectl's own.
-            timeout: The limit of one call, in seconds.
-            folder: The working directory, which paths in arguments are relative to.
+        Without a kubeconfig, use the user's own.
         """
         self.kubeconfig = kubeconfig
         self._command = (PROGRAM, *(() if kubeconfig is None else (f"--kubeconfig={kubeconfig}",)))
@@ -100,3 +105,34 @@ class Kubectl:
 def _named(arguments: Iterable[str]) -> str:
     """Return a command without its options, which may hold values."""
     return " ".join(("kubectl", *takewhile(lambda one: not one.startswith("-"), arguments)))
+
+
+def eventually(
+    holds: Callable[[], bool],
+    what: str = "it",
+    timeout: float = _TIMEOUT,
+    instead: Callable[[], object] | None = None,
+) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        HarnessError: The timeout is over; the message has `what`, and what `instead` returns.
+    """
+    started = time.monotonic()
+    while not holds():
+        waited = time.monotonic() - started
+        if waited >= timeout:
+            found = f": {instead()}" if instead else ""
+            raise HarnessError(f"{what} did not come true within {timeout:.0f} s{found}")
+        time.sleep(_POLL_INTERVAL if waited < _SHORT_WAIT else _LONG_POLL_INTERVAL)
+
+
+async def until(holds: Callable[[], bool], timeout: float = _TIMEOUT) -> None:  # noqa: ASYNC109  # as `eventually`
+    """Wait in asyncio until a condition holds.
+
+    Raises:
+        TimeoutError: The timeout is over.
+    """
+    async with asyncio.timeout(timeout):
+        while not holds():  # noqa: ASYNC110  # what is outside this process sets no events
+            await asyncio.sleep(_ASYNC_POLL_INTERVAL)

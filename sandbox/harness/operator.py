@@ -10,14 +10,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, ClassVar, Protocol, Self
 
-from .waiting import HarnessError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-    from types import TracebackType
+from .kubectl import HarnessError
 
 _START_TIMEOUT = 30.0
 _END_TIMEOUT = 15.0
@@ -90,9 +87,7 @@ class Operator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     @property

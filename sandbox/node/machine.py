@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import os
 import platform
@@ -25,15 +24,6 @@ _ALL_USERS = ["0", "0", str(2**32 - 1)]
 _MOUNT_TIMEOUT = 20.0
 
 
-class Cgroups(enum.Enum):
-    """How the machine's cgroups are laid out."""
-
-    HIERARCHIES = "version 1"
-    """One hierarchy for each controller, with or without an empty version 2 beside them."""
-
-    UNIFIED = "version 2"
-
-
 def check(folder: Path) -> None:
     """Raise a SandboxError that says what is missing for a real node that keeps its data in `folder`."""
     if platform.system() != "Linux":
@@ -47,7 +37,7 @@ def check(folder: Path) -> None:
             "a real node needs the machine's own root with CAP_SYS_ADMIN, and this one is root of a user namespace or"
             " of a container without privileges; run as the machine's root or leave out --node real"
         )
-    if cgroup_layout() is Cgroups.UNIFIED:
+    if has_unified_cgroups():
         print(
             "sandbox: cgroups have version 2 only here, where the real node has not been tried",
             file=sys.stderr,
@@ -72,17 +62,21 @@ def _is_root_of_machine() -> bool:
     return mapped == _ALL_USERS and bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
-def cgroup_layout(root: Path = _CGROUPS) -> Cgroups:
-    """Return how cgroups are mounted at `root`; a SandboxError if a kubelet could not use them."""
+def has_unified_cgroups(root: Path = _CGROUPS) -> bool:
+    """Say whether cgroups below `root` are of version 2 only; in version 1, each controller has a hierarchy.
+
+    Raises:
+        SandboxError: A kubelet can use neither.
+    """
     if (root / "cgroup.controllers").is_file():
-        return Cgroups.UNIFIED
+        return True
     missing = [name for name in _NEEDED if not (root / name).is_dir()]
     if missing:
         raise SandboxError(
             f"a real node needs cgroups, and {root} has neither version 2 nor these controllers of version 1:"
             f" {', '.join(missing)}"
         )
-    return Cgroups.HIERARCHIES
+    return False
 
 
 def cgroup_name(folder: Path) -> str:
@@ -107,7 +101,7 @@ def _prefix(root: Path) -> str:
 
 def make_cgroups(name: str, root: Path = _CGROUPS) -> None:
     """Make an empty cgroup `name` in each hierarchy."""
-    if cgroup_layout(root) is Cgroups.UNIFIED:
+    if has_unified_cgroups(root):
         controllers = (root / "cgroup.controllers").read_text().split()
         (root / "cgroup.subtree_control").write_text(" ".join(f"+{each}" for each in controllers))
         (root / name).mkdir(exist_ok=True)
@@ -143,19 +137,7 @@ def snapshotter(folder: Path) -> str:
         for name in ("lower", "upper", "work", "merged"):
             (Path(probe) / name).mkdir()
         # Tried, not looked up: the kernel may load it at the first mount, and not every disk can be its upper layer.
-        mount = [
-            "mount",
-            "-t",
-            "overlay",
-            "overlay",
-            "-olowerdir=lower,upperdir=upper,workdir=work",
-            "merged",
-        ]
-        done = subprocess.run(
-            ["unshare", "--mount", *mount],
-            cwd=probe,
-            check=False,
-            capture_output=True,
-            timeout=_MOUNT_TIMEOUT,
-        )
+        options = ("-olowerdir=lower,upperdir=upper,workdir=work", "merged")
+        command = ["unshare", "--mount", "mount", "-t", "overlay", "overlay", *options]
+        done = subprocess.run(command, cwd=probe, check=False, capture_output=True, timeout=_MOUNT_TIMEOUT)
     return "overlayfs" if done.returncode == 0 else "native"

@@ -17,11 +17,9 @@ import ssl
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DOMAIN = "cluster.local"
 _PORT = 53
@@ -38,10 +36,6 @@ _RECURSION = 0x0100
 _NO_ERROR, _SERVER_FAILURE, _NO_SUCH_NAME, _REFUSED = 0, 2, 3, 5
 _FIRST_NAME = 0xC00C
 """A pointer to the name of the question."""
-
-
-class NoService(Exception):  # noqa: N818 - an answer, not an error
-    """No Service has that name."""
 
 
 def answer(query: bytes, address_of: Callable[[str, str], str | None]) -> bytes:
@@ -86,7 +80,7 @@ def _look_up(labels: list[str], address_of: Callable[[str, str], str | None]) ->
         case [name, namespace, "svc"] if _LABEL.fullmatch(name) and _LABEL.fullmatch(namespace):
             try:
                 return _NO_ERROR, address_of(name, namespace)
-            except NoService:
+            except LookupError:
                 return _NO_SUCH_NAME, None
             except (OSError, http.client.HTTPException, ValueError):
                 return _SERVER_FAILURE, None
@@ -106,7 +100,7 @@ class _Services:
         """Return the address of a Service; None if it has none of its own.
 
         Raises:
-            NoService: There is no such Service.
+            LookupError: There is no such Service.
         """
         now = time.monotonic()
         until, address = self._known.get((name, namespace), (now, None))
@@ -125,7 +119,7 @@ class _Services:
             response = connection.getresponse()
             content = response.read()
         if response.status == http.HTTPStatus.NOT_FOUND:
-            raise NoService
+            raise LookupError(path)
         if response.status != http.HTTPStatus.OK:
             raise OSError(f"the API server answers {response.status}")
         body: dict[str, Any] = json.loads(content)

@@ -7,22 +7,15 @@ and kube-proxy calls `nft`: these two are Debian's.
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import shutil
 import subprocess
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from sandbox import cache, golang
-from sandbox.compiling import compile_parts
-from sandbox.errors import SandboxError
-from sandbox.parts import FLAGS, KUBERNETES, MODULES, Part, go_needed, kubernetes_part
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+from sandbox.build import KUBERNETES, Programs, kubernetes_part
+from sandbox.errors import SandboxError, output_of
+from sandbox.golang import Part, compile_parts
 
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 _CNI = "github.com/containernetworking/plugins/plugins"
@@ -54,36 +47,13 @@ esac
 """
 
 
-@dataclass(frozen=True, slots=True)
-class NodePrograms:
-    """A cache folder with every program of a node."""
-
-    folder: Path
-
-    @property
-    def bin(self) -> Path:
-        return self.folder / "bin"
-
-    def path(self, name: str) -> Path:
-        return self.bin / name
-
-
-def ensure() -> NodePrograms:
+def ensure() -> Programs:
     """Return the programs, building them first if this machine never did."""
-    return NodePrograms(cache.filled(_key(), "the programs of a real node", _fill))
+    return Programs(cache.filled(_key(), "the programs of a real node", _fill))
 
 
 def _key() -> str:
-    """Name the cache folder by all that decides what is built."""
-    content = hashlib.sha256(repr((*FLAGS, *PARTS, RUNC, PACKAGES, _NFT, _PKG_CONFIG)).encode())
-    for module in _modules():
-        for file in sorted((MODULES / module).glob("go.*")):
-            content.update(file.read_bytes())
-    return f"node-{KUBERNETES}-{platform.system()}-{platform.machine()}-{content.hexdigest()[:16]}".lower()
-
-
-def _modules() -> list[str]:
-    return sorted({part.module for part in (*PARTS, RUNC)})
+    return f"node-{KUBERNETES}-{golang.key((*PARTS, RUNC), PACKAGES, _NFT, _PKG_CONFIG)}"
 
 
 def _fill(scratch: Path) -> None:
@@ -91,27 +61,21 @@ def _fill(scratch: Path) -> None:
         raise SandboxError(
             "runc, of a real node, needs a C compiler named cc: install gcc, such as by apt-get"
         )
-    print(
-        f"sandbox: building a node of Kubernetes {KUBERNETES} into {scratch.parent}, once; it takes minutes",
-        file=sys.stderr,
-        flush=True,
-    )
     unpack(PACKAGES, scratch / "debian")
-    go = golang.find_go(go_needed(MODULES / module for module in _modules()))
-    compile_parts(go, PARTS, scratch)
-    _compile_runc(go, scratch)
+    compile_parts(PARTS, scratch)
+    _compile_runc(scratch)
     _write_nft(scratch)
     for unneeded in ("usr/share", "usr/include"):
         shutil.rmtree(scratch / "debian" / unneeded, ignore_errors=True)
 
 
-def _compile_runc(go: Path, scratch: Path) -> None:
+def _compile_runc(scratch: Path) -> None:
     script, files = scratch / "pkg-config", scratch / "debian"
     (library,) = files.rglob("libseccomp.a")
     script.write_text(_PKG_CONFIG.format(include=files / "usr" / "include", libraries=library.parent))
     script.chmod(0o755)
-    environment = {"CGO_ENABLED": "1", "PKG_CONFIG": str(script)}
-    compile_parts(go, [RUNC], scratch, flags=["-tags", "seccomp"], environment=environment)
+    settings = {"CGO_ENABLED": "1", "PKG_CONFIG": str(script)}
+    compile_parts([RUNC], scratch, flags=["-tags", "seccomp"], settings=settings)
     script.unlink()
 
 
@@ -141,7 +105,7 @@ def unpack(packages: Sequence[str], folder: Path) -> None:
     try:
         _download(packages, scratch)
         for archive in sorted((scratch / "archives").glob("*.deb")):
-            _run(["dpkg-deb", "--extract", str(archive), str(folder)])
+            output_of(["dpkg-deb", "--extract", archive, folder], _TIMEOUT)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -163,11 +127,5 @@ def _download(packages: Sequence[str], scratch: Path) -> None:
     done = subprocess.run(download, check=False, capture_output=True, timeout=_TIMEOUT)
     if done.returncode != 0:  # the machine's lists are absent or older than what the mirrors still have
         lists = f"-oDir::State::lists={scratch / 'lists'}"
-        _run([*apt, lists, "update"])
-        _run([*download, lists])
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TIMEOUT)
-    if done.returncode != 0:
-        raise SandboxError(f"{command[0]} failed with code {done.returncode}:\n{done.stderr}")
+        output_of([*apt, lists, "update"], _TIMEOUT)
+        output_of([*download, lists], _TIMEOUT)

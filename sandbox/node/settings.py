@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import yaml
-from cryptography import x509
 
-from sandbox import cache, config, nodes
-from sandbox.control import supervisor_script
+from sandbox import api, cache, config, control
+from sandbox.build import Programs
+from sandbox.config import Layout
 from sandbox.pki import Authority
 
-from . import images, inside, keeper, machine, names, relay
-
-if TYPE_CHECKING:
-    from sandbox.config import Layout
-
-    from .programs import NodePrograms
+from . import images, keeper, machine, names, relay
 
 CONTAINERD, KUBELET, KUBE_PROXY, RELAY = "containerd", "kubelet", "kube-proxy", "relay"
 NAMES = "names"
+CONTROL_SOCKET = "node.sock"
 NAME = "127.0.0.1"
 """The API server connects to a kubelet by the name of its node, and there the relay listens."""
 ADDRESS = "10.244.255.1"
@@ -37,47 +32,22 @@ API_PORT = 6443
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True, slots=True)
 class NodeLayout:
     """Where each file of a node is. Sockets are beside the folder: their paths must be short."""
 
-    plane: Layout
-    port: int
-    """Where the kubelet is reached on the machine; the same inside."""
-
-    @property
-    def folder(self) -> Path:
-        return self.plane.folder / "node"
-
-    @property
-    def control_socket(self) -> str:
-        return "node.sock"
-
-    @property
-    def containerd_socket(self) -> Path:
-        return self.plane.folder / "c.sock"
-
-    @property
-    def api_socket(self) -> Path:
-        return self.plane.folder / "api.sock"
-
-    @property
-    def kubelet_socket(self) -> Path:
-        return self.plane.folder / "kl.sock"
-
-    @property
-    def pid_file(self) -> Path:
-        return self.folder / "pid"
-
-    @property
-    def cgroup(self) -> str:
-        return machine.cgroup_name(self.plane.folder)
-
-    def log(self, program: str) -> Path:
-        return self.plane.log(f"node-{program}")
+    def __init__(self, plane: Layout, port: int) -> None:
+        """Take the port where the kubelet is reached on the machine; it is the same inside."""
+        self.plane, self.port = plane, port
+        self.folder = plane.folder / "node"
+        self.pid_file = self.folder / "pid"
+        self.control_socket = plane.folder / CONTROL_SOCKET
+        self.containerd_socket = plane.folder / "c.sock"
+        self.api_socket = plane.folder / "api.sock"
+        self.kubelet_socket = plane.folder / "kl.sock"
+        self.cgroup = machine.cgroup_name(plane.folder)
 
 
-def write_all(at: NodeLayout, programs: NodePrograms) -> None:
+def write_all(at: NodeLayout, programs: Programs) -> None:
     """Write everything that must be there before the first program of the node starts."""
     for name in ("cni", "volume-plugins", "pod-logs", "kubelet"):
         (at.folder / name).mkdir(parents=True)
@@ -90,80 +60,69 @@ def write_all(at: NodeLayout, programs: NodePrograms) -> None:
         config.write_kubeconfig(at.folder / f"{program}.kubeconfig", at.plane, config.certificate_user(pair))
     # A node may read Services, and little else.
     authority.issue(f"system:node:{NAME}", group="system:nodes").write(at.folder, NAMES)
-    served = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    authority.issue(KUBELET, names=served).write(at.folder, KUBELET)
+    authority.issue(KUBELET, names=["127.0.0.1"]).write(at.folder, KUBELET)
     (at.folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet_settings(at)))
     (at.folder / "kube-proxy.yaml").write_text(yaml.safe_dump(_kube_proxy_settings(at)))
     (at.folder / "containerd.toml").write_text(_containerd_settings(at, programs))
     (at.folder / "cni" / "10-pods.conflist").write_text(json.dumps(_network(at)))
 
 
-def keeper_command(at: NodeLayout, programs: NodePrograms) -> list[str]:
-    python = [sys.executable, "-I", "-S"]
-    here = Path(__file__).parent
+def keeper_command(at: NodeLayout, programs: Programs) -> list[str]:
+    """Return what holds the node's namespaces; it keeps the folders that a node needs of the machine."""
+    python = (Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent)
+    kept = (at.plane.folder, programs.folder, cache.root(), Path(__file__).parents[1], *python)
     facts = {
-        "socket": str(at.plane.folder / at.control_socket),
-        "supervisor": str(supervisor_script()),
+        "socket": str(at.control_socket),
+        "supervisor": str(control.SCRIPT),
         "folder": str(at.folder),
-        "kept": [str(path) for path in _kept(at, programs)],
+        "kept": [str(path) for path in kept],
+        "pid_file": str(at.pid_file),
+        "cgroups": [str(path) for path in machine.cgroups_of(at.cgroup)],
         "address": ADDRESS,
         "service_network": _SERVICES,
         "service_mask": _SERVICES_MASK,
     }
-    cgroups = map(str, machine.cgroups_of(at.cgroup))
-    first = [*python, str(here / Path(inside.__file__).name), json.dumps(facts)]
-    return [*python, str(Path(keeper.__file__)), str(at.pid_file), *cgroups, "--", *first]
+    return [*_script(keeper), "keep", json.dumps(facts)]
 
 
-def _kept(at: NodeLayout, programs: NodePrograms) -> list[Path]:
-    """Return the folders that a node needs of the machine, wherever they are."""
-    python = (Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent)
-    return [at.plane.folder, programs.folder, cache.root(), Path(__file__).parents[1], *python]
+def _script(module: ModuleType) -> list[str]:
+    return [sys.executable, "-I", "-S", str(module.__file__)]
 
 
-def relay_commands(at: NodeLayout) -> tuple[list[str], list[str]]:
-    """Return what relays between node and machine: the command on the machine's side, and the node's."""
-    script = [sys.executable, "-I", "-S", str(Path(relay.__file__))]
-    api, kubelet = at.api_socket, at.kubelet_socket
-    outside = (f"{api}=127.0.0.1:{at.plane.port}", f"127.0.0.1:{at.port}={kubelet}")
-    within = (
-        f"127.0.0.1:{at.plane.port}={api}",  # so that one kubeconfig fits both sides
-        f"{ADDRESS}:{API_PORT}={api}",
-        f"{kubelet}=127.0.0.1:{at.port}",
-    )
-    return [*script, *outside], [*script, *within]
+def outside_relay(at: NodeLayout) -> list[str]:
+    """Return what relays between node and machine on the machine's side."""
+    routes = (f"{at.api_socket}=127.0.0.1:{at.plane.port}", f"127.0.0.1:{at.port}={at.kubelet_socket}")
+    return [*_script(relay), *routes]
 
 
-def names_command(at: NodeLayout) -> list[str]:
+def commands(at: NodeLayout, programs: Programs) -> dict[str, list[str]]:
+    """Return the command lines of the programs in the node, in the order of their start."""
+    on_path = ["/usr/bin/env", f"PATH={programs.bin}:{_SYSTEM_PATH}"]
     pair = (at.folder / f"{NAMES}.crt", at.folder / f"{NAMES}.key")
-    script = [sys.executable, "-I", "-S", str(Path(names.__file__))]
-    return [*script, ADDRESS, at.plane.server, *map(str, (at.plane.ca_file, *pair))]
-
-
-def containerd_command(at: NodeLayout, programs: NodePrograms) -> list[str]:
-    return [*_on_path(programs), str(programs.path(CONTAINERD)), f"--config={at.folder / 'containerd.toml'}"]
-
-
-def kubelet_command(at: NodeLayout, programs: NodePrograms) -> list[str]:
-    return [
-        *_on_path(programs),
-        str(programs.path(KUBELET)),
+    routes = (
+        f"127.0.0.1:{at.plane.port}={at.api_socket}",  # so that one kubeconfig fits both sides
+        f"{ADDRESS}:{API_PORT}={at.api_socket}",
+        f"{at.kubelet_socket}=127.0.0.1:{at.port}",
+    )
+    kubelet = (
         f"--config={at.folder / 'kubelet.yaml'}",
         f"--kubeconfig={at.folder / 'kubelet.kubeconfig'}",
         f"--hostname-override={NAME}",
         f"--node-ip={ADDRESS}",
-        f"--node-labels={nodes.LABEL}={nodes.REAL},topology.kubernetes.io/zone=zone-0",
+        f"--node-labels={api.NODE}={api.REAL},topology.kubernetes.io/zone=zone-0",
         f"--root-dir={at.folder / 'kubelet'}",
         f"--cert-dir={at.folder / 'kubelet' / 'pki'}",
-    ]
-
-
-def kube_proxy_command(at: NodeLayout, programs: NodePrograms) -> list[str]:
-    return [*_on_path(programs), str(programs.path(KUBE_PROXY)), f"--config={at.folder / 'kube-proxy.yaml'}"]
-
-
-def _on_path(programs: NodePrograms) -> list[str]:
-    return ["/usr/bin/env", f"PATH={programs.bin}:{_SYSTEM_PATH}"]
+    )
+    settings = {
+        CONTAINERD: (f"--config={at.folder / 'containerd.toml'}",),
+        KUBELET: kubelet,
+        KUBE_PROXY: (f"--config={at.folder / 'kube-proxy.yaml'}",),
+    }
+    return {
+        RELAY: [*_script(relay), *routes],
+        NAMES: [*_script(names), ADDRESS, at.plane.server, *map(str, (at.plane.ca_file, *pair))],
+        **{name: [*on_path, str(programs.path(name)), *given] for name, given in settings.items()},
+    }
 
 
 def _kubelet_settings(at: NodeLayout) -> dict[str, Any]:
@@ -215,7 +174,7 @@ def _kube_proxy_settings(at: NodeLayout) -> dict[str, Any]:
     }
 
 
-def _containerd_settings(at: NodeLayout, programs: NodePrograms) -> str:
+def _containerd_settings(at: NodeLayout, programs: Programs) -> str:
     unused = ("blockfile", "btrfs", "devmapper", "erofs", "zfs")
     disabled = [f"io.containerd.snapshotter.v1.{name}" for name in unused]
     runtime = '[plugins."io.containerd.cri.v1.runtime"'

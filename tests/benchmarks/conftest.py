@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import process
+from benchmarks import cluster
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -19,16 +19,16 @@ _USUAL, _SHORT = 2.0, 0.3
 @pytest.fixture
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let benchmarks rest less between two measurements."""
-    are_quiet = process.are_quiet
+    are_quiet = cluster.are_quiet
 
     async def soon(pids: Collection[int], seconds: float, share: float = 0.02) -> float:
         return await are_quiet(pids, _SHORT if seconds <= _USUAL else seconds, share)
 
-    for module in ("cluster", "contender", "process"):
+    for module in ("cluster", "contender"):
         monkeypatch.setattr(f"benchmarks.{module}.are_quiet", soon)
 
 
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork operators instead of starting each as it is shipped."""
-    monkeypatch.setattr("benchmarks.process.harness.Operator", Operator)
+    monkeypatch.setattr("benchmarks.cluster.harness.Operator", Operator)

@@ -7,14 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime, parsedate_to_datetime
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import aiohttp
 import orjson
 import yaml
 from aiohttp import web
-from cryptography import x509
 from yarl import URL
 
 from sandbox.pki import Authority, write_private
@@ -208,8 +206,7 @@ class FaultProxy:
         await asyncio.gather(*left, return_exceptions=True)
 
     def _tls(self) -> ssl.SSLContext:
-        address = x509.IPAddress(ip_address("127.0.0.1"))
-        self._authority.issue("fault-proxy", names=[address]).write(self._folder, "fault-proxy")
+        self._authority.issue("fault-proxy", names=["127.0.0.1"]).write(self._folder, "fault-proxy")
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self._folder / "fault-proxy.crt", self._folder / "fault-proxy.key")
         return context

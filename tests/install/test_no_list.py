@@ -40,7 +40,7 @@ def plane() -> Iterator[ControlPlane]:
 def installed(plane: ControlPlane) -> Installation:
     """Keyturn of the overlay, without its pods: the operator is a process of the tests."""
     installed = Installation.of(NO_LIST, Kubectl(plane.kubeconfig))
-    installation.scale_to_zero(installed.kubectl)
+    installed.kubectl("scale", "deployment", "keyturn", "-n", installation.NAMESPACE, "--replicas=0")
     return installed
 
 

@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from keyturn.installation.checks import election
-from sandbox import releases
+from sandbox import build
 from tests import matrix
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_TESTED = (*releases.older(), releases.newest())
+_TESTED = (*build.older(), build.NEWEST)
 _OLDEST, _NEWEST = _TESTED[0].name, _TESTED[-1].name
 _RANGE = f"{_OLDEST} to {_NEWEST}"
 _CHART = ROOT / "charts" / "keyturn"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox import nodes
+from sandbox import api
 from sandbox.node import images
 
 _RESTRICTED = {
@@ -35,7 +35,7 @@ def pod(
         "kind": "Pod",
         "metadata": {"name": name, "labels": labels or {"app": name}},
         "spec": {
-            "nodeSelector": {nodes.LABEL: nodes.REAL},
+            "nodeSelector": {api.NODE: api.REAL},
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 5,
             "securityContext": {

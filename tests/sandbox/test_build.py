@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from sandbox import SandboxError, build, cache, golang, parts, releases
-from sandbox.compiling import Progress
+from sandbox import SandboxError, build, cache, golang
 
 ROOT = Path(sandbox.__file__).parents[1]
 FAKE_GO = """#!/bin/sh
@@ -27,7 +25,7 @@ list)
 build)
     echo "$*" >>"$FAKE_LOG"
     if [ -n "$FAKE_TROUBLE" ]; then
-        printf '%s\n' fmt '# example.org/module' "$FAKE_TROUBLE" example.org/module >&2
+        printf '%s\n' '# example.org/module' "$FAKE_TROUBLE" >&2
         exit 1
     fi
     while [ "$1" != -o ]; do shift; done
@@ -58,7 +56,7 @@ def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     go.parent.mkdir()
     go.write_text(FAKE_GO)
     go.chmod(0o755)
-    for stage in parts.KWOK_STAGES:
+    for stage in build.KWOK_STAGES:
         file = tmp_path / "kwok" / "kustomize" / "stage" / stage
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("kind: Stage\n")
@@ -77,14 +75,14 @@ def _built(log: Path) -> list[list[str]]:
 def test_everything_is_built_once(fake_go: Path) -> None:
     first = build.ensure()
     assert build.ensure() == first
-    assert _built(fake_go) == [[part.package for part in parts.PARTS]]
-    assert all(first.path(part.name).is_file() for part in parts.PARTS)
+    assert _built(fake_go) == [[part.package for part in build.PARTS]]
+    assert all(first.path(part.name).is_file() for part in build.PARTS)
 
 
 def test_stages_of_kwok_and_our_own_are_found() -> None:
     names = {stage.name for stage in build.ensure().stages}
     own = {"pod-never-ready.yaml", "pod-crash-loop.yaml", "pod-waits.yaml"}
-    assert names == {Path(stage).name for stage in parts.KWOK_STAGES} | own
+    assert names == {Path(stage).name for stage in build.KWOK_STAGES} | own
 
 
 def test_a_full_cache_needs_no_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,56 +105,33 @@ def test_a_failed_build_reports_the_end_of_its_log(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("FAKE_TROUBLE", "no space left on device")
     with pytest.raises(SandboxError) as failed:
         build.ensure()
-    # Without the packages that were compiled meanwhile, which Go names one a line, before its reason and after it.
-    assert str(failed.value).splitlines() == [
-        "compiling etcd and 4 more failed with code 1:",
-        "  | # example.org/module",
-        "  | no space left on device",
-    ]
+    told, *rest = str(failed.value).splitlines()
+    assert told == f"go build in {golang.MODULES / 'kubernetes'}: failed with code 1:"
+    assert rest == ["  | # example.org/module", "  | no space left on device"]
     left = [file.name for file in (tmp_path / "cache" / "sandbox").iterdir() if file.is_dir()]
     assert left == []
 
 
-def test_progress_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_compiled_is_told_before(capsys: pytest.CaptureFixture[str]) -> None:
     build.ensure()
-    told = capsys.readouterr().err
-    assert f"sandbox: {', '.join(part.name for part in parts.PARTS)}\n" in told
-    assert "sandbox: compiling etcd and 4 more done" in told
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_says_how_far_a_build_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with (
-        subprocess.Popen(["sleep", "1.5"]) as process,
-        Progress("etcd", 60, lambda: "12 of 2,704") as progress,
-    ):
-        progress.wait_for(process)
-    _, first, *_, middle, last = terminal.getvalue().split("\r")
-    assert first == "etcd … 0 s"
-    assert re.fullmatch(r"etcd 12 of 2,704 … [0-9]+ s", middle)
-    assert last == f"{last.rstrip():{len(middle)}}\n"  # nothing of the longer line before is left
+    names = ", ".join(part.name for part in build.PARTS)
+    assert f"sandbox: compiling {names} into " in capsys.readouterr().err
 
 
 def test_other_pins_are_another_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = build.ensure()
-    for module in parts.MODULES.iterdir():
+    for module in golang.MODULES.iterdir():
         target = tmp_path / "modules" / module.name
         target.mkdir(parents=True)
         for file in module.glob("go.*"):
             (target / file.name).write_bytes(file.read_bytes() + b"\n")
-    monkeypatch.setattr(build, "MODULES", tmp_path / "modules")
+    monkeypatch.setattr(golang, "MODULES", tmp_path / "modules")
     assert build.ensure() != first
 
 
 def test_other_flags_are_another_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     first = build.ensure()
-    monkeypatch.setattr(build, "FLAGS", (*parts.FLAGS, "-race"))
+    monkeypatch.setattr(golang, "FLAGS", (*golang.FLAGS, "-race"))
     assert build.ensure() != first
 
 
@@ -164,29 +139,29 @@ def test_only_programs_of_kubernetes_link_its_version(fake_go: Path) -> None:
     build.ensure()
     links = [link.partition("=") for link in fake_go.read_text().split("-ldflags=")[1:]]
     stamped = [package for package, _, flags in links if "gitVersion" in flags]
-    assert len(links) == len(parts.PARTS)
-    assert stamped == [f"k8s.io/kubernetes/cmd/{part.name}" for part in releases.older()[0].parts]
+    assert len(links) == len(build.PARTS)
+    assert stamped == [f"k8s.io/kubernetes/cmd/{part.name}" for part in build.older()[0].parts]
 
 
-@pytest.mark.parametrize("release", releases.older(), ids=lambda release: release.name)
-def test_an_older_release_shares_etcd_and_kwok(release: releases.Release, fake_go: Path) -> None:
+@pytest.mark.parametrize("release", build.older(), ids=lambda release: release.name)
+def test_an_older_release_shares_etcd_and_kwok(release: build.Release, fake_go: Path) -> None:
     newest, older = build.ensure(), build.ensure(release.name)
     assert _built(fake_go)[1:] == [[f"k8s.io/kubernetes/cmd/{part.name}" for part in release.parts]]
-    shared = [part.name for part in parts.PARTS if older.path(part.name).samefile(newest.path(part.name))]
+    shared = [part.name for part in build.PARTS if older.path(part.name).samefile(newest.path(part.name))]
     assert shared == ["etcd", "kwok"]
     assert {stage.name for stage in older.stages} == {stage.name for stage in newest.stages}
 
 
 def test_an_older_release_leaves_the_newest_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     newest = build.ensure()
-    monkeypatch.setenv(releases.VARIABLE, releases.older()[0].name)
-    assert build.ensure() == build.ensure(releases.older()[0].name) != newest
-    assert build.ensure(releases.newest().name) == newest
+    monkeypatch.setenv(build.VARIABLE, build.older()[0].name)
+    assert build.ensure() == build.ensure(build.older()[0].name) != newest
+    assert build.ensure(build.NEWEST.name) == newest
 
 
-@pytest.mark.parametrize("release", [*releases.older(), releases.newest()], ids=lambda release: release.name)
-def test_the_module_of_a_release_is_of_that_release(release: releases.Release) -> None:
-    text = (parts.MODULES / release.module / "go.mod").read_text()
+@pytest.mark.parametrize("release", [*build.older(), build.NEWEST], ids=lambda release: release.name)
+def test_the_module_of_a_release_is_of_that_release(release: build.Release) -> None:
+    text = (golang.MODULES / release.module / "go.mod").read_text()
     staging = {f"v0.{release.version.removeprefix('v1.')}"}
     assert release.version.startswith(f"v{release.name}.")
     assert set(re.findall(r"^\tk8s.io/\S+ => k8s.io/\S+ (\S+)$", text, re.MULTILINE)) == staging
@@ -237,5 +212,4 @@ def test_the_first_go_of_a_minor_release_counts_as_its_patch_zero(
 
 
 def test_modules_say_which_go_they_need() -> None:
-    older, newer = parts.MODULES / "kubernetes", parts.MODULES / "cni"
-    assert parts.go_needed([older]) < parts.go_needed([older, newer])
+    assert golang.go_needed(golang.MODULES / "kubernetes") < golang.go_needed(golang.MODULES / "cni")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from sandbox import SandboxError, build, cache, parts
+from sandbox import SandboxError, build, cache, golang
 from sandbox.harness import eventually
 from sandbox.node import images, programs
 
@@ -61,13 +61,13 @@ def test_what_a_node_is_made_of_is_no_reason_to_build_the_control_plane(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     keys = build._key(), programs._key(), images._key()
-    for file in parts.MODULES.rglob("*"):
-        copy = tmp_path / "modules" / file.relative_to(parts.MODULES)
+    for file in golang.MODULES.rglob("*"):
+        copy = tmp_path / "modules" / file.relative_to(golang.MODULES)
         if file.is_file():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            others = file.relative_to(parts.MODULES).parts[0] in {"cni", "apps"}
+            others = file.relative_to(golang.MODULES).parts[0] in {"cni", "apps"}
             copy.write_bytes(file.read_bytes() + b"\n" * others)
-    for module in (build, programs, images):
+    for module in (golang, images):
         monkeypatch.setattr(module, "MODULES", tmp_path / "modules")
     changed = build._key(), programs._key(), images._key()
     assert [before == after for before, after in zip(keys, changed, strict=True)] == [True, False, False]

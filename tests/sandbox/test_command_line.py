@@ -36,7 +36,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_up_outlives_its_command_and_down_ends_it() -> None:
     up = run("up", "--name=by-hand")
     status = run("status", "--name=by-hand")
-    kubeconfig = Path(run("kubeconfig", "--name=by-hand").stdout.strip())
+    kubeconfig = Path(status.stdout.partition("export KUBECONFIG=")[2].splitlines()[0])
     Kubectl(kubeconfig)("get", "nodes")
     down = run("down", "--name=by-hand")
     assert [done.returncode for done in (up, status, down)] == [0, 0, 0]

@@ -58,7 +58,7 @@ def test_a_server_accepts_the_superuser_with_tls_alone(release: str) -> None:
 def test_a_server_has_the_same_data_after_a_stop_and_a_crash() -> None:
     with PostgresServer() as server:
         server.execute("CREATE TABLE kept (n int)")
-        for end in (server.stop, server.kill, server.crash):
+        for end in (server.stop, server.kill):
             end()
             with pytest.raises(psycopg.OperationalError):
                 server.connect()

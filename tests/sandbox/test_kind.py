@@ -15,7 +15,7 @@ import pytest
 from demo.__main__ import kind_cluster
 from demo.terminal import Screen
 from sandbox import SandboxError, kind
-from sandbox.parts import KUBERNETES
+from sandbox.build import KUBERNETES
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

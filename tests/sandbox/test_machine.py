@@ -53,7 +53,7 @@ def test_a_disk_with_too_little_room_is_named_with_what_to_set(tmp_path: Path) -
 def test_missing_cgroups_are_named(tmp_path: Path) -> None:
     root = cgroups(tmp_path, "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio")
     with pytest.raises(SandboxError, match=r"neither version 2 nor these controllers of version 1: pids$"):
-        machine.cgroup_layout(root)
+        machine.has_unified_cgroups(root)
 
 
 def test_version_2_of_cgroups_is_known_by_its_controllers(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def address_of(name: str, namespace: str) -> str | None:
     if name == "broken":
         raise OSError
     if (name, namespace) not in _SERVICES:
-        raise names.NoService
+        raise LookupError(name)
     return _SERVICES[name, namespace]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from sandbox import ControlPlane, RealNode, SandboxError
 from sandbox.harness import Kubectl, eventually, installation
-from sandbox.node import inside, machine
+from sandbox.node import keeper, machine
 from tests.sandbox.helpers import containers_of, node_leftovers_of
 from tests.sandbox.pods import pod, service
 from tests.support.objects import deployment
@@ -50,7 +50,7 @@ def node(plane: ControlPlane) -> RealNode:
 
 
 def kernel_settings() -> dict[str, str]:
-    names = (*inside.KERNEL_SETTINGS, "net/ipv4/ip_forward")
+    names = (*keeper.KERNEL_SETTINGS, "net/ipv4/ip_forward")
     return {name: (Path("/proc/sys") / name).read_text() for name in names}
 
 
@@ -199,25 +199,6 @@ def test_pods_of_fake_nodes_still_only_pretend(kubectl: Kubectl, running: str) -
     kubectl("rollout", "status", "deployment/fake", "--timeout=20s")
     real = kubectl.json("get", "pod", "app", "-n", running)["spec"]["nodeName"]
     assert real not in kubectl("get", "pods", "-l", "app=fake", "-o", "wide")
-
-
-def test_a_killed_kubelet_is_shown_and_its_containers_run_on(
-    plane: ControlPlane, kubectl: Kubectl, node: RealNode, running: str
-) -> None:
-    node.stop_kubelet()
-    ended = node.programs()["kubelet"].ended
-    unreachable = kubectl.run("logs", "app", "-n", running)
-    served = load(kubectl, node, running)
-    attached = ControlPlane.attach(plane.folder.name).node
-    assert attached is not None
-    attached.start_kubelet()
-    assert ended == -9
-    assert unreachable.returncode != 0
-    assert served["failed"] == 0
-    assert node.programs()["kubelet"].ended is None
-    (container,) = kubectl.json("get", "pod", "app", "-n", running)["status"]["containerStatuses"]
-    assert container["restartCount"] == 0
-    eventually(lambda: kubectl.run("logs", "app", "-n", running).returncode == 0, "logs of the pod it found")
 
 
 def test_an_archive_that_holds_no_image_is_refused(node: RealNode, tmp_path: Path) -> None:

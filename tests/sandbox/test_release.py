@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import SandboxError, releases
+from sandbox import SandboxError, build
 
 if TYPE_CHECKING:
     from sandbox import ControlPlane
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 def test_a_plane_is_of_the_chosen_release(kubectl: Kubectl) -> None:
     server = kubectl.json("version")["serverVersion"]
 
-    assert server["gitVersion"] == releases.chosen().version
-    assert f"{server['major']}.{server['minor']}" == releases.chosen().name
+    assert server["gitVersion"] == build.chosen().version
+    assert f"{server['major']}.{server['minor']}" == build.chosen().name
 
 
 def test_a_node_of_another_release_is_refused(
     troubled: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.plane.KUBERNETES", "v1.99.0")
+    monkeypatch.setattr("sandbox.build.KUBERNETES", "v1.99.0")
 
     with pytest.raises(SandboxError, match=r"a real node is of Kubernetes v1\.99\.0: this plane, of v1\."):
         troubled.start_node()

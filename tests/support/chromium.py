@@ -15,10 +15,9 @@ from sandbox import cache, npm
 
 SECONDS: Final = npm.SECONDS
 """Nothing for one who has the cache."""
-_PACKAGE: Final = npm.Package(
-    "@sparticuz/chromium",
-    "153.0.0",
-    "sha512-jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==",
+_VERSION: Final = "153.0.0"
+_INTEGRITY: Final = (
+    "sha512-jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA=="
 )
 _PARTS: Final = ("chromium", "al2023.tar", "fonts.tar", "swiftshader.tar")
 _LARGEST: Final = 1024 * 1024 * 1024
@@ -60,12 +59,12 @@ def chromium() -> Chromium:
     assert machine == ("Linux", "x86_64"), (
         f"the browser for tests is there for Linux on x86_64, not {machine}"
     )
-    return Chromium(cache.filled(f"chromium-{_PACKAGE.version}-{_key()}", "Chromium", _install))
+    return Chromium(cache.filled(f"chromium-{_VERSION}-{_key()}", "Chromium", _install))
 
 
 def _key() -> str:
     """Name the folder by all that decides what is in it."""
-    content = "".join((_PACKAGE.integrity, _FONTS, *_PARTS))
+    content = "".join((_INTEGRITY, _FONTS, *_PARTS))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -73,7 +72,7 @@ def _install(into: Path) -> None:
     with tempfile.TemporaryDirectory(dir=into) as name:
         scratch = Path(name)
         node = npm.node(scratch)
-        with tarfile.open(npm.fetch(_PACKAGE, scratch)) as archive:
+        with tarfile.open(npm.fetch("@sparticuz/chromium", _VERSION, _INTEGRITY, scratch)) as archive:
             archive.extractall(scratch, filter="data")
         for part in _PARTS:
             _unpack(node, scratch / "package" / "bin" / f"{part}.br", into / part)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import subprocess
 from typing import TYPE_CHECKING
 
-from sandbox import cache, golang, parts
+from sandbox import cache, golang
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +21,12 @@ def folder_of(
     module: Path, name: str, seconds: float, *, packages: tuple[str, ...], flags: tuple[str, ...] = ()
 ) -> Path:
     """Return the folder, named after `name`, that holds the program of each package under the name that Go gives."""
-    what = (*parts.FLAGS, *flags, *packages)
-    return cache.filled(
-        f"{name}-{_key(module, what)}", name, lambda into: _compile(module, into, seconds, what)
-    )
+    what = (*golang.FLAGS, *flags, *packages)
+
+    def compile_all(into: Path) -> None:
+        golang.run_go(module, "build", "-ldflags=-s -w", "-o", f"{into}/", *what, seconds=seconds)
+
+    return cache.filled(f"{name}-{_key(module, what)}", name, compile_all)
 
 
 def _key(module: Path, what: tuple[str, ...]) -> str:
@@ -33,17 +34,3 @@ def _key(module: Path, what: tuple[str, ...]) -> str:
     told = repr((what, platform.system(), platform.machine())).encode()
     sources = sorted(module.iterdir())
     return hashlib.sha256(told + b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-
-
-def _compile(module: Path, into: Path, seconds: float, what: tuple[str, ...]) -> None:
-    go = golang.find_go(parts.go_needed([module]))
-    done = subprocess.run(
-        [str(go), "build", "-ldflags=-s -w", "-o", f"{into}/", *what],
-        cwd=module,
-        env=golang.environment(),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]

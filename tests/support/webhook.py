@@ -9,10 +9,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeAlias
-
-from cryptography import x509
 
 from sandbox.pki import Authority
 
@@ -65,7 +62,7 @@ class Webhook:
 def webhook(folder: Path) -> Iterator[Webhook]:
     """Run one, with a certificate that it keeps in a folder."""
     authority = Authority.new("webhook")
-    authority.issue("webhook", names=[x509.IPAddress(ip_address("127.0.0.1"))]).write(folder, "webhook")
+    authority.issue("webhook", names=["127.0.0.1"]).write(folder, "webhook")
     made = Webhook(authority.pair.certificate)
 
     class Handler(BaseHTTPRequestHandler):

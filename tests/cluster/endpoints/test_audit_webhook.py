@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from cryptography import x509
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sandbox import ControlPlane
@@ -110,8 +108,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
 def _write_files(folder: Path, port: int) -> None:
     authority = Authority.new("audit")
     authority.pair.write(folder, "ca")
-    names = [x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    authority.issue("keyturn", names=names).write(folder, "server")
+    authority.issue("keyturn", names=[NAME, "127.0.0.1"]).write(folder, "server")
     (folder / "token").write_text(secrets.token_hex(32))
     text = (AUDIT / "apiserver" / "webhook.yaml").read_text()
     text = text.replace("ADDRESS:8443", f"127.0.0.1:{port}").replace("/etc/kubernetes/keyturn", str(folder))

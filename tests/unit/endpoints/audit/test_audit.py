@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import io
-import ipaddress
 import secrets
 import ssl
 from contextlib import asynccontextmanager
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
-from cryptography import x509
 from structlog.testing import capture_logs
 
 from keyturn.checklist.monitor import ClusterEvidence
@@ -53,9 +51,8 @@ class Files:
     authority: Authority = field(default_factory=lambda: Authority.new("audit"))
 
     def __post_init__(self) -> None:
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         self.authority.pair.write(self.folder, "ca")
-        self.authority.issue("keyturn", names=[address]).write(self.folder, "server")
+        self.authority.issue("keyturn", names=["127.0.0.1"]).write(self.folder, "server")
         (self.folder / "token").write_text(f"{TOKEN}\n")
 
     def client(self) -> ssl.SSLContext:

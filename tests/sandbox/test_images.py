@@ -9,7 +9,7 @@ import os
 import tarfile
 from typing import TYPE_CHECKING
 
-from sandbox.node import archives
+from sandbox.node import images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +25,10 @@ def test_a_folder_is_in_the_image_without_owners_and_times(tmp_path: Path) -> No
     (tree / "link").symlink_to("/elsewhere/file")
     program.write_text("program")
 
-    image = archives.Image(
+    image = images.Image(
         "keyturn.invalid/test:1", {"/program": program}, ("/program",), tree=tree, environment={"A": "b"}
     )
-    archives.write(image, tmp_path / "image.tar")
+    images.write(image, tmp_path / "image.tar")
 
     layer, config = read(tmp_path / "image.tar")
     assert {name: (one.mode, one.linkname) for name, one in layer.items()} == {
