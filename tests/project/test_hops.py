@@ -89,7 +89,7 @@ async def test_a_warm_read_of_a_store_enters_few_files(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("doing", "ceilings"),
-    [(rotate, (79, 1126, 2949)), (Cluster.look, (63, 616, 499))],
+    [(rotate, (79, 1125, 2949)), (Cluster.look, (63, 614, 499))],
     ids=["rotation", "rest"],
 )
 async def test_few_files_functions_and_changes_of_file_are_entered(

@@ -273,6 +273,10 @@ Pause = Annotated[
 ]
 
 
+AS_SET: Final[dict[str, Any]] = {"x-kubernetes-list-type": "set"}
+"""Extra of the schema of a list whose entries are different ones in any order."""
+BY_TYPE: Final[dict[str, Any]] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+"""Extra of the schema of a list with one entry for each type."""
 FORMS = frozenset({"dockerConfig"})
 """Generators that write the value of another item in another form, and have no secret of their own."""
 

@@ -10,47 +10,40 @@ from .target import SecretType
 
 # Rules of one item of `spec.data`; `self` is the item.
 
-_ONE_SOURCE = (
-    "has(self.from) ? !has(self.generate) && !has(self.literal) : !has(self.literal) || !has(self.generate)",
-    "an item has one of generate, from and literal; keep one",
-)
 _KEEPS_PREVIOUS = "has(self.keepPrevious) && self.keepPrevious"
-_LITERAL_HAS_NO_PREVIOUS = (
-    f"!({_KEEPS_PREVIOUS} && has(self.literal))",
-    "a literal is never rotated, so there is no previous one; remove keepPrevious",
-    ".keepPrevious",
-)
-_PULLED_HAS_NO_PREVIOUS = (
-    f"!({_KEEPS_PREVIOUS} && has(self.from))",
-    "the old value of a pulled one is the store's to keep; remove keepPrevious",
-    ".keepPrevious",
-)
 
-# On the item, not on the literal, whose text the API server would quote. The schema rejects longer ones anyway.
-_LITERAL_IS_SHORT = (
-    "!has(self.literal) || self.literal.size() <= 16384",
-    "a literal has at most 16384 characters; keep a longer text in a store and read it with from",
-    ".literal",
-)
-
-_ONLY_GENERATED_ROTATES = (
-    "!has(self.rotation) || !(has(self.literal) || has(self.from))",
-    "rotation replaces a generated value, and this one is literal or pulled; remove rotation, or generate it",
-    ".rotation",
-)
-_LITERAL_HAS_NO_CLASS = (
-    "!has(self.className) || !has(self.literal)",
-    "a literal is not secret, so no class applies to it; remove className",
-    ".className",
-)
 
 OF_ITEM: Final = (
-    _ONE_SOURCE,
-    _LITERAL_HAS_NO_PREVIOUS,
-    _PULLED_HAS_NO_PREVIOUS,
-    _LITERAL_IS_SHORT,
-    _ONLY_GENERATED_ROTATES,
-    _LITERAL_HAS_NO_CLASS,
+    (
+        "has(self.from) ? !has(self.generate) && !has(self.literal) : !has(self.literal) || !has(self.generate)",
+        "an item has one of generate, from and literal; keep one",
+    ),
+    (
+        f"!({_KEEPS_PREVIOUS} && has(self.literal))",
+        "a literal is never rotated, so there is no previous one; remove keepPrevious",
+        ".keepPrevious",
+    ),
+    (
+        f"!({_KEEPS_PREVIOUS} && has(self.from))",
+        "the old value of a pulled one is the store's to keep; remove keepPrevious",
+        ".keepPrevious",
+    ),
+    # On the item, not on the literal, whose text the API server would quote. The schema rejects longer ones anyway.
+    (
+        "!has(self.literal) || self.literal.size() <= 16384",
+        "a literal has at most 16384 characters; keep a longer text in a store and read it with from",
+        ".literal",
+    ),
+    (
+        "!has(self.rotation) || !(has(self.literal) || has(self.from))",
+        "rotation replaces a generated value, and this one is literal or pulled; remove rotation, or generate it",
+        ".rotation",
+    ),
+    (
+        "!has(self.className) || !has(self.literal)",
+        "a literal is not secret, so no class applies to it; remove className",
+        ".className",
+    ),
 )
 """CEL rules of one item of `spec.data`."""
 
@@ -74,62 +67,6 @@ _HAS_ONLY_WINDOWS = (
     " && !has(self.rotation.trigger) && !has(self.rotation.overlap)"
 )
 
-_HAS_VALUES = (
-    "has(self.data) || has(self.dataFrom)",
-    "a Secret needs values; write data, dataFrom or both",
-)
-_ITEMS_HAVE_A_SOURCE = (
-    (
-        "!has(self.data) || self.data.all(d, has(d.generate) || has(d.from) || has(d.literal) || has(d.className))"
-        f" || {_NAMES_A_CLASS}"
-    ),
-    "every item of data needs generate, from or literal, or a className whose class brings a generator",
-    ".data",
-)
-_ONLY_NAMES_GENERATED = (
-    (
-        "!has(self.rotation) || !has(self.rotation.only) || !has(self.data)"
-        f" || self.rotation.only.all(n, self.data.exists(d, d.name == n && {_MAY_BE_GENERATED}))"
-    ),
-    "rotation.only names a value that data does not generate; use names of generated items",
-    ".rotation.only",
-)
-_JITTER_SPREADS_SOMETHING = (
-    (
-        "!has(self.rotation) || !has(self.rotation.jitter) || has(self.rotation.every)"
-        f" || has(self.rotation.schedule) || {_NAMES_A_CLASS}"
-    ),
-    "jitter spreads every; write every as well, or a className whose class has it",
-    ".rotation.jitter",
-)
-_SOMETHING_TO_ROTATE = (
-    (
-        f"!has(self.rotation) || (has(self.data) && self.data.exists(d, {_MAY_BE_GENERATED}))"
-        f" || ({_HAS_ONLY_WINDOWS} && {_PULLS})"
-    ),
-    "rotation replaces generated values and data has none; generate one, or keep only windows for pulled ones",
-    ".rotation",
-)
-_SOMETHING_TO_REFRESH = (
-    f"!(has(self.refreshInterval) || has(self.refresh)) || {_PULLS}",
-    "refreshInterval and refresh need pulled values and none is pulled; remove them, or write from or dataFrom",
-    ".refreshInterval",
-)
-_IMMUTABLE_IS_NOT_ROTATED = (
-    f"!has(self.rotation) || !{_IS_IMMUTABLE}",
-    "an immutable Secret is written once; remove rotation, or write immutable: false",
-    ".rotation",
-)
-_IMMUTABLE_HAS_NO_SCHEDULES = (
-    f"!{_IS_IMMUTABLE} || !has(self.data) || !self.data.exists(d, has(d.rotation))",
-    "an immutable Secret is written once; remove rotation of its values, or write immutable: false",
-    ".data",
-)
-_IMMUTABLE_IS_NOT_REFRESHED = (
-    f"!has(self.refreshInterval) || !{_IS_IMMUTABLE}",
-    "an immutable Secret is written once; remove refreshInterval, or write immutable: false",
-    ".refreshInterval",
-)
 
 # Rules about keys of stores.
 
@@ -151,41 +88,19 @@ def _prefix_of(entry: str) -> str:
     return f"(has({entry}.prefix) ? {entry}.prefix : '')"
 
 
-_BROUGHT_ONCE = (
-    (f"self.all(d, self.exists_one(o, {_prefix_of('d')} == {_prefix_of('o')} && {_are_same('d', 'o')}))"),
-    "two entries of dataFrom bring the same keys; remove one, or give one of them another prefix",
-)
-_SOMETHING_TO_PUSH = (
-    "!has(self.pushTo) || (has(self.data) && self.data.exists(d, !has(d.from)))",
-    "pushTo pushes what is generated or literal here and data has none; remove pushTo",
-    ".pushTo",
-)
-_PUSHED_ONCE = (
-    f"self.all(p, self.exists_one(o, {_are_same('p', 'o')}))",
-    "two entries of pushTo write the same key of the same store; remove one, or write another key",
-)
-_PULLED_IS_NOT_PUSHED = (
+OF_DATA_FROM: Final = (
     (
-        "!has(self.pushTo) || !has(self.data) || self.pushTo.all(p, !has(p.secretKey)"
-        " || !self.data.exists(d, has(d.from) && (has(d.keys)"
-        " ? d.keys.exists(o, d.keys[o] == p.secretKey) : d.name == p.secretKey)))"
+        (f"self.all(d, self.exists_one(o, {_prefix_of('d')} == {_prefix_of('o')} && {_are_same('d', 'o')}))"),
+        "two entries of dataFrom bring the same keys; remove one, or give one of them another prefix",
     ),
-    "secretKey names a value that is pulled and so never pushed; name one that is generated or literal",
-    ".pushTo",
 )
-_PUSHES_ELSEWHERE = (
-    (
-        "!has(self.pushTo) || self.pushTo.all(p,"
-        f" !(has(self.data) && self.data.exists(d, has(d.from) && {_are_same('d.from', 'p')}))"
-        f" && !(has(self.dataFrom) && self.dataFrom.exists(d, {_are_same('d', 'p')})))"
-    ),
-    "pushTo would write over what from or dataFrom reads; push to another key",
-    ".pushTo",
-)
-
-OF_DATA_FROM: Final = (_BROUGHT_ONCE,)
 """CEL rules of the list `spec.dataFrom`."""
-OF_PUSH_TO: Final = (_PUSHED_ONCE,)
+OF_PUSH_TO: Final = (
+    (
+        f"self.all(p, self.exists_one(o, {_are_same('p', 'o')}))",
+        "two entries of pushTo write the same key of the same store; remove one, or write another key",
+    ),
+)
 """CEL rules of the list `spec.pushTo`."""
 
 # Rules about the keys that each Secret type requires.
@@ -234,16 +149,6 @@ _HAS_ITS_KEYS = " && ".join(
     for type_, (may_be_there, _) in _KEYS_OF_TYPES.items()
 )
 _NEEDS = ", ".join(f"'{type_}': 'type {type_} needs {what}'" for type_, (_, what) in _KEYS_OF_TYPES.items())
-# One rule for all types, so that a spec without a type, as most are, reads one field for it.
-_TYPE_HAS_ITS_KEYS = (
-    f"!has(self.target) || !has(self.target.type) || {_MERGES} || ({_HAS_ITS_KEYS})",
-    (
-        "a type needs its keys: tls.crt and tls.key, ssh-privatekey, .dockerconfigjson, or username or password;"
-        " name data items so, or write them by keys"
-    ),
-    ".target.type",
-    f"{{{_NEEDS}}}[self.target.type]",
-)
 
 # Rules about the account of a database server, as one, so that a spec without database reads one field for it.
 
@@ -318,27 +223,6 @@ _OF_ACCOUNTS: Final = (
     ),
 )
 """CEL about a spec with database, each with what to write instead."""
-_SERVES_ITS_ACCOUNT = (
-    f"!has(self.database) || ({' && '.join(f'({rule})' for rule, _ in _OF_ACCOUNTS)})",
-    (
-        "database needs a generated password, its own key username, and a Secret that rotates; see the fields data,"
-        " target and rotation"
-    ),
-    ".database",
-    " : ".join(f"!({rule}) ? '{message}'" for rule, message in _OF_ACCOUNTS[:-1])
-    + f" : '{_OF_ACCOUNTS[-1][1]}'",
-)
-_KEYTURN_NEEDS_A_DATABASE = (
-    (
-        "!has(self.rotation) || !has(self.rotation.appliedBy) || self.rotation.appliedBy != 'Keyturn'"
-        " || has(self.database)"
-    ),
-    (
-        "Keyturn applies a value at the server that database names; write database, or appliedBy: Nobody, or"
-        " Application if something of yours applies it"
-    ),
-    ".rotation.appliedBy",
-)
 
 # Limits of size.
 
@@ -362,36 +246,131 @@ def _size_of_literals(items: str) -> str:
 _TEMPLATE = "self.target.template"
 _LITERALS = f"(has(self.data) ? {_size_of_literals('self.data')} : 0)"
 _ANNOTATIONS = f"(has({_TEMPLATE}.metadata) ? {_size_of_all(f'{_TEMPLATE}.metadata.annotations')} : 0)"
-_IS_LIGHT = (
-    (
-        f"!has(self.target) || !has({_TEMPLATE})"
-        f" || {_LITERALS} + {_size_of_all(f'{_TEMPLATE}.data')} + {_ANNOTATIONS} <= {_MOST_TEXT}"
-    ),
-    _TOO_MUCH_TEXT,
-)
 
 OF_DATA: Final = ((f"{_size_of_literals('self')} <= {_MOST_TEXT}", _TOO_MUCH_TEXT),)
 """CEL rules of the list `spec.data`."""
 _OF_SEVERAL: Final = (
-    _IS_LIGHT,
-    _ONLY_NAMES_GENERATED,
-    _JITTER_SPREADS_SOMETHING,
-    _SOMETHING_TO_ROTATE,
-    _SOMETHING_TO_REFRESH,
-    _IMMUTABLE_IS_NOT_ROTATED,
-    _IMMUTABLE_HAS_NO_SCHEDULES,
-    _IMMUTABLE_IS_NOT_REFRESHED,
-    _SOMETHING_TO_PUSH,
-    _PULLED_IS_NOT_PUSHED,
-    _PUSHES_ELSEWHERE,
-    _TYPE_HAS_ITS_KEYS,
-    _SERVES_ITS_ACCOUNT,
-    _KEYTURN_NEEDS_A_DATABASE,
+    (
+        (
+            f"!has(self.target) || !has({_TEMPLATE})"
+            f" || {_LITERALS} + {_size_of_all(f'{_TEMPLATE}.data')} + {_ANNOTATIONS} <= {_MOST_TEXT}"
+        ),
+        _TOO_MUCH_TEXT,
+    ),
+    (
+        (
+            "!has(self.rotation) || !has(self.rotation.only) || !has(self.data)"
+            f" || self.rotation.only.all(n, self.data.exists(d, d.name == n && {_MAY_BE_GENERATED}))"
+        ),
+        "rotation.only names a value that data does not generate; use names of generated items",
+        ".rotation.only",
+    ),
+    (
+        (
+            "!has(self.rotation) || !has(self.rotation.jitter) || has(self.rotation.every)"
+            f" || has(self.rotation.schedule) || {_NAMES_A_CLASS}"
+        ),
+        "jitter spreads every; write every as well, or a className whose class has it",
+        ".rotation.jitter",
+    ),
+    (
+        (
+            f"!has(self.rotation) || (has(self.data) && self.data.exists(d, {_MAY_BE_GENERATED}))"
+            f" || ({_HAS_ONLY_WINDOWS} && {_PULLS})"
+        ),
+        "rotation replaces generated values and data has none; generate one, or keep only windows for pulled ones",
+        ".rotation",
+    ),
+    (
+        f"!(has(self.refreshInterval) || has(self.refresh)) || {_PULLS}",
+        "refreshInterval and refresh need pulled values and none is pulled; remove them, or write from or dataFrom",
+        ".refreshInterval",
+    ),
+    (
+        f"!has(self.rotation) || !{_IS_IMMUTABLE}",
+        "an immutable Secret is written once; remove rotation, or write immutable: false",
+        ".rotation",
+    ),
+    (
+        f"!{_IS_IMMUTABLE} || !has(self.data) || !self.data.exists(d, has(d.rotation))",
+        "an immutable Secret is written once; remove rotation of its values, or write immutable: false",
+        ".data",
+    ),
+    (
+        f"!has(self.refreshInterval) || !{_IS_IMMUTABLE}",
+        "an immutable Secret is written once; remove refreshInterval, or write immutable: false",
+        ".refreshInterval",
+    ),
+    (
+        "!has(self.pushTo) || (has(self.data) && self.data.exists(d, !has(d.from)))",
+        "pushTo pushes what is generated or literal here and data has none; remove pushTo",
+        ".pushTo",
+    ),
+    (
+        (
+            "!has(self.pushTo) || !has(self.data) || self.pushTo.all(p, !has(p.secretKey)"
+            " || !self.data.exists(d, has(d.from) && (has(d.keys)"
+            " ? d.keys.exists(o, d.keys[o] == p.secretKey) : d.name == p.secretKey)))"
+        ),
+        "secretKey names a value that is pulled and so never pushed; name one that is generated or literal",
+        ".pushTo",
+    ),
+    (
+        (
+            "!has(self.pushTo) || self.pushTo.all(p,"
+            f" !(has(self.data) && self.data.exists(d, has(d.from) && {_are_same('d.from', 'p')}))"
+            f" && !(has(self.dataFrom) && self.dataFrom.exists(d, {_are_same('d', 'p')})))"
+        ),
+        "pushTo would write over what from or dataFrom reads; push to another key",
+        ".pushTo",
+    ),
+    # One rule for all types, so that a spec without a type, as most are, reads one field for it.
+    (
+        f"!has(self.target) || !has(self.target.type) || {_MERGES} || ({_HAS_ITS_KEYS})",
+        (
+            "a type needs its keys: tls.crt and tls.key, ssh-privatekey, .dockerconfigjson, or username or password;"
+            " name data items so, or write them by keys"
+        ),
+        ".target.type",
+        f"{{{_NEEDS}}}[self.target.type]",
+    ),
+    (
+        f"!has(self.database) || ({' && '.join(f'({rule})' for rule, _ in _OF_ACCOUNTS)})",
+        (
+            "database needs a generated password, its own key username, and a Secret that rotates; see the fields"
+            " data, target and rotation"
+        ),
+        ".database",
+        " : ".join(f"!({rule}) ? '{message}'" for rule, message in _OF_ACCOUNTS[:-1])
+        + f" : '{_OF_ACCOUNTS[-1][1]}'",
+    ),
+    (
+        (
+            "!has(self.rotation) || !has(self.rotation.appliedBy) || self.rotation.appliedBy != 'Keyturn'"
+            " || has(self.database)"
+        ),
+        (
+            "Keyturn applies a value at the server that database names; write database, or appliedBy: Nobody, or"
+            " Application if something of yours applies it"
+        ),
+        ".rotation.appliedBy",
+    ),
 )
 """CEL rules about several fields, of which a spec that has values has at least two."""
 OF_SPEC: Final = (
-    _HAS_VALUES,
-    _ITEMS_HAVE_A_SOURCE,
+    (
+        "has(self.data) || has(self.dataFrom)",
+        "a Secret needs values; write data, dataFrom or both",
+    ),
+    (
+        (
+            "!has(self.data)"
+            " || self.data.all(d, has(d.generate) || has(d.from) || has(d.literal) || has(d.className))"
+            f" || {_NAMES_A_CLASS}"
+        ),
+        "every item of data needs generate, from or literal, or a className whose class brings a generator",
+        ".data",
+    ),
     *((f"{_HAS_ONE_FIELD} || {rule}", *hints) for rule, *hints in _OF_SEVERAL),
 )
 """CEL rules of the whole `spec`."""

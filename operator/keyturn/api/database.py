@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import pydantic
 
-from .base import Duration, Schema, Spelled, rules
+from .base import AS_SET, Duration, Schema, Spelled, rules
 from .meta import Name
 from .target import DeletionPolicy
 
@@ -114,11 +114,11 @@ class AccountTemplate(Schema):
     """What a new account may do; an account that exists keeps its privileges."""
 
     schemas: list[SchemaName] | None = pydantic.Field(
-        None, min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}
+        None, min_length=1, max_length=16, json_schema_extra=AS_SET
     )
     """The schemas that the account may use, such as public; they exist, and the target allows them."""
     privileges: list[Privilege] | None = pydantic.Field(
-        None, min_length=1, max_length=5, json_schema_extra={"x-kubernetes-list-type": "set"}
+        None, min_length=1, max_length=5, json_schema_extra=AS_SET
     )
     """The privileges on all tables of these schemas, CREATE on the schemas; all but CREATE if absent."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, NamedTuple
 
 import pydantic
 
-from .base import Schema, Spelled, rules
+from .base import AS_SET, BY_TYPE, Schema, Spelled, rules
 from .database import NO_SCHEMA_OF_THE_SERVER, SchemaName
 from .meta import Conditions, Metadata, Name, ObservedGeneration
 from .secretstore import AllowedNamespaces
@@ -207,11 +207,11 @@ class DatabaseTargetSpec(_TargetSpec):
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_ENGINE))
 
     allowed_usernames: list[_Pattern] | None = pydantic.Field(
-        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
+        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra=AS_SET
     )
     """The accounts that ManagedSecrets may name, such as orders_*; every account of an application if absent."""
     allowed_schemas: list[SchemaName] | None = pydantic.Field(
-        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
+        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra=AS_SET
     )
     """The schemas in which a template may grant privileges, such as public; every one of applications if absent."""
 
@@ -241,11 +241,11 @@ class ClusterDatabaseTargetSpec(_TargetSpec):
     allowed_namespaces: AllowedNamespaces | None = None
     """The namespaces whose ManagedSecrets may use the server; none if absent."""
     allowed_usernames: list[_PatternOfAll] = pydantic.Field(
-        min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
+        min_length=1, max_length=_MAX_PATTERNS, json_schema_extra=AS_SET
     )
     """The accounts that ManagedSecrets may name: exact ones, or of their own namespace, such as {namespace}_*."""
     allowed_schemas: list[_SchemaOfAll] | None = pydantic.Field(
-        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
+        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra=AS_SET
     )
     """The schemas in which a template may grant privileges: exact names, or {namespace}; none if absent."""
 
@@ -261,10 +261,7 @@ class DatabaseTargetStatus(Schema):
     """The version of the server, as it names it."""
     server_started: str | None = None
     """When the server was started, as it says; after another time its accounts are probed."""
-    conditions: Conditions = pydantic.Field(
-        default_factory=list,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = pydantic.Field(default_factory=list, json_schema_extra=BY_TYPE)
     """Ready, and Stalled while manual action is required; with one of the reasons {TargetReason}."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pydantic
 
-from .base import Schema, Spelled, rules
+from .base import AS_SET, BY_TYPE, Schema, Spelled, rules
 from .meta import Conditions, LabelSelector, Metadata, Name, ObservedGeneration
 
 
@@ -51,9 +51,7 @@ class EmergencyRotationSpec(Schema):
     """The contact for questions, such as a mail address or a telephone number."""
     selector: LabelSelector | None = None
     """The ManagedSecrets of this namespace to rotate, by their labels; an empty selector takes all of them."""
-    names: list[Name] | None = pydantic.Field(
-        None, min_length=1, max_length=500, json_schema_extra={"x-kubernetes-list-type": "set"}
-    )
+    names: list[Name] | None = pydantic.Field(None, min_length=1, max_length=500, json_schema_extra=AS_SET)
     """The ManagedSecrets of this namespace to rotate, by their names."""
     revoke: Revoke | None = None
     """Immediately (the default) removes previous values and closes their database logins at once; AfterRollout waits
@@ -180,10 +178,7 @@ class EmergencyRotationStatus(Schema):
     """The affected ManagedSecrets and the progress of each."""
     timeline: list[TimelineEntry] = pydantic.Field(default_factory=list, max_length=500)
     """The events of the emergency in order; entries are never removed."""
-    conditions: Conditions = pydantic.Field(
-        default_factory=list,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = pydantic.Field(default_factory=list, json_schema_extra=BY_TYPE)
     """Rotated, ServicesUpdated, AccessAudited, Documented, Overdue; Reconciling and Stalled while they hold."""
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pydantic
 
-from .base import Duration, Pause, Schema, rules
+from .base import AS_SET, Duration, Pause, Schema, rules
 from .meta import Name
 from .status import WorkloadKind
 
@@ -120,7 +120,7 @@ class Rotation(Cadence):
     trigger: str | None = pydantic.Field(None, min_length=1, max_length=256)
     """A new text replaces the values once; one that is set at creation is only recorded."""
     only: list[Annotated[str, pydantic.Field(max_length=253)]] | None = pydantic.Field(
-        None, min_length=1, max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"}
+        None, min_length=1, max_length=128, json_schema_extra=AS_SET
     )
     """The names of the values to replace; every generated one if absent."""
     gather: Pause | None = None

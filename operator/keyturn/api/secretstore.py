@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pydantic
 
-from .base import Choice, Duration, Schema, Spelled, rules
+from .base import AS_SET, BY_TYPE, Choice, Duration, Schema, Spelled, rules
 from .meta import Conditions, LabelSelector, Metadata, ObservedGeneration
 
 
@@ -49,7 +49,7 @@ class AllowedNamespaces(Schema):
     )
 
     names: list[Annotated[str, _NAMESPACE]] | None = pydantic.Field(
-        None, max_length=512, json_schema_extra={"x-kubernetes-list-type": "set"}
+        None, max_length=512, json_schema_extra=AS_SET
     )
     """Namespaces by their names."""
     selector: LabelSelector | None = None
@@ -148,10 +148,7 @@ class SecretStoreStatus(Schema):
     """The generation of the spec that this status describes."""
     provider: str | None = None
     """The kind of store, such as vault."""
-    conditions: Conditions = pydantic.Field(
-        default_factory=list,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = pydantic.Field(default_factory=list, json_schema_extra=BY_TYPE)
     """Ready, Stalled while manual action is required, and KeysShared; with one of the reasons {StoreReason}."""
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import pydantic
 
-from .base import Schema
+from .base import BY_TYPE, Schema
 from .meta import Conditions, ObservedGeneration
 
 MOST_WORKLOADS = 1000
@@ -234,10 +234,7 @@ class ManagedSecretStatus(Schema):
     """The violated rules of the class and of the checklist; absent if there are none."""
     history: list[HistoryEntry] = pydantic.Field(default_factory=list, max_length=10)
     """The last ten revisions, the newest first."""
-    conditions: Conditions = pydantic.Field(
-        default_factory=list,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = pydantic.Field(default_factory=list, json_schema_extra=BY_TYPE)
     """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed, CredentialValid.
 
     Reconciling, Stalled, Hindered and CrdOutdated are present only while they hold.

@@ -72,9 +72,8 @@ def next_candidate(observed: Observed, desired: Desired) -> steps.Step | None:
         return None if is_kept else _revoke(given_up, observed, desired.database, was_used=False)
     if state.candidate is None:
         return None
-    return _close_exposed(state.candidate.number, observed, desired) or _set_and_prove(
-        observed, desired, state
-    )
+    exposed = _close_exposed(state.candidate.number, observed, desired, state)
+    return exposed or _set_and_prove(observed, desired, state)
 
 
 def next_current(observed: Observed, desired: Desired) -> steps.Step | None:
@@ -87,7 +86,7 @@ def next_current(observed: Observed, desired: Desired) -> steps.Step | None:
         return None
     exposed = None
     if not observed.is_published and not was_in_use(credential.revision, state):
-        exposed = _close_exposed(credential.revision, observed, desired)
+        exposed = _close_exposed(credential.revision, observed, desired, state)
     return exposed or _set_and_prove(observed, desired, state)
 
 
@@ -107,9 +106,11 @@ def is_publishable(observed: Observed, desired: Desired) -> bool:
     return desired.database is None or credential is None or credential.is_proven
 
 
-def _close_exposed(number: int, observed: Observed, desired: Desired) -> steps.StateChange | None:
+def _close_exposed(
+    number: int, observed: Observed, desired: Desired, state: StateFacts
+) -> steps.Close | None:
     """Give up an unpublished credential that an emergency has exposed."""
-    return steps.Close((number,)) if emergency_was_declared(observed, desired, observed.state) else None
+    return steps.Close((number,)) if emergency_was_declared(observed, desired, state) else None
 
 
 def _set_and_prove(observed: Observed, desired: Desired, state: StateFacts) -> steps.Step | None:

@@ -202,14 +202,14 @@ def progress_of(observed: Observed, desired: Desired, consumer: Consumer) -> Wor
     if old_pods.reloads(consumer):
         return _reloading(consumer, observed)
     if refused := rollout_obstacles.refusal(consumer, observed, desired):
-        return WorkloadProgress(
-            consumer, WorkloadState.PENDING, Turn.REFUSED, refused.message, refused.reason
-        )
+        return _pending(consumer, Turn.REFUSED, refused)
     if hindrance := _hindrance(consumer, observed, desired, marked):
-        return WorkloadProgress(
-            consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance.message, hindrance.reason
-        )
+        return _pending(consumer, Turn.HINDERED, hindrance)
     return _in_turn(consumer, observed, desired)
+
+
+def _pending(consumer: Consumer, turn: Turn, waits: Obstacle) -> WorkloadProgress:
+    return WorkloadProgress(consumer, WorkloadState.PENDING, turn, waits.message, waits.reason)
 
 
 def _reloading(consumer: Consumer, observed: Observed) -> WorkloadProgress:
@@ -219,8 +219,7 @@ def _reloading(consumer: Consumer, observed: Observed) -> WorkloadProgress:
         message = "waits until the Secret has the revision"
         if observed.is_published:
             message = f"its files are updated by {due:%H:%M:%S} UTC"
-        waits = WorkloadReason.RELOADING
-        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, waits)
+        return _pending(consumer, Turn.HINDERED, Obstacle(WorkloadReason.RELOADING, message))
     return WorkloadProgress(
         consumer, WorkloadState.RELOADED, Turn.DONE, old_pods.UNPROVEN, WorkloadReason.RELOADED
     )
@@ -230,18 +229,15 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
     """Return the progress of a consumer that waits for its turn, or whose restart the API server rejects."""
     denial = rollout_obstacles.denial_of(consumer.workload, observed)
     if observed.restart_wait and not observed.is_urgent:
-        message = (
-            f"queued for restart: the limits of the cluster are reached ({observed.restart_wait.limits})"
-        )
-        reason = WorkloadReason.RESTART_BUDGET
-        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, reason)
+        limits = f"the limits of the cluster are reached ({observed.restart_wait.limits})"
+        queued = Obstacle(WorkloadReason.RESTART_BUDGET, f"queued for restart: {limits}")
+        return _pending(consumer, Turn.HINDERED, queued)
     if denial is None:
         if rejection := rollout_obstacles.reported_rejection(consumer.workload, observed, desired):
             return WorkloadProgress(
                 consumer, rejection.state, Turn.NEXT, rejection.message, rejection.reason, denied=True
             )
-        waits = WorkloadReason.WAITING_FOR_TURN
-        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.NEXT, "queued for restart", waits)
+        return _pending(consumer, Turn.NEXT, Obstacle(WorkloadReason.WAITING_FOR_TURN, "queued for restart"))
     turn = Turn.NEXT if observed.now >= denial.again else Turn.HINDERED
     is_late = observed.now >= denial.since + desired.progress_deadline
     state = WorkloadState.FAILED if is_late else WorkloadState.PENDING
@@ -259,12 +255,8 @@ def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, num
         return replace(rolling, state=WorkloadState.FAILED, message=crash, reason=WorkloadReason.CRASH_LOOP)
     if publication.was_reported_complete(consumer, observed, number, deadline):
         return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
-    return _watched(
-        consumer,
-        observed,
-        desired,
-        _old_pods(consumer, observed, desired) if consumer.blocked_since else None,
-    )
+    blocking = _old_pods(consumer, observed, desired) if consumer.blocked_since else None
+    return _watched(consumer, observed, desired, blocking)
 
 
 def _watched(
@@ -286,9 +278,8 @@ def _watched(
     ):
         return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
     if has_failed and observed.unread and consumer.workload.in_place:
-        return replace(
-            rolling, message=old_pods.unread(observed)
-        )  # earlier pods may hold the places of new ones
+        # Earlier pods may hold the places of new ones.
+        return replace(rolling, message=old_pods.unread(observed))
     if has_failed:
         late = rollout_obstacles.deadline_obstacle(consumer)
         return replace(rolling, state=WorkloadState.FAILED, message=late.message, reason=late.reason)
@@ -311,9 +302,8 @@ def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) 
     One that has to be restarted by its users counts as behind.
     """
     if old_pods.lacks_first_keys(consumer, observed, desired):
-        earlier = WorkloadReason.EARLIER_PODS
-        return WorkloadProgress(
-            consumer, WorkloadState.PENDING, Turn.REFUSED, old_pods.BEFORE_FIRST_KEYS, earlier
+        return _pending(
+            consumer, Turn.REFUSED, Obstacle(WorkloadReason.EARLIER_PODS, old_pods.BEFORE_FIRST_KEYS)
         )
     pods = _old_pods(consumer, observed, desired)
     if not consumer.workload.settled and old_pods.is_rolling_back(consumer, observed, desired):

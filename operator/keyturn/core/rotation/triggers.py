@@ -35,48 +35,32 @@ _UNAPPLIED = (
 )
 
 
-def secret_is_new(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    if state is not None or observed.managed.status.revision is not None:
-        return None
-    return Reason(
-        RevisionReason.CREATED, "the Secret is written for the first time", desired.names, rotates=True
-    )
+def _without_state(observed: Observed, desired: Desired) -> Reason:
+    reason, message = RevisionReason.CREATED, "the Secret is written for the first time"
+    if observed.managed.status.revision is not None:
+        reason, message = RevisionReason.LOST, "the Secret and its state are gone; new values are generated"
+    return Reason(reason, message, desired.names, rotates=True)
 
 
-def values_were_lost(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    if state is not None or observed.managed.status.revision is None:
-        return None
-    return Reason(
-        RevisionReason.LOST,
-        "the Secret and its state are gone; new values are generated",
-        desired.names,
-        rotates=True,
-    )
-
-
-def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts | None) -> Reason | None:
+def emergency_was_declared(observed: Observed, desired: Desired, state: StateFacts) -> Reason | None:
     """Rotate every generated value, regardless of windows and schedule."""
     asked = asked_at(observed, desired)
-    if asked is None or asked[1] is None or observed.now < asked[1]:
-        return None
-    if _was_refused_for(asked[0], observed.state):
+    if asked is None or asked[1] is None or observed.now < asked[1] or _was_refused_for(asked[0], state):
         return None
     fresh = asked_items(asked[0], observed, desired)
     return Reason(RevisionReason.EMERGENCY, f"the emergency {asked[0].name} asks for it", fresh, rotates=True)
 
 
-def _was_refused_for(emergency: Emergency, state: StateFacts | None) -> bool:
+def _was_refused_for(emergency: Emergency, state: StateFacts) -> bool:
     """Whether a database server has refused every candidate of an emergency's rotation."""
-    if state is None or not is_exhausted(state):
-        return False
-    last = state.last_new_credential
+    last = state.last_new_credential if is_exhausted(state) else None
     return last is not None and last.reason == RevisionReason.EMERGENCY and emergency.uid in last.answers
 
 
-def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts) -> Reason | None:
     """Continue a rotation whose candidate was given up before it was published, with another one."""
-    last = state.last_new_credential if state else None
-    if last is None or desired.database is None or state is None or not last.abandoned or is_exhausted(state):
+    last = state.last_new_credential
+    if last is None or desired.database is None or not last.abandoned or is_exhausted(state):
         return None
     fresh = {item.name for item in desired.items if item.recipe and item.name in last.fresh}
     return Reason(
@@ -87,13 +71,8 @@ def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts | N
     )
 
 
-def account_is_new(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    if (
-        state is None
-        or desired.database is None
-        or state.current.credential is not None
-        or is_exhausted(state)
-    ):
+def account_is_new(_: Observed, desired: Desired, state: StateFacts) -> Reason | None:
+    if desired.database is None or state.current.credential is not None or is_exhausted(state):
         return None
     fresh = frozenset({desired.database.password})
     return Reason(
@@ -101,17 +80,17 @@ def account_is_new(_: Observed, desired: Desired, state: StateFacts | None) -> R
     )
 
 
-def items_were_added(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    added = desired.names - state.names if state else frozenset()
-    if state and desired.database and state.current.credential is None:
+def items_were_added(_: Observed, desired: Desired, state: StateFacts) -> Reason | None:
+    added = desired.names - state.names
+    if desired.database and state.current.credential is None:
         added -= {USERNAME}  # `account_is_new` brings it, with a password
     if not added:
         return None
     return Reason(RevisionReason.SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
 
 
-def items_were_removed(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    if state is None or not (removed := removed_items(desired, state)):
+def items_were_removed(observed: Observed, desired: Desired, state: StateFacts) -> Reason | None:
+    if not (removed := removed_items(desired, state)):
         return None
     fresh = entries_to_read(observed, desired, state)
     return Reason(RevisionReason.SPEC_CHANGED, f"data no longer has: {_list(removed)}", fresh, rotates=False)
@@ -132,9 +111,7 @@ def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
     )
 
 
-def keys_were_renamed(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    if state is None:
-        return None
+def keys_were_renamed(observed: Observed, desired: Desired, state: StateFacts) -> Reason | None:
     unread = _unread(observed, desired)
     renamed = {
         name
@@ -150,16 +127,16 @@ def keys_were_renamed(observed: Observed, desired: Desired, state: StateFacts | 
     )
 
 
-def templates_were_changed(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    if state is None or state.templates == desired.templates:
+def templates_were_changed(observed: Observed, desired: Desired, state: StateFacts) -> Reason | None:
+    if state.templates == desired.templates:
         return None
     fresh = entries_to_read(observed, desired, state)
     return Reason(RevisionReason.SPEC_CHANGED, "target.template.data changed", fresh, rotates=False)
 
 
-def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+def recipe_refuses_value(observed: Observed, desired: Desired, _: StateFacts) -> Reason | None:
     mismatched_items = observed.mismatched_items - _unread(observed, desired)
-    if state is None or not mismatched_items:
+    if not mismatched_items:
         return None
     return Reason(
         RevisionReason.SPEC_CHANGED,
@@ -174,16 +151,16 @@ def _unread(observed: Observed, desired: Desired) -> frozenset[str]:
     return frozenset(item.name for item in desired.pulled) if observed.pulled.problem else frozenset()
 
 
-def renewal_was_requested(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    if state is None or not observed.is_requested or not is_open(desired.windows, observed.now):
+def renewal_was_requested(observed: Observed, desired: Desired, _: StateFacts) -> Reason | None:
+    if not observed.is_requested or not is_open(desired.windows, observed.now):
         return None
     return Reason(RevisionReason.TRIGGERED, "a new trigger asks for it", desired.rotates, rotates=True)
 
 
-def rotation_is_due(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+def rotation_is_due(observed: Observed, desired: Desired, _: StateFacts) -> Reason | None:
     dates, until = _automatic_dates(observed), _gathered_until(observed, desired)
     gathered = [one for one, due in dates.items() if due <= until]
-    if state is None or not gathered or not is_open(desired.windows, observed.now):
+    if not gathered or not is_open(desired.windows, observed.now):
         return None
     fresh = frozenset[str]().union(*(one.values for one in gathered))
     due = min(dates[one] for one in gathered)
@@ -203,21 +180,21 @@ def _gathered_until(observed: Observed, desired: Desired) -> datetime:
     return observed.now + desired.gathers if is_due else observed.now
 
 
-def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+def value_is_ending(observed: Observed, desired: Desired, _: StateFacts) -> Reason | None:
     """Renew a value that is about to expire, such as a certificate, and no other."""
-    if state is None or not (lives := state.lives):
+    if not (lives := _validities(observed)):
         return None
-    own, until = {item.name for item in desired.items if not item.source}, _gathered_until(observed, desired)
-    ends = {name: _renewal_of(lives[name], desired, observed.now) for name in own & lives.keys()}
+    until = _gathered_until(observed, desired)
+    ends = {name: _renewal_of(life, desired, observed.now) for name, life in lives.items()}
     ending = frozenset(name for name, end in ends.items() if end <= until)
     if not ending:
         return None
     return Reason(RevisionReason.ENDING, f"about to expire: {_list(ending)}", ending, rotates=False)
 
 
-def store_has_others(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+def store_has_others(observed: Observed, desired: Desired, _: StateFacts) -> Reason | None:
     changed = observed.pulled.changed & desired.names
-    if state is None or not changed or store_change_waits(changed, observed, desired):
+    if not changed or store_change_waits(changed, observed, desired):
         return None
     return Reason(
         RevisionReason.REFRESHED, f"values changed in stores: {_list(changed)}", changed, rotates=False
@@ -235,9 +212,7 @@ def store_change_waits(changed: frozenset[str], observed: Observed, desired: Des
     return bool(changed) and not is_open(desired.windows, observed.now)
 
 
-REVISION_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | None], ...] = (
-    secret_is_new,
-    values_were_lost,
+REVISION_CHECKS: tuple[Callable[[Observed, Desired, StateFacts], Reason | None], ...] = (
     emergency_was_declared,
     candidate_was_abandoned,
     account_is_new,
@@ -302,13 +277,13 @@ def _applying_reasons(observed: Observed, desired: Desired) -> list[Reason]:
 
     While a rollback pauses rotation, only an emergency applies, or a change in a store that neither revision has.
     """
-    if (
-        is_paused(observed)
-        and not observed.pulled.changed
-        and not emergency_was_declared(observed, desired, observed.state)
-    ):
+    state = observed.state
+    if state is None:
+        return [_without_state(observed, desired)]
+    is_held = is_paused(observed) and not observed.pulled.changed
+    if is_held and not emergency_was_declared(observed, desired, state):
         return []
-    return [reason for check in REVISION_CHECKS if (reason := check(observed, desired, observed.state))]
+    return [reason for check in REVISION_CHECKS if (reason := check(observed, desired, state))]
 
 
 def due_time(observed: Observed) -> datetime | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final, Literal
+
 from keyturn.api.status import CredentialStatus
 from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, ProbeVerdict
 from keyturn.core.observation.observed import Observed
@@ -20,40 +23,27 @@ _WORDS = {
     "Revoke": "the database server may accept the previous login {} until it is closed",
 }
 
-PROBE_VERDICTS = {
-    ProbeVerdict.ACCEPTED: ConditionVerdict(
-        "True", ConditionReason.ACCEPTED, "the database server accepted the published login at the last probe"
-    ),
-    ProbeVerdict.REFUSED: ConditionVerdict(
-        "False", ConditionReason.LOGIN_REFUSED, "the database server refuses the published login"
-    ),
-    ProbeVerdict.WRONG_ROLE: ConditionVerdict(
+_SERVER = "the database server"
+_MEANINGS: Final[Mapping[ConditionReason, tuple[Literal["True", "False", "Unknown"], str]]] = {
+    ConditionReason.ACCEPTED: ("True", f"{_SERVER} accepted the published login at the last probe"),
+    ConditionReason.LOGIN_REFUSED: ("False", f"{_SERVER} refuses the published login"),
+    ConditionReason.WRONG_ROLE: (
         "False",
-        ConditionReason.WRONG_ROLE,
-        "the database server accepts the published login, whose sessions do not act as the account",
+        f"{_SERVER} accepts the published login, whose sessions do not act as the account",
     ),
-    ProbeVerdict.LOCKED: ConditionVerdict(
-        "False",
-        ConditionReason.LOCKED,
-        "the published login is closed at the database server",
-    ),
-    ProbeVerdict.CONTESTED: ConditionVerdict(
-        "False",
-        ConditionReason.CONTESTED,
-        "another writer keeps changing the login at the database server; stop it",
-    ),
-    ProbeVerdict.UNREACHABLE: ConditionVerdict(
-        "Unknown", ConditionReason.UNREACHABLE, "the database server does not answer"
-    ),
-    ProbeVerdict.NOT_ADMITTED: ConditionVerdict(
-        "Unknown",
-        ConditionReason.NOT_ADMITTED,
-        "the database server answers, and admits no login of the account",
-    ),
-    ProbeVerdict.NOT_PROBED: ConditionVerdict(
-        "Unknown", ConditionReason.NOT_PROBED, "no login was tried yet"
-    ),
+    ConditionReason.LOCKED: ("False", f"the published login is closed at {_SERVER}"),
+    ConditionReason.CONTESTED: ("False", f"another writer keeps changing the login at {_SERVER}; stop it"),
+    ConditionReason.UNREACHABLE: ("Unknown", f"{_SERVER} does not answer"),
+    ConditionReason.NOT_ADMITTED: ("Unknown", f"{_SERVER} answers, and admits no login of the account"),
+    ConditionReason.NOT_PROBED: ("Unknown", "no login was tried yet"),
 }
+
+
+def meaning_of(verdict: ProbeVerdict) -> ConditionVerdict:
+    """Return the condition CredentialValid after a probe; the verdict is its reason."""
+    reason = ConditionReason(verdict)
+    status, message = _MEANINGS[reason]
+    return ConditionVerdict(status, reason, message)
 
 
 def credential_status(observed: Observed) -> list[CredentialStatus] | None:
@@ -84,14 +74,14 @@ def credential_valid(observed: Observed) -> ConditionVerdict | None:
     if not is_managed or not observed.is_published:
         return None
     account = observed.account or NOT_PROBED
-    verdict, meaning = account.verdict, PROBE_VERDICTS[account.verdict]
+    verdict, meaning = account.verdict, meaning_of(account.verdict)
     before = condition_of(observed.managed.status.conditions, "CredentialValid")
     if verdict is ProbeVerdict.NOT_PROBED and before:
         return ConditionVerdict(before.status, before.reason, before.message)
     if account.cause:
         meaning = meaning._replace(message=f"{meaning.message}: {account.cause}")
     if verdict is not ProbeVerdict.LOCKED and is_locked(observed):
-        lock = PROBE_VERDICTS[ProbeVerdict.LOCKED]
+        lock = meaning_of(ProbeVerdict.LOCKED)
         return lock._replace(message=f"{lock.message}; since then, {meaning.message}")
     return _with_problem(meaning, verdict, observed)
 

@@ -14,7 +14,7 @@ from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, EventReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import is_locked
-from keyturn.core.status.credentials import PROBE_VERDICTS
+from keyturn.core.status.credentials import meaning_of
 from keyturn.core.status.summary import condition
 from keyturn.kube.events import EventType
 
@@ -52,7 +52,7 @@ def report_account_step(
 def report_verdict(key: ObjectKey, observed: Observed, context: Context) -> None:
     """Report that the database refuses the published login, when the status first says so."""
     verdict = observed.account.verdict if observed.account else ProbeVerdict.NOT_PROBED
-    found, before = PROBE_VERDICTS[verdict], condition(observed.managed, "CredentialValid")
+    found, before = meaning_of(verdict), condition(observed.managed, "CredentialValid")
     if found.status != "False" or (before and before.reason == found.reason):
         return
     cause = observed.account.cause if observed.account else ""

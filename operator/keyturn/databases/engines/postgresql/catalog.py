@@ -153,21 +153,10 @@ def _above(rows: Sequence[Row]) -> tuple[dict[str, dict[str, None]], dict[str, s
 
 
 def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]) -> Role:
-    (
-        name,
-        is_open,
-        expired,
-        connections,
-        comment,
-        has_option,
-        may_act,
-        owns_strays,
-        owns,
-        has_members,
-        acts,
-    ) = row
+    name, is_open, expired, connections, comment, *bits = row
+    has_option, may_act, owns_strays, owns, has_members, acts = (bit == "t" for bit in bits)
     _check_names(expired)
-    may_alter = admin.may_create_roles and (has_option == "t" or not admin.has_grant_options)
+    may_alter = admin.may_create_roles and (has_option or not admin.has_grant_options)
     return Role(
         name=name,
         is_open=is_open == "t",
@@ -177,9 +166,9 @@ def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]
         member_of=above,
         comment=comment,
         may_alter=admin.is_superuser or may_alter,
-        may_act=admin.is_superuser or may_act == "t",
-        owns_strays=owns_strays == "t",
-        owns=owns == "t",
-        has_members=has_members == "t",
-        may_act_as_owner=acts == "t",
+        may_act=admin.is_superuser or may_act,
+        owns_strays=owns_strays,
+        owns=owns,
+        has_members=has_members,
+        may_act_as_owner=acts,
     )

@@ -80,27 +80,18 @@ def _lacks(facts: Facts) -> Iterator[Lack]:
 
 
 _SEQUENCES: Final = {"SELECT": "SELECT", "INSERT": "USAGE", "UPDATE": "UPDATE"}
-_HAS: Final = MappingProxyType(
+_PLACES: Final = MappingProxyType(
     {
-        "SCHEMA": "has_schema_privilege({owner}, oid, {word})",
-        "ALL TABLES IN SCHEMA": "has_table_privilege({owner}, oid, {word})",
-        "ALL SEQUENCES IN SCHEMA": "has_sequence_privilege({owner}, oid, {word})",
+        "SCHEMA": ("has_schema_privilege", ""),
+        "ALL TABLES IN SCHEMA": ("has_table_privilege", "relkind IN ('r', 'p', 'v', 'm', 'f')"),
+        "ALL SEQUENCES IN SCHEMA": ("has_sequence_privilege", "relkind = 'S'"),
     }
 )
-_CHECKS: Final = MappingProxyType(
-    {
-        "SCHEMA": "SELECT {has} FROM pg_namespace WHERE nspname = {schema}",
-        "ALL TABLES IN SCHEMA": "SELECT coalesce(bool_and({has}), true) FROM pg_class"
-        " WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND relnamespace = quote_ident({schema})::regnamespace",
-        "ALL SEQUENCES IN SCHEMA": "SELECT coalesce(bool_and({has}), true) FROM pg_class"
-        " WHERE relkind = 'S' AND relnamespace = quote_ident({schema})::regnamespace",
-    }
-)
-_KINDS: Final = MappingProxyType(
-    {
-        "ALL TABLES IN SCHEMA": ("relkind IN ('r', 'p', 'v', 'm', 'f')", "has_table_privilege"),
-        "ALL SEQUENCES IN SCHEMA": ("relkind = 'S'", "has_sequence_privilege"),
-    }
+"""The function that tells a privilege, and the condition of what has it; a schema has its own catalog."""
+_CHECK_OF_SCHEMA: Final = "SELECT {has} FROM pg_namespace WHERE nspname = {schema}"
+_CHECK: Final = (
+    "SELECT coalesce(bool_and({has}), true) FROM pg_class"
+    " WHERE {kind} AND relnamespace = quote_ident({schema})::regnamespace"
 )
 _BLOCKER: Final = (
     "SELECT relname, pg_get_userbyid(relowner) FROM pg_class WHERE {kind}"
@@ -234,19 +225,12 @@ def _privileges(owner: str, template: Template, admin: Admin) -> Iterator[Statem
 def _granted(words: Sequence[str], place: str, schema: str, owner: str, admin: Admin) -> Statement:
     """Grant, and check that it was granted: a server may only warn that it granted nothing."""
     granted = f"GRANT {', '.join(words)} ON {place} {identifier(schema)} TO "
-    has = " AND ".join(_HAS[place].format(owner=literal(owner), word=literal(word)) for word in words)
+    is_granted, kind = _PLACES[place]
+    has = " AND ".join(f"{is_granted}({literal(owner)}, oid, {literal(word)})" for word in words)
+    may_grant = " AND ".join(f"{is_granted}(oid, {literal(word + ' WITH GRANT OPTION')})" for word in words)
     return Statement(
         granted + identifier(owner),
         f"{granted}{identifier(admin.name)} WITH GRANT OPTION;",
-        check=_CHECKS[place].format(has=has, schema=literal(schema)),
-        blocker=_blocker(words, place, schema),
+        check=(_CHECK if kind else _CHECK_OF_SCHEMA).format(has=has, kind=kind, schema=literal(schema)),
+        blocker=_BLOCKER.format(kind=kind, schema=literal(schema), may_grant=may_grant) if kind else "",
     )
-
-
-def _blocker(words: Sequence[str], place: str, schema: str) -> str:
-    """Return the query of the first table or sequence that the admin may not grant; empty for a schema."""
-    if place not in _KINDS:
-        return ""
-    kind, has = _KINDS[place]
-    may_grant = " AND ".join(f"{has}(oid, {literal(word + ' WITH GRANT OPTION')})" for word in words)
-    return _BLOCKER.format(kind=kind, schema=literal(schema), may_grant=may_grant)
