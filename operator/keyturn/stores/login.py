@@ -22,7 +22,7 @@ from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 
-from .providers import Provider, ProviderContext, Reference, work
+from .providers import Provider, ProviderContext, Reference, errors
 from .providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
 from .providers.guard import Guard
 from .settings import Credentials, SessionSecret, StoreSettings, hold_to_consent, read_references
@@ -289,7 +289,7 @@ class ConnectionPool:
         if self._needed is None:
             provider, config = self._plan.provider, self._plan.config
             self._needed = (
-                await work.run(self._owner, provider.needs, config)
+                await errors.run_apart(self._owner, provider.needs, config)
                 if provider.needs_takes_long
                 else provider.needs(config)
             )

@@ -7,15 +7,17 @@ import re
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from keyturn.api.base import Schema, Spelled
+import pydantic
+
+from keyturn.api.base import Schema, Spelled, rules
 from keyturn.api.meta import Name
 from keyturn.core.value import Value
 from keyturn.runtime import tls
 from keyturn.runtime.clock import loop_time
 
-from . import work
+from . import errors
 from .base import ProviderContext, Reference
 from .errors import Refused, Unreachable
 
@@ -37,6 +39,30 @@ class KeyRef(Schema):
 
     def in_config_map(self) -> Reference:
         return Reference("ConfigMap", self.name, self.key)
+
+
+def _one_of(schema: dict[str, Any]) -> None:
+    """Add the rule of `OneOf` to a schema."""
+    names = list(schema["properties"])
+    has = ", ".join(f"has(self.{name})" for name in names)
+    schema |= rules((f"[{has}].exists_one(given, given)", _one_of_these(names)))
+
+
+def _one_of_these(names: list[str]) -> str:
+    return f"write exactly one of {', '.join(names[:-1])} and {names[-1]}"
+
+
+class OneOf(Schema):
+    """Base of settings of which exactly one is written; each of them may be absent."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=_one_of)
+
+    @pydantic.model_validator(mode="after")
+    def _has_one(self) -> Self:
+        fields = type(self).model_fields
+        if sum(getattr(self, name) is not None for name in fields) != 1:
+            raise ValueError(_one_of_these([str(field.alias) for field in fields.values()]))
+        return self
 
 
 class ServiceAccountRef(Schema):
@@ -123,7 +149,7 @@ class Trust:
         """
         if self._ca_ref is not None and self._context is None:
             bundle = self._given.value_of(self._ca_ref.in_config_map())
-            self._context = await work.run(self._given.owner, _context, bundle.reveal())
+            self._context = await errors.run_apart(self._given.owner, _context, bundle.reveal())
         return self._context
 
 

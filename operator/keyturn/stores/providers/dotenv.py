@@ -6,34 +6,21 @@ Variables expand from the file alone, never from the operator's environment.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
-import pydantic
-
-from keyturn.api.base import Schema, rules
 from keyturn.core.value import Value
 from keyturn.runtime import dotenv_reader
 
-from . import files, work
-from ._refs import KeyRef
+from . import errors, files
+from ._refs import KeyRef, OneOf
 from .base import LARGEST, Provider, ProviderContext, Reference, RemoteValue
 from .errors import NotFound, Refused
 from .files import FolderPath
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-_SOURCES: Final = "[has(self.path), has(self.configMapRef), has(self.secretRef)]"
-_ONE_SOURCE: Final = "write exactly one of path, configMapRef and secretRef"
-
-
-class DotenvConfig(Schema):
+class DotenvConfig(OneOf):
     """A .env file; each of its variables is a key."""
-
-    model_config = pydantic.ConfigDict(
-        json_schema_extra=rules((f"{_SOURCES}.exists_one(given, given)", _ONE_SOURCE))
-    )
 
     path: FolderPath | None = None
     """The file, below the folder that the operator was started with; in a ClusterSecretStore only."""
@@ -41,12 +28,6 @@ class DotenvConfig(Schema):
     """The key of a ConfigMap that holds the file."""
     secret_ref: KeyRef | None = None
     """The key of a Secret that holds the file."""
-
-    @pydantic.model_validator(mode="after")
-    def _has_one_source(self) -> DotenvConfig:
-        if [self.path, self.config_map_ref, self.secret_ref].count(None) != 2:  # noqa: PLR2004  # all but one
-            raise ValueError(_ONE_SOURCE)
-        return self
 
 
 class Dotenv(Provider[DotenvConfig]):
@@ -81,7 +62,7 @@ class Dotenv(Provider[DotenvConfig]):
             raise Refused("NotText", "a .env file is one text")
         async with self._reading:
             if self._read_last is None or self._read_last[0] != file.content:
-                outcome = await work.run(self.given.owner, _outcome, file.content)
+                outcome = await errors.run_apart(self.given.owner, _outcome, file.content)
                 self._read_last = file.content, outcome
             outcome = self._read_last[1]
         if isinstance(outcome, Refused):

@@ -8,10 +8,15 @@ has the operation, a code of one word, and at most a message of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Final, ParamSpec, Self, TypeVar
+
+from keyturn.runtime import threadpools
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 UNTRUSTED: Final = "ClientConnectorCertificateError"
 """Code if the server's TLS certificate is not accepted for another reason than those of CERTIFICATES."""
@@ -169,3 +174,17 @@ def detail_of(error: StoreError) -> str:
     if error.code in _CAUSES:
         return hint
     return f"{error.code}: {hint}" if hint else error.code
+
+
+async def run_apart(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Run a function that the settings or responses of a store make necessary in a thread of its tenant.
+
+    Raises:
+        Refused: It takes too long, or work of this owner did before.
+    """
+    try:
+        return await threadpools.run_for_tenant(owner, doing, *args, **named)
+    except threadpools.TookTooLong as error:
+        refusal = Refused(error.reason, error.message)
+    # Outside the except block, so that the timeout is not the context.
+    raise refusal

@@ -20,9 +20,10 @@ from functools import partial
 from http import HTTPStatus
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -43,9 +44,6 @@ from keyturn.runtime.reach import (
 )
 
 from .errors import NO_HOST, UNTRUSTED, Refused, StoreError, Unreachable
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractResolver
 
 # Codes of OpenSSL (X509_V_ERR_…).
 _CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(

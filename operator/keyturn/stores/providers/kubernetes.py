@@ -17,7 +17,7 @@ from keyturn.kube import paths
 from keyturn.kube.client import Client
 from keyturn.kube.wire import Body
 
-from . import _kubeconfig, properties, work
+from . import _kubeconfig, errors, properties
 from ._refs import KeyRef
 from .base import (
     Capability,
@@ -165,7 +165,7 @@ class Kubernetes(Provider[KubernetesConfig]):
                 if self.config.kubeconfig_ref is None or self.config.namespace is None:
                     raise Refused("NoCluster", "another cluster needs kubeconfigRef and namespace")
                 content = self.given.value_of(self.config.kubeconfig_ref.in_secret())
-                parsed = await work.run(self.given.owner, _kubeconfig.parsed, content.reveal())
+                parsed = await errors.run_apart(self.given.owner, _kubeconfig.parsed, content.reveal())
                 self._other = _kubeconfig.client_of(parsed, self.given.network)
             return self._other
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from keyturn.core.value import Value, size_of
 
-from . import work
+from . import errors
 from .errors import NotFound, Refused, Unreachable
 
 LARGE: Final = 16 * 1024
@@ -300,7 +300,7 @@ async def object_apart(answer: bytes, owner: str) -> dict[str, Any]:
     Raises:
         Unreachable: It is none.
     """
-    return await work.run(owner, object_of, answer) if len(answer) > LARGE else object_of(answer)
+    return await errors.run_apart(owner, object_of, answer) if len(answer) > LARGE else object_of(answer)
 
 
 def error_in(answer: bytes) -> dict[str, Any]:
@@ -365,7 +365,7 @@ def have_same_members(found: Content, desired: Content) -> bool:
 async def compare_members(found: Content, desired: Content, owner: str) -> bool:
     """Return the result of `have_same_members`, of large contents in a thread."""
     if max(size_of(found), size_of(desired)) > LARGE:
-        return await work.run(owner, have_same_members, found, desired)
+        return await errors.run_apart(owner, have_same_members, found, desired)
     return have_same_members(found, desired)
 
 

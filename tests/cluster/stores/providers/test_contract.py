@@ -39,7 +39,7 @@ VARIANTS = [
     *("vault by role", "vault v1", LENDING),
 ]
 HEAVY = {"botocore", "dotenv", "google_crc32c", "jsonpath", "liquid"}
-SHARED = {"base", "errors", "guard", "properties", "work"}
+SHARED = {"base", "errors", "guard", "properties"}
 
 SHOPS = [*KINDS, *VARIANTS]
 WRITERS = [kind for kind in SHOPS if kind not in {*READERS, LENDING}]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, TypeVar
 
 import pydantic
 
@@ -21,9 +22,6 @@ from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused,
 
 from .client import AwsClient
 from .login import AwsConfig, StsLogin
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 T = TypeVar("T")
 A = TypeVar("A", bound=AwsConfig)

@@ -11,18 +11,15 @@ import functools
 import logging
 import threading
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from keyturn.stores.providers import errors, work
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from keyturn.stores.providers.base import ProviderContext
-    from keyturn.stores.providers.guard import Answer
+from keyturn.stores.providers import errors
+from keyturn.stores.providers.base import ProviderContext
+from keyturn.stores.providers.guard import Answer
 
 T = TypeVar("T")
 
@@ -104,7 +101,9 @@ class AwsClient:
         async with self._describing:
             if self._described is None:
                 describing = partial(_operation_model, self._name, self._region, self._endpoint)
-                self._described = await work.run(self._given.owner, _without_botocore_errors, describing)
+                self._described = await errors.run_apart(
+                    self._given.owner, _without_botocore_errors, describing
+                )
             service = self._described
         request = _without_botocore_errors(partial(service.request, keys, operation, parameters))
         headers = dict(request.headers.items())
@@ -119,7 +118,7 @@ class AwsClient:
         told = (
             _without_botocore_errors(read)
             if is_quick
-            else await work.run(self._given.owner, _without_botocore_errors, read)
+            else await errors.run_apart(self._given.owner, _without_botocore_errors, read)
         )
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _meaning(told)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import pydantic
 from yarl import URL
@@ -16,20 +17,12 @@ from yarl import URL
 from keyturn.api.base import Schema, Spelled, rules
 from keyturn.api.meta import Name
 from keyturn.runtime.clock import loop_time
-from keyturn.stores.providers._refs import DataKey, ServiceAccountRef, credential_text
+from keyturn.stores.providers._refs import DataKey, OneOf, ServiceAccountRef, credential_text
 from keyturn.stores.providers.base import ProviderContext, Reference
 from keyturn.stores.providers.errors import Denied, NotFound, Refused, Throttled, Unauthorized, Unreachable
 
 from .client import AwsClient, Keys
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-_ONE_WAY: Final = (
-    "has(self.accessKey) != has(self.webIdentity)",
-    "write exactly one way to log in under auth: accessKey or webIdentity",
-)
 _WEB_IDENTITY_TAKES_A_ROLE: Final = (
     "!has(self.auth.webIdentity) || has(self.roleArn)",
     "a ServiceAccount logs in to a role; write roleArn, such as arn:aws:iam::123456789012:role/shop",
@@ -108,10 +101,8 @@ class WebIdentity(Schema):
     """The ServiceAccount of the consumer's namespace that takes the role of roleArn."""
 
 
-class AwsAuth(Schema):
+class AwsAuth(OneOf):
     """A login of AWS."""
-
-    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_WAY))
 
     access_key: AccessKey | None = None
     """A static access key of an IAM user."""
@@ -268,7 +259,7 @@ class StsLogin:
         if self._own is None:
             access_key = self._config.auth.access_key
             if access_key is None:
-                raise Refused("NoLogin", "write one way to log in under auth, and roleArn for webIdentity")
+                raise Refused("NoLogin", "a ServiceAccount logs in to a role; write roleArn")
             key_id, secret = (credential_text(self._given.value_of(one)) for one in access_key.references)
             if not key_id or not secret:
                 raise Unauthorized("NoLogin", "the Secret holds no access key under these keys")

@@ -7,30 +7,32 @@ settings from the environment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 from urllib.parse import urlencode
 
-import pydantic
 from yarl import URL
 
-from keyturn.api.base import Schema, Spelled, rules
+from keyturn.api.base import Schema, Spelled
 from keyturn.core.value import Value
 from keyturn.stores.providers import errors, properties
-from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, TokenLogin, credential_text, token_in
+from keyturn.stores.providers._refs import (
+    KeyRef,
+    OneOf,
+    ServiceAccountRef,
+    TokenLogin,
+    credential_text,
+    token_in,
+)
+from keyturn.stores.providers.base import ProviderContext
 from keyturn.stores.providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
+from keyturn.stores.providers.guard import Answer, Guard
 from keyturn.stores.providers.properties import LARGE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.stores.providers.base import ProviderContext
-    from keyturn.stores.providers.guard import Answer, Guard
 
 _ID: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _HOST: Final = r"^https://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+(:[0-9]{1,5})?/?$"
-_ONE_LOGIN: Final = "write exactly one of clientSecret and workloadIdentity"
 
 VaultUrl = Annotated[
     str,
@@ -65,23 +67,13 @@ class WorkloadIdentity(Schema):
     """The ServiceAccount whose tokens the federated credential takes."""
 
 
-class AzureAuth(Schema):
+class AzureAuth(OneOf):
     """A login of Microsoft Entra ID: exactly one."""
-
-    model_config = pydantic.ConfigDict(
-        json_schema_extra=rules(("has(self.clientSecret) != has(self.workloadIdentity)", _ONE_LOGIN))
-    )
 
     client_secret: ClientSecret | None = None
     """The client secret of an application."""
     workload_identity: WorkloadIdentity | None = None
     """A ServiceAccount that Azure trusts; nothing is kept that could be stolen."""
-
-    @pydantic.model_validator(mode="after")
-    def _is_one_login(self) -> AzureAuth:
-        if (self.client_secret is None) == (self.workload_identity is None):
-            raise ValueError(_ONE_LOGIN)
-        return self
 
 
 class AzureKeyVaultConfig(Schema):

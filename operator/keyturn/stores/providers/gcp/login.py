@@ -13,19 +13,15 @@ import json
 import re
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
-import pydantic
-
-from keyturn.api.base import Schema, Spelled, rules
+from keyturn.api.base import Schema, Spelled
 from keyturn.core.value import Value
-from keyturn.stores.providers import errors, properties, work
-from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, TokenLogin, token_in
+from keyturn.stores.providers import errors, properties
+from keyturn.stores.providers._refs import KeyRef, OneOf, ServiceAccountRef, TokenLogin, token_in
+from keyturn.stores.providers.base import ProviderContext, Reference
 from keyturn.stores.providers.errors import StoreError, Unauthorized, Unreachable
-
-if TYPE_CHECKING:
-    from keyturn.stores.providers.base import ProviderContext, Reference
 
 _STS: Final = "https://sts.googleapis.com/v1/token"
 _IAM: Final = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
@@ -45,9 +41,6 @@ _MAX_KEY_BYTES: Final = 3600
 _GOOGLES: Final = frozenset(
     {None, "https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token"}
 )
-
-_LOGINS: Final = "has(self.secretRef) != has(self.workloadIdentity)"
-_ONE_LOGIN: Final = "write exactly one of secretRef and workloadIdentity"
 
 Audience = Annotated[
     str,
@@ -81,21 +74,13 @@ class GcpWorkloadIdentity(Schema):
     """The service account of Google Cloud to act as; the pool's own identity where absent."""
 
 
-class GcpAuth(Schema):
+class GcpAuth(OneOf):
     """A login of Google Cloud."""
-
-    model_config = pydantic.ConfigDict(json_schema_extra=rules((_LOGINS, _ONE_LOGIN)))
 
     secret_ref: KeyRef | None = None
     """The key of a Secret that holds a service account's key in JSON."""
     workload_identity: GcpWorkloadIdentity | None = None
     """A ServiceAccount of the consumer's namespace, without any stored key."""
-
-    @pydantic.model_validator(mode="after")
-    def _has_one_login(self) -> GcpAuth:
-        if (self.secret_ref is None) == (self.workload_identity is None):
-            raise ValueError(_ONE_LOGIN)
-        return self
 
     def needs(self) -> tuple[Reference, ...]:
         return (self.secret_ref.in_secret(),) if self.secret_ref else ()
@@ -124,7 +109,7 @@ class GcpLogin(TokenLogin):
         if self._auth.workload_identity is not None:
             return await self._exchange(self._auth.workload_identity)
         key = _key_of(self._given.value_of(*self._auth.needs()).reveal())
-        return await work.run(self._given.owner, _signed, key)
+        return await errors.run_apart(self._given.owner, _signed, key)
 
     async def _exchange(self, identity: GcpWorkloadIdentity) -> tuple[Value, float]:
         """Exchange a token of the ServiceAccount at the identity pool (RFC 8693); it is valid for that alone."""

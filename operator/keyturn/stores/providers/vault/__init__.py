@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import pydantic
 
@@ -16,20 +18,22 @@ from keyturn.stores.providers.base import (
     Content,
     Provider,
     ProviderContext,
+    ProviderLease,
     Reference,
     RemoteValue,
 )
 from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
-from .auth import Http, VaultAuth, VaultLogin, VaultPath, acquire_lease, renew_lease, revoke_lease
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import timedelta
-
-    from keyturn.stores.providers.base import ProviderLease
-
-    from .auth import VaultSession
+from .auth import (
+    Http,
+    VaultAuth,
+    VaultLogin,
+    VaultPath,
+    VaultSession,
+    acquire_lease,
+    renew_lease,
+    revoke_lease,
+)
 
 _MOUNT: Final = "secret"
 

@@ -14,21 +14,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
 from math import inf, isinf
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import quote
 
-import pydantic
 from yarl import URL
 
-from keyturn.api.base import Schema, Spelled, rules
+from keyturn.api.base import Schema, Spelled
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers import errors, properties
-from keyturn.stores.providers._refs import KeyRef, ServiceAccountRef, Trust, credential_text
-from keyturn.stores.providers.base import ProviderLease, RemoteValue
-
-if TYPE_CHECKING:
-    from keyturn.stores.providers.base import Keep, ProviderContext, Reference
+from keyturn.stores.providers._refs import KeyRef, OneOf, ServiceAccountRef, Trust, credential_text
+from keyturn.stores.providers.base import Keep, ProviderContext, ProviderLease, Reference, RemoteValue
 
 
 class Http:
@@ -180,10 +176,6 @@ async def revoke_lease(ask: Ask, lease: ProviderLease) -> None:
 
 _VAULT: Final = "vault"
 _REVOCATION_TIMEOUT: Final = 2.0
-_ONE_WAY: Final = (
-    "[has(self.token), has(self.appRole), has(self.kubernetes)].exists_one(given, given)",
-    "write exactly one way to log in under auth: token, appRole or kubernetes",
-)
 
 VaultPath = Annotated[
     str,
@@ -233,10 +225,8 @@ class KubernetesAuth(Schema):
     """The audience of its token, which the role has to ask for: vault (the default) or the server's address."""
 
 
-class VaultAuth(Schema):
+class VaultAuth(OneOf):
     """A login of Vault."""
-
-    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_WAY))
 
     token: TokenAuth | None = None
     """A token that another program renews."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import pydantic
 from yarl import URL
@@ -14,18 +15,14 @@ from yarl import URL
 from keyturn.api.base import Schema, Spelled, rules
 from keyturn.api.meta import Name
 from keyturn.core.value import Value
-from keyturn.stores.providers import errors, work
+from keyturn.stores.providers import errors
 from keyturn.stores.providers._refs import KeyRef, Trust
 from keyturn.stores.providers.base import Provider, ProviderContext, Reference, RemoteValue
 from keyturn.stores.providers.errors import NotFound, Refused
+from keyturn.stores.providers.guard import Answer
 
 from .request import Request, Templates, render, variables
 from .result import Result
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.stores.providers.guard import Answer
 
 UrlTemplate = Annotated[
     str,
@@ -147,7 +144,7 @@ class Webhook(Provider[WebhookConfig]):
                 raise
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
-        asked = await work.run(self.given.owner, self._request, key)
+        asked = await errors.run_apart(self.given.owner, self._request, key)
         answer = await self._ask(asked)
         if answer.status == HTTPStatus.NO_CONTENT:
             raise NotFound("NoContent")
@@ -156,7 +153,7 @@ class Webhook(Provider[WebhookConfig]):
         if self.config.result is None:
             return RemoteValue(Value(answer.body))
         path = self.config.result.json_path
-        return RemoteValue(await work.run(self.given.owner, self._extract, path, answer.body))
+        return RemoteValue(await errors.run_apart(self.given.owner, self._extract, path, answer.body))
 
     async def _ask(self, asked: Request) -> Answer:
         return await self.given.network.ask(

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.templates.filters import Budget
+from keyturn.templates.filters import Budget
 
 KEY: Final = "key"
 """Template variable of the key."""

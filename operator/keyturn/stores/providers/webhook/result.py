@@ -5,15 +5,12 @@ Of RFC 9535 only what selects one node in bounded time is accepted: names, index
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
+from keyturn.core.value import Value
 from keyturn.stores.providers import properties
 from keyturn.stores.providers.errors import NotFound, Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.core.value import Value
 
 _MAX_FILTERS: Final = 2
 _MAX_TERMS: Final = 8
