@@ -10,16 +10,19 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Refused
-from keyturn.templates.filters import Budget
+
+if TYPE_CHECKING:  # Liquid takes 18 MB
+    from keyturn.templates.filters import Budget
 
 KEY: Final = "key"
 """Template variable of the key."""
+
 _NOW: Final = "now"
 _VALUES: Final = "values"
 _OUTPUT: Final = re.compile(r"\{\{[^{}]*\}\}")
