@@ -76,6 +76,7 @@ def test_the_operator_uses_every_member(family: str) -> None:
         pytest.param(("Stalled", "Wait", "TookTooLong"), 0, id="errors"),
         pytest.param(("ConditionVerdict",), 1, id="conditions"),
         pytest.param(("events.record",), 1, id="Events"),
+        pytest.param(("this.post", "this.warn"), 0, id="Events of a pass"),
     ],
 )
 def test_no_reason_is_a_literal(names: tuple[str, ...], place: int) -> None:
@@ -87,10 +88,13 @@ def test_no_reason_is_a_literal(names: tuple[str, ...], place: int) -> None:
 
 def test_an_event_has_the_type_that_its_reason_names() -> None:
     types: dict[str, set[str]] = {}
-    for call in calls_of("events.record"):
+    for call in calls_of("events.record", "this.post", "this.warn"):
         text = ast.unparse(call)
-        for name in re.findall(r"EventReason\.([A-Z_]+)", ast.unparse(call.args[1])):
-            words = re.findall(r"EventType\.([A-Z]+)\b", text) or ["NORMAL"]
+        called = text.partition("(")[0]
+        both = ["NORMAL", "WARNING"] if "is_warning=" in text else ["NORMAL"]
+        for name in re.findall(r"EventReason\.([A-Z_]+)", ast.unparse(call.args[called.endswith("record")])):
+            words = re.findall(r"EventType\.([A-Z]+)\b", text) or both
+            words = ["WARNING"] if called == "this.warn" else words
             types.setdefault(name, set()).update(word.title() for word in words)
 
     types["EMERGENCY_DECLARED"] = {"Normal"}  # the other of both is posted by a name that was chosen before

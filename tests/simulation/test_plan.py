@@ -24,10 +24,7 @@ from tests.unit.core.builders import API_KEY, PUSH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.controllers.context import Context
-    from keyturn.controllers.managedsecret.memory import Memory
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
+    from keyturn.controllers.managedsecret.memory import Pass
     from keyturn.core.state.state import StateFacts
 
 PASSWORD = {"name": "password", "generate": {"password": {}}, "keepPrevious": True}
@@ -43,11 +40,9 @@ class Comparison:
     cluster: StoreCluster
     compared: set[str] = field(default_factory=set)
 
-    async def take(
-        self, step: steps.Step, key: ObjectKey, observed: Observed, memory: Memory, context: Context
-    ) -> None:
-        before = self.cluster.objects.get(STATE)
-        await execute.execute_step(step, key, observed, memory, context)
+    async def take(self, step: steps.Step, this: Pass) -> None:
+        observed, before = this.observed, self.cluster.objects.get(STATE)
+        await execute.execute_step(step, this)
         if isinstance(step, _AT_STORES) and self.cluster.objects.get(STATE) == before:
             return  # in progress
         if isinstance(step, GoBack):

@@ -12,7 +12,7 @@ Modules
     generate, adoption           new revisions: of generated values, of the data of an existing Secret
     push, leases                 stores
     account                      the account at a database server
-    report, rollout_report       status, Events and metrics
+    report, account_report       status, Events and metrics
 
 Imports: `controllers.context`, `controllers.emergency`, and what controllers may import.
 """

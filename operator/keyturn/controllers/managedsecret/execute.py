@@ -42,9 +42,8 @@ from .adoption import adopt, claim
 from .consumers import consumer_of
 from .generate import generate_revision
 from .leases import revoke_lease
-from .memory import Memory
+from .memory import Pass
 from .push import delete_pushed_key, push, set_finalizer
-from .restart_budget import RestartLocks
 from .retries import invalid_spec, state_conflict
 from .secret_reads import SecretReads
 
@@ -69,14 +68,13 @@ def require_state(state: State | None, key: ObjectKey) -> State:
 # State Secret
 
 
-async def write_state(
-    key: ObjectKey, state: State, observed: Observed, memory: Memory, context: Context
-) -> None:
+async def write_state(state: State, this: Pass) -> None:
     """Write a state.
 
     Raises:
         Stalled: The stored object differs from what was sent.
     """
+    key, observed, memory, context = this.key, this.observed, this.memory, this.context
     name = state_name(key.name)
     there = context.cache.secret(key.namespace, name)
     binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
@@ -87,7 +85,7 @@ async def write_state(
         require_room(body, keeps_previous=keeps)
     body["metadata"]["labels"] = _labels(observed) | body["metadata"]["labels"]
     memory.stores.leases.note_sent(key, state.facts)
-    written = await _write_secret(key, body, memory, context)
+    written = await _write_secret(body, this)
     meta = meta_of(written)
     if written.get("data") != body["data"]:
         context.cache.put_secret(meta)
@@ -109,43 +107,38 @@ def _labels(observed: Observed) -> dict[str, str]:
 # Target Secret
 
 
-async def write_target(
-    step: steps.Publish | steps.Repair | steps.Settle,
-    key: ObjectKey,
-    observed: Observed,
-    memory: Memory,
-    context: Context,
-) -> None:
+async def write_target(step: steps.Publish | steps.Repair | steps.Settle, this: Pass) -> None:
     """Write the target Secret with the current revision.
 
     Raises:
         Conflict: The stored object differs from what was sent; the next observation reports it.
     """
-    is_new = isinstance(step, steps.Publish)
+    key, observed, memory, context = this.key, this.observed, this.memory, this.context
     published = publication_time(step, observed, context.now())
     state = require_state(await memory.secrets.state(key), key)
-    body = await _body(key, observed, state, published, memory.secrets)
-    written = await _write_secret(key, body, memory, context)
+    body = await _body(state, published, this)
+    written = await _write_secret(body, this)
     meta = meta_of(written)
     memory.secrets.put_target(key, written)
     context.cache.put_secret(meta)
-    if is_new:
+    if isinstance(step, steps.Publish):
         memory.writes.publish(key, state.facts.current_number, meta.resource_version)
     what = None if _is_as_sent(written, body) else _difference(written, key, observed, state)
     if what:
-        memory.drift.keep(key, with_change(observed, what))
+        memory.drift[key] = with_change(observed, what)
         raise errors.Conflict("update", paths.secret(key.namespace, meta.name), 0, "Changed")
-    memory.drift.keep(
-        key, with_repair(observed) if isinstance(step, steps.Repair) else with_unchanged_write(observed)
-    )
+    is_repair = isinstance(step, steps.Repair)
+    if history := with_repair(observed) if is_repair else with_unchanged_write(observed):
+        memory.drift[key] = history
+    else:
+        memory.drift.pop(key, None)  # which ends the back-off
     memory.secrets.put_in_sync(key, observed)
 
 
-async def _body(
-    key: ObjectKey, observed: Observed, state: State, published: datetime, secrets: SecretReads
-) -> Body:
+async def _body(state: State, published: datetime, this: Pass) -> Body:
+    key, observed = this.key, this.observed
     desired, facts = require_desired(observed), state.facts.current
-    found = await secrets.target(key, desired.secret) if observed.target else None
+    found = await this.memory.secrets.target(key, desired.secret) if observed.target else None
     stamp = Stamp(
         facts.number, published, facts.keeps_previous, observed.uid if desired.target_policy.deletes else ""
     )
@@ -171,12 +164,13 @@ def _difference(written: Body, key: ObjectKey, observed: Observed, state: State)
     return None if facts.has_metadata_of_spec else "its labels and annotations"
 
 
-async def _write_secret(key: ObjectKey, body: Body, memory: Memory, context: Context) -> Body:
+async def _write_secret(body: Body, this: Pass) -> Body:
     """Write a Secret; observe again only if the watch reported another write of it meanwhile.
 
     Raises:
         Conflict: It has changed since it was read.
     """
+    key, memory, context = this.key, this.memory, this.context
     writing = memory.writes.begin(key, body["metadata"]["name"])
     ours: set[str] = set()
     try:
@@ -205,9 +199,7 @@ async def _put_secret(key: ObjectKey, body: Body, secrets: SecretReads, context:
         raise errors.Conflict(error.verb, error.path, error.status, error.reason) from None
 
 
-async def execute_step(  # one case per step
-    step: steps.Step, key: ObjectKey, observed: Observed, memory: Memory, context: Context
-) -> None:
+async def execute_step(step: steps.Step, this: Pass) -> None:  # one case per step
     """Execute one step.
 
     Raises:
@@ -215,39 +207,37 @@ async def execute_step(  # one case per step
     """
     match step:
         case steps.Publish() | steps.Repair() | steps.Settle():
-            await write_target(step, key, observed, memory, context)
+            await write_target(step, this)
         case steps.RollOut():
-            await _roll(step, observed, memory.restart_locks, context)
+            await _roll(step, this)
         case steps.DeletePod():
-            await _delete_pod(step, require_desired(observed).secret, context)
+            await _delete_pod(step, require_desired(this.observed).secret, this.context)
         case steps.EvictPod(pod=pod):
-            memory.pods.note_eviction(key, pod.uid)  # the next one follows the next read, in any result
-            await evict_pod(context.api, key.namespace, pod.name, pod.uid)
+            this.memory.pods.note_eviction(
+                this.key, pod.uid
+            )  # the next one follows the next read, in any result
+            await evict_pod(this.context.api, this.key.namespace, pod.name, pod.uid)
         case steps.Finalize():
-            await set_finalizer(step, key, observed, context)
+            await set_finalizer(step, this.key, this.observed, this.context)
         case steps.Claim() | steps.Adopt() | steps.Stage() | steps.StateChange():
-            after = await _state_after(step, key, observed, memory, context)
-            await write_state(key, after, observed, memory, context)
+            await write_state(await _state_after(step, this), this)
         case steps.Rest():
             pass
         case _:
-            await _execute_outside(step, key, observed, memory, context)
+            await _execute_outside(step, this)
 
 
 # State Secret
 
 
 async def _state_after(
-    step: steps.Claim | steps.Adopt | steps.Stage | steps.StateChange,
-    key: ObjectKey,
-    observed: Observed,
-    memory: Memory,
-    context: Context,
+    step: steps.Claim | steps.Adopt | steps.Stage | steps.StateChange, this: Pass
 ) -> State:
     """Return the state that a step writes."""
+    key, observed, memory, context = this.key, this.observed, this.memory, this.context
     if isinstance(step, steps.Claim):
         return await claim(step, key, observed, require_desired(observed), memory.secrets, context)
-    before = await _state_as_seen(key, observed, memory.secrets)
+    before = await _state_as_seen(this)
     if isinstance(step, steps.Adopt | steps.Stage | steps.Close) and observed.account is not None:
         memory.accounts.of(key).renew()
     if isinstance(step, steps.Adopt):
@@ -264,27 +254,22 @@ async def _state_after(
     return state.with_facts(step.recorded(state.facts, observed, context.now()))
 
 
-async def _state_as_seen(key: ObjectKey, observed: Observed, secrets: SecretReads) -> State | None:
+async def _state_as_seen(this: Pass) -> State | None:
     """Read the state from which the step was chosen.
 
     Raises:
         Conflict: The state has changed: an earlier attempt succeeded, though its response was lost.
     """
-    state = await secrets.state(key) if observed.state else None
-    if (state.facts if state else None) != observed.state:
-        raise state_conflict(key, "Changed")
+    state = await this.memory.secrets.state(this.key) if this.observed.state else None
+    if (state.facts if state else None) != this.observed.state:
+        raise state_conflict(this.key, "Changed")
     return state
 
 
-async def _execute_outside(
-    step: steps.StoreStep | steps.DatabaseStep,
-    key: ObjectKey,
-    observed: Observed,
-    memory: Memory,
-    context: Context,
-) -> None:
+async def _execute_outside(step: steps.StoreStep | steps.DatabaseStep, this: Pass) -> None:
     """Run an operation at a store or a database and record it; its failure is kept in memory."""
-    state, stores = require_state(await _state_as_seen(key, observed, memory.secrets), key), memory.stores
+    key, memory, context = this.key, this.memory, this.context
+    state, stores = require_state(await _state_as_seen(this), key), memory.stores
     match step:
         case steps.Push():
             after = await push(step, key, state, stores.pushes, context)
@@ -294,19 +279,19 @@ async def _execute_outside(
             after = await revoke_lease(step, key, state, stores.leases, context)
         case _:
             version = memory.secrets.state_version(key)
-            after = await change_account(step, key, observed, state, version, memory.accounts, context)
+            after = await change_account(step, key, this.observed, state, version, memory.accounts, context)
     if after is not None:
-        await write_state(key, after, observed, memory, context)
+        await write_state(after, this)
 
 
 # Workloads
 
 
-async def _roll(step: steps.RollOut, observed: Observed, locks: RestartLocks, context: Context) -> None:
+async def _roll(step: steps.RollOut, this: Pass) -> None:
     """Restart a workload, one Secret at a time: two concurrent restarts would undo each other's marker."""
-    planned = step.consumer.workload
+    observed, context, planned = this.observed, this.context, step.consumer.workload
     template_key = planned.template_of or planned.key
-    async with locks.of(template_key):
+    async with this.memory.restart_locks.of(template_key):
         workload = context.cache.workload(planned.key)
         if workload is None or observed.current is None:
             return

@@ -1,21 +1,28 @@
-"""Memory of the reconciler of ManagedSecret: one owner for each question, created once for the process."""
+"""Memory of the reconciler of ManagedSecret: one owner for each question, created once for the process.
+
+`Pass` hands it on, with what one pass has observed.
+"""
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.emergency.reconcile import EmergencyMemory
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.observed import DriftHistory, Observed
+from keyturn.kube.events import About, EventType
 
 from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
 from .generate import GeneratedValues
 from .refresh import StoreMemory
-from .report import ReportedErrors
 from .resolve import ParsedSpecs
 from .restart_budget import NO_LIMITS, RestartBudget, RestartLimits, RestartLocks
-from .retries import Failures, RestartBackoff
-from .secret_reads import DriftRepairs, Restarts, SecretReads, WriteMemory
+from .retries import RestartBackoff
+from .secret_reads import Restarts, SecretReads, WriteMemory
 
 
 class Memory:
@@ -28,7 +35,8 @@ class Memory:
         self.specs = ParsedSpecs()
         self.secrets = SecretReads(context)
         self.writes = WriteMemory()
-        self.drift = DriftRepairs()
+        self.drift: dict[ObjectKey, DriftHistory] = {}
+        """Recent drift repairs, for their back-off."""
         self.stores = StoreMemory(context)
         self.accounts = AccountMemory()
         self.generated = GeneratedValues()
@@ -38,8 +46,10 @@ class Memory:
         self.restarted = Restarts()
         self.restart_locks = RestartLocks()
         self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
-        self.failures = Failures()
-        self.reported = ReportedErrors()
+        self.failures: Counter[ObjectKey] = Counter()
+        """Failed passes in a row."""
+        self.reported: dict[ObjectKey, str] = {}
+        """The error that was last reported in a log line and an Event; none after a success."""
         self.emergencies = EmergencyMemory()
 
     def forget_values(self, key: ObjectKey) -> None:
@@ -54,7 +64,6 @@ class Memory:
             self.specs,
             self.secrets,
             self.writes,
-            self.drift,
             self.stores,
             self.accounts,
             self.generated,
@@ -63,8 +72,40 @@ class Memory:
             self.restarts,
             self.restarted,
             self.budget,
-            self.failures,
-            self.reported,
             self.emergencies,
         ):
             owner.forget(key)
+        for known in (self.drift, self.failures, self.reported):
+            known.pop(key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a step and its report need: one observation of a ManagedSecret, and what the process has."""
+
+    key: ObjectKey
+    observed: Observed
+    memory: Memory
+    context: Context
+
+    @property
+    def name(self) -> str:
+        """Namespace and name, for the log."""
+        return str(self.key)
+
+    def post(
+        self,
+        reason: str,
+        note: str,
+        *,
+        about: About | None = None,
+        is_warning: bool = False,
+        skipped_in_bulk: bool = False,
+    ) -> None:
+        """Post an Event about the ManagedSecret, or about another object."""
+        kind = EventType.WARNING if is_warning else EventType.NORMAL
+        about = about or self.observed.managed
+        self.context.events.record(about, reason, note, kind, skipped_in_bulk=skipped_in_bulk)
+
+    def warn(self, reason: str, note: str, *, about: About | None = None) -> None:
+        self.post(reason, note, about=about, is_warning=True)

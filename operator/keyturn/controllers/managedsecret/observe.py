@@ -59,7 +59,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         since=context.since,
         dropped_status_fields=context.dropped_status_fields,
         denials=memory.restarts.denials(key),
-        drift_history=memory.drift.history(key),
+        drift_history=memory.drift.get(key),
         restart_wait=memory.budget.restart_wait(key),
     )
     observed = await _with_secrets(key, observed, memory, context)

@@ -22,9 +22,9 @@ from keyturn.runtime import failpoints, metrics
 from keyturn.runtime.clock import loop_time
 
 from .account.probe import with_account
-from .account.report import report_account_step, report_verdict
+from .account_report import report_account_step, report_verdict
 from .execute import execute_step
-from .memory import Memory
+from .memory import Memory, Pass
 from .observe import observe
 from .refresh import with_stores
 from .report import report, report_denied, report_step, report_unevicted, report_unseen
@@ -36,6 +36,7 @@ from .retries import (
     error_of_observation,
     error_of_step,
     next_time,
+    pass_pause,
     report_time,
     unexpected_error,
 )
@@ -91,9 +92,10 @@ async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> dateti
             observed = await _observe(key, memory, context)
             if observed is None:
                 return None
-            outcome = await _next_step(key, observed, memory, context)
+            this = Pass(key, observed, memory, context)
+            outcome = await _next_step(this)
             if isinstance(outcome, Outcome):
-                return await _end_pass(key, observed, outcome, memory, context)
+                return await _end_pass(this, outcome)
             if _yields(outcome, observed):
                 return context.now()
         except ListPaused as pause:
@@ -131,76 +133,72 @@ async def _observe(key: ObjectKey, memory: Memory, context: Context) -> Observed
         raise error_of_observation(error) from error
 
 
-async def _next_step(
-    key: ObjectKey, observed: Observed, memory: Memory, context: Context
-) -> Outcome | steps.Step:
+async def _next_step(this: Pass) -> Outcome | steps.Step:
     """Execute the next step; return the step, or the outcome of the pass if none is left."""
+    key, observed, memory = this.key, this.observed, this.memory
     step: steps.Step | None = None
     try:
         step = next_step(observed)
         if isinstance(step, steps.Rest):
-            attempts = memory.failures.attempts(key) + 1 if step.problem else 0
-            return Outcome(step, step.problem, attempts)
+            return Outcome(step, step.problem, memory.failures[key] + 1 if step.problem else 0)
         began = loop_time()
-        if isinstance(step, steps.RollOut):
-            if not await _restart(step, key, observed, memory, context):
-                return steps.Rest(None)  # the next observation has the wait
-        else:
-            await _execute(step, key, observed, memory, context)
+        if not isinstance(step, steps.RollOut):
+            await _execute(step, this)
+        elif not await _restart(step, this):
+            return steps.Rest(None)  # the next observation has the wait
     except (Wait, Stalled) as error:
         if isinstance(step, steps.EvictPod):
-            report_unevicted(step, error, key, observed, context)
+            report_unevicted(step, error, this)
             return step
         if isinstance(step, steps.RollOut | steps.DeletePod) and concerns_one(error):
             workload = step.consumer.workload
             if observed.desired and memory.restarts.deny(key, error, workload, observed, observed.desired):
-                report_denied(workload, error, key, observed, context)
+                report_denied(workload, error, this)
             return step  # with the other workloads
-        return Outcome(step, error, memory.failures.attempts(key) + 1)
+        return Outcome(step, error, memory.failures[key] + 1)
     if isinstance(step, steps.DatabaseStep):
-        report_account_step(step, key, observed, memory.accounts.of(key), context)
+        report_account_step(step, this)
     else:
-        report_step(step, key, observed, loop_time() - began, memory.stores, context)
+        report_step(step, this, loop_time() - began)
     return step
 
 
-async def _end_pass(
-    key: ObjectKey, observed: Observed, outcome: Outcome, memory: Memory, context: Context
-) -> datetime | None:
+async def _end_pass(this: Pass, outcome: Outcome) -> datetime | None:
     """Report how a pass ended; return when the object is due again."""
+    key, memory, context = this.key, this.memory, this.context
     drop_generated(key, outcome, memory.generated, context.now())
     if later := report_time(key, outcome, memory.generated, memory.stores.pulls, context.now()):
-        memory.failures.record(key)
+        memory.failures[key] += 1
         return later
     failpoints.reached("before", "Report")
-    await report(key, observed, outcome, memory.reported, context)
-    if observed.account is not None:
-        report_verdict(key, observed, context)
-    if affected := memory.emergencies.note(key, observed, outcome.error):
+    await report(this, outcome)
+    if this.observed.account is not None:
+        report_verdict(this)
+    if affected := memory.emergencies.note(key, this.observed, outcome.error):
         for emergency in affected:
             context.alert(emergency)
         for other in memory.emergencies.take_waiting(key):
             context.wake(other)
     failpoints.reached("after", "Report")
-    if observed.restart_wait is None:
+    if this.observed.restart_wait is None:
         memory.budget.leave(key)
     if outcome.error is None:
-        memory.failures.forget(key)
+        memory.failures.pop(key, None)
     else:
-        memory.failures.record(key)
-    return next_time(key, outcome, memory.failures, context.now())
+        memory.failures[key] += 1
+    return next_time(outcome, memory.failures[key], context.now())
 
 
 def _retry_time(key: ObjectKey, first: timedelta, memory: Memory, context: Context) -> datetime:
     """Record a failed pass without an outcome; return when the next one is due."""
-    memory.failures.record(key)
-    return context.now() + memory.failures.backoff(key, first)
+    memory.failures[key] += 1
+    return context.now() + pass_pause(first, memory.failures[key])
 
 
 async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Context) -> None:
     version = context.cache.version_of(key)
     try:
-        await report_unseen(key, wait, memory.reported, context)
+        await report_unseen(key, wait, memory, context)
     except errors.NotLeading:
         raise
     except errors.Conflict:
@@ -210,21 +208,20 @@ async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Co
         _log.warning("observation failed", secret=str(key), error=error)
 
 
-async def _restart(
-    step: steps.RollOut, key: ObjectKey, observed: Observed, memory: Memory, context: Context
-) -> bool:
+async def _restart(step: steps.RollOut, this: Pass) -> bool:
     """Restart a workload; False if the restart budget of the cluster has no room, and the object waits for its turn.
 
     Raises:
         Conflict, NotLeading, Wait, Stalled: It was not restarted; it counts in the budget if that is uncertain.
     """
+    key, observed, memory = this.key, this.observed, this.memory
     deadline = observed.desired.progress_deadline if observed.desired else timedelta()
     workload, waits = step.consumer.workload.key, not observed.is_urgent
     place = memory.budget.take(key, workload, observed.now + deadline, waits=waits)
     if place is None:
         return False
     try:
-        await _execute(step, key, observed, memory, context)
+        await _execute(step, this)
     except errors.Conflict:
         memory.budget.give_back(place)
         raise
@@ -235,7 +232,7 @@ async def _restart(
     memory.restarts.accept(key, workload)
     if observed.current:
         marked = read_marker(step.marker).get(secret_of(observed.managed))
-        done = Restarted(marked, context.now())
+        done = Restarted(marked, this.context.now())
         memory.restarted.record(key, observed.current.number, workload, done)
     return True
 
@@ -251,16 +248,14 @@ def _yields(done: steps.Step, observed: Observed) -> bool:
     )
 
 
-async def _execute(
-    step: steps.Step, key: ObjectKey, observed: Observed, memory: Memory, context: Context
-) -> None:
+async def _execute(step: steps.Step, this: Pass) -> None:
     """Execute a step, and map an API error to one with our own message."""
     name = type(step).__name__
     failpoints.reached("before", name)
     try:
-        await execute_step(step, key, observed, memory, context)
+        await execute_step(step, this)
     except (errors.Conflict, errors.NotLeading):
         raise
     except errors.ApiError as error:
-        raise error_of_step(error, step, observed) from error
+        raise error_of_step(error, step, this.observed) from error
     failpoints.reached("after", name)

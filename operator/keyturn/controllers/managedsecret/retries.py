@@ -239,30 +239,12 @@ def retry_pause(error: Wait | Stalled, attempts: int) -> timedelta:
     The first one is that of the error, or a minute; it doubles up to 5 min, and is never shorter than the first.
     """
     first = error.after if isinstance(error, Wait) else _STALLED_INTERVAL
-    return max(first, backoff(first, attempts, _MAX_RETRY_DELAY))
+    return max(first, pass_pause(first, attempts))
 
 
-class Failures:
-    """Consecutive failed passes, by ManagedSecret."""
-
-    def __init__(self) -> None:
-        self._attempts: dict[ObjectKey, int] = {}
-
-    def attempts(self, key: ObjectKey) -> int:
-        """Return the number of failed passes."""
-        return self._attempts.get(key, 0)
-
-    def record(self, key: ObjectKey) -> None:
-        """Add the failed pass that ends now."""
-        self._attempts[key] = self.attempts(key) + 1
-
-    def backoff(self, key: ObjectKey, first: timedelta) -> timedelta:
-        """Return the pause after a failure: the first one, doubled with each further failure, at most 5 min."""
-        return backoff(first, self.attempts(key), _MAX_RETRY_DELAY)
-
-    def forget(self, key: ObjectKey) -> None:
-        """Drop the count: a pass has succeeded, or the object was deleted."""
-        self._attempts.pop(key, None)
+def pass_pause(first: timedelta, failures: int) -> timedelta:
+    """Return the pause after a failed pass: the first one, doubled with each further failure, at most 5 min."""
+    return backoff(first, failures, _MAX_RETRY_DELAY)
 
 
 class RestartBackoff:
@@ -297,12 +279,12 @@ class RestartBackoff:
         self._denials.pop(key, None)
 
 
-def next_time(key: ObjectKey, outcome: Outcome, failures: Failures, now: datetime) -> datetime | None:
-    """Return when the object is due after a pass."""
+def next_time(outcome: Outcome, failures: int, now: datetime) -> datetime | None:
+    """Return when the object is due after a pass, and after so many failed ones in a row."""
     until = outcome.step.until if isinstance(outcome.step, steps.Rest) else None
     match outcome.error:
         case Wait(after=after):
-            again = now + failures.backoff(key, after)
+            again = now + pass_pause(after, failures)
         case Stalled(again=earlier):
             again = now + _STALLED_INTERVAL
             again = min(earlier, again) if earlier else again

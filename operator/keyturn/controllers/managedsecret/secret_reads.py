@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Versions: TypeAlias = "tuple[str | int, ...]"
     from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import DriftHistory, Restarted
+    from keyturn.core.observation.observed import Restarted
 
 
 @dataclass(slots=True)
@@ -308,26 +308,6 @@ class WriteMemory:
     def forget(self, key: ObjectKey) -> None:
         self._writing.pop(key, None)
         self._published.pop(key, None)
-
-
-class DriftRepairs:
-    """Recent drift repairs, for their back-off, by ManagedSecret."""
-
-    def __init__(self) -> None:
-        self._histories: dict[ObjectKey, DriftHistory] = {}
-
-    def history(self, key: ObjectKey) -> DriftHistory | None:
-        return self._histories.get(key)
-
-    def keep(self, key: ObjectKey, history: DriftHistory | None) -> None:
-        """Replace the history; None ends the back-off."""
-        if history is None:
-            self._histories.pop(key, None)
-        else:
-            self._histories[key] = history
-
-    def forget(self, key: ObjectKey) -> None:
-        self._histories.pop(key, None)
 
 
 class Restarts:

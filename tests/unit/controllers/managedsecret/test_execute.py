@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.execute import execute_step, write_target
-from keyturn.controllers.managedsecret.memory import Memory
+from keyturn.controllers.managedsecret.memory import Memory, Pass
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import Consumer
 from keyturn.core.rotation.steps import DeletePod, Overlap, Publish, RollOut
@@ -66,7 +66,7 @@ class Server:
 async def deleted(found: dict[str, Any] | None) -> list[tuple[str, Mapping[str, str]]]:
     server = Server(found)
     context = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
-    await execute_step(STEP, KEY, observed(), Memory(context), context)
+    await execute_step(STEP, Pass(KEY, observed(), Memory(context), context))
     return server.deleted
 
 
@@ -94,7 +94,7 @@ async def test_pods_are_read_again_after_a_deletion() -> None:
     await context.pods.read(workload, began)
     assert context.pods.last(workload, began, NO_GRACE)
 
-    await execute_step(STEP, KEY, observed(), Memory(context), context)
+    await execute_step(STEP, Pass(KEY, observed(), Memory(context), context))
 
     assert context.pods.last(workload, began, NO_GRACE) is None
 
@@ -106,7 +106,7 @@ async def test_nothing_is_recorded_over_a_state_that_has_changed() -> None:
     memory.secrets.put_state(KEY, make.record((make.revision(2), values)), "9")
 
     with pytest.raises(errors.Conflict):
-        await execute_step(Overlap(1, NOW), KEY, seen, memory, context)
+        await execute_step(Overlap(1, NOW), Pass(KEY, seen, memory, context))
 
 
 # A Rollout with the pod template of a Deployment
@@ -141,7 +141,7 @@ async def test_a_rollout_and_its_deployment_are_restarted_once() -> None:
     using = context.cache.users_of("shop", "db")
 
     steps = [RollOut(Consumer(one, one.use_of("db")), "db=1") for one in using]
-    await asyncio.gather(*(execute_step(step, KEY, seen, memory, context) for step in steps))
+    await asyncio.gather(*(execute_step(step, Pass(KEY, seen, memory, context)) for step in steps))
 
     assert [one.kind for one in using] == ["Deployment", "Rollout"]
     assert server.sent == [(paths.workload("Deployment", "shop", "web"), "db=1")]
@@ -173,7 +173,7 @@ async def test_a_foreign_secret_of_the_same_name_is_observed_after_the_write() -
     assert await memory.secrets.meta(KEY, "db") is None
 
     with pytest.raises(errors.Conflict):
-        await write_target(Publish(1), KEY, first, memory, context)
+        await write_target(Publish(1), Pass(KEY, first, memory, context))
 
     found = await memory.secrets.meta(KEY, "db")
     assert found is not None
@@ -203,20 +203,19 @@ async def published(change: Callable[[Body], object]) -> Memory:
     context = Context(api=api, events=None, now=lambda: make.NOW)  # type: ignore[arg-type]  # not called
     memory, state = Memory(context), make.record((make.revision(), VALUES))
     memory.secrets.put_state(KEY, state, "1")
-    await write_target(
-        Publish(1), KEY, make.observed(state=state.facts, target=None, status={}), memory, context
-    )
+    seen = make.observed(state=state.facts, target=None, status={})
+    await write_target(Publish(1), Pass(KEY, seen, memory, context))
     return memory
 
 
 async def test_a_secret_that_is_stored_as_it_was_sent_has_no_drift() -> None:
     memory = await published(lambda _: None)
-    assert memory.drift.history(KEY) is None
+    assert KEY not in memory.drift
 
 
 async def test_what_a_webhook_adds_for_others_is_no_drift() -> None:
     memory = await published(lambda stored: stored["metadata"]["labels"].update(team="shop"))
-    assert memory.drift.history(KEY) is None
+    assert KEY not in memory.drift
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from keyturn.controllers.context import Context, begin
 from keyturn.controllers.managedsecret import generate as making
 from keyturn.controllers.managedsecret import reconcile
-from keyturn.controllers.managedsecret.memory import Memory
+from keyturn.controllers.managedsecret.memory import Memory, Pass
 from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
@@ -199,7 +199,8 @@ async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None
     record.reading = await begin("a store", asyncio.sleep(60, Reading()), lambda: None)
     record.reading_since = NOW
 
-    await reconcile._end_pass(KEY, observed({}), Outcome(None, being_read()), maker.memory, maker.context)
+    this = Pass(KEY, observed({}), maker.memory, maker.context)
+    await reconcile._end_pass(this, Outcome(None, being_read()))
     record.reading.task.cancel()
 
     await in_the_end(maker)

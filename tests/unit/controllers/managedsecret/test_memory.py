@@ -56,7 +56,7 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
     memory, _ = new_memory()
     look = observed()
     assert look.desired
-    memory.drift.keep(KEY, DriftHistory(1, 1, 1, NOW))
+    memory.drift[KEY] = DriftHistory(1, 1, 1, NOW)
     memory.restarts.deny(KEY, Wait("Forbidden", "", seconds(5)), workload(), look, look.desired)
     memory.restarted.record(KEY, 2, workload().key, Restarted(2, NOW))
     declared = Emergency("leak", "uid", NOW)
@@ -65,7 +65,7 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
 
     memory.forget(KEY)
 
-    assert memory.drift.history(KEY) is None
+    assert KEY not in memory.drift
     assert memory.restarts.denials(KEY) == {}
     assert memory.restarted.of(KEY, 2) == {}
     assert memory.emergencies.progress(KEY, "uid") is None

@@ -9,8 +9,8 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.refresh import StoreMemory
-from keyturn.controllers.managedsecret.report import ReportedErrors, report, report_step, write_status
+from keyturn.controllers.managedsecret.memory import Memory, Pass
+from keyturn.controllers.managedsecret.report import report, report_step, write_status
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import RevocationProblem
@@ -88,7 +88,7 @@ class PostedEvents:
         self.reasons: list[str] = []
         self.notes: list[str] = []
 
-    def record(self, about: object, reason: str, note: str, *_: object) -> None:
+    def record(self, about: object, reason: str, note: str, *_: object, **__: object) -> None:
         del about
         self.reasons.append(reason)
         self.notes.append(note)
@@ -123,7 +123,7 @@ async def test_an_error_of_a_pass_has_a_warning_unless_it_is_expected(
     context = Context(api=api, events=events, now=lambda: make.NOW)
     context.cache.put_managed(body("100"))
 
-    await report(KEY, make.observed(), Outcome(None, error), ReportedErrors(), context)
+    await report(Pass(KEY, make.observed(), Memory(context), context), Outcome(None, error))
 
     assert [reason for reason in events.reasons if reason != "Rotated"] == reasons
 
@@ -158,11 +158,11 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
 ) -> None:
     lease = replace(LEASE, ends=ends)
     events, context = posted_events()
-    stores = StoreMemory(context)
+    memory = Memory(context)
     if refused:
-        stores.leases.refuse(KEY, lease.id, "Status403")
+        memory.stores.leases.refuse(KEY, lease.id, "Status403")
 
-    report_step(GiveBack(lease, drops_refused=refused), KEY, make.observed(), 0.0, stores, context)
+    report_step(GiveBack(lease, drops_refused=refused), Pass(KEY, make.observed(), memory, context), 0.0)
 
     assert events.reasons == reasons
 
@@ -194,22 +194,22 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
 )
 def test_the_first_refusal_of_a_revocation_is_reported(observed: Observed, notes: list[str]) -> None:
     events, context = posted_events()
-    stores = StoreMemory(context)
-    stores.leases.refuse(KEY, LEASE.id, "No")
+    memory = Memory(context)
+    memory.stores.leases.refuse(KEY, LEASE.id, "No")
 
-    report_step(GiveBack(LEASE), KEY, observed, 0.0, stores, context)
+    report_step(GiveBack(LEASE), Pass(KEY, observed, memory, context), 0.0)
 
     assert events.notes == notes
 
 
 def test_a_lease_that_a_person_states_to_have_revoked_is_not_reported_as_revoked() -> None:
     events, context = posted_events()
-    stores = StoreMemory(context)
-    stores.leases.refuse(KEY, LEASE.id, "No")
+    memory = Memory(context)
+    memory.stores.leases.refuse(KEY, LEASE.id, "No")
 
-    report_step(GiveBack(LEASE, is_stated=True), KEY, make.observed(), 0.0, stores, context)
+    report_step(GiveBack(LEASE, is_stated=True), Pass(KEY, make.observed(), memory, context), 0.0)
 
-    assert not stores.leases.postponed(KEY)
+    assert not memory.stores.leases.postponed(KEY)
     (note,) = events.notes
     assert note == (
         "the record of the lease of key 'creds/orders' of SecretStore 'vault' is removed:"

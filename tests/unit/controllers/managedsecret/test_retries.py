@@ -10,12 +10,12 @@ import pytest
 from keyturn.controllers.managedsecret.generate import GeneratedValues
 from keyturn.controllers.managedsecret.pull import PullMemory
 from keyturn.controllers.managedsecret.retries import (
-    Failures,
     RestartBackoff,
     concerns_one,
     error_of_observation,
     error_of_step,
     next_time,
+    pass_pause,
     report_time,
 )
 from keyturn.core.errors import Stalled, Wait
@@ -46,19 +46,7 @@ WAIT = Wait("ProviderError", "", seconds(5))
     ("failures", "pause"), [(0, 5), (1, 5), (2, 10), (3, 20), (6, 160), (7, 300), (2000, 300)]
 )
 def test_the_pause_doubles_up_to_five_minutes(failures: int, pause: int) -> None:
-    count = Failures()
-    for _ in range(failures):
-        count.record(KEY)
-    assert count.backoff(KEY, WAIT.after) == seconds(pause)
-
-
-def test_a_success_ends_the_back_off() -> None:
-    count = Failures()
-    count.record(KEY)
-    count.record(KEY)
-    assert (count.attempts(KEY), count.backoff(KEY, seconds(5))) == (2, seconds(10))
-    count.forget(KEY)
-    assert (count.attempts(KEY), count.backoff(KEY, seconds(5))) == (0, seconds(5))
+    assert pass_pause(WAIT.after, failures) == seconds(pause)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +76,7 @@ def test_the_next_pass_is_due_at_the_first_of_schedule_and_retry(
     until: object, error: Wait | Stalled | None, due: object
 ) -> None:
     outcome = Outcome(Rest(until), error)  # type: ignore[arg-type]  # a time or None
-    assert next_time(KEY, outcome, Failures(), NOW) == due
+    assert next_time(outcome, 0, NOW) == due
 
 
 @pytest.mark.parametrize(

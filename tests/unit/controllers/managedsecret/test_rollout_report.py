@@ -8,7 +8,8 @@ import pytest
 
 from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadState, WorkloadStatus
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.rollout_report import report_ends
+from keyturn.controllers.managedsecret.memory import Memory, Pass
+from keyturn.controllers.managedsecret.report import report_ends
 from keyturn.core.keys import ObjectKey
 from keyturn.runtime import metrics
 from tests.unit.core import builders as make
@@ -44,7 +45,7 @@ def end(reason: str, result: str) -> None:
         after = after.model_copy(update={"history": [entry]})
     observed = make.observed(state=make.state(make.revision(2, reason), make.revision()))
     context = Context(api=None, events=NoEvents(), now=lambda: make.NOW)  # type: ignore[arg-type]  # fakes
-    report_ends(KEY, observed, before, after, context)
+    report_ends(Pass(KEY, observed, Memory(context), context), before, after)
 
 
 @pytest.mark.parametrize("result", ["Succeeded", "Failed"])

@@ -6,7 +6,6 @@ Modules
     probe         logins with the published credential, one per interval
     memory        the operation in progress, last failure and last probe of each account; which servers are down
     problems      Wait or Stalled for each error
-    report        Events, log lines and metrics
 
 Imports: `controllers.managedsecret.secret_reads`, and what controllers may import.
 """

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.account.memory import AccountRecord
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, OpenSessions
-from keyturn.controllers.managedsecret.account.report import report_account_step, report_verdict
+from keyturn.controllers.managedsecret.account_report import report_account_step, report_verdict
+from keyturn.controllers.managedsecret.memory import Memory, Pass
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.records import Credential, Phase
 from keyturn.databases.base import Endpoint
-from keyturn.kube.events import EventType
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, seconds
 
@@ -39,11 +38,12 @@ class Teller:
     types: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.account = AccountRecord()
         self.context = Context(api=None, events=self, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
+        self.memory = Memory(self.context)
+        self.account = self.memory.accounts.of(KEY)
 
-    def record(self, about: object, reason: str, note: str, type_: str = EventType.NORMAL) -> None:
-        del about
+    def record(self, about: object, reason: str, note: str, type_: str, **options: object) -> None:
+        del about, options
         self.events.append((str(reason), note))
         self.types.append(str(type_))
 
@@ -56,7 +56,7 @@ class Teller:
         if effect:
             self.account.effect = effect
         observed = replace(make.observed(state=STATE), account=AccountFacts(verdict))
-        report_account_step(step, KEY, observed, self.account, self.context)
+        report_account_step(step, Pass(KEY, observed, self.memory, self.context))
         return self.events
 
     def judge(
@@ -71,7 +71,7 @@ class Teller:
         }
         observed = make.observed(state=STATE, status={"conditions": [condition]})
         observed = replace(observed, account=AccountFacts(verdict=verdict, cause=cause))
-        report_verdict(KEY, observed, self.context)
+        report_verdict(Pass(KEY, observed, self.memory, self.context))
         return self.events
 
 

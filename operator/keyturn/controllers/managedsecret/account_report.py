@@ -7,8 +7,6 @@ from typing import assert_never
 
 import structlog
 
-from keyturn.controllers.context import Context
-from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import ProbeVerdict
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, EventReason
@@ -16,86 +14,79 @@ from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import is_locked
 from keyturn.core.status.credentials import meaning_of
 from keyturn.core.status.summary import condition
-from keyturn.kube.events import EventType
 
-from .memory import AccountRecord
-from .operation import Claimed, Effect, OpenSessions
+from .account.operation import Claimed, Effect, OpenSessions
+from .memory import Pass
 
 _MOST_ADDRESSES = 5
 
 _log = structlog.get_logger()
 
 
-def report_account_step(
-    step: steps.DatabaseStep, key: ObjectKey, observed: Observed, record: AccountRecord, context: Context
-) -> None:
+def report_account_step(step: steps.DatabaseStep, this: Pass) -> None:
     """Report a step; one in progress is reported at its end, a failure by the condition."""
+    record = this.memory.accounts.of(this.key)
     name, effect, problem = type(step).__name__, record.take_effect(), record.problem
     if problem is not None and problem.reason == ErrorReason.CHANGING_CREDENTIAL:
         return
     if effect is None:
-        _log.warning("database step failed", step=name, secret=str(key), reason=problem and problem.reason)
+        _log.warning("database step failed", step=name, secret=this.name, reason=problem and problem.reason)
         return
     if effect.refused_at:
         note = f"{effect.refused_at} refuses the new password and accepts the published one"
-        context.events.record(observed.managed, EventReason.CANDIDATE_REFUSED, note, EventType.WARNING)
-        _log.warning("candidate refused", secret=str(key), endpoint=str(effect.refused_at))
+        this.warn(EventReason.CANDIDATE_REFUSED, note)
+        _log.warning("candidate refused", secret=this.name, endpoint=str(effect.refused_at))
         return
     if effect.unproven:
-        _log.warning("candidate not proven", secret=str(key), reason=effect.unproven.reason)
+        _log.warning("candidate not proven", secret=this.name, reason=effect.unproven.reason)
         return
-    _report_claim(effect, observed, context)
-    _report_effect(step, effect, observed, context)
-    _log.info("step done", step=name, secret=str(key))
-
-
-def report_verdict(key: ObjectKey, observed: Observed, context: Context) -> None:
-    """Report that the database refuses the published login, when the status first says so."""
-    verdict = observed.account.verdict if observed.account else ProbeVerdict.NOT_PROBED
-    found, before = meaning_of(verdict), condition(observed.managed, "CredentialValid")
-    if found.status != "False" or (before and before.reason == found.reason):
-        return
-    cause = observed.account.cause if observed.account else ""
-    note = f"{found.message}: {cause}" if cause else found.message
-    context.events.record(observed.managed, EventReason.CREDENTIAL_REFUSED, note, EventType.WARNING)
-    _log.warning("published credential refused", secret=str(key), verdict=str(verdict))
-
-
-def _report_claim(effect: Effect, observed: Observed, context: Context) -> None:
     match effect.claimed:
         case Claimed.CREATED:
             note = "the account is created at the database, with the privileges of database.template"
-            context.events.record(observed.managed, EventReason.ACCOUNT_CREATED, note)
+            this.post(EventReason.ACCOUNT_CREATED, note)
         case Claimed.ADOPTED:
             note = "the account exists at the database and is managed from now on"
-            context.events.record(observed.managed, EventReason.ACCOUNT_ADOPTED, note)
+            this.post(EventReason.ACCOUNT_ADOPTED, note)
+    _report_effect(step, effect, this)
+    _log.info("step done", step=name, secret=this.name)
 
 
-def _report_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed, context: Context) -> None:
-    managed = observed.managed
+def report_verdict(this: Pass) -> None:
+    """Report that the database refuses the published login, when the status first says so."""
+    account, managed = this.observed.account, this.observed.managed
+    verdict = account.verdict if account else ProbeVerdict.NOT_PROBED
+    found, before = meaning_of(verdict), condition(managed, "CredentialValid")
+    if found.status != "False" or (before and before.reason == found.reason):
+        return
+    note = f"{found.message}: {account.cause}" if account and account.cause else found.message
+    this.warn(EventReason.CREDENTIAL_REFUSED, note)
+    _log.warning("published credential refused", secret=this.name, verdict=str(verdict))
+
+
+def _report_effect(step: steps.DatabaseStep, effect: Effect, this: Pass) -> None:
+    observed = this.observed
     match step:
         case steps.Apply(number=number):
             note = f"the database accepts {_login(number, observed)}, with the password of revision {number}"
             opened = _opened(step, observed)
-            kind = EventType.WARNING if opened else EventType.NORMAL
-            context.events.record(managed, EventReason.CREDENTIAL_APPLIED, note + opened, kind)
+            this.post(EventReason.CREDENTIAL_APPLIED, note + opened, is_warning=bool(opened))
         case steps.Prove(number=number):
             note = f"{_login(number, observed)} logged in with the password of revision {number}"
-            context.events.record(managed, EventReason.CREDENTIAL_PROVEN, note)
+            this.post(EventReason.CREDENTIAL_PROVEN, note)
         case steps.Revoke(number=number, ends_sessions=ends):
             note = f"the database refuses {_login(number, observed)}, with the password of revision {number}"
             opened = _opened(step, observed)
             note += _still_open(effect.sessions, were_to_end=ends) + opened
-            kind = EventType.WARNING if opened or (ends and effect.sessions) else EventType.NORMAL
-            context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note, kind)
+            is_warning = bool(opened or (ends and effect.sessions))
+            this.post(EventReason.CREDENTIAL_REVOKED, note, is_warning=is_warning)
         case steps.Assert(opens=opens):
             note = f"{_cause(observed)}; the recorded credentials are set again"
             if opens:
                 note = "the published login was locked at the database; a requested rotation opens it"
-            context.events.record(managed, EventReason.CREDENTIAL_REPAIRED, note, EventType.WARNING)
+            this.warn(EventReason.CREDENTIAL_REPAIRED, note)
         case steps.Retire():
             note = "the ManagedSecret is deleted, and the database refuses each of its logins"
-            context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note)
+            this.post(EventReason.CREDENTIAL_REVOKED, note)
         case _:
             assert_never(step)
 
