@@ -191,7 +191,7 @@ async def azure_key_vault(folder: Path) -> AsyncIterator[ProviderUnderTest]:
             azure.store(guard),
             seed,
             stranger=azure.store(guard, wrong),
-            deaf=azure.store(guard, vaultUrl=f"https://{azure.name}.vault.test:{free_port()}"),
+            deaf=azure.store(guard, vaultUrl=f"https://{fake_azure.VAULT}:{free_port()}"),
             logins=(secret, wrong, azure.entra.stem),
         )
 
@@ -204,7 +204,7 @@ async def azure_by_identity(folder: Path) -> AsyncIterator[ProviderUnderTest]:
             azure.vault.seed(key, json.dumps(parts))
 
         deaf = azure.federated(guard, [])
-        nowhere = f"https://{azure.name}.vault.test:{free_port()}"
+        nowhere = f"https://{fake_azure.VAULT}:{free_port()}"
         deaf.config = deaf.config.model_copy(update={"vault_url": nowhere})
         yield ProviderUnderTest(
             azure.federated(guard, []),

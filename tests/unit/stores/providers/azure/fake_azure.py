@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 CLIENT: Final = "11112222-bbbb-3333-cccc-4444dddd5555"
 CLUSTER: Final = Federated("https://cluster.test", "system:serviceaccount:shop:web", AUDIENCE)
 VAULT: Final = "shop.vault.test"
-"""What the vault is called in the record."""
 LOGIN: Final = "login.test"
 
 
@@ -58,12 +57,10 @@ class Azure:
 
     signature: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     """Ends every token of a ServiceAccount."""
-    name: str = field(default_factory=lambda: f"shop-{secrets.token_hex(4)}")
-    """Another one each time: the client remembers the challenge of a host for as long as the process lives."""
 
     @property
     def vault_url(self) -> str:
-        return f"https://{self.name}.vault.test:{self.port}"
+        return f"https://{VAULT}:{self.port}"
 
     @property
     def resource(self) -> str:
@@ -112,9 +109,7 @@ class Azure:
     @asynccontextmanager
     async def guarded(self) -> AsyncIterator[Guard]:
         """Open a guard that an administrator lets reach these two, and that trusts their certificate."""
-        guard = Guard(
-            [AllowedHost(f"{self.name}.vault.test"), AllowedHost(LOGIN)], resolver=Names("127.0.0.1")
-        )
+        guard = Guard([AllowedHost(VAULT), AllowedHost(LOGIN)], resolver=Names("127.0.0.1"))
         guard._trust = self.trust
         try:
             yield guard
@@ -125,7 +120,7 @@ class Azure:
         return [one for one in self.sent if one.host == host]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        host = request.host.partition(":")[0].replace(self.name, "shop")
+        host = request.host.partition(":")[0]
         body = await request.text()
         sent = Sent(host, request.method, request.path, dict(request.headers), body)
         self.sent.append(sent)

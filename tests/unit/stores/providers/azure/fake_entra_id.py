@@ -34,7 +34,7 @@ class Application:
 
     secret: str = field(repr=False)
     federated: Federated | None = None
-    may: frozenset[str] = frozenset({"get", "list", "set", "delete", "recover"})
+    may: frozenset[str] = frozenset({"get", "set", "delete", "recover"})
 
 
 class Granted(NamedTuple):

@@ -75,29 +75,23 @@ class KeyVault:
         except Refusal as refusal:
             return web.json_response(refusal.body, status=refusal.status)
 
-    def _operation(  # noqa: PLR0911  # as many as the API has
+    def _operation(
         self, method: str, path: list[str], query: dict[str, str], body: str
     ) -> tuple[str, Callable[[], Any]]:
         """Find what is asked for, and the permission that it needs."""
         if query.get("api-version") not in _VERSIONS:
             raise Refusal(400, "BadParameter")
         match (method, *path):
-            case ("GET", "secrets", name, "versions"):
-                return "list", lambda: {"value": [self._item(name, one) for one in self._found(name)]}
             case ("GET", "secrets", name, *rest):
                 return "get", lambda: self._read(name, "".join(rest))
             case ("PUT", "secrets", name):
                 return "set", lambda: self._set(name, json.loads(body))
-            case ("PATCH", "secrets", name, *rest):
-                return "set", lambda: self._updated(name, "".join(rest), json.loads(body))
             case ("DELETE", "secrets", name):
                 return "delete", lambda: self._delete(name)
             case ("GET", "deletedsecrets", name):
                 return "get", lambda: self._deleted(name)
             case ("POST", "deletedsecrets", name, "recover"):
                 return "recover", lambda: self._recover(name)
-            case ("DELETE", "deletedsecrets", name):
-                return "purge", lambda: self._purge(name)
         raise Refusal(405, "MethodNotAllowed")
 
     def _read(self, name: str, version: str) -> dict[str, Any]:
@@ -121,13 +115,6 @@ class KeyVault:
         made.attributes = dict(asked.get("attributes") or {})
         return {**self._item(name, made), "value": made.value}
 
-    def _updated(self, name: str, id_: str, asked: dict[str, Any]) -> dict[str, Any]:
-        version = self._version(name, id_)
-        version.attributes |= asked.get("attributes") or {}
-        version.tags = asked.get("tags", version.tags)
-        version.content_type = asked.get("contentType", version.content_type)
-        return self._item(name, version)
-
     def _delete(self, name: str) -> dict[str, Any]:
         self.deleted[name.lower()] = self._found(name)
         del self.alive[name.lower()]
@@ -145,11 +132,6 @@ class KeyVault:
         self.alive[name.lower()] = self.deleted.pop(name.lower())
         self._waiting[name.lower()] = self.polls
         return self._item(name, self.newest(name))
-
-    def _purge(self, name: str) -> None:
-        if name.lower() not in self.deleted:
-            raise Refusal(404, "SecretNotFound")
-        del self.deleted[name.lower()]
 
     def _is_pending(self, name: str) -> bool:
         left = self._waiting.get(name.lower(), 0)
