@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
-from keyturn.cli.plan.classes import Becomes, Effect, find_effects
+from keyturn.cli.plan.command import Becomes, Effect, find_effects
 from keyturn.kube.cache.cache import InformerCache
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import click
 import pydantic
 
 from keyturn.api.emergency import EmergencyRotation
+from keyturn.api.managedsecret import DataItem, ManagedSecret
+from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import concerns
 from keyturn.core.reasons import RevisionReason, RevisionResult
@@ -21,21 +25,11 @@ from keyturn.kube import errors, paths
 from keyturn.kube.cache.objects import parse
 
 from . import managed
-from .managed import Failure, confirm, find
-from .options import Output
+from .cluster import Cluster
+from .managed import Failure, FoundManagedSecret, confirm, describe_none, find
+from .options import Output, Selection, exit_code
 from .printing import in_one_line, print_data, print_lines, print_names
 from .wait import Waiting, follow
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from datetime import datetime, timedelta
-
-    from keyturn.api.managedsecret import DataItem, ManagedSecret
-    from keyturn.core.keys import ObjectKey
-
-    from .cluster import Cluster
-    from .managed import FoundManagedSecret
-    from .options import Selection
 
 
 class NotApplicable(click.ClickException):
@@ -231,8 +225,7 @@ def _perhaps_kept(found: ManagedSecret) -> set[int]:
     return {one for one in (*latest, last) if one > 0 and one != status.revision}
 
 
-if TYPE_CHECKING:
-    Ask = Callable[[Cluster, FoundManagedSecret], Awaitable[Asked]]
+Ask = Callable[[Cluster, FoundManagedSecret], Awaitable[Asked]]
 
 
 # One request for each selected ManagedSecret, with a line for each, and the wait for the results
@@ -280,123 +273,86 @@ class _Done:
 
 async def carry_out(
     cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: BulkOptions
-) -> bool:
-    """Make the request for one named object, whose failure is the command's, or for several, each with its line.
+) -> int:
+    """Make the request for each selected object, with a line for each; the failure of a single one is the command's.
 
-    Return whether it failed for some.
+    Return the exit code.
     """
-    if selection.name:
-        return await _of_one(cluster, selection.name, ask, manner)
-    return await _of_many(cluster, action, ask, selection, manner)
-
-
-async def _of_one(cluster: Cluster, name: str, ask: Ask, manner: BulkOptions) -> bool:
-    asked = await ask(cluster, await managed.one(cluster, name))
-    manner.tell(f"managedsecret/{name} {asked.said}")
-    done = await _follow(cluster, asked, manner, Waiting(manner.wait))
-    if manner.output is Output.NAME:
-        print_names([name])
-    elif manner.output:
-        print_data(done.document(manner), manner.output)
-    return False
-
-
-async def _of_many(
-    cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: BulkOptions
-) -> bool:
     there = await find(cluster, selection)
     if not there.found and not there.failures:
-        place = "the cluster" if selection.everywhere else f"namespace {cluster.namespace!r}"
-        unknown = "" if selection.everywhere else await managed.describe_empty(cluster)
-        raise click.ClickException(
-            f"there is no ManagedSecret{selection} in {place}, so nothing is done{unknown}"
-        )
+        raise click.ClickException(f"{await describe_none(cluster, selection)}; nothing is done")
     if selection.everywhere and not selection.is_confirmed:
         confirm(action, len(there.found), len({one.key.namespace for one in there.found}))
-    failures = list(there.failures)
-    for failure in failures:
-        _tell_failure(failure, selection)
-    asked = [
-        one
-        for found in there.found
-        if (one := await _make_request(cluster, found, ask, selection, manner, failures))
-    ]
-    done = await _follow_all(cluster, asked, selection, manner, failures)
-    _answer(done, failures, manner)
-    return bool(failures)
-
-
-async def _make_request(
-    cluster: Cluster,
-    found: FoundManagedSecret,
-    ask: Ask,
-    selection: Selection,
-    manner: BulkOptions,
-    failures: list[Failure],
-) -> Asked | None:
-    """Make one request; if it does not apply, an object selected by label or --all is skipped, a named one fails."""
-    try:
-        asked = await ask(cluster.at(found.key.namespace), found)
-    except (click.ClickException, errors.ApiError) as error:
-        if isinstance(error, NotApplicable) and not selection.names:
-            manner.tell(f"{_object(found.key, selection)} skipped: {in_one_line(error.message)}")
-        else:
-            failures.append(Failure.of(found.key, error, cluster))
-            _tell_failure(failures[-1], selection)
-        return None
-    manner.tell(f"{_object(found.key, selection)} {asked.said}")
-    return asked
-
-
-async def _follow_all(
-    cluster: Cluster, asked: list[Asked], selection: Selection, manner: BulkOptions, failures: list[Failure]
-) -> list[_Done]:
-    """Wait for all results concurrently."""
-    slots, waiting = asyncio.Semaphore(_MAX_CONCURRENT), Waiting(manner.wait)
-
-    async def one(asked: Asked) -> _Done | None:
-        key = asked.found.key
-        label = f"{key}: " if selection.everywhere else f"{key.name}: "
-        async with slots:
-            try:
-                return await _follow(cluster.at(key.namespace), asked, manner, replace(waiting, label=label))
-            except (click.ClickException, errors.ApiError) as error:
-                failures.append(Failure.of(key, error, cluster))
-                _tell_failure(failures[-1], selection)
-                return None
-
-    return [done for done in await asyncio.gather(*map(one, asked)) if done]
-
-
-async def _follow(cluster: Cluster, asked: Asked, manner: BulkOptions, waiting: Waiting) -> _Done:
-    """Wait for the result, if requested."""
-    found, name = asked.found, asked.found.key.name
-    if asked.is_taken_up is None:
-        return _Done(asked, found)
-    if manner.wait is not None:
-        return _Done(asked, await follow(cluster, found, asked.is_taken_up, waiting, manner.tell))
-    if found.managed.spec.suspend:  # with --wait an error reports that
-        print_lines(f"note: {name} is suspended; this starts after `keyturn resume {name}`", err=True)
-    return _Done(asked, found)
-
-
-def _answer(done: list[_Done], failures: list[Failure], manner: BulkOptions) -> None:
+    bulk = _Bulk(cluster, selection, manner, Waiting(manner.wait))
+    for failure in there.failures:
+        bulk.add_failure(failure)
+    asked = [one for found in there.found if (one := await bulk.make(ask, found))]
+    slots = asyncio.Semaphore(_MAX_CONCURRENT)
+    done = [one for one in await asyncio.gather(*(bulk.follow(one, slots) for one in asked)) if one]
     if manner.output is Output.NAME:
         print_names(one.now.key.name for one in done)
+    elif manner.output and selection.name:
+        print_data(done[0].document(manner), manner.output)
     elif manner.output:
         failed = [
-            {"namespace": one.key.namespace, "name": one.key.name, "message": one.message} for one in failures
+            {"namespace": one.key.namespace, "name": one.key.name, "message": one.message}
+            for one in bulk.failures
         ]
         print_data({"items": [one.document(manner) for one in done], "failures": failed}, manner.output)
+    return exit_code(has_failed=bool(bulk.failures))
 
 
-def _tell_failure(failure: Failure, selection: Selection) -> None:
-    print_lines(f"{_object(failure.key, selection)} failed: {in_one_line(failure.message)}", err=True)
+@dataclass(frozen=True, slots=True)
+class _Bulk:
+    """The requests of one command, and those that failed."""
 
+    cluster: Cluster
+    selection: Selection
+    manner: BulkOptions
+    waiting: Waiting
+    failures: list[Failure] = field(default_factory=list)
 
-def _object(key: ObjectKey, selection: Selection) -> str:
-    return (
-        f"managedsecret/{key.name} in {key.namespace}"
-        if selection.everywhere
-        else f"managedsecret/{key.name}"
-    )
+    async def make(self, ask: Ask, found: FoundManagedSecret) -> Asked | None:
+        """Make one request; if it does not apply, one that -l or --all selects is skipped, a named one fails."""
+        try:
+            asked = await ask(self.cluster.at(found.key.namespace), found)
+        except (click.ClickException, errors.ApiError) as error:
+            if isinstance(error, NotApplicable) and not self.selection.names:
+                self.manner.tell(f"{self._name(found.key)} skipped: {in_one_line(error.message)}")
+            else:
+                self._fail(found.key, error)
+            return None
+        self.manner.tell(f"{self._name(found.key)} {asked.said}")
+        return asked
+
+    async def follow(self, asked: Asked, slots: asyncio.Semaphore) -> _Done | None:
+        """Wait for the result, if requested."""
+        found, key = asked.found, asked.found.key
+        if asked.is_taken_up is None:
+            return _Done(asked, found)
+        if self.manner.wait is None:
+            if found.managed.spec.suspend:  # with --wait an error reports that
+                said = f"note: {key.name} is suspended; this starts after `keyturn resume {key.name}`"
+                print_lines(said, err=True)
+            return _Done(asked, found)
+        label = "" if self.selection.name else f"{key if self.selection.everywhere else key.name}: "
+        waiting, here = replace(self.waiting, label=label), self.cluster.at(key.namespace)
+        async with slots:
+            try:
+                return _Done(asked, await follow(here, found, asked.is_taken_up, waiting, self.manner.tell))
+            except (click.ClickException, errors.ApiError) as error:
+                self._fail(key, error)
+                return None
+
+    def _fail(self, key: ObjectKey, error: click.ClickException | errors.ApiError) -> None:
+        if self.selection.name:
+            raise error
+        self.add_failure(Failure.of(key, error, self.cluster))
+
+    def add_failure(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        print_lines(f"{self._name(failure.key)} failed: {in_one_line(failure.message)}", err=True)
+
+    def _name(self, key: ObjectKey) -> str:
+        place = f" in {key.namespace}" if self.selection.everywhere else ""
+        return f"managedsecret/{key.name}{place}"

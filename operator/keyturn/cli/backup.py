@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .options import Where, named_place, place
+from .options import FILE, Where, named_place, place
 from .printing import print_lines
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _LARGEST: Final = 1024 * 1024 * 1024
 _identity = functools.partial(
     click.option,
     "--identity",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="The secret key of a recipient, as age-keygen or ssh-keygen writes it, without a passphrase.",
 )
@@ -40,7 +40,7 @@ identity_option = _identity()
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     required=True,
     help="The file to write; it must not exist yet.",
@@ -82,7 +82,7 @@ def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> N
 
 
 @click.command("restore", short_help="Restore the values of a backup into an empty namespace.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @_identity(required=True)
 @named_place
 def restore_command(file: Path, identity: Path, where: Where) -> None:

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from keyturn.installation.checks import Point, Result, deployment, election, rights, schemas
-from keyturn.installation.checks.rights import Account, Feature, Place
-from keyturn.kube import config, errors, paths
+from keyturn.installation.checks.deployment import Deployed
+from keyturn.installation.checks.rights import Account, Feature, Place, Right
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Api
 from keyturn.kube.secret_informer import SourceKind
 from keyturn.runtime import build
 
+from .options import Output
 from .printing import print_data, print_lines
 from .run_command import run_command
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator, Sequence
-
-    from keyturn.installation.checks.deployment import Deployed
-    from keyturn.installation.checks.election import Election
-    from keyturn.installation.checks.rights import Right
-    from keyturn.kube.client import Api
-
-    from .options import Output, Where
-
 _ACCOUNT = "keyturn"
 _RESULT, _NAME = 8, 15
-
-
-def namespace_of(where: Where) -> str:
-    """Return the operator's namespace: the named one, that of this pod, or the default."""
-    return where.namespace or config.own_namespace()
+_Answer = TypeVar("_Answer")
 
 
 async def before(api: Api, namespace: str) -> list[Point]:
@@ -53,17 +43,38 @@ async def points(api: Api, namespace: str) -> list[Point]:
     Raises:
         ApiError: The API server did not answer.
     """
-    found = await _of_server(api)
-    found += await _crds(api)
-    found.append(await _await_point("pod-security", deployment.security_point(api, namespace)))
-    deployed = await _deployment(api, namespace, found)
+    server = await _of_server(api)
+    crds, _ = await _read("crds", schemas.read(api), lambda found: schemas.points_of(schemas.compared(found)))
+    security, _ = await _read("pod-security", deployment.security_point(api, namespace), _alone)
+    pods, deployed = await _read(
+        "deployment",
+        deployment.find(api, namespace),
+        lambda found: [deployment.point_of(found, namespace)],
+    )
     account = deployed.account if deployed else Account(namespace, _ACCOUNT)
     place = _place(deployed, namespace)
-    elected = await _lease(api, place, found)
-    found.append(election.operator_point(elected))
-    found += await _rights(api, rights.rights_of(place), account)
-    found.append(await _await_point("policies", deployment.policies_point(api, account)))
-    return found
+    lease, elected = await _read(
+        "lease", election.look(api, place.own), lambda found: [election.leader_point(found, place.own)]
+    )
+    operator = election.operator_point(elected)
+    required, _ = await _read("rights", _rights(api, list(rights.rights_of(place)), account), list)
+    policies, _ = await _read("policies", deployment.policies_point(api, account), _alone)
+    return [*server, *crds, *security, *pods, *lease, operator, *required, *policies]
+
+
+async def _read(
+    name: str, asking: Awaitable[_Answer], points_of: Callable[[_Answer], list[Point]]
+) -> tuple[list[Point], _Answer | None]:
+    """Return the points of an answer with the answer, or a point that says why there is none."""
+    try:
+        answer = await asking
+    except errors.ApiError as error:
+        return [_unknown(name, error)], None
+    return points_of(answer), answer
+
+
+def _alone(point: Point) -> list[Point]:
+    return [point]
 
 
 def has_failed(found: Iterable[Point]) -> bool:
@@ -103,41 +114,10 @@ async def _of_server(api: Api) -> list[Point]:
     return [election.api_server_point(version), election.clock_point(datetime.now(UTC), api.clock.now())]
 
 
-async def _crds(api: Api) -> list[Point]:
-    try:
-        return schemas.points_of(schemas.compared(await schemas.read(api)))
-    except errors.ApiError as error:
-        return [_unknown("crds", error)]
-
-
-async def _deployment(api: Api, namespace: str, found: list[Point]) -> Deployed | None:
-    try:
-        deployed = await deployment.find(api, namespace)
-    except errors.ApiError as error:
-        found.append(_unknown("deployment", error))
-        return None
-    found.append(deployment.point_of(deployed, namespace))
-    return deployed
-
-
-async def _lease(api: Api, place: Place, found: list[Point]) -> Election | None:
-    try:
-        elected = await election.look(api, place.own)
-    except errors.ApiError as error:
-        found.append(_unknown("lease", error))
-        return None
-    found.append(election.leader_point(elected, place.own))
-    return elected
-
-
-async def _rights(api: Api, desired: Iterable[Right], account: Account) -> list[Point]:
+async def _rights(api: Api, asked: list[Right], account: Account) -> list[Point]:
     """Check permissions: of the caller if that is the operator, otherwise of the operator's account."""
-    asked = list(desired)
-    try:
-        is_us = await rights.caller(api) == account.user
-        missing = await rights.missing(api, asked, None if is_us else account)
-    except errors.ApiError as error:
-        return [_unknown("rights", error)]
+    is_us = await rights.caller(api) == account.user
+    missing = await rights.missing(api, asked, None if is_us else account)
     if not missing:
         return [Point.ok("rights", f"{account.user} has all {len(asked)} required rights")]
     return list(_refused(asked, missing, account))
@@ -157,13 +137,6 @@ def _refused(asked: list[Right], missing: list[Right], account: Account) -> Iter
 
 def _apply(manifest: str) -> str:
     return f"apply {manifest} (Helm: upgrade the release)"
-
-
-async def _await_point(name: str, asking: Awaitable[Point]) -> Point:
-    try:
-        return await asking
-    except errors.ApiError as error:
-        return _unknown(name, error)
 
 
 def _unknown(name: str, error: errors.ApiError) -> Point:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
 import click
 
@@ -16,11 +18,7 @@ from keyturn.kube.client import Api
 from keyturn.kube.connection import NotConfigured
 from keyturn.runtime import logs
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from datetime import datetime
-
-    from .options import Where
+from .options import Where
 
 _REQUEST_TIMEOUT = 10.0
 """Request timeout in seconds, for interactive use."""
@@ -58,50 +56,35 @@ class Cluster:
         return self.api.clock.now()
 
 
-def run(
-    where: Where,
-    work: Callable[[Cluster], Awaitable[_Answer]],
-    patience: float = _REQUEST_TIMEOUT,
-) -> _Answer:
+def run(where: Where, work: Callable[[Cluster], Awaitable[_Answer]]) -> _Answer:
     """Run `work` with the selected cluster; an error becomes a message with a remedy."""
+
+    async def connect_and_run() -> _Answer:
+        async with connected(where) as cluster:
+            return await work(cluster)
+
     logs.configure(logs.LogFormat.CONSOLE, logging.WARNING)
     try:
-        return asyncio.run(_connect_and_run(where, work, patience))
+        return asyncio.run(connect_and_run())
     except NotConfigured as problem:
         raise click.ClickException(str(problem)) from None
 
 
-async def _connect_and_run(
-    where: Where, work: Callable[[Cluster], Awaitable[_Answer]], patience: float
-) -> _Answer:
-    connection = await config.load(where.kubeconfig, where.context)
-    async with config.session(connection) as session:
-        api = Api(session, connection.server, timeout=patience)
-        try:
-            return await work(Cluster(api, where.namespace or connection.namespace, connection.server))
-        except errors.ApiError as error:
-            _end(error, connection.server)
-
-
 @asynccontextmanager
-async def beside(where: Where, patience: float = _REQUEST_TIMEOUT) -> AsyncIterator[Cluster]:
-    """Connect to another cluster within `run`, for a comparison."""
+async def connected(where: Where, patience: float = _REQUEST_TIMEOUT) -> AsyncIterator[Cluster]:
+    """Connect to a cluster, within `run` also to another one."""
     connection = await config.load(where.kubeconfig, where.context)
     async with config.session(connection) as session:
         api = Api(session, connection.server, timeout=patience)
         try:
             yield Cluster(api, where.namespace or connection.namespace, connection.server)
         except errors.ApiError as error:
-            _end(error, connection.server)
+            raise click.ClickException(sentence(error, connection.server)) from None
 
 
 async def pause_after(error: errors.ApiError, least: float) -> None:
     """Sleep before another attempt, as long as an overloaded API server asks for."""
     await asyncio.sleep(max(least, min(error.retry_after or 0.0, _LONGEST_PAUSE)))
-
-
-def _end(error: errors.ApiError, server: str) -> NoReturn:
-    raise click.ClickException(sentence(error, server)) from None
 
 
 def sentence(error: errors.ApiError, server: str) -> str:
@@ -150,33 +133,19 @@ def _who_gives(error: errors.Forbidden) -> str:
 
 # Names of ManagedSecrets for shell completion
 
-_VARIABLE = "KEYTURN_COMPLETION_TIMEOUT"
-"""Variable for the time limit in seconds; the Tab key has no options."""
-_TIMEOUT = 3.0
-_LONGEST_TIMEOUT = 60.0
+_SECONDS_TO_COMPLETE = float(os.environ.get("KEYTURN_COMPLETION_TIMEOUT", "3"))
+"""The Tab key has no options."""
 
 
 def names(where: Where) -> list[str]:
     """Return the ManagedSecrets of a namespace; none if the cluster does not answer in time."""
-    seconds = time_limit(os.environ.get(_VARIABLE, ""))
     try:
-        return asyncio.run(asyncio.wait_for(_names(where, seconds), seconds))
-    except (NotConfigured, errors.ApiError, TimeoutError):
+        return asyncio.run(asyncio.wait_for(_names(where), _SECONDS_TO_COMPLETE))
+    except (NotConfigured, click.ClickException, TimeoutError):
         return []
 
 
-def time_limit(text: str) -> float:
-    """Read a time limit in seconds, at most a minute; anything else than a positive number is the default."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        return _TIMEOUT
-    return min(seconds, _LONGEST_TIMEOUT) if seconds > 0 else _TIMEOUT
-
-
-async def _names(where: Where, seconds: float) -> list[str]:
-    connection = await config.load(where.kubeconfig, where.context)
-    path = paths.managed_secrets(where.namespace or connection.namespace)
-    async with config.session(connection) as session:
-        pages = Api(session, connection.server, timeout=seconds).pages(path, metadata_only=True)
+async def _names(where: Where) -> list[str]:
+    async with connected(where, _SECONDS_TO_COMPLETE) as cluster:
+        pages = cluster.api.pages(paths.managed_secrets(cluster.namespace), metadata_only=True)
         return [body["metadata"]["name"] async for page in pages for body in page.items]

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyturn.cli.backup import identity_option
-from keyturn.cli.options import INTERRUPTED, Output, Where, formats, home, place
-from keyturn.cli.printing import output_failure
+from .backup import identity_option
+from .options import FILE, INTERRUPTED, Output, Where, formats, home, place
+from .printing import output_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from .audit import Drilled
 
 
 @click.command("check", short_help="Check the cluster and the operator: CRDs, rights, Lease, pods.")
@@ -31,11 +29,11 @@ def check_command(pre: bool, output: Output | None, where: Where) -> None:  # no
     It reads and writes nothing but access reviews. An admin asks for the rights of the operator's ServiceAccount; in
     a pod of the operator it asks for its own. Ends with 1 if a point failed.
     """
-    from keyturn.cli import cluster
+    from keyturn.kube import config
 
-    from . import check
+    from . import check, cluster
 
-    namespace = check.namespace_of(where)
+    namespace = where.namespace or config.own_namespace()
     look = check.before if pre else check.points
     found = cluster.run(where, lambda here: look(here.api, namespace))
     check.show(found, namespace, output)
@@ -55,16 +53,13 @@ def version_command(client: bool, output: Output | None, where: Where) -> None: 
 
     The operator's is read from the Lease of its leader.
     """
-    from keyturn.cli import cluster
     from keyturn.kube import config
 
-    from . import versions
+    from . import cluster, versions
 
-    if client:
-        versions.show(None, output)
-    else:
-        namespace = where.namespace or config.own_namespace()
-        versions.show(cluster.run(where, lambda here: versions.find_versions(here, namespace)), output)
+    namespace = where.namespace or config.own_namespace()
+    there = None if client else cluster.run(where, lambda here: versions.find_versions(here.api, namespace))
+    versions.show(there, output)
 
 
 # keyturn ui
@@ -87,13 +82,17 @@ def ui_command(*, all_namespaces: bool, port: int, no_browser: bool, where: Wher
 
     from .ui import server
 
-    if all_namespaces and where.namespace:
-        raise click.UsageError("write --namespace or --all-namespaces, not both")
+    _refuse_both(where, all_namespaces=all_namespaces)
     cluster.run(
         where,
         lambda here: server.serve(here, port, everywhere=all_namespaces, opens_browser=not no_browser),
     )
     sys.exit(INTERRUPTED)
+
+
+def _refuse_both(where: Where, *, all_namespaces: bool) -> None:
+    if all_namespaces and where.namespace:
+        raise click.UsageError("write --namespace or --all-namespaces, not both")
 
 
 # keyturn audit
@@ -110,29 +109,27 @@ POINTS = (
 )
 
 
-class _CannotLook(click.ClickException):
-    """The check was not possible; exit code 2, since 1 means findings."""
-
+class _CannotCheck(click.ClickException):
     exit_code = 2
 
 
-def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
-    """Exit with 2 if the check was not possible, or its report cannot be written."""
+def _with_code_2(command: Callable[..., None]) -> Callable[..., None]:
+    """Exit with 2 if the check was not possible, or its report cannot be written, since 1 means findings."""
 
     @functools.wraps(command)
-    def looked(*arguments: Any, **options: Any) -> None:
+    def checked(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
         except click.UsageError:
             raise  # exits with 2, and prints the usage
         except click.ClickException as problem:
-            raise _CannotLook(problem.message) from None
+            raise _CannotCheck(problem.message) from None
         except OSError as error:
             if (failure := output_failure(error)) is None:
                 raise
-            raise _CannotLook(failure.message) from None
+            raise _CannotCheck(failure.message) from None
 
-    return looked
+    return checked
 
 
 @click.group(
@@ -141,12 +138,7 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     invoke_without_command=True,
     help=_HELP,
 )
-@click.option(
-    "--repository",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="A Git repository; alone it needs no cluster.",
-)
+@click.option("--repository", type=FILE, metavar="DIR", help="A Git repository; alone it needs no cluster.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
 @click.option(
     "--only", "points", type=click.Choice(POINTS), multiple=True, help="Check this point only; repeatable."
@@ -159,14 +151,13 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option(
     "--schedule",
-    "committed",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="The committed schedule, written by `keyturn audit schedule`.",
 )
 @click.option(
     "--backup",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="A backup to restore for a drill; needs --identity and --drill.",
 )
@@ -189,55 +180,39 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
 )
 @place
 @click.pass_context
-@_cannot_look
+@_with_code_2
 def audit_command(
     context: click.Context,
-    repository: Path | None,
     all_namespaces: bool,  # noqa: FBT001 - click passes flags so
     points: tuple[str, ...],
     allow_unknown: bool,  # noqa: FBT001
-    compare_context: str | None,
-    committed: Path | None,
     backup: Path | None,
     identity: Path | None,
     drill: str | None,
-    operator_namespace: str,
     output: str,
     where: Where,
+    **given: Any,
 ) -> None:
     if context.invoked_subcommand:
         return
     from . import audit
 
-    if all_namespaces and where.namespace:
-        raise click.UsageError("leave out -A, or --namespace")
+    _refuse_both(where, all_namespaces=all_namespaces)
+    drilled = None
+    if backup and identity and drill:
+        drilled = audit.Drilled(backup, identity, drill)
+    elif backup or identity or drill:
+        raise click.UsageError("a drill takes all of --backup, --identity and --drill")
     asked = audit.Asked(
-        repository=repository,
-        where=where,
-        all_namespaces=all_namespaces,
-        points=points or POINTS,
-        compare_context=compare_context,
-        schedule=committed,
-        drill=_drilled(backup, identity, drill),
-        operator_namespace=operator_namespace,
+        where=where, all_namespaces=all_namespaces, points=points or POINTS, drill=drilled, **given
     )
     sys.exit(audit.report(asked, output, allow_unknown=allow_unknown))
-
-
-def _drilled(backup: Path | None, identity: Path | None, namespace: str | None) -> Drilled | None:
-    from . import audit
-
-    if backup and identity and namespace:
-        return audit.Drilled(backup, identity, namespace)
-    if backup or identity or namespace:
-        raise click.UsageError("a drill takes all of --backup, --identity and --drill")
-    return None
 
 
 @audit_command.command("schedule", short_help="Print the rotation schedule as Markdown, for your repository.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
 @place
-@_cannot_look
+@_with_code_2
 def schedule_command(
     all_namespaces: bool,  # noqa: FBT001 - click passes flags so
     where: Where,
@@ -248,6 +223,5 @@ def schedule_command(
     """
     from . import audit
 
-    if all_namespaces and where.namespace:
-        raise click.UsageError("leave out -A, or --namespace")
+    _refuse_both(where, all_namespaces=all_namespaces)
     audit.schedule(where, all_namespaces=all_namespaces)

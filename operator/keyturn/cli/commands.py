@@ -6,6 +6,7 @@ Only click is imported before a command runs, so that help and completion answer
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,25 +63,29 @@ def for_kubectl(words: Sequence[str], command: Command) -> str:
 
 # Commands
 
+
+@click.command("completion", short_help="Print the completion script for a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print the script that completes commands, options and the names of ManagedSecrets in SHELL.
+
+    \b
+    bash:  source <(keyturn completion bash)
+    zsh:   source <(keyturn completion zsh)
+    fish:  keyturn completion fish | source
+    """  # noqa: D301 - click wants the character, not its spelling
+    click.echo(script(shell, main))
+
+
 GROUPS = {
     "Secrets in a cluster": (
-        *(
-            "status",
-            "plan",
-            "history",
-            "rotate",
-            "refresh",
-            "rollback",
-            "suspend",
-            "resume",
-            "emergency",
-            "ui",
-        ),
+        *(status_command, plan_command, history_command, rotate_command, refresh_command, rollback_command),
+        *(suspend_command, resume_command, emergency_group, ui_command),
     ),
-    "Operator and installation": ("check", "version", "crds", "run"),
-    "Audit and backup": ("audit", "backup", "restore"),
-    "Local files, without a cluster": ("init", "render", "run-with", "convert"),
-    "Shell": ("completion",),
+    "Operator and installation": (check_command, version_command, crds_command, run_command),
+    "Audit and backup": (audit_command, backup_command, restore_command),
+    "Local files, without a cluster": (init_command, render_command, run_with_command, convert_command),
+    "Shell": (completion_command,),
 }
 """Commands by group, as in the help."""
 
@@ -125,12 +130,10 @@ class _Plain(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """List the commands by group."""
         longest = max(map(len, self.commands))
-        for title, names in GROUPS.items():
+        limit = formatter.width - 6 - longest
+        for title, commands in GROUPS.items():
             with formatter.section(title):
-                limit = formatter.width - 6 - longest
-                rows = [
-                    (name.ljust(longest), self.commands[name].get_short_help_str(limit)) for name in names
-                ]
+                rows = [(str(one.name).ljust(longest), one.get_short_help_str(limit)) for one in commands]
                 formatter.write_dl(rows)
 
 
@@ -144,43 +147,8 @@ def main() -> None:
     """
 
 
-for _command in (
-    status_command,
-    plan_command,
-    history_command,
-    rotate_command,
-    refresh_command,
-    rollback_command,
-    suspend_command,
-    resume_command,
-    run_command,
-    crds_command,
-    init_command,
-    render_command,
-    run_with_command,
-    convert_command,
-    emergency_group,
-    ui_command,
-    audit_command,
-    backup_command,
-    restore_command,
-    check_command,
-    version_command,
-):
+for _command in chain.from_iterable(GROUPS.values()):
     main.add_command(_command)
-
-
-@main.command("completion", short_help="Print the completion script for a shell.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion_command(shell: str) -> None:
-    """Print the script that completes commands, options and the names of ManagedSecrets in SHELL.
-
-    \b
-    bash:  source <(keyturn completion bash)
-    zsh:   source <(keyturn completion zsh)
-    fish:  keyturn completion fish | source
-    """  # noqa: D301 - click wants the character, not its spelling
-    click.echo(script(shell, main))
 
 
 def kubectl_plugin() -> None:

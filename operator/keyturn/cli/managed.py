@@ -5,28 +5,24 @@ from __future__ import annotations
 import difflib
 import signal
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from keyturn.core.keys import ObjectKey
 from keyturn.core.status.summary import Known
+from keyturn.core.texts import first_of
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.objects import readable, slim
-from keyturn.kube.wire import Patch
+from keyturn.kube.wire import Body, Patch
 
 from . import cluster as clusters
-from .printing import listed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.kube.wire import Body
-
-    from .cluster import Cluster
-    from .options import Selection
+from .cluster import Cluster
+from .options import Selection
+from .printing import listed, print_lines
 
 _FEW = 5
 
@@ -113,6 +109,23 @@ async def describe_empty(cluster: Cluster) -> str:
     )
 
 
+async def describe_none(cluster: Cluster, selection: Selection) -> str:
+    """Return the message for no objects; the namespace may be missing.
+
+    Raises:
+        click.ClickException: The namespace does not exist.
+    """
+    if selection.everywhere:
+        return f"there is no ManagedSecret{selection} in the cluster"
+    unknown = await describe_empty(cluster)
+    return f"there is no ManagedSecret{selection} in namespace {cluster.namespace!r}{unknown}"
+
+
+def print_failures(failures: Iterable[Failure | click.ClickException]) -> None:
+    for failure in failures:
+        print_lines(f"Error: {failure.message}", err=True)
+
+
 async def annotate(cluster: Cluster, name: str, annotation: str, text: str | None) -> FoundManagedSecret:
     """Set one annotation, or remove it with None."""
     return await change(cluster, name, {"metadata": {"annotations": {annotation: text}}})
@@ -137,7 +150,8 @@ def _checked(name: str) -> str:
 async def _unknown(cluster: Cluster, name: str) -> str:
     problem = f"there is no ManagedSecret {name!r} in namespace {cluster.namespace!r}"
     try:
-        names = [body["metadata"]["name"] for body in await _metadata(cluster)]
+        pages = cluster.api.pages(paths.managed_secrets(cluster.namespace), metadata_only=True)
+        names = [body["metadata"]["name"] async for page in pages for body in page.items]
     except errors.Forbidden:
         return problem
     if like := difflib.get_close_matches(name, names, n=_FEW):
@@ -145,13 +159,7 @@ async def _unknown(cluster: Cluster, name: str) -> str:
     if not names:
         unknown = await describe_empty(cluster)
         return f"{problem}, which has none; another namespace is named with --namespace{unknown}"
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return f"{problem}; there is {listed(sorted(names)[:_FEW])}{more}"
-
-
-async def _metadata(cluster: Cluster) -> list[Body]:
-    path = paths.managed_secrets(cluster.namespace)
-    return [body async for page in cluster.api.pages(path, metadata_only=True) for body in page.items]
+    return f"{problem}; there is {first_of(sorted(names), _FEW)}"
 
 
 # Selected ManagedSecrets: by name, by label or all, in one namespace or in all
@@ -180,7 +188,7 @@ class Chosen:
 
 
 async def find(cluster: Cluster, selection: Selection) -> Chosen:
-    """Find the selected objects; a missing name does not prevent the others."""
+    """Find the selected objects; a missing name does not prevent the others, and is an error if it is alone."""
     if not selection.names:
         namespace = None if selection.everywhere else cluster.namespace
         found = await all_of(cluster, namespace, selection.labels)
@@ -190,7 +198,7 @@ async def find(cluster: Cluster, selection: Selection) -> Chosen:
         try:
             found.append(await one(cluster, name))
         except (click.ClickException, errors.ApiError) as error:
-            if isinstance(error, click.UsageError):
+            if selection.name or isinstance(error, click.UsageError):
                 raise
             failures.append(Failure.of(ObjectKey(cluster.namespace, name), error, cluster))
     return Chosen(tuple(found), tuple(failures))

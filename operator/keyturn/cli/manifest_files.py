@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 import yaml
 
 from keyturn.runtime import yaml_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class YamlError(ValueError):

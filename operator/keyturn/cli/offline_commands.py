@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from .options import manifest_files
+from .options import FILE, manifest_files
 from .printing import print_document, print_lines
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _environment(_: click.Context, __: click.Parameter, given: Any) -> Any:
 
 folder_option = click.option(
     "--folder",
-    type=click.Path(path_type=Path),
+    type=FILE,
     default=".",
     show_default=True,
     help="The folder of .env.example and the .env files.",
@@ -126,7 +126,7 @@ _FORMS = ("dotenv", "compose", "kubernetes")
 @folder_option
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="The file to write. Default: .env, or standard output for what has no value.",
 )
 @click.option("--name", help="kubernetes: the name. Default: the folder's name with -secrets.")
@@ -225,7 +225,7 @@ _REFUSED, _CANNOT_START, _NOT_FOUND = 125, 126, 127
     callback=_environment,
     help="The environment whose file is used. Default: development, or .env if only that exists.",
 )
-@click.option("-f", "--filename", type=click.Path(path_type=Path), help="Another .env file.")
+@click.option("-f", "--filename", type=FILE, help="Another .env file.")
 @folder_option
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]..."

@@ -7,6 +7,7 @@ import functools
 import gc
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+_ATTENTION = 3
+"""Exit code of a successful command that found something requiring manual action."""
 
 _RARELY: Final = 100_000
 """Objects between two searches for garbage."""
 _NAMESPACE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A label of RFC 1123."""
+
+
+def exit_code(*, has_failed: bool, needs_a_person: bool = False) -> int:
+    return 1 if has_failed else _ATTENTION if needs_a_person else 0
 
 
 class Output(enum.StrEnum):
@@ -72,26 +79,6 @@ class Selection:
         return f" that matches {self.labels!r}" if self.labels else ""
 
 
-_CONTEXT = click.option(
-    "--context", metavar="NAME", help="The kubeconfig context to use. Default: the current one."
-)
-_KUBECONFIG = click.option(
-    "--kubeconfig",
-    metavar="FILE",
-    help="The kubeconfig. Default: $KUBECONFIG, in a pod its ServiceAccount, or ~/.kube/config.",
-)
-_HOME = click.option(
-    "-n",
-    "--namespace",
-    metavar="NAME",
-    help="The operator's namespace. Default: $POD_NAMESPACE, this pod's own, or keyturn-system.",
-)
-_NAMESPACE = click.option(
-    "-n", "--namespace", metavar="NAME", help="The namespace. Default: that of the context."
-)
-_NAMED = click.option("-n", "--namespace", metavar="NAME", required=True, help="The namespace.")
-
-
 class Length(click.ParamType["timedelta"]):
     """A duration in the syntax of the API."""
 
@@ -115,31 +102,40 @@ def check_namespace(name: str) -> None:
         )
 
 
-def place(command: Callable[..., None]) -> Callable[..., None]:
-    """Add kubectl's options for cluster and namespace; the command receives them as `where`."""
-    return _NAMESPACE(_CONTEXT(_KUBECONFIG(_placed(command))))
+FILE = click.Path(path_type=Path)
+_CONTEXT = click.option(
+    "--context", metavar="NAME", help="The kubeconfig context to use. Default: the current one."
+)
+_KUBECONFIG = click.option(
+    "--kubeconfig",
+    metavar="FILE",
+    help="The kubeconfig. Default: $KUBECONFIG, in a pod its ServiceAccount, or ~/.kube/config.",
+)
 
 
-def named_place(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the same options for a command that requires the namespace."""
-    return _NAMED(_CONTEXT(_KUBECONFIG(_placed(command))))
+def _place(about: str, *, required: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make the decorator with kubectl's options for cluster and namespace; the command receives them as `where`."""
+    named = click.option("-n", "--namespace", metavar="NAME", required=required, help=about)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def placed(
+            *, kubeconfig: str | None, context: str | None, namespace: str | None, **others: Any
+        ) -> None:
+            if namespace:
+                check_namespace(namespace)
+            # Imports create many objects and no garbage; to look for it takes a tenth of a short command.
+            gc.set_threshold(_RARELY)
+            command(where=Where(kubeconfig, context, namespace), **others)
+
+        return named(_CONTEXT(_KUBECONFIG(placed)))
+
+    return decorate
 
 
-def home(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options for a cluster and the operator's namespace; the command receives them as `where`."""
-    return _HOME(_CONTEXT(_KUBECONFIG(_placed(command))))
-
-
-def _placed(command: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(command)
-    def placed(*, kubeconfig: str | None, context: str | None, namespace: str | None, **others: Any) -> None:
-        if namespace:
-            check_namespace(namespace)
-        # Imports create many objects and no garbage; to look for it takes a tenth of a short command.
-        gc.set_threshold(_RARELY)
-        command(where=Where(kubeconfig, context, namespace), **others)
-
-    return placed
+place = _place("The namespace. Default: that of the context.")
+named_place = _place("The namespace.", required=True)
+home = _place("The operator's namespace. Default: $POD_NAMESPACE, this pod's own, or keyturn-system.")
 
 
 _HELP = {
@@ -219,40 +215,12 @@ _labels = click.option(
 
 def looked_at(command: Callable[..., None]) -> Callable[..., None]:
     """Add NAME..., -l and -A for a read-only command, which receives them as `selection`."""
-
-    @functools.wraps(command)
-    def chosen(*, names: tuple[str, ...], labels: str | None, all_namespaces: bool, **others: Any) -> None:
-        _refuse_both(names, labels)
-        if names and all_namespaces:
-            raise click.UsageError("a NAME is of one namespace: leave out -A, or say which with --namespace")
-        command(selection=Selection(names, labels, all_namespaces), **others)
-
     everywhere = click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
-    return names(_labels(everywhere(chosen)))
+    return names(_labels(everywhere(_selecting(command, requires=False))))
 
 
 def acted_on(command: Callable[..., None]) -> Callable[..., None]:
     """Add NAME..., -l, --all, -A and --yes for a command with changes, which receives them as `selection`."""
-
-    @functools.wraps(command)
-    def chosen(
-        *,
-        names: tuple[str, ...],
-        labels: str | None,
-        takes_all: bool,
-        all_namespaces: bool,
-        yes: bool,
-        **others: Any,
-    ) -> None:
-        _refuse_both(names, labels)
-        if takes_all and (names or labels):
-            raise click.UsageError("write --all, or names, or --selector")
-        if not (names or labels or takes_all):
-            raise click.UsageError("name a ManagedSecret, or write --selector or --all")
-        if names and all_namespaces:
-            raise click.UsageError("a NAME is of one namespace: leave out -A, or say which with --namespace")
-        command(selection=Selection(names, labels, all_namespaces, yes), **others)
-
     takes_all = click.option("--all", "takes_all", is_flag=True, help="Every ManagedSecret of the namespace.")
     everywhere = click.option(
         "-A",
@@ -261,11 +229,30 @@ def acted_on(command: Callable[..., None]) -> Callable[..., None]:
         help="In every namespace, with --selector or --all; asks for confirmation.",
     )
     yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-    return names(_labels(takes_all(everywhere(yes(chosen)))))
+    return names(_labels(takes_all(everywhere(yes(_selecting(command, requires=True))))))
 
 
-def _refuse_both(names: tuple[str, ...], labels: str | None) -> None:
-    if names and labels is not None:
-        raise click.UsageError("write names or --selector, not both")
-    if labels is not None and not labels.strip():
-        raise click.UsageError("--selector is empty; write one such as team=auth")
+def _selecting(command: Callable[..., None], *, requires: bool) -> Callable[..., None]:
+    @functools.wraps(command)
+    def chosen(
+        *,
+        names: tuple[str, ...],
+        labels: str | None,
+        all_namespaces: bool,
+        takes_all: bool = False,
+        yes: bool = False,
+        **others: Any,
+    ) -> None:
+        if names and labels is not None:
+            raise click.UsageError("write names or --selector, not both")
+        if labels is not None and not labels.strip():
+            raise click.UsageError("--selector is empty; write one such as team=auth")
+        if takes_all and (names or labels):
+            raise click.UsageError("write --all, or names, or --selector")
+        if requires and not (names or labels or takes_all):
+            raise click.UsageError("name a ManagedSecret, or write --selector or --all")
+        if names and all_namespaces:
+            raise click.UsageError("a NAME is of one namespace: leave out -A, or say which with --namespace")
+        command(selection=Selection(names, labels, all_namespaces, yes), **others)
+
+    return chosen

@@ -27,12 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
-    from .actions import BulkOptions
+    from .actions import Ask, BulkOptions
     from .cluster import Cluster
     from .options import Where
-
-ATTENTION = 3
-"""Exit code of a successful command that found something requiring manual action."""
 
 _documents = formats(Output.TABLE, Output.WIDE, Output.JSON, Output.YAML, default=Output.TABLE)
 
@@ -61,8 +58,7 @@ def status_command(*, selection: Selection, watches: bool, output: Output, where
         return
     from . import status
 
-    shown = cluster.run(where, lambda here: status.show(here, selection, output))
-    _end(shown.has_failed, shown.needs_a_person)
+    sys.exit(cluster.run(where, lambda here: status.show(here, selection, output)))
 
 
 @click.command("plan", short_help="Show what a rotation or a manifest would do, without doing it.")
@@ -88,13 +84,12 @@ def plan_command(*, selection: Selection, files: tuple[str, ...], output: Output
     if not selection.is_given and not files:
         raise click.UsageError("name a ManagedSecret, or write --selector, or a manifest with -f")
 
-    def show(here: Cluster) -> Awaitable[plan.Shown]:
+    def show(here: Cluster) -> Awaitable[int]:
         if files:
             return plan.show_manifests(here, files, output, where.namespace)
         return plan.show(here, selection, output)
 
-    shown = cluster.run(where, show)
-    _end(shown.has_failed, shown.is_refused)
+    sys.exit(cluster.run(where, show))
 
 
 @click.command("history", short_help="List the revisions: when, why, and how each ended.")
@@ -107,30 +102,14 @@ def history_command(*, selection: Selection, output: Output, where: Where) -> No
 
     if not selection.is_given:
         raise click.UsageError("name a ManagedSecret, or write --selector or --all-namespaces")
-    _end(cluster.run(where, lambda here: status.show_history(here, selection, output)), needs_a_person=False)
-
-
-def _end(has_failed: bool, needs_a_person: bool) -> None:  # noqa: FBT001
-    if has_failed:
-        sys.exit(1)
-    if needs_a_person:
-        sys.exit(ATTENTION)
+    sys.exit(cluster.run(where, lambda here: status.show_history(here, selection, output)))
 
 
 # Commands that change a ManagedSecret: rotate, refresh, rollback, suspend and resume
 
-_wait = click.option("--wait", is_flag=True, help="Wait until the operation completes and print each change.")
-_timeout = click.option(
-    "--timeout",
-    type=Length(),
-    default="15m",
-    show_default=True,
-    help="How long --wait waits, such as 90s.",
-)
 
-
-def _answered(command: Callable[..., None]) -> Callable[..., None]:
-    """Add -o; the command receives it, with --wait and --timeout if it has them, as `manner`."""
+def _requested(command: Callable[..., None], *, waits: bool = True) -> Callable[..., None]:
+    """Add -o, and --wait and --timeout if it `waits`; the command receives them as `manner`."""
 
     @functools.wraps(command)
     def asked(
@@ -140,41 +119,64 @@ def _answered(command: Callable[..., None]) -> Callable[..., None]:
 
         command(manner=BulkOptions(timeout if wait else None, output), **others)
 
-    return answer(asked)
+    placed = answer(place(asked))
+    if not waits:
+        return placed
+    wait = click.option(
+        "--wait", is_flag=True, help="Wait until the operation completes and print each change."
+    )
+    about = "How long --wait waits, such as 90s."
+    timeout = click.option("--timeout", type=Length(), default="15m", show_default=True, help=about)
+    return wait(timeout(placed))
 
 
-def _waited(command: Callable[..., None]) -> Callable[..., None]:
-    return _wait(_timeout(command))
+def _request(name: str, short: str, text: str, *, waits: bool) -> click.Command:
+    """Return a command that makes the request of its name for each selected ManagedSecret."""
+
+    def command(selection: Selection, manner: BulkOptions, where: Where) -> None:
+        from . import actions
+
+        _carry_out(name, getattr(actions, name), selection, manner, where)
+
+    return click.command(name, short_help=short, help=text)(acted_on(_requested(command, waits=waits)))
 
 
-@click.command("rotate", short_help="Rotate the generated values now.")
-@acted_on
-@_waited
-@_answered
-@place
-def rotate_command(selection: Selection, manner: BulkOptions, where: Where) -> None:
+def _carry_out(action: str, ask: Ask, selection: Selection, manner: BulkOptions, where: Where) -> None:
+    from . import actions, cluster
+
+    sys.exit(cluster.run(where, lambda here: actions.carry_out(here, action, ask, selection, manner)))
+
+
+rotate_command = _request(
+    "rotate",
+    "Rotate the generated values now.",
     """Request new values for NAME now, or when its next window opens.
 
     It sets the annotation keyturn.dev/rotate to a new text and nothing else. `keyturn plan NAME` shows what follows.
-    """
-    from . import actions
-
-    _carry_out("rotate", actions.rotate, selection, manner, where)
-
-
-@click.command("refresh", short_help="Read values from their stores now.")
-@acted_on
-@_waited
-@_answered
-@place
-def refresh_command(selection: Selection, manner: BulkOptions, where: Where) -> None:
+    """,
+    waits=True,
+)
+refresh_command = _request(
+    "refresh",
+    "Read values from their stores now.",
     """Read the values of NAME that come from stores now; a changed value is a new revision and restarts workloads.
 
     It sets the annotation keyturn.dev/refresh to a new text and nothing else.
-    """
-    from . import actions
-
-    _carry_out("refresh", actions.refresh, selection, manner, where)
+    """,
+    waits=True,
+)
+suspend_command = _request(
+    "suspend",
+    "Stop all writes until resume.",
+    "Stop all writes for NAME: no new values, no restarts, no repair. The status is still updated.",
+    waits=False,
+)
+resume_command = _request(
+    "resume",
+    "Allow writes again after suspend.",
+    "Remove spec.suspend of NAME; overdue rotations start at once, or in the next window.",
+    waits=False,
+)
 
 
 @click.command("rollback", short_help="Publish an earlier revision again.")
@@ -193,9 +195,7 @@ def refresh_command(selection: Selection, manner: BulkOptions, where: Where) -> 
 @click.option(
     "--even-exposed", is_flag=True, help="Publish the revision even if an emergency has exposed its values."
 )
-@_waited
-@_answered
-@place
+@_requested
 def rollback_command(name: str, manner: BulkOptions, where: Where, **options: Any) -> None:
     """Publish an earlier revision of NAME again and restart its workloads.
 
@@ -204,36 +204,5 @@ def rollback_command(name: str, manner: BulkOptions, where: Where, **options: An
     """
     from . import actions
 
-    def back(here: Any, found: Any) -> Any:
-        return actions.rollback(here, found, actions.Return(**options))
-
+    back = functools.partial(actions.rollback, back=actions.Return(**options))
     _carry_out("rollback", back, Selection((name,)), manner, where)
-
-
-@click.command("suspend", short_help="Stop all writes until resume.")
-@acted_on
-@_answered
-@place
-def suspend_command(selection: Selection, manner: BulkOptions, where: Where) -> None:
-    """Stop all writes for NAME: no new values, no restarts, no repair. The status is still updated."""
-    from . import actions
-
-    _carry_out("suspend", actions.suspend, selection, manner, where)
-
-
-@click.command("resume", short_help="Allow writes again after suspend.")
-@acted_on
-@_answered
-@place
-def resume_command(selection: Selection, manner: BulkOptions, where: Where) -> None:
-    """Remove spec.suspend of NAME; overdue rotations start at once, or in the next window."""
-    from . import actions
-
-    _carry_out("resume", actions.resume, selection, manner, where)
-
-
-def _carry_out(action: str, ask: Any, selection: Selection, manner: BulkOptions, where: Where) -> None:
-    from . import actions, cluster
-
-    if cluster.run(where, lambda here: actions.carry_out(here, action, ask, selection, manner)):
-        sys.exit(1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from keyturn.api.status import ManagedSecretStatus
 from keyturn.core.labels import ROTATE
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.spec.desired import secret_of
@@ -24,24 +26,10 @@ from keyturn.installation.checks import Result, election
 from keyturn.kube import config, errors, paths
 from keyturn.kube.leader_election import LEASE
 
-from . import managed
-from .managed import find
-from .options import Output, Selection
+from .cluster import Cluster
+from .managed import FoundManagedSecret, describe_none, find, print_failures
+from .options import Output, Selection, exit_code
 from .printing import print_data, print_lines, print_names, room, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from keyturn.api.status import (
-        HistoryEntry,
-        ManagedSecretStatus,
-        UnrevokedLeases,
-        ValueStatus,
-        WorkloadStatus,
-    )
-
-    from .cluster import Cluster
-    from .managed import Failure, FoundManagedSecret
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _GRACE: Final = timedelta(minutes=1)
@@ -69,13 +57,6 @@ class Leadership(NamedTuple):
     """Empty while a replica leads."""
 
 
-class Shown(NamedTuple):
-    """Result of the command."""
-
-    needs_a_person: bool
-    has_failed: bool
-
-
 @dataclass(frozen=True, slots=True)
 class StatusRow:
     """A row for one ManagedSecret."""
@@ -83,6 +64,10 @@ class StatusRow:
     found: FoundManagedSecret
     summary: Summary
     now: datetime
+
+    @property
+    def status(self) -> ManagedSecretStatus:
+        return self.found.managed.status
 
     @property
     def order(self) -> tuple[int, datetime, str, str]:
@@ -158,52 +143,30 @@ async def leadership(cluster: Cluster) -> Leadership:
     return Leadership(lives=True)
 
 
-async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
-    """Print one object with its workloads, or a line for each of several; return the result."""
-    (found, failures), leader = await asyncio.gather(_find(cluster, selection), leadership(cluster))
-    rows = rows_of(found, cluster.now(), lives=leader.lives)
-    none = "" if rows or failures else await describe_none(cluster, selection)
+async def show(cluster: Cluster, selection: Selection, output: Output) -> int:
+    """Print one object with its workloads, or a line for each of several; return the exit code."""
+    there, leader = await asyncio.gather(find(cluster, selection), leadership(cluster))
+    rows = rows_of(there.found, cluster.now(), lives=leader.lives)
+    none = "" if rows or there.failures else await describe_none(cluster, selection)
     if output is Output.NAME:
         print_names(row.found.key.name for row in rows)
+    elif output.is_document and selection.name:
+        workloads = [one.model_dump(by_alias=True, include=_OF_WORKLOAD) for one in rows[0].status.workloads]
+        print_data(document(rows[0]) | {"workloads": workloads}, output)
     elif output.is_document:
-        documents = [document(row) for row in rows]
-        if selection.name:
-            documents[0] |= {"workloads": _workloads_document(rows[0].found)}
-        print_data(documents[0] if selection.name else {"items": documents}, output)
+        print_data({"items": [document(row) for row in rows]}, output)
     elif none:
         print_lines(none)
     elif rows:
         header = header_of(output, selection)
         lines: list[str] = [table(header, [cells_of(row, output, selection) for row in rows], room())]
         print_lines(*lines, *(_details(rows[0]) if selection.name else []))
-    for failure in failures:
-        print_lines(f"Error: {failure.message}", err=True)
+    print_failures(there.failures)
     if leader.line:
         is_text = output in {Output.TABLE, Output.WIDE}
         print_lines(*(["", leader.line] if is_text else [leader.line]), err=not is_text)
     needs_a_person = leader.lives is False or any(row.summary.state.needs_a_person for row in rows)
-    return Shown(needs_a_person, bool(failures))
-
-
-async def _find(
-    cluster: Cluster, selection: Selection
-) -> tuple[tuple[FoundManagedSecret, ...], tuple[Failure, ...]]:
-    if selection.name:
-        return (await managed.one(cluster, selection.name),), ()
-    there = await find(cluster, selection)
-    return there.found, there.failures
-
-
-async def describe_none(cluster: Cluster, selection: Selection) -> str:
-    """Return the message for no objects; the namespace may be missing.
-
-    Raises:
-        click.ClickException: The namespace does not exist.
-    """
-    if selection.everywhere:
-        return f"there is no ManagedSecret{selection} in the cluster"
-    unknown = await managed.describe_empty(cluster)
-    return f"there is no ManagedSecret{selection} in namespace {cluster.namespace!r}{unknown}"
+    return exit_code(has_failed=bool(there.failures), needs_a_person=needs_a_person)
 
 
 # Text
@@ -217,209 +180,124 @@ def header_of(output: Output, selection: Selection) -> list[str]:
 
 def cells_of(row: StatusRow, output: Output, selection: Selection) -> list[str]:
     """Return the cells of a row."""
+    status, spec = row.status, row.found.managed.spec
+    more = [status.class_name or spec.class_name or "", spec.owner or "", status.secret_name or ""]
     return [
         *([row.found.key.namespace] if selection.everywhere else []),
-        *_cells(row),
-        *(_more_cells(row) if output is Output.WIDE else []),
-        row.summary.message,
-    ]
-
-
-def _cells(row: StatusRow) -> list[str]:
-    status = row.found.managed.status
-    return [
         row.found.key.name,
         row.summary.state,
         str(status.revision or NOTHING),
         done_of(status.workloads) or NOTHING,
         f"{since(status.last_rotation_time, row.now)} ago" if status.last_rotation_time else NOTHING,
         until(status.next_rotation_time, row.now),
+        *(more if output is Output.WIDE else []),
+        row.summary.message,
     ]
 
 
-def _more_cells(row: StatusRow) -> list[str]:
-    spec, status = row.found.managed.spec, row.found.managed.status
-    return [status.class_name or spec.class_name or "", spec.owner or "", status.secret_name or ""]
-
-
 def _details(row: StatusRow) -> list[str]:
-    lines: list[str] = []
-    if workloads := row.found.managed.status.workloads:
-        header = ("KIND", "NAME", "USES IT BY", "STATE", "REVISION", "MESSAGE")
-        lines += ["", table(header, [_workload_cells(one) for one in workloads], room())]
-    if values := row.found.managed.status.values:
-        cells = [_value_cells(one, row.now) for one in values]
-        lines += ["", table(("VALUE", "SCHEDULE", "ROTATED", "NEXT"), cells, room())]
-    if credentials := row.found.managed.status.credentials:
-        columns = ("LOGIN", "REVISION", "STATE", "SINCE")
-        rows = [
-            [one.login, str(one.revision), describe_phase(one.phase), clock(one.since)] for one in credentials
-        ]
-        lines += ["", table(columns, rows, room())]
-    if leases := row.found.managed.status.unrevoked_leases:
-        lines += ["", f"Note: {leases.message}"]
-    return lines
-
-
-def _value_cells(one: ValueStatus, now: datetime) -> list[str]:
-    rotated = f"{since(one.last_rotation_time, now)} ago"
-    return [one.name, one.schedule or NOTHING, rotated, until(one.next_rotation_time, now)]
-
-
-def _workload_cells(one: WorkloadStatus) -> list[str]:
-    via = ", ".join(one.via)
-    return [one.kind, one.name, via, one.state, str(one.revision or NOTHING), one.message or ""]
+    status, now = row.status, row.now
+    workloads = [
+        (one.kind, one.name, ", ".join(one.via), one.state, str(one.revision or NOTHING), one.message or "")
+        for one in status.workloads
+    ]
+    values = [
+        (
+            one.name,
+            one.schedule or NOTHING,
+            f"{since(one.last_rotation_time, now)} ago",
+            until(one.next_rotation_time, now),
+        )
+        for one in status.values or ()
+    ]
+    logins = [
+        (one.login, str(one.revision), describe_phase(one.phase), clock(one.since))
+        for one in status.credentials or ()
+    ]
+    tables = (
+        (("KIND", "NAME", "USES IT BY", "STATE", "REVISION", "MESSAGE"), workloads),
+        (("VALUE", "SCHEDULE", "ROTATED", "NEXT"), values),
+        (("LOGIN", "REVISION", "STATE", "SINCE"), logins),
+    )
+    lines = [line for header, cells in tables if cells for line in ("", table(header, cells, room()))]
+    leases = status.unrevoked_leases
+    return [*lines, "", f"Note: {leases.message}"] if leases else lines
 
 
 # JSON and YAML
 
 
+_OF_STATUS = {"revision", "last_rotation_time", "next_rotation_time", "credentials", "unrevoked_leases"}
+_OF_WORKLOAD = {"kind", "name", "via", "state", "revision", "reason", "message"}
+
+
 def document(row: StatusRow) -> dict[str, Any]:
     """Return the document of a row."""
-    metadata, spec, status = row.found.managed.metadata, row.found.managed.spec, row.found.managed.status
+    key, spec, status = row.found.key, row.found.managed.spec, row.status
+    shown = status.model_dump(by_alias=True, include=_OF_STATUS)
     return {
-        "namespace": metadata.namespace,
-        "name": metadata.name,
+        "namespace": key.namespace,
+        "name": key.name,
         "state": row.summary.state,
         "message": row.summary.message,
-        "revision": status.revision,
         "step": status.rotation.step if status.rotation else None,
         "workloadsCurrent": sum(one.state.is_done for one in status.workloads),
         "workloadsTotal": len(status.workloads),
-        "lastRotationTime": status.last_rotation_time,
-        "nextRotationTime": status.next_rotation_time,
         "suspended": bool(spec.suspend),
         "secretName": status.secret_name or secret_of(row.found.managed),
         "className": status.class_name or spec.class_name,
         "owner": spec.owner,
-        "credentials": [
-            {
-                "login": one.login,
-                "revision": one.revision,
-                "phase": one.phase,
-                "since": one.since,
-                "provenAt": one.proven_at,
-            }
-            for one in status.credentials or ()
-        ],
-        "unrevokedLeases": _leases_document(status.unrevoked_leases),
+        **shown,
+        "credentials": shown["credentials"] or [],
     }
-
-
-def _leases_document(leases: UnrevokedLeases | None) -> dict[str, Any] | None:
-    if leases is None:
-        return None
-    return {
-        "count": leases.count,
-        "validUntil": leases.valid_until,
-        "since": leases.since,
-        "message": leases.message,
-    }
-
-
-def _workloads_document(found: FoundManagedSecret) -> list[dict[str, Any]]:
-    return [
-        {
-            "kind": one.kind,
-            "name": one.name,
-            "via": list(one.via),
-            "state": one.state,
-            "revision": one.revision,
-            "reason": one.reason,
-            "message": one.message,
-        }
-        for one in found.managed.status.workloads
-    ]
 
 
 # keyturn history: revisions with reason and result
 
-_RUNNING = "Running"
-_HEADER = ("CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT", "MESSAGE")
+_HEADER = ("NAMESPACE", "NAME", "CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT", "MESSAGE")
 
 
-async def show_history(cluster: Cluster, selection: Selection, output: Output) -> bool:
-    """Print the revisions of each ManagedSecret, the newest first; return whether an object is missing."""
-    if selection.name:
-        found = await managed.one(cluster, selection.name)
-        if output.is_document:
-            print_data({"items": _documents(found.managed.status)}, output)
-        else:
-            rows = _rows(found)
-            print_lines(
-                table(_HEADER, rows, room()) if rows else f"{found.key.name} has no finished revision yet"
-            )
-        return False
+async def show_history(cluster: Cluster, selection: Selection, output: Output) -> int:
+    """Print the revisions of each ManagedSecret, the newest first; return the exit code."""
     there = await find(cluster, selection)
     none = "" if there.found or there.failures else await describe_none(cluster, selection)
-    if output.is_document:
-        items = [
-            {
-                "namespace": one.key.namespace,
-                "name": one.key.name,
-                "revisions": _documents(one.managed.status),
-            }
-            for one in there.found
-        ]
+    revisions = [(one.key, _revisions(one.managed.status)) for one in there.found]
+    if output.is_document and selection.name:
+        print_data({"items": revisions[0][1]}, output)
+    elif output.is_document:
+        items = [{"namespace": key.namespace, "name": key.name, "revisions": each} for key, each in revisions]
         print_data({"items": items}, output)
-    elif there.found:
-        header = ("NAMESPACE", "NAME", *_HEADER)
-        lines = [[one.key.namespace, one.key.name, *cells] for one in there.found for cells in _rows(one)]
-        first = 0 if selection.everywhere else 1
-        print_lines(table(header[first:], [line[first:] for line in lines], room()))
+    elif selection.name and not revisions[0][1]:
+        print_lines(f"{selection.name} has no finished revision yet")
+    elif revisions:
+        lines = [[key.namespace, key.name, *_history_cells(one)] for key, each in revisions for one in each]
+        first = 2 if selection.name else 0 if selection.everywhere else 1
+        print_lines(table(_HEADER[first:], [line[first:] for line in lines], room()))
     elif none:
         print_lines(none)
-    for failure in there.failures:
-        print_lines(f"Error: {failure.message}", err=True)
-    return bool(there.failures)
+    print_failures(there.failures)
+    return exit_code(has_failed=bool(there.failures))
 
 
-def _rows(found: FoundManagedSecret) -> list[list[str]]:
-    return [_history_cells(one) for one in _documents(found.managed.status)]
-
-
-def _documents(status: ManagedSecretStatus) -> list[dict[str, Any]]:
-    documents = [*_running(status), *(_document(one) for one in status.history)]
-    current = next((one for one in documents if one["revision"] == status.revision), None)
-    return [one | {"current": one is current} for one in documents]
-
-
-def _running(status: ManagedSecretStatus) -> list[dict[str, Any]]:
+def _revisions(status: ManagedSecretStatus) -> list[dict[str, Any]]:
+    found = [one.model_dump(by_alias=True) for one in status.history]
     rotation = status.rotation
-    if rotation is None or rotation.step in AFTER_THE_ROLLOUT:
-        return []
-    number = int(rotation.id.rpartition("/")[2])
+    if rotation and rotation.step not in AFTER_THE_ROLLOUT:
+        running = {"revision": int(rotation.id.rpartition("/")[2]), "reason": rotation.reason}
+        running |= {"startedAt": rotation.started_at, "finishedAt": None, "result": "Running"}
+        found.insert(0, {**running, "message": rotation.message})
+    current = next((one for one in found if one["revision"] == status.revision), None)
+    return [one | {"current": one is current} for one in found]
+
+
+def _history_cells(revision: dict[str, Any]) -> list[str]:
+    started, finished = revision["startedAt"], revision["finishedAt"]
     return [
-        {
-            "revision": number,
-            "reason": rotation.reason,
-            "startedAt": rotation.started_at,
-            "finishedAt": None,
-            "result": _RUNNING,
-            "message": rotation.message,
-        }
-    ]
-
-
-def _document(entry: HistoryEntry) -> dict[str, Any]:
-    return {
-        "revision": entry.revision,
-        "reason": entry.reason,
-        "startedAt": entry.started_at,
-        "finishedAt": entry.finished_at,
-        "result": entry.result,
-        "message": entry.message,
-    }
-
-
-def _history_cells(document: dict[str, Any]) -> list[str]:
-    started, finished = document["startedAt"], document["finishedAt"]
-    return [
-        "*" if document["current"] else "",
-        str(document["revision"]),
-        document["reason"],
+        "*" if revision["current"] else "",
+        str(revision["revision"]),
+        revision["reason"],
         clock(started),
         length(finished - started) if finished else NOTHING,
-        document["result"],
-        document["message"] or "",
+        revision["result"],
+        revision["message"] or "",
     ]

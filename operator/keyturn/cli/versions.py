@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn import __version__
 from keyturn.core.times import NOTHING
 from keyturn.installation.checks import deployment, election
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Api
+from keyturn.kube.leader_election import Holder
 from keyturn.runtime import build
 
+from .options import Output
 from .printing import print_data, print_lines
-
-if TYPE_CHECKING:
-    from keyturn.kube.leader_election import Holder
-
-    from .cluster import Cluster
-    from .options import Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +30,8 @@ class ServerVersion:
     """What may not be read of it, if anything."""
 
 
-async def find_versions(cluster: Cluster, namespace: str) -> ServerVersion:
+async def find_versions(api: Api, namespace: str) -> ServerVersion:
     """Ask the API server, and read Lease and Deployment if permitted."""
-    api = cluster.api
     version = await election.version_of(api)
     leader = image = None
     unread = ""

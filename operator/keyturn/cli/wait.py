@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import click
 
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.status import ManagedSecretStatus
+from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason, WorkloadReason
-from keyturn.core.status.summary import (
-    AFTER_THE_ROLLOUT,
-    UNDER_WAY_OUTSIDE,
-    SummaryState,
-    condition,
-    summary_of,
-)
+from keyturn.core.status.summary import AFTER_THE_ROLLOUT, SummaryState, condition, summary_of
+from keyturn.core.texts import first_of
 from keyturn.core.times import clock, length
 from keyturn.kube import errors, paths
+from keyturn.kube.wire import Change
 from keyturn.runtime.clock import loop_time
 
 from . import cluster as clusters
 from . import managed
-from .options import Output
+from .cluster import Cluster
+from .managed import FoundManagedSecret, describe_none
+from .options import Output, Selection
 from .printing import Columns, print_data, print_document, print_lines, print_names, room
-from .status import StatusRow, cells_of, describe_none, document, header_of, rows_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
-    from datetime import datetime
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.status import ManagedSecretStatus
-    from keyturn.core.keys import ObjectKey
-    from keyturn.kube.wire import Change
-
-    from .cluster import Cluster
-    from .managed import FoundManagedSecret
-    from .options import Selection
+from .status import StatusRow, cells_of, document, header_of, rows_of
 
 _TAKE_UP_SECONDS = 3.0
 """Seconds in which the operator takes up a request; earlier problems in the status are no answer to it."""
@@ -100,7 +89,10 @@ async def follow(
                 if is_answer and (trouble := trouble_of(now)):
                     raise click.ClickException(trouble)
                 if taken_up and _is_through(now.status):
-                    tell(f"{seconds:6.1f} s  {waiting.label}done: {_outcome(now)}")
+                    said = condition(now, "WorkloadsCurrent") if now.status.workloads else None
+                    outcome = f"revision {now.status.revision} is in the Secret {now.status.secret_name}"
+                    outcome += f"; {said.message}" if said else ""
+                    tell(f"{seconds:6.1f} s  {waiting.label}done: {outcome}")
                     return found
     except asyncio.CancelledError:  # Ctrl-C
         tell(f"{waiting.label}the operator continues, see `keyturn status {name}`")
@@ -115,30 +107,17 @@ def _timed_out(
     last: FoundManagedSecret, waiting: Waiting, now: datetime, start: str | None, *, is_taken_up: bool
 ) -> str:
     """Return the message of a timeout with the progress: the operator continues."""
-    name, summary, after = last.key.name, summary_of(last, now), length(waiting.patience or timedelta())
+    name, summary = last.key.name, summary_of(last, now)
+    timed_out = f"timed out after {length(waiting.patience or timedelta())} waiting for {name}"
     if start:
-        return f"timed out after {after} waiting for {name}: {start}"
+        return f"{timed_out}: {start}"
+    state = f"now {summary.state}{f': {summary.message}' if summary.message else ''}"
     if not is_taken_up and last.managed.status.rotation is None:
-        refreshed = condition(last.managed, "Refreshed")
-        if refreshed and refreshed.status == "False" and refreshed.reason not in UNDER_WAY_OUTSIDE:
-            return (
-                f"timed out after {after} waiting for {name}: the request waits for the values of a store"
-                f" ({refreshed.message}); see `keyturn status {name}`"
-            )
-        return (
-            f"timed out after {after} waiting for {name}: the operator has not started the request"
-            f" (now {summary.state}); see `keyturn status {name}` and `keyturn check`"
-        )
+        why = f"the operator has not started the request ({state})"
+        return f"{timed_out}: {why}; see `keyturn status {name}` and `keyturn check`"
     if pods := _awaited_pods(last.managed.status):
-        return (
-            f"timed out after {after}: {name} waits for the end of {pods}, which Keyturn does not restart; delete or"
-            f" restart it, or wait longer with --timeout. The operator continues, see `keyturn status {name}`"
-        )
-    state = f"{summary.state}: {summary.message}" if summary.message else summary.state
-    return (
-        f"timed out after {after} waiting for {name} (now {state});"
-        f" the operator continues, see `keyturn status {name}`"
-    )
+        state = f"for the end of {pods}, which Keyturn does not restart; delete or restart it, or wait longer"
+    return f"{timed_out} ({state}); the operator continues, see `keyturn status {name}`"
 
 
 def changes_between(before: ManagedSecretStatus, after: ManagedSecretStatus) -> Iterator[str]:
@@ -165,8 +144,7 @@ def _awaited_pods(status: ManagedSecretStatus) -> str | None:
         return None
     reason = WorkloadReason.NOT_RESTARTED
     owners = [f"{one.kind}/{one.name}" for one in status.workloads if one.reason == reason]
-    more = f" and {len(owners) - _MAX_NAMED} more" if len(owners) > _MAX_NAMED else ""
-    return f"{', '.join(owners[:_MAX_NAMED])}{more}" if owners else None
+    return first_of(owners, _MAX_NAMED) if owners else None
 
 
 def _start(before: ManagedSecretStatus, after: ManagedSecretStatus) -> str | None:
@@ -201,32 +179,21 @@ def _is_through(status: ManagedSecretStatus) -> bool:
     return status.rotation is None or status.rotation.step in AFTER_THE_ROLLOUT
 
 
-def _outcome(found: ManagedSecret) -> str:
-    said = condition(found, "WorkloadsCurrent")
-    workloads = f"; {said.message}" if said and found.status.workloads else ""
-    return f"revision {found.status.revision} is in the Secret {found.status.secret_name}{workloads}"
-
-
 async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[FoundManagedSecret, None]:
     """Yield the object, then each newer version, across failures of the API server."""
+    chosen = Selection((name,))
     while True:
         try:
             found = await managed.one(cluster, name)
             yield found
-            async for now in _watch(cluster, name, found.managed.metadata.resource_version):
-                yield now
+            version = found.managed.metadata.resource_version
+            async with aclosing(_changes(cluster, chosen, version, _WATCH_SECONDS)) as changes:
+                async for kind, body in changes:
+                    if kind == "DELETED":
+                        raise click.ClickException(f"ManagedSecret {name!r} was deleted meanwhile")
+                    yield managed.found_in(body)
         except (errors.Gone, errors.Throttled, errors.Unavailable) as error:
             await clusters.pause_after(error, _PAUSE)
-
-
-async def _watch(cluster: Cluster, name: str, version: str) -> AsyncGenerator[FoundManagedSecret, None]:
-    only, path = {"fieldSelector": f"metadata.name={name}"}, paths.managed_secrets(cluster.namespace)
-    async with aclosing(cluster.api.watch(path, version, only, timeout_seconds=_WATCH_SECONDS)) as changes:
-        async for kind, body in changes:
-            if kind == "DELETED":
-                raise click.ClickException(f"ManagedSecret {name!r} was deleted meanwhile")
-            if kind in {"ADDED", "MODIFIED"}:
-                yield managed.found_in(body)
 
 
 # status --watch, as `kubectl get --watch` does it
@@ -241,78 +208,61 @@ _TIMED_STATES: Final = frozenset({SummaryState.OVERDUE, SummaryState.OVERLAPPING
 async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
     """Print all objects, then each that changes, until Ctrl-C."""
     found, version = await _list(cluster, selection)
-    teller = _Teller(cluster, selection, output)
+    printer = _Printer(cluster, selection, output)
     for name in sorted(set(selection.names) - {one.key.name for one in found}):
         await managed.one(cluster, name)  # raises a message with suggestions
-    if found:
-        teller.begin(found)
-    else:
+    if not found:
         none = await describe_none(cluster, selection)
         if not output.is_document and output is not Output.NAME:
             print_lines(none, err=True)
+    printer.print_list(found)
     while True:
         try:
             with suppress(errors.Gone):  # the list has what the watch missed
-                async with aclosing(_changes(cluster, selection, version)) as changes:
-                    async for change in changes:
-                        teller.take(change)
+                watched = _changes(cluster, selection, version, _STATUS_WATCH_SECONDS)
+                async with aclosing(watched) as changes:
+                    async for kind, body in changes:
+                        one = managed.found_in(body)
+                        printer.print_gone([one.key]) if kind == "DELETED" else printer.print_changed([one])
             found, version = await _list(cluster, selection)
-            teller.take_all(found)
+            printer.print_list(found)
         except (errors.Throttled, errors.Unavailable) as error:
             trouble = "overload of" if isinstance(error, errors.Throttled) else "no answer from"
             print_lines(f"note: {trouble} {cluster.server} ({error.reason}); retrying", err=True)
             await clusters.pause_after(error, _WATCH_PAUSE)
 
 
-class _Teller:
-    """The last printed state of each object, so that only differences are printed."""
+class _Printer:
+    """Prints differences to what it has printed."""
 
     def __init__(self, cluster: Cluster, selection: Selection, output: Output) -> None:
         self._cluster, self._selection, self._output = cluster, selection, output
-        self._told: dict[ObjectKey, tuple[Any, ...]] = {}
-        self._last: dict[ObjectKey, FoundManagedSecret] = {}
+        self._printed: dict[ObjectKey, StatusRow] = {}
         self._columns: Columns | None = None
 
-    def begin(self, found: list[FoundManagedSecret]) -> None:
-        """Print the first list in the order of `keyturn status`."""
-        self._tell(rows_of(found, self._cluster.now()))
+    def print_list(self, found: Sequence[FoundManagedSecret]) -> None:
+        """Print what a list shows, in which deleted objects are missing."""
+        self.print_gone(sorted(self._printed.keys() - {one.key for one in found}))
+        self.print_changed(found)
 
-    def take(self, change: Change) -> None:
-        """Process an event of a watch."""
-        if change.kind == "DELETED":
-            self._gone(managed.found_in(change.body).key)
-        else:
-            self._look([managed.found_in(change.body)])
+    def print_gone(self, keys: Iterable[ObjectKey]) -> None:
+        for key in keys:
+            if last := self._printed.pop(key, None):
+                self._print(last, "Deleted")
 
-    def take_all(self, found: list[FoundManagedSecret]) -> None:
-        """Process a list, in which deleted objects are missing."""
-        for key in sorted(self._told.keys() - {one.key for one in found}):
-            self._gone(key)
-        self._look(found)
-
-    def _look(self, found: list[FoundManagedSecret]) -> None:
-        rows = [
-            row for row in rows_of(found, self._cluster.now()) if self._told.get(row.found.key) != _signs(row)
-        ]
-        self._tell(rows)
-
-    def _gone(self, key: ObjectKey) -> None:
-        self._told.pop(key, None)
-        if (last := self._last.pop(key, None)) is None:
-            return
-        (row,) = rows_of([last], self._cluster.now())
-        self._print(row, "Deleted")
-
-    def _tell(self, rows: list[StatusRow]) -> None:
+    def print_changed(self, found: Iterable[FoundManagedSecret]) -> None:
         """Print rows, below a header with the widths of the first ones."""
-        is_table = self._output in {Output.TABLE, Output.WIDE}
-        if rows and is_table and self._columns is None:
+        rows = [
+            row
+            for row in rows_of(found, self._cluster.now())
+            if (last := self._printed.get(row.found.key)) is None or _signs(last) != _signs(row)
+        ]
+        if rows and self._output in {Output.TABLE, Output.WIDE} and self._columns is None:
             cells = [cells_of(row, self._output, self._selection) for row in rows]
             self._columns = Columns.of(header_of(self._output, self._selection), cells, room())
             print_lines(*self._columns.header())
         for row in rows:
-            key = row.found.key
-            self._told[key], self._last[key] = _signs(row), row.found
+            self._printed[row.found.key] = row
             self._print(row)
 
     def _print(self, row: StatusRow, state: str | None = None) -> None:
@@ -331,7 +281,7 @@ class _Teller:
 
 def _signs(row: StatusRow) -> tuple[Any, ...]:
     """Return what makes a row different; no elapsed time."""
-    status, summary = row.found.managed.status, row.summary
+    status, summary = row.status, row.summary
     message = "" if summary.state in _TIMED_STATES else summary.message
     states = tuple((one.kind, one.name, one.state) for one in status.workloads)
     times = status.last_rotation_time, status.next_rotation_time
@@ -344,11 +294,11 @@ async def _list(cluster: Cluster, selection: Selection) -> tuple[list[FoundManag
     return [one for one in found if _is_chosen(one.key.name, selection)], version
 
 
-async def _changes(cluster: Cluster, selection: Selection, version: str) -> AsyncGenerator[Change, None]:
+async def _changes(
+    cluster: Cluster, selection: Selection, version: str, seconds: int
+) -> AsyncGenerator[Change, None]:
     path, params = _where(cluster, selection)
-    async with aclosing(
-        cluster.api.watch(path, version, params, timeout_seconds=_STATUS_WATCH_SECONDS)
-    ) as changes:
+    async with aclosing(cluster.api.watch(path, version, params, timeout_seconds=seconds)) as changes:
         async for change in changes:
             is_of_object = change.kind in {"ADDED", "MODIFIED", "DELETED"}
             if is_of_object and _is_chosen(change.body["metadata"]["name"], selection):

@@ -209,7 +209,7 @@ def test_what_cannot_be_meant_is_refused(
 
 def test_where_nothing_matches_that_is_an_error(api: FakeApi, console: Console) -> None:
     assert console.refusal("rotate", "-l", "team=nobody") == (
-        "there is no ManagedSecret that matches 'team=nobody' in namespace 'shop', so nothing is done"
+        "there is no ManagedSecret that matches 'team=nobody' in namespace 'shop'; nothing is done"
     )
     assert api.patched == []
 

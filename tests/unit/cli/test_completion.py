@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from keyturn.cli.cluster import time_limit
 from keyturn.cli.commands import main
 from keyturn.cli.options import completed
 from tests.support.console import BIN, Console
@@ -73,20 +72,3 @@ def test_each_command_that_takes_names_completes_them(command: str) -> None:
     (argument,) = (one for one in main.commands[command].params if isinstance(one, click.Argument))
 
     assert argument._custom_shell_complete is completed
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("", 3.0),
-        ("10", 10.0),
-        ("0.5", 0.5),
-        ("inf", 60.0),
-        ("0", 3.0),
-        ("-1", 3.0),
-        ("nan", 3.0),
-        ("10s", 3.0),
-    ],
-)
-def test_the_time_limit_is_a_number_of_seconds(text: str, seconds: float) -> None:
-    assert time_limit(text) == seconds

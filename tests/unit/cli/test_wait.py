@@ -18,6 +18,7 @@ from keyturn.cli.emergency import status
 from keyturn.cli.managed import found_in
 from keyturn.cli.wait import Waiting, follow
 from keyturn.kube import errors
+from keyturn.kube.wire import Change
 from tests.support.jumping_loop import JumpingLoop
 from tests.unit.cli.fake_api import managed
 
@@ -117,8 +118,8 @@ async def test_a_wait_for_a_store_names_it(monkeypatch: pytest.MonkeyPatch) -> N
         await followed(monkeypatch, last, takes_up=False)
 
     assert timeout.value.message == (
-        "timed out after 15m waiting for auth: the request waits for the values of a store (vault is down);"
-        " see `keyturn status auth`"
+        "timed out after 15m waiting for auth: the operator has not started the request"
+        " (now NotSynced: vault is down); see `keyturn status auth` and `keyturn check`"
     )
 
 
@@ -170,11 +171,11 @@ class Busy:
     async def get(self, _: str) -> dict[str, Any]:
         return found().body
 
-    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[Change]:
         self.watched_at.append(round(asyncio.get_running_loop().time(), 3))
         if self._refusals:
             raise self._refusals.pop(0)
-        yield "MODIFIED", found(revision=2).body
+        yield Change("MODIFIED", found(revision=2).body)
 
 
 def throttled(after: float | None) -> errors.Throttled:

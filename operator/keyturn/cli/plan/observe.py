@@ -7,10 +7,15 @@ values can tell, are no part of it, except of a Secret that is to be adopted: wh
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.status import ManagedSecretStatus
+from keyturn.cli.cluster import Cluster
+from keyturn.cli.managed import FoundManagedSecret
 from keyturn.controllers.cache_sync import find_named_types
 from keyturn.controllers.managedsecret.adoption import adopted_values
 from keyturn.controllers.managedsecret.compliance import ComplianceMemory, with_compliance
@@ -18,43 +23,30 @@ from keyturn.controllers.managedsecret.consumers import with_workloads
 from keyturn.controllers.managedsecret.observe import observe_spec
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import Pulled, manager_of
-from keyturn.core.observation.observed import TargetFacts
-from keyturn.core.observation.workload import is_of, owners_of, read_marker
+from keyturn.core.observation.observed import Observed, TargetFacts
+from keyturn.core.observation.workload import Owner, is_of, owners_of, read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.ownership import adopts_first
-from keyturn.core.spec.desired import resolve_spec, secret_of
-from keyturn.core.spec.items import VALUE, previous_key
+from keyturn.core.spec.desired import Desired, resolve_spec, secret_of
+from keyturn.core.spec.items import VALUE, Item, previous_key
+from keyturn.core.spec.references import DatabaseDesired
 from keyturn.core.state.records import Credential, Phase, RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
-from keyturn.generators import Generator, generator_for
+from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.objects import readable, slim
+from keyturn.kube.client import Api
+from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.secret_informer import meta_of
-from keyturn.kube.target_secret import foreign_owner, target_facts, values_of
+from keyturn.kube.target_secret import foreign_owner, target_facts
+from keyturn.kube.wire import Body
 from keyturn.kube.workloads import workload_of
 
 from .simulate import Makers
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.status import ManagedSecretStatus
-    from keyturn.cli.cluster import Cluster
-    from keyturn.cli.managed import FoundManagedSecret
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.workload import Owner
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Item
-    from keyturn.core.spec.references import DatabaseDesired
-    from keyturn.kube.client import Api
-    from keyturn.kube.namespace_pods import NamespacePods
-    from keyturn.kube.wire import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +60,6 @@ class PlanObservation:
     blind_spots: tuple[str, ...]
     owners: tuple[Owner, ...] | None = ()
     """Owners of pods that use the Secret and that no workload of the plan controls; None if they are unknown."""
-    derived: frozenset[str] = frozenset()
-    """Keys whose values follow from those of the Secret that is adopted."""
 
 
 async def look_at(
@@ -98,10 +88,10 @@ async def look_at(
         mismatched_items=_unfit(observed.desired, before),
         pulled=Pulled(read=True),
     )
-    makers, derived = _makers(observed.desired), frozenset[str]()
+    makers = _makers(observed.desired)
     if observed.desired and adopts_first(observed, observed.desired):
         body = await cluster.api.get(paths.secret(found.key.namespace, observed.desired.secret))
-        observed, adopted, derived = _adopting(observed, observed.desired, found.key, body)
+        observed, adopted = _adopting(observed, observed.desired, found.key, body)
         makers = replace(makers, adopted=adopted)
     owners = await _owners(observed, found.key.namespace, pods)
     if owners is None:
@@ -109,28 +99,23 @@ async def look_at(
             "Unknown which pods that Keyturn does not restart use the Secret: you may not list pods in namespace"
             f" {found.key.namespace!r}"
         )
-    return PlanObservation(observed, before, makers, tuple(blind_spots), owners, derived=derived)
+    return PlanObservation(observed, before, makers, tuple(blind_spots), owners)
 
 
 def _adopting(
     observed: Observed, desired: Desired, key: ObjectKey, body: Body
-) -> tuple[Observed, Mapping[str, Mapping[str, str]], frozenset[str]]:
-    """Return what the values of a Secret decide about its adoption: the keys that stay by item, and derived ones."""
+) -> tuple[Observed, Mapping[str, Mapping[str, str]]]:
+    """Return what the values of a Secret decide about its adoption, with the keys that stay by item."""
     target = target_facts(body, key, observed.uid, desired, None, observed.now)
     recorded = dict(observed.state.keys) if observed.state else {}
     try:
         found = adopted_values(desired, body, None)
     except Stalled as stalled:
-        return replace(observed, target=replace(target, unadoptable=stalled)), recorded, frozenset()
+        return replace(observed, target=replace(target, unadoptable=stalled)), recorded
     literals = [(item.name, item.literal) for item in desired.items if item.literal is not None]
     other = {name for name, text in literals if name in found and found[name].outputs != {VALUE: text}}
-    adopted = recorded | {name: one.keys for name, one in found.items()}
-    derived = frozenset(key for one in found.values() for key in one.data()) - values_of(body).keys()
-    return (
-        replace(observed, target=target, mismatched_items=observed.mismatched_items | other),
-        adopted,
-        derived,
-    )
+    observed = replace(observed, target=target, mismatched_items=observed.mismatched_items | other)
+    return observed, recorded | {name: one.keys for name, one in found.items()}
 
 
 async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tuple[Owner, ...] | None:
@@ -184,6 +169,7 @@ async def put_classes(
 
     The `declared` ones take the place of those in the cluster. Returns blind spots.
     """
+    blind_spots = []
     for body in declared.values():
         cache.put_class({**body, "status": {}})
     try:
@@ -193,13 +179,11 @@ async def put_classes(
                     cache.put_class(body)
     except errors.Forbidden:
         if desired is None:
-            return ["you may not list SecretClasses: the plan ignores a default class"]
-    else:
-        return []
-    if desired not in declared:
-        with contextlib.suppress(errors.NotFound):
-            cache.put_class(await api.get(paths.secret_class(desired)))
-    return []
+            blind_spots.append("you may not list SecretClasses: the plan ignores a default class")
+        elif desired not in declared:
+            with contextlib.suppress(errors.NotFound):
+                cache.put_class(await api.get(paths.secret_class(desired)))
+    return blind_spots
 
 
 async def _put_workloads(cluster: Cluster, cache: InformerCache) -> list[str]:
@@ -233,27 +217,24 @@ async def _secrets(api: Api, key: ObjectKey, target: str) -> tuple[Body | None, 
 def _with_secrets(
     observed: Observed, before: Desired | None, secrets: tuple[Body | None, Body | None] | None
 ) -> Observed:
-    state, is_immutable = state_of_status(observed, before), False
-    if observed.desired:
-        is_immutable = observed.desired.target_policy.immutable
+    state = state_of_status(observed, before)
     known = TargetFacts(
         owner=observed.name,
-        revision=None,
-        published=None,
+        revision=state.current_number if state else None,
+        published=_published(observed),
         differs=frozenset(),
         has_metadata_of_spec=True,
-        immutable=is_immutable,
+        overlapping=state is not None and state.current.keeps_previous,
+        immutable=observed.desired is not None and observed.desired.target_policy.immutable,
     )
     if secrets is None:
-        if state is None:
-            return replace(observed, state=None, target=None)
-        known = replace(known, revision=state.current_number, published=_published(observed))
-        return replace(observed, state=state, target=replace(known, overlapping=state.current.keeps_previous))
+        return replace(observed, state=state, target=known if state else None)
     target, recorded = secrets
     if recorded is not None and (owner := meta_of(recorded).owner) != observed.name:
         return replace(observed, state_is_foreign=True, state_owner=owner or None)
+    observed = replace(observed, state=state if recorded else None, target=None)
     if target is None:
-        return replace(observed, state=state if recorded else None, target=None)
+        return observed
     meta, metadata = meta_of(target), target["metadata"]
     known = replace(
         known,
@@ -264,7 +245,7 @@ def _with_secrets(
         foreign_owner=None if meta.owner == observed.name else foreign_owner(metadata, observed.uid),
         account_manager=manager_of(metadata.get("labels") or {}),
     )
-    return replace(observed, state=state if recorded else None, target=known)
+    return replace(observed, target=known)
 
 
 def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | None:
@@ -280,22 +261,8 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
     numbers = sorted((one for one in spoken if 0 < one <= HIGHEST_HINT), reverse=True)
     published = _published(observed) or observed.now
     credentials = _credentials(status, before.database) if before.database else ()
-    opened = [
-        one.revision for one in credentials
-    ]  # a revision has its own credential, or the last one before it
     revisions = [
-        RevisionFacts(
-            number=number,
-            reason=RevisionReason.CREATED if number == 1 else "",
-            made=published,
-            changed=frozenset(),
-            base=base,
-            credential=(own := max((one for one in opened if one <= number), default=None)),
-            supersedes=max(
-                (one.revision for one in credentials if one.is_open and one.revision < (own or 0)),
-                default=None,
-            ),
-        )
+        _revision(number, base, published, credentials)
         for number, base in zip(numbers, [*numbers[1:], None], strict=True)
     ]
     current = numbers.index(status.revision)
@@ -321,6 +288,23 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
         lives={},
         publications=(Publication(status.revision, published),),
         credentials=credentials,
+    )
+
+
+def _revision(
+    number: int, base: int | None, published: datetime, credentials: tuple[Credential, ...]
+) -> RevisionFacts:
+    """Return a revision with its own credential, or the last one before it."""
+    own = max((one.revision for one in credentials if one.revision <= number), default=None)
+    opened = (one.revision for one in credentials if one.is_open and one.revision < (own or 0))
+    return RevisionFacts(
+        number=number,
+        reason=RevisionReason.CREATED if number == 1 else "",
+        made=published,
+        changed=frozenset(),
+        base=base,
+        credential=own,
+        supersedes=max(opened, default=None),
     )
 
 
@@ -355,5 +339,4 @@ def _makers(desired: Desired | None) -> Makers:
     return Makers(
         needs={name: generator.needs for name, generator in made.items()} | dict.fromkeys(login, password),
         merges={name: generator.merges for name, generator in made.items()},
-        mortal=frozenset(name for name, one in made.items() if type(one).life is not Generator.life),
     )

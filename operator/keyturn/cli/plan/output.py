@@ -4,42 +4,37 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from datetime import datetime
+from typing import Any, TypeAlias
 
 from keyturn.api.base import format_duration
+from keyturn.api.meta import Condition
 from keyturn.checklist.schedule import unapplied
+from keyturn.cli.managed import FoundManagedSecret
+from keyturn.cli.options import Output
 from keyturn.cli.printing import listed, print_data, print_lines, room, table
+from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.workload import Owner
 from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation.completion import kept_items
-from keyturn.core.rotation.triggers import breakage_by_change, breakage_of, removed_items, start_time
+from keyturn.core.rotation.rollout import WorkloadProgress
+from keyturn.core.rotation.triggers import breakage_by_change, breakage_of, removed_items
+from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import Item
 from keyturn.core.status.summary import (
     AFTER_THE_ROLLOUT,
     UNDER_WAY_OUTSIDE,
     WORKLOAD_FAILED,
-    SummaryState,
     condition,
     summary_of,
 )
 from keyturn.core.times import clock, since, until
 
-from .classes import Becomes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
-
-    from keyturn.api.meta import Condition
-    from keyturn.cli.managed import FoundManagedSecret
-    from keyturn.cli.options import Output
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.rollout import WorkloadProgress
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Item
-
-    from .observe import PlanObservation
-    from .simulate import Foresight
+from .observe import PlanObservation
+from .simulate import Foresight
 
 Row: TypeAlias = "dict[str, Any]"
 """An entry of a document."""
@@ -102,15 +97,6 @@ class Plan:
         known = [item for item in items if item.recipe and item.name not in self.foresight.fresh]
         return [item.name for item in known if then.get(item.name) and then[item.name] != item.recipe]
 
-    @property
-    def due_again(self) -> datetime | None:
-        """When the rotation after the planned one is due.
-
-        Unknown before the object exists, since the jitter depends on its UID, and before a certificate is issued.
-        """
-        is_unknown = not self.foresight.number or self.look.makers.mortal or not self.now.uid
-        return None if is_unknown or self.refusals else start_time(self.foresight.end)
-
 
 def print_plans(
     plans: Sequence[Plan], output: Output, *, are_many: bool, classes: Sequence[Row] = ()
@@ -143,20 +129,9 @@ def document(plan: Plan) -> Row:
         "reason": str(foresight.reason.name) if foresight.reason else None,
         "startsAt": foresight.starts if plan.writes_revision else None,
         "nextRotationTime": status.next_rotation_time,
-        "dueAgain": plan.due_again,
         "values": list(_values(plan, desired)) if desired else [],
-        "pushes": list(_pushes(plan, desired)) if desired else [],
         "workloads": list(_workloads(plan)),
-        "pods": None if plan.look.owners is None else list(_pods(plan)),
-        "rollout": {
-            "debounce": format_duration(desired.debounce),
-            "maxConcurrent": desired.max_concurrent,
-            "progressDeadline": format_duration(desired.progress_deadline),
-            "onFailure": desired.on_failure,
-            "overlap": format_duration(desired.overlap_of(plan.foresight.fresh)),
-        }
-        if desired
-        else None,
+        "pods": None if plan.look.owners is None else list(_pods(plan, plan.look.owners)),
         "overlapKeys": sorted(foresight.lingers),
         "database": [{"step": step, "login": login} for step, login in foresight.at_server],
         "notes": list(_notes(plan)),
@@ -168,10 +143,9 @@ def _values(plan: Plan, desired: Desired) -> Iterator[Row]:
         return {"name": name, "keys": list(keys), "from": source, "action": action, "why": why}
 
     for item in desired.items:
-        source = (
-            f"{item.recipe.kind}{' (of the class)' if item.of_class else ''}" if item.recipe else "literal"
-        )
-        source = str(item.source) if item.source else "database login" if item.is_login else source
+        source = "database login" if item.is_login else str(item.source or "literal")
+        if item.recipe:
+            source = f"{item.recipe.kind}{' (of the class)' if item.of_class else ''}"
         yield row(item.name, item.keys.values(), source, *_fate(item, plan, desired))
     for key in desired.templates:
         yield row(key, (key,), "template", "Render" if plan.writes_revision else "Keep")
@@ -188,8 +162,7 @@ def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
         why = "is read from the store" if item.source else ""
         return "Replace" if item.name in known else "Make", why
     if plan.foresight.adopts:
-        derived = plan.look.derived.intersection(item.keys.values())
-        return "Keep", "the Secret has it" + (f"; {listed(derived)} follows from it" if derived else "")
+        return "Keep", "the Secret has it"
     if item.literal is not None:
         return "Keep", "a literal"
     if item.source is not None:
@@ -197,25 +170,6 @@ def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
     if plan.foresight.number is None or item.is_login or item.name in desired.rotates:
         return "Keep", ""
     return "Keep", "not in rotation.only" if item.is_generated else "changes with another item"
-
-
-def _pushes(plan: Plan, desired: Desired) -> Iterator[Row]:
-    """Yield the change of each key in a store."""
-    then = {one.id: one for one in plan.look.before.pushes} if plan.look.before else {}
-    now = {one.id: one for one in desired.pushes}
-    for place in (*now.values(), *(then[id_] for id_ in sorted(then.keys() - now.keys()))):
-        keys, action = list[str](), "Delete" if place.deletes else "Leave"
-        if place.id in now:
-            keys = [place.secret_key] if place.secret_key else sorted(desired.made_here)
-            is_same = place.id in then and then[place.id].text == place.text
-            action = "Keep" if is_same and not plan.writes_revision else "Push"
-        yield {
-            "storeRef": {"kind": place.kind, "name": place.store},
-            "key": place.key,
-            "keys": keys,
-            "action": action,
-            "why": "if the key does not exist yet" if action == "Push" and not place.replaces else "",
-        }
 
 
 def _workloads(plan: Plan) -> Iterator[Row]:
@@ -247,42 +201,46 @@ def _workloads(plan: Plan) -> Iterator[Row]:
         yield row(progress, None, why)
 
 
-def _pods(plan: Plan) -> Iterator[Row]:
+def _pods(plan: Plan, owners: Iterable[Owner]) -> Iterator[Row]:
     """Yield the owners of pods that hold an earlier value, or would hold one after the planned revision."""
     target, revision, changed = plan.now.target, plan.foresight.end.current, frozenset[str]()
     if plan.foresight.number and target and revision:
         changed = revision.changed  # in a Secret that pods may have read
     number = target.revision if target else None
     replaced = target.published if target and (number or 1) > 1 else None  # an earlier revision
-    for owner in plan.look.owners or ():
-        is_awaited, why = bool(changed) if owner.keys is None else not owner.keys.isdisjoint(changed), ""
-        if before := owner.started_before(replaced):
-            pods = f"{before} of {len(owner.pods)} pods" if len(owner.pods) > 1 else "it"
-            why = f"{pods} started before revision {number} was published and may hold an earlier value"
-        if is_awaited or before:
-            yield {
-                "ownerKind": owner.kind,
-                "ownerName": owner.name,
-                "via": list(owner.via),
-                "keys": None if owner.keys is None else sorted(owner.keys),
-                "pods": len(owner.pods),
-                "startedAt": owner.since,
-                "podsBeforePublication": before,
-                "awaited": is_awaited,
-                "why": why,
-            }
+    for owner in owners:
+        is_awaited = bool(changed) if owner.keys is None else not owner.keys.isdisjoint(changed)
+        before = owner.started_before(replaced)
+        if not is_awaited and not before:
+            continue
+        pods = f"{before} of {len(owner.pods)} pods" if len(owner.pods) > 1 else "it"
+        why = f"{pods} started before revision {number} was published and may hold an earlier value"
+        yield {
+            "ownerKind": owner.kind,
+            "ownerName": owner.name,
+            "via": list(owner.via),
+            "keys": None if owner.keys is None else sorted(owner.keys),
+            "pods": len(owner.pods),
+            "startedAt": owner.since,
+            "podsBeforePublication": before,
+            "awaited": is_awaited,
+            "why": why if before else "",
+        }
 
 
 def _notes(plan: Plan) -> Iterator[str]:
+    status, desired, generation = (
+        plan.found.managed.status,
+        plan.now.desired,
+        plan.found.managed.metadata.generation,
+    )
     if plan.found.managed.spec.suspend:
         yield "spec.suspend is true: the plan starts after `keyturn resume`"
-    status, desired, state = plan.found.managed.status, plan.now.desired, plan.now.state
-    if desired and desired.on_request:
-        yield from _breakage(plan, desired)
     if desired:
+        yield from _breakage(plan, desired)
         yield from (one.message for one in findings_of(ChecklistFacts(unapplied=unapplied(desired))))
     database = desired.database if desired else None
-    if database and not database.alternates and state and plan.foresight.at_server:
+    if database and not database.alternates and plan.now.state and plan.foresight.at_server:
         yield (
             f"{database.username} has one password (strategy: SingleUser): new connections with the old one fail from"
             " the change at the server until each pod is restarted"
@@ -290,20 +248,29 @@ def _notes(plan: Plan) -> Iterator[str]:
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
         yield f"revision {number} is in progress ({status.rotation.step}); the plan starts after it"
-    is_behind = status.revision and status.observed_generation != plan.found.managed.metadata.generation
-    if plan.is_rotation and is_behind:
+    if plan.is_rotation and status.revision and status.observed_generation != generation:
         yield "the operator has not reconciled the last change of the spec; the plan does not include it"
-    for target in plan.now.missing_targets:
-        yield f"rollout.targets names {target}, which does not exist"
-    for said in plan.of_stores:
-        yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
+    yield from _pushes(plan)
+    yield from (f"rollout.targets names {one}, which does not exist" for one in plan.now.missing_targets)
+    yield from (f"{_WHAT_IS_KEPT[said.type]}: {said.message}" for said in plan.of_stores)
     for name in plan.doubtful:
         yield f"{name} is replaced as well if the present value does not satisfy the new settings"
     yield from plan.look.blind_spots
 
 
+def _pushes(plan: Plan) -> Iterator[str]:
+    """Yield what becomes of the keys of stores to which another spec pushes no more."""
+    now = {one.id for one in plan.now.desired.pushes} if plan.now.desired else set()
+    for place in plan.look.before.pushes if plan.look.before else ():
+        if place.id not in now:
+            what = "deleted" if place.deletes else "left as it is"
+            yield f"key {place.key!r} of {place.kind} {place.store!r} is no longer pushed to, and is {what}"
+
+
 def _breakage(plan: Plan, desired: Desired) -> Iterator[str]:
     """Yield what new values break that nothing applies where they are used."""
+    if not desired.on_request:
+        return
     if plan.is_rotation:
         yield breakage_of(desired)
         return
@@ -321,12 +288,11 @@ def _class_lines(one: Row) -> Iterator[str]:
     kinds = [text for text, holds in (("new", one["isNew"]), ("default", one["isDefault"])) if holds]
     which = f" ({', '.join(kinds)})" if kinds else ""
     counts = Counter(effect["becomes"] for effect in one["effects"])
-    known = [f"{counts[kind]} {kind}" for kind in Becomes if counts[kind]]
-    becomes = ", ".join(known) or "none due, overdue or violating"
+    becomes = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    becomes = becomes or "none due, overdue or violating"
     name, followers = one["name"], one["managedSecrets"]
     yield f"SecretClass {name}{which}: applying this would make {becomes}, of {followers} that follow it"
-    facts = [("Refused", f"{refusal['reason']}: {refusal['message']}") for refusal in one["refusals"]]
-    yield from _block([*facts, *(("Note", note) for note in one["notes"])])
+    yield from _block([*_refusals(one), *(("Note", note) for note in one["notes"])])
     rows = [
         (
             f"{effect['namespace']}/{effect['name']}",
@@ -337,6 +303,10 @@ def _class_lines(one: Row) -> Iterator[str]:
         for effect in one["effects"]
     ]
     yield from _table(("MANAGEDSECRET", "BECOMES", "STARTS", "WHAT HAPPENS"), rows)
+
+
+def _refusals(shown: Row) -> Iterator[tuple[str, str]]:
+    yield from (("Refused", f"{one['reason']}: {one['message']}") for one in shown["refusals"])
 
 
 def _block(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -360,7 +330,6 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield _title(plan)
     yield from _block(_facts(plan, shown))
     yield from _table(("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), map(_value_cells, shown["values"]))
-    yield from _table(("PLACE", "WHAT HAPPENS"), map(_push_cells, shown["pushes"]))
     header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
     yield from _table(header, map(_workload_cells, shown["workloads"]))
     header = ("NOT RESTARTED", "PODS", "STARTED", "USES IT BY", "WHAT HAPPENS")
@@ -379,66 +348,54 @@ def _title(plan: Plan) -> str:
     return f"ManagedSecret {key}: {act} {refused if plan.refusals else made}"
 
 
+_AT_SERVER = {
+    "SetPassword": "role {} gets a new password",
+    "LogIn": "a login as {} is tried",
+    "Publish": "the Secret names {}",
+    "Close": "role {} is closed, and its login refused",
+}
+
+
 def _facts(plan: Plan, shown: Row) -> Iterator[tuple[str, str]]:
-    foresight, desired, now = plan.foresight, plan.now.desired, plan.now.now
-    for refusal in shown["refusals"]:
-        yield "Refused", f"{refusal['reason']}: {refusal['message']}"
+    foresight = plan.foresight
+    yield from _refusals(shown)
     if plan.is_rotation:
         yield "Now", ": ".join(filter(None, shown["now"].values()))
     if plan.writes_revision:
         yield "Starts", _start(plan)
     if plan.is_rotation:
         yield "Scheduled", _scheduled(plan)
-    if again := plan.due_again:
-        yield "Then again", f"{until(again, now)}, at {clock(again)}"
-    if desired and foresight.restarts:
-        debounce, deadline = map(format_duration, (desired.debounce, desired.progress_deadline))
-        pace = f"{debounce} after the last change, {desired.max_concurrent} at a time"
-        yield "Restarts", f"{pace}; {desired.on_failure} if one is not ready after {deadline}"
-    if desired and foresight.lingers:
-        overlap, keys = format_duration(desired.overlap_of(foresight.fresh)), listed(foresight.lingers)
+    if plan.now.desired and foresight.lingers:
+        overlap, keys = (
+            format_duration(plan.now.desired.overlap_of(foresight.fresh)),
+            listed(foresight.lingers),
+        )
         yield "Overlap", f"previous values stay for {overlap} after the last restart: {keys}"
     if foresight.at_server:
-        said = {
-            "SetPassword": "role {} gets a new password",
-            "LogIn": "a login as {} is tried",
-            "Publish": "the Secret names {}",
-            "Close": "role {} is closed, and its login refused",
-        }
-        yield "Database", ", ".join(said[step].format(login) for step, login in foresight.at_server)
-    for note in shown["notes"]:
-        yield "Note", note
+        yield "Database", ", ".join(_AT_SERVER[step].format(login) for step, login in foresight.at_server)
+    yield from (("Note", note) for note in shown["notes"])
 
 
 def _start(plan: Plan) -> str:
     starts, now, previous = plan.foresight.starts, plan.now.now, plan.found.managed.status.previous
-    if starts > now:
-        after = "a window opens"
-        if previous and plan.now.desired and kept_items(plan.now, plan.now.desired):
-            after = f"the overlap with revision {previous.revision} is over"
-        return f"{until(starts, now)}, at {clock(starts)}, when {after}"
-    if any(one.type == "Refreshed" for one in plan.of_stores):
-        return "at once, unless the spec has a value that no store has given yet: then when the store answers"
-    return "at once"
+    if starts <= now:
+        return "at once"
+    after = "a window opens"
+    if previous and plan.now.desired and kept_items(plan.now, plan.now.desired):
+        after = f"the overlap with revision {previous.revision} is over"
+    return f"{until(starts, now)}, at {clock(starts)}, when {after}"
 
 
 def _scheduled(plan: Plan) -> str:
     """Return when it rotates without a request: by the status, or by the spec before the first reconcile."""
     desired, status, now = plan.now.desired, plan.found.managed.status, plan.now.now
     if due := status.next_rotation_time:
-        asked = (
-            "; values are reported as due, and rotate on request only" if status.rotates_on_request else ""
-        )
-        dates = [(one.next_rotation_time, one.name) for one in status.values or () if one.next_rotation_time]
-        each = ", ".join(f"{name} {until(date, now)}" for date, name in sorted(dates))
-        return f"{until(due, now)}, at {clock(due)}{asked}" + (f": {each}" if each else "")
-    if summary_of(plan.found, now).state is SummaryState.HELD:
-        return "none while it is held after a rollback"
+        return f"{until(due, now)}, at {clock(due)}"
     if desired is None or not any(one.cadence for one in desired.timetables):
         return "none (no rotation.every and no rotation.schedule)"
     if status.observed_generation is None:
         return "counted from the first revision, which does not exist yet"
-    return "unknown: the operator has not written it yet"
+    return "no date at present"
 
 
 _ACTIONS = {
@@ -453,17 +410,6 @@ _ACTIONS = {
 def _value_cells(one: Row) -> list[str]:
     what = [] if one["why"] == "is read from the store" else [_ACTIONS[one["action"]]]
     return [one["name"], ", ".join(one["keys"]), one["from"], ": ".join(filter(None, [*what, one["why"]]))]
-
-
-def _push_cells(one: Row) -> list[str]:
-    keys, store = listed(one["keys"]), one["storeRef"]
-    what = {
-        "Push": ", ".join(filter(None, (f"gets {keys}", one["why"]))),
-        "Keep": f"has {keys}: stays",
-        "Delete": "is no longer pushed to, and is deleted",
-        "Leave": "is no longer pushed to, and stays",
-    }
-    return [f"key {one['key']!r} of {store['kind']} {store['name']!r}", what[one["action"]]]
 
 
 def _workload_cells(one: Row) -> list[str]:

@@ -7,32 +7,27 @@ estimated.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from keyturn import templates
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.rollback import GoBack
-from keyturn.core.rotation.rollout import Turn, progress_of_workloads, restart_due
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, progress_of_workloads, restart_due
+from keyturn.core.rotation.steps import Reason
 from keyturn.core.rotation.transitions import Content, with_dependents
 from keyturn.core.spec import schedule
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import previous_key
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.rollout import WorkloadProgress
-    from keyturn.core.rotation.steps import Reason
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.state import StateFacts
+from keyturn.core.state.state import StateFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +38,6 @@ class Makers:
     """Items on which each item depends."""
     merges: Mapping[str, frozenset[str]]
     """Outputs of each item that differ during an overlap."""
-    mortal: frozenset[str] = frozenset()
-    """Items with values that expire, at a time that is known after their generation only."""
     adopted: Mapping[str, Mapping[str, str]] | None = None
     """Keys of the values with which a Secret is adopted, by item; None if none is."""
 
@@ -263,37 +256,30 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
                 seen = replace(seen, restarts=(*seen.restarts, restart))
             case steps.Adopt():
                 seen = replace(seen, adopts=step.number)
-            case steps.Stage() if seen.reason is None:
-                seen = _staged(seen, step.reason, observed.now, after, makers)
-            case steps.Apply() | steps.Prove() | steps.Publish() | steps.Revoke():
-                seen = replace(seen, at_server=(*seen.at_server, *_at_server(step, observed)))
+            case steps.Stage() if seen.reason is None and after.state:
+                seen = replace(
+                    seen,
+                    starts=observed.now,
+                    reason=step.reason,
+                    number=after.state.newest.number,
+                    fresh=with_dependents(step.reason.fresh, makers.needs),
+                    lingers=after.state.newest.previous,
+                )
+            case steps.Apply() | steps.Prove() | steps.Publish() | steps.Revoke() if observed.state:
+                seen = replace(seen, at_server=(*seen.at_server, *_at_server(step, observed.state)))
             case _:
                 pass
         observed = after
     return replace(seen, end=observed)
 
 
-def _staged(seen: Foresight, reason: Reason, now: datetime, after: Observed, makers: Makers) -> Foresight:
-    new = after.state.newest if after.state else None
-    return replace(
-        seen,
-        starts=now,
-        reason=reason,
-        number=new.number if new else None,
-        fresh=with_dependents(reason.fresh, makers.needs),
-        lingers=new.previous if new else frozenset(),
-    )
-
-
 def _at_server(
-    step: steps.Apply | steps.Prove | steps.Publish | steps.Revoke, observed: Observed
+    step: steps.Apply | steps.Prove | steps.Publish | steps.Revoke, state: StateFacts
 ) -> Iterator[tuple[str, str]]:
     """Yield a step at the database server with its login; nothing without an account."""
-    if state := observed.state:
-        of_revision = isinstance(step, steps.Publish)
-        credential = state.credential_of(step.number) if of_revision else state.credential(step.number)
-        if credential:
-            yield _AT_SERVER[type(step)], credential.login
+    of_revision = isinstance(step, steps.Publish)
+    if credential := state.credential_of(step.number) if of_revision else state.credential(step.number):
+        yield _AT_SERVER[type(step)], credential.login
 
 
 # Awaited events

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import pydantic
 from liquid import CachingDictLoader, Environment, StrictUndefined
 
 from keyturn.api.emergency import EmergencyRotation
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.cli import managed, status
 from keyturn.cli import status as statuses
-from keyturn.cli.cluster import sentence
+from keyturn.cli.cluster import Cluster, sentence
+from keyturn.cli.managed import FoundManagedSecret
+from keyturn.cli.status import Leadership, StatusRow
 from keyturn.core import keys
 from keyturn.core.emergency.timeline import deadlines_of
 from keyturn.core.spec.desired import secret_of
@@ -26,17 +31,8 @@ from keyturn.core.status.summary import SummaryState, describe_phase, done_of
 from keyturn.core.times import NOTHING, clock, length, since, time_of, until
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.objects import parse
+from keyturn.kube.wire import Body
 from keyturn.runtime.clock import loop_time
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.cli.cluster import Cluster
-    from keyturn.cli.managed import FoundManagedSecret
-    from keyturn.cli.status import Leadership, StatusRow
-    from keyturn.kube.wire import Body
 
 _Item = TypeVar("_Item")
 _LEADER_SECONDS: Final = 30.0

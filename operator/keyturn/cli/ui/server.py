@@ -11,28 +11,23 @@ import socket
 import sys
 import tempfile
 import webbrowser
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from keyturn import __version__
-from keyturn.cli.cluster import sentence
+from keyturn.cli.cluster import Cluster, sentence
 from keyturn.cli.printing import print_lines
 from keyturn.kube import errors
 
 from . import pages
 from .pages import Reads
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from aiohttp.typedefs import Handler, Middleware
-
-    from keyturn.cli.cluster import Cluster
 
 _HOST: Final = "127.0.0.1"
 _TOKEN_BYTES: Final = 32

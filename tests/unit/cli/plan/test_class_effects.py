@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.cli.plan.classes import Becomes, effects_of
+from keyturn.cli.plan.command import Becomes, effects_of
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.policy.rules import Violation

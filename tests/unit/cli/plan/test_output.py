@@ -97,50 +97,21 @@ def test_what_stores_hold_stays_when_the_rest_is_generated_again(capsys: pytest.
     assert "read again on its own schedule" in printed(plan(ALL), capsys)
 
 
-def test_every_place_gets_what_is_made_here(capsys: pytest.CaptureFixture[str]) -> None:
-    found = plan(TWO)
-
-    assert [(one["key"], one["keys"], one["action"]) for one in document(found)["pushes"]] == [
-        ("shop/db", ["password", "username"], "Push"),
-        ("shop/alone", ["password"], "Push"),
-    ]
-    assert "key 'shop/db' of SecretStore 'vault'" in printed(found, capsys)
-    assert "gets password, username" in printed(found, capsys)
-    assert document(found)["pushes"][1] == {
-        "storeRef": {"kind": "SecretStore", "name": "vault"},
-        "key": "shop/alone",
-        "keys": ["password"],
-        "action": "Push",
-        "why": "",
-    }
-
-
 @pytest.mark.parametrize(
-    ("before", "spec", "said"),
+    ("spec", "policy", "said"),
     [
-        pytest.param({"pushTo": [PUSH]}, {"pushTo": [PUSH]}, "has password: stays", id="the same"),
-        pytest.param({}, {"pushTo": [PUSH]}, "gets password", id="a new one"),
-        pytest.param(
-            {"pushTo": [PUSH]},
-            {"pushTo": [{**PUSH, "updatePolicy": "IfNotExists"}]},
-            "gets password, if the key does not exist yet",
-            id="another policy",
-        ),
-        pytest.param({"pushTo": [PUSH]}, {}, "is no longer pushed to, and stays", id="none any more"),
-        pytest.param(
-            {"pushTo": [{**PUSH, "deletionPolicy": "Delete"}]},
-            {},
-            "is no longer pushed to, and is deleted",
-            id="none any more, and it goes",
-        ),
+        pytest.param({"pushTo": [PUSH]}, "Retain", None, id="the same"),
+        pytest.param({}, "Retain", "left as it is", id="none any more"),
+        pytest.param({}, "Delete", "deleted", id="none any more, and it goes"),
     ],
 )
-def test_a_manifest_says_what_becomes_of_places(
-    before: Mapping[str, Any], spec: Mapping[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+def test_a_manifest_says_what_becomes_of_keys_that_are_no_longer_pushed_to(
+    spec: Mapping[str, Any], policy: str, said: str | None
 ) -> None:
-    found = plan(spec, before=before)
+    found = plan(spec, before={"pushTo": [{**PUSH, "deletionPolicy": policy}]})
 
-    assert said in printed(found, capsys)
+    note = f"key 'shop/db' of SecretStore 'vault' is no longer pushed to, and is {said}"
+    assert [one for one in document(found)["notes"] if "pushed to" in one] == ([note] if said else [])
     assert found.foresight.number is None
 
 
@@ -190,15 +161,6 @@ def test_what_is_under_way_is_no_trouble() -> None:
     )
 
 
-def test_what_cannot_be_followed_has_no_places() -> None:
-    nothing = replace(
-        plan(TWO), look=PlanObservation(observed(None, state=None, target=None), None, NO_MAKERS, ())
-    )
-    nothing = replace(nothing, look=replace(nothing.look, observed=replace(nothing.now, desired=None)))
-
-    assert document(nothing)["pushes"] == []
-
-
 # Accounts of a database server
 
 
@@ -228,12 +190,6 @@ def test_only_one_login_has_a_window_without_new_connections(
 )
 def test_a_refused_login_is_no_refusal_of_a_rotation(reason: str, *, is_refused: bool) -> None:
     assert bool(of_account(None, condition("Stalled", reason, status="True")).refusals) is is_refused
-
-
-def test_a_rotation_may_wait_for_a_store(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(of_account(None, condition("Refreshed", "StoreUnreachable")), capsys)
-
-    assert "Starts       at once, unless the spec has a value that no store has given yet" in text
 
 
 # The overlap
