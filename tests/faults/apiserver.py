@@ -2,21 +2,17 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from sandbox import ControlPlane
 from sandbox.harness import Kubectl
-from tests.support.objects import Client, Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
-
-    from sandbox import ControlPlane
-    from tests.support.objects import Body
+from tests.support.objects import Body, Client, Refused
 
 MANAGED = "/apis/keyturn.dev/v1alpha1"
 USER = "system:serviceaccount:keyturn-faults"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.harness import eventually
 from tests.databases.checker import Rule
 from tests.databases.evidence import Answer
 from tests.faults.apiserver import MANAGED
-from tests.faults.database_namespace import PASSWORD
+from tests.faults.database_namespace import PASSWORD, AccountNamespace
 from tests.faults.namespace import CONSUMERS, NAME
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tests.faults.database_namespace import AccountNamespace
 
 _AT_THE_SERVER = {
     "Apply": ("inside", "unrecorded"),

@@ -5,30 +5,24 @@ from __future__ import annotations
 import base64
 import itertools
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from sandbox.databases import PostgresServer
 from sandbox.harness import eventually
 from tests.databases.cluster_watch import Subject, record_of
-from tests.databases.journal import Journal
+from tests.databases.evidence import Answer
+from tests.databases.journal import Journal, Kept
 from tests.databases.recorder import answer_to, application
 from tests.databases.server_log import SETTINGS, STRANGER
-from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.namespace import NAME, workload_namespaces
+from tests.faults.apiserver import MANAGED, Cluster, values_of
+from tests.faults.namespace import NAME, WorkloadNamespace, workload_namespaces
 from tests.faults.wire import Wire
 from tests.support.kept_operator import KeptOperator
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-    from types import TracebackType
-
-    from tests.databases.evidence import Answer
-    from tests.databases.journal import Kept
-    from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import WorkloadNamespace
 
 DATABASE = "shop"
 _NUMBERS = itertools.count(100_000)

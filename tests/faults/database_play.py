@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.harness import eventually
 from tests.databases.assemble import assemble
-from tests.databases.checker import judge
+from tests.databases.checker import Violation, judge
 from tests.databases.cluster_watch import ClusterWatch, record_of, retime
+from tests.databases.evidence import Evidence
 from tests.databases.recorder import RATE, Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.apiserver import state_of
-from tests.faults.database_namespace import account_namespaces, operator_of, single_operator_of
+from tests.faults.database_namespace import (
+    AccountNamespace,
+    Shop,
+    account_namespaces,
+    operator_of,
+    single_operator_of,
+)
+from tests.faults.proxy import Asked
 from tests.support.forked_cli import CONSTANTS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.databases.checker import Violation
-    from tests.databases.evidence import Evidence
-    from tests.faults.database_namespace import AccountNamespace, Shop
-    from tests.faults.proxy import Asked
-    from tests.support.kept_operator import KeptOperator
-    from tests.support.operator import Operator
+from tests.support.kept_operator import KeptOperator
+from tests.support.operator import Operator
 
 _FREEZES = f"keyturn.runtime.failpoints._SIGNAL={int(signal.SIGSTOP)}"
 _PATIENCE = 60.0

@@ -3,15 +3,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, Cluster, state_of, values_of
 from tests.support.objects import deployment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 NAME = "auth"
 ROTATED, KEPT, FIXED = "token", "password", "username"

@@ -4,10 +4,13 @@ import asyncio
 import ssl
 import threading
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
 
 import aiohttp
 import orjson
@@ -16,15 +19,8 @@ from aiohttp import web
 from yarl import URL
 
 from sandbox.pki import Authority, write_private
-from tests.faults.apiserver import state_of, values_of
+from tests.faults.apiserver import Cluster, state_of, values_of
 from tests.faults.namespace import digest, revisions
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-    from types import TracebackType
-
-    from tests.faults.apiserver import Cluster
 
 _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 _PATIENCE = 20.0

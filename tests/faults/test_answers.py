@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, workload_namespaces
-from tests.faults.proxy import FaultProxy, delay, drop, lose, refuse
+from tests.faults.apiserver import Cluster
+from tests.faults.namespace import (
+    BYSTANDER,
+    CONSUMERS,
+    KEPT,
+    NAME,
+    ROTATED,
+    Snapshot,
+    WorkloadNamespace,
+    workload_namespaces,
+)
+from tests.faults.proxy import Act, Asked, FaultProxy, Rule, delay, drop, lose, refuse
 from tests.support.kept_operator import KeptOperator
 from tests.support.soak import draw
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import Snapshot, WorkloadNamespace
-    from tests.faults.proxy import Act, Asked, Rule
 
 _ACTS: dict[str, Act] = {
     "the answer is lost": lose,

@@ -1,24 +1,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import MANAGED, state_of
-from tests.faults.namespace import BYSTANDER, CONSUMERS, ROTATED, workload_namespaces
-from tests.faults.proxy import FaultProxy, end_watch, refuse
+from tests.faults.apiserver import MANAGED, Cluster, state_of
+from tests.faults.namespace import (
+    BYSTANDER,
+    CONSUMERS,
+    ROTATED,
+    Snapshot,
+    WorkloadNamespace,
+    workload_namespaces,
+)
+from tests.faults.proxy import Asked, FaultProxy, end_watch, refuse
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import Snapshot, WorkloadNamespace
-    from tests.faults.proxy import Asked
 
 _WATCHED = ("managedsecrets", "secretclasses", "secrets", "deployments", "statefulsets", "daemonsets")
 _INTERVAL = 20

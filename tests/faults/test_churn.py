@@ -7,14 +7,17 @@ server accepted of which replica, and what it had stored when each pod was creat
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -23,21 +26,21 @@ from aiohttp import web
 from urllib3.exceptions import HTTPError
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import values_of
-from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, digest, workload_namespaces
-from tests.faults.proxy import FaultProxy, delay, drop, end_watch, lose, refuse
+from tests.faults.apiserver import Cluster, values_of
+from tests.faults.namespace import (
+    BYSTANDER,
+    CONSUMERS,
+    KEPT,
+    NAME,
+    ROTATED,
+    WorkloadNamespace,
+    digest,
+    workload_namespaces,
+)
+from tests.faults.proxy import Asked, FaultProxy, delay, drop, end_watch, lose, refuse
 from tests.support.objects import Refused
 from tests.support.operator import Operator
 from tests.support.soak import SEED, TIMES, chance
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import WorkloadNamespace
-    from tests.faults.proxy import Asked
 
 _SECONDS: Final = 30 if TIMES == 1 else 240 * TIMES
 _REST: Final = 240.0

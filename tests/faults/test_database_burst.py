@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from sandbox.databases import counted_sessions
 from sandbox.harness import eventually
 from tests.databases.evidence import Answer
 from tests.databases.recorder import answer_to
-from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.database_namespace import PASSWORD, account_namespaces, operator_of
+from tests.faults.apiserver import MANAGED, Cluster, values_of
+from tests.faults.database_namespace import PASSWORD, AccountNamespace, Shop, account_namespaces, operator_of
 from tests.support.soak import TIMES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.database_namespace import AccountNamespace, Shop
 
 _COUNT = 30 if TIMES == 1 else 100
 _MOST_CONNECTIONS = 10

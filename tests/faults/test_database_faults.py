@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sandbox.harness import eventually
 from tests.databases.evidence import Answer
-from tests.faults.apiserver import state_of
-from tests.faults.database_play import frozen_at, play, records, thaw
-from tests.faults.proxy import FaultProxy, drop, lose
+from tests.faults.apiserver import Cluster, state_of
+from tests.faults.database_namespace import Shop
+from tests.faults.database_play import Play, frozen_at, play, records, thaw
+from tests.faults.proxy import Act, FaultProxy, drop, lose
 from tests.support.forked_cli import CONSTANTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.database_namespace import Shop
-    from tests.faults.database_play import Play
-    from tests.faults.proxy import Act
 
 pytestmark = pytest.mark.timeout(600)
 _SHORT_SLEEPS = {CONSTANTS: "keyturn.controllers.workqueue._MAX_SLEEP=2"}

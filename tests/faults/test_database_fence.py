@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,15 +14,9 @@ from keyturn.kube.leader_election import LEASE
 from sandbox.harness import eventually
 from tests.databases.evidence import Answer
 from tests.databases.server_log import read_lines
-from tests.faults.database_play import frozen, play, thaw
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.database_namespace import Shop
-    from tests.faults.database_play import Play
+from tests.faults.apiserver import Cluster
+from tests.faults.database_namespace import Shop
+from tests.faults.database_play import Play, frozen, play, thaw
 
 pytestmark = pytest.mark.timeout(300)
 _ELSEWHERE = "default"

@@ -8,19 +8,23 @@ others; `make soak` has all, and pairs of them.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.harness import HarnessError, eventually
 from tests.databases.assemble import assemble_each
-from tests.databases.checker import judge
+from tests.databases.checker import Violation, judge
 from tests.databases.cluster_watch import ClusterWatch, retime
+from tests.databases.evidence import Evidence
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
+from tests.faults.apiserver import Cluster
 from tests.faults.database_kills import (
     ADOPTION,
     CREATION,
@@ -38,20 +42,11 @@ from tests.faults.database_kills import (
     rotate,
     singles,
 )
-from tests.faults.database_namespace import account_namespaces, operator_of
+from tests.faults.database_namespace import AccountNamespace, Shop, account_namespaces, operator_of
 from tests.faults.namespace import CONSUMERS
 from tests.support.forked_cli import CONSTANTS
+from tests.support.operator import Operator
 from tests.support.soak import TIMES, draw
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.databases.checker import Violation
-    from tests.databases.evidence import Evidence
-    from tests.faults.apiserver import Cluster
-    from tests.faults.database_namespace import AccountNamespace, Shop
-    from tests.support.operator import Operator
 
 pytestmark = pytest.mark.timeout(900 if TIMES == 1 else 5400)
 _KILLED = -9

@@ -7,23 +7,18 @@ change, and after a statement before that it has none.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.databases.evidence import Answer
-from tests.databases.server_log import read_lines
+from tests.databases.server_log import Line, read_lines
+from tests.faults.apiserver import Cluster
 from tests.faults.database_namespace import WiredShop
 from tests.faults.database_play import play
 from tests.support.soak import some
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.databases.server_log import Line
-    from tests.faults.apiserver import Cluster
 
 pytestmark = pytest.mark.timeout(300)
 _PORT = re.compile(r"connection received: host=\S+ port=(\d+)")

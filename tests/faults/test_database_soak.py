@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
 from statistics import median
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,24 +21,15 @@ from sandbox.harness import HarnessError
 from tests.databases.assemble import assemble_each
 from tests.databases.checker import judge
 from tests.databases.cluster_watch import ClusterWatch, retime
-from tests.databases.evidence import Answer
+from tests.databases.evidence import Answer, Evidence
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
-from tests.faults.apiserver import MANAGED
-from tests.faults.database_namespace import account_namespaces, operator_of
+from tests.faults.apiserver import MANAGED, Cluster
+from tests.faults.database_namespace import AccountNamespace, Shop, account_namespaces, operator_of
 from tests.faults.namespace import CONSUMERS, is_at_rest
 from tests.leaks.scan import leaks
+from tests.support.operator import Operator
 from tests.support.soak import TIMES, chance
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-    from random import Random
-
-    from tests.databases.evidence import Evidence
-    from tests.faults.apiserver import Cluster
-    from tests.faults.database_namespace import AccountNamespace, Shop
-    from tests.support.operator import Operator
 
 pytestmark = pytest.mark.timeout(600 * TIMES)
 _ACCOUNTS, _ROTATIONS = (2, 2) if TIMES == 1 else (25, 4 * TIMES)

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import MANAGED
+from tests.faults.apiserver import MANAGED, Cluster
 from tests.faults.namespace import (
     BYSTANDER,
     CONSUMERS,
@@ -21,18 +23,12 @@ from tests.faults.namespace import (
     KEPT,
     NAME,
     ROTATED,
+    Snapshot,
     WorkloadNamespace,
     workload_namespaces,
 )
 from tests.support.kept_operator import KeptOperator
 from tests.support.soak import TIMES, some
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import Snapshot
 
 pytestmark = pytest.mark.timeout(600 if TIMES == 1 else 1200)
 _KILLED = -9

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import MANAGED, USER
+from tests.faults.apiserver import MANAGED, USER, Call, Cluster
 from tests.faults.namespace import WorkloadNamespace
 from tests.support.forked_cli import CONSTANTS
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Call, Cluster
 
 pytestmark = pytest.mark.timeout(600)
 _ACCOUNT = "evictions"

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sandbox.harness import eventually
+from tests.faults.apiserver import Cluster
 from tests.faults.namespace import workload_namespaces
 from tests.faults.proxy import FaultProxy
 from tests.support.forked_cli import CONSTANTS
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
 
 _HASTY = (
     "keyturn.controllers.kopf_source._SERVER_TIMEOUT=1"

@@ -5,23 +5,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, workload_namespaces
+from tests.faults.apiserver import Call, Cluster
+from tests.faults.namespace import (
+    BYSTANDER,
+    CONSUMERS,
+    FIXED,
+    KEPT,
+    NAME,
+    ROTATED,
+    Snapshot,
+    WorkloadNamespace,
+    workload_namespaces,
+)
 from tests.support.kept_operator import KeptOperator
 from tests.support.soak import some
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.faults.apiserver import Call, Cluster
-    from tests.faults.namespace import Snapshot, WorkloadNamespace
 
 _KILLED = -9
 _AT_ONCE = 3

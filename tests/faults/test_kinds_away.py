@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import MANAGED
+from tests.faults.apiserver import MANAGED, Cluster
 from tests.faults.conftest import ROOT
 from tests.faults.namespace import workload_namespaces
 from tests.support.forked_cli import CONSTANTS
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
 
 _CRD = "clustersecretstores.keyturn.dev"
 _STORE = f"{MANAGED}/clustersecretstores/away"

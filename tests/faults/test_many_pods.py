@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import USER
+from tests.faults.apiserver import USER, Call, Cluster
 from tests.faults.test_evictions import Home, homes, operator_of, template
 from tests.support.objects import Client
 from tests.support.soak import TIMES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.faults.apiserver import Call, Cluster
 
 pytestmark = pytest.mark.timeout(600)
 _ACCOUNT, _BLIND = "many-pods", "no-pods"

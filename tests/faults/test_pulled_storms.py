@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.harness import eventually
+from tests.faults.apiserver import Cluster
 from tests.faults.vault_namespace import VaultNamespace, operator_of, vault_namespaces
-from tests.support.store_proxy import after, lose, refuse
+from tests.support.kept_operator import KeptOperator
+from tests.support.store_proxy import Fault, ProxiedRequest, StoreProxy, after, lose, refuse
 from tests.support.vault import BUILD_SECONDS, running
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.faults.apiserver import Cluster
-    from tests.support.kept_operator import KeptOperator
-    from tests.support.store_proxy import Fault, ProxiedRequest, StoreProxy
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import MANAGED
+from tests.faults.apiserver import MANAGED, Cluster
 from tests.faults.namespace import workload_namespaces
-from tests.faults.proxy import FaultProxy, end_watch
+from tests.faults.proxy import Act, Asked, FaultProxy, Forward, Rule, end_watch
 from tests.support.forked_cli import CONSTANTS
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from aiohttp import web
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.proxy import Act, Asked, Forward, Rule
 
 _SMALL = "keyturn.kube.client._FIRST=2 keyturn.controllers.cache_sync._RELIST_PAUSE=1"
 """Two objects on the first page instead of 50, and a second after a lost watch."""

@@ -3,23 +3,26 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, workload_namespaces
+from tests.faults.apiserver import Call, Cluster
+from tests.faults.namespace import (
+    BYSTANDER,
+    CONSUMERS,
+    KEPT,
+    ROTATED,
+    Snapshot,
+    WorkloadNamespace,
+    workload_namespaces,
+)
 from tests.support.operator import LEADERSHIP_LOST, Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Call, Cluster
-    from tests.faults.namespace import Snapshot, WorkloadNamespace
 
 _TAKEOVER = 90.0
 _BUSY = 8

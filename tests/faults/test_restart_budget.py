@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from sandbox.harness import eventually
+from tests.faults.apiserver import Cluster
 from tests.faults.namespace import CONSUMERS, workload_namespaces
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
 
 
 def test_one_workload_of_the_cluster_rolls_at_a_time(

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import LEASES
-from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, workload_namespaces
+from tests.faults.apiserver import LEASES, Cluster
+from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, WorkloadNamespace, workload_namespaces
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import WorkloadNamespace
 
 _ACCOUNT = "selected"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"

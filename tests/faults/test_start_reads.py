@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from keyturn.kube import paths
 from sandbox.harness import eventually
-from tests.faults.apiserver import MANAGED, USER
-from tests.faults.namespace import workload_namespaces
-from tests.faults.proxy import FaultProxy, drop, refuse
+from tests.faults.apiserver import MANAGED, USER, Cluster
+from tests.faults.namespace import WorkloadNamespace, workload_namespaces
+from tests.faults.proxy import Act, Asked, FaultProxy, drop, refuse
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import WorkloadNamespace
-    from tests.faults.proxy import Act, Asked
 
 _ACCOUNT = "startreads"
 _OBJECTS = 40

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from tests.faults.apiserver import MANAGED, values_of
+from tests.faults.apiserver import MANAGED, Cluster, values_of
 from tests.faults.namespace import WorkloadNamespace, digest
 from tests.support.kept_operator import KeptOperator
 from tests.support.store_proxy import StoreProxy, store_proxy
+from tests.support.vault import VaultServer
 from tests.support.vault_folder import VaultFolder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.faults.apiserver import Cluster
-    from tests.support.vault import VaultServer
 
 PASSWORD = {"name": "password", "generate": {"password": {}}}
 

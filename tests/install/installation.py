@@ -5,13 +5,10 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sandbox.harness import Kubectl
 from sandbox.harness.installation import wait_for_crds
 from tests.install.user import User
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BASE = MANIFESTS / "base"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.harness import eventually
-from tests.install.installation import BASE
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
-    from tests.install.installation import Installation
+from sandbox.harness import Kubectl, eventually
+from tests.install.installation import BASE, Installation
 
 _HERE = ("-n", "keyturn-system")
 

@@ -6,7 +6,9 @@ The kind has a small definition of the same name; the test writes the status tha
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,14 +16,8 @@ from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually
 from tests.install.installation import BASE, MANIFESTS, Installation
 from tests.install.user import User
-from tests.support.objects import deployment, shared
+from tests.support.objects import Objects, deployment, shared
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.support.objects import Objects
 
 Body = dict[str, Any]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,9 +12,6 @@ import yaml
 from keyturn.cli.run_command import run_command
 from sandbox.harness import Kubectl
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 AUDIT = MANIFESTS / "monitoring" / "audit"
 

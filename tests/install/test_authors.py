@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.harness import eventually
-from tests.install.installation import BASE
+from sandbox.harness import Kubectl, eventually
+from tests.install.installation import BASE, Installation
 from tests.install.user import User
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.harness import Kubectl
-    from tests.install.installation import Installation
 
 Body = dict[str, Any]
 

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import tarfile
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,10 +18,6 @@ from keyturn.cli.run_command import run_command
 from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, Refused, helm, render, run
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED, NO_LIST
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 

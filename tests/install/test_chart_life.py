@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,10 +17,6 @@ from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, helm
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 

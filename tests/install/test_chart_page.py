@@ -6,7 +6,8 @@ import json
 import os
 import re
 import textwrap
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,9 +17,6 @@ from keyturn.installation.checks import schemas
 from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, run
 from tests.install.installation import BASE, MANIFESTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 _PAGE = (ROOT / "docs" / "install" / "helm.md").read_text()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,9 +13,6 @@ import yaml
 from keyturn.cli.run_command import run_command
 from sandbox.harness.installation import rendered as kustomize
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _COMPONENTS = MANIFESTS / "components"
 TOKENS = _COMPONENTS / "workload-identity"

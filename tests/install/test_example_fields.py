@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.install.test_examples import _FILES, documents
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _KINDS = {
     "SecretStore",

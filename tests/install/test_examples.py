@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,13 +17,7 @@ from keyturn.api import ManagedSecret, SecretClass
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.spec.desired import resolve_spec
 from sandbox.harness import Kubectl
-from tests.install.installation import MANIFESTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.install.installation import Installation
+from tests.install.installation import MANIFESTS, Installation
 
 _EXAMPLES = MANIFESTS / "examples"
 _FILES = sorted(_EXAMPLES.glob("*.yaml"))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from sandbox.harness import eventually
+from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually
+from tests.install.installation import Installation
 from tests.support.initial_status import filled_in
 from tests.support.objects import deployment
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox import ControlPlane
-    from sandbox.harness import Kubectl
-    from tests.install.installation import Installation
 
 
 def managed(name: str, **spec: Any) -> dict[str, Any]:

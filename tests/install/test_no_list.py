@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +16,6 @@ from tests.install.installation import NO_LIST, Installation
 from tests.support.console import Console
 from tests.support.objects import deployment, shared
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _A_TURN = 120.0
 """Seconds that a test waits for what takes a minute at most."""

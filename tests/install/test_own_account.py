@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.harness import eventually
-from tests.install.installation import BASE
+from sandbox.harness import Kubectl, eventually
+from tests.install.installation import BASE, Installation
 from tests.install.user import User
 from tests.support.objects import deployment, path_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.harness import Kubectl
-    from tests.install.installation import Installation
 
 _PAGE = BASE.parents[1] / "docs" / "stores" / "vault.md"
 _OURS = {"keyturn.dev/managed-secret": "auth"}

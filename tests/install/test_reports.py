@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.install.installation import Installation
+from tests.install.installation import Installation
 
 _OPERATOR = "system:serviceaccount:keyturn-system:keyturn"
 _OWNER = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "EmergencyRotation", "name": "inc-1", "uid": "1"}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.install.installation import Installation
+from tests.install.installation import Installation
 
 _GOLDEN = Path(__file__).parent / "golden"
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import pytest
 
-from sandbox.harness import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sandbox.harness import Kubectl
-    from tests.install.installation import Installation
+from sandbox.harness import Kubectl, eventually
+from tests.install.installation import Installation
 
 _ROLES = ("view", "edit", "admin")
 _LOOK, _WRITE = {"get", "list", "watch"}, {"create", "update", "patch", "delete", "deletecollection"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,13 +15,7 @@ from tests.conftest import ROOT
 from tests.install.helm import BUILD_SECONDS
 from tests.install.user import User
 from tests.install.walking import Checkout, blocks
-from tests.support.objects import Refused, shared_client
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.support.objects import Body, Client
+from tests.support.objects import Body, Client, Refused, shared_client
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
-from tests.support.objects import path_of, shared_client
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sandbox.harness import Kubectl
-    from tests.support.objects import Body, Client
+from sandbox.harness import Kubectl
+from tests.support.objects import Body, Client, path_of, shared_client
 
 _DENIED = "denied request: "
 _DRY = {"dryRun": "All", "fieldValidation": "Strict"}

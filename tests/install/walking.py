@@ -8,15 +8,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
 from tests.install.helm import program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _KUBECTL = Path(shutil.which("kubectl", path=f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}") or "kubectl")
 _ELSEWHERE = "docker "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
@@ -15,10 +17,6 @@ from sandbox import ControlPlane
 from tests.leaks.scan import forms_of_all, traces
 from tests.support import objects
 from tests.support.operator import BEGUN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 LEAKED = 11
 """How a run ends that would have passed; beyond pytest's own exit codes."""

@@ -5,20 +5,15 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import MANAGED
-from tests.faults.namespace import NAME, managed_secret
+from tests.faults.apiserver import MANAGED, Cluster
+from tests.faults.namespace import NAME, WorkloadNamespace, managed_secret
 from tests.leaks.leak_gate import generated
 from tests.leaks.store_lifecycle import StoreLifecycle
+from tests.support.kept_operator import KeptOperator
 from tests.support.web_ui import web_ui
-
-if TYPE_CHECKING:
-    from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import WorkloadNamespace
-    from tests.support.kept_operator import KeptOperator
-
 
 _KEPT = {"overlap": "1h"}
 

@@ -4,24 +4,19 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox import ControlPlane
 from sandbox.harness import installation
-from tests.faults.apiserver import USER, Cluster
+from tests.faults.apiserver import USER, Call, Cluster
 from tests.faults.namespace import workload_namespaces
 from tests.leaks.leak_gate import ValueRecorder, generated
 from tests.leaks.lifecycle import Lifecycle
 from tests.leaks.scan import leaks
 from tests.support.kept_operator import KeptOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.faults.apiserver import Call
 
 _ROOT = Path(__file__).parents[2]
 _OURS = (

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.support.goprogram import folder_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 BUILD_SECONDS = 1200
 """Three minutes on two idle cores; seconds for one who has the cache."""

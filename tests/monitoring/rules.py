@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from tests.monitoring.prometheus import promtool
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "monitoring"
 GROUPS: list[dict[str, Any]] = yaml.safe_load((MANIFESTS / "rules.yaml").read_text())["spec"]["groups"]

@@ -5,22 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from typing import TYPE_CHECKING
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from sandbox.harness import eventually
+from sandbox.harness import Kubectl, eventually
+from tests.cluster.namespace import Space
 from tests.cluster.workloads import deployment, env_from
+from tests.conftest import Cluster
 from tests.monitoring.rules import ALERTS
 from tests.support.forked_cli import run
-
-if TYPE_CHECKING:
-    import subprocess
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
-    from tests.cluster.namespace import Space
-    from tests.conftest import Cluster
 
 _LOOKS = re.compile(
     r"kubectl (get|describe|logs|keyturn (status|history|plan|check|audit|emergency status))\\b"

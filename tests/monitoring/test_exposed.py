@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
+from prometheus_client.samples import Sample
 
 from keyturn.core.policy.checklist import Point, Verdict
 from keyturn.endpoints.audit.audit import Endpoint
@@ -16,25 +18,16 @@ from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.exposition import DatabaseFacts, ObjectFacts, PointFacts, expose
 from keyturn.runtime import metrics
 from sandbox.harness import eventually
-from tests.cluster.namespace import password
+from tests.cluster.classes import Class
+from tests.cluster.namespace import Space, password
 from tests.cluster.store_objects import Stores, pulled
 from tests.cluster.workloads import deployment, env_from
 from tests.monitoring.cases import CASES
 from tests.monitoring.dashboard import QUERIES, filled
 from tests.monitoring.prometheus import BUILD_SECONDS, promtool, terms
 from tests.monitoring.quiet import QUIET
-from tests.monitoring.rules import ALERTS, RECORDS, series
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from prometheus_client.samples import Sample
-
-    from tests.cluster.classes import Class
-    from tests.cluster.namespace import Space
-    from tests.monitoring.rules import Case, Quiet
-    from tests.support.operator import Operator
+from tests.monitoring.rules import ALERTS, RECORDS, Case, Quiet, series
+from tests.support.operator import Operator
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,9 +14,6 @@ from sandbox.harness import Kubectl
 from tests.install.installation import BASE
 from tests.monitoring.dashboard import DASHBOARD
 from tests.monitoring.rules import ALERTS, GROUPS, MANIFESTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def rendered(folder: Path, tmp_path: Path) -> dict[str, Any]:

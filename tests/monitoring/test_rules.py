@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from tests.monitoring.cases import CASES
 from tests.monitoring.prometheus import BUILD_SECONDS, promtool
 from tests.monitoring.quiet import QUIET
 from tests.monitoring.rules import ALERTS, Case, Quiet, check, of_object, series, value, written
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +10,6 @@ from keyturn.kube.client import Api
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, installation
 from tests.conftest import ROOT, Cluster
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="package")

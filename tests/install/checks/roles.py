@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn.installation.checks.rights import Account, Right, missing
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from keyturn.kube.client import Api
+from keyturn.kube.client import Api
 
 OWN = "keyturn-system"
 ACCOUNT = Account(OWN, "keyturn")

@@ -8,21 +8,15 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
-from sandbox.harness import eventually
-from tests.conftest import ROOT
+from sandbox.harness import Kubectl, eventually
+from tests.conftest import ROOT, Cluster
 from tests.install.checks.roles import ACCOUNT, OWN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
-    from tests.conftest import Cluster
 
 _COMMAND = [sys.executable, "-m", "demo.checkout"]
 

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from keyturn import __version__
 from keyturn.installation.checks.rights import Place, rights_of
+from keyturn.kube.client import Api
 from keyturn.kube.leader_election import signature
 from keyturn.kube.wire import Patch
 from keyturn.runtime import build
-from sandbox.harness import eventually
-from tests.conftest import ROOT
+from sandbox.harness import Kubectl, eventually
+from tests.conftest import ROOT, Cluster
 from tests.install.checks.roles import ACCOUNT, OWN, without
 from tests.support.console import Console
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from keyturn.kube.client import Api
-    from sandbox.harness import Kubectl
-    from tests.conftest import Cluster
 
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/keyturn-system/leases"
 _RIGHTS = len(list(rights_of(Place(OWN, None))))

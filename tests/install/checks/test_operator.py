@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from keyturn.installation.checks.rights import Place, Right, rights_of
-from sandbox.harness import eventually
-from tests.conftest import ROOT
+from keyturn.kube.client import Api
+from sandbox.harness import Kubectl, eventually
+from tests.conftest import ROOT, Cluster
 from tests.install.checks.roles import OWN, without
 from tests.support.console import Console
 from tests.support.forked_cli import CONSTANTS
 from tests.support.objects import Objects
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from keyturn.kube.client import Api
-    from sandbox.harness import Kubectl
-    from tests.conftest import Cluster
 
 _CRD = yaml.load((ROOT / "crds" / "keyturn.dev_managedsecrets.yaml").read_text(), Loader=yaml.CSafeLoader)
 _SOON = "keyturn.controllers.cluster_checks._FAILING_INTERVAL=3"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -19,15 +19,11 @@ from keyturn.installation.checks.rights import (
     rights_of,
     to_install,
 )
+from keyturn.kube.client import Api
 from keyturn.kube.secret_informer import SourceKind
+from sandbox.harness import Kubectl
 from tests.conftest import ROOT
 from tests.install.checks.roles import ACCOUNT, OWN, without
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.kube.client import Api
-    from sandbox.harness import Kubectl
 
 _EVERYWHERE = Place(OWN, None)
 _ALL = tuple(rights_of(_EVERYWHERE))
