@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.harness import eventually
@@ -15,6 +17,8 @@ NAME = "auth"
 ROTATED, KEPT, FIXED = "token", "password", "username"
 CONSUMERS = ("api", "web")
 BYSTANDER = "bystander"
+INTERVAL = timedelta(days=7)
+"""How long a value lives that has a schedule of its own."""
 _SALT = secrets.token_bytes(16)
 
 
@@ -33,6 +37,8 @@ class Snapshot:
     rotating: bool
     trigger: str | None
     conditions: dict[str, str]
+    dates: dict[str, tuple[str, str]]
+    """When each value of several schedules was generated last, and when it is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,10 @@ class WorkloadNamespace:
             rotating=bool(status.get("rotation")),
             trigger=status.get("lastTrigger"),
             conditions={one["type"]: one["status"] for one in status.get("conditions") or ()},
+            dates={
+                one["name"]: (one["lastRotationTime"], one["nextRotationTime"])
+                for one in status.get("values") or ()
+            },
         )
 
     @staticmethod
@@ -175,6 +185,29 @@ def managed_secret(**spec: Any) -> dict[str, Any]:
             **spec,
         },
     }
+
+
+def scheduled_values(**own: Any) -> dict[str, Any]:
+    """Return the part of a spec in which one value has a schedule of its own, and another one that of the object."""
+    first = {"name": ROTATED, "generate": {"bytes": {}}, "rotation": {"every": "7d"}, **own}
+    return {
+        "data": [first, *managed_secret()["spec"]["data"][1:]],
+        "rotation": {"every": "180d", "jitter": "0%", "trigger": "at-creation"},
+    }
+
+
+def age_value(cluster: Cluster, state: str, name: str) -> None:
+    """Make a value of a state Secret, which has a schedule of its own, as old as it may become."""
+    since = datetime.now(UTC) - INTERVAL
+
+    def age(body: Any) -> None:
+        document = state_of(body)
+        for revision in document["revisions"]:
+            assert name in revision["dates"]
+            revision["dates"][name] = since.isoformat()
+        body["data"]["state"] = base64.b64encode(json.dumps(document).encode()).decode()
+
+    cluster.edit(state, age)
 
 
 def workload_namespaces(cluster: Cluster, count: int) -> list[WorkloadNamespace]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,14 @@ from tests.faults.namespace import (
     BYSTANDER,
     CONSUMERS,
     FIXED,
+    INTERVAL,
     KEPT,
     NAME,
     ROTATED,
     Snapshot,
     WorkloadNamespace,
+    age_value,
+    scheduled_values,
     workload_namespaces,
 )
 from tests.support.kept_operator import KeptOperator
@@ -39,6 +43,10 @@ def _create(space: WorkloadNamespace) -> None:
 
 def _rotate(space: WorkloadNamespace) -> None:
     space.trigger("leaver")
+
+
+def _let_one_value_become_due(space: WorkloadNamespace) -> None:
+    age_value(space.cluster, space.state, ROTATED)
 
 
 def _edit_the_secret(space: WorkloadNamespace) -> None:
@@ -85,11 +93,16 @@ def _cases(
     return [Case(provoke, failpoint, revision, frozenset(fresh.split())) for failpoint in failpoints]
 
 
-_REPORTED_ROTATIONS = [*_cases(_rotate, "Report", 2, ROTATED), *_cases(_rotate, "Report#2", 2, ROTATED)]
+def _rotations(provoke: Callable[[WorkloadNamespace], None]) -> list[Case]:
+    """Let a process die around each write of a rotation of one value."""
+    passes = ("Stage Publish RollOut", "RollOut#2", "Report", "Report#2")
+    return [case for steps in passes for case in _cases(provoke, steps, 2, ROTATED)]
+
+
 CASES = [
     *some([*_cases(_create, "Stage Publish"), *_cases(_create, "Report")], 1, 2),
-    *some(_cases(_rotate, "Stage Publish RollOut", 2, ROTATED), 1, 2, 3),
-    *some([*_cases(_rotate, "RollOut#2", 2, ROTATED), *_REPORTED_ROTATIONS], 1, 3),
+    *some(_rotations(_rotate), 1, 2, 3, 5, 7),
+    *some(_rotations(_let_one_value_become_due), 1, 2, 3, 5, 7),
     *some([*_cases(_edit_the_secret, "Repair"), *_cases(_edit_the_secret, "Report")], 1),
     *some(_cases(_delete_the_secret, "Repair"), 1),
     *some([*_cases(_delete_the_state, "Claim"), *_cases(_delete_the_state, "Report")], 1, 2),
@@ -139,8 +152,8 @@ def _run_until_at_rest(
     stage: dict[Case, WorkloadNamespace], kubeconfig: Path, folder: Path, revision: int | None
 ) -> None:
     if revision is not None:
-        for space in stage.values():
-            space.create()
+        for case, space in stage.items():
+            space.create(**(scheduled_values() if case.provoke is _let_one_value_become_due else {}))
     home = next(iter(stage.values())).namespace
     with KeptOperator(kubeconfig, folder / "whole.log", env={"POD_NAMESPACE": home}) as operator:
         for case, space in stage.items():
@@ -211,6 +224,17 @@ def test_the_status_says_that_it_is_over(story: Story) -> None:
     assert (story.after.conditions["Ready"], story.after.conditions["Rotating"]) == ("True", "False")
     assert story.after.history.count(story.case.revision) == 1
     assert len(story.after.history) == len(set(story.after.history))
+
+
+def test_the_dates_are_those_of_each_value(story: Story) -> None:
+    if story.case.provoke is not _let_one_value_become_due:
+        assert story.after.dates == {}
+        return
+    assert story.before
+    (last, due), before = story.after.dates[ROTATED], story.before.dates[ROTATED]
+    assert last > before[0]
+    assert datetime.fromisoformat(due) - datetime.fromisoformat(last) == INTERVAL
+    assert story.after.dates[KEPT] == story.before.dates[KEPT]
 
 
 def test_a_trigger_is_handled_once(story: Story) -> None:

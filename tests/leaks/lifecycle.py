@@ -9,7 +9,14 @@ from typing import Any
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, Cluster
-from tests.faults.namespace import NAME, WorkloadNamespace, managed_secret
+from tests.faults.namespace import (
+    NAME,
+    ROTATED,
+    WorkloadNamespace,
+    age_value,
+    managed_secret,
+    scheduled_values,
+)
 from tests.leaks.leak_gate import generated
 from tests.leaks.store_lifecycle import StoreLifecycle
 from tests.support.kept_operator import KeptOperator
@@ -45,6 +52,7 @@ class Lifecycle:
             self._adoption,
             self._merge,
             self._keys,
+            self._schedules,
             self._spoiled_issuer,
             self._going_back,
             self._stores,
@@ -153,6 +161,22 @@ class Lifecycle:
         eventually(
             lambda: all(self._is_turned(f"key-{name.lower()}") for name in recipes), "every key turned"
         )
+
+    def _schedules(self) -> None:
+        """A value with a class and a schedule of its own, which alone becomes due, and what those do not allow."""
+        own, literal = {"className": "jwt-secret"}, {"name": "fixed", "literal": self._canary()}
+        spec = scheduled_values(**own)
+        spec["data"].append(literal)
+        self._create("scheduled", **spec)
+        self._wait_for("scheduled", "Ready")
+        self._remember()
+        age_value(self.cluster, f"{self.space.target.removesuffix(NAME)}scheduled-keyturn", ROTATED)
+        eventually(lambda: self._is_turned("scheduled"), "a rotation of the value that is due")
+        unknown = scheduled_values(className="unknown")
+        gathered = {**spec, "rotation": {**spec["rotation"], "gather": "8d"}}
+        for name, bad in {"bad-class": unknown, "bad-gather": gathered}.items():
+            self._create(name, **bad)
+            self._wait_for(name, "Stalled")
 
     def _spoiled_issuer(self) -> None:
         """A certificate whose CA is no CA, and quotes itself where a parser would quote it."""

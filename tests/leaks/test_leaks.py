@@ -51,6 +51,7 @@ def cluster() -> Iterator[Cluster]:
         cluster = Cluster(plane)
         installation.install_crds(cluster.kubectl)
         cluster.kubectl("apply", "-k", str(_ROOT / "manifests" / "base" / "access"))
+        cluster.kubectl("apply", "-k", str(_ROOT / "manifests" / "classes"))
         cluster.kubectl("apply", "-f", "-", given=_CLASSES)
         yield cluster
 
