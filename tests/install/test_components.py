@@ -102,6 +102,41 @@ def verbs_on_secrets(objects: list[dict[str, Any]]) -> set[str]:
     }
 
 
+# Contacts
+
+
+def test_the_contacts_of_a_file_are_the_operators_and_each_alerts(folder: Path) -> None:
+    text = "Security Team: security@shop.test\nOn-Call: +1-555-0100\n"
+    (folder / "contacts.yaml").write_text(text)
+    made = {"name": "keyturn-contacts", "namespace": "keyturn-system", "files": ["contacts.yaml"]}
+    monitored = [os.path.relpath(path, folder) for path in (BASE, MANIFESTS / "monitoring")]
+    objects = rendered(folder, BASE, _COMPONENTS / "contacts", resources=monitored, configMapGenerator=[made])
+
+    pod = one("Deployment", objects)["spec"]["template"]["spec"]
+    (container,), (volume,) = pod["containers"], pod["volumes"]
+    (mount,) = container["volumeMounts"]
+    contacts = one("ConfigMap", objects, volume["configMap"]["name"])["data"]
+    assert f"--contacts={mount['mountPath']}/{next(iter(contacts))}" in container["args"]
+    rules = [rule for group in one("PrometheusRule", objects)["spec"]["groups"] for rule in group["rules"]]
+    told = [rule["annotations"].get("contacts") for rule in rules if "alert" in rule]
+    assert (contacts, set(told)) == ({"contacts.yaml": text}, {text})
+    assert [rule for rule in rules if "record" in rule and "annotations" in rule] == []
+
+
+def test_contacts_need_no_alerts(folder: Path) -> None:
+    contacts = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "keyturn-contacts"},
+        "data": {"contacts.yaml": ""},
+    }
+    (folder / "contacts.yaml").write_text(yaml.safe_dump(contacts))
+    objects = rendered(
+        folder, BASE, _COMPONENTS / "contacts", resources=[os.path.relpath(BASE, folder), "contacts.yaml"]
+    )
+    assert one("ConfigMap", objects, "keyturn-contacts") in objects
+
+
 # Pods that hold exposed values
 
 
