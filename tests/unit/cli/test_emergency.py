@@ -45,7 +45,14 @@ def declared(api: FakeApi) -> dict[str, Any]:
 def test_every_label_is_declared(selector: str, api: FakeApi, console: Console) -> None:
     console(*_DECLARE, "-l", selector)
 
-    assert declared(api) == {"shop": {"matchLabels": {"team": "auth", "shop.test/tier": "gold"}}}
+    assert declared(api) == {
+        "shop": {
+            "matchExpressions": [
+                {"key": "team", "operator": "In", "values": ["auth"]},
+                {"key": "shop.test/tier", "operator": "In", "values": ["gold"]},
+            ]
+        }
+    }
 
 
 def test_a_label_with_two_values_selects_nothing(api: FakeApi, console: Console) -> None:

@@ -1,6 +1,6 @@
 """Commands `keyturn emergency`: declare, status, acknowledge, report.
 
-`command` holds the click command and imports the other modules when it runs, so that help stays fast.
+`command` holds the click command and imports `incidents` when it runs, so that help stays fast.
 
 Imports: what `cli` may import.
 """

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,8 @@ from keyturn.cli.options import Length, Output, Where, answer, output, place
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
+
+    from .incidents import Scope
 
 _ATTENTION = 3
 _IMMEDIATELY, _AFTER_ROLLOUT = "immediately", "after-rollout"
@@ -25,8 +27,18 @@ _in = click.option(
 
 
 def _somewhere(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options for namespaces."""
-    return _everywhere(_in(place(command)))
+    """Add the options for namespaces; the command receives them as `scope`."""
+
+    @wraps(command)
+    def placed(*, all_namespaces: bool, namespaces: tuple[str, ...], where: Where, **others: Any) -> None:
+        if all_namespaces and namespaces:
+            raise click.UsageError("write -A or --in, not both")
+        if where.namespace and (all_namespaces or namespaces):
+            raise click.UsageError("write one of --namespace, -A and --in")
+        scope = None if all_namespaces else tuple(dict.fromkeys(namespaces))
+        command(where=where, scope=scope, **others)
+
+    return _everywhere(_in(place(placed)))
 
 
 @click.group("emergency", short_help="Rotate compromised secrets at once, and track the deadlines.")
@@ -84,8 +96,7 @@ def declare_command(  # click passes options by name
     timeout: timedelta,
     yes: bool,
     output: Output | None,
-    all_namespaces: bool,
-    namespaces: tuple[str, ...],
+    scope: Scope,
     where: Where,
 ) -> None:
     """Declare INCIDENT: rotate everything that is selected at once, regardless of windows and overlaps.
@@ -93,21 +104,21 @@ def declare_command(  # click passes options by name
     A declaration cannot be changed. With -A it asks first, and declares in each namespace with something to rotate.
     """
     from keyturn.cli import cluster
-    from keyturn.cli.emergency import declare as declaring
+
+    from . import incidents
 
     if sum([selector is not None, bool(names), takes_all]) != 1:
         raise click.UsageError("write one of --selector, --secret and --all")
-    wish = declaring.DeclareOptions(
-        incident=incident,
-        reason=reason,
-        contact=contact,
-        selector={} if takes_all else declaring.selector_in(selector) if selector is not None else None,
-        names=names,
-        revoke="AfterRollout" if revoke == _AFTER_ROLLOUT else None,
-        evict=evict,
-    )
-    scope = declaring.scope_of(where, namespaces, everywhere=all_namespaces)
-    declare = partial(declaring.declare, wish=wish, scope=scope, is_real=not dry_run, is_confirmed=yes)
+    spec = {
+        "reason": reason,
+        "incident": incident,
+        "contact": contact,
+        "selector": {} if takes_all else incidents.selector_in(selector) if selector is not None else None,
+        "names": list(names) or None,
+        "revoke": "AfterRollout" if revoke == _AFTER_ROLLOUT else None,
+        "evict": evict or None,
+    }
+    declare = partial(incidents.declare, spec=spec, scope=scope, is_real=not dry_run, is_confirmed=yes)
     cluster.run(where, partial(declare, wait=timeout if wait else None, output=output))
 
 
@@ -119,8 +130,7 @@ def status_command(
     *,
     incident: str | None,
     output: Output,
-    all_namespaces: bool,
-    namespaces: tuple[str, ...],
+    scope: Scope,
     where: Where,
 ) -> None:
     """Show the progress of every incident; with INCIDENT, also which of its secrets are not done.
@@ -130,11 +140,9 @@ def status_command(
     """
     from keyturn.cli import cluster
 
-    from . import declare as declaring
-    from . import status
+    from . import incidents
 
-    scope = declaring.scope_of(where, namespaces, everywhere=all_namespaces)
-    if cluster.run(where, lambda here: status.show(here, incident, scope, output)):
+    if cluster.run(where, lambda here: incidents.show(here, incident, scope, output)):
         sys.exit(_ATTENTION)
 
 
@@ -151,31 +159,26 @@ def acknowledge_command(
     what: str | None,
     by: str,
     output: Output | None,
-    all_namespaces: bool,
-    namespaces: tuple[str, ...],
+    scope: Scope,
     where: Where,
 ) -> None:
     """Mark a stage of INCIDENT as completed, in each namespace that it concerns."""
     from keyturn.cli import cluster
 
-    from . import declare as declaring
-    from . import status
+    from . import incidents
 
     if what is None:
         raise click.UsageError("write one of --audit and --report")
-    scope = declaring.scope_of(where, namespaces, everywhere=all_namespaces)
-    cluster.run(where, lambda here: status.acknowledge(here, incident, what, by, scope, output))
+    cluster.run(where, lambda here: incidents.acknowledge(here, incident, what, by, scope, output))
 
 
 @emergency_group.command("report", short_help="Print the incident report.")
 @_incident
 @_somewhere
-def report_command(*, incident: str, all_namespaces: bool, namespaces: tuple[str, ...], where: Where) -> None:
+def report_command(*, incident: str, scope: Scope, where: Where) -> None:
     """Print the report of INCIDENT as Markdown, one part for each namespace that it concerns."""
     from keyturn.cli import cluster
 
-    from . import declare as declaring
-    from . import status
+    from . import incidents
 
-    scope = declaring.scope_of(where, namespaces, everywhere=all_namespaces)
-    cluster.run(where, lambda here: status.report(here, incident, scope))
+    cluster.run(where, lambda here: incidents.report(here, incident, scope))

@@ -17,7 +17,7 @@ from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus, Ti
 from keyturn.controllers.context import Context
 from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.emergency.status import is_done, rows_of, status_of, wake_up
-from keyturn.core.emergency.timeline import EmergencyFacts, open_stages, report_name
+from keyturn.core.emergency.timeline import REPORT_FILE, EmergencyFacts, open_stages, report_name
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import KEYTURN, MANAGED_BY
@@ -97,7 +97,6 @@ class EmergencyMemory:
         self._waiting.pop(key, None)
 
 
-FILE = "report.md"
 _MIN_DOCUMENT_INTERVAL = timedelta(seconds=10)
 _RETRY_DELAY = timedelta(minutes=1)
 _READERS_INTERVAL = timedelta(minutes=10)
@@ -195,7 +194,7 @@ async def _write_document(
     try:
         if there is None:
             await context.api.create(paths.config_maps(key.namespace), _new(name, emergency, text))
-        elif (there.get("data") or {}).get(FILE) != text:
+        elif (there.get("data") or {}).get(REPORT_FILE) != text:
             await context.api.replace(path, _updated_body(there, text))
     except errors.ApiError as error:
         is_denied = isinstance(error, errors.Invalid) and error.denier is not None
@@ -230,12 +229,12 @@ def _new(name: str, emergency: EmergencyRotation, text: str) -> dict[str, Any]:
         "labels": {MANAGED_BY: KEYTURN},
         "ownerReferences": [owner],
     }
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {FILE: text}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {REPORT_FILE: text}}
 
 
 def _updated_body(there: Body, text: str) -> Body:
     """Replace the document and keep foreign keys."""
-    data = {**(there.get("data") or {}), FILE: text}
+    data = {**(there.get("data") or {}), REPORT_FILE: text}
     return {**there, "apiVersion": "v1", "kind": "ConfigMap", "data": data}
 
 

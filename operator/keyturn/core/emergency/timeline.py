@@ -16,6 +16,8 @@ from keyturn.core.texts import first_of
 from keyturn.core.times import clock, to_second
 
 _MAX_NAME_LENGTH: Final = 256
+REPORT_FILE: Final = "report.md"
+"""The key of the incident document in its ConfigMap."""
 
 
 @dataclass(frozen=True, slots=True)
