@@ -244,17 +244,20 @@ _MAX_RESULTS: Final = 5_000
 def sarif(report: Report) -> dict[str, Any]:
     """Return every failed check as a result, and every point as a rule."""
     failed = [one for one in report.findings if one.verdict is Verdict.FAIL]
-    unknown = [one for one in report.findings if one.verdict is Verdict.UNKNOWN]
     rules = [_rule(point) for point in Point]
+    notifications = [
+        {
+            "level": "warning",
+            "message": {"text": _text(one)},
+            "associatedRule": {"id": one.point.value, "index": one.point.number - 1},
+        }
+        for one in report.findings
+        if one.verdict is Verdict.UNKNOWN
+    ]
     run = {
         "tool": {"driver": {"name": "keyturn audit", "version": __version__, "rules": rules}},
         "columnKind": "unicodeCodePoints",
-        "invocations": [
-            {
-                "executionSuccessful": True,
-                "toolExecutionNotifications": [_notification(one) for one in unknown],
-            }
-        ],
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notifications}],
         "results": [_result(one) for one in failed[:_MAX_RESULTS]],
     }
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -280,14 +283,6 @@ def _result(one: Finding) -> dict[str, Any]:
         "level": "error",
         "message": {"text": _text(one)},
         "locations": [_location(one)],
-    }
-
-
-def _notification(one: Finding) -> dict[str, Any]:
-    return {
-        "level": "warning",
-        "message": {"text": _text(one)},
-        "associatedRule": {"id": one.point.value, "index": one.point.number - 1},
     }
 
 

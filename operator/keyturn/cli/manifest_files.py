@@ -16,36 +16,6 @@ import yaml
 
 from keyturn.runtime import yaml_text
 
-
-class YamlError(ValueError):
-    """A stream is refused; the parser's error would quote lines, which may have values."""
-
-    def __init__(self, problem: str, line: int) -> None:
-        super().__init__(problem)
-        self.where = f", line {line}" if line else ""
-        """The line, after the name of the file; empty if the parser does not know it."""
-
-
-def load_all(content: bytes) -> list[Any]:
-    """Return the documents of a stream.
-
-    Raises:
-        YamlError: It is not valid, or its aliases repeat too much.
-    """
-    problem, line = "this is not valid YAML", 0
-    try:
-        return yaml_text.load_all(content)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-    except yaml_text.TooManyAliases:
-        problem = "its aliases repeat too much; write what they stand for instead of some of them"
-    except (yaml.YAMLError, ValueError, RecursionError):
-        pass
-    raise YamlError(problem, line)  # outside the handlers, so that the parser's error is not the context
-
-
-# Files
-
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 
@@ -110,8 +80,15 @@ def _refuse(problem: OSError) -> NoReturn:
 
 
 def _loaded(where: str, content: bytes) -> list[Any]:
+    problem = "this is not valid YAML"
     try:
-        return load_all(content)
-    except YamlError as problem:
-        hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
-        raise Unreadable(f"{where}{problem.where}: {problem}{hint}") from None
+        return yaml_text.load_all(content)
+    except yaml.MarkedYAMLError as error:
+        where += f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+    except yaml_text.TooManyAliases:
+        problem = "its aliases repeat too much; write what they stand for instead of some of them"
+    except (yaml.YAMLError, ValueError, RecursionError):
+        pass
+    hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
+    # Outside the handlers, so that the parser's error, which quotes lines that may have values, is not the context.
+    raise Unreadable(f"{where}: {problem}{hint}")
