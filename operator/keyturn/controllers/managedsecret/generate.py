@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -52,7 +52,8 @@ async def generate_revision(
     """
     begun, before = generated.since(key) or context.now(), carried_values(state)
     recorded = state.facts if state else None
-    values, made_now = await _collect_values(step, key, observed, desired, state, generated, context)
+    making = _Making(step, key, observed, desired, state, generated, context)
+    values, made_now = await making.collect()
     rendered = await _render(key.namespace, step.reason, desired, values, state, now := context.now())
     made = Revision(values, rendered)
     adopted = adopted_without_item(desired, before, made, is_whole=not step.reason.awaited)
@@ -63,48 +64,98 @@ async def generate_revision(
     return State.newer(facts.with_leases(observed.pulled.reading.leases), revision, state)
 
 
-async def _collect_values(
-    step: steps.Stage,
-    key: ObjectKey,
-    observed: Observed,
-    desired: Desired,
-    state: State | None,
-    generated: GeneratedValues,
-    context: Context,
-) -> tuple[dict[str, ItemValues], frozenset[str]]:
-    """Return the values of the revision, and which of them were generated.
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """The values of one revision."""
 
-    Raises:
-        Wait, Stalled: A value that is to be replaced is now made from one that cannot be read.
-    """
-    needs, before = _every_need(desired), carried_values(state)
-    fresh = transitions.with_dependents(step.reason.fresh, needs)
-    absent = transitions.with_dependents(step.reason.awaited - before.keys(), needs)
-    if observed.pulled.problem and absent & fresh & before.keys():
-        raise copied(observed.pulled.problem)
-    login = staged_login(fresh, observed.state, desired)
-    desired = _present(step.reason, absent - before.keys(), desired, before)
-    read, lost = observed.pulled.reading.values, observed.pulled.reading.found
-    if any(emergency.is_open for emergency in observed.emergencies):
-        lost = {}  # what an earlier object has pushed may be exposed
-    values: dict[str, ItemValues] = {}
-    made_now: set[str] = set()
-    held = held_values(state, observed, desired) if state and desired.keeps_previous else {}
-    for item in desired.items:
-        found = before.get(item.name)
-        # A new item may be in the adopted Secret, or in a store to which an earlier object pushed it.
-        adopted = None if found or step.reason.rotates else adopted_value_of(desired.secret, item, before)
-        if found is None and (existing := adopted or lost.get(item.name)):
-            values[item.name] = existing
-        elif found is None or item.name in fresh:
-            made = await _generate_items(
-                item, found, values, login, step, desired, key, read, generated, context
+    step: steps.Stage
+    key: ObjectKey
+    observed: Observed
+    desired: Desired
+    state: State | None
+    generated: GeneratedValues
+    context: Context
+
+    async def collect(self) -> tuple[dict[str, ItemValues], frozenset[str]]:
+        """Return the values of the revision, and which of them were generated.
+
+        Raises:
+            Wait, Stalled: A value that is to be replaced is now made from one that cannot be read.
+        """
+        observed, desired, state, reason = self.observed, self.desired, self.state, self.step.reason
+        needs, before = _every_need(desired), carried_values(state)
+        fresh = transitions.with_dependents(reason.fresh, needs)
+        absent = transitions.with_dependents(reason.awaited - before.keys(), needs)
+        if observed.pulled.problem and absent & fresh & before.keys():
+            raise copied(observed.pulled.problem)
+        login = staged_login(fresh, observed.state, desired)
+        desired = _present(reason, absent - before.keys(), desired, before)
+        lost = observed.pulled.reading.found
+        if any(emergency.is_open for emergency in observed.emergencies):
+            lost = {}  # what an earlier object has pushed may be exposed
+        values: dict[str, ItemValues] = {}
+        made_now: set[str] = set()
+        held = held_values(state, observed, desired) if state and desired.keeps_previous else {}
+        for item in desired.items:
+            found = before.get(item.name)
+            # A new item may be in the adopted Secret, or in a store to which an earlier object pushed it.
+            adopted = None if found or reason.rotates else adopted_value_of(desired.secret, item, before)
+            if found is None and (existing := adopted or lost.get(item.name)):
+                values[item.name] = existing
+            elif found is None or item.name in fresh:
+                made = await self._make(item, found, values, login, desired)
+                values[item.name] = _with_held(made, item, held.get(item.name), desired)
+                made_now |= {item.name} if item.recipe else set()
+            else:
+                values[item.name] = found.under_keys_of(item, desired.item_keys)
+        return values | _kept_until_read(reason, desired, before), frozenset(made_now)
+
+    async def _make(
+        self,
+        item: Item,
+        before: ItemValues | None,
+        made: Mapping[str, ItemValues],
+        login: str | None,
+        desired: Desired,
+    ) -> ItemValues:
+        if login and item.is_login:
+            return ItemValues(LOGIN, {VALUE: Value.of_text(login)}, item.keys)
+        if item.literal is not None:
+            return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
+        if item.source is not None:
+            return self.observed.pulled.reading.values[item.name]
+        if item.recipe is None:
+            raise Stalled(
+                ErrorReason.NO_GENERATOR,
+                f"data item {item.name!r} has no source; write generate, from or literal",
             )
-            values[item.name] = _with_held(made, item, held.get(item.name), desired)
-            made_now |= {item.name} if item.recipe else set()
-        else:
-            values[item.name] = found.under_keys_of(item, desired.item_keys)
-    return values | _kept_until_read(step.reason, desired, before), frozenset(made_now)
+        generator = generator_for(item.recipe)
+        previous = _previous(item, before) if desired.overlap_of({item.name}) else None
+        is_exposed = self.step.reason.name == RevisionReason.EMERGENCY
+        given = GeneratorContext(
+            now=self.context.now(),
+            values={name: kept.outputs for name, kept in made.items()},
+            previous=previous,
+            trusted=before.outputs if before and previous and not is_exposed else None,
+            issuer=await self._issuer(generator),
+        )
+        return await generate_value(
+            item, item.recipe.text, generator, given, self.key, self.generated, self.context
+        )
+
+    async def _issuer(self, generator: Generator[Any]) -> Outputs | None:
+        name, namespace = generator.issuer_secret, self.key.namespace
+        if name is None:
+            return None
+        try:
+            return values_of(await self.context.api.get(paths.secret(namespace, name)))
+        except errors.NotFound as error:
+            refuse_circle(namespace, self.desired.secret, name, self.context.cache)
+            missing = (
+                f"the Secret {name!r} that signs the certificate is not there; create it,"
+                " such as by a ManagedSecret with generate: {certificate: {isCA: true}}"
+            )
+            raise Wait(ErrorReason.ISSUER_NOT_FOUND, missing, _ISSUER_RETRY_DELAY) from error
 
 
 def _present(
@@ -182,42 +233,6 @@ def _needs(item: Item, desired: Desired) -> frozenset[str]:
     return generator_for(item.recipe).needs if item.recipe else frozenset()
 
 
-async def _generate_items(
-    item: Item,
-    before: ItemValues | None,
-    made: Mapping[str, ItemValues],
-    login: str | None,
-    step: steps.Stage,
-    desired: Desired,
-    key: ObjectKey,
-    read: Mapping[str, ItemValues],
-    generated: GeneratedValues,
-    context: Context,
-) -> ItemValues:
-    if login and item.is_login:
-        return ItemValues(LOGIN, {VALUE: Value.of_text(login)}, item.keys)
-    if item.literal is not None:
-        return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
-    if item.source is not None:
-        return read[item.name]
-    if item.recipe is None:
-        raise Stalled(
-            ErrorReason.NO_GENERATOR,
-            f"data item {item.name!r} has no source; write generate, from or literal",
-        )
-    generator = generator_for(item.recipe)
-    previous = _previous(item, before) if desired.overlap_of({item.name}) else None
-    is_exposed = step.reason.name == RevisionReason.EMERGENCY
-    given = GeneratorContext(
-        now=context.now(),
-        values={name: kept.outputs for name, kept in made.items()},
-        previous=previous,
-        trusted=before.outputs if before and previous and not is_exposed else None,
-        issuer=await _issuer(generator, desired.secret, key, context),
-    )
-    return await generate_value(item, item.recipe.text, generator, given, key, generated, context)
-
-
 def _previous(item: Item, before: ItemValues | None) -> Outputs | None:
     """Return the outputs that stay readable, if this item generated them; a literal is not kept."""
     if before is None or before.recipe == LITERAL or before.outputs.keys() != item.keys.keys():
@@ -236,21 +251,6 @@ def _with_held(made: ItemValues, item: Item, held: ItemValues | None, desired: D
         previous=dict(previous) if item.keep_previous else {},
         earlier=dict(held.outputs) if desired.reads_previous else {},
     )
-
-
-async def _issuer(generator: Generator[Any], secret: str, key: ObjectKey, context: Context) -> Outputs | None:
-    name = generator.issuer_secret
-    if name is None:
-        return None
-    try:
-        return values_of(await context.api.get(paths.secret(key.namespace, name)))
-    except errors.NotFound as error:
-        refuse_circle(key.namespace, secret, name, context.cache)
-        missing = (
-            f"the Secret {name!r} that signs the certificate is not there; create it,"
-            " such as by a ManagedSecret with generate: {certificate: {isCA: true}}"
-        )
-        raise Wait(ErrorReason.ISSUER_NOT_FOUND, missing, _ISSUER_RETRY_DELAY) from error
 
 
 async def _render(
@@ -375,30 +375,18 @@ async def generate_value(
 ) -> ItemValues:
     """Generate a value by a recipe; `given.previous` stays readable next to it.
 
+    One that takes long is generated in the background, since values that wait for their turn would otherwise occupy
+    all workers. It stays in memory until all other values of its revision exist as well.
+
     Raises:
         Wait: A background job runs and will wake the object, or it takes too long.
         Stalled: The recipe is invalid.
     """
     doing = partial(_generated, item, recipe, generator, given)
-    if generator.is_long:
-        return await _apart(item, recipe, doing, key, generated, context)
-    if generator.is_slow or (given.previous and generator.merges):
-        return await threadpools.run_for_tenant(key.namespace, doing)
-    return doing()
-
-
-async def _apart(
-    item: Item,
-    recipe: str,
-    doing: Callable[[], ItemValues],
-    key: ObjectKey,
-    generated: GeneratedValues,
-    context: Context,
-) -> ItemValues:
-    """Generate in the background: values that wait for their turn would otherwise occupy all workers.
-
-    The value stays in memory until all other values of its revision exist as well.
-    """
+    if not generator.is_long:
+        if generator.is_slow or (given.previous and generator.merges):
+            return await threadpools.run_for_tenant(key.namespace, doing)
+        return doing()
     job = generated.job(key, item.name)
     if job is None or job.name != recipe:
         if job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -34,76 +35,63 @@ _log = structlog.get_logger()
 _CHECK_INTERVAL: Final = timedelta(minutes=2)
 
 
+@dataclass(slots=True)
+class _Write:
+    """The last write to one destination."""
+
+    job: BackgroundJob[Any] | None = None
+    problem: PushProblem | None = None
+    """Why it failed, or that it is in progress, until the state records the write."""
+    attempts: int = 0
+    is_left: bool = False
+    """Whether a key that was to be deleted is left at its store, until that is reported."""
+
+    def fail(self, error: Wait | Stalled, now: datetime) -> None:
+        """Record a failed write; the next attempt is due after a back-off."""
+        self.attempts += 1
+        self.problem = PushProblem(error, now + retry_pause(error, self.attempts))
+
+    def resume(self, now: datetime) -> None:
+        """Make a failed push due now."""
+        self.problem = self.problem and self.problem._replace(again=now)
+
+
 class PushMemory:
     """Writes to stores, in progress or failed with their back-off, by ManagedSecret and destination."""
 
     def __init__(self) -> None:
-        self._jobs: dict[ObjectKey, dict[str, BackgroundJob[Any]]] = {}
-        self._problems: dict[ObjectKey, dict[str, PushProblem]] = {}
-        self._attempts: dict[ObjectKey, dict[str, int]] = {}
-        self._left: set[tuple[ObjectKey, str]] = set()
+        self._writes: dict[ObjectKey, dict[str, _Write]] = {}
+
+    def of(self, key: ObjectKey, place: str) -> _Write:
+        return self._writes.setdefault(key, {}).setdefault(place, _Write())
 
     def problems(self, key: ObjectKey) -> Mapping[str, PushProblem]:
         """Return the last failure of each push, or that it is in progress."""
-        return self._problems.get(key, {})
-
-    def take_job(self, key: ObjectKey, place: str) -> BackgroundJob[Any] | None:
-        """Remove and return the write that was started."""
-        return self._jobs.get(key, {}).pop(place, None)
-
-    def keep_in_progress(
-        self, key: ObjectKey, place: str, job: BackgroundJob[Any], problem: PushProblem
-    ) -> None:
-        """Keep a write in progress, which `problem` reports."""
-        self._jobs.setdefault(key, {})[place] = job
-        self._problems.setdefault(key, {})[place] = problem
-
-    def fail(self, key: ObjectKey, place: str, error: Wait | Stalled, now: datetime) -> None:
-        """Record a failed write; the next attempt is due after a back-off."""
-        attempts = self._attempts.setdefault(key, {})
-        attempts[place] = attempts.get(place, 0) + 1
-        again = now + retry_pause(error, attempts[place])
-        self._problems.setdefault(key, {})[place] = PushProblem(error, again)
-
-    def succeed(self, key: ObjectKey, place: str) -> None:
-        """End the back-off; the problem stays until the state records the write."""
-        self._attempts.get(key, {}).pop(place, None)
-
-    def resume(self, key: ObjectKey, place: str, now: datetime) -> None:
-        """Make a failed push due now."""
-        problems = self._problems.get(key, {})
-        if place in problems:
-            problems[place] = problems[place]._replace(again=now)
+        writes = self._writes.get(key, {})
+        return {place: write.problem for place, write in writes.items() if write.problem}
 
     def retry(self, key: ObjectKey, now: datetime) -> None:
         """Make all failed pushes due now, because a store has recovered."""
-        for place in self._problems.get(key, {}):
-            self.resume(key, place, now)
-
-    def end_withdrawal(self, key: ObjectKey, place: str, *, is_left: bool) -> None:
-        """Record whether a key that was to be deleted is left at its store, until that is reported."""
-        self._left.discard((key, place))
-        if is_left:
-            self._left.add((key, place))
+        for write in self._writes.get(key, {}).values():
+            write.resume(now)
 
     def take_left(self, key: ObjectKey, place: str) -> bool:
         """Return whether a key that was to be deleted is left at its store, and drop that."""
-        is_left = (key, place) in self._left
-        self._left.discard((key, place))
-        return is_left
+        write = self._writes.get(key, {}).pop(place, None)
+        return write is not None and write.is_left
 
-    def forget_place(self, key: ObjectKey, place: str) -> None:
+    def forget_place(self, key: ObjectKey, place: str, *, is_left: bool = False) -> None:
         """Drop the failed attempts to push to a destination."""
-        self._problems.get(key, {}).pop(place, None)
-        self._attempts.get(key, {}).pop(place, None)
+        write = self.of(key, place)
+        write.problem, write.attempts, write.is_left = None, 0, is_left
+        if write == _Write():
+            del self._writes[key][place]
 
     def forget(self, key: ObjectKey) -> None:
         """Cancel the writes of a deleted object, and drop its records."""
-        for job in self._jobs.pop(key, {}).values():
-            job.task.cancel()
-        self._problems.pop(key, None)
-        self._attempts.pop(key, None)
-        self._left = {one for one in self._left if one[0] != key}
+        for write in self._writes.pop(key, {}).values():
+            if write.job:
+                write.job.task.cancel()
 
 
 async def push(
@@ -126,7 +114,7 @@ async def delete_pushed_key(
     step: steps.Withdraw, key: ObjectKey, state: State, memory: PushMemory, context: Context
 ) -> State | None:
     """Delete a pushed key if the spec says so; return the state without it, or None if not done yet."""
-    destination = step.destination
+    destination, is_left = step.destination, False
     if step.deletes:
         name = f"delete {destination.id}"
         is_gone = await _run_job(
@@ -134,8 +122,8 @@ async def delete_pushed_key(
         )
         if is_gone is None:
             return None
-        memory.end_withdrawal(key, destination.id, is_left=not is_gone)
-    memory.forget_place(key, destination.id)
+        is_left = not is_gone
+    memory.forget_place(key, destination.id, is_left=is_left)
     return state.with_facts(state.facts.without_pushed(step.destination.id))
 
 
@@ -257,25 +245,26 @@ async def _run_job(
     context: Context,
 ) -> T | None:
     """Return the result of a background job, or None if it failed or is in progress; the problem is then recorded."""
-    place = destination.id
-    job: BackgroundJob[T | Wait | Stalled] | None = memory.take_job(key, place)
+    write = memory.of(key, destination.id)
+    job: BackgroundJob[T | Wait | Stalled] | None
+    job, write.job = write.job, None
     # Wait for a running job first, whatever it does: two concurrent writes could end in the wrong order.
     if job is None or (job.task.done() and job.name != name):
 
         def wake() -> None:
-            memory.resume(key, place, context.now())
+            write.resume(context.now())
             context.wake(key)
 
         job = await begin(name, _attempt(destination, request), wake)
     if not job.task.done():
         waits = Wait(ErrorReason.PUSHING, f"pushTo: {destination} is being written", _CHECK_INTERVAL)
-        memory.keep_in_progress(key, place, job, PushProblem(waits, context.now() + _CHECK_INTERVAL))
+        write.job, write.problem = job, PushProblem(waits, context.now() + _CHECK_INTERVAL)
         return None
     outcome = job.task.result()
     if isinstance(outcome, Wait | Stalled):
-        memory.fail(key, place, outcome, context.now())
+        write.fail(outcome, context.now())
         return None
-    memory.succeed(key, place)
+    write.attempts = 0  # the problem stays until the state records the write
     return outcome
 
 

@@ -12,7 +12,7 @@ from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.external import PushProblem, RevocationProblem
+from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.observation.observed import DriftHistory, Restarted
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
 
@@ -39,9 +39,7 @@ async def test_the_jobs_of_a_deleted_object_are_cancelled() -> None:
     jobs = generation, reading, write, revocation = [await endless() for _ in range(4)]
     memory.generated.keep(KEY, "key", generation, NOW)
     memory.stores.pulls.record(KEY).reading = reading
-    memory.stores.pushes.keep_in_progress(
-        KEY, "place", write, PushProblem(Wait("Pushing", "", seconds(5)), NOW)
-    )
+    memory.stores.pushes.of(KEY, "place").job = write
     memory.stores.leases.keep_revocation(KEY, revocation)
 
     memory.forget(KEY)
@@ -75,7 +73,7 @@ def test_a_recovered_store_makes_only_its_users_due() -> None:
     memory, _ = new_memory()
     for key in (KEY, OTHER):
         memory.stores.pulls.record(key).problem = Wait("ProviderError", "", seconds(5))
-        memory.stores.pushes.fail(key, "place", Wait("ProviderError", "", seconds(5)), NOW)
+        memory.stores.pushes.of(key, "place").fail(Wait("ProviderError", "", seconds(5)), NOW)
         memory.stores.leases.refuse(key, "lease", "Status403")
 
     memory.stores.retry(KEY, NOW)

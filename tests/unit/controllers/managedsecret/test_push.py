@@ -312,10 +312,8 @@ async def test_a_write_that_ends_in_failure_is_reported_at_its_end(pusher: Pushe
 async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(pusher: Pusher) -> None:
     pusher.remote.hang("shop/db")
     await pusher.push(recorded(FIRST))
-    writing = pusher.memory.take_job(KEY, PLACE.id)
+    writing = pusher.memory.of(KEY, PLACE.id).job
     assert writing
-    assert pusher.problem
-    pusher.memory.keep_in_progress(KEY, PLACE.id, writing, pusher.problem)
     pusher.memory.forget(KEY)
     async with asyncio.timeout(60):
         await asyncio.wait([writing.task])
