@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.kube.connection import NotConfigured
+from keyturn.kube.config import NotConfigured
 from sandbox import ControlPlane, SandboxError, kind
 from sandbox.harness import Kubectl, installation
 from sandbox.pki import write_private

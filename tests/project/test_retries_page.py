@@ -16,7 +16,7 @@ from keyturn.controllers.managedsecret.account import memory as account
 from keyturn.core.rotation import ownership, rollout_obstacles
 from keyturn.databases import _RETRY_AFTER as _TARGET_DELAY
 from keyturn.databases import client as target
-from keyturn.kube import client, leader_election, secret_poller
+from keyturn.kube import client, leader_election, secret_informer
 from keyturn.runtime import threadpools
 from keyturn.stores import health as store_check
 
@@ -36,7 +36,7 @@ _PAUSES: dict[str, tuple[timedelta | float, ...]] = {
     "a defect": (workqueue._MIN_BACKOFF, workqueue._MAX_BACKOFF),
     "the restart of a workload": (rollout_obstacles._MIN_DELAY, rollout_obstacles._MAX_DELAY),
     "a Secret that another writer": (ownership._MIN_DELAY, ownership._MAX_DELAY),
-    "a read of Secrets with": (0.5, secret_poller._MAX_DELAY),
+    "a read of Secrets with": (0.5, secret_informer._MAX_DELAY),
     "the renewal of the Lease": (leader_election.TERMS.retry_period,),
     "a [check of the installation]": (cluster_checks._FAILING_INTERVAL,),
     "the ConfigMap": (emergency._RETRY_DELAY,),

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from keyturn.kube import config
 from keyturn.kube.client import Api
-from keyturn.kube.connection import ApiCredentials, Connection
+from keyturn.kube.config import ApiCredentials, Connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

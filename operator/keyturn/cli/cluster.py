@@ -15,7 +15,7 @@ import click
 
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
-from keyturn.kube.connection import NotConfigured
+from keyturn.kube.config import NotConfigured
 from keyturn.runtime import logs
 
 from .options import Where

@@ -277,7 +277,7 @@ def _serve(options: Options) -> None:
 
     from keyturn.controllers import manager
     from keyturn.endpoints import server
-    from keyturn.kube.connection import NotConfigured
+    from keyturn.kube.config import NotConfigured
     from keyturn.kube.errors import HistoryLost
     from keyturn.kube.leader_election import LeadershipLost
     from keyturn.runtime import threadpools

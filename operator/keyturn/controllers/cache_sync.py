@@ -20,8 +20,7 @@ from keyturn.installation.checks import rights
 from keyturn.installation.checks.rights import Place
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api
-from keyturn.kube.secret_informer import SecretInformer
-from keyturn.kube.secret_poller import SecretPoller
+from keyturn.kube.secret_informer import SecretInformer, SecretPoller
 from keyturn.runtime.clock import loop_time, pauses
 
 from .context import Context

@@ -18,7 +18,7 @@ import orjson
 from keyturn.api import GROUP, VERSION
 from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import config
-from keyturn.kube.connection import Connection
+from keyturn.kube.config import Connection
 from keyturn.runtime.clock import pauses
 from keyturn.runtime.imports import unseen
 

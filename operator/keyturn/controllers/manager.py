@@ -26,11 +26,10 @@ from keyturn.endpoints.server import MetricsServer
 from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
 from keyturn.kube.client import Api
-from keyturn.kube.connection import Connection
+from keyturn.kube.config import Connection
 from keyturn.kube.events import Events
 from keyturn.kube.leader_election import LEASE, Elector
-from keyturn.kube.secret_informer import SecretInformer, SourceKind
-from keyturn.kube.secret_poller import SecretPoller
+from keyturn.kube.secret_informer import SecretInformer, SecretPoller, SourceKind
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.reach import Reach
 from keyturn.runtime.threadpools import favour_event_loop

@@ -2,11 +2,11 @@
 
 Modules
     client, wire, errors, paths      one call: bounded in time and attempts, fenced, bodies never quoted
-    config, connection               which server, and how it is trusted
+    config                           which server, how it is trusted, and credentials, which are renewed
     tokens                           tokens of ServiceAccounts; authentication of callers
     leader_election                  the Lease
     target_secret, state_secret      Secrets of ours
-    secret_informer, secret_poller                  how changes of Secrets are noticed: watch, or reads
+    secret_informer                  how changes of Secrets are noticed: watch, or reads
     workloads                        restarts
     pods, namespace_pods             pods of a workload; all pods that use Secrets
     events, status                   Events; writes of a status

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from keyturn.kube.connection import Connection
+    from keyturn.kube.config import Connection
     from sandbox import ControlPlane
     from tests.conftest import Cluster
 

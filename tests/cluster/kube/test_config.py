@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn.kube import config, connection, errors
-from keyturn.kube.connection import NotConfigured
+from keyturn.kube import config, errors
+from keyturn.kube.config import NotConfigured
 from tests.unit.kube.test_config import CANARY, api_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from keyturn.kube.connection import Connection
+    from keyturn.kube.config import Connection
     from sandbox import ControlPlane
 
 
@@ -69,7 +69,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let the time since the last login pass."""
     now = [1000.0]
-    monkeypatch.setattr(connection, "monotonic", lambda: now[0])
+    monkeypatch.setattr(config, "monotonic", lambda: now[0])
 
     def passes(seconds: float) -> None:
         now[0] += seconds

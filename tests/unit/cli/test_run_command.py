@@ -186,7 +186,7 @@ from keyturn.runtime import logs
 from keyturn.cli import run_command as command
 from keyturn.controllers import manager
 from keyturn.endpoints.server import CannotListen
-from keyturn.kube.connection import NotConfigured
+from keyturn.kube.config import NotConfigured
 from keyturn.kube.errors import HistoryLost
 from keyturn.kube.leader_election import LeadershipLost
 from keyturn.runtime import threadpools

@@ -13,10 +13,9 @@ import trustme
 import yaml
 from yarl import URL
 
-from keyturn.kube import config, connection, errors, paths
+from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
-from keyturn.kube.config import of_kubeconfig
-from keyturn.kube.connection import ApiCredentials, Connection, NotConfigured
+from keyturn.kube.config import ApiCredentials, Connection, NotConfigured, of_kubeconfig
 from tests.support.api_servers import Scripted, answer, plain, refused, serving
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ CANARY = "canary-5f1c0e"
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let the time since the last login pass."""
     now = [1000.0]
-    monkeypatch.setattr(connection, "monotonic", lambda: now[0])
+    monkeypatch.setattr(config, "monotonic", lambda: now[0])
 
     def passes(seconds: float) -> None:
         now[0] += seconds

@@ -12,7 +12,7 @@ import pytest
 
 from keyturn.core import texts
 from keyturn.kube import errors, tokens
-from keyturn.kube.connection import ApiCredentials, Connection
+from keyturn.kube.config import ApiCredentials, Connection
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens, is_like_a_token
 from tests.support.jumping_loop import JumpingLoop
 

@@ -201,14 +201,12 @@ def _rights_for(needs: Iterable[Need], place: Place) -> Iterator[Right]:
 
 def to_install(namespace: str) -> Iterator[Right]:
     """Yield what an administrator needs to apply manifests/base, besides granting permissions."""
-    for group, resources in _INSTALLED.items():
-        for resource in resources.split():
-            yield Right("create", group, resource, "", "", is_of_cluster=True, manifest="manifests/base")
-    for group, resources in _INSTALLED_THERE.items():
-        for resource in resources.split():
-            yield Right(
-                "create", group, resource, "", namespace, is_of_cluster=False, manifest="manifests/base"
-            )
+    for table, where in ((_INSTALLED, ""), (_INSTALLED_THERE, namespace)):
+        for group, resources in table.items():
+            for resource in resources.split():
+                yield Right(
+                    "create", group, resource, "", where, is_of_cluster=not where, manifest="manifests/base"
+                )
 
 
 async def caller(api: Api) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pydantic
 
@@ -88,20 +88,7 @@ class Kind:
         return {"observedGeneration": NEVER_OBSERVED, "conditions": [waiting], **state}
 
     def render(self) -> Node:
-        return {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{self.plural}.{GROUP}", "annotations": _KEPT},
-            "spec": {
-                "group": GROUP,
-                "names": self._names(),
-                "scope": self.scope,
-                "versions": [self._version()],
-            },
-        }
-
-    def _names(self) -> dict[str, Any]:
-        return {
+        names = {
             "kind": self.name,
             "listKind": f"{self.name}List",
             "plural": self.plural,
@@ -109,15 +96,19 @@ class Kind:
             "shortNames": [self.short],
             "categories": ["keyturn"],
         }
-
-    def _version(self) -> Node:
-        return {
+        version = {
             "name": VERSION,
             "served": True,
             "storage": True,
             "subresources": {"status": {}},
             "additionalPrinterColumns": [column.render() for column in self.columns],
             "schema": {"openAPIV3Schema": self.schema()},
+        }
+        return {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{self.plural}.{GROUP}", "annotations": _KEPT},
+            "spec": {"group": GROUP, "names": names, "scope": self.scope, "versions": [version]},
         }
 
 

@@ -19,7 +19,7 @@ from keyturn.core.value import Value
 from keyturn.kube import config, paths
 from keyturn.kube import errors as api_errors
 from keyturn.kube.client import Api
-from keyturn.kube.connection import ApiCredentials, Connection
+from keyturn.kube.config import ApiCredentials, Connection
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers.errors import StoreError

@@ -15,7 +15,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_poller import PER_SECOND, SecretPoller
+from keyturn.kube.secret_informer import PER_SECOND, SecretPoller
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
