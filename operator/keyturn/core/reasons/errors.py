@@ -119,8 +119,6 @@ class ErrorReason(StrEnum):
     SecretStore"""
     NO_GENERATOR = "NoGenerator"
     """an item has none of `generate`, `from` and `literal`, and its class provides no generator | set one of them"""
-    NO_STATE = "NoState"
-    """the state Secret contains no revision | delete it"""
     NO_SUCH_REVISION = "NoSuchRevision"
     """`keyturn.dev/rollback` names a revision whose values are not kept | use one that the message lists, or remove
     the annotation"""

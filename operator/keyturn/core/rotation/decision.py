@@ -72,11 +72,11 @@ def next_step(observed: Observed) -> steps.Step:
         problem = _unread_problem(observed, desired, reason)
         if problem is None:
             return steps.Stage(next_number(observed), reason)
-        if observed.state is None:
-            raise copied(problem)
+    if (current := observed.current) is None:
+        raise copied(problem or being_read())
     return (
-        _end_overlap(observed, desired)
-        or _write(observed, desired)
+        _end_overlap(observed, desired, current)
+        or _write(observed, desired, current)
         or credentials.next_current(observed, desired)
         or credentials.next_repair(observed, desired)
         or (steps.Refresh() if observed.pulled.read and observed.asks_to_refresh else None)
@@ -84,8 +84,8 @@ def next_step(observed: Observed) -> steps.Step:
         or (steps.Bind() if observed.has_wrong_binder else None)
         or store_steps.next_lease_revocation(observed, desired)
         or credentials.next_revocation(observed, desired)
-        or _without_pods(observed, desired)
-        or _roll_out(observed, desired, problem)
+        or _without_pods(observed, desired, current)
+        or _roll_out(observed, desired, current, problem)
     )
 
 
@@ -109,10 +109,9 @@ def _reported_while_suspended(observed: Observed) -> datetime | None:
     return min((time for time in times if time and time > observed.now), default=None)
 
 
-def _end_overlap(observed: Observed, desired: Desired) -> steps.Expire | None:
+def _end_overlap(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.Expire | None:
     """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
-    current = observed.current
-    if current is None or not observed.overlaps:
+    if not observed.overlaps:
         return None
     is_ended = revokes_at_once(observed) or credentials.needs_slot(observed, desired)
     return steps.Expire(current.number) if is_ended else None
@@ -204,22 +203,19 @@ def _violation(observed: Observed) -> Stalled:
     return Stalled(ErrorReason.POLICY_VIOLATION, first_of(messages, FEW, "; "))
 
 
-def _write(observed: Observed, desired: Desired) -> steps.Step | None:
+def _write(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.Step | None:
     """Return the write that the Secret needs, unless drift repair is backing off.
 
     A revision whose credential the database server has not accepted is published later.
     """
-    step = _lacking(observed, desired)
+    step = _lacking(observed, desired, current)
     if isinstance(step, steps.Publish) and not credentials.is_publishable(observed, desired):
         return credentials.next_current(observed, desired) or _rest_unproven(observed, desired)
     if step is None or not ownership.is_contested(observed):
         return step
     is_new = isinstance(step, steps.Publish | steps.Settle) and not ownership.was_sent(observed)
-    return (
-        step
-        if is_new
-        else steps.Rest(ownership.next_repair_time(observed), ownership.contest_problem(observed))
-    )
+    waits = steps.Rest(ownership.next_repair_time(observed), ownership.contest_problem(observed))
+    return step if is_new else waits
 
 
 def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
@@ -232,8 +228,9 @@ def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
     return steps.Rest(credentials.account_again(observed), credentials.account_problem(observed, desired))
 
 
-def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repair | steps.Settle | None:
-    current = _current(observed)
+def _lacking(
+    observed: Observed, desired: Desired, current: RevisionFacts
+) -> steps.Publish | steps.Repair | steps.Settle | None:
     target = observed.target
     if publication.was_in_deleted_secret(observed, desired):
         return steps.Repair(current.number, observed.state.every_key if observed.state else frozenset())
@@ -247,14 +244,18 @@ def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repa
     return None
 
 
-def _without_pods(observed: Observed, desired: Desired) -> steps.StateChange | steps.Rest | None:
+def _without_pods(
+    observed: Observed, desired: Desired, current: RevisionFacts
+) -> steps.StateChange | steps.Rest | None:
     """Return the end of an overlap, or why nothing else is done while pods cannot be listed; None if they were."""
     if observed.unread is None:
         return None
-    return _overlap(observed, desired) or steps.Rest(None, observed.unread)
+    return _overlap(observed, desired, current) or steps.Rest(None, observed.unread)
 
 
-def _roll_out(observed: Observed, desired: Desired, problem: Wait | Stalled | None) -> steps.Step:
+def _roll_out(
+    observed: Observed, desired: Desired, current: RevisionFacts, problem: Wait | Stalled | None
+) -> steps.Step:
     if restarts := rollout.next_restarts(observed, desired):
         return steps.RollOut(restarts[0], rollout.next_marker(restarts[0], observed, desired))
     if stuck := pod_to_delete(observed, desired):
@@ -262,20 +263,20 @@ def _roll_out(observed: Observed, desired: Desired, problem: Wait | Stalled | No
     if evicted := pod_to_evict(observed, desired):
         return evicted
     if rollout.any_failed(observed):
-        return rollback.return_after_failure(observed, desired, _current(observed))
-    if step := _overlap(observed, desired):
+        return rollback.return_after_failure(observed, desired, current)
+    if step := _overlap(observed, desired, current):
         return step
-    _ask_for_action(observed, desired)
+    _ask_for_action(observed, desired, current)
     problem = (
         problem
         or store_steps.push_problem(observed)
         or credentials.account_problem(observed, desired)
         or ownership.contest_problem(observed)
     )
-    return steps.Rest(_wake_up(observed, desired), problem)
+    return steps.Rest(_wake_up(observed, desired, current), problem)
 
 
-def _ask_for_action(observed: Observed, desired: Desired) -> None:
+def _ask_for_action(observed: Observed, desired: Desired, current: RevisionFacts) -> None:
     """Report what needs manual action.
 
     Raises:
@@ -285,16 +286,16 @@ def _ask_for_action(observed: Observed, desired: Desired) -> None:
         rollback.refuse_unknown_return(observed, desired)
         credentials.refuse_exhausted(observed, desired)
         if not rollout.is_under_way(observed):
-            rollback.ask_for_help(observed, _current(observed))
+            rollback.ask_for_help(observed, current)
     except Stalled as stalled:
         times = (stalled.again, credentials.account_again(observed))
         stalled.again = min((when for when in times if when), default=None)
         raise
 
 
-def _overlap(observed: Observed, desired: Desired) -> steps.StateChange | None:
+def _overlap(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.StateChange | None:
     """Begin the overlap when no pod holds earlier values, and end it at its time, or at the limit at the latest."""
-    current, limit = _current(observed), completion.overlap_limit(observed, desired)
+    limit = completion.overlap_limit(observed, desired)
     if not observed.overlaps:
         return None
     if limit and observed.now >= limit:
@@ -310,9 +311,8 @@ def _overlap(observed: Observed, desired: Desired) -> steps.StateChange | None:
     return None
 
 
-def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
+def _wake_up(observed: Observed, desired: Desired, current: RevisionFacts) -> datetime | None:
     times = rollout.next_changes(observed, desired)
-    current = _current(observed)
     if observed.overlaps:
         times += (when for when in (current.valid_until, completion.overlap_limit(observed, desired)) if when)
     if limit := credentials.revocation_limit(observed, desired):
@@ -338,12 +338,6 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
     times += (when for when in others if when)
     hindered = observed.now + _HINDERED_INTERVAL
     return min((when if when > observed.now else hindered for when in times), default=None)
-
-
-def _current(observed: Observed) -> RevisionFacts:
-    if observed.current is None:
-        raise Stalled(ErrorReason.NO_STATE, "the state Secret has no revision; delete it to start again")
-    return observed.current
 
 
 def next_number(observed: Observed) -> int:

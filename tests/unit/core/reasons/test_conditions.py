@@ -26,8 +26,8 @@ def test_each_member_is_a_code_with_a_row(family: type[StrEnum]) -> None:
 
 
 def test_an_error_has_its_reason_as_plain_text() -> None:
-    error = Stalled(ErrorReason.NO_STATE, "restore the state Secret")
-    assert (type(error.reason), error.reason, error.args[0]) == (str, "NoState", "NoState")
+    error = Stalled(ErrorReason.TOO_LARGE, "split it")
+    assert (type(error.reason), error.reason, error.args[0]) == (str, "TooLarge", "TooLarge")
 
 
 def test_a_member_is_found_by_its_code() -> None:

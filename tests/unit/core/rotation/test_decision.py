@@ -12,7 +12,6 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.policy.rules import Violation
-from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_number, next_step
 from keyturn.core.rotation.rollback import GoBack, failures
 from keyturn.core.rotation.steps import (
@@ -261,8 +260,6 @@ def test_a_broken_rule_lets_through(look: Observed, step: Step) -> None:
 def test_facts_that_contradict_each_other_stall_and_do_not_crash() -> None:
     with pytest.raises(Stalled, match="the spec cannot be read"):
         next_step(replace(observed(), desired=None))
-    with pytest.raises(Stalled, match="has no revision"):
-        decision._current(observed(state=None))
 
 
 # Workloads
