@@ -163,7 +163,7 @@ def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
     from keyturn.checklist.cluster import Checked, check  # noqa: PLC0415  # only where a cluster is looked at
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # the same
 
-    from .cluster import connected, run  # noqa: PLC0415  # the same
+    from .cluster import connect, run  # noqa: PLC0415  # the same
 
     committed, drill = _committed(asked.schedule), _drill(asked.drill)
 
@@ -173,7 +173,7 @@ def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
         checked = Checked(facts, None, committed, drill, asked.operator_namespace)
         if asked.compare_context is None:
             return await check(checked, asked.points), here
-        async with connected(replace(asked.where, context=asked.compare_context)) as there:
+        async with connect(replace(asked.where, context=asked.compare_context)) as there:
             namespace = None if asked.all_namespaces else there.namespace
             other = asked.compare_context, Facts(there.api, namespace, there.now, facts.mark)
             return await check(replace(checked, other=other), asked.points), here

@@ -60,7 +60,7 @@ def run(where: Where, work: Callable[[Cluster], Awaitable[_Answer]]) -> _Answer:
     """Run `work` with the selected cluster; an error becomes a message with a remedy."""
 
     async def connect_and_run() -> _Answer:
-        async with connected(where) as cluster:
+        async with connect(where) as cluster:
             return await work(cluster)
 
     logs.configure(logs.LogFormat.CONSOLE, logging.WARNING)
@@ -71,7 +71,7 @@ def run(where: Where, work: Callable[[Cluster], Awaitable[_Answer]]) -> _Answer:
 
 
 @asynccontextmanager
-async def connected(where: Where, patience: float = _REQUEST_TIMEOUT) -> AsyncIterator[Cluster]:
+async def connect(where: Where, patience: float = _REQUEST_TIMEOUT) -> AsyncIterator[Cluster]:
     """Connect to a cluster, within `run` also to another one."""
     connection = await config.load(where.kubeconfig, where.context)
     async with config.session(connection) as session:
@@ -146,6 +146,6 @@ def names(where: Where) -> list[str]:
 
 
 async def _names(where: Where) -> list[str]:
-    async with connected(where, _SECONDS_TO_COMPLETE) as cluster:
+    async with connect(where, _SECONDS_TO_COMPLETE) as cluster:
         pages = cluster.api.pages(paths.managed_secrets(cluster.namespace), metadata_only=True)
         return [body["metadata"]["name"] async for page in pages for body in page.items]

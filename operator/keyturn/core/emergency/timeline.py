@@ -21,7 +21,7 @@ REPORT_FILE: Final = "report.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ResponseStage:
     """What is to be done in an emergency until a deadline."""
 
     time: timedelta
@@ -34,26 +34,26 @@ class Stage:
     """What acknowledges it."""
 
 
-STAGES: Final[Mapping[str, Stage]] = {
-    "Rotated": Stage(
+STAGES: Final[Mapping[str, ResponseStage]] = {
+    "Rotated": ResponseStage(
         timedelta(minutes=1),
         "Rotate the secrets (at once)",
         "every secret that is generated here is rotated",
     ),
-    "ServicesUpdated": Stage(
+    "ServicesUpdated": ResponseStage(
         timedelta(hours=1),
         "Update all services (1 hour)",
         "no pod holds earlier values",
         timedelta(minutes=15),
     ),
-    "AccessAudited": Stage(
+    "AccessAudited": ResponseStage(
         timedelta(hours=24),
         "Audit access logs (24 hours)",
         "the access audit is acknowledged",
         timedelta(hours=4),
         ACKNOWLEDGE_AUDIT,
     ),
-    "Documented": Stage(
+    "Documented": ResponseStage(
         timedelta(hours=48),
         "Document the incident (48 hours)",
         "the incident document is acknowledged",
