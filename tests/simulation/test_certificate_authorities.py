@@ -16,6 +16,7 @@ from keyturn.core.labels import OWNER_LABEL, ROLLBACK, ROTATE
 from keyturn.kube import paths
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, TARGET, Cluster, Died
+from tests.support.work_queue import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -380,7 +381,7 @@ async def test_an_intermediate_ca_is_rotated_again_with_what_it_signs() -> None:
 async def test_the_rotation_of_a_ca_wakes_those_that_wait_for_it() -> None:
     cluster = await signed(KEY, CA)
     woken: list[Any] = []
-    cluster.context.wake = woken.append
+    cluster.context.queue = Recorded(woken.append)
 
     await cluster.declare("ca", "db")
     await cluster.run()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import KEY, STATE, TARGET, Cluster
+from tests.support.work_queue import Recorded
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
@@ -31,12 +31,12 @@ class LateEnvironment(Cluster):
     def __init__(self) -> None:
         self.woken: list[ObjectKey] = []
         super().__init__(SPEC)
+        self.context.queue = Recorded(self.woken.append)
 
     async def create(self, path: str, body: Body) -> Body:
         answer = await super().create(path, body)
         if path.endswith("/secrets") and answer["metadata"]["name"] == TARGET.rpartition("/")[2]:
-            queue: Any = SimpleNamespace(add=lambda key, *_: self.woken.append(key))
-            EventHandlers(self.context, self.memory, queue, None).put_namespace(NAMESPACE)
+            EventHandlers(self.context, self.memory, None).put_namespace(NAMESPACE)
         return answer
 
 
@@ -56,7 +56,7 @@ async def test_a_value_that_is_written_meanwhile_is_compared() -> None:
 async def test_an_object_with_an_equal_value_is_reconciled_after_the_pass() -> None:
     cluster, office = Cluster(SPEC), replace(KEY, namespace="office")
     woken: list[ObjectKey] = []
-    cluster.context.wake = woken.append
+    cluster.context.queue = Recorded(woken.append)
     cluster.tell()
     cluster.memory.compliance.affect({office})
 

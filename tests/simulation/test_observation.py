@@ -10,6 +10,7 @@ import pytest
 
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.observe import observe
+from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.labels import ROTATE
 from tests.simulation.simulated_cluster import KEY, MANAGED
 from tests.simulation.simulated_stores import API, PLACE, StoreCluster
@@ -46,8 +47,9 @@ class ReadOnly:
             yield page
 
 
-def refuse(key: object) -> None:
-    raise AssertionError(f"an observation wakes {key}")
+class Refusing(WorkQueue[Any]):
+    def add(self, key: object, *_: object) -> None:
+        raise AssertionError(f"an observation wakes {key}")
 
 
 class Observed(StoreCluster):
@@ -58,7 +60,7 @@ class Observed(StoreCluster):
         super().__init__(SPEC)
 
     def observer(self) -> Context:
-        context = replace(self.context, api=ReadOnly(self), wake=refuse, alert=refuse)  # type: ignore[arg-type]  # a fake
+        context = replace(self.context, api=ReadOnly(self), queue=Refusing())  # type: ignore[arg-type]  # a fake
         context.events = context.stores = None  # type: ignore[assignment]  # neither may be used
         return context
 

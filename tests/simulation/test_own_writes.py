@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.managedsecret.observe import observe
@@ -13,6 +12,7 @@ from keyturn.core.rotation.decision import refusal
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Cluster
+from tests.support.work_queue import Recorded
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
@@ -31,7 +31,7 @@ class Overtaking(Cluster):
     def __init__(self) -> None:
         self.woken: list[ObjectKey] = []
         super().__init__(SPEC)
-        self.context.wake = self.woken.append
+        self.context.queue = Recorded(self.woken.append)
 
     async def create(self, path: str, body: Body) -> Body:
         answer = await super().create(path, body)
@@ -43,8 +43,7 @@ class Overtaking(Cluster):
         return answer
 
     def _tell_of(self, body: Body) -> None:
-        queue: Any = SimpleNamespace(add=lambda key, _: self.woken.append(key))
-        EventHandlers(self.context, self.memory, queue, None).put_secret(meta_of(body))
+        EventHandlers(self.context, self.memory, None).put_secret(meta_of(body))
 
 
 async def test_our_own_write_enqueues_nothing() -> None:
@@ -81,7 +80,7 @@ class Corrected(Cluster):
     def __init__(self) -> None:
         self.woken: list[ObjectKey] = []
         super().__init__(copy.deepcopy(SPEC))
-        self.context.wake = self.woken.append
+        self.context.queue = Recorded(self.woken.append)
 
     async def get(self, path: str, *, metadata_only: bool = False) -> Body:
         if self.is_forbidden and path == STATE:

@@ -33,8 +33,13 @@ _log = structlog.get_logger()
 class ClusterChecks:
     """Periodic checks, which run in every replica and read only."""
 
-    def __init__(self, api: Api, place: Place, lost: Callable[[tuple[str, ...]], None]) -> None:
-        """`lost` receives the fields of a ManagedSecret's status that the installed CRD lacks."""
+    def __init__(
+        self, api: Api, place: Place, lost: Callable[[tuple[str, ...]], None], doubted: asyncio.Event
+    ) -> None:
+        """`lost` receives the fields of a ManagedSecret's status that the installed CRD lacks.
+
+        `doubted` is set when a status came back without a field that was sent; the CRDs are checked soon then.
+        """
         self.was_checked = asyncio.Event()
         """Set after the first check of the CRDs, whatever its result."""
         self._api = api
@@ -43,11 +48,7 @@ class ClusterChecks:
         self._missing: Collection[Right] = ()
         self._outdated: dict[str, str] = {}
         self._unknown: dict[str, str] = {}
-        self._doubted = asyncio.Event()
-
-    def doubt(self) -> None:
-        """Check the CRDs soon: a status came back without a field that was sent."""
-        self._doubted.set()
+        self._doubted = doubted
 
     def problems(self) -> list[str]:
         """Return why this replica could not become leader, for the readiness probe."""

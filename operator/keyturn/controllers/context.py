@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from keyturn.api.meta import Metadata
 from keyturn.checklist.monitor import ClusterEvidence
-from keyturn.core.keys import EmergencyKey, ObjectKey
+from keyturn.core.keys import EmergencyKey, ObjectKey, ProbeKey, StoreKey, TargetKey
 from keyturn.core.observation.emergency import Readership
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
@@ -32,7 +32,11 @@ from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
 
+from .workqueue import WorkQueue
+
 T = TypeVar("T")
+Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey | ProbeKey
+"""Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target, an emergency or a probe."""
 
 _WORKER_WAIT: Final = 0.1
 """Seconds that a worker waits before it leaves a job to the background; a healthy store answers within that time."""
@@ -133,14 +137,9 @@ class Context:
     events: Events
     now: Callable[[], datetime]
     """Clock of the API server."""
-    wake: Callable[[ObjectKey], None] = lambda _: None
-    """Add a ManagedSecret to the work queue."""
-    probe_at: Callable[[ObjectKey, datetime], None] = lambda _key, _due: None
-    """Add the probe of a ManagedSecret to the work queue, due at a time."""
-    alert: Callable[[EmergencyKey], None] = lambda _: None
-    """Add an EmergencyRotation to the work queue."""
-    doubt_crds: Callable[[], None] = lambda: None
-    """Have the installed CRDs compared with this version again."""
+    queue: WorkQueue[Key] = field(default_factory=WorkQueue)
+    crds_doubted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to have the installed CRDs compared with this version again."""
     doubt_cache: Callable[[], None] = lambda: None
     """Have all objects listed again: a watch may be silent since a restore of etcd."""
     dropped_status_fields: tuple[str, ...] = ()
@@ -174,4 +173,4 @@ class Context:
     def drop_managed(self, key: ObjectKey) -> None:
         """Drop a ManagedSecret that is gone, and wake those that wait for its database account."""
         for rival in self.cache.drop_managed(key):
-            self.wake(rival)
+            self.queue.add(rival)

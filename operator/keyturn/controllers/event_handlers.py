@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -22,7 +22,6 @@ from keyturn.core.keys import (
     SECRET_STORE,
     EmergencyKey,
     ObjectKey,
-    ProbeKey,
     StoreKey,
     TargetKey,
     WorkloadKey,
@@ -34,9 +33,9 @@ from keyturn.kube.secret_informer import SecretMeta
 from keyturn.kube.workloads import workload_of
 from keyturn.runtime import logs
 
-from .context import Context
+from .context import Context, Key
 from .managedsecret.memory import Memory
-from .workqueue import Priority, WorkQueue
+from .workqueue import Priority
 
 _NOT_SERVED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """Answers to a list of a kind whose CRD, or the right on it, is not installed."""
@@ -44,9 +43,6 @@ _MOST_OLDER_LISTS: Final = 3
 """Older lists in a row that prove a restore; a storage whose replicas lag behind each other may answer one or two."""
 
 _log = structlog.get_logger()
-
-Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey | ProbeKey
-"""Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target, an emergency or a probe."""
 
 
 class WatchedKind(NamedTuple):
@@ -69,13 +65,11 @@ class WatchedKind(NamedTuple):
 class EventHandlers:
     """Feeds the cache and the work queue from kopf's events and from lists of its own."""
 
-    def __init__(
-        self, context: Context, memory: Memory, queue: WorkQueue[Key], namespaces: Collection[str] | None
-    ) -> None:
+    def __init__(self, context: Context, memory: Memory, namespaces: Collection[str] | None) -> None:
         """`namespaces` is None for all namespaces."""
         self._context = context
         self._memory = memory
-        self._queue = queue
+        self._queue = context.queue
         self.namespaces = namespaces
         self.collections: set[str] = set()
         """Paths of the collections that `sweep` has listed, which kopf watches."""

@@ -37,9 +37,9 @@ from keyturn.stores import providers
 
 from .cache_sync import CacheSync, WatchLiveness, is_stuck
 from .cluster_checks import ClusterChecks
-from .context import Context
+from .context import Context, Key
 from .emergency.reconcile import reconcile_emergency
-from .event_handlers import EventHandlers, Key
+from .event_handlers import EventHandlers
 from .external_health import reconcile_store, reconcile_target
 from .kopf_source import kopf_registry, run_kopf
 from .managedsecret.account.probe import begin_probe
@@ -115,23 +115,22 @@ class Manager:
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
         reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
+        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         context = self.context = Context(
             api,
             self.events,
             api.clock.now,
+            self.queue,
             reach=reach,
             source_kind=options.source_kind,
             contacts=options.contacts,
         )
         self.memory = Memory(context, options.restarts)
-        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
-        context.wake = context.alert = self.queue.add
-        context.probe_at = lambda key, due: self.queue.put(ProbeKey.of(key), due)
         turned = self.queue.add
         context.stores.health_events = HealthEvents(turned=turned, recovered=self._store_recovered)
         context.databases.health_events = HealthEvents(turned=turned, recovered=self._target_recovered)
         self.liveness = WatchLiveness()
-        self.handlers = EventHandlers(context, self.memory, self.queue, options.namespaces)
+        self.handlers = EventHandlers(context, self.memory, options.namespaces)
         on_secret = self.handlers.put_secret, self.handlers.drop_secret
         self.secrets: SecretInformer | SecretPoller = (
             SecretPoller(api, context.cache, *on_secret)
@@ -145,8 +144,8 @@ class Manager:
         self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.cache_sync = CacheSync(self.context, self.handlers, self.secrets, self.liveness)
-        self.cluster_checks = ClusterChecks(api, place, self._set_lost_fields)
-        context.doubt_crds, context.doubt_cache = self.cluster_checks.doubt, self.cache_sync.doubt
+        self.cluster_checks = ClusterChecks(api, place, self._set_lost_fields, context.crds_doubted)
+        context.doubt_cache = self.cache_sync.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
 
@@ -228,7 +227,7 @@ class Manager:
         metrics.LEADER.set(1)
         _log.info("leading")
         self.context.doubt_cache()
-        reads = StartReads(self.context, self.memory, self.queue, self.handlers.namespaces)
+        reads = StartReads(self.context, self.memory, self.handlers.namespaces)
         reads.hold()
         return reads
 

@@ -25,10 +25,9 @@ from keyturn.kube.secret_informer import SourceKind
 from keyturn.kube.target_secret import owner_of
 from keyturn.kube.wire import Body
 
-from .context import Context
-from .event_handlers import Key
+from .context import Context, Key
 from .managedsecret.memory import Memory
-from .workqueue import Priority, WorkQueue
+from .workqueue import Priority
 
 _PATIENCE: Final = 10.0
 """Seconds after which the values of a page are dropped; a pass that has not started yet reads them by name."""
@@ -56,13 +55,11 @@ class _Group:
 class StartReads:
     """One pass over all Secrets with the operator's label."""
 
-    def __init__(
-        self, context: Context, memory: Memory, queue: WorkQueue[Key], namespaces: Collection[str] | None
-    ) -> None:
+    def __init__(self, context: Context, memory: Memory, namespaces: Collection[str] | None) -> None:
         """`namespaces` is None for all namespaces."""
         self._context = context
         self._memory = memory
-        self._queue = queue
+        self._queue = context.queue
         self._namespaces = namespaces
         self._held: set[Key] = set()
         self._groups: dict[ObjectKey, _Group] = {}

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.event_handlers import EventHandlers, Key
+from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.kube.client import Api
@@ -25,9 +25,9 @@ async def _sweep(server: str) -> int:
     """Return how many objects are known at the end."""
     async with aiohttp.ClientSession() as session:
         nothing: Any = None
-        context = Context(Api(session, server), nothing, lambda: datetime.now(UTC))
-        queue: WorkQueue[Key] = WorkQueue(context.now, owner=attrgetter("namespace"))
-        await EventHandlers(context, Memory(context), queue, None).sweep()
+        now = lambda: datetime.now(UTC)  # noqa: E731
+        context = Context(Api(session, server), nothing, now, WorkQueue(now, owner=attrgetter("namespace")))
+        await EventHandlers(context, Memory(context), None).sweep()
     return len(list(context.cache.managed_keys())) + len(context.cache.workload_keys("StatefulSet"))
 
 

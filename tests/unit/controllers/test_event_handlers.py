@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from keyturn.controllers.context import Context
-from keyturn.controllers.event_handlers import EventHandlers, Key
+from keyturn.controllers.context import Context, Key
+from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.push import set_finalizer
-from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import (
     CLUSTER_DATABASE_TARGET,
@@ -52,11 +51,10 @@ class Seen:
     """The event handlers of one process, and what they have enqueued."""
 
     def __init__(self, *, leads: bool = True) -> None:
-        self.queue: WorkQueue[Key] = WorkQueue()
-        self.queue._runs = leads  # as if it had begun, but nothing is taken
         self.context = Context(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
-        self.memory = Memory(self.context)
-        self.handlers = EventHandlers(self.context, self.memory, self.queue, None)
+        self.memory, self.queue = Memory(self.context), self.context.queue
+        self.queue._runs = leads  # as if it had begun, but nothing is taken
+        self.handlers = EventHandlers(self.context, self.memory, None)
 
     def enqueued(self) -> set[Key]:
         """Return what is waiting, and let it wait no more."""
@@ -504,7 +502,7 @@ async def test_the_end_of_an_object_with_its_finalizer_frees_its_account() -> No
     account(seen.handlers, AUTH)
     account(seen.handlers, other, "2026-01-02T00:00:00Z")
     seen.enqueued()
-    seen.context.api, seen.context.wake = EndedObject(), seen.queue.add  # type: ignore[assignment]  # a fake
+    seen.context.api = EndedObject()  # type: ignore[assignment]  # a fake
     leaving = replace(make.observed(), managed=make.managed(name="auth", finalized=True, deleted=True))
 
     await set_finalizer(Finalize(present=False), AUTH, leaving, seen.context)

@@ -19,13 +19,12 @@ from structlog.testing import capture_logs
 
 from keyturn.controllers import kopf_source
 from keyturn.controllers.cache_sync import WatchLiveness
-from keyturn.controllers.context import Context
-from keyturn.controllers.event_handlers import EventHandlers, Key
+from keyturn.controllers.context import Context, Key
+from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.kopf_source import _configure, kopf_registry, run_kopf, takers_of
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.report import write_status
 from keyturn.controllers.secretclass import reconcile_class
-from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WORKLOAD_TYPES, WorkloadType
 from keyturn.kube import errors, paths
@@ -70,11 +69,11 @@ class Process:
     """Watches of one process on an API server that reports each write before it answers."""
 
     def __init__(self) -> None:
-        self.queue: WorkQueue[Key] = WorkQueue()
         self.context = Context(self, None, lambda: make.NOW)  # type: ignore[arg-type]  # patched and read only
+        self.queue = self.context.queue
         self.before_the_answer: list[tuple[str, dict[str, Any]]] = []
         """Events of other writers, which the watch reports before the operator's write is answered."""
-        self.handlers = EventHandlers(self.context, Memory(self.context), self.queue, None)
+        self.handlers = EventHandlers(self.context, Memory(self.context), None)
         self._takers = {plural: take for (*_, plural), take in takers_of(self.handlers).items()}
 
     async def event(self, kind: str, body: dict[str, Any], plural: str = "managedsecrets") -> None:

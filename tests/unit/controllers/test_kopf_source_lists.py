@@ -24,7 +24,6 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.kopf_source import WatchOnlyResponse, kopf_registry, watch_only
 from keyturn.controllers.managedsecret.memory import Memory
-from keyturn.controllers.workqueue import WorkQueue
 from keyturn.installation.crds.definition import KINDS
 from tests.support.api_servers import serving
 from tests.unit.core import builders as make
@@ -216,7 +215,7 @@ async def test_kopf_watches_every_kind_before_discovery_names_it(
         return web.json_response({"kind": "APIResourceList", **VERSION, "resources": resources})
 
     context = Context(Mock(), Mock(), lambda: make.NOW)
-    watching = EventHandlers(context, Memory(context), WorkQueue(), [])
+    watching = EventHandlers(context, Memory(context), [])
     registry = kopf_registry(watching, Mock(), WatchLiveness())
     handlers = registry._watching.get_all_handlers()
     ours = [one.selector for one in handlers if one.selector and one.selector.group == "keyturn.dev"]

@@ -11,10 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from keyturn.controllers import start
-from keyturn.controllers.context import Context
+from keyturn.controllers.context import Context, Key
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.start import StartReads
-from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors, paths
@@ -25,7 +24,6 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
-    from keyturn.controllers.event_handlers import Key
     from keyturn.kube.wire import Body
 
 DB, WEB = ObjectKey("shop", "db"), ObjectKey("shop", "web")
@@ -83,9 +81,8 @@ class Started:
         api: Any = self.lists
         events: Any = None
         self.context = Context(api, events, now, source_kind=source_kind)
-        self.memory = Memory(self.context)
-        self.queue: WorkQueue[Key] = WorkQueue()
-        self.reads = StartReads(self.context, self.memory, self.queue, namespaces)
+        self.memory, self.queue = Memory(self.context), self.context.queue
+        self.reads = StartReads(self.context, self.memory, namespaces)
         self.passes: list[tuple[Key, frozenset[str]]] = []
         """Reconciled keys, with the names of the Secrets that a list had returned."""
 

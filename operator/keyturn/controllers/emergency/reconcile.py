@@ -342,14 +342,14 @@ async def _write(
         _report_entry(key, emergency, entry, context)
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:
         for other in context.cache.emergencies.followed(key.namespace):  # another emergency takes effect
-            context.alert(other)
+            context.queue.add(other)
     known = {one.name for one in emergency.status.secrets}
     for one in status.secrets:
         if one.name not in known:
             _report_rotation(ObjectKey(key.namespace, one.name), emergency, context)
     # The status of an emergency decides which secrets it affects.
     for name in _changed_secrets(emergency, status):
-        context.wake(ObjectKey(key.namespace, name))
+        context.queue.add(ObjectKey(key.namespace, name))
 
 
 def _changed_secrets(emergency: EmergencyRotation, status: EmergencyRotationStatus) -> list[str]:

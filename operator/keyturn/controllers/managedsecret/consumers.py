@@ -374,7 +374,7 @@ async def with_holders(key: ObjectKey, observed: Observed, memory: PodMemory, co
         record.request = subject, ((known.read if known else now) + now) / 2
     try:
         found = await context.namespace_pods.read(
-            key.namespace, record.request[1], partial(context.wake, key)
+            key.namespace, record.request[1], partial(context.queue.add, key)
         )
     except errors.NotLeading:
         raise

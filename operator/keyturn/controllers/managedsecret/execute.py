@@ -179,7 +179,7 @@ async def _write_secret(body: Body, this: Pass) -> Body:
     finally:
         memory.writes.end(key)
         if writing.observed - ours:
-            context.wake(key)
+            context.queue.add(key)
     return written
 
 

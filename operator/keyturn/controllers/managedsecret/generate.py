@@ -392,7 +392,7 @@ async def generate_value(
         if job:
             job.task.cancel()
         began, work = context.now(), threadpools.run_long(key.namespace, doing)
-        job = await begin(recipe, work, lambda: context.wake(key))
+        job = await begin(recipe, work, lambda: context.queue.add(key))
         generated.keep(key, item.name, job, began)
     if not job.task.done():
         raise being_made()

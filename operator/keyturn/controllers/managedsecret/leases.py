@@ -387,7 +387,7 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
 
         def wake() -> None:
             memory.resume(key, lease.id)
-            context.wake(key)
+            context.queue.add(key)
 
         where = lease.where
         asking = _outcome(

@@ -45,7 +45,7 @@ class Memory:
         self.restarts = RestartBackoff()
         self.restarted = Restarts()
         self.restart_locks = RestartLocks()
-        self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
+        self.budget = RestartBudget(limits, context.now, context.queue.add)
         self.failures: Counter[ObjectKey] = Counter()
         """Failed passes in a row."""
         self.reported: dict[ObjectKey, str] = {}

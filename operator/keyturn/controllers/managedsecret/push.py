@@ -253,7 +253,7 @@ async def _run_job(
 
         def wake() -> None:
             write.resume(context.now())
-            context.wake(key)
+            context.queue.add(key)
 
         job = await begin(name, _attempt(destination, request), wake)
     if not job.task.done():

@@ -76,7 +76,7 @@ async def reconcile(key: ObjectKey, memory: Memory, context: Context) -> datetim
         if not context.cache.has_managed(key):
             memory.forget(key)
         for other in memory.compliance.pop_affected():
-            context.wake(other)
+            context.queue.add(other)
 
 
 async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
@@ -176,9 +176,9 @@ async def _end_pass(this: Pass, outcome: Outcome) -> datetime | None:
         report_verdict(this)
     if affected := memory.emergencies.note(key, this.observed, outcome.error):
         for emergency in affected:
-            context.alert(emergency)
+            context.queue.add(emergency)
         for other in memory.emergencies.take_waiting(key):
-            context.wake(other)
+            context.queue.add(other)
     failpoints.reached("after", "Report")
     if this.observed.restart_wait is None:
         memory.budget.leave(key)
@@ -203,7 +203,7 @@ async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Co
         raise
     except errors.Conflict:
         if context.cache.version_of(key) != version:
-            context.wake(key)  # the event of the newer object is no news any more, so it wakes nothing
+            context.queue.add(key)  # the event of the newer object is no news any more, so it wakes nothing
     except errors.ApiError as error:
         _log.warning("observation failed", secret=str(key), error=error)
 

@@ -272,7 +272,7 @@ async def _read(pull: _Pull) -> Reading | None:
     if record.reading is None:
         doing = await _prepare_read(pull)
         record.reading_since = pull.context.now()
-        record.reading = await begin(asked, doing, lambda: pull.context.wake(pull.key))
+        record.reading = await begin(asked, doing, lambda: pull.context.queue.add(pull.key))
     if not record.reading.task.done():
         return None
     task, record.reading = record.reading.task, None

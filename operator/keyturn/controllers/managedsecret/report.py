@@ -301,7 +301,7 @@ async def write_status(
         await _read_again(key, context)
         raise
     if written and written.dropped and not context.dropped_status_fields:
-        context.doubt_crds()
+        context.crds_doubted.set()
 
 
 async def _read_again(key: ObjectKey, context: Context) -> None:

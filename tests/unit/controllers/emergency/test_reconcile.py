@@ -14,6 +14,7 @@ from keyturn.controllers.emergency.reconcile import EmergencyMemory, reconcile_e
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.kube import errors
+from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ async def test_a_document_waits_no_longer_for_a_secret_after_the_clock_is_set_ri
 async def test_secrets_whose_row_has_changed_are_reconciled() -> None:
     context = context_of(EmergencyServer())
     woken: list[ObjectKey] = []
-    context.wake = woken.append
+    context.queue = Recorded(woken.append)
     metadata: dict[str, Any] = {"name": "db", "namespace": "shop", "uid": "u-db", "resourceVersion": "1"}
     context.cache.put_managed({"metadata": metadata, "spec": {"data": [make.PASSWORD]}})
 

@@ -25,6 +25,7 @@ from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext
+from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, managed, observed
 
@@ -73,7 +74,7 @@ class Maker:
 
     def __post_init__(self) -> None:
         self.context = Context(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
-        self.context.wake = lambda _: self.woken.set()
+        self.context.queue = Recorded(lambda _: self.woken.set())
         self.memory = Memory(self.context)
 
     async def kept(self, recipe: str = "r", **given: Any) -> ItemValues:

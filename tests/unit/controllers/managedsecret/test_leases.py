@@ -26,6 +26,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
 from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores, texts
+from tests.support.work_queue import Recorded
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW, VAULT, minutes, observed, seconds
 
@@ -507,7 +508,7 @@ async def test_what_was_not_taken_back_is_given_back_once_its_store_permits_it(
     assert not await give_back()
     reader.remote.fails.clear()
     answered = reader.remote.hang(ORDERS)
-    give_back.context.wake = lambda _: None
+    give_back.context.queue = Recorded(lambda _: None)
     assert not await give_back()
     assert give_back.refusal == "Status403", "it counts until the store answers"
     answered.set()
@@ -595,7 +596,7 @@ async def test_a_store_that_takes_its_time_blocks_no_other(
 ) -> None:
     answered = reader.remote.hang(ORDERS)
     woken: list[ObjectKey] = []
-    give_back.context.wake = woken.append
+    give_back.context.queue = Recorded(woken.append)
     assert not await give_back()
     assert give_back.again == NOW + HOUR, "its end wakes the object before"
     answered.set()

@@ -14,6 +14,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.observation.observed import DriftHistory, Restarted
+from tests.support.work_queue import Recorded
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ KEY, OTHER = ObjectKey("shop", "db"), ObjectKey("shop", "other")
 def new_memory() -> tuple[Memory, list[ObjectKey]]:
     woken: list[ObjectKey] = []
     context = Context(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
-    context.wake = woken.append
+    context.queue = Recorded(woken.append)
     return Memory(context), woken
 
 

@@ -21,6 +21,7 @@ from keyturn.core.value import Value
 from keyturn.kube import errors
 from keyturn.stores.providers.errors import Denied, Unreachable, UnusableError
 from tests.support.memory_stores import InMemoryStores, texts
+from tests.support.work_queue import Recorded
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW, minutes, seconds
 
@@ -72,7 +73,7 @@ class Pusher:
     def __post_init__(self) -> None:
         self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
         self.context.stores = self.remote  # type: ignore[assignment]  # a fake
-        self.context.wake = self._wake
+        self.context.queue = Recorded(self._wake)
         self.memory = PushMemory()
 
     @property

@@ -22,6 +22,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers.errors import NotFound, Unreachable
 from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores
+from tests.support.work_queue import Recorded
 from tests.unit.core import builders
 from tests.unit.core.builders import (
     API_KEY,
@@ -90,7 +91,7 @@ class Watch:
     def __post_init__(self) -> None:
         self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
         self.context.stores = self.remote  # type: ignore[assignment]  # a fake
-        self.context.wake = self._wake
+        self.context.queue = Recorded(self._wake)
         self.memory = StoreMemory(self.context)
 
     @property

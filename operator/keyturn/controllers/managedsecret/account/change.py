@@ -153,11 +153,11 @@ class _Change:
             return None
         outcome = job.task.result()
         if isinstance(outcome, Effect | Fenced):
-            self.memory.answer(server, now, self.context.wake)
+            self.memory.answer(server, now, self.context.queue.add)
             return outcome
         problem = with_retain_hint(outcome) if isinstance(self.step, steps.Retire) else outcome
         if is_answer(problem):
-            self.memory.answer(server, now, self.context.wake)
+            self.memory.answer(server, now, self.context.queue.add)
         elif problem.reason == ErrorReason.DATABASE_UNREACHABLE:
             self.memory.servers.fail(server, now)
         if self._is_repair and problem.reason in {ErrorReason.CREDENTIAL_REFUSED, ErrorReason.WRONG_ROLE}:
@@ -196,7 +196,7 @@ class _Change:
     def _wake(self) -> None:
         """Wake the object when its operation ends."""
         self.record.resume(self.context.now())
-        self.context.wake(self.key)
+        self.context.queue.add(self.key)
 
     @property
     def _is_repair(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import ObjectKey, ProbeKey
 from keyturn.core.observation.external import NEEDS_REPAIR, ProbeVerdict
 from keyturn.core.observation.observed import Observed, with_facts
 from keyturn.core.reasons import ConditionReason
@@ -54,7 +54,7 @@ def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, cont
     record, target = memory.of(key), context.databases.identity(desired.target, key.namespace)
     before, record.target = record.target or target, target
     if before != target:
-        memory.answer(server_of(key, desired), context.now(), context.wake)
+        memory.answer(server_of(key, desired), context.now(), context.queue.add)
         record.resume(observed.now)
     if before.server != target.server:
         record.probe_soon(observed.now)
@@ -63,7 +63,7 @@ def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, cont
         record.resume(observed.now)
     record.desired = _plan_probe(observed, desired, record)
     if record.desired and record.probe_due:
-        context.probe_at(key, record.probe_due)
+        context.queue.put(ProbeKey.of(key), record.probe_due)
     return with_facts(observed, account=record.facts(observed.now))
 
 
@@ -127,16 +127,16 @@ class _Probe:
         except (errors.ApiError, Overloaded):  # no login was tried
             if record.probed == self.number:
                 record.probe_due = context.now() + _RETRY_DELAY
-                context.probe_at(self.key, record.probe_due)
+                context.queue.put(ProbeKey.of(self.key), record.probe_due)
             return
         if probed is None or record.probed != self.number:
-            context.wake(
+            context.queue.add(
                 self.key
             )  # another credential is published, of which a login with this one shows nothing
             return
         verdict, cause = probed
         if record.judge(self.number, verdict, context.now(), cause) or verdict in NEEDS_REPAIR:
-            context.wake(self.key)
+            context.queue.add(self.key)
 
     async def _read_login(self) -> tuple[Login, frozenset[str]] | None:
         """Read the published login, and the logins of the account that are recorded as closed; keep nothing else.
@@ -186,7 +186,7 @@ class _Probe:
         except DatabaseError:  # an answer, or there was no login to ask with
             context.databases.doubt(desired.target, key.namespace)
         else:
-            self.memory.answer(server, context.now(), context.wake)
+            self.memory.answer(server, context.now(), context.queue.add)
         return probed
 
 

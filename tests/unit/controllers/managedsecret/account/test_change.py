@@ -23,6 +23,7 @@ from keyturn.databases.errors import Denied, Overloaded, ReadOnly, RefusedByPoli
 from keyturn.kube import errors
 from keyturn.runtime.concurrency import KeyedLimiter
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
+from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes, seconds
 
@@ -106,7 +107,7 @@ class Changer:
         self.memory = AccountMemory()
         self.context = Context(api=self.api, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # fakes
         self.context.databases = self.databases  # type: ignore[assignment]  # a fake
-        self.context.wake = self._wake
+        self.context.queue = Recorded(self._wake)
         self.server.roles = {
             "app": Role(mark="shop/db/here"),
             "app_a": _open(FIRST),

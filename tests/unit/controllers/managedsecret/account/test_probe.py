@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.context import BackgroundJob, Context
+from keyturn.controllers.context import BackgroundJob, Context, Key
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.controllers.managedsecret.account.probe import begin_probe, with_account
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ObjectKey, TargetKey
+from keyturn.core.keys import ObjectKey, ProbeKey, TargetKey
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.state.state import state_name
@@ -23,6 +23,7 @@ from keyturn.databases.errors import Denied, Overloaded
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_body
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
+from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes, seconds
 
@@ -94,8 +95,7 @@ class Prober:
             {"metadata": {"name": "shop", "uid": "here", "resourceVersion": "1"}}
         )
         self.context.databases = self.databases  # type: ignore[assignment]  # a fake
-        self.context.wake = self._wake
-        self.context.probe_at = self._probe_at
+        self.context.queue = Recorded(self._wake, self._probe_at)
         self.server.roles = {
             "app": Role(mark="shop/db/here"),
             "app_a": Role(Value.of_text(PASSWORD), may_login=True),
@@ -130,8 +130,8 @@ class Prober:
         assert key == KEY
         self.woken += 1
 
-    def _probe_at(self, key: ObjectKey, due: datetime) -> None:
-        assert key == KEY
+    def _probe_at(self, key: Key, due: datetime) -> None:
+        assert key == ProbeKey.of(KEY)
         self.due = due
 
 
