@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING
 
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation
 from keyturn.core.errors import Wait
-from keyturn.core.rotation.steps import Apply, Retire, Revoke
 from keyturn.core.spec.items import VALUE
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.databases.base import Account, Answer, Login
 from tests.databases.servers import account, open_fence, opened
 from tests.unit.core import builders as make
+from tests.unit.core.accounts import At, placed
 from tests.unit.core.builders import NOW
 
 if TYPE_CHECKING:
+    from keyturn.core.rotation.steps import Account as AccountStep
     from keyturn.core.state.state import State
     from tests.databases.servers import Place
 
 
-def operation(place: Place, owned: Account, state: State, *live: Credential) -> Operation:
+def operation(place: Place, owned: Account, state: State, *live: Credential, step: AccountStep) -> Operation:
     engine = place.engine()
-    return Operation(engine, owned, None, state, live, "password", open_fence, "database: app")
+    step = placed(step, state.facts, live)
+    return Operation(engine, owned, None, state, step, "password", open_fence, "database: app")
 
 
 def recorded(logins: tuple[Login, ...], *credentials: Credential, current: int) -> State:
@@ -59,7 +61,7 @@ async def test_a_rotation_claims_the_released_account_and_its_published_login_st
     )
     state = recorded(logins, new, old, current=1)
 
-    done = await operation(weak, owned, state, old, new).run(Apply(2))
+    done = await operation(weak, owned, state, old, new, step=At.apply(2)).run()
 
     assert done == Effect(Claimed.ADOPTED)
     assert await answers(weak, logins) == [Answer.ACCEPTED] * 2
@@ -75,7 +77,7 @@ async def test_a_revocation_claims_the_released_account_and_closes_the_old_login
     )
     state = recorded(logins, current, old, current=2)
 
-    done = await operation(weak, owned, state, current).run(Revoke(1))
+    done = await operation(weak, owned, state, current, step=At.revoke(1)).run()
 
     assert done == Effect()
     assert await answers(weak, logins) == [Answer.REFUSED, Answer.ACCEPTED]
@@ -86,14 +88,14 @@ async def test_a_deletion_does_not_end_while_the_released_account_accepts_a_logi
     credentials = (
         Credential(1, owned.logins[0], Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders"),
     )
-    deleted = operation(weak, owned, recorded(logins, *credentials, current=1))
+    deleted = operation(weak, owned, recorded(logins, *credentials, current=1), step=At.retire())
 
-    waits = await deleted.run(Retire())
+    waits = await deleted.run()
 
     assert isinstance(waits, Wait)
     assert waits.reason == "StillAccepted"
     weak.server.execute(waits.message.partition("as an administrator: ")[2])
-    assert await deleted.run(Retire()) == Effect()
+    assert await deleted.run() == Effect()
     assert await answers(weak, logins) == [Answer.REFUSED, Answer.ACCEPTED]
 
 
@@ -103,7 +105,7 @@ async def test_a_deletion_closes_the_account_once(weak: Place) -> None:
     credentials = (
         Credential(1, owned.logins[0], Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders"),
     )
-    deleted = operation(weak, owned, recorded(logins, *credentials, current=1))
+    deleted = operation(weak, owned, recorded(logins, *credentials, current=1), step=At.retire())
 
-    assert [await deleted.run(Retire()) for _ in range(2)] == [Effect()] * 2
+    assert [await deleted.run() for _ in range(2)] == [Effect()] * 2
     assert await answers(weak, logins) == [Answer.REFUSED] * 2

@@ -21,9 +21,9 @@ from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import MOST_OPEN, staged_login
-from keyturn.core.rotation.credentials import accepted_after
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
+from keyturn.core.rotation.steps import Action
 from keyturn.core.spec.items import previous_key
 from keyturn.core.state.records import UNKNOWN_REVISION
 from keyturn.core.status.status import Outcome, status_of
@@ -178,7 +178,7 @@ class Account:
             step, error = self._decide(observed)
             if not isinstance(step, steps.Rest | None):
                 self.take(step, observed)
-                if type(step).__name__ == name:
+                if _name_of(step) == name:
                     return
                 continue
             self._report(observed, Outcome(step, error))
@@ -220,7 +220,7 @@ class Account:
     def take(self, step: steps.Step, observed: Observed) -> None:
         """Execute a step; a process that dies forgets what it knew of the account."""
         desired = make.wanted(observed)
-        self.taken.append(type(step).__name__)
+        self.taken.append(_name_of(step))
         try:
             self._take(step, observed, desired)
         except Died:
@@ -246,7 +246,7 @@ class Account:
                 self.marker, self.started, self.restarted = step.marker, self.started + 1, self.now
             case steps.Finalize():
                 self.finalized = step.present
-            case steps.Apply() | steps.Prove() | steps.Assert() | steps.Revoke() | steps.Retire():
+            case steps.Account():
                 self._operate(step, observed)
             case _:
                 assert self.state is not None
@@ -343,44 +343,41 @@ class Account:
 
     # The server
 
-    def _operate(self, step: steps.DatabaseStep, observed: Observed) -> None:
+    def _operate(self, step: steps.Account, observed: Observed) -> None:
         assert self.state is not None
         if self.down:
             unreachable = Wait(ErrorReason.DATABASE_UNREACHABLE, "no answer", 5 * _SECOND)
             self.facts = replace(self.facts, problem=unreachable, again=self.now + 5 * _SECOND)
             return
-        if isinstance(step, steps.Prove):
+        if step.action is Action.PROVE:
             self._prove(step, observed)
             return
-        live = accepted_after(step, observed)
-        assert len(live) <= MOST_OPEN
-        brought = {one.login: self.passwords.get(one.revision, 0) for one in live}
+        assert len(step.live) <= MOST_OPEN
+        brought = {one.login: self.passwords.get(one.revision, 0) for one in step.live}
         self.server = dict(brought)
         self.sabotaged = False
         self.locked -= brought.keys()
         self.check()
         self._die_in(step)
-        if isinstance(step, steps.Assert):
+        if step.action is Action.ASSERT:
             self.repairs += not step.opens
             verdict = ProbeVerdict.CONTESTED if self.repairs > _MOST_REPAIRS else ProbeVerdict.NOT_PROBED
             self.facts = AccountFacts(verdict)
             return
-        if isinstance(step, steps.Revoke):
-            credential = self.state.credential(step.number)
-            assert credential is not None
+        if step.action is Action.REVOKE:
+            credential = step.credential
             assert credential.is_closing, "recorded before it is touched"
-            password = self.passwords.get(step.number, 0)
+            password = self.passwords.get(credential.revision, 0)
             assert self.server.get(credential.login) != password, "proven as refused"
             self.closed.add(Login(credential.login, password))
-        if isinstance(step, steps.Retire):
+        if step.action is Action.RETIRE:
             assert not self.server
         self._done(step, observed)
 
-    def _prove(self, step: steps.Prove, observed: Observed) -> None:
+    def _prove(self, step: steps.Account, observed: Observed) -> None:
         assert self.state is not None
-        credential = self.state.credential(step.number)
-        assert credential is not None
-        accepted = self.server.get(credential.login) == self.passwords.get(step.number, 0)
+        credential = step.credential
+        accepted = self.server.get(credential.login) == self.passwords.get(credential.revision, 0)
         if accepted and not self.refuses:
             self._die_in(step)
             self._done(step, observed)
@@ -395,15 +392,13 @@ class Account:
             self.refuses -= 1
         self.facts = replace(self.facts, refused=refused, again=self.now + _SECOND)
 
-    def _done(
-        self, step: steps.Apply | steps.Prove | steps.Revoke | steps.Retire, observed: Observed
-    ) -> None:
+    def _done(self, step: steps.Account, observed: Observed) -> None:
         assert self.state is not None
         self.facts = AccountFacts(self.facts.verdict)
         self._record(transitions.record(step, self.state, observed, self.now))
 
     def _die_in(self, step: steps.Step) -> None:
-        if self.dies == type(step).__name__:
+        if self.dies == _name_of(step):
             raise Died
 
     def _probe(self) -> bool:
@@ -510,3 +505,7 @@ class Account:
     @property
     def is_emergency_rotated(self) -> bool:
         return self.state is not None and self.state.current.reason == RevisionReason.EMERGENCY
+
+
+def _name_of(step: steps.Step) -> str:
+    return step.action if isinstance(step, steps.Account) else type(step).__name__

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keyturn.core.observation.external import AccountFacts
-from keyturn.core.state.records import Credential, Phase
+from keyturn.core.rotation.credentials import live_credentials
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Account, Action, Step
+from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
+from keyturn.core.value import Value
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.state.state import StateFacts
+    from keyturn.core.state.state import State, StateFacts
 
 ACCOUNT: Mapping[str, Any] = {"targetRef": {"name": "orders"}, "username": "app"}
 SINGLE = {"strategy": "SingleUser"}
@@ -84,6 +89,58 @@ def moved(found: StateFacts, number: int, **facts: Any) -> StateFacts:
     revision = found.revision(number)
     assert revision is not None
     return found.with_revision_facts(replace(revision, **facts))
+
+
+FIRST, SECOND = "first-password", "second-password"
+
+
+def recorded(*credentials: Credential, current: int = 1, reason: str = "Created") -> State:
+    """Return a state whose revisions brought these credentials."""
+    texts = {1: Value.of_text(FIRST), 2: Value.of_text(SECOND)}
+    revisions = (
+        (
+            make.revision(number, reason, credential=number),
+            Revision({"password": ItemValues("", {"value": texts[number]}, {"value": "password"})}),
+        )
+        for number in sorted(set(numbers(credentials)), reverse=True)
+    )
+    return make.record(*revisions, credentials=credentials, current=current)
+
+
+def _at_server(action: Action, *numbers: int, **how: Any) -> Account:
+    return Account(action, (), tuple(map(credential, numbers)), **how)
+
+
+class At:
+    """Steps at a server, by the numbers of their credentials; what the server must accept is not in them."""
+
+    apply, prove, repair, revoke, retire = (partial(_at_server, action) for action in Action)
+
+
+def placed(step: Account, facts: StateFacts, live: Iterable[Credential] = ()) -> Account:
+    """Return a step with the credentials of a record."""
+    about = tuple(facts.credential(one.revision) or one for one in step.credentials)
+    about = facts.open_credentials if step.action is Action.RETIRE else about
+    return replace(step, live=tuple(live), credentials=about)
+
+
+def live_after(step: Account, observed: Observed) -> tuple[Credential, ...]:
+    """Return what the server must accept after a step."""
+    if observed.state is None or observed.desired is None or step.action is Action.RETIRE:
+        return ()
+    about = next(iter(placed(step, observed.state).credentials), None)
+    opens = about if step.action is Action.APPLY else None
+    closes = about if step.action is Action.REVOKE else None
+    return live_credentials(observed, observed.desired, opens, closes)
+
+
+def decide(observed: Observed) -> Step:
+    """Return the next step; one at a server as these functions make it."""
+    step = next_step(observed)
+    if not isinstance(step, Account):
+        return step
+    about = () if step.action is Action.RETIRE else numbers(step.credentials)
+    return replace(step, live=(), credentials=tuple(map(credential, about)))
 
 
 def numbers(credentials: Iterable[Credential]) -> list[int]:

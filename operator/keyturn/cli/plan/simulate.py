@@ -22,7 +22,7 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, progress_of_workloads, restart_due
-from keyturn.core.rotation.steps import Reason
+from keyturn.core.rotation.steps import Action, Reason
 from keyturn.core.rotation.transitions import Content, with_dependents
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import Desired
@@ -62,7 +62,13 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
         case steps.RollOut():
             marked = {"marker": step.marker, "settled": False, "failed": False, "restarted": observed.now}
             after = with_workloads(observed, {step.consumer.workload.key}, **marked)
-        case GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Assert() | steps.Rest():
+        case (
+            GoBack()
+            | steps.DeletePod()
+            | steps.EvictPod()
+            | steps.Rest()
+            | steps.Account(action=Action.ASSERT)
+        ):
             pass  # in a simulation no rollout fails, and no login
         case steps.Bind():
             after = replace(observed, has_wrong_binder=False)
@@ -81,7 +87,7 @@ def _with_record(step: steps.Recorded, observed: Observed) -> Observed:
     if state is None or desired is None:
         return observed
     after = transitions.record(step, state, observed, observed.now)
-    if isinstance(step, steps.Prove):
+    if isinstance(step, steps.Account) and step.action is Action.PROVE:
         after = replace(after, keys=content_found(desired).keys, templates=desired.templates)
     return replace(observed, state=after)
 
@@ -179,12 +185,7 @@ def _previous(
 # Simulation
 
 _MOST_STEPS = 10_000
-_AT_SERVER = {
-    steps.Apply: "SetPassword",
-    steps.Prove: "LogIn",
-    steps.Publish: "Publish",
-    steps.Revoke: "Close",
-}
+_AT_SERVER = {Action.APPLY: "SetPassword", Action.PROVE: "LogIn", Action.REVOKE: "Close"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +266,7 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
                     fresh=with_dependents(step.reason.fresh, makers.needs),
                     lingers=after.state.newest.previous,
                 )
-            case steps.Apply() | steps.Prove() | steps.Publish() | steps.Revoke() if observed.state:
+            case steps.Account() | steps.Publish() if observed.state:
                 seen = replace(seen, at_server=(*seen.at_server, *_at_server(step, observed.state)))
             case _:
                 pass
@@ -273,13 +274,12 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
     return replace(seen, end=observed)
 
 
-def _at_server(
-    step: steps.Apply | steps.Prove | steps.Publish | steps.Revoke, state: StateFacts
-) -> Iterator[tuple[str, str]]:
+def _at_server(step: steps.Account | steps.Publish, state: StateFacts) -> Iterator[tuple[str, str]]:
     """Yield a step at the database server with its login; nothing without an account."""
-    of_revision = isinstance(step, steps.Publish)
-    if credential := state.credential_of(step.number) if of_revision else state.credential(step.number):
-        yield _AT_SERVER[type(step)], credential.login
+    if isinstance(step, steps.Account):
+        yield _AT_SERVER[step.action], step.credential.login
+    elif published := state.credential_of(step.number):
+        yield "Publish", published.login
 
 
 # Awaited events

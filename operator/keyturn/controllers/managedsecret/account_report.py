@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import assert_never
 
 import structlog
 
@@ -12,6 +11,7 @@ from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, EventReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import is_locked
+from keyturn.core.rotation.steps import Action
 from keyturn.core.status.credentials import meaning_of
 from keyturn.core.status.summary import condition
 
@@ -23,10 +23,10 @@ _MOST_ADDRESSES = 5
 _log = structlog.get_logger()
 
 
-def report_account_step(step: steps.DatabaseStep, this: Pass) -> None:
+def report_account_step(step: steps.Account, this: Pass) -> None:
     """Report a step; one in progress is reported at its end, a failure by the condition."""
     record = this.memory.accounts.of(this.key)
-    name, effect, problem = type(step).__name__, record.take_effect(), record.problem
+    name, effect, problem = step.action, record.take_effect(), record.problem
     if problem is not None and problem.reason == ErrorReason.CHANGING_CREDENTIAL:
         return
     if effect is None:
@@ -63,32 +63,34 @@ def report_verdict(this: Pass) -> None:
     _log.warning("published credential refused", secret=this.name, verdict=str(verdict))
 
 
-def _report_effect(step: steps.DatabaseStep, effect: Effect, this: Pass) -> None:
-    observed = this.observed
-    match step:
-        case steps.Apply(number=number):
-            note = f"the database accepts {_login(number, observed)}, with the password of revision {number}"
+def _report_effect(step: steps.Account, effect: Effect, this: Pass) -> None:
+    observed, whose = this.observed, ""
+    if step.credentials:
+        whose = f"{step.credential.login}, with the password of revision {step.credential.revision}"
+    match step.action:
+        case Action.APPLY:
+            note = f"the database accepts {whose}"
             opened = _opened(step, observed)
             this.post(EventReason.CREDENTIAL_APPLIED, note + opened, is_warning=bool(opened))
-        case steps.Prove(number=number):
-            note = f"{_login(number, observed)} logged in with the password of revision {number}"
+        case Action.PROVE:
+            note = (
+                f"{step.credential.login} logged in with the password of revision {step.credential.revision}"
+            )
             this.post(EventReason.CREDENTIAL_PROVEN, note)
-        case steps.Revoke(number=number, ends_sessions=ends):
-            note = f"the database refuses {_login(number, observed)}, with the password of revision {number}"
+        case Action.REVOKE:
             opened = _opened(step, observed)
-            note += _still_open(effect.sessions, were_to_end=ends) + opened
-            is_warning = bool(opened or (ends and effect.sessions))
+            still_open = _still_open(effect.sessions, were_to_end=step.ends_sessions)
+            note = f"the database refuses {whose}{still_open}{opened}"
+            is_warning = bool(opened or (step.ends_sessions and effect.sessions))
             this.post(EventReason.CREDENTIAL_REVOKED, note, is_warning=is_warning)
-        case steps.Assert(opens=opens):
+        case Action.ASSERT:
             note = f"{_cause(observed)}; the recorded credentials are set again"
-            if opens:
+            if step.opens:
                 note = "the published login was locked at the database; a requested rotation opens it"
             this.warn(EventReason.CREDENTIAL_REPAIRED, note)
-        case steps.Retire():
+        case Action.RETIRE:
             note = "the ManagedSecret is deleted, and the database refuses each of its logins"
             this.post(EventReason.CREDENTIAL_REVOKED, note)
-        case _:
-            assert_never(step)
 
 
 def _cause(observed: Observed) -> str:
@@ -98,17 +100,12 @@ def _cause(observed: Observed) -> str:
     return "the database refused the published password"
 
 
-def _opened(step: steps.Apply | steps.Revoke, observed: Observed) -> str:
+def _opened(step: steps.Account, observed: Observed) -> str:
     """Return that a step opened the published login, which was locked at the server."""
     published = observed.state.current_credential if observed.state else None
-    if published is None or not published.is_proven or published.revision == step.number:
+    if published is None or not published.is_proven or published.revision == step.credential.revision:
         return ""
     return f"; {published.login}, which was locked there, is open again" if is_locked(observed) else ""
-
-
-def _login(number: int, observed: Observed) -> str:
-    credential = observed.state.credential(number) if observed.state else None
-    return credential.login if credential else "the login"
 
 
 def _still_open(sessions: Iterable[OpenSessions], *, were_to_end: bool) -> str:

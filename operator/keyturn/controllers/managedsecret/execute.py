@@ -266,7 +266,7 @@ async def _state_as_seen(this: Pass) -> State | None:
     return state
 
 
-async def _execute_outside(step: steps.StoreStep | steps.DatabaseStep, this: Pass) -> None:
+async def _execute_outside(step: steps.StoreStep | steps.Account, this: Pass) -> None:
     """Run an operation at a store or a database and record it; its failure is kept in memory."""
     key, memory, context = this.key, this.memory, this.context
     state, stores = require_state(await _state_as_seen(this), key), memory.stores

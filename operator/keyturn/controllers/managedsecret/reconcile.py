@@ -156,7 +156,7 @@ async def _next_step(this: Pass) -> Outcome | steps.Step:
                 report_denied(workload, error, this)
             return step  # with the other workloads
         return Outcome(step, error, memory.failures[key] + 1)
-    if isinstance(step, steps.DatabaseStep):
+    if isinstance(step, steps.Account):
         report_account_step(step, this)
     else:
         report_step(step, this, loop_time() - began)
@@ -250,7 +250,7 @@ def _yields(done: steps.Step, observed: Observed) -> bool:
 
 async def _execute(step: steps.Step, this: Pass) -> None:
     """Execute a step, and map an API error to one with our own message."""
-    name = type(step).__name__
+    name = step.action if isinstance(step, steps.Account) else type(step).__name__
     failpoints.reached("before", name)
     try:
         await execute_step(step, this)

@@ -1,13 +1,13 @@
 """Credentials of a database account: which ones the server must accept, and the next step towards that.
 
 A new credential is proven before its revision becomes the current one, and the previous one is closed when no pod
-needs it. What the server must accept is asserted as a whole (`accepted_after`), so each step can be repeated after a
-crash.
+needs it. What the server must accept is asserted as a whole (`live_credentials`), so each step can be repeated after
+a crash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keyturn.api.database import Sessions
@@ -40,6 +40,7 @@ from .credential_slots import (
     was_in_use,
 )
 from .emergency import is_exposed, revokes_at_once
+from .steps import Action
 from .triggers import ON_REQUEST, emergency_was_declared, is_asked, waits_for_previous
 
 _RECHECK_INTERVAL = timedelta(minutes=1)
@@ -69,7 +70,7 @@ def next_candidate(observed: Observed, desired: Desired) -> steps.Step | None:
     closing = (one for one in state.credentials if one.is_closing)
     if given_up := next((one for one in closing if _was_abandoned(one, state)), None):
         is_kept = _waits(observed) or _stays_locked(observed, desired)
-        return None if is_kept else _revoke(given_up, observed, desired.database, was_used=False)
+        return None if is_kept else _revoke(given_up, observed, desired, desired.database, was_used=False)
     if state.candidate is None:
         return None
     exposed = _close_exposed(state.candidate.number, observed, desired, state)
@@ -124,7 +125,9 @@ def _set_and_prove(observed: Observed, desired: Desired, state: StateFacts) -> s
         revision = state.revision(credential.revision)
         is_asked_for = revision is not None and revision.reason in ON_REQUEST
         return (
-            steps.Apply(credential.revision) if is_asked_for or not _stays_locked(observed, desired) else None
+            _at_server(Action.APPLY, credential, observed, desired)
+            if is_asked_for or not _stays_locked(observed, desired)
+            else None
         )
     return _repair_beside(observed, desired, state) or _prove(credential, observed, desired, state)
 
@@ -137,10 +140,10 @@ def _prove(
         return next_repair(observed, desired)
     if is_refused and not was_in_use(credential.revision, state):
         return steps.Close((credential.revision,))
-    return steps.Prove(credential.revision)
+    return _at_server(Action.PROVE, credential, observed, desired)
 
 
-def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> steps.Assert | None:
+def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> steps.Account | None:
     """Return the repair of the published credential next to a candidate, which cannot be proven without it.
 
     With SingleUser the server refuses the published one because it has the candidate's.
@@ -163,14 +166,14 @@ def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
 # After the Secret was written
 
 
-def next_revocation(observed: Observed, desired: Desired) -> steps.Revoke | None:
+def next_revocation(observed: Observed, desired: Desired) -> steps.Account | None:
     """Return the revocation of the next closing credential that no pod needs."""
     if desired.database is None or observed.state is None or _waits(observed):
         return None
     if _stays_locked(observed, desired):
         return None
     ready = (one for one in observed.state.credentials if _may_be_revoked(one, observed, desired))
-    return next((_revoke(one, observed, desired.database) for one in ready), None)
+    return next((_revoke(one, observed, desired, desired.database) for one in ready), None)
 
 
 def revocation_limit(observed: Observed, desired: Desired) -> datetime | None:
@@ -182,7 +185,7 @@ def revocation_limit(observed: Observed, desired: Desired) -> datetime | None:
     return limit if limit and limit > observed.now else None
 
 
-def next_repair(observed: Observed, desired: Desired) -> steps.Assert | None:
+def next_repair(observed: Observed, desired: Desired) -> steps.Account | None:
     """Return the repair of an account that refuses the published credential, unless the spec only reports that.
 
     One that was locked is opened on request; if a rotation can begin, that opens it.
@@ -191,11 +194,13 @@ def next_repair(observed: Observed, desired: Desired) -> steps.Assert | None:
     if database is None or not observed.is_published or _waits(observed):
         return None
     if account.verdict is ProbeVerdict.LOCKED and is_asked(observed, desired) and not may_open(observed):
-        return steps.Assert(opens=True)
+        return steps.Account(Action.ASSERT, live_credentials(observed, desired), opens=True)
     if not database.repairs:
         return None
     is_refused = account.verdict in NEEDS_REPAIR or account.refused >= REFUSALS
-    return steps.Assert() if is_refused and account.verdict is not ProbeVerdict.CONTESTED else None
+    if not is_refused or account.verdict is ProbeVerdict.CONTESTED:
+        return None
+    return steps.Account(Action.ASSERT, live_credentials(observed, desired))
 
 
 def needs_slot(observed: Observed, desired: Desired) -> bool:
@@ -235,13 +240,19 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
 
 
 def _revoke(
-    credential: Credential, observed: Observed, database: DatabaseDesired, *, was_used: bool = True
-) -> steps.Revoke:
+    credential: Credential,
+    observed: Observed,
+    desired: Desired,
+    database: DatabaseDesired,
+    *,
+    was_used: bool = True,
+) -> steps.Account:
     """Return a revocation; with SingleUser the sessions that it ends may be those of the published password."""
     may_end = was_used or database.alternates
     is_asked = may_end and database.sessions is Sessions.TERMINATE
     has_open_emergency = revokes_at_once(observed) and (may_end or is_exposed(credential.revision, observed))
-    return steps.Revoke(credential.revision, is_asked or has_open_emergency)
+    step = _at_server(Action.REVOKE, credential, observed, desired)
+    return replace(step, ends_sessions=is_asked or has_open_emergency)
 
 
 # Deletion
@@ -265,24 +276,35 @@ def last_closing(observed: Observed, state: StateFacts) -> steps.Step | None:
         raise problem
     if left := tuple(one.revision for one in state.open_credentials if not one.is_closing):
         return steps.Close(left)
-    return None if _waits(observed) else steps.Retire()
+    return None if _waits(observed) else steps.Account(Action.RETIRE, (), state.open_credentials)
 
 
 # What the server must accept
 
 
-def accepted_after(step: steps.DatabaseStep, observed: Observed) -> tuple[Credential, ...]:
-    """Return the credentials that the server must accept after a step, the published one first.
+def _at_server(action: Action, about: Credential, observed: Observed, desired: Desired) -> steps.Account:
+    opens = about if action is Action.APPLY else None
+    closes = about if action is Action.REVOKE else None
+    return steps.Account(action, live_credentials(observed, desired, opens, closes), (about,))
+
+
+def live_credentials(
+    observed: Observed,
+    desired: Desired,
+    opens: Credential | None = None,
+    closes: Credential | None = None,
+) -> tuple[Credential, ...]:
+    """Return the credentials that the server must accept after a step that opens or closes one.
 
     Raises:
         Stalled: The record contradicts itself: it was edited.
     """
-    state, desired = observed.state, observed.desired
-    if isinstance(step, steps.Retire) or state is None or desired is None or desired.database is None:
+    state = observed.state
+    if state is None or desired.database is None:
         return ()
     live: dict[str, Credential] = {}
-    for one in _by_precedence(step, state):
-        if _stays_open(one, step, observed, desired):
+    for one in _by_precedence(opens, state):
+        if one is opens or (one is not closes and _stays_open(one, observed, desired, state)):
             live.setdefault(one.login, one)
     published = _published(observed, state)
     is_missing = published is not None and desired.database.alternates and published not in live.values()
@@ -291,28 +313,18 @@ def accepted_after(step: steps.DatabaseStep, observed: Observed) -> tuple[Creden
     return tuple(sorted(live.values(), key=lambda one: one is not published))
 
 
-def _by_precedence(step: steps.DatabaseStep, state: StateFacts) -> Iterator[Credential]:
-    """Yield the open credentials, for each login first the one whose password the server must have."""
-    current, learned = state.current_credential, unproven(state)
-    first = state.credential(step.number) if isinstance(step, steps.Apply) else None
-    if first:
-        yield first
-    if learned and learned.phase is Phase.APPLIED:
-        yield learned
-    if current:
-        yield current
-    yield from state.open_credentials
+def _by_precedence(opens: Credential | None, state: StateFacts) -> tuple[Credential, ...]:
+    """Return the open credentials, for each login first the one whose password the server must have."""
+    learned = unproven(state)
+    if learned and learned.phase is not Phase.APPLIED:
+        learned = None
+    firsts = (one for one in (opens, learned, state.current_credential) if one)
+    return (*firsts, *state.open_credentials)
 
 
-def _stays_open(
-    credential: Credential, step: steps.DatabaseStep, observed: Observed, desired: Desired
-) -> bool:
-    if isinstance(step, steps.Apply) and credential.revision == step.number:
-        return True
-    if isinstance(step, steps.Revoke) and credential.revision == step.number:
-        return False
+def _stays_open(credential: Credential, observed: Observed, desired: Desired, state: StateFacts) -> bool:
     if credential.phase is Phase.STAGED:  # with SingleUser also the published one, after a rollback
-        return observed.state is not None and credential is _published(observed, observed.state)
+        return credential is _published(observed, state)
     is_known = credential.is_open and credential.revision != UNKNOWN_REVISION
     return is_known and not _may_be_revoked(credential, observed, desired)
 

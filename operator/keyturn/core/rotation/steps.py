@@ -21,6 +21,8 @@ With a database account a new credential is proven before it becomes current, an
            ──Close──▶ (a credential is given up) ──Revoke──▶ (the server refuses it)
     published ──Assert──▶ (the server accepts the recorded credentials again)
 
+Apply, Prove, Assert, Revoke and Retire are the actions of one step, `Account`.
+
 Each is chosen from facts alone (see `decision`), so the operator may crash between any two: the next reconcile
 observes the same facts and continues.
 """
@@ -30,13 +32,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Consumer, Observed
 from keyturn.core.observation.workload import Pod
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.references import Destination
-from keyturn.core.state.records import Phase, StoreLease
+from keyturn.core.state.records import Credential, Phase, StoreLease
 from keyturn.core.state.state import Pushed, StateFacts
 
 from .credential_slots import was_in_use
@@ -154,40 +157,41 @@ class Settle:
     number: int
 
 
+class Action(StrEnum):
+    """What is done at a database server, by the name of its step."""
+
+    APPLY = "Apply"
+    """A new credential is accepted, next to those that are open."""
+    PROVE = "Prove"
+    """A login with it is accepted; its revision becomes the current one."""
+    ASSERT = "Assert"
+    """The recorded credentials are accepted again; records nothing."""
+    REVOKE = "Revoke"
+    """A closing credential is refused."""
+    RETIRE = "Retire"
+    """Every login of the account of a deleted ManagedSecret is refused."""
+
+
 @dataclass(frozen=True, slots=True)
-class Apply:
-    """Make the database server accept the credential that a revision brought, next to those that are open."""
+class Account:
+    """Make a database server accept exactly the credentials in `live`, prove that, and record it.
 
-    number: int
+    The server learns the whole set each time, so the step can be repeated after a crash.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Prove:
-    """Log in with the credential that a revision brought; if accepted, its revision becomes the current one."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Assert:
-    """Make the database server accept the recorded credentials again; records nothing."""
-
+    action: Action
+    live: tuple[Credential, ...]
+    """The published one first."""
+    credentials: tuple[Credential, ...] = ()
+    """Those that it is about: all of them if the account is retired, none if they are asserted, else one."""
     opens: bool = False
-    """Also a login that was closed, locked or dropped there, because a rotation was requested."""
-
-
-@dataclass(frozen=True, slots=True)
-class Revoke:
-    """Make the database server refuse the closing credential that a revision brought, and record it as closed."""
-
-    number: int
+    """Asserts also a login that was closed, locked or dropped there, because a rotation was requested."""
     ends_sessions: bool = False
-    """Whether open sessions of its login are ended."""
+    """Whether open sessions of a login that is closed are ended."""
 
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """Close every login of the account of a deleted ManagedSecret, and record the credentials as closed."""
+    @property
+    def credential(self) -> Credential:
+        return self.credentials[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,11 +354,7 @@ Step = (
     | RollOut
     | DeletePod
     | EvictPod
-    | Apply
-    | Prove
-    | Assert
-    | Revoke
-    | Retire
+    | Account
     | Finalize
     | Push
     | Withdraw
@@ -363,9 +363,7 @@ Step = (
 )
 StoreStep = Push | Withdraw | GiveBack
 """Steps that send requests to a store."""
-DatabaseStep = Apply | Prove | Assert | Revoke | Retire
-"""Steps that send requests to a database server."""
-Recorded = StateChange | StoreStep | DatabaseStep
+Recorded = StateChange | StoreStep | Account
 """Steps that the state Secret records, and that generate no revision."""
 
 

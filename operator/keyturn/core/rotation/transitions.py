@@ -6,10 +6,9 @@ same functions, with an estimate of the content. A step without a function here 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import assert_never
 
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.observed import Observed
@@ -74,22 +73,32 @@ def record(
             return _record_at_server(step, state, observed, now)
 
 
+_PHASES = {
+    steps.Action.APPLY: Phase.APPLIED,
+    steps.Action.PROVE: Phase.PROVEN,
+    steps.Action.ASSERT: None,
+    steps.Action.REVOKE: Phase.CLOSED,
+    steps.Action.RETIRE: Phase.CLOSED,
+}
+"""What is recorded of the credentials after an action; None if it is known."""
+
+
 def _record_at_server(
-    step: steps.DatabaseStep, state: StateFacts, observed: Observed, now: datetime
+    step: steps.Account, state: StateFacts, observed: Observed, now: datetime
 ) -> StateFacts:
-    match step:
-        case steps.Apply(number=number):
-            return state.with_phase(Phase.APPLIED, now, {number})
-        case steps.Prove(number=number):
-            return _prove(number, state, observed, now)
-        case steps.Assert():
-            return state
-        case steps.Revoke(number=number):
-            return _closed({number}, state, now)
-        case steps.Retire():
-            return _closed({one.revision for one in state.credentials}, state, now)
-        case _:
-            assert_never(step)
+    """Record the phase of the credentials; in the same write a proven candidate becomes the current revision.
+
+    The passwords of closed ones are dropped with the other values of their revisions.
+    """
+    numbers, candidate = {one.revision for one in step.credentials}, state.candidate
+    then = _PHASES[step.action]
+    after = state.with_phase(then, now, numbers) if then else state
+    if then is Phase.PROVEN and candidate and candidate.number in numbers:
+        return replace(after.with_published(publication_of(observed)), current_number=candidate.number)
+    if then is Phase.CLOSED:
+        dropped = {one.number for one in after.revisions if one.credential in numbers}
+        return replace(after, restorable=after.restorable - (dropped - {after.current_number}))
+    return after
 
 
 # New revisions
@@ -317,22 +326,6 @@ def _lost_credentials(login: str, database: DatabaseDesired, now: datetime) -> t
     """Return the credential that may be open although the record of its password is lost."""
     others = [other for other in database.logins if other != login][:1]
     return tuple(_credential(UNKNOWN_REVISION, other, Phase.APPLIED, database, now) for other in others)
-
-
-def _prove(number: int, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
-    """Record an accepted login; the revision becomes the current one in the same write."""
-    proven = state.with_phase(Phase.PROVEN, now, {number})
-    candidate = state.candidate
-    if candidate is None or candidate.number != number:
-        return proven
-    return replace(proven.with_published(publication_of(observed)), current_number=number)
-
-
-def _closed(numbers: Collection[int], state: StateFacts, now: datetime) -> StateFacts:
-    """Record credentials as closed, and drop their passwords with the other values of their revisions."""
-    closed = state.with_phase(Phase.CLOSED, now, numbers)
-    dropped = {one.number for one in closed.revisions if one.credential in numbers} - {closed.current_number}
-    return replace(closed, restorable=closed.restorable - dropped)
 
 
 # Stores

@@ -14,14 +14,14 @@ from keyturn.controllers.managedsecret.memory import Memory, Pass
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
-from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.records import Credential, Phase
 from keyturn.databases.base import Endpoint
 from tests.unit.core import builders as make
+from tests.unit.core.accounts import At
 from tests.unit.core.builders import NOW, seconds
 
 if TYPE_CHECKING:
-    from keyturn.core.rotation.steps import DatabaseStep
+    from keyturn.core.rotation.steps import Account as AccountStep
 
 KEY = ObjectKey("shop", "db")
 STATE = make.state(
@@ -49,7 +49,7 @@ class Teller:
 
     def tell(
         self,
-        step: DatabaseStep,
+        step: AccountStep,
         effect: Effect | None = None,
         verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED,
     ) -> list[tuple[str, str]]:
@@ -83,15 +83,15 @@ def teller() -> Teller:
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        (Apply(1), "CredentialApplied"),
-        (Prove(1), "CredentialProven"),
-        (Assert(), "CredentialRepaired"),
-        (Revoke(1), "CredentialRevoked"),
-        (Retire(), "CredentialRevoked"),
+        (At.apply(1), "CredentialApplied"),
+        (At.prove(1), "CredentialProven"),
+        (At.repair(), "CredentialRepaired"),
+        (At.revoke(1), "CredentialRevoked"),
+        (At.retire(), "CredentialRevoked"),
     ],
     ids=lambda one: type(one).__name__ if not isinstance(one, str) else one,
 )
-def test_a_step_is_an_event(teller: Teller, step: DatabaseStep, reason: str) -> None:
+def test_a_step_is_an_event(teller: Teller, step: AccountStep, reason: str) -> None:
     ((told, _),) = teller.tell(step, Effect())
 
     assert told == reason
@@ -101,23 +101,23 @@ def test_a_step_is_an_event(teller: Teller, step: DatabaseStep, reason: str) -> 
     ("claimed", "reason"), [(Claimed.CREATED, "AccountCreated"), (Claimed.ADOPTED, "AccountAdopted")]
 )
 def test_a_new_account_is_an_event_of_its_own(teller: Teller, claimed: Claimed, reason: str) -> None:
-    assert [told for told, _ in teller.tell(Apply(1), Effect(claimed))] == [reason, "CredentialApplied"]
+    assert [told for told, _ in teller.tell(At.apply(1), Effect(claimed))] == [reason, "CredentialApplied"]
 
 
 def test_an_operation_in_progress_or_failed_is_no_event(teller: Teller) -> None:
-    assert teller.tell(Apply(1)) == []
+    assert teller.tell(At.apply(1)) == []
     teller.account.fail(Wait("DatabaseUnreachable", "it does not answer", seconds(5)), NOW)
-    assert teller.tell(Apply(1)) == []
+    assert teller.tell(At.apply(1)) == []
 
 
 def test_a_step_is_reported_once(teller: Teller) -> None:
-    teller.tell(Apply(1), Effect())
+    teller.tell(At.apply(1), Effect())
 
-    assert len(teller.tell(Apply(1))) == 1
+    assert len(teller.tell(At.apply(1))) == 1
 
 
 def test_a_refused_candidate_is_named_with_its_endpoint(teller: Teller) -> None:
-    ((told, note),) = teller.tell(Prove(1), Effect(refused_at=Endpoint("db", 5432)))
+    ((told, note),) = teller.tell(At.prove(1), Effect(refused_at=Endpoint("db", 5432)))
 
     assert (told, "db:5432" in note) == ("CandidateRefused", True)
 
@@ -125,11 +125,11 @@ def test_a_refused_candidate_is_named_with_its_endpoint(teller: Teller) -> None:
 def test_a_candidate_that_could_not_be_proven_is_no_event(teller: Teller) -> None:
     silent = Wait("DatabaseUnreachable", "it does not answer", seconds(5))
 
-    assert teller.tell(Prove(1), Effect(unproven=silent)) == []
+    assert teller.tell(At.prove(1), Effect(unproven=silent)) == []
 
 
-@pytest.mark.parametrize("step", [Apply(2), Revoke(2)], ids=str)
-def test_a_locked_login_that_is_opened_is_named(teller: Teller, step: DatabaseStep) -> None:
+@pytest.mark.parametrize("step", [At.apply(2), At.revoke(2)], ids=str)
+def test_a_locked_login_that_is_opened_is_named(teller: Teller, step: AccountStep) -> None:
     ((_, note),) = teller.tell(step, Effect(), ProbeVerdict.LOCKED)
 
     assert note.endswith("; app_a, which was locked there, is open again")
@@ -137,14 +137,14 @@ def test_a_locked_login_that_is_opened_is_named(teller: Teller, step: DatabaseSt
 
 
 def test_a_login_that_is_opened_on_request_was_not_refused(teller: Teller) -> None:
-    ((told, note),) = teller.tell(Assert(opens=True), Effect())
+    ((told, note),) = teller.tell(At.repair(opens=True), Effect())
 
     assert (told, note.endswith("a requested rotation opens it")) == ("CredentialRepaired", True)
 
 
 def test_a_repair_names_what_was_wrong(teller: Teller) -> None:
-    ((_, refused),) = teller.tell(Assert(), Effect(), ProbeVerdict.REFUSED)
-    _, (_, strayed) = teller.tell(Assert(), Effect(), ProbeVerdict.WRONG_ROLE)
+    ((_, refused),) = teller.tell(At.repair(), Effect(), ProbeVerdict.REFUSED)
+    _, (_, strayed) = teller.tell(At.repair(), Effect(), ProbeVerdict.WRONG_ROLE)
 
     assert refused.startswith("the database refused the published password")
     assert strayed.startswith("sessions of the published login did not act as the account")
@@ -154,7 +154,7 @@ def test_sessions_that_a_revoked_login_has_open_are_counted_by_address(teller: T
     addresses = ["10.0.0.7", ""] + [f"10.0.1.{last}" for last in range(6)]
     sessions = tuple(OpenSessions("app_a", address, 9 - at) for at, address in enumerate(addresses))
 
-    ((_, note),) = teller.tell(Revoke(1), Effect(sessions=sessions))
+    ((_, note),) = teller.tell(At.revoke(1), Effect(sessions=sessions))
 
     assert "44 of its sessions stay open until their applications close them: " in note
     assert teller.types == ["Normal"]
@@ -164,14 +164,14 @@ def test_sessions_that_a_revoked_login_has_open_are_counted_by_address(teller: T
 def test_sessions_that_were_to_end_and_stay_open_are_a_warning(teller: Teller) -> None:
     sessions = (OpenSessions("app_a", "10.0.0.7", 2),)
 
-    ((told, note),) = teller.tell(Revoke(1, ends_sessions=True), Effect(sessions=sessions))
+    ((told, note),) = teller.tell(At.revoke(1, ends_sessions=True), Effect(sessions=sessions))
 
     assert (told, teller.types) == ("CredentialRevoked", ["Warning"])
     assert note.endswith("; 2 of its sessions could not be ended: 10.0.0.7")
 
 
 def test_sessions_that_were_ended_are_no_warning(teller: Teller) -> None:
-    teller.tell(Revoke(1, ends_sessions=True), Effect())
+    teller.tell(At.revoke(1, ends_sessions=True), Effect())
 
     assert teller.types == ["Normal"]
 

@@ -12,7 +12,7 @@ from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.state.records import Phase
 from tests.unit.core import builders as make
-from tests.unit.core.accounts import SINGLE, credential, look, moved, spec, state, superseding
+from tests.unit.core.accounts import SINGLE, At, credential, look, moved, placed, spec, state, superseding
 
 if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
@@ -32,6 +32,7 @@ def phases(found: StateFacts) -> dict[int, Phase]:
 
 
 def recorded(step: steps.Recorded, found: StateFacts, seen: Any = None) -> StateFacts:
+    step = placed(step, found) if isinstance(step, steps.Account) else step
     return transitions.record(step, found, seen or look(found), make.NOW)
 
 
@@ -42,7 +43,7 @@ def staged(found: StateFacts | None, fresh: frozenset[str] = NEW, **facts: Any) 
     return transitions.stage(steps.Stage(number, reason), found, seen, make.wanted(seen), CONTENT, make.NOW)
 
 
-@pytest.mark.parametrize("step", [steps.Assert(), steps.Bind()], ids=["Assert", "Bind"])
+@pytest.mark.parametrize("step", [At.repair(), steps.Bind()], ids=["Assert", "Bind"])
 def test_what_is_recorded_already_stays(step: steps.Recorded) -> None:
     assert recorded(step, state()) == state()
 
@@ -118,19 +119,19 @@ def test_values_of_open_credentials_outlast_the_history() -> None:
 
 
 def test_an_applied_candidate_is_not_current_yet() -> None:
-    after = recorded(steps.Apply(2), state(credential(2, STAGED), credential(1), current=1))
+    after = recorded(At.apply(2), state(credential(2, STAGED), credential(1), current=1))
     assert (after.current_number, phases(after)) == (1, {2: APPLIED, 1: PROVEN})
     assert after.credentials[0].since == make.NOW
 
 
 def test_a_proven_candidate_becomes_current_in_the_same_write() -> None:
-    after = recorded(steps.Prove(2), state(credential(2, APPLIED), credential(1), current=1))
+    after = recorded(At.prove(2), state(credential(2, APPLIED), credential(1), current=1))
     assert (after.current_number, phases(after)) == (2, {2: PROVEN, 1: PROVEN})
     assert after.publications[0].number == 1
 
 
 def test_a_proven_current_credential_changes_no_revision() -> None:
-    after = recorded(steps.Prove(1), state(credential(1, APPLIED)))
+    after = recorded(At.prove(1), state(credential(1, APPLIED)))
     assert (after.current_number, phases(after), after.publications) == (1, {1: PROVEN}, ())
 
 
@@ -154,17 +155,17 @@ def test_an_unpublished_revision_is_given_up_with_its_credential(
 
 def test_a_closed_credential_has_no_values_any_more() -> None:
     ended = moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)
-    after = recorded(steps.Revoke(1), ended)
+    after = recorded(At.revoke(1), ended)
     assert (phases(after), after.restorable) == ({2: PROVEN, 1: CLOSED}, frozenset({2}))
 
 
 def test_a_closed_current_credential_keeps_its_values() -> None:
-    after = recorded(steps.Revoke(1), state(credential(1, CLOSING)))
+    after = recorded(At.revoke(1), state(credential(1, CLOSING)))
     assert (phases(after), after.restorable) == ({1: CLOSED}, frozenset({1}))
 
 
 def test_a_retired_account_has_no_open_credential() -> None:
-    after = recorded(steps.Retire(), state(credential(2, CLOSING), credential(1, CLOSING)))
+    after = recorded(At.retire(), state(credential(2, CLOSING), credential(1, CLOSING)))
     assert after.open_credentials == ()
 
 

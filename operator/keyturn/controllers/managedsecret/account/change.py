@@ -17,9 +17,8 @@ from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import was_found
-from keyturn.core.rotation.credentials import accepted_after
+from keyturn.core.rotation.steps import Action
 from keyturn.core.spec.references import DatabaseDesired
-from keyturn.core.state.records import Credential
 from keyturn.core.state.state import State, state_name
 from keyturn.databases.base import Account, Template
 from keyturn.databases.errors import DatabaseError, Fenced, ReadOnly, Unauthorized, Unreachable
@@ -47,7 +46,7 @@ _StepResult: TypeAlias = Effect | Wait | Stalled | Fenced
 
 
 async def change_account(
-    step: steps.DatabaseStep,
+    step: steps.Account,
     key: ObjectKey,
     observed: Observed,
     state: State,
@@ -65,15 +64,14 @@ async def change_account(
     desired = observed.database
     if desired is None:
         raise invalid_spec()
-    live, record = accepted_after(step, observed), memory.of(key)
-    change = _Change(step, key, desired, state, version, live, record, memory, context)
+    change = _Change(step, key, desired, state, version, memory.of(key), memory, context)
     outcome = await change.take()
     if isinstance(outcome, Fenced):
         raise state_conflict(key, "Changed")
     if outcome is None or not change.is_done(outcome):
         return None
-    failpoints.reached("unrecorded", type(step).__name__)
-    if isinstance(step, steps.Assert):
+    failpoints.reached("unrecorded", step.action)
+    if step.action is Action.ASSERT:
         return None  # the record has it already
     return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
 
@@ -82,13 +80,11 @@ async def change_account(
 class _Change:
     """One step at one account."""
 
-    step: steps.DatabaseStep
+    step: steps.Account
     key: ObjectKey
     desired: DatabaseDesired
     state: State
     version: str | None
-    live: tuple[Credential, ...]
-    """What the server must accept after the step."""
     record: AccountRecord
     memory: AccountMemory
     context: Context
@@ -120,12 +116,12 @@ class _Change:
                 schemas = template.schemas if template else ()
                 engine = await context.databases.engine(desired.target, namespace, desired.username, schemas)
             operation = Operation(
-                engine, account, template, self.state, self.live, desired.password, self._check, self._where
+                engine, account, template, self.state, self.step, desired.password, self._check, self._where
             )
             # Waiting for other steps is no time of the server: of a hundred at once, the last would end before it
             # began.
             async with engine.settings.limits.steps.hold(namespace), asyncio.timeout(_TIMEOUT):
-                return await operation.run(self.step)
+                return await operation.run()
         except Fenced as fenced:
             return fenced.with_traceback(None)
         except (DatabaseError, errors.ApiError, TimeoutError) as error:
@@ -144,7 +140,7 @@ class _Change:
             raise Fenced from None
         if body["metadata"]["resourceVersion"] != self.version:
             raise Fenced
-        failpoints.reached("inside", type(self.step).__name__)
+        failpoints.reached("inside", self.step.action)
 
     def _end(self, job: BackgroundJob[_StepResult]) -> Effect | Fenced | None:
         now, server = self.context.now(), server_of(self.key, self.desired)
@@ -155,7 +151,7 @@ class _Change:
         if isinstance(outcome, Effect | Fenced):
             self.memory.answer(server, now, self.context.queue.add)
             return outcome
-        problem = with_retain_hint(outcome) if isinstance(self.step, steps.Retire) else outcome
+        problem = with_retain_hint(outcome) if self.step.action is Action.RETIRE else outcome
         if is_answer(problem):
             self.memory.answer(server, now, self.context.queue.add)
         elif problem.reason == ErrorReason.DATABASE_UNREACHABLE:
@@ -172,21 +168,19 @@ class _Change:
         record.effect = effect
         if problem := candidate_refused(effect.refused_at) if effect.refused_at else effect.unproven:
             record.refuse(problem, now)
-            if (
-                effect.refused_at
-                and isinstance(self.step, steps.Prove)
-                and was_found(self.step.number, facts)
-            ):
-                record.judge(self.step.number, ProbeVerdict.REFUSED, now)  # the Secret has it
+            tried = self.step.credential.revision
+            if effect.refused_at and was_found(tried, facts):
+                record.judge(tried, ProbeVerdict.REFUSED, now)  # the Secret has it
             return False
         record.succeed()
-        match self.step:
-            case steps.Prove(number=number):
+        match self.step.action:
+            case Action.PROVE:
+                number = self.step.credential.revision
                 record.renew()
                 record.judge(number, ProbeVerdict.ACCEPTED, now)
                 record.plan_probe(number, next_probe(self.desired.probe_interval, now))
-            case steps.Assert(opens=opens) if published := facts.current_credential:
-                if not opens:
+            case Action.ASSERT if published := facts.current_credential:
+                if not self.step.opens:
                     record.note_repair(now)
                 record.renew()  # one that was found is proven next
                 if published.is_proven:
@@ -200,7 +194,7 @@ class _Change:
 
     @property
     def _is_repair(self) -> bool:
-        return isinstance(self.step, steps.Assert)
+        return self.step.action is Action.ASSERT
 
     @property
     def _where(self) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, TypeVar, assert_never
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import was_found, was_in_use
+from keyturn.core.rotation.steps import Action
 from keyturn.core.spec.items import VALUE
 from keyturn.databases.base import PUBLISHED_REFUSED, Answer, Login, prove_refused
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
@@ -85,34 +86,31 @@ class Operation:
     account: Account
     template: Template | None
     state: State
-    live: tuple[Credential, ...]
-    """What the server must accept after the step."""
+    step: steps.Account
     password: str
     """The item that is the password."""
     fence: Fence
     where: str
     """Account and target, for messages."""
 
-    async def run(self, step: steps.DatabaseStep) -> Effect | Wait | Stalled:
-        """Execute a step. Idempotent: each change asserts the whole recorded set.
+    async def run(self) -> Effect | Wait | Stalled:
+        """Execute the step. Idempotent: each change asserts the whole recorded set.
 
         Raises:
             DatabaseError: The server did not execute it.
             ApiError: The fence could not read the record; nothing was changed.
         """
-        match step:
-            case steps.Apply(number=number):
-                return await self._find_silence(number) or Effect(await self._open())
-            case steps.Prove(number=number):
-                return await self._prove(number)
-            case steps.Assert(opens=opens):
-                return await self._assert(opens=opens)
-            case steps.Revoke():
-                return await self._revoke(step)
-            case steps.Retire():
+        match self.step.action:
+            case Action.APPLY:
+                return await self._find_silence() or Effect(await self._open())
+            case Action.PROVE:
+                return await self._prove()
+            case Action.ASSERT:
+                return await self._assert()
+            case Action.REVOKE:
+                return await self._revoke()
+            case Action.RETIRE:
                 return await self._retire()
-            case _:
-                assert_never(step)
 
     # Changes
 
@@ -146,15 +144,14 @@ class Operation:
         await self._bring()
         return claimed
 
-    async def _find_silence(self, number: int) -> Wait | None:
+    async def _find_silence(self) -> Wait | None:
         """Return why a password that replaces another one could not be proven at an endpoint; None if it could be.
 
         The server refuses the other one from then on. If it does so already, the process ended before the record.
         """
-        facts = self.state.facts
-        credential = facts.credential(number)
-        others = (one for one in facts.open_credentials if credential and one.login == credential.login)
-        logins = (self._login(one) for one in others if one.revision != number)
+        new = self.step.credential
+        others = (one for one in self.state.facts.open_credentials if one.login == new.login)
+        logins = (self._login(one) for one in others if one.revision != new.revision)
         replaced = next((login for login in logins if login), None)
         if replaced is None:  # as with two logins
             return None
@@ -194,7 +191,7 @@ class Operation:
                 return
             if verdict.answer is not Answer.REFUSED:
                 raise no_proof(self.where, verdict)
-        live = [one for one in recorded if one in self.live]
+        live = [one for one in recorded if one in self.step.live]
         if lost := [one for one in live if self._login(one) is None]:
             raise lost_password(self.where, lost[0].revision)
         if any(was_found(one.revision, self.state.facts) and not one.is_proven for one in live):
@@ -214,22 +211,18 @@ class Operation:
         Raises:
             Stalled: The record lacks a password; without it the login would be closed.
         """
-        logins = [(one, self._login(one)) for one in self.live]
+        logins = [(one, self._login(one)) for one in self.step.live]
         if lost := [one for one, login in logins if login is None]:
             raise lost_password(self.where, lost[0].revision)
         live = tuple(login for _, login in logins if login)
         await measure(self.engine, "bring", self.engine.bring(self.account, live, self.fence))
 
-    async def _assert(self, *, opens: bool) -> Effect | Wait | Stalled:
+    async def _assert(self) -> Effect | Wait | Stalled:
         credential = self.state.facts.current_credential
         # A password that was found in the Secret is set only in an account that is Keyturn's already.
         if credential and not credential.is_proven and not await self._is_claimed():
             return wrong_password(self.where)
-        claimed = None
-        if opens:
-            claimed = await self._open()
-        else:
-            await self._bring()
+        claimed = await (self._open() if self.step.opens else self._bring())
         published = self._published()
         verdict = await self._try(self._as_owner(published)) if published else None
         if verdict is None or verdict.answer is Answer.ACCEPTED:
@@ -242,14 +235,14 @@ class Operation:
 
     # Proofs
 
-    async def _prove(self, number: int) -> Effect | Wait | Stalled:
+    async def _prove(self) -> Effect | Wait | Stalled:
         """Log in with a candidate at every endpoint, the server first.
 
         A pooler or replica that refuses what the server accepts is waited for, as it would refuse another candidate,
         too; but not if the candidate has replaced the password of the published login. Nor is silence there.
         """
-        credential = self.state.facts.credential(number)
-        login = self._login(credential) if credential else None
+        number = self.step.credential.revision
+        login = self._login(self.step.credential)
         if login is None:
             return lost_password(self.where, number)
         published, endpoints = self._published(), self.engine.settings.endpoints
@@ -284,13 +277,11 @@ class Operation:
             return Effect(refused_at=endpoint)
         return self._unknown(verdict, endpoint)
 
-    async def _revoke(self, step: steps.Revoke) -> Effect | Wait:
+    async def _revoke(self) -> Effect | Wait:
         """Close a login, and prove at every endpoint that it is refused and the published one accepted."""
-        credential = self.state.facts.credential(step.number)
-        if credential is None:
-            return Effect()
+        credential = self.step.credential
         cause, claimed = await self._close()
-        if cause is None and step.ends_sessions:
+        if cause is None and self.step.ends_sessions:
             ending = self.engine.end_sessions(self.account, credential.login, self.fence)
             await measure(self.engine, "end_sessions", ending)
         if problem := await self._prove_closed(credential, cause):
@@ -305,7 +296,7 @@ class Operation:
         lacks is created again.
         """
         cause = await self._not_brought()
-        if cause is None or not self.live:
+        if cause is None or not self.step.live:
             return cause, None
         if isinstance(cause, Forbidden) and cause.code not in _UNMARKED:
             raise cause
@@ -346,10 +337,9 @@ class Operation:
         The engine closes only what has the mark, and after a crash nothing has it any more.
         """
         await measure(self.engine, "retire", self.engine.retire(self.account, self.fence))
-        facts = self.state.facts
-        for credential in facts.open_credentials:
+        for credential in self.step.credentials:
             # A password that was found and never proven is that of an account that was never claimed.
-            if was_found(credential.revision, facts) and credential.proven_at is None:
+            if was_found(credential.revision, self.state.facts) and credential.proven_at is None:
                 continue
             if problem := await self._prove_retired(credential):
                 return problem
@@ -410,12 +400,12 @@ class Operation:
 
     @property
     def _live_logins(self) -> frozenset[str]:
-        return frozenset(one.login for one in self.live)
+        return frozenset(one.login for one in self.step.live)
 
     @property
     def _recorded(self) -> tuple[Credential, ...]:
         """Return the credentials that the server may accept, a proven one first."""
-        every = dict.fromkeys((*self.live, *self.state.facts.open_credentials))
+        every = dict.fromkeys((*self.step.live, *self.state.facts.open_credentials))
         return tuple(sorted(every, key=lambda one: not one.is_proven))
 
     def _published(self) -> Login | None:

@@ -15,8 +15,7 @@ from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.external import ProbeVerdict
-from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
-from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
+from keyturn.core.state.records import Credential, Phase
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, Limits
 from keyturn.databases.errors import Denied, Overloaded, ReadOnly, RefusedByPolicy
@@ -25,41 +24,26 @@ from keyturn.runtime.concurrency import KeyedLimiter
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
+from tests.unit.core.accounts import FIRST, SECOND, At, live_after, placed, recorded
 from tests.unit.core.builders import NOW, minutes, seconds
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.observation.external import AccountFacts
-    from keyturn.core.rotation.steps import DatabaseStep
+    from keyturn.core.rotation.steps import Account as AccountStep
     from keyturn.core.state.state import State
 
 KEY = ObjectKey("shop", "db")
 SPEC: dict[str, dict[str, Any]] = {
     "database": {"targetRef": {"name": "orders"}, "username": "app", "template": {}}
 }
-FIRST, SECOND = "first-password", "second-password"
 POOLER = Endpoint("pooler.shop.svc", 6432)
 _STATE_PATH = "/api/v1/namespaces/shop/secrets/db-keyturn"
 
 
 def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
     return Credential(revision, login, phase, NOW, item="password", target="DatabaseTarget/orders")
-
-
-def recorded(*credentials: Credential, current: int = 1, reason: str = "Created") -> State:
-    texts = {1: FIRST, 2: SECOND}
-    numbers = sorted({one.revision for one in credentials}, reverse=True)
-    revisions = [
-        (
-            make.revision(number, reason, credential=number),
-            Revision(
-                {"password": ItemValues("", {"value": Value.of_text(texts[number])}, {"value": "password"})}
-            ),
-        )
-        for number in numbers
-    ]
-    return make.record(*revisions, credentials=credentials, current=current)
 
 
 A, B = credential(1, "app_a"), credential(2, "app_b", Phase.STAGED)
@@ -124,7 +108,7 @@ class Changer:
 
     async def take(
         self,
-        step: DatabaseStep,
+        step: AccountStep,
         state: State = ROTATING,
         key: ObjectKey = KEY,
         *,
@@ -135,6 +119,7 @@ class Changer:
         spec = {"database": {**SPEC["database"], "strategy": strategy}}
         observed = make.observed(spec=spec, state=state.facts, target=published)
         observed = replace(observed, desired=None) if without_class else observed
+        step = placed(step, state.facts, live_after(step, observed))
         return await change_account(
             step,
             key,
@@ -168,7 +153,7 @@ def phases(state: State | None) -> dict[int, str]:
 
 
 async def test_a_step_is_recorded_after_its_effect(changer: Changer) -> None:
-    after = await changer.take(Apply(2))
+    after = await changer.take(At.apply(2))
 
     assert changer.server.accepts("app_b", SECOND)
     assert phases(after) == {1: "Proven", 2: "Applied"}
@@ -177,7 +162,7 @@ async def test_a_step_is_recorded_after_its_effect(changer: Changer) -> None:
 async def test_a_proof_makes_the_revision_the_current_one_and_counts_as_a_probe(changer: Changer) -> None:
     changer.server.roles["app_b"] = _open(SECOND)
 
-    after = await changer.take(Prove(2), APPLIED)
+    after = await changer.take(At.prove(2), APPLIED)
 
     assert after
     assert (phases(after), after.facts.current_number) == ({1: "Proven", 2: "Proven"}, 2)
@@ -191,7 +176,7 @@ async def test_a_record_that_has_changed_meanwhile_is_decided_on_again(changer: 
     changer.api.version = "8"
 
     with pytest.raises(errors.Conflict):
-        await changer.take(Apply(2))
+        await changer.take(At.apply(2))
 
     assert not changer.server.roles["app_b"].may_login
 
@@ -200,7 +185,7 @@ async def test_a_record_that_was_deleted_meanwhile_is_decided_on_again(changer: 
     changer.api.error = errors.NotFound("get", _STATE_PATH, 404, "NotFound")
 
     with pytest.raises(errors.Conflict):
-        await changer.take(Apply(2))
+        await changer.take(At.apply(2))
 
     assert not changer.server.roles["app_b"].may_login
 
@@ -208,7 +193,7 @@ async def test_a_record_that_was_deleted_meanwhile_is_decided_on_again(changer: 
 async def test_nothing_is_changed_while_the_api_server_does_not_answer(changer: Changer) -> None:
     changer.api.error = errors.Unavailable("get", _STATE_PATH, 0, "no answer")
 
-    assert await changer.take(Apply(2)) is None
+    assert await changer.take(At.apply(2)) is None
 
     assert not changer.server.roles["app_b"].may_login
     assert changer.facts.problem
@@ -218,14 +203,14 @@ async def test_nothing_is_changed_while_the_api_server_does_not_answer(changer: 
 @pytest.mark.usefixtures("impatient")
 async def test_a_slow_server_blocks_no_worker_and_wakes_the_object(changer: Changer) -> None:
     changer.server.open.clear()
-    assert await changer.take(Apply(2)) is None
+    assert await changer.take(At.apply(2)) is None
     assert (changer.facts.busy, changer.facts.again) == (True, NOW + minutes(2))
 
     changer.server.open.set()
     await changer.until_woken()
 
     assert (changer.facts.busy, changer.facts.again) == (False, NOW)
-    assert phases(await changer.take(Apply(2))) == {1: "Proven", 2: "Applied"}
+    assert phases(await changer.take(At.apply(2))) == {1: "Proven", 2: "Applied"}
     assert changer.server.calls.count("bring") == 1
     assert changer.facts.problem is None
 
@@ -238,14 +223,14 @@ async def test_a_step_that_waits_for_others_of_its_server_has_its_whole_time_aft
     time, ahead = loop.time, 2 * change._TIMEOUT
     changer.databases.limits = Limits(steps=KeyedLimiter(1, 1))
     async with changer.databases.limits.steps.hold(KEY.namespace):
-        assert await changer.take(Apply(2)) is None
+        assert await changer.take(At.apply(2)) is None
         monkeypatch.setattr(loop, "time", lambda: time() + ahead)
         await asyncio.sleep(0.01)  # a timeout that has begun would end the step
         assert changer.server.calls == []
 
     await changer.until_woken()
 
-    assert phases(await changer.take(Apply(2))) == {1: "Proven", 2: "Applied"}
+    assert phases(await changer.take(At.apply(2))) == {1: "Proven", 2: "Applied"}
 
 
 async def test_steps_of_one_namespace_keep_no_other_waiting_at_a_shared_server(changer: Changer) -> None:
@@ -255,7 +240,7 @@ async def test_steps_of_one_namespace_keep_no_other_waiting_at_a_shared_server(c
     waiting = [asyncio.create_task(places.take("shop")) for _ in range(20)]
     await asyncio.sleep(0)
 
-    await changer.take(Apply(2), key=ObjectKey("office", "db"))
+    await changer.take(At.apply(2), key=ObjectKey("office", "db"))
 
     assert changer.server.calls == ["bring"]
     assert sum(task.done() for task in waiting) < len(waiting)
@@ -266,12 +251,12 @@ async def test_steps_of_one_namespace_keep_no_other_waiting_at_a_shared_server(c
 @pytest.mark.usefixtures("impatient")
 async def test_the_result_of_a_step_on_another_record_is_not_used(changer: Changer) -> None:
     changer.server.open.clear()
-    await changer.take(Apply(2))
+    await changer.take(At.apply(2))
     changer.server.open.set()
     await changer.until_woken()
     changer.version = changer.api.version = "9"
 
-    await changer.take(Apply(2))
+    await changer.take(At.apply(2))
 
     assert changer.server.calls.count("bring") == 2
 
@@ -279,8 +264,8 @@ async def test_the_result_of_a_step_on_another_record_is_not_used(changer: Chang
 @pytest.mark.usefixtures("impatient")
 async def test_a_second_step_waits_for_the_first_one(changer: Changer) -> None:
     changer.server.open.clear()
-    await changer.take(Apply(2))
-    await changer.take(Assert())
+    await changer.take(At.apply(2))
+    await changer.take(At.repair())
 
     assert changer.server.calls == ["bring"]
     changer.memory.forget(KEY)
@@ -289,7 +274,7 @@ async def test_a_second_step_waits_for_the_first_one(changer: Changer) -> None:
 async def test_a_server_that_does_not_answer_is_asked_again_with_a_back_off(changer: Changer) -> None:
     changer.server.is_down = True
     for _ in range(2):
-        assert await changer.take(Apply(2)) is None
+        assert await changer.take(At.apply(2)) is None
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "DatabaseUnreachable"
@@ -303,28 +288,28 @@ async def test_a_server_that_is_down_is_not_asked_by_other_objects_and_wakes_the
     other = ObjectKey("shop", "other")
     changer.server.is_down = True
     for _ in range(3):
-        await changer.take(Apply(2))
+        await changer.take(At.apply(2))
     changer.server.calls.clear()
 
-    await changer.take(Apply(2), key=other)
+    await changer.take(At.apply(2), key=other)
     assert changer.server.calls == []
 
     changer.server.is_down, changer.now = False, NOW + minutes(1)
-    assert await changer.take(Apply(2))
+    assert await changer.take(At.apply(2))
     assert changer.woken == [other]
 
 
 async def test_a_right_that_is_missing_is_tried_again_every_15_seconds(changer: Changer) -> None:
     changer.server.error = Denied("MissingGrant", "the admin may not change app")
     for _ in range(5):
-        await changer.take(Apply(2))
+        await changer.take(At.apply(2))
         assert changer.facts.again == NOW + seconds(15)
 
 
 async def test_a_server_that_is_read_only_answers_and_holds_up_no_other_account(changer: Changer) -> None:
     changer.server.error = ReadOnly("ReadOnly", "the server accepts no change")
     for _ in range(4):
-        assert await changer.take(Apply(2)) is None
+        assert await changer.take(At.apply(2)) is None
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "DatabaseReadOnly"
@@ -340,7 +325,7 @@ async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(ch
     single = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
 
     for _ in range(4):
-        assert await changer.take(Prove(2), single, strategy="SingleUser") is None
+        assert await changer.take(At.prove(2), single, strategy="SingleUser") is None
 
     assert changer.facts.refused == 4
     assert changer.facts.problem
@@ -353,25 +338,25 @@ async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(ch
     ("step", "strategy", "known"),
     [
         pytest.param(
-            Apply(2),
+            At.apply(2),
             "SingleUser",
             recorded(credential(2, "app", Phase.STAGED), credential(1, "app")),
             id="Apply",
         ),
-        pytest.param(Prove(2), "AlternatingUsers", APPLIED, id="Prove"),
+        pytest.param(At.prove(2), "AlternatingUsers", APPLIED, id="Prove"),
         pytest.param(
-            Revoke(1, ends_sessions=False),
+            At.revoke(1, ends_sessions=False),
             "AlternatingUsers",
             recorded(credential(2, "app_b"), credential(1, "app_a", Phase.CLOSING), current=2),
             id="Revoke",
         ),
         pytest.param(
-            Retire(), "AlternatingUsers", recorded(credential(1, "app_a", Phase.CLOSING)), id="Retire"
+            At.retire(), "AlternatingUsers", recorded(credential(1, "app_a", Phase.CLOSING)), id="Retire"
         ),
     ],
 )
 async def test_an_address_that_is_silent_keeps_no_other_account_of_the_server_waiting(
-    changer: Changer, step: DatabaseStep, strategy: str, known: State
+    changer: Changer, step: AccountStep, strategy: str, known: State
 ) -> None:
     changer.databases.also_at, changer.server.unanswered = (POOLER,), {POOLER}
     changer.server.roles |= {"app_b": _open(SECOND), "app": _open(FIRST)}
@@ -388,7 +373,7 @@ async def test_an_address_that_is_silent_keeps_no_other_account_of_the_server_wa
 
 async def test_a_login_that_is_opened_on_request_is_no_repair(changer: Changer) -> None:
     for _ in range(3):
-        await changer.take(Assert(opens=True), AT_REST)
+        await changer.take(At.repair(opens=True), AT_REST)
     changer.memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
 
     assert changer.facts.verdict is ProbeVerdict.REFUSED
@@ -398,7 +383,7 @@ async def test_an_account_whose_logins_are_refused_holds_up_no_other_one(changer
     changer.server.roles["app_a"] = changer.server.roles["app_b"] = _open("of-a-backup")
 
     for _ in range(4):
-        await changer.take(Prove(2), APPLIED)
+        await changer.take(At.prove(2), APPLIED)
         changer.now += minutes(6)
 
     server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
@@ -409,13 +394,13 @@ async def test_an_account_that_the_server_admits_no_login_of_holds_up_no_other_o
     other = ObjectKey("shop", "other")
     changer.server.is_down = True
     for _ in range(3):
-        await changer.take(Prove(2), APPLIED)
-    await changer.take(Prove(2), APPLIED, key=other)
+        await changer.take(At.prove(2), APPLIED)
+    await changer.take(At.prove(2), APPLIED, key=other)
 
     changer.server.is_down, changer.server.not_admitted = False, {"app_b"}
     for _ in range(4):
         changer.now += minutes(6)
-        await changer.take(Prove(2), APPLIED)
+        await changer.take(At.prove(2), APPLIED)
 
     server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
     assert (changer.woken, changer.memory.servers.admit(server, other, changer.now)) == ([other], None)
@@ -429,12 +414,12 @@ async def test_a_server_that_answers_with_an_error_is_not_down(changer: Changer)
     other = ObjectKey("shop", "other")
     changer.server.is_down = True
     for _ in range(3):
-        await changer.take(Apply(2))
-    await changer.take(Apply(2), key=other)
+        await changer.take(At.apply(2))
+    await changer.take(At.apply(2), key=other)
 
     changer.server.is_down, changer.now = False, NOW + minutes(1)
     changer.server.error = Denied("MissingGrant", "the admin may not change app")
-    await changer.take(Apply(2))
+    await changer.take(At.apply(2))
 
     server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
     assert (changer.woken, changer.memory.servers.admit(server, other, changer.now)) == ([other], None)
@@ -447,10 +432,10 @@ async def test_failures_of_one_namespace_hold_up_no_other_at_a_shared_server(
     monkeypatch.setitem(SPEC["database"], "targetRef", {"kind": "ClusterDatabaseTarget", "name": "orders"})
     changer.server.is_down = True
     for _ in range(3):
-        await changer.take(Apply(2))
+        await changer.take(At.apply(2))
     changer.server.calls.clear()
 
-    await changer.take(Apply(2), key=ObjectKey("office", "db"))
+    await changer.take(At.apply(2), key=ObjectKey("office", "db"))
 
     assert changer.server.calls == ["bring"]
 
@@ -458,7 +443,7 @@ async def test_failures_of_one_namespace_hold_up_no_other_at_a_shared_server(
 async def test_a_password_that_got_no_thread_says_nothing_about_the_server(changer: Changer) -> None:
     changer.server.error = Overloaded("NoThread", "no thread was free in time to hash a password")
     for _ in range(4):
-        await changer.take(Apply(2))
+        await changer.take(At.apply(2))
         changer.now += minutes(6)
 
     server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
@@ -473,7 +458,7 @@ async def test_a_right_that_is_missing_is_reported_with_the_statement_that_grant
     statement = "GRANT app TO boss WITH ADMIN OPTION"
     changer.server.error = Denied("MissingGrant", f"the admin may not change app; run {statement}", statement)
 
-    assert await changer.take(Apply(2)) is None
+    assert await changer.take(At.apply(2)) is None
 
     assert isinstance(changer.facts.problem, Stalled)
     assert changer.facts.problem.reason == "DatabaseDenied"
@@ -483,7 +468,7 @@ async def test_a_right_that_is_missing_is_reported_with_the_statement_that_grant
 async def test_a_value_that_the_server_does_not_take_needs_a_person(changer: Changer) -> None:
     changer.server.error = RefusedByPolicy("HashesRefused", "the server takes no verifier")
 
-    await changer.take(Apply(2))
+    await changer.take(At.apply(2))
 
     assert isinstance(changer.facts.problem, Stalled)
     assert changer.facts.problem.reason == "PasswordRefused"
@@ -492,7 +477,7 @@ async def test_a_value_that_the_server_does_not_take_needs_a_person(changer: Cha
 async def test_another_session_that_holds_the_lock_is_waited_for(changer: Changer) -> None:
     changer.server.is_locked = True
 
-    assert await changer.take(Apply(2)) is None
+    assert await changer.take(At.apply(2)) is None
 
     assert changer.facts.problem
     assert (changer.facts.problem.reason, changer.facts.again) == ("AccountBusy", NOW + seconds(3))
@@ -501,7 +486,7 @@ async def test_another_session_that_holds_the_lock_is_waited_for(changer: Change
 async def test_an_account_of_another_object_is_not_touched(changer: Changer) -> None:
     changer.databases.owner = ObjectKey("shop", "older")
 
-    assert await changer.take(Apply(2)) is None
+    assert await changer.take(At.apply(2)) is None
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "AccountTaken"
@@ -512,7 +497,7 @@ async def test_an_account_of_another_object_is_not_touched(changer: Changer) -> 
 async def test_a_target_that_does_not_exist_is_the_reason_that_the_object_gives(changer: Changer) -> None:
     changer.databases.problem = Stalled("TargetNotReady", "create it")
 
-    assert await changer.take(Apply(2)) is None
+    assert await changer.take(At.apply(2)) is None
 
     assert changer.facts.problem == changer.databases.problem
 
@@ -520,7 +505,7 @@ async def test_a_target_that_does_not_exist_is_the_reason_that_the_object_gives(
 async def test_a_refused_candidate_is_counted_and_not_recorded(changer: Changer) -> None:
     changer.server.roles["app_b"] = _open("of-somebody-else")
 
-    assert await changer.take(Prove(2), APPLIED) is None
+    assert await changer.take(At.prove(2), APPLIED) is None
 
     assert changer.facts.refused == 1
     assert changer.facts.problem
@@ -532,7 +517,7 @@ async def test_a_repair_records_nothing_and_counts(changer: Changer) -> None:
     changer.memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
 
     for _ in range(3):
-        assert await changer.take(Assert(), AT_REST) is None
+        assert await changer.take(At.repair(), AT_REST) is None
 
     assert changer.server.accepts("app_a", FIRST)
     verdicts = [changer.facts.verdict]
@@ -549,7 +534,7 @@ async def test_a_repair_that_does_not_help_is_repeated_three_times_in_an_hour_at
 
     verdicts = []
     for _ in range(3):
-        await changer.take(Assert(), AT_REST)
+        await changer.take(At.repair(), AT_REST)
         verdicts.append(changer.facts.verdict)
         assert changer.facts.again
         assert changer.facts.again <= changer.now + minutes(5), "other steps are not delayed for longer"
@@ -561,7 +546,7 @@ async def test_a_repair_that_does_not_help_is_repeated_three_times_in_an_hour_at
 async def test_a_repair_that_failed_is_no_problem_once_the_login_is_accepted(changer: Changer) -> None:
     changer.memory.of(KEY).judge(1, ProbeVerdict.REFUSED, NOW)
     changer.server.error = Denied("MissingGrant", "the admin may not change app")
-    await changer.take(Assert(), AT_REST)
+    await changer.take(At.repair(), AT_REST)
     problem = changer.facts.problem
     assert problem
     assert problem.reason == "DatabaseDenied"
@@ -575,14 +560,14 @@ async def test_a_found_password_that_was_set_again_is_proven_next(changer: Chang
     found = _found()
     changer.server.roles["app_a"] = _open("another-one")
     for _ in range(2):
-        assert await changer.take(Prove(1), found) is None
+        assert await changer.take(At.prove(1), found) is None
     assert (changer.facts.refused, changer.facts.verdict) == (2, ProbeVerdict.REFUSED)
 
-    assert await changer.take(Assert(), found) is None
+    assert await changer.take(At.repair(), found) is None
 
     assert changer.facts.refused == 0
     assert changer.facts.verdict is not ProbeVerdict.ACCEPTED, "no login was tried"
-    assert phases(await changer.take(Prove(1), found)) == {1: "Proven"}
+    assert phases(await changer.take(At.prove(1), found)) == {1: "Proven"}
 
 
 async def test_a_found_password_that_another_writer_replaces_each_time_is_contested(changer: Changer) -> None:
@@ -590,8 +575,8 @@ async def test_a_found_password_that_another_writer_replaces_each_time_is_contes
     for _ in range(3):
         changer.server.roles["app_a"] = _open("another-one")
         for _ in range(2):
-            await changer.take(Prove(1), found)
-        await changer.take(Assert(), found)
+            await changer.take(At.prove(1), found)
+        await changer.take(At.repair(), found)
 
     assert changer.facts.verdict is ProbeVerdict.CONTESTED
 
@@ -605,7 +590,7 @@ async def test_a_closed_login_is_recorded_once_it_is_refused(changer: Changer) -
     changer.server.roles["app_b"] = _open(SECOND)
     closing = recorded(credential(2, "app_b"), replace(A, phase=Phase.CLOSING), current=2)
 
-    after = await changer.take(Revoke(1), closing)
+    after = await changer.take(At.revoke(1), closing)
 
     assert phases(after) == {1: "Closed", 2: "Proven"}
     assert after
@@ -616,7 +601,7 @@ async def test_a_closed_login_is_recorded_once_it_is_refused(changer: Changer) -
 async def test_the_account_of_a_deleted_object_is_closed_without_its_class(changer: Changer) -> None:
     closing = recorded(replace(A, phase=Phase.CLOSING))
 
-    after = await changer.take(Retire(), closing, without_class=True)
+    after = await changer.take(At.retire(), closing, without_class=True)
 
     assert phases(after) == {1: "Closed"}
     assert not changer.server.accepts("app_a", FIRST)
@@ -626,7 +611,7 @@ async def test_a_deletion_that_waits_says_how_to_let_the_account_go(changer: Cha
     for role in changer.server.roles.values():
         role.mark = ""
 
-    assert await changer.take(Retire(), recorded(replace(A, phase=Phase.CLOSING))) is None
+    assert await changer.take(At.retire(), recorded(replace(A, phase=Phase.CLOSING))) is None
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "StillAccepted"
@@ -640,7 +625,7 @@ async def test_a_deletion_that_waits_says_how_to_let_the_account_go(changer: Cha
 async def test_a_deletion_whose_target_is_stalled_says_how_to_let_the_account_go(changer: Changer) -> None:
     changer.databases.owner = ObjectKey("office", "db")
 
-    assert await changer.take(Retire(), recorded(replace(A, phase=Phase.CLOSING))) is None
+    assert await changer.take(At.retire(), recorded(replace(A, phase=Phase.CLOSING))) is None
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "AccountTaken"
@@ -650,10 +635,10 @@ async def test_a_deletion_whose_target_is_stalled_says_how_to_let_the_account_go
 async def test_an_effect_that_could_not_be_recorded_is_not_reported_with_a_later_failure(
     changer: Changer,
 ) -> None:
-    await changer.take(Apply(2))  # and the write of the record fails
+    await changer.take(At.apply(2))  # and the write of the record fails
     changer.server.is_down = True
 
-    await changer.take(Apply(2))
+    await changer.take(At.apply(2))
 
     assert changer.memory.of(KEY).effect is None
 
@@ -672,7 +657,7 @@ async def test_an_account_has_the_mark_of_this_cluster(changer: Changer, *, is_w
         changer.api.namespace_error = errors.Forbidden("get", "/api/v1/namespaces/shop", 403, "Forbidden")
     changer.server.roles["app"].mark = ""
 
-    assert await changer.take(Apply(2))
+    assert await changer.take(At.apply(2))
     assert changer.server.roles["app"].mark == "shop/db/here"
 
 
@@ -680,7 +665,7 @@ async def test_an_account_has_the_mark_of_this_cluster(changer: Changer, *, is_w
 async def test_the_same_object_of_another_cluster_keeps_its_account(changer: Changer, mark: str) -> None:
     changer.server.roles["app"].mark = mark
 
-    assert await changer.take(Apply(2)) is None
+    assert await changer.take(At.apply(2)) is None
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "AccountTaken"
@@ -690,7 +675,7 @@ async def test_the_same_object_of_another_cluster_keeps_its_account(changer: Cha
 async def test_nothing_is_changed_if_the_namespace_cannot_be_read(changer: Changer) -> None:
     changer.api.namespace_error = errors.Forbidden("get", "/api/v1/namespaces/shop", 403, "Forbidden")
 
-    assert await changer.take(Apply(2)) is None
+    assert await changer.take(At.apply(2)) is None
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "ApiServerUnavailable"

@@ -16,42 +16,24 @@ from keyturn.controllers.managedsecret.account.operation import (
 )
 from keyturn.controllers.managedsecret.account.problems import is_answer
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Client, Endpoint, Template
 from keyturn.databases.errors import Fenced, Forbidden, Missing
 from tests.support.memory_databases import HOST, NOT_ADMITTED, MemoryEngine, MemoryServer, Role
-from tests.unit.core import builders as make
+from tests.unit.core.accounts import FIRST, SECOND, At, placed, recorded
 from tests.unit.core.builders import NOW
 
 if TYPE_CHECKING:
-    from keyturn.core.rotation.steps import DatabaseStep
+    from keyturn.core.rotation.steps import Account as AccountStep
 
 ACCOUNT = Account("app", ("app_a", "app_b"), "shop/db")
 POOLER = Endpoint("pooler.shop.svc", 6432)
-FIRST, SECOND = "first-password", "second-password"
 
 
 def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
     return Credential(revision, login, phase, NOW, item="password", target="DatabaseTarget/orders")
-
-
-def recorded(*credentials: Credential, current: int = 1, reason: str = "Created") -> State:
-    """Return a state whose revisions brought these credentials."""
-    texts = {1: FIRST, 2: SECOND}
-    numbers = sorted({one.revision for one in credentials}, reverse=True)
-    revisions = [
-        (
-            make.revision(number, reason, credential=number),
-            Revision(
-                {"password": ItemValues("", {"value": Value.of_text(texts[number])}, {"value": "password"})}
-            ),
-        )
-        for number in numbers
-    ]
-    return make.record(*revisions, credentials=credentials, current=current)
 
 
 A, B = credential(1, "app_a"), credential(2, "app_b", Phase.STAGED)
@@ -92,13 +74,20 @@ class Site:
     template: Template | None = field(default_factory=Template)
 
     async def run(
-        self, step: DatabaseStep, state: State, *live: Credential, account: Account = ACCOUNT
+        self, step: AccountStep, state: State, *live: Credential, account: Account = ACCOUNT
     ) -> Effect | Wait | Stalled:
         engine = MemoryEngine(self.server, self.also_at)
         operation = Operation(
-            engine, account, self.template, state, live, "password", self.fence, "database: app"
+            engine,
+            account,
+            self.template,
+            state,
+            placed(step, state.facts, live),
+            "password",
+            self.fence,
+            "database: app",
         )
-        return await operation.run(step)
+        return await operation.run()
 
 
 @pytest.fixture
@@ -135,7 +124,7 @@ def test_a_password_that_was_found_in_a_secret_may_have_any_characters(
 
 
 async def test_an_account_that_does_not_exist_is_created_with_the_first_login_open(site: Site) -> None:
-    done = await site.run(Apply(1), ALONE, *ALONE.facts.credentials)
+    done = await site.run(At.apply(1), ALONE, *ALONE.facts.credentials)
 
     assert done == Effect(Claimed.CREATED)
     assert site.server.accepts("app_a", FIRST)
@@ -153,7 +142,7 @@ async def test_the_password_is_the_item_that_is_recorded(site: Site) -> None:
         replace(ROTATING.facts, credentials=(renamed, A)), {**ROTATING.revisions, 2: Revision(values)}
     )
 
-    await site.run(Apply(2), state, renamed, A)
+    await site.run(At.apply(2), state, renamed, A)
 
     assert site.server.accepts("app_b", "third-password")
 
@@ -161,7 +150,7 @@ async def test_the_password_is_the_item_that_is_recorded(site: Site) -> None:
 async def test_a_candidate_is_opened_next_to_the_published_login(site: Site) -> None:
     site.server.roles = claimed(app_a=FIRST)
 
-    assert await site.run(Apply(2), ROTATING, A, B) == Effect()
+    assert await site.run(At.apply(2), ROTATING, A, B) == Effect()
 
     assert site.server.accepts("app_a", FIRST)
     assert site.server.accepts("app_b", SECOND)
@@ -170,7 +159,7 @@ async def test_a_candidate_is_opened_next_to_the_published_login(site: Site) -> 
 async def test_a_rotation_opens_its_candidate_in_one_session_of_the_admin(site: Site) -> None:
     site.server.roles = claimed(app_a=FIRST)
 
-    await site.run(Apply(2), ROTATING, A, B)
+    await site.run(At.apply(2), ROTATING, A, B)
 
     assert site.server.calls == ["bring"]
 
@@ -180,7 +169,7 @@ async def test_an_account_of_another_object_is_not_claimed_for_a_candidate(site:
     site.server.roles["app"].mark = "other/db/here"
 
     with pytest.raises(Forbidden, match="AccountTaken"):
-        await site.run(Apply(2), ROTATING, A, B)
+        await site.run(At.apply(2), ROTATING, A, B)
 
     assert site.server.roles["app"].mark == "other/db/here"
 
@@ -188,7 +177,7 @@ async def test_an_account_of_another_object_is_not_claimed_for_a_candidate(site:
 async def test_a_step_can_be_repeated(site: Site) -> None:
     site.server.roles = claimed(app_a=FIRST)
     for _ in range(3):
-        await site.run(Apply(2), ROTATING, A, B)
+        await site.run(At.apply(2), ROTATING, A, B)
 
     assert site.server.accepts("app_a", FIRST)
     assert site.server.accepts("app_b", SECOND)
@@ -198,7 +187,7 @@ async def test_nothing_is_changed_if_the_record_is_another_one(site: Site) -> No
     site.server.roles, site.fence.error = claimed(app_a=FIRST), Fenced()
 
     with pytest.raises(Fenced):
-        await site.run(Apply(2), ROTATING, A, B)
+        await site.run(At.apply(2), ROTATING, A, B)
 
     assert not site.server.roles["app_b"].may_login
 
@@ -207,7 +196,7 @@ async def test_a_login_with_an_unknown_password_is_not_closed(site: Site) -> Non
     site.server.roles = {"app": opened("of-somebody-else")}
 
     with pytest.raises(Stalled, match="AccountExists"):
-        await site.run(Apply(1), ALONE, *ALONE.facts.credentials)
+        await site.run(At.apply(1), ALONE, *ALONE.facts.credentials)
 
     assert site.server.accepts("app", "of-somebody-else")
 
@@ -216,7 +205,7 @@ async def test_an_account_is_adopted_with_the_password_that_the_secret_has(site:
     site.server.roles = {"app": opened(FIRST)}
     found = recorded(credential(1, "app", Phase.STAGED))
 
-    assert await site.run(Apply(1), found, *found.facts.credentials) == Effect(Claimed.ADOPTED)
+    assert await site.run(At.apply(1), found, *found.facts.credentials) == Effect(Claimed.ADOPTED)
 
     assert site.server.accepts("app", FIRST)
     assert site.server.roles["app"].mark == ACCOUNT.mark
@@ -227,7 +216,7 @@ async def test_the_password_of_an_adopted_account_is_proven_before_anything_is_c
     found = recorded(credential(1, "app", Phase.STAGED), reason="Claimed")
 
     with pytest.raises(Stalled, match="CredentialRefused"):
-        await site.run(Apply(1), found, *found.facts.credentials)
+        await site.run(At.apply(1), found, *found.facts.credentials)
 
     assert site.server.accepts("app", "the-one-that-works")
     assert site.fence.calls == 0
@@ -238,7 +227,7 @@ async def test_an_adopted_account_is_not_touched_while_its_login_is_not_admitted
     found = recorded(credential(1, "app", Phase.STAGED))
 
     with pytest.raises(Wait, match="LoginNotAdmitted"):
-        await site.run(Apply(1), found, *found.facts.credentials)
+        await site.run(At.apply(1), found, *found.facts.credentials)
 
     assert site.fence.calls == 0
 
@@ -248,7 +237,7 @@ async def test_an_adopted_account_is_not_touched_while_its_password_cannot_be_tr
     found = recorded(credential(1, "app", Phase.STAGED))
 
     with pytest.raises(Wait, match="DatabaseUnreachable"):
-        await site.run(Apply(1), found, *found.facts.credentials)
+        await site.run(At.apply(1), found, *found.facts.credentials)
 
     assert site.fence.calls == 0
 
@@ -257,14 +246,14 @@ async def test_what_is_missing_of_a_claimed_account_is_created_without_an_event(
     site.server.roles = claimed(app_a=FIRST)
     del site.server.roles["app_b"]
 
-    assert await site.run(Apply(2), ROTATING, A, B) == Effect()
+    assert await site.run(At.apply(2), ROTATING, A, B) == Effect()
 
 
 async def test_an_account_that_does_not_exist_is_not_created_without_a_template(site: Site) -> None:
     site.template = None
 
     with pytest.raises(Missing):
-        await site.run(Apply(1), ALONE, *ALONE.facts.credentials)
+        await site.run(At.apply(1), ALONE, *ALONE.facts.credentials)
 
 
 async def test_no_login_is_closed_because_its_password_is_not_recorded(site: Site) -> None:
@@ -272,7 +261,7 @@ async def test_no_login_is_closed_because_its_password_is_not_recorded(site: Sit
     lost = replace(A, revision=7)
 
     with pytest.raises(Stalled, match="StateUnreadable"):
-        await site.run(Apply(2), ROTATING, lost, B)
+        await site.run(At.apply(2), ROTATING, lost, B)
 
     assert site.server.accepts("app_a", FIRST)
 
@@ -294,7 +283,7 @@ async def test_an_account_whose_marks_were_removed_is_claimed_with_the_recorded_
 ) -> None:
     site.server.roles = released(*names, app_a=FIRST)
 
-    done = await site.run(Apply(2), ROTATING, A, B)
+    done = await site.run(At.apply(2), ROTATING, A, B)
 
     assert done == Effect(None if names == ("app_a",) else Claimed.ADOPTED)
     assert site.server.accepts("app_a", FIRST)
@@ -314,7 +303,7 @@ async def test_a_login_without_a_mark_that_refuses_the_recorded_password_is_left
     site.server.roles = released(*(names and (login,)), **({"app_a": FIRST} | {login: "of-others"}))
 
     with pytest.raises(Stalled, match=reason) as refused:
-        await site.run(Apply(2), ROTATING, A, B)
+        await site.run(At.apply(2), ROTATING, A, B)
 
     assert site.server.accepts(login, "of-others")
     assert site.server.roles[login].mark == ""
@@ -326,7 +315,7 @@ async def test_no_password_is_tried_at_an_account_of_another(site: Site) -> None
     site.server.roles["app_a"].mark = "office/db/here"
 
     with pytest.raises(Forbidden):
-        await site.run(Apply(2), ROTATING, A, B)
+        await site.run(At.apply(2), ROTATING, A, B)
 
     assert not [call for call in site.server.calls if call.startswith("prove")]
 
@@ -349,7 +338,7 @@ async def test_a_single_login_without_a_mark_is_claimed_with_the_password_before
     new = credential(2, "app", Phase.STAGED)
     state = recorded(new, credential(1, "app"))
 
-    assert await site.run(Apply(2), state, new, account=single) == Effect(Claimed.ADOPTED)
+    assert await site.run(At.apply(2), state, new, account=single) == Effect(Claimed.ADOPTED)
 
     assert site.server.accepts("app", SECOND)
 
@@ -360,7 +349,7 @@ async def test_a_published_login_whose_password_is_lost_is_never_to_be_closed(si
     state = ROTATING.with_facts(replace(ROTATING.facts, credentials=(B, lost)))
 
     with pytest.raises(Stalled, match="StateUnreadable"):
-        await site.run(Apply(2), state, lost, B)
+        await site.run(At.apply(2), state, lost, B)
 
 
 # Apply with SingleUser: the new password replaces the published one
@@ -371,7 +360,7 @@ REPLACED = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
 
 
 async def replace_password(site: Site) -> Effect | Wait | Stalled:
-    return await site.run(Apply(2), REPLACING, REPLACING.facts.credentials[0], account=SINGLE)
+    return await site.run(At.apply(2), REPLACING, REPLACING.facts.credentials[0], account=SINGLE)
 
 
 @pytest.mark.parametrize("silent", [HOST, POOLER], ids=str)
@@ -419,7 +408,7 @@ async def test_an_account_is_adopted_once_the_password_that_was_found_is_proven(
     site.server.roles = {"app": opened(FIRST)}
     found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
 
-    assert await site.run(Prove(1), found, *found.facts.credentials) == Effect(Claimed.ADOPTED)
+    assert await site.run(At.prove(1), found, *found.facts.credentials) == Effect(Claimed.ADOPTED)
 
     assert site.server.accepts("app", FIRST)
     assert site.server.roles["app"].mark == ACCOUNT.mark
@@ -429,7 +418,7 @@ async def test_an_account_whose_password_was_not_found_in_the_secret_is_not_clai
     site.server.roles = {"app": opened("the-one-that-works")}
     found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
 
-    assert reason(await site.run(Prove(1), found, *found.facts.credentials)) == "CredentialRefused"
+    assert reason(await site.run(At.prove(1), found, *found.facts.credentials)) == "CredentialRefused"
 
     assert site.server.roles["app"].mark == ""
 
@@ -438,40 +427,40 @@ async def test_a_found_password_that_an_account_of_ours_refuses_is_a_refusal(sit
     site.server.roles = claimed(app="changed-by-hand")
     found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
 
-    assert await site.run(Prove(1), found, *found.facts.credentials) == Effect(refused_at=HOST)
+    assert await site.run(At.prove(1), found, *found.facts.credentials) == Effect(refused_at=HOST)
 
 
 async def test_a_candidate_is_proven_by_a_login_at_every_endpoint(site: Site) -> None:
     site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
 
-    assert await site.run(Prove(2), ROTATING) == Effect()
+    assert await site.run(At.prove(2), ROTATING) == Effect()
     assert site.server.calls == ["prove app_b", "prove app_b"]
 
 
 async def test_a_candidate_is_refused_if_the_published_login_is_accepted(site: Site) -> None:
     site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_b"}
 
-    assert await site.run(Prove(2), ROTATING) == Effect(refused_at=HOST)
+    assert await site.run(At.prove(2), ROTATING) == Effect(refused_at=HOST)
     assert site.server.calls == ["prove app_b", "prove app_a"]
 
 
 async def test_a_server_that_refuses_the_published_login_too_proves_nothing(site: Site) -> None:
     site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_a", "app_b"}
 
-    assert reason(await site.run(Prove(2), ROTATING)) == "CredentialRefused"
+    assert reason(await site.run(At.prove(2), ROTATING)) == "CredentialRefused"
 
 
 async def test_the_first_candidate_is_refused_without_a_published_login(site: Site) -> None:
     site.server.roles = claimed(app_a="another-one")
 
-    assert await site.run(Prove(1), ALONE) == Effect(refused_at=HOST)
+    assert await site.run(At.prove(1), ALONE) == Effect(refused_at=HOST)
 
 
 async def test_a_candidate_that_is_locked_is_not_accepted(site: Site) -> None:
     site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
     site.server.roles["app_b"].may_login = False
 
-    assert await site.run(Prove(2), ROTATING) == Effect(refused_at=HOST)
+    assert await site.run(At.prove(2), ROTATING) == Effect(refused_at=HOST)
 
 
 @pytest.mark.parametrize(
@@ -484,7 +473,7 @@ async def test_a_pooler_that_does_not_have_the_candidate_yet_is_waited_for(
     site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
     site.server.stale = {POOLER: listed}
 
-    done = await site.run(Prove(2), ROTATING)
+    done = await site.run(At.prove(2), ROTATING)
 
     assert isinstance(done, Wait)
     assert (done.reason, is_answer(done)) == ("CandidateRefused", True)
@@ -497,7 +486,7 @@ async def test_a_first_candidate_that_a_pooler_does_not_have_yet_is_waited_for(s
     site.server.roles, site.also_at = claimed(app_a=FIRST), (POOLER,)
     site.server.stale = {POOLER: {}}
 
-    assert reason(await site.run(Prove(1), ALONE)) == "CandidateRefused"
+    assert reason(await site.run(At.prove(1), ALONE)) == "CandidateRefused"
 
 
 async def test_with_a_single_login_a_pooler_that_refuses_the_candidate_counts_as_a_refusal(
@@ -508,14 +497,14 @@ async def test_with_a_single_login_a_pooler_that_refuses_the_candidate_counts_as
     site.server.roles, site.also_at = claimed(app=SECOND), (POOLER,)
     site.server.stale = {POOLER: {"app": Value.of_text(FIRST)}}
 
-    assert await site.run(Prove(2), single) == Effect(refused_at=POOLER)
+    assert await site.run(At.prove(2), single) == Effect(refused_at=POOLER)
 
 
 async def test_with_a_single_login_a_silent_pooler_counts_against_the_candidate(site: Site) -> None:
     site.server.roles, site.also_at = claimed(app=SECOND), (POOLER,)
     site.server.unanswered = {POOLER}
 
-    done = await site.run(Prove(2), REPLACED, account=SINGLE)
+    done = await site.run(At.prove(2), REPLACED, account=SINGLE)
 
     assert isinstance(done, Effect)
     assert done.unproven
@@ -526,27 +515,27 @@ async def test_with_a_single_login_a_silent_pooler_counts_against_the_candidate(
 async def test_with_a_single_login_a_silent_server_is_waited_for(site: Site) -> None:
     site.server.roles, site.server.unanswered = claimed(app=SECOND), {HOST}
 
-    assert reason(await site.run(Prove(2), REPLACED, account=SINGLE)) == "DatabaseUnreachable"
+    assert reason(await site.run(At.prove(2), REPLACED, account=SINGLE)) == "DatabaseUnreachable"
 
 
 async def test_addresses_that_differ_refuse_a_candidate(site: Site) -> None:
     site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
     site.server.mixed = {POOLER}
 
-    done = await site.run(Prove(2), ROTATING)
+    done = await site.run(At.prove(2), ROTATING)
 
     assert reason(done) == "CandidateRefused"
     assert "(10.0.0.1 accepts the login, and 10.0.0.2 refuses it)" in message(done)
     single = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
     site.server.roles = claimed(app=SECOND)
-    assert await site.run(Prove(2), single) == Effect(refused_at=POOLER)
+    assert await site.run(At.prove(2), single) == Effect(refused_at=POOLER)
 
 
 async def test_addresses_that_differ_still_accept_a_closed_login(site: Site) -> None:
     site.server.roles, site.also_at = claimed(app_a=FIRST), (POOLER,)
     site.server.mixed = {POOLER}
 
-    done = await site.run(Retire(), RETIRING)
+    done = await site.run(At.retire(), RETIRING)
 
     assert reason(done) == "StillAccepted"
     assert "(10.0.0.1 accepts the login, and 10.0.0.2 refuses it)" in message(done)
@@ -556,7 +545,7 @@ async def test_an_endpoint_without_an_answer_proves_nothing(site: Site) -> None:
     site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
     site.server.unanswered = {POOLER}
 
-    done = await site.run(Prove(2), ROTATING)
+    done = await site.run(At.prove(2), ROTATING)
 
     assert reason(done) == "DatabaseUnreachable"
     assert str(POOLER) in message(done)
@@ -568,7 +557,7 @@ async def test_a_login_that_is_not_admitted_proves_nothing_and_keeps_its_sentenc
 ) -> None:
     site.server.roles, site.server.not_admitted = claimed(app_a=FIRST), {name}
 
-    done = await site.run(Prove(2), ROTATING)
+    done = await site.run(At.prove(2), ROTATING)
 
     assert (reason(done), message(done)) == (
         "LoginNotAdmitted",
@@ -577,7 +566,7 @@ async def test_a_login_that_is_not_admitted_proves_nothing_and_keeps_its_sentenc
 
 
 async def test_a_password_that_is_not_recorded_is_no_silence_of_the_server(site: Site) -> None:
-    assert reason(await site.run(Prove(7), ROTATING)) == "StateUnreadable"
+    assert reason(await site.run(At.prove(7), ROTATING)) == "StateUnreadable"
     assert site.server.calls == []
 
 
@@ -590,7 +579,7 @@ _CURRENT = CLOSING.facts.current_credential
 
 async def revoke(site: Site, **settings: Any) -> Effect | Wait | Stalled:
     assert _CURRENT
-    return await site.run(Revoke(1, **settings), CLOSING, _CURRENT)
+    return await site.run(At.revoke(1, **settings), CLOSING, _CURRENT)
 
 
 async def test_a_closed_login_is_proven_refused_between_two_logins_of_the_current_one(site: Site) -> None:
@@ -611,8 +600,8 @@ async def test_a_login_that_is_missing_is_created_when_it_is_closed(site: Site) 
     assert not site.server.accepts("app_a", FIRST)
 
 
-@pytest.mark.parametrize("step", [Apply(2), Revoke(1), Assert(opens=True), Assert()], ids=repr)
-async def test_an_owner_that_was_there_is_not_created_again(site: Site, step: DatabaseStep) -> None:
+@pytest.mark.parametrize("step", [At.apply(2), At.revoke(1), At.repair(opens=True), At.repair()], ids=repr)
+async def test_an_owner_that_was_there_is_not_created_again(site: Site, step: AccountStep) -> None:
     """It was renamed or dropped; a new one would own nothing of the application."""
     site.server.roles = claimed(app_a=FIRST)
     site.server.roles["old"] = site.server.roles.pop("app")
@@ -683,13 +672,13 @@ async def test_open_sessions_that_could_not_be_ended_are_counted(site: Site) -> 
 async def test_a_first_candidate_that_is_given_up_is_closed_though_the_account_was_never_created(
     site: Site,
 ) -> None:
-    assert await site.run(Revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
+    assert await site.run(At.revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
 
 
 async def test_a_first_candidate_that_is_given_up_does_not_close_an_account_of_others(site: Site) -> None:
     site.server.roles = {name: opened("of-others") for name in ACCOUNT.names}
 
-    assert await site.run(Revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
+    assert await site.run(At.revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
 
     assert site.server.accepts("app_a", "of-others")
 
@@ -710,7 +699,7 @@ async def test_a_login_that_stays_open_in_an_account_that_is_not_keyturns_any_mo
     del site.server.roles["app"]
     site.server.roles |= {"app": owner} if owner else {}
 
-    done = await site.run(Revoke(1, ends_sessions=True), recorded(replace(A, phase=Phase.CLOSING)))
+    done = await site.run(At.revoke(1, ends_sessions=True), recorded(replace(A, phase=Phase.CLOSING)))
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
@@ -726,7 +715,7 @@ async def test_a_login_that_an_administrator_closed_in_an_account_without_a_mark
     site.server.roles = claimed()
     site.server.roles["app"].mark = ""
 
-    assert await site.run(Revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
+    assert await site.run(At.revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
     assert "prove app_a" in site.server.calls
 
 
@@ -734,7 +723,7 @@ async def test_a_pooler_that_accepts_a_login_of_an_account_without_a_mark_is_nam
     site.server.roles, site.also_at = {}, (POOLER,)
     site.server.stale = {POOLER: {"app_a": Value.of_text(FIRST)}}
 
-    done = await site.run(Revoke(1), recorded(replace(A, phase=Phase.CLOSING)))
+    done = await site.run(At.revoke(1), recorded(replace(A, phase=Phase.CLOSING)))
 
     assert (reason(done), f"{POOLER} still accepts its password; remove it there" in message(done)) == (
         "StillAccepted",
@@ -749,7 +738,7 @@ async def test_a_lost_password_of_an_account_without_a_mark_is_not_tried(site: S
     state = recorded(replace(A, phase=Phase.CLOSING))
     state = state.with_facts(replace(state.facts, credentials=(*state.facts.credentials, lost)))
 
-    assert await site.run(Revoke(0), state) == Effect()
+    assert await site.run(At.revoke(0), state) == Effect()
     assert "prove app_a" not in site.server.calls
 
 
@@ -757,7 +746,7 @@ async def test_a_first_candidate_that_is_given_up_is_proven_refused(site: Site) 
     site.server.roles, closing = claimed(app_a=FIRST), recorded(replace(A, phase=Phase.CLOSING))
     site.also_at, site.server.stale = (POOLER,), {POOLER: {"app_a": Value.of_text(FIRST)}}
 
-    assert reason(await site.run(Revoke(1), closing)) == "StillAccepted"
+    assert reason(await site.run(At.revoke(1), closing)) == "StillAccepted"
     assert not site.server.accepts("app_a", FIRST)
 
 
@@ -767,7 +756,7 @@ async def test_a_login_whose_password_is_lost_is_closed_at_the_server(site: Site
     state = recorded(credential(2, "app_b"), current=2)
     state = state.with_facts(replace(state.facts, credentials=(*state.facts.credentials, lost)))
 
-    assert await site.run(Revoke(0), state, state.facts.credentials[0]) == Effect()
+    assert await site.run(At.revoke(0), state, state.facts.credentials[0]) == Effect()
 
     assert not site.server.accepts("app_a", "lost")
     assert "prove app_a" not in site.server.calls
@@ -781,12 +770,12 @@ async def test_a_candidate_whose_sessions_do_not_act_as_the_owner_is_opened_agai
 ) -> None:
     site.server.roles, site.server.strays = claimed(app_a=FIRST, app_b=SECOND), {"app_b"}
 
-    assert await site.run(Prove(2), ROTATING, A, B) == Effect()
+    assert await site.run(At.prove(2), ROTATING, A, B) == Effect()
     assert site.server.calls == ["prove app_b", "bring", "prove app_b"]
 
 
-@pytest.mark.parametrize("step", [Prove(2), Assert()], ids=repr)
-async def test_a_login_that_never_acts_as_the_owner_is_not_proven(site: Site, step: DatabaseStep) -> None:
+@pytest.mark.parametrize("step", [At.prove(2), At.repair()], ids=repr)
+async def test_a_login_that_never_acts_as_the_owner_is_not_proven(site: Site, step: AccountStep) -> None:
     site.server.roles, site.server.strays = claimed(app_a=FIRST, app_b=SECOND), {"app_a", "app_b"}
     site.server.keeps_strays = True
 
@@ -799,7 +788,7 @@ async def test_a_login_that_never_acts_as_the_owner_is_not_proven(site: Site, st
 async def test_a_repair_makes_sessions_act_as_the_owner_again(site: Site) -> None:
     site.server.roles, site.server.strays = claimed(app_a=FIRST), {"app_a"}
 
-    assert await site.run(Assert(), recorded(A), A) == Effect()
+    assert await site.run(At.repair(), recorded(A), A) == Effect()
     assert site.server.strays == set()
 
 
@@ -817,20 +806,20 @@ async def test_a_repair_sets_the_published_password_again_and_proves_it(site: Si
     site.server.roles = claimed(app_a="changed-by-hand")
     state = recorded(A)
 
-    assert await site.run(Assert(), state, A) == Effect()
+    assert await site.run(At.repair(), state, A) == Effect()
     assert site.server.accepts("app_a", FIRST)
 
 
 async def test_a_repair_that_does_not_help_is_a_problem(site: Site) -> None:
     site.server.roles, site.server.refuses = claimed(app_a=FIRST), {"app_a"}
 
-    assert reason(await site.run(Assert(), recorded(A), A)) == "CredentialRefused"
+    assert reason(await site.run(At.repair(), recorded(A), A)) == "CredentialRefused"
 
 
 async def test_a_repair_of_a_login_that_is_not_admitted_has_its_cause(site: Site) -> None:
     site.server.roles, site.server.not_admitted = claimed(app_a=FIRST), {"app_a"}
 
-    done = await site.run(Assert(), recorded(A), A)
+    done = await site.run(At.repair(), recorded(A), A)
 
     assert (reason(done), NOT_ADMITTED in message(done)) == ("LoginNotAdmitted", True)
 
@@ -839,7 +828,7 @@ async def test_the_password_of_an_account_that_is_to_be_adopted_is_not_set(site:
     site.server.roles = {"app": opened("the-one-that-works")}
     found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
 
-    assert reason(await site.run(Assert(), found, *found.facts.credentials)) == "CredentialRefused"
+    assert reason(await site.run(At.repair(), found, *found.facts.credentials)) == "CredentialRefused"
 
     assert site.server.accepts("app", "the-one-that-works")
 
@@ -847,7 +836,7 @@ async def test_the_password_of_an_account_that_is_to_be_adopted_is_not_set(site:
 async def test_a_retired_account_accepts_no_login(site: Site) -> None:
     site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
 
-    assert await site.run(Retire(), ROTATING) == Effect()
+    assert await site.run(At.retire(), ROTATING) == Effect()
     assert not any(role.may_login for role in site.server.roles.values())
 
 
@@ -858,17 +847,17 @@ async def test_a_retired_account_is_proven_refused_at_every_endpoint(site: Site)
     site.server.roles, site.also_at = claimed(app_a=FIRST), (POOLER,)
     site.server.stale = {POOLER: {"app_a": Value.of_text(FIRST)}}
 
-    done = await site.run(Retire(), RETIRING)
+    done = await site.run(At.retire(), RETIRING)
 
     assert (reason(done), str(POOLER) in message(done)) == ("StillAccepted", True)
     site.server.stale = {POOLER: {}}
-    assert await site.run(Retire(), RETIRING) == Effect()
+    assert await site.run(At.retire(), RETIRING) == Effect()
 
 
 async def test_an_account_that_was_retired_before_a_crash_is_retired(site: Site) -> None:
     site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
     for _ in range(2):
-        assert await site.run(Retire(), RETIRING) == Effect()
+        assert await site.run(At.retire(), RETIRING) == Effect()
 
 
 @pytest.mark.parametrize("names", [(), ("app", "app_a"), ("app_a",)], ids=["all", "two", "one"])
@@ -877,7 +866,7 @@ async def test_a_login_without_a_mark_is_not_retired_while_its_password_is_accep
 ) -> None:
     site.server.roles = released(*names, app_a=FIRST)
 
-    done = await site.run(Retire(), RETIRING)
+    done = await site.run(At.retire(), RETIRING)
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
@@ -891,7 +880,9 @@ async def test_a_locked_login_that_keeps_its_password_is_not_retired(site: Site)
     site.server.roles = released(app_a=FIRST)
     site.server.roles["app_a"].may_login = False
 
-    assert "close the login as an administrator: CLOSE app_a" in message(await site.run(Retire(), RETIRING))
+    assert "close the login as an administrator: CLOSE app_a" in message(
+        await site.run(At.retire(), RETIRING)
+    )
 
 
 async def test_an_account_that_another_object_has_now_is_retired_once_it_refuses_the_passwords(
@@ -901,7 +892,7 @@ async def test_an_account_that_another_object_has_now_is_retired_once_it_refuses
     for role in site.server.roles.values():
         role.mark = "office/db/here"
 
-    done = await site.run(Retire(), RETIRING)
+    done = await site.run(At.retire(), RETIRING)
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
@@ -909,7 +900,7 @@ async def test_an_account_that_another_object_has_now_is_retired_once_it_refuses
         " ManagedSecret office/db/here now; rotate the account there, until the password of this one is refused"
     )
     site.server.roles["app_a"].password = Value.of_text("of-the-other")
-    assert await site.run(Retire(), RETIRING) == Effect()
+    assert await site.run(At.retire(), RETIRING) == Effect()
     assert site.server.accepts("app_a", "of-the-other")
 
 
@@ -921,7 +912,7 @@ async def test_a_found_password_that_was_never_proven_is_retired_without_a_proof
     site.server.roles = {"app": opened(FIRST, mark)}
     found = recorded(credential(1, "app", Phase.CLOSING), reason="Claimed")
 
-    assert await site.run(Retire(), found) == Effect()
+    assert await site.run(At.retire(), found) == Effect()
     assert site.server.accepts("app", FIRST)
     assert "prove app" not in site.server.calls
 
@@ -929,13 +920,13 @@ async def test_a_found_password_that_was_never_proven_is_retired_without_a_proof
 async def test_a_login_that_does_not_exist_is_retired_whatever_the_server_answers(site: Site) -> None:
     site.server.not_admitted = {"app_a", "app_b"}
 
-    assert await site.run(Retire(), RETIRING) == Effect()
+    assert await site.run(At.retire(), RETIRING) == Effect()
 
 
 async def test_a_login_whose_password_cannot_be_tried_is_not_retired(site: Site) -> None:
     site.server.roles, site.server.not_admitted = claimed(app_a=FIRST), {"app_a"}
 
-    assert reason(await site.run(Retire(), RETIRING)) == "LoginNotAdmitted"
+    assert reason(await site.run(At.retire(), RETIRING)) == "LoginNotAdmitted"
 
 
 @pytest.mark.parametrize("is_open", [True, False], ids=["open", "closed"])
@@ -946,7 +937,7 @@ async def test_a_login_whose_password_is_lost_is_retired_once_it_is_closed(
     lost = Credential(0, "app_a", Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders")
     state = RETIRING.with_facts(replace(RETIRING.facts, credentials=(lost,)))
 
-    assert reason(await site.run(Retire(), state)) == ("StillAccepted" if is_open else "")
+    assert reason(await site.run(At.retire(), state)) == ("StillAccepted" if is_open else "")
     assert "prove app_a" not in site.server.calls
 
 
@@ -967,7 +958,7 @@ async def test_a_locked_login_is_opened_on_request(site: Site, *, is_dropped: bo
     if is_dropped:
         del site.server.roles["app_a"]
 
-    done = await site.run(Assert(opens=True), recorded(A), A)
+    done = await site.run(At.repair(opens=True), recorded(A), A)
 
     assert done == Effect()
     assert site.server.accepts("app_a", FIRST)
@@ -975,4 +966,4 @@ async def test_a_locked_login_is_opened_on_request(site: Site, *, is_dropped: bo
 
 async def test_a_repair_creates_nothing(site: Site) -> None:
     with pytest.raises(Missing):
-        await site.run(Assert(), recorded(A), A)
+        await site.run(At.repair(), recorded(A), A)
