@@ -240,7 +240,7 @@ class Account:
                 self._record(transitions.stage(step, self.state, observed, desired, content, self.now))
             case steps.Claim():
                 self._record(self._claimed(step, observed))
-            case steps.Publish() | steps.Repair() | steps.Settle():
+            case steps.TargetWrite():
                 self._publish(step, observed)
             case steps.RollOut():
                 self.marker, self.started, self.restarted = step.marker, self.started + 1, self.now
@@ -295,7 +295,7 @@ class Account:
         credential = self.state.credential_of(number) if self.state else None
         return Login(credential.login, self.passwords.get(credential.revision, 0)) if credential else None
 
-    def _publish(self, step: steps.Publish | steps.Repair | steps.Settle, observed: Observed) -> None:
+    def _publish(self, step: steps.TargetWrite, observed: Observed) -> None:
         assert self.state is not None
         current = self.state.current
         keeps = current.keeps_previous

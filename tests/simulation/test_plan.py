@@ -50,7 +50,7 @@ class Comparison:
         expected = simulate.apply(step, observed, MAKERS)
         if STATE in self.cluster.objects:
             assert comparable(self.cluster.state().facts) == comparable(expected.state), step
-        if isinstance(step, steps.Publish | steps.Repair | steps.Settle):
+        if isinstance(step, steps.TargetWrite):
             assert expected.target
             meta = meta_of(self.cluster.objects[TARGET])
             assert (meta.revision, meta.published, meta.overlapping) == (

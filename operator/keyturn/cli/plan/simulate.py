@@ -49,7 +49,7 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
         case steps.Claim() | steps.Adopt() | steps.Stage():
             if observed.desired:
                 after = _with_revision(step, observed, observed.desired, makers)
-        case steps.Publish() | steps.Repair() | steps.Settle():
+        case steps.TargetWrite():
             target = TargetFacts(
                 owner=observed.name,
                 revision=step.number,

@@ -107,7 +107,7 @@ def _labels(observed: Observed) -> dict[str, str]:
 # Target Secret
 
 
-async def write_target(step: steps.Publish | steps.Repair | steps.Settle, this: Pass) -> None:
+async def write_target(step: steps.TargetWrite, this: Pass) -> None:
     """Write the target Secret with the current revision.
 
     Raises:
@@ -206,7 +206,7 @@ async def execute_step(step: steps.Step, this: Pass) -> None:  # one case per st
         ApiError: The write failed; the earlier object is unchanged.
     """
     match step:
-        case steps.Publish() | steps.Repair() | steps.Settle():
+        case steps.TargetWrite():
             await write_target(step, this)
         case steps.RollOut():
             await _roll(step, this)

@@ -30,7 +30,6 @@ _RETRY_DELAY = timedelta(seconds=2)
 _OVERLOAD_DELAY = timedelta(seconds=15)
 _NOT_FOUND_DELAY = timedelta(seconds=5)
 
-_OF_TARGET = (steps.Publish, steps.Repair, steps.Settle)
 _OWN_POLICY = "keyturn-own-secrets"
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 """Namespaces in which `_OWN_POLICY` permits no Secret of Keyturn."""
@@ -105,7 +104,7 @@ def _against_denial(denier: errors.Denier, error: errors.ApiError, step: steps.S
     if isinstance(step, steps.Finalize):
         return exempt
     advice = f"write what it requires, such as a label in target.template.metadata, or {exempt}"
-    is_record = error.verb == "update" and not isinstance(step, _OF_TARGET)
+    is_record = error.verb == "update" and not isinstance(step, steps.TargetWrite)
     return f"{advice}; do not delete that Secret, which has the values" if is_record else advice
 
 
@@ -182,7 +181,7 @@ def _against_forbidden(step: steps.Step) -> str:
 
 
 def _against_invalid(error: errors.ApiError, step: steps.Step, observed: Observed) -> str:
-    if isinstance(step, _OF_TARGET):
+    if isinstance(step, steps.TargetWrite):
         return (
             "write the values that its type requires, or, if it is immutable or of another type, delete it:"
             " it is created again with the same values"
@@ -215,7 +214,7 @@ def _what(step: steps.Step, observed: Observed) -> str:
     match step:
         case steps.Finalize():
             return "the finalizers of the ManagedSecret"
-        case steps.Publish() | steps.Repair() | steps.Settle():
+        case steps.TargetWrite():
             return f"the Secret {secret_of(observed.managed)!r}"
         case steps.RollOut(consumer=consumer):
             return str(consumer.workload.key)

@@ -228,9 +228,7 @@ def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
     return steps.Rest(credentials.account_again(observed), credentials.account_problem(observed, desired))
 
 
-def _lacking(
-    observed: Observed, desired: Desired, current: RevisionFacts
-) -> steps.Publish | steps.Repair | steps.Settle | None:
+def _lacking(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.TargetWrite | None:
     target = observed.target
     if publication.was_in_deleted_secret(observed, desired):
         return steps.Repair(current.number, observed.state.every_key if observed.state else frozenset())

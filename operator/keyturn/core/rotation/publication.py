@@ -68,9 +68,7 @@ def was_in_deleted_secret(observed: Observed, desired: Desired) -> bool:
     return observed.target is None and (status.revision, status.secret_name) == (number, desired.secret)
 
 
-def publication_time(
-    step: steps.Publish | steps.Repair | steps.Settle, observed: Observed, now: datetime
-) -> datetime:
+def publication_time(step: steps.TargetWrite, observed: Observed, now: datetime) -> datetime:
     """Return the publication time that a write of the target Secret sets.
 
     Only a new revision has a new one: a repair publishes nothing new, nor does a Secret that has a new name or that

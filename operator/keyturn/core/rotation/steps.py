@@ -111,17 +111,21 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
-    """Write the newest revision to the target Secret."""
+class TargetWrite:
+    """A write of the target Secret, with the current revision."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Repair:
+class Publish(TargetWrite):
+    """Write the newest revision to the target Secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair(TargetWrite):
     """Restore the current revision in a Secret that was edited or deleted."""
 
-    number: int
     keys: frozenset[str]
 
 
@@ -151,10 +155,8 @@ class EvictPod:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(TargetWrite):
     """Remove the previous values from the Secret."""
-
-    number: int
 
 
 class Action(StrEnum):
@@ -348,9 +350,7 @@ Step = (
     | Adopt
     | Stage
     | StateChange
-    | Publish
-    | Repair
-    | Settle
+    | TargetWrite
     | RollOut
     | DeletePod
     | EvictPod

@@ -81,7 +81,7 @@ def test_the_time_of_publication(changes: dict[str, object], time: object) -> No
     ],
 )
 def test_the_publication_time_of_a_write(
-    step: steps.Publish | steps.Repair | steps.Settle, look: dict[str, Any], time: datetime
+    step: steps.TargetWrite, look: dict[str, Any], time: datetime
 ) -> None:
     assert publication_time(step, make.observed(**look), NOW) == time
 
