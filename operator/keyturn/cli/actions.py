@@ -84,7 +84,12 @@ async def rollback(cluster: Cluster, found: FoundManagedSecret, back: Return) ->
     else:
         _check_restorable(found, number)
         if not back.even_exposed:
-            await _refuse_exposed(cluster, found.managed, number)
+            made = [one for one in found.managed.status.history if one.reason != RevisionReason.ROLLED_BACK]
+            done = next((one.finished_at for one in made if one.revision == number), None)
+            if any(one.reason == RevisionReason.EMERGENCY and one.revision > number for one in made) or (
+                done and any(done <= started for started in await _list_declarations(cluster, found.managed))
+            ):
+                raise click.ClickException(exposed_message(found.managed.metadata.name, number))
     request = f"{number}/cli-{secrets.token_hex(6)}{back.words}"
     now = await managed.annotate(cluster, found.key.name, ROLLBACK, request)
     said = f"rollback to revision {number} requested"
@@ -176,16 +181,6 @@ def _revision_before(found: FoundManagedSecret) -> int:
     raise click.ClickException(
         f"the history of {found.key.name} names no revision before {current}; name one with --to{there}"
     )
-
-
-async def _refuse_exposed(cluster: Cluster, found: ManagedSecret, number: int) -> None:
-    """Reject a revision that an emergency has exposed by the history; the operator checks its own record."""
-    made = [one for one in found.status.history if one.reason != RevisionReason.ROLLED_BACK]
-    done = next((one.finished_at for one in made if one.revision == number), None)
-    if any(one.reason == RevisionReason.EMERGENCY and one.revision > number for one in made) or (
-        done and any(done <= started for started in await _list_declarations(cluster, found))
-    ):
-        raise click.ClickException(exposed_message(found.metadata.name, number))
 
 
 async def _list_declarations(cluster: Cluster, found: ManagedSecret) -> list[datetime]:

@@ -35,8 +35,6 @@ from .secret_commands import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from click import Command
 
 _VARIABLE = "_KEYTURN_COMPLETE"
@@ -49,16 +47,6 @@ def script(shell: str, command: Command) -> str:
     kind = get_completion_class(shell)
     assert kind is not None, "click knows the shells that we offer"  # noqa: S101
     return kind(command, {}, "keyturn", _VARIABLE).source()
-
-
-def for_kubectl(words: Sequence[str], command: Command) -> str:
-    """Answer `kubectl_complete-keyturn`, which kubectl calls with the words so far, the last one incomplete.
-
-    Source: Kubernetes, "Extend kubectl with plugins"; the last line is a directive of Cobra's.
-    """
-    *before, incomplete = words or ("",)
-    found = ShellComplete(command, {}, "kubectl keyturn", _VARIABLE).get_completions(before, incomplete)
-    return "\n".join([*(item.value for item in found), _NO_FILES])
 
 
 # Commands
@@ -158,4 +146,6 @@ def kubectl_plugin() -> None:
 
 def kubectl_completion() -> None:
     """Run as `kubectl_complete-keyturn`, which kubectl asks what may follow after `kubectl keyturn`."""
-    click.echo(for_kubectl(sys.argv[1:], main))
+    *before, incomplete = sys.argv[1:] or ("",)
+    found = ShellComplete(main, {}, "kubectl keyturn", _VARIABLE).get_completions(before, incomplete)
+    click.echo("\n".join([*(item.value for item in found), _NO_FILES]))

@@ -154,7 +154,12 @@ _WRITE_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno
 def print_data(document: Mapping[str, Any], output: Output) -> None:
     """Print a document as JSON, or as YAML with the same content."""
     if output == "yaml":
-        _print_yaml(document)
+        import orjson  # noqa: PLC0415
+
+        from keyturn.runtime import yaml_text  # noqa: PLC0415
+
+        # By way of JSON, for equal times; YAML escapes invisible characters.
+        click.echo(yaml_text.dump(orjson.loads(_json(document)), width=1000), nl=False)
     else:
         print_json(document)
 
@@ -197,12 +202,3 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
     look = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
     return orjson.dumps(document, option=look)
-
-
-def _print_yaml(document: Mapping[str, Any]) -> None:
-    import orjson  # noqa: PLC0415
-
-    from keyturn.runtime import yaml_text  # noqa: PLC0415
-
-    # By way of JSON, for equal times; YAML escapes invisible characters.
-    click.echo(yaml_text.dump(orjson.loads(_json(document)), width=1000), nl=False)

@@ -284,7 +284,10 @@ def _serve(options: Options) -> None:
     from keyturn.runtime.memory_protection import keep_memory_unseen
 
     keep_memory_unseen()
-    _tune_garbage_collector()
+    # A reconcile allocates much, but hardly any cycles: https://docs.python.org/3/library/gc.html#gc.freeze
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, _OLDER, _OLDEST)
     code = 0
     try:
         uvloop.run(manager.run(options))
@@ -300,16 +303,6 @@ def _serve(options: Options) -> None:
         sys.excepthook(type(group), group, group.__traceback__)  # logs without the messages of foreign errors
         code = 1
     threadpools.end_process(code)
-
-
-def _tune_garbage_collector() -> None:
-    """Freeze what is loaded, and collect less often: a reconcile allocates much, but hardly any cycles.
-
-    https://docs.python.org/3/library/gc.html#gc.freeze
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, _OLDER, _OLDEST)
 
 
 def _reach(files_root: Path | None, hosts: tuple[str, ...], cidrs: tuple[str, ...]) -> Reach:

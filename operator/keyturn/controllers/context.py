@@ -9,12 +9,14 @@ than the write leaves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from keyturn.api import API_VERSION
+from keyturn.api.base import Schema
 from keyturn.api.meta import Metadata
 from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.core.keys import EmergencyKey, ObjectKey, ProbeKey, StoreKey, TargetKey
@@ -26,8 +28,8 @@ from keyturn.kube.events import Events
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.pods import PodReader
 from keyturn.kube.secret_informer import SourceKind
-from keyturn.kube.status import HasStatus, WrittenStatus
 from keyturn.kube.wire import Body
+from keyturn.runtime import failpoints
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
@@ -86,6 +88,26 @@ class _Write:
         )
 
 
+class HasStatus(Protocol):
+    """An object of ours, of a class with the name of its kind, with its status as it was read."""
+
+    @property
+    def metadata(self) -> Metadata: ...
+
+    @property
+    def status(self) -> Schema: ...
+
+
+def status_document(status: Schema) -> dict[str, Any]:
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+
+
+def changed_parts(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return what a new document changes; None for what it lacks."""
+    removed = {name: None for name in old if name not in new}
+    return removed | {name: part for name, part in new.items() if old.get(name) != part}
+
+
 class OwnWrites:
     """Writes that the API server has not answered yet, each with the events of its object."""
 
@@ -108,17 +130,46 @@ class OwnWrites:
 
     async def write_status(
         self,
+        api: Api,
         key: Hashable,
+        path: str,
         before: HasStatus,
-        write: Awaitable[WrittenStatus | None],
+        after: Schema,
         put: Callable[[Body], object],
-    ) -> WrittenStatus | None:
-        """Write the status of an object, and `put` the answer into the cache."""
-        with self.of(key, before.metadata):
-            written = await write
-            if written is not None:
-                put(written.body)
-        return written
+        *,
+        failpoint: str = "",
+    ) -> frozenset[str] | None:
+        """Write the status of an object to `path`, and `put` the answer into the cache.
+
+        Return the fields that the API server dropped, because its CRD lacks them; None if no field has changed. The
+        status is replaced (PUT): the API server keeps all other parts of the object, so the body has only its
+        identity, and no patch is computed. The resourceVersion is the fence: no status is written about a spec that
+        has changed since it was read. Tests can kill the process before and after the write, at `failpoint`.
+
+        Raises:
+            Conflict: The object has changed since it was read, or is another one of the same name.
+            NotFound: The object is deleted.
+        """
+        status, metadata = status_document(after), before.metadata
+        changes = changed_parts(status_document(before.status), status)
+        if not changes:
+            return None
+        identity = {"name": metadata.name, "resourceVersion": metadata.resource_version, "uid": metadata.uid}
+        if metadata.namespace:
+            identity["namespace"] = metadata.namespace
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": type(before).__name__,
+            "metadata": identity,
+            "status": status,
+        }
+        with self.of(key, metadata):
+            failpoints.reached("before", failpoint)
+            written = await api.replace(path, body)
+            failpoints.reached("after", failpoint)
+            put(written)
+        kept = written.get("status", {})
+        return frozenset(name for name, part in changes.items() if part is not None and name not in kept)
 
     def hold(self, key: Hashable, body: dict[str, Any], deliver: Callable[[], None]) -> bool:
         """Whether an event waits for an answer; `deliver` is called then, unless a later event replaces it."""

@@ -17,7 +17,6 @@ from keyturn.core.observation.external import Health
 from keyturn.core.reasons import EventReason, StoreReason
 from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of, stamp_all
 from keyturn.kube import errors, paths
-from keyturn.kube import status as statuses
 from keyturn.kube.cache.externals import AnyStore, AnyTarget, ExternalCache, Key, Model
 from keyturn.kube.events import EventType
 from keyturn.stores.settings import shared_keys
@@ -119,9 +118,8 @@ async def _write(
 ) -> None:
     path = paths.external_status(key.kind, key.namespace, key.name)
     try:
-        write = statuses.write(context.api, key.kind, path, found, status)
         put = partial(context.cache.put_external, key)
-        written = await context.own_writes.write_status(key, found, write, put)
+        written = await context.own_writes.write_status(context.api, key, path, found, status, put)
     except (errors.Conflict, errors.NotFound):
         return  # a conflict: the watch brings the newer object
     if written is not None and changes_readiness(health, found.status.conditions):

@@ -19,7 +19,6 @@ from keyturn.core.spec.schedule import Every, cadence_of, windows_of
 from keyturn.core.status.summary import readiness_of, stamp_all
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
-from keyturn.kube import status as statuses
 
 from .context import Context
 
@@ -42,9 +41,9 @@ async def reconcile_class(name: str, context: Context) -> None:
         return
     status = _status(secret_class, flaw_of(secret_class), context)
     path = paths.secret_class_status(name)
-    write = statuses.write(context.api, "SecretClass", path, secret_class, status)
+    write, put = context.own_writes.write_status, context.cache.put_class
     with suppress(errors.Conflict, errors.NotFound):  # after a conflict the watch brings the newer object
-        await context.own_writes.write_status(name, secret_class, write, context.cache.put_class)
+        await write(context.api, name, path, secret_class, status, put)
 
 
 def flaw_of(secret_class: SecretClass) -> Stalled | None:

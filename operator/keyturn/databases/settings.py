@@ -105,7 +105,13 @@ def settings_of(key: TargetKey, target: AnyTarget, hosts: Hosts) -> TargetSettin
     places = (hosts.endpoint(server.host, port), *others)
     has_tls = server.tls.mode is not TlsMode.DISABLE
     if not has_tls:
-        _check_plain(places, hosts)
+        for place in places:
+            if not hosts.allows(place):
+                raise Forbidden(
+                    INVALID_SETTINGS,
+                    f"without TLS a password could be read on its way; remove tls.mode, or let an administrator allow"
+                    f" {place.host} with --allow-host",
+                )
     ca = server.tls.ca_ref
     return TargetSettings(
         engine=engine,
@@ -118,16 +124,6 @@ def settings_of(key: TargetKey, target: AnyTarget, hosts: Hosts) -> TargetSettin
         has_tls=has_tls,
         max_connections=target.spec.max_connections,
     )
-
-
-def _check_plain(places: tuple[Endpoint, ...], hosts: Hosts) -> None:
-    for place in places:
-        if not hosts.allows(place):
-            raise Forbidden(
-                INVALID_SETTINGS,
-                f"without TLS a password could be read on its way; remove tls.mode, or let an administrator allow"
-                f" {place.host} with --allow-host",
-            )
 
 
 def _value(reference: Reference, referred: Mapping[Reference, RemoteValue]) -> Value:

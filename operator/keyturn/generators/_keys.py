@@ -273,23 +273,20 @@ def _members(key: PrivateKey) -> Entry:
 def _key(entry: Entry) -> PrivateKey | None:
     match entry["kty"]:
         case "RSA":
-            return _rsa_key(entry)
+            n, e, d, p, q, dp, dq, qi = (
+                int.from_bytes(texts.decode(entry[name]))
+                for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi")
+            )
+            if max(number.bit_length() for number in (n, e, d, p, q, dp, dq, qi)) > tls.LARGEST_RSA:
+                raise ValueError("too large")
+            numbers = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, rsa.RSAPublicNumbers(e, n))
+            return numbers.private_key(unsafe_skip_rsa_key_validation=True)
         case "EC":
             secret = int.from_bytes(texts.decode(entry["d"]))
             return ec.derive_private_key(secret, ec.SECP256R1())
         case "OKP":
             return ed25519.Ed25519PrivateKey.from_private_bytes(texts.decode(entry["d"]))
     return None
-
-
-def _rsa_key(entry: Entry) -> PrivateKey:
-    n, e, d, p, q, dp, dq, qi = (
-        int.from_bytes(texts.decode(entry[name])) for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi")
-    )
-    if max(number.bit_length() for number in (n, e, d, p, q, dp, dq, qi)) > tls.LARGEST_RSA:
-        raise ValueError("too large")
-    numbers = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, rsa.RSAPublicNumbers(e, n))
-    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def _text(content: bytes) -> str:

@@ -348,7 +348,10 @@ class SecretPoller:
                 keys = set(self._named.managed_keys())
                 for key in polled.keys() - keys:
                     polled.pop(key).cancel()
-                    self._drop_secrets(key)
+                    for name in self._named.secret_names(key):
+                        known = self._named.secret(key.namespace, name)
+                        if known and known.owner == key.name:
+                            self._on_gone(key.namespace, name)
                 polled |= {key: group.create_task(self._poll(key)) for key in keys - polled.keys()}
                 await asyncio.sleep(_FOLLOW_EVERY)
 
@@ -374,13 +377,6 @@ class SecretPoller:
             if not await self._read(key, self._named.secret_names(key)):
                 left.append(key)
                 await self._pause()
-
-    def _drop_secrets(self, key: ObjectKey) -> None:
-        """Drop the Secrets of a removed ManagedSecret."""
-        for name in self._named.secret_names(key):
-            known = self._named.secret(key.namespace, name)
-            if known and known.owner == key.name:
-                self._on_gone(key.namespace, name)
 
     async def _read(self, key: ObjectKey, names: Collection[str]) -> bool:
         """Read the Secrets of one ManagedSecret; return False if the read must be retried."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -21,15 +21,12 @@ from keyturn.core.emergency.timeline import REPORT_FILE, EmergencyFacts, open_st
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import KEYTURN, MANAGED_BY
-from keyturn.core.observation.emergency import Readership
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason, EventReason, TimelineReason
 from keyturn.core.times import pause_end
 from keyturn.kube import errors, paths
-from keyturn.kube import status as statuses
 from keyturn.kube.cache.emergencies import Declared
 from keyturn.kube.events import EventType
-from keyturn.kube.wire import Body
 from keyturn.runtime import failpoints
 
 from .document import READERS_BEFORE, document
@@ -55,17 +52,13 @@ class EmergencyMemory:
     """EmergencyRotations, and the progress of ManagedSecrets in each."""
 
     def __init__(self) -> None:
-        self._records: dict[EmergencyKey, EmergencyRecord] = {}
+        self.records: dict[EmergencyKey, EmergencyRecord] = {}
         self._progress: dict[ObjectKey, Mapping[str, Affected]] = {}
         self._waiting: defaultdict[ObjectKey, set[ObjectKey]] = defaultdict(set)
         """ManagedSecrets that wait for the progress of another one, by that."""
 
     def record(self, key: EmergencyKey) -> EmergencyRecord:
-        return self._records.setdefault(key, EmergencyRecord())
-
-    def drop_record(self, key: EmergencyKey) -> None:
-        """Drop the record of a deleted EmergencyRotation."""
-        self._records.pop(key, None)
+        return self.records.setdefault(key, EmergencyRecord())
 
     def progress(self, key: ObjectKey, uid: str) -> Affected | None:
         """Return the progress of a ManagedSecret in an emergency; None before its first reconcile."""
@@ -105,8 +98,7 @@ _READ_TIMEOUT = timedelta(minutes=5)
 """How long the document waits for ManagedSecrets whose progress is unknown; then it names them."""
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentProgress:
+class DocumentProgress(NamedTuple):
     """How far the document is."""
 
     is_complete: bool
@@ -115,77 +107,62 @@ class DocumentProgress:
     """When to look at it again."""
 
 
-async def update_report(
-    key: EmergencyKey,
-    found: EmergencyFacts,
-    status: EmergencyRotationStatus,
-    known: Mapping[str, Affected | None],
-    record: EmergencyRecord,
-    context: Context,
-) -> DocumentProgress:
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What one pass knows about an emergency."""
+
+    key: EmergencyKey
+    found: EmergencyFacts
+    known: Mapping[str, Affected | None]
+    """Progress of each affected ManagedSecret; None for one that was not reconciled yet."""
+    record: EmergencyRecord
+    context: Context
+
+
+async def _update_report(this: _Pass, status: EmergencyRotationStatus) -> DocumentProgress:
     """Write the document if it has changed.
 
     Raises:
         ApiError: The write failed for now, such as Conflict: another writer changed the ConfigMap meanwhile.
     """
-    now = found.now
-    if waits := _waits_until(known, record, now):
-        return DocumentProgress(is_complete=False, again=waits)
+    found, known, record, now = this.found, this.known, this.record, this.found.now
+    if None not in known.values():
+        record.unread = None
+    else:  # each ManagedSecret whose progress is unknown wakes the emergency
+        record.unread = min(record.unread or now, now)  # a clock may be set back
+        if now < (ends := record.unread + _READ_TIMEOUT):
+            return DocumentProgress(is_complete=False, again=ends)
     emergency = found.emergency.model_copy(update={"status": status})
     stages = frozenset(open_stages(emergency))
     pause = pause_end(record.reported, _MIN_DOCUMENT_INTERVAL, now)
     if pause and stages == record.stages:
         return DocumentProgress(is_complete=False, again=pause)
-    readers = _readers(key, emergency, known, context)
+    started, readers = emergency.metadata.creation_timestamp, None
+    if this.context.readership and started:
+        readers = this.context.readership(this.key.namespace, sorted(known), started - READERS_BEFORE)
     later = now + _READERS_INTERVAL if readers is not None and "AccessAudited" in stages else None
     text = document(emergency, found.declared_by, found.rows, known, readers)
     if text == record.report:
         return DocumentProgress(is_complete=True, again=later)
-    before, record.trouble = record.trouble, await _write_document(key, emergency, text, context)
+    before, record.trouble = record.trouble, await _write_document(emergency, text, this.context)
     record.reported, record.stages = now, stages
     if record.trouble:
-        again = now if _differ(before, record.trouble) else now + _RETRY_DELAY
-        return DocumentProgress(is_complete=False, again=again)
+        is_new = before is None or before.reason != record.trouble.reason
+        return DocumentProgress(is_complete=False, again=now if is_new else now + _RETRY_DELAY)
     record.report = text
     return DocumentProgress(is_complete=True, again=now if before else later)
 
 
-def _waits_until(
-    known: Mapping[str, Affected | None], record: EmergencyRecord, now: datetime
-) -> datetime | None:
-    """Return until when the document waits for the progress of ManagedSecrets, each of which wakes the emergency."""
-    if None not in known.values():
-        record.unread = None
-        return None
-    record.unread = min(record.unread or now, now)  # a clock may be set back
-    ends = record.unread + _READ_TIMEOUT
-    return ends if now < ends else None
-
-
-def _readers(
-    key: EmergencyKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], context: Context
-) -> Readership | None:
-    """Return the recorded reads of the secrets; None without audit events."""
-    started = emergency.metadata.creation_timestamp
-    if context.readership is None or started is None:
-        return None
-    return context.readership(key.namespace, sorted(known), started - READERS_BEFORE)
-
-
-def _differ(before: Stalled | None, after: Stalled) -> bool:
-    return before is None or before.reason != after.reason
-
-
-async def _write_document(
-    key: EmergencyKey, emergency: EmergencyRotation, text: str, context: Context
-) -> Stalled | None:
-    name = report_name(emergency)
-    path = paths.config_map(key.namespace, name)
+async def _write_document(emergency: EmergencyRotation, text: str, context: Context) -> Stalled | None:
+    """Write the ConfigMap of the document; return why it cannot be written."""
+    name, namespace = report_name(emergency), emergency.metadata.namespace
+    path = paths.config_map(namespace, name)
     try:
         there = await context.api.get(path)
     except errors.NotFound:
         there = None
-    if there is not None and not _is_ours(there, emergency):
+    owners = there["metadata"].get("ownerReferences") or () if there else ()
+    if there is not None and all(one.get("uid") != emergency.metadata.uid for one in owners):
         return Stalled(
             ErrorReason.REPORT_NOT_OWNED,
             f"the ConfigMap {name!r} is foreign and not changed; delete or rename it",
@@ -193,9 +170,10 @@ async def _write_document(
     failpoints.reached("before", "Paper")
     try:
         if there is None:
-            await context.api.create(paths.config_maps(key.namespace), _new(name, emergency, text))
-        elif (there.get("data") or {}).get(REPORT_FILE) != text:
-            await context.api.replace(path, _updated_body(there, text))
+            await context.api.create(paths.config_maps(namespace), _new(name, emergency, text))
+        elif (data := there.get("data") or {}).get(REPORT_FILE) != text:  # keys of others stay
+            body = {**there, "apiVersion": "v1", "kind": "ConfigMap", "data": {**data, REPORT_FILE: text}}
+            await context.api.replace(path, body)
     except errors.ApiError as error:
         is_denied = isinstance(error, errors.Invalid) and error.denier is not None
         if is_denied or isinstance(error, errors.Forbidden):
@@ -209,11 +187,6 @@ async def _write_document(
         raise
     failpoints.reached("after", "Paper")
     return None
-
-
-def _is_ours(there: Body, emergency: EmergencyRotation) -> bool:
-    owners = there["metadata"].get("ownerReferences") or ()
-    return any(one.get("uid") == emergency.metadata.uid for one in owners)
 
 
 def _new(name: str, emergency: EmergencyRotation, text: str) -> dict[str, Any]:
@@ -230,12 +203,6 @@ def _new(name: str, emergency: EmergencyRotation, text: str) -> dict[str, Any]:
         "ownerReferences": [owner],
     }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {REPORT_FILE: text}}
-
-
-def _updated_body(there: Body, text: str) -> Body:
-    """Replace the document and keep foreign keys."""
-    data = {**(there.get("data") or {}), REPORT_FILE: text}
-    return {**there, "apiVersion": "v1", "kind": "ConfigMap", "data": data}
 
 
 _MIN_UPDATE_INTERVAL = timedelta(seconds=1)
@@ -257,7 +224,7 @@ async def reconcile_emergency(
     """
     declared = context.cache.emergencies.declared(key)
     if declared is None:
-        memory.drop_record(key)
+        memory.records.pop(key, None)
         if flaw := context.cache.emergencies.flaw(key):
             _log.warning("emergency not readable", emergency=str(key), reason=flaw.message)
         return None
@@ -270,52 +237,38 @@ async def reconcile_emergency(
     known = {} if refused else _known(declared, memory, context)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
     found = EmergencyFacts(now, emergency, declared.by, rows, record.trouble, refused, context.contacts)
-    status = status_of(found)
-    write = _close if is_done(status) else _follow
+    this, status = _Pass(key, found, known, record, context), status_of(found)
     try:
-        again = await write(key, found, status, known, record, context)
+        again = await (_close if is_done(status) else _follow)(this, status)
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
         return now + _CONFLICT_DELAY  # a conflict: the watch brings the newer object
     times = [time for time in (wake_up(found, status), again) if time]
     return min(times, default=None)
 
 
-async def _follow(
-    key: EmergencyKey,
-    found: EmergencyFacts,
-    status: EmergencyRotationStatus,
-    known: Mapping[str, Affected | None],
-    record: EmergencyRecord,
-    context: Context,
-) -> datetime | None:
+async def _follow(this: _Pass, status: EmergencyRotationStatus) -> datetime | None:
     """Write a status with open stages, then the document, which delays no status; return when to try again."""
-    await _write(key, found.emergency, status, context)
-    record.observed_at = found.now
-    if not context.cache.emergencies.is_followed(key):
+    await _write(this, status)
+    this.record.observed_at = this.found.now
+    if not this.context.cache.emergencies.is_followed(this.key):
         return None
-    return (await update_report(key, found, status, known, record, context)).again
+    return (await _update_report(this, status)).again
 
 
-async def _close(
-    key: EmergencyKey,
-    found: EmergencyFacts,
-    status: EmergencyRotationStatus,
-    known: Mapping[str, Affected | None],
-    record: EmergencyRecord,
-    context: Context,
-) -> datetime | None:
+async def _close(this: _Pass, status: EmergencyRotationStatus) -> datetime | None:
     """Write the document, then the status without open stages; return when to try again.
 
     No pass follows a status with the name of the document, whatever becomes of this process.
     """
+    found, record = this.found, this.record
     record.observed_at = found.now
     try:
-        report = await update_report(key, found, status, known, record, context)
+        report = await _update_report(this, status)
     except errors.ApiError:
-        await _write(key, found.emergency, status_of(replace(found, lacks_document=True)), context)
+        await _write(this, status_of(replace(found, lacks_document=True)))
         raise
     found = replace(found, trouble=record.trouble, lacks_document=not report.is_complete)
-    await _write(key, found.emergency, status_of(found), context)
+    await _write(this, status_of(found))
     return report.again
 
 
@@ -330,41 +283,28 @@ def _known(declared: Declared, memory: EmergencyMemory, context: Context) -> Map
     return known
 
 
-async def _write(
-    key: EmergencyKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, context: Context
-) -> None:
+async def _write(this: _Pass, status: EmergencyRotationStatus) -> None:
+    key, context, emergency = this.key, this.context, this.found.emergency
     path = paths.emergency_rotation_status(key.namespace, key.name)
-    write = statuses.write(context.api, "EmergencyRotation", path, emergency, status, failpoint="Clock")
     put = partial(context.cache.put_emergency, key)
-    if await context.own_writes.write_status(key, emergency, write, put) is None:
+    write = context.own_writes.write_status
+    if await write(context.api, key, path, emergency, status, put, failpoint="Clock") is None:
         return
     for entry in status.timeline[len(emergency.status.timeline) :]:
         _report_entry(key, emergency, entry, context)
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:
         for other in context.cache.emergencies.followed(key.namespace):  # another emergency takes effect
             context.queue.add(other)
-    known = {one.name for one in emergency.status.secrets}
-    for one in status.secrets:
-        if one.name not in known:
-            _report_rotation(ObjectKey(key.namespace, one.name), emergency, context)
-    # The status of an emergency decides which secrets it affects.
-    for name in _changed_secrets(emergency, status):
-        context.queue.add(ObjectKey(key.namespace, name))
-
-
-def _changed_secrets(emergency: EmergencyRotation, status: EmergencyRotationStatus) -> list[str]:
     before = {one.name: one.state for one in emergency.status.secrets}
-    return [one.name for one in status.secrets if before.get(one.name) is not one.state]
-
-
-def _report_rotation(key: ObjectKey, emergency: EmergencyRotation, context: Context) -> None:
-    """Post an Event about a ManagedSecret that the emergency rotates."""
-    found = context.cache.managed(key)
-    if found is None:
-        return  # an emergency may name an object that does not exist
-    name = emergency.metadata.name
-    note = f"the EmergencyRotation {name} selects it: generated values rotate at once"
-    context.events.record(found[0], EventReason.EMERGENCY_DECLARED, note)
+    for one in status.secrets:
+        secret = ObjectKey(key.namespace, one.name)
+        # An emergency may name an object that does not exist.
+        if one.name not in before and (managed := context.cache.managed(secret)):
+            note = f"the EmergencyRotation {key.name} selects it: generated values rotate at once"
+            context.events.record(managed[0], EventReason.EMERGENCY_DECLARED, note)
+        # The status of an emergency decides which secrets it affects.
+        if before.get(one.name) is not one.state:
+            context.queue.add(secret)
 
 
 def _report_entry(

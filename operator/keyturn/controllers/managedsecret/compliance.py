@@ -216,7 +216,7 @@ def _takes_long(desired: Desired, state: State) -> bool:
 
 def _evaluate(desired: Desired, state: State) -> _Evaluation:
     return _Evaluation(
-        _weak_values(_without_recipe(desired, state)),
+        {key: item for key, (item, value) in _without_recipe(desired, state).items() if is_weak(key, value)},
         dict(_older_than_recipe(desired, state)),
         dict(_lengths(desired, state)),
     )
@@ -284,9 +284,11 @@ def _signs(
     named = frozenset[str]().union(*(violation.fixed_by for violation in violated))
     weak = memory.evaluation(key).weak
     ended = kept_since(observed)
+    asks = _asks_distinct(observed)
+    is_production = cache.environment(key.namespace) == PRODUCTION
     return ChecklistFacts(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
-        shared=_shared_by_production(key, observed, memory, cache),
+        shared=_twins(key, observed, memory, cache) if is_production and not asks else frozenset(),
         unscheduled=frozenset() if "maxInterval" in reported else unscheduled(desired),
         unapplied=unapplied(desired),
         is_overdue=is_late,
@@ -333,20 +335,6 @@ def _has_no_recipe(item: Item, kept: ItemValues) -> bool:
         return True
     generator = generator_for(item.recipe)
     return generator.outputs == (VALUE,) and not generator.accepts(kept.outputs)
-
-
-def _weak_values(given: Mapping[str, tuple[str, Value]]) -> dict[str, str]:
-    """Return the keys with a weak value, each with its item."""
-    return {key: item for key, (item, value) in given.items() if is_weak(key, value)}
-
-
-def _shared_by_production(
-    key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
-) -> frozenset[str]:
-    """Return values of production that another environment has as well, unless the class checks that itself."""
-    asks = _asks_distinct(observed)
-    is_production = cache.environment(key.namespace) == PRODUCTION
-    return _twins(key, observed, memory, cache) if is_production and not asks else frozenset()
 
 
 def _lengths(desired: Desired, state: State) -> Iterator[tuple[str, int]]:

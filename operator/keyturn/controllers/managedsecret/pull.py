@@ -172,7 +172,12 @@ async def _item(
     _check_cycle(item.name, source, key, desired, stores)
     try:
         if stores.issues_leases(source.ref, key.namespace):
-            _check_mutable(item.name, source, desired)
+            if desired.target_policy.immutable:
+                raise Stalled(
+                    ErrorReason.INVALID_SOURCE,
+                    f"{item.name}: {source} has dynamic credentials, which end, and an immutable Secret keeps its"
+                    " values; write immutable: false, or a key with a stored value",
+                )
             lease, taken, kept = await manager.lease(source)
             if taken is None:
                 return kept[source.text].under_keys_of(item, desired.item_keys)
@@ -211,20 +216,6 @@ def _check_cycle(name: str, source: Source, key: ObjectKey, desired: Desired, st
             ErrorReason.INVALID_SOURCE,
             f"{name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
             " so each would grow with the other; read the keys that you need one by one with from",
-        )
-
-
-def _check_mutable(name: str, source: Source, desired: Desired) -> None:
-    """Reject dynamic credentials for a Secret that keeps its values.
-
-    Raises:
-        Stalled: The spec has `immutable: true`.
-    """
-    if desired.target_policy.immutable:
-        raise Stalled(
-            ErrorReason.INVALID_SOURCE,
-            f"{name}: {source} has dynamic credentials, which end, and an immutable Secret keeps its values;"
-            " write immutable: false, or a key with a stored value",
         )
 
 

@@ -96,7 +96,12 @@ async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> dateti
             outcome = await _next_step(this)
             if isinstance(outcome, Outcome):
                 return await _end_pass(this, outcome)
-            if _yields(outcome, observed):
+            # If many secrets rotate at once, all are published before the first workload restarts, and all
+            # restarts are requested before the first is reported: a rollout of pods loads the API server for
+            # every tenant.
+            if isinstance(outcome, steps.RollOut | steps.EvictPod) or (
+                isinstance(outcome, steps.Publish) and bool(observed.consumers)
+            ):
                 return context.now()
         except ListPaused as pause:
             return context.now() + timedelta(seconds=pause.seconds)
@@ -235,17 +240,6 @@ async def _restart(step: steps.RollOut, this: Pass) -> bool:
         done = Restarted(marked, this.context.now())
         memory.restarted.record(key, observed.current.number, workload, done)
     return True
-
-
-def _yields(done: steps.Step, observed: Observed) -> bool:
-    """Whether the pass continues at the end of the work queue.
-
-    If many secrets rotate at once, all are published before the first workload restarts, and all restarts are
-    requested before the first is reported: a rollout of pods loads the API server for every tenant.
-    """
-    return isinstance(done, steps.RollOut | steps.EvictPod) or (
-        isinstance(done, steps.Publish) and bool(observed.consumers)
-    )
 
 
 async def _execute(step: steps.Step, this: Pass) -> None:

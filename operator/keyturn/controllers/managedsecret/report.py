@@ -29,7 +29,6 @@ from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.times import clock
 from keyturn.kube import errors, paths
-from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
 from keyturn.kube.wire import Body
 from keyturn.runtime import metrics
@@ -295,12 +294,12 @@ async def write_status(
     """
     path = paths.managed_secret_status(key.namespace, key.name)
     try:
-        write = statuses.write(context.api, "ManagedSecret", path, managed, status)
-        written = await context.own_writes.write_status(key, managed, write, context.cache.put_managed)
+        write, put = context.own_writes.write_status, context.cache.put_managed
+        dropped = await write(context.api, key, path, managed, status, put)
     except errors.Conflict:
         await _read_again(key, context)
         raise
-    if written and written.dropped and not context.dropped_status_fields:
+    if dropped and not context.dropped_status_fields:
         context.crds_doubted.set()
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.external import being_read
-from keyturn.core.observation.observed import Observed, TargetFacts
+from keyturn.core.observation.observed import Observed
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.spec.desired import Desired
@@ -133,7 +133,8 @@ def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | 
     if ownership.adopts_first(observed, desired) and not credentials.has_account(observed):
         return steps.Adopt(next_number(observed))
     if observed.state is None and observed.target and observed.owns_target:
-        return steps.Claim(revision_in_target(observed.target) or next_number(observed))
+        number = observed.target.revision
+        return steps.Claim((number if number and number <= HIGHEST_HINT else None) or next_number(observed))
     return None
 
 
@@ -351,8 +352,3 @@ def next_number(observed: Observed) -> int:
         hints += (consumer.workload.marked(secret) or 0 for consumer in observed.consumers)
     used = [state.newest.number, state.used] if state else []
     return max([*used, *(hint for hint in hints if hint <= HIGHEST_HINT)], default=0) + 1
-
-
-def revision_in_target(target: TargetFacts) -> int | None:
-    number = target.revision
-    return number if number and number <= HIGHEST_HINT else None

@@ -393,7 +393,15 @@ def next_marker(consumer: Consumer, observed: Observed, desired: Desired) -> str
     plain = marker_for(consumer, desired.secret, observed.current.number)
     if not goes_back(consumer, observed, desired):
         return plain
-    before = _marker_before(consumer, observed, desired)
+    # With exactly the marker of pods that already run the wanted values the template equals theirs, so their
+    # controller keeps them. Only pods are evidence: a recorded marker could be lost or edited.
+    staying = [
+        pod for pod in consumer.known_pods if pod.leaves is None and pod.marker != consumer.workload.marker
+    ]
+    # A pod that started while the failed revision was published has read it, whatever its template says.
+    spoilt = {pod.marker for pod in staying if not _has_all(pod, consumer, observed, desired)}
+    counted = Counter(pod.marker for pod in staying if pod.marker not in spoilt)
+    before = min(counted, key=lambda marker: (-counted[marker], marker), default=None)
     return plain if before is None else before
 
 
@@ -404,21 +412,6 @@ def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
     still_used = {name: number for name, number in marked.items() if name in used}
     siblings = {sibling.secret: sibling.revision for sibling in consumer.siblings}
     return write_marker(still_used | siblings | {secret: revision})
-
-
-def _marker_before(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
-    """Return the marker of the pods that already run the wanted values; None if there are none.
-
-    With exactly that marker the template equals theirs, so their controller keeps them. Only pods are evidence: a
-    recorded marker could be lost or edited.
-    """
-    staying = [
-        pod for pod in consumer.known_pods if pod.leaves is None and pod.marker != consumer.workload.marker
-    ]
-    # A pod that started while the failed revision was published has read it, whatever its template says.
-    spoilt = {pod.marker for pod in staying if not _has_all(pod, consumer, observed, desired)}
-    counted = Counter(pod.marker for pod in staying if pod.marker not in spoilt)
-    return min(counted, key=lambda marker: (-counted[marker], marker), default=None)
 
 
 def _has_all(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:

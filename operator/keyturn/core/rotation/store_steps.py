@@ -54,14 +54,6 @@ def next_lease_revocation(observed: Observed, desired: Desired) -> steps.GiveBac
     return _first(ready, observed)
 
 
-def last_lease_revocation(observed: Observed) -> steps.GiveBack | None:
-    """Return the next lease to revoke of a deleted ManagedSecret, which does not wait for one that is refused."""
-    leases = observed.state.leases if observed.state else ()
-    refused = next((lease for lease in leases if refusal_of(lease, observed)), None)
-    step = steps.GiveBack(refused) if refused else _first(leases, observed)
-    return replace(step, drops_refused=True) if step else None
-
-
 def refusal_of(lease: StoreLease, observed: Observed) -> str:
     """Return why the store does not revoke a lease; empty if it was not asked, or did not answer yet."""
     problem = observed.revocation_problems.get(lease.id)
@@ -269,7 +261,10 @@ def last_pushes(observed: Observed) -> steps.Step | None:
     if ready:
         return steps.Withdraw(Destination.at(ready[0].place), deletes=True)
     if are_kept_for(observed):
-        return last_lease_revocation(observed)
+        leases = observed.state.leases if observed.state else ()
+        refused = next((lease for lease in leases if refusal_of(lease, observed)), None)
+        step = steps.GiveBack(refused) if refused else _first(leases, observed)
+        return replace(step, drops_refused=True) if step else None
     if observed.state and closes_account(observed):
         return last_closing(observed, observed.state)
     return None if left else steps.Finalize(present=False)

@@ -171,7 +171,12 @@ def _item(
     of_class = own_class or secret_class
     recipe = item.generate or (of_class.spec.generate if of_class else None)
     if recipe is None:
-        raise _without_source(item.name, of_class)
+        absent = f"data item {item.name!r} has none of generate, from and literal"
+        remedy = "write one, such as generate: {password: {}}, or a className whose class has generate"
+        if of_class:
+            absent += f", and the class {of_class.metadata.name!r} has no generate"
+            remedy = "write one, such as generate: {password: {}}"
+        raise Stalled(ErrorReason.NO_GENERATOR, f"{absent}; {remedy}")
     try:
         outputs = outputs_of(recipe)
     except Stalled as stalled:
@@ -186,15 +191,6 @@ def _item(
         of_class=item.generate is None,
         secret_class=own_class,
     )
-
-
-def _without_source(name: str, secret_class: SecretClass | None) -> Stalled:
-    absent = f"data item {name!r} has none of generate, from and literal"
-    remedy = "write one, such as generate: {password: {}}, or a className whose class has generate"
-    if secret_class:
-        absent += f", and the class {secret_class.metadata.name!r} has no generate"
-        remedy = "write one, such as generate: {password: {}}"
-    return Stalled(ErrorReason.NO_GENERATOR, f"{absent}; {remedy}")
 
 
 def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:

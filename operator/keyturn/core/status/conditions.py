@@ -76,20 +76,12 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
         yield "Reconciling", ConditionVerdict("True", ConditionReason.SPEC_CHANGED, _rotating(look).message)
     if isinstance(look.error, Stalled):
         yield "Stalled", ConditionVerdict("True", look.error.reason, look.error.message)
-    if look.observed.dropped_status_fields:
-        yield (
-            "CrdOutdated",
-            ConditionVerdict(
-                "True", ConditionReason.FIELDS_MISSING, _dropped(look.observed.dropped_status_fields)
-            ),
+    if dropped := look.observed.dropped_status_fields:
+        message = (
+            f"the installed CRD is older than the operator, and the API server drops {', '.join(dropped)};"
+            " apply the CRDs of the operator's release"
         )
-
-
-def _dropped(fields: tuple[str, ...]) -> str:
-    return (
-        f"the installed CRD is older than the operator, and the API server drops {', '.join(fields)};"
-        " apply the CRDs of the operator's release"
-    )
+        yield "CrdOutdated", ConditionVerdict("True", ConditionReason.FIELDS_MISSING, message)
 
 
 def _is_changed_spec_to_be_written(look: ConditionInput) -> bool:

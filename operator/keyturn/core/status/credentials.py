@@ -83,11 +83,7 @@ def credential_valid(observed: Observed) -> ConditionVerdict | None:
     if verdict is not ProbeVerdict.LOCKED and is_locked(observed):
         lock = meaning_of(ProbeVerdict.LOCKED)
         return lock._replace(message=f"{lock.message}; since then, {meaning.message}")
-    return _with_problem(meaning, verdict, observed)
-
-
-def _with_problem(meaning: ConditionVerdict, verdict: ProbeVerdict, observed: Observed) -> ConditionVerdict:
-    """Add why a repair, or the proof of a password that was found in the Secret, does not succeed."""
+    # A problem says why a repair, or the proof of a password that was found in the Secret, does not succeed.
     problem = observed.account.problem if observed.account else None
     published = observed.state.current_credential if observed.state else None
     concerns = verdict in NEEDS_REPAIR or (published is not None and published.is_candidate)

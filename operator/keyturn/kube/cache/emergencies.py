@@ -82,7 +82,12 @@ class EmergencyCache:
         else:
             declared = Declared.of(emergency, _declared_by(body), flaw)
             self._of_namespace[key.namespace][key.name] = declared
-            self._index(key, declared)
+            if (
+                not declared.flaw
+                and not declared.is_closed
+                and not declared.emergency.metadata.deletion_timestamp
+            ):
+                insort((self._open if declared.is_open else self._done)[key.namespace], _turn(key, declared))
 
     def drop(self, key: EmergencyKey) -> None:
         self._unindex(key)
@@ -150,14 +155,6 @@ class EmergencyCache:
         if declared.is_open:
             return turn in self._open.get(key.namespace, ())[:MOST_OPEN]
         return declared.is_closed or turn in self._done.get(key.namespace, ())[-_MAX_DONE:]
-
-    def _index(self, key: EmergencyKey, declared: Declared) -> None:
-        if (
-            not declared.flaw
-            and not declared.is_closed
-            and not declared.emergency.metadata.deletion_timestamp
-        ):
-            insort((self._open if declared.is_open else self._done)[key.namespace], _turn(key, declared))
 
     def _unindex(self, key: EmergencyKey) -> None:
         declared = self._of_namespace.get(key.namespace, {}).get(key.name)

@@ -80,11 +80,6 @@ _SALT: Final = 16
 """Bytes."""
 
 
-def is_able(password: str) -> bool:
-    """Whether keys can replace a password; other characters than ASCII are normalised before they are hashed."""
-    return password.isascii() and pq.version() >= _FIRST_RELEASE
-
-
 def keys(password: str, salt: Salt) -> dict[str, str]:
     """Return the parameters of libpq that replace a password."""
     client, server = _keys(password.encode(), salt)
@@ -258,7 +253,8 @@ async def connect(
             **tls,
         }
         password = text_of(login)
-        salt = salt if salt and is_able(password) else None
+        # Keys can replace a password of ASCII characters; others are normalised before they are hashed.
+        salt = salt if salt and (password.isascii() and pq.version() >= _FIRST_RELEASE) else None
 
         def information() -> bytes:
             secret = keys(password, salt) if salt else {"password": password}
