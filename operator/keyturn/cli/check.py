@@ -38,11 +38,7 @@ async def before(api: Api, namespace: str) -> list[Point]:
 
 
 async def points(api: Api, namespace: str) -> list[Point]:
-    """Run all checks in sequence.
-
-    Raises:
-        ApiError: The API server did not answer.
-    """
+    """Run all checks in sequence."""
     server = await _of_server(api)
     crds, _ = await _read("crds", schemas.read(api), lambda found: schemas.points_of(schemas.compared(found)))
     security, _ = await _read("pod-security", deployment.security_point(api, namespace), _alone)

@@ -35,11 +35,7 @@ _log = structlog.get_logger()
 
 
 async def find_named_types(api: Api) -> tuple[WorkloadType, ...]:
-    """Return the optional kinds of workload that discovery names.
-
-    Raises:
-        ApiError: Discovery failed.
-    """
+    """Return the optional kinds of workload that discovery names."""
     groups = (await api.get(_GROUPS)).get("groups") or ()
     versions = {version["groupVersion"] for group in groups for version in group.get("versions") or ()}
     return tuple(
@@ -51,9 +47,6 @@ async def find_watchable(api: Api, namespaces: tuple[str, ...] | None) -> tuple[
     """Return the optional kinds of workload that discovery names and the operator may list and watch.
 
     Selected namespaces without the rights on kinds that every cluster has, such as a deleted one, do not count.
-
-    Raises:
-        ApiError: Discovery or a review failed.
     """
     named = await find_named_types(api)
     if named and namespaces is not None:

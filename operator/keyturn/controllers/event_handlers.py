@@ -411,11 +411,7 @@ class EventHandlers:
                 raise
 
     async def _sweep_kind(self, kind: WatchedKind, namespace: str | None = None) -> None:
-        """List the objects of a kind in a namespace, or in all.
-
-        Raises:
-            HistoryLost: The list has an older version of an object than the cache, which the list should have.
-        """
+        """List the objects of a kind in a namespace, or in all."""
         cache, path = self._context.cache, kind.path(namespace)
         self.collections.add(path)
         suspects, listed, version = set(_within(namespace, kind.known())), set[Any](), ""

@@ -49,11 +49,7 @@ class _Clients(Protocol[_Key_contra]):
 
 
 async def reconcile_store(key: StoreKey, context: Context) -> None:
-    """Write the health of a store to its status, if it has changed.
-
-    Raises:
-        ApiError: The write failed.
-    """
+    """Write the health of a store to its status, if it has changed."""
     checked = _checked(key, context.cache.stores, context.stores)
     if checked is not None:
         store, health = checked
@@ -62,11 +58,7 @@ async def reconcile_store(key: StoreKey, context: Context) -> None:
 
 
 async def reconcile_target(key: TargetKey, context: Context) -> None:
-    """Write the health of a database target to its status, if it has changed.
-
-    Raises:
-        ApiError: The write failed.
-    """
+    """Write the health of a database target to its status, if it has changed."""
     checked = _checked(key, context.cache.targets, context.databases)
     if checked is not None:
         target, health = checked

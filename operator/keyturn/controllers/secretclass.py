@@ -28,11 +28,7 @@ _OFTEN = Every(timedelta(0), 0)
 
 
 async def reconcile_class(name: str, context: Context) -> None:
-    """Check a class and write the result to its status.
-
-    Raises:
-        ApiError: The write failed.
-    """
+    """Check a class and write the result to its status."""
     try:
         secret_class = context.cache.secret_class(name)
     except Stalled:
@@ -69,11 +65,7 @@ def flaw_of(secret_class: SecretClass) -> Stalled | None:
 
 
 def _check_spread(rotation: ClassRotation | None) -> None:
-    """Check that a class spreads rotations over an interval at most.
-
-    Raises:
-        Stalled: InvalidSchedule, with what to write instead.
-    """
+    """Check that a class spreads rotations over an interval at most."""
     if rotation is None or rotation.spread is None or rotation.every is None:
         return
     if rotation.spread > rotation.every:

@@ -132,11 +132,7 @@ def _value(reference: Reference, referred: Mapping[Reference, RemoteValue]) -> V
 
 
 def _text(reference: Reference, referred: Mapping[Reference, RemoteValue]) -> str:
-    """Return the name of the administrator, which is no secret.
-
-    Raises:
-        Forbidden: It is empty or no printable text.
-    """
+    """Return the name of the administrator, which is no secret."""
     try:
         name = _value(reference, referred).reveal().decode()
     except UnicodeDecodeError:

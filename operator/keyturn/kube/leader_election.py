@@ -363,9 +363,6 @@ class Elector:
         """Return the answer to a request, which has a version that is not older than any before the request.
 
         Each leader renews the Lease every 2 s, so that the first read after a restore of etcd shows it.
-
-        Raises:
-            HistoryLost: It is older.
         """
         before = self._version
         lease = await request

@@ -155,11 +155,7 @@ def is_like_a_token(text: str) -> bool:
 
 
 async def caller_of(token: str, audiences: Collection[str], api: Api) -> Caller | None:
-    """Return the subject of a token; None if it is invalid, or valid for none of these audiences.
-
-    Raises:
-        ApiError: The API server could not answer.
-    """
+    """Return the subject of a token; None if it is invalid, or valid for none of these audiences."""
     review = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenReview",
@@ -180,11 +176,7 @@ async def caller_of(token: str, audiences: Collection[str], api: Api) -> Caller 
 
 
 async def is_allowed(caller: Caller, attributes: Mapping[str, Any], api: Api) -> bool:
-    """Return whether a caller may do what `resourceAttributes` or `nonResourceAttributes` describe.
-
-    Raises:
-        ApiError: The API server could not answer.
-    """
+    """Return whether a caller may do what `resourceAttributes` or `nonResourceAttributes` describe."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",

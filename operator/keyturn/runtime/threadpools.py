@@ -243,11 +243,7 @@ class _Work(Generic[T]):
         self._future.add_done_callback(self._end_soon)
 
     async def outcome(self) -> T:
-        """Wait for the result, or the limit.
-
-        Raises:
-            TookTooLong: It exceeded the limit, or got no thread.
-        """
+        """Wait for the result, or the limit."""
         try:
             await self._left
         except asyncio.CancelledError:

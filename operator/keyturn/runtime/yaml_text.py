@@ -53,11 +53,7 @@ class YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore
 
 
 def _check_aliases(root: yaml.Node) -> None:
-    """Check before construction, because what walks the document visits each part as often as aliases repeat it.
-
-    Raises:
-        TooManyAliases: They repeat too much.
-    """
+    """Check before construction, because what walks the document visits each part as often as aliases repeat it."""
     with_repeats, once = dict[int, int](), 0
 
     def size_of(node: yaml.Node) -> int:

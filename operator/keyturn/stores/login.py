@@ -296,11 +296,7 @@ class ConnectionPool:
         return self._needed
 
     async def _account(self, namespace: str) -> frozenset[str]:
-        """Return the UID of the ServiceAccount that the store logs in as; empty without one.
-
-        Raises:
-            StoreError: The account does not exist, or no longer consents; its login is closed.
-        """
+        """Return the UID of the ServiceAccount that the store logs in as; empty without one."""
         account = self._plan.logs_in_as
         if not account or not namespace:
             return frozenset()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keyturn.api.base import Recipe
 from keyturn.core.value import Value
 from keyturn.generators import make
-from keyturn.generators.uuids import Uuid, uuid7
+from keyturn.generators.random_bytes import Uuid, uuid7
 
 EXAMPLE = uuid.UUID("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
 EXAMPLE_TIME = datetime(2022, 2, 22, 19, 22, 22, tzinfo=UTC)

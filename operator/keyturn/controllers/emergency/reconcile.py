@@ -218,9 +218,6 @@ async def reconcile_emergency(
     """Write status and document of one emergency; return when it is due again.
 
     Idempotent: everything follows from the cache and the time.
-
-    Raises:
-        ApiError: A write failed.
     """
     declared = context.cache.emergencies.declared(key)
     if declared is None:

@@ -114,11 +114,7 @@ def _outputs_in(data: Mapping[str, Value], item: Item) -> Outputs:
 def _refuse_replacement(
     desired: Desired, data: Mapping[str, Value], kept: Collection[str], recorded: Collection[str]
 ) -> None:
-    """Check that no generated value replaces one of `data`, whose items are `kept`; `recorded` ones have values.
-
-    Raises:
-        Stalled: KeyConflict, with what to write instead.
-    """
+    """Check that no generated value replaces one of `data`, whose items are `kept`; `recorded` ones have values."""
     generated = [item for item in desired.items if item.recipe]
     needs = {item.name: generator_for(item.recipe).needs for item in generated if item.recipe}
     made = frozenset(item.name for item in generated if item.name not in kept and item.name not in recorded)

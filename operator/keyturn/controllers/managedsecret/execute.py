@@ -165,11 +165,7 @@ def _difference(written: Body, key: ObjectKey, observed: Observed, state: State)
 
 
 async def _write_secret(body: Body, this: Pass) -> Body:
-    """Write a Secret; observe again only if the watch reported another write of it meanwhile.
-
-    Raises:
-        Conflict: It has changed since it was read.
-    """
+    """Write a Secret; observe again only if the watch reported another write of it meanwhile."""
     key, memory, context = this.key, this.memory, this.context
     writing = memory.writes.begin(key, body["metadata"]["name"])
     ours: set[str] = set()
@@ -309,11 +305,7 @@ async def _roll(step: steps.RollOut, this: Pass) -> None:
 
 
 async def _read_again(key: WorkloadKey, context: Context) -> None:
-    """Put a workload into the cache as it is now: its watch may not have reported yet that it was created again.
-
-    Raises:
-        NotFound: It was deleted.
-    """
+    """Put a workload into the cache as it is now: its watch may not have reported yet that it was created again."""
     path = paths.workloads(key.kind, key.namespace)
     pages = context.api.pages(path, {"fieldSelector": f"metadata.name={key.name}"})
     bodies = [body async for page in pages for body in page.items]

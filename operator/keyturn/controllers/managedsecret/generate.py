@@ -77,11 +77,7 @@ class _Making:
     context: Context
 
     async def collect(self) -> tuple[dict[str, ItemValues], frozenset[str]]:
-        """Return the values of the revision, and which of them were generated.
-
-        Raises:
-            Wait, Stalled: A value that is to be replaced is now made from one that cannot be read.
-        """
+        """Return the values of the revision, and which of them were generated."""
         observed, desired, state, reason = self.observed, self.desired, self.state, self.step.reason
         needs, before = _every_need(desired), carried_values(state)
         fresh = transitions.with_dependents(reason.fresh, needs)

@@ -132,11 +132,7 @@ class _Documents:
         self._bytes = 0
 
     async def take(self, found: RemoteValue, doing: Callable[[Document], T]) -> T:
-        """Apply a function to a document, in a thread if that takes long.
-
-        Raises:
-            Refused: One ManagedSecret reads more than 4 MiB.
-        """
+        """Apply a function to a document, in a thread if that takes long."""
         document = self._document(found)
         if not document.is_large:
             return doing(document)
@@ -199,11 +195,7 @@ async def _item(
 
 
 def _check_cycle(name: str, source: Source, key: ObjectKey, desired: Desired, stores: Stores) -> None:
-    """Reject a cycle: a Secret that is read into itself, directly or through other Secrets.
-
-    Raises:
-        Stalled: There is a cycle.
-    """
+    """Reject a cycle: a Secret that is read into itself, directly or through other Secrets."""
     if source.key == desired.secret and stores.is_own_namespace(source.ref, key.namespace):
         raise Stalled(
             ErrorReason.INVALID_SOURCE,
@@ -242,11 +234,7 @@ def trouble_of(error: errors.StoreError, where: str) -> Wait | Stalled:
 
 
 def _check_value(value: Value, item: Item, source: Source, observed: Observed) -> None:
-    """Reject a value that would empty a key, or that is weaker than the class allows.
-
-    Raises:
-        Stalled: The value is rejected; the Secret keeps the current one.
-    """
+    """Reject a value that would empty a key, or that is weaker than the class allows."""
     if not value.reveal():
         raise empty(f"{item.name}: {source}")
     least = observed.secret_class.spec.min_length if observed.secret_class else None
@@ -266,11 +254,7 @@ def empty(where: str) -> Stalled:
 
 
 def _spread(source: Source, found: Mapping[str, Value], name: str, desired: Desired) -> ItemValues:
-    """Name the keys of all properties; keys of `data` take precedence.
-
-    Raises:
-        Stalled: There are none, or one is no valid key of a Secret.
-    """
+    """Name the keys of all properties; keys of `data` take precedence."""
     if not found:
         raise empty(f"{name}: {source}")
     keys = {property_: f"{source.prefix}{property_}" for property_ in found}

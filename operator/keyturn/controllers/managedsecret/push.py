@@ -173,11 +173,7 @@ async def _write(step: steps.Push, state: State, key: ObjectKey, context: Contex
 
 
 def _content(destination: Destination, revision: Revision, number: int) -> Content:
-    """Return what is to be pushed to a place.
-
-    Raises:
-        Stalled: The revision, after a rollback, has no value for it.
-    """
+    """Return what is to be pushed to a place."""
     data = revision.made_here()
     if not data or destination.secret_key not in {None, *data}:
         what = f"no key {destination.secret_key!r}" if destination.secret_key else "no key"

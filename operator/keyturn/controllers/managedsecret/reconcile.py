@@ -80,12 +80,7 @@ async def reconcile(key: ObjectKey, memory: Memory, context: Context) -> datetim
 
 
 async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
-    """Execute steps until none is left.
-
-    Raises:
-        ApiError: A read or a report failed for now.
-        Wait: The observation failed.
-    """
+    """Execute steps until none is left."""
     conflicts = 0
     for _ in range(_MAX_STEPS):
         try:
@@ -118,12 +113,7 @@ async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> dateti
 
 
 async def _observe(key: ObjectKey, memory: Memory, context: Context) -> Observed | None:
-    """Observe the object, and read its stores if that is due.
-
-    Raises:
-        ApiError: A read failed for now.
-        Wait: A read is not permitted, or failed otherwise.
-    """
+    """Observe the object, and read its stores if that is due."""
     try:
         observed = await observe(key, memory, context)
         if observed is None:

@@ -118,9 +118,6 @@ def _check_issuers(desired: Desired) -> None:
     """Check that no certificate is signed by its own Secret, whose CA would be replaced in the same revision.
 
     A CA of another writer, to which a certificate is added by Merge, has keys that no item writes.
-
-    Raises:
-        Stalled: One is.
     """
     for item in desired.items:
         signer = generator_for(item.recipe).issuer_secret if item.recipe else None

@@ -188,9 +188,6 @@ def _check_policy_unless_rotation_fixes_it(observed: Observed, reason: Reason | 
     """Block all writes while values violate a rule, except the rotation that replaces all of them.
 
     A candidate in progress is that rotation.
-
-    Raises:
-        Stalled: PolicyViolation, with what fixes it.
     """
     fresh = reason.fresh if reason else frozenset()
     if all(violation.fixed_by <= fresh for violation in observed.violations if violation.denied):
@@ -220,11 +217,7 @@ def _write(observed: Observed, desired: Desired, current: RevisionFacts) -> step
 
 
 def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
-    """Wait for the database server.
-
-    Raises:
-        Stalled: It refused every candidate.
-    """
+    """Wait for the database server."""
     credentials.refuse_exhausted(observed, desired)
     return steps.Rest(credentials.account_again(observed), credentials.account_problem(observed, desired))
 

@@ -271,11 +271,7 @@ def last_pushes(observed: Observed) -> steps.Step | None:
 
 
 def _refuse_unread_state(observed: Observed) -> None:
-    """Check that what is to be deleted, revoked or closed is known; without a state Secret nothing is.
-
-    Raises:
-        Stalled: The state Secret was not read.
-    """
+    """Check that what is to be deleted, revoked or closed is known; without a state Secret nothing is."""
     name = state_name(observed.name)
     if observed.state_is_foreign:
         reason = ErrorReason.SECRET_NOT_OWNED

@@ -265,11 +265,7 @@ def _refresh_interval(
 
 
 def _check_pushes(desired: Desired) -> None:
-    """Check that every push has a key that is generated or literal.
-
-    Raises:
-        Stalled: A push has none.
-    """
+    """Check that every push has a key that is generated or literal."""
     pushed = ", ".join(sorted(desired.made_here)) or "none, so remove pushTo or generate a value"
     for place, destination in enumerate(desired.pushes):
         key = destination.secret_key
@@ -294,11 +290,7 @@ def _target_policy(managed: ManagedSecret) -> TargetPolicy:
 
 
 def _check_type(desired: Desired) -> None:
-    """Check the keys that the Secret type requires; skipped with Merge and dataFrom, which may provide them.
-
-    Raises:
-        Stalled: A key is missing.
-    """
+    """Check the keys that the Secret type requires; skipped with Merge and dataFrom, which may provide them."""
     if desired.target_policy.merges or any(item.spreads for item in desired.items):
         return  # foreign keys or those of dataFrom may be the missing ones
     one_of, all_of = _ONE_OF_TYPE.get(desired.type, ()), _ALL_OF_TYPE.get(desired.type, ())

@@ -127,11 +127,7 @@ def items_of(
 
 
 def _password_of(database: DatabaseDesired, items: tuple[Item, ...]) -> Item:
-    """Return the item that is the password: one generated value, whose generator may be the class's.
-
-    Raises:
-        Stalled: There is no such value, or another item has the name or key of the login.
-    """
+    """Return the item that is the password: one generated value, whose generator may be the class's."""
     if any(USERNAME in {item.name, *item.keys.values()} for item in items):
         raise Stalled(
             ErrorReason.INVALID_DATABASE,
@@ -206,11 +202,7 @@ def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _keeps_previous(item: DataItem, keys: Mapping[str, str]) -> bool:
-    """Whether the previous value stays readable under `<key>.previous`.
-
-    Raises:
-        Stalled: That key would be longer than 253 characters.
-    """
+    """Whether the previous value stays readable under `<key>.previous`."""
     longest = max(keys.values(), key=len)
     if item.keep_previous and len(previous_key(longest)) > _MAX_KEY_LENGTH:
         maximum = _MAX_KEY_LENGTH - len(previous_key(""))

@@ -29,11 +29,7 @@ class Deployed:
 
 
 async def find(api: Api, namespace: str) -> Deployed | None:
-    """Read the Deployment and its pods; None if it does not exist.
-
-    Raises:
-        ApiError: A read failed.
-    """
+    """Read the Deployment and its pods; None if it does not exist."""
     try:
         body = await api.get(paths.workload("Deployment", namespace, _NAME))
     except errors.NotFound:
@@ -113,11 +109,7 @@ _BEST: Final = "restricted"
 
 
 async def security_point(api: Api, namespace: str) -> Point:
-    """Check the Pod Security level of the namespace.
-
-    Raises:
-        ApiError: The read failed.
-    """
+    """Check the Pod Security level of the namespace."""
     name = "pod-security"
     try:
         body = await api.get(paths.namespace(namespace), metadata_only=True)
@@ -134,11 +126,7 @@ async def security_point(api: Api, namespace: str) -> Point:
 
 
 async def policies_point(api: Api, account: Account) -> Point:
-    """Check the admission policies and their bindings.
-
-    Raises:
-        ApiError: A read failed.
-    """
+    """Check the admission policies and their bindings."""
     flaws = {name: flaw for name in POLICIES if (flaw := await _flaw(api, name, account))}
     if not flaws:
         return Point.ok("policies", f"in force: {', '.join(POLICIES)}")

@@ -26,11 +26,7 @@ _PATH: Final = "/version"
 
 
 async def version_of(api: Api) -> str:
-    """Return the version of the API server, such as `v1.37.2`.
-
-    Raises:
-        ApiError: The request failed.
-    """
+    """Return the version of the API server, such as `v1.37.2`."""
     return str((await api.get(_PATH)).get("gitVersion", ""))
 
 
@@ -80,11 +76,7 @@ class Election:
 
 
 async def look(api: Api, namespace: str) -> Election | None:
-    """Read the Lease, repeatedly if the holder may be dead or its clock wrong; None without a Lease.
-
-    Raises:
-        ApiError: A read failed.
-    """
+    """Read the Lease, repeatedly if the holder may be dead or its clock wrong; None without a Lease."""
     path = paths.lease(namespace, LEASE)
     try:
         first = await _look_once(api, path)

@@ -210,22 +210,14 @@ def to_install(namespace: str) -> Iterator[Right]:
 
 
 async def caller(api: Api) -> str:
-    """Return the user name of the caller.
-
-    Raises:
-        ApiError: The review failed.
-    """
+    """Return the user name of the caller."""
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     answer = await api.request(paths.own_review(), review)
     return str(answer["status"]["userInfo"]["username"])
 
 
 async def missing(api: Api, rights: Iterable[Right], account: Account | None) -> list[Right]:
-    """Check each permission of an account, or of the caller, and return the missing ones.
-
-    Raises:
-        ApiError: A review failed.
-    """
+    """Check each permission of an account, or of the caller, and return the missing ones."""
     turn = asyncio.Semaphore(_MAX_CONCURRENT)
     subject = account.subject if account else {}
     asked = {}

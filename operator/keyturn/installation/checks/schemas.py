@@ -56,11 +56,7 @@ class Installed:
 
 
 async def read(api: Api) -> dict[str, Any]:
-    """Return the installed schemas by kind; none if no CRD is installed.
-
-    Raises:
-        ApiError: The read failed.
-    """
+    """Return the installed schemas by kind; none if no CRD is installed."""
     try:
         document = await api.get(_DOCUMENT)
     except errors.ApiError as error:

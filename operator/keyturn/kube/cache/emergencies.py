@@ -174,9 +174,6 @@ def _parse(key: EmergencyKey, body: Mapping[str, Any]) -> tuple[EmergencyRotatio
 
     Of secrets whose progress cannot be parsed the names stay, because they are affected. Without a time of a stage,
     it is unknown whether the emergency is open.
-
-    Raises:
-        pydantic.ValidationError: Another part of it is invalid.
     """
     try:
         return EmergencyRotation.model_validate(body), None

@@ -18,7 +18,7 @@ from keyturn.installation.crds.schema import structural
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Reference, RemoteValue, discover, errors, properties
 from keyturn.stores.providers.guard import Guard, Limits
-from keyturn.stores.providers.webhook.result import Result
+from keyturn.stores.providers.webhook import Result
 from tests.support.api_servers import Scripted, answer, serving
 from tests.support.call_counts import calls
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened

@@ -115,11 +115,7 @@ class Operation:
     # Changes
 
     async def _claim(self) -> Claimed | None:
-        """Claim the account and create its missing roles, unless that is done.
-
-        Raises:
-            Stalled: AccountExists: an application may log in to it with a password that is not recorded.
-        """
+        """Claim the account and create its missing roles, unless that is done."""
         found = await self._find()
         if found.mark == self.account.mark and found.is_complete and not found.unclaimed:
             return None

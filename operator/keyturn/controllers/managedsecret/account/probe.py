@@ -142,9 +142,6 @@ class _Probe:
         """Read the published login, and the logins of the account that are recorded as closed; keep nothing else.
 
         None if the record has another credential now, or lacks the password. Passes have reads of their own.
-
-        Raises:
-            ApiError: The API server did not answer.
         """
         key, desired = self.key, self.desired
         try:
@@ -191,11 +188,7 @@ class _Probe:
 
 
 async def _judge(account: Account, login: Login, closed: frozenset[str], engine: Engine) -> _Probed:
-    """Return the result of one login; `closed` are the logins of the account that are recorded as closed.
-
-    Raises:
-        DatabaseError: The server did not answer.
-    """
+    """Return the result of one login; `closed` are the logins of the account that are recorded as closed."""
     verdict = await measure(engine, "probe", engine.prove(login))
     match verdict.answer:
         case Answer.ACCEPTED:

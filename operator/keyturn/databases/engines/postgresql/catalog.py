@@ -118,11 +118,7 @@ def _facts(
 
 
 def _understood(reading: Callable[[], T]) -> T:
-    """Return what is read of an answer.
-
-    Raises:
-        Unreachable: No PostgreSQL answers like that.
-    """
+    """Return what is read of an answer."""
     with suppress(ValueError, IndexError):
         return reading()
     # Outside the handler, as an error of Python can show a text of the server.

@@ -164,11 +164,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
         return member(answer, "VersionId", str)
 
     async def _make_room(self, key: str) -> bool:
-        """Return whether a secret without a current version exists, such as one of Terraform; restore a deleted one.
-
-        Raises:
-            Conflict: Another writer has just written a current version.
-        """
+        """Whether a secret without a current version exists, such as one of Terraform; restore a deleted one."""
         facts = await self._describe(key)
         if facts is None:
             return False
@@ -239,11 +235,7 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
         return str(member(answer, "Version", int))
 
     async def _find_kms_key(self, name: str) -> str | None:
-        """Return the KMS key of a parameter; None if it is no SecureString.
-
-        Raises:
-            Conflict: It does not exist any more.
-        """
+        """Return the KMS key of a parameter; None if it is no SecureString."""
         asked: dict[str, Any] = {"ParameterFilters": [{"Key": "Name", "Option": "Equals", "Values": [name]}]}
         for _ in range(_MAX_PAGES):
             page = await self._describe(asked)

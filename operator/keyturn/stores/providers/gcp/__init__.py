@@ -130,11 +130,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
             return
 
     async def _make_room(self, key: str) -> None:
-        """Create the secret, or check that the existing one has no current version.
-
-        Raises:
-            Conflict: Another writer has just written, or is about to.
-        """
+        """Create the secret, or check that the existing one has no current version."""
         secret: dict[str, Any] = {"labels": {"managed-by": "keyturn"}}
         if self.config.location is None:
             secret["replication"] = {"automatic": {}}
