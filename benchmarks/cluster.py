@@ -21,6 +21,7 @@ import orjson
 from keyturn.core import labels
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
+from keyturn.kube.session import SessionTransport, open_session
 from sandbox import ControlPlane, harness
 from sandbox.harness import Kubectl, installation
 
@@ -108,8 +109,8 @@ async def prepared(install: Callable[[ControlPlane, Path], Path]) -> AsyncIterat
 async def connected(plane: ControlPlane, kubeconfig: Path, folder: Path) -> AsyncIterator[Cluster]:
     """Connect to a control plane as its administrator; `kubeconfig` is that of the controller."""
     connection = await config.load(str(plane.kubeconfig))
-    async with config.session(connection) as session:
-        bare, api = Bare(session, connection.server), Api(session, connection.server)
+    async with open_session(connection) as session:
+        bare, api = Bare(session, connection.server), Api(SessionTransport(session), connection.server)
         yield Cluster(kubeconfig, folder, bare, api, plane)
 
 

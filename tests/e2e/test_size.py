@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
+from keyturn.kube.session import open_session
 from sandbox.harness import eventually
 from tests.e2e.applications import managed_secret
 from tests.e2e.machine import NAMESPACE, install, names, restarts
@@ -92,7 +93,7 @@ def test_the_shipped_limits_hold_ten_thousand_objects(
 
 async def _create(machine: Machine, namespace: str) -> None:
     connection = await config.load(str(machine.kubeconfig))
-    async with config.session(connection) as session:
+    async with open_session(connection) as session:
         bare = Bare(session, connection.server)
         at = paths.managed_secrets(namespace)
         await for_each(

@@ -19,6 +19,7 @@ import pytest
 
 from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
+from keyturn.kube.session import open_session
 from sandbox.harness import eventually
 from sandbox.node.settings import ADDRESS
 from tests.conftest import ROOT
@@ -121,7 +122,7 @@ def _write_one(kubectl: Kubectl, namespace: str, name: str) -> float:
 
 async def _fill(machine: Machine, tenants: list[str]) -> None:
     connection = await config.load(str(machine.kubeconfig))
-    async with config.session(connection) as session:
+    async with open_session(connection) as session:
         bare = Bare(session, connection.server)
         await for_each(_objects(tenants), lambda one: bare.create(one[0], one[1]()), at_once=4)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from keyturn.kube import config
-from keyturn.kube.client import Api
+from keyturn.kube.client import Api, StreamTransport
 from keyturn.kube.config import ApiCredentials, Connection
+from keyturn.kube.session import SessionTransport, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -113,5 +113,12 @@ def plain(server: str, token: str = "ours") -> Connection:  # noqa: S107  # no p
 @asynccontextmanager
 async def scripted(script: Scripted, timeout: float = 30.0) -> AsyncIterator[Api]:  # noqa: ASYNC109  # of a call
     """Open an Api to a server that plays `script`."""
-    async with serving(script.handle) as server, config.session(plain(server)) as session:
-        yield Api(session, server, timeout=timeout)
+    async with serving(script.handle) as server, open_transport(plain(server)) as transport:
+        yield Api(transport, server, timeout=timeout)
+
+
+@asynccontextmanager
+async def open_transport(connection: Connection) -> AsyncIterator[StreamTransport]:
+    """Open the operator's transport; a test may put that of the commands in its place."""
+    async with open_session(connection) as session:
+        yield SessionTransport(session)

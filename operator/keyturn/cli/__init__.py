@@ -6,7 +6,7 @@ completion answer at once.
 Modules
     commands, {secret,cluster,offline}_commands, run_command  declaration of the commands
     options                                            common options
-    cluster, managed, manifest_files, printing        connection, lookup, input, output
+    cluster, transport, managed, manifest_files, printing   connection, lookup, input, output
     actions, status, wait, audit, check, versions, backup, plan, emergency, ui   what the commands do
 
 Imports: every package but `databases` and `stores`.

@@ -19,6 +19,7 @@ from keyturn.kube.config import NotConfigured
 from keyturn.runtime import logs
 
 from .options import Where
+from .transport import transport_of
 
 _REQUEST_TIMEOUT = 10.0
 """Request timeout in seconds, for interactive use."""
@@ -74,8 +75,8 @@ def run(where: Where, work: Callable[[Cluster], Awaitable[_Answer]]) -> _Answer:
 async def connect(where: Where, patience: float = _REQUEST_TIMEOUT) -> AsyncIterator[Cluster]:
     """Connect to a cluster, within `run` also to another one."""
     connection = await config.load(where.kubeconfig, where.context)
-    async with config.session(connection) as session:
-        api = Api(session, connection.server, timeout=patience)
+    async with transport_of(connection) as transport:
+        api = Api(transport, connection.server, timeout=patience)
         try:
             yield Cluster(api, where.namespace or connection.namespace, connection.server)
         except errors.ApiError as error:

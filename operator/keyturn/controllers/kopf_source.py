@@ -17,8 +17,8 @@ import orjson
 
 from keyturn.api import GROUP, VERSION
 from keyturn.installation.crds.definition import KINDS
-from keyturn.kube import config
 from keyturn.kube.config import Connection
+from keyturn.kube.session import open_session
 from keyturn.runtime.clock import pauses
 from keyturn.runtime.imports import unseen
 
@@ -79,7 +79,7 @@ def kopf_registry(
     async def login(**_: Any) -> kopf.AiohttpSession:
         # kopf closes its session before it asks for credentials again, so it gets a new one each time.
         return kopf.AiohttpSession(
-            aiohttp_session=config.session(connection, liveness, answers=answers),
+            aiohttp_session=open_session(connection, liveness, answers=answers),
             server=connection.server,
             default_namespace=connection.namespace,
         )

@@ -30,6 +30,7 @@ from keyturn.kube.config import Connection
 from keyturn.kube.events import Events
 from keyturn.kube.leader_election import LEASE, Elector
 from keyturn.kube.secret_informer import SecretInformer, SecretPoller, SourceKind
+from keyturn.kube.session import SessionTransport, open_session
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.reach import Reach
 from keyturn.runtime.threadpools import favour_event_loop
@@ -325,8 +326,9 @@ async def run(options: Options) -> None:
         await threadpools.run_own(plugins.discover)
     connection = await config.load()
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-    async with config.session(connection) as session:
-        apis = Api(session, connection.server, timeout=5.0), Api(session, connection.server)
+    async with open_session(connection) as session:
+        transport = SessionTransport(session)
+        apis = Api(transport, connection.server, timeout=5.0), Api(transport, connection.server)
         with event_loop_stalls.watch(event_loop_stalls.record):
             await Manager(options, connection, apis, identity).run(stop)
     _log.info("stopped")

@@ -2,6 +2,7 @@
 
 Modules
     client, wire, errors, paths      one call: bounded in time and attempts, fenced, bodies never quoted
+    session                          transport of the operator over aiohttp, which authenticates each request
     config                           which server, how it is trusted, and credentials, which are renewed
     tokens                           tokens of ServiceAccounts; authentication of callers
     leader_election                  the Lease

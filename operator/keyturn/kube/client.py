@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,21 +18,16 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import urlencode
 
-import aiohttp
 import orjson
 import structlog
-from yarl import URL
 
 from keyturn.runtime.clock import loop_time
 
 from . import errors, paths, wire
 from .wire import Body, Call, Change, Headers, Patch, Response
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
 
 Params: TypeAlias = Mapping[str, str | int]
 OnResponse: TypeAlias = Callable[[str, str, int, float], None]
@@ -54,8 +49,6 @@ _RETRY_DELAYS: Final = (0.1, 0.4)
 """Seconds before the second and the third attempt, the last one."""
 _LIST_RESTARTS: Final = 2
 """Restarts of a list that took longer than the API server keeps its snapshot."""
-_UNTIMED: Final = aiohttp.ClientTimeout()
-"""Each call has one timeout of its own, so aiohttp's are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +60,10 @@ class Page:
     first: bool
 
 
+class NoResponse(Exception):  # noqa: N818  # named after what happened
+    """There is no answer; the text is the reason, one word."""
+
+
 class Transport(Protocol):
     """Sends calls to one API server."""
 
@@ -75,7 +72,20 @@ class Transport(Protocol):
 
         Raises:
             TimeoutError: It has.
-            aiohttp.ClientError, OSError: There is no answer.
+            NoResponse, OSError: There is no answer.
+        """
+
+
+class StreamTransport(Transport, Protocol):
+    """Opens watches too."""
+
+    def stream(
+        self, call: Call, connect: float, quiet: float
+    ) -> AbstractAsyncContextManager[tuple[Response, AsyncIterator[bytes]]]:
+        """Open a streamed answer; its Response has a body only if the call was refused.
+
+        Raises:
+            NoResponse, OSError: There is no answer, not within `connect` seconds, or no part of it for `quiet`.
         """
 
 
@@ -183,7 +193,7 @@ class Client:
         data: bytes | None = None,
     ) -> Call:
         address = f"{self._server}{path}?{urlencode(params)}" if params else self._server + path
-        return Call(verb, path, URL(address, encoded=True), headers or wire.WRITE, data)
+        return Call(verb, path, address, headers or wire.WRITE, data)
 
     async def _write(self, call: Call, *, repeatable: bool = False) -> Body:
         return wire.parsed(call, await self._answer(call, repeatable=repeatable))
@@ -212,10 +222,8 @@ class Client:
             deadline = self._deadline(call, started)
             async with asyncio.timeout_at(deadline), self._slots:
                 response = await self._transport.send(call, deadline)
-        except TimeoutError:
-            failure = "Timeout"
-        except (aiohttp.ClientError, OSError) as error:
-            failure = type(error).__name__
+        except (NoResponse, OSError) as error:
+            failure = _reason(error)
         self._report(call, response.status if response else 0, started)
         if response is None:
             # Raised outside the handler, so the library's error with its headers and bytes is not the context.
@@ -245,25 +253,12 @@ class Client:
             self.on_response(call.verb, paths.resource(call.path), status, loop_time() - started)
 
 
-class _SessionTransport:
-    """An aiohttp session, which adds the credentials."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    async def send(self, call: Call, until: float) -> Response:
-        asked = monotonic()
-        async with _open(self._session, call, _UNTIMED, until) as response:
-            arrived = monotonic()
-            return (await _response(response, call.most))._replace(asked=asked, arrived=arrived)
-
-
 class Api(Client):
-    """Client of one API server over a session, which the caller opens and closes."""
+    """Client of one API server over a transport that has watches; the caller opens and closes it."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str, *, timeout: float = _TIMEOUT) -> None:
-        super().__init__(_SessionTransport(session), server, timeout=timeout)
-        self._session = session
+    def __init__(self, transport: StreamTransport, server: str, *, timeout: float = _TIMEOUT) -> None:
+        super().__init__(transport, server, timeout=timeout)
+        self._streams = transport
 
     async def watch(
         self,
@@ -286,57 +281,30 @@ class Api(Client):
             "timeoutSeconds": timeout_seconds,
         }
         call = self._call("watch", path, asked, headers=wire.READ_METADATA if metadata_only else wire.READ)
-        timeout = aiohttp.ClientTimeout(sock_connect=self._timeout, sock_read=timeout_seconds + STREAM_GRACE)
         started = loop_time()
         failure = ""
         try:
-            async with _open(self._session, call, timeout) as response:
+            opened = self._streams.stream(call, self._timeout, timeout_seconds + STREAM_GRACE)
+            async with opened as (response, parts):
                 self._report(call, response.status, started)
                 if response.status != HTTPStatus.OK:
-                    raise wire.refusal(call, await _response(response))
+                    raise wire.refusal(call, response)
                 rest = b""
-                async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
+                async for part in parts:
+                    *lines, rest = (rest + part).split(b"\n")
                     for line in lines:
                         yield wire.change(call, line)
-        except (aiohttp.ClientError, OSError) as error:
-            failure = type(error).__name__
+        except (NoResponse, OSError) as error:
+            failure = _reason(error)
         if failure:
             # Raised outside the handler, so the library's error with its headers and bytes is not the context.
             raise errors.Unavailable(call.verb, path, 0, failure)
 
 
-def _open(
-    session: aiohttp.ClientSession, call: Call, timeout: aiohttp.ClientTimeout, until: float = inf
-) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    return session.request(
-        wire.METHODS[call.verb],
-        call.url,
-        data=call.data and FencedBody(call.data, lambda: until),
-        headers=call.headers,
-        allow_redirects=False,
-        timeout=timeout,
-    )
-
-
-async def _response(response: aiohttp.ClientResponse, most: float = inf) -> Response:
-    headers = response.headers
-    retry_after = wire.seconds(headers.get("Retry-After", ""))
-    return Response(response.status, await _read(response, most), retry_after, headers.get("Date"))
-
-
-async def _read(response: aiohttp.ClientResponse, most: float) -> bytes | None:
-    """Read an answer; None if it exceeds `most` bytes, and the rest is not read."""
-    if most == inf:
-        return await response.read()
-    parts, size = list[bytes](), 0
-    async for part in response.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > most:
-            response.close()
-            return None
-    return b"".join(parts)
+def _reason(error: Exception) -> str:
+    if isinstance(error, NoResponse):
+        return str(error)
+    return "Timeout" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 def _page(call: Call, answer: Body, *, first: bool) -> tuple[Page, str]:
@@ -349,20 +317,6 @@ def _page(call: Call, answer: Body, *, first: bool) -> tuple[Page, str]:
     if not isinstance(version, str) or not isinstance(token, str):
         raise wire.malformed(call)
     return Page(items, version, first), token
-
-
-class FencedBody(aiohttp.BytesPayload):
-    """Request body that is not sent after the loop time that `until` returns by then."""
-
-    def __init__(self, data: bytes, until: Callable[[], float]) -> None:
-        super().__init__(data)
-        self._until = until
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        # There is no await between this check and the socket; a request without its body is not executed.
-        if loop_time() >= self._until():
-            raise TimeoutError
-        await super().write_with_length(writer, content_length)
 
 
 _TOLERANCE = timedelta(seconds=2)

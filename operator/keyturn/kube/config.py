@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from http import HTTPStatus
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -22,14 +21,9 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-import aiohttp
-import orjson
 import structlog
-from aiohttp.hdrs import AUTHORIZATION
-from yarl import URL
 
 from keyturn.core.texts import first_of
-from keyturn.runtime import build
 from keyturn.runtime import threadpools as threads
 from keyturn.runtime.imports import import_alone, unseen
 from keyturn.runtime.tls import cluster_context
@@ -45,9 +39,6 @@ _USUAL_NAMESPACE: Final = "keyturn-system"
 
 _ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DEFAULT_KUBECONFIG: Final = Path("~/.kube/config")
-_KEEP_ALIVE: Final = 30.0
-_READ_BUFFER: Final = 2**18
-"""Bytes. Lists arrive in large chunks, and each pause of the transport costs an iteration of the event loop."""
 
 
 _log = structlog.get_logger()
@@ -143,62 +134,6 @@ def own_namespace() -> str:
     file = _ACCOUNT / "namespace"
     is_in_pod = not os.environ.get("KUBECONFIG") and file.is_file()
     return file.read_text().strip() if is_in_pod else _USUAL_NAMESPACE
-
-
-def session(
-    connection: Connection,
-    *middlewares: aiohttp.ClientMiddlewareType,
-    limit: int = 0,
-    answers: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
-) -> aiohttp.ClientSession:
-    """Open a session that authenticates each request, also for libraries without authentication, such as kopf.
-
-    `limit` bounds its connections, 0 does not. Each watch occupies one connection permanently.
-    """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=limit, ssl=connection.tls or True, keepalive_timeout=_KEEP_ALIVE
-        ),
-        # The server is near and its CPU is the bottleneck, so it need not compress.
-        headers={"User-Agent": build.user_agent(), "Accept-Encoding": "identity"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        json_serialize_bytes=orjson.dumps,
-        middlewares=(*middlewares, _signing(connection)),
-        proxy=connection.proxy,
-        read_bufsize=_READ_BUFFER,
-        response_class=answers,
-    )
-
-
-def _signing(connection: Connection) -> aiohttp.ClientMiddlewareType:
-    """Return the middleware that authenticates requests to the API server's origin, and not after a redirect."""
-    origin = _origin(URL(connection.server, encoded=True))
-
-    async def sign(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        if _origin(request.url) != origin:
-            return await handler(request)
-        request.server_hostname = connection.server_name
-        header = await connection.authorization()
-        if header is not None:
-            request.headers[AUTHORIZATION] = header
-        response = await handler(request)
-        if response.status != HTTPStatus.UNAUTHORIZED:
-            return response
-        another = await connection.authorization_instead_of(header)
-        if another is None:
-            return response
-        response.close()
-        request.headers[AUTHORIZATION] = another
-        return await handler(request)
-
-    return sign
-
-
-def _origin(url: URL) -> tuple[str, str, int | None]:
-    """Return scheme, host and port; the case of a host means nothing, and some clients keep it."""
-    return url.scheme, (url.raw_host or "").lower(), url.port
 
 
 def _find(kubeconfig: str | None, context: str | None) -> Connection:

@@ -1,20 +1,18 @@
 """Wire format: requests with their headers, and responses parsed without quoting them."""
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 from math import inf
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
-from aiohttp.hdrs import ACCEPT, CONTENT_TYPE
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from . import errors
 
 Body: TypeAlias = dict[str, Any]
-Headers: TypeAlias = CIMultiDictProxy[str]
+Headers: TypeAlias = Mapping[str, str]
 
 _REASON: Final = re.compile(r"[A-Z][A-Za-z]{0,62}")
 # No alternative in Accept: a server that cannot omit the data must reject the request, not send the data.
@@ -38,7 +36,7 @@ class Change(NamedTuple):
 class Call(NamedTuple):
     verb: str
     path: str
-    url: URL
+    url: str
     headers: Headers
     data: bytes | None
     most: float = inf
@@ -77,8 +75,8 @@ METHODS: Final = MappingProxyType(
 
 
 def _headers(accept: str, content_type: str | None = None) -> Headers:
-    content = {CONTENT_TYPE: content_type} if content_type else {}
-    return CIMultiDictProxy(CIMultiDict({ACCEPT: accept, **content}))
+    content = {"Content-Type": content_type} if content_type else {}
+    return MappingProxyType({"Accept": accept, **content})
 
 
 _JSON: Final = "application/json"

@@ -7,6 +7,7 @@ import pytest
 
 from keyturn.kube import config
 from keyturn.kube.client import Api
+from keyturn.kube.session import SessionTransport, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,20 +26,20 @@ async def connection(cluster: Cluster) -> Connection:
 
 @pytest.fixture
 async def session(connection: Connection) -> AsyncIterator[aiohttp.ClientSession]:
-    async with config.session(connection) as session:
+    async with open_session(connection) as session:
         yield session
 
 
 @pytest.fixture
 def api(session: aiohttp.ClientSession, connection: Connection) -> Api:
-    return Api(session, connection.server)
+    return Api(SessionTransport(session), connection.server)
 
 
 @pytest.fixture
 async def troubled_api(troubled: ControlPlane) -> AsyncIterator[Api]:
     connection = await config.load(str(troubled.kubeconfig))
-    async with config.session(connection) as session:
-        yield Api(session, connection.server)
+    async with open_session(connection) as session:
+        yield Api(SessionTransport(session), connection.server)
 
 
 @pytest.fixture

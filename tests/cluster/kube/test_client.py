@@ -8,6 +8,7 @@ import pytest
 
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api, Page
+from keyturn.kube.session import SessionTransport, open_session
 from keyturn.kube.wire import Patch
 from tests.support.api_servers import forgotten, secret
 from tests.unit.kube.test_client import CANARY, SECRETS, changes_of, everything_in, pages_of
@@ -94,9 +95,9 @@ async def test_without_the_right_it_is_forbidden(
         plane.service_account_kubeconfig, namespace, "nobody", tmp_path / "kubeconfig"
     )
     connection = await config.load(str(kubeconfig))
-    async with config.session(connection) as session:
+    async with open_session(connection) as session:
         with pytest.raises(errors.Forbidden):
-            await Api(session, connection.server).get(paths.secret(namespace, "a"))
+            await Api(SessionTransport(session), connection.server).get(paths.secret(namespace, "a"))
 
 
 async def test_an_error_of_a_malformed_patch_has_no_word_of_the_secret(api: Api, namespace: str) -> None:
@@ -220,7 +221,7 @@ async def test_watches_leave_the_connections_of_calls_alone(
     session: aiohttp.ClientSession, connection: Connection, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keyturn.kube.client._MAX_CALLS", 1)
-    api = Api(session, connection.server)
+    api = Api(SessionTransport(session), connection.server)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         version = await version_of(api, paths.secrets(namespace))
         watches = [group.create_task(changes_of(api, paths.secrets(namespace), version)) for _ in range(3)]

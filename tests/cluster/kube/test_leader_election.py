@@ -157,7 +157,7 @@ async def test_a_leader_that_is_cut_off_stops_before_its_follower_starts(
 ) -> None:
     terms = Terms(lease_duration=3.0, renew_deadline=2.0, retry_period=0.4)
     one = elector(troubled_api, troubled_namespace, "one", terms)
-    fenced = Api(troubled_api._session, troubled_api._server)
+    fenced = Api(troubled_api._streams, troubled_api._server)
     fenced.fence = one.deadline
     async with running(one) as (task,):
         await one.leading()

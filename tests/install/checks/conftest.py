@@ -7,6 +7,7 @@ import pytest
 
 from keyturn.kube import config
 from keyturn.kube.client import Api
+from keyturn.kube.session import SessionTransport, open_session
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, installation
 from tests.conftest import ROOT, Cluster
@@ -38,5 +39,5 @@ def account(own_plane: Cluster, installed: Kubectl, tmp_path_factory: pytest.Tem
 @pytest.fixture
 async def admin(own_plane: Cluster) -> AsyncIterator[Api]:
     connection = await config.load(str(own_plane.kubeconfig))
-    async with config.session(connection) as session:
-        yield Api(session, connection.server)
+    async with open_session(connection) as session:
+        yield Api(SessionTransport(session), connection.server)

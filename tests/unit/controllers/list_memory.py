@@ -19,6 +19,7 @@ from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.kube.client import Api
+from keyturn.kube.session import SessionTransport
 
 
 async def _sweep(server: str) -> int:
@@ -26,7 +27,8 @@ async def _sweep(server: str) -> int:
     async with aiohttp.ClientSession() as session:
         nothing: Any = None
         now = lambda: datetime.now(UTC)  # noqa: E731
-        context = Context(Api(session, server), nothing, now, WorkQueue(now, owner=attrgetter("namespace")))
+        api = Api(SessionTransport(session), server)
+        context = Context(api, nothing, now, WorkQueue(now, owner=attrgetter("namespace")))
         await EventHandlers(context, Memory(context), None).sweep()
     return len(list(context.cache.managed_keys())) + len(context.cache.workload_keys("StatefulSet"))
 

@@ -15,10 +15,13 @@ import structlog
 from aiohttp import web
 
 from keyturn import __version__
-from keyturn.kube import client, config, errors, paths
-from keyturn.kube.client import MOST_BYTES, Api, FencedBody, Page, ServerClock
+from keyturn.cli.transport import transport_of
+from keyturn.kube import client, errors, paths
+from keyturn.kube.client import MOST_BYTES, Api, Page, ServerClock
+from keyturn.kube.session import FencedBody
 from keyturn.kube.wire import Change, Patch
 from keyturn.runtime import build
+from tests.support import api_servers
 from tests.support.api_servers import Scripted, answer, plain, refused, scripted, serving
 
 if TYPE_CHECKING:
@@ -28,6 +31,13 @@ CANARY = "canary-5f1c0e"
 SECRET = paths.secret("shop", "a")
 SECRETS = paths.secrets("shop")
 WITH_VERSION = {"metadata": {"resourceVersion": "7"}}
+
+
+@pytest.fixture(params=["of the operator", "of a command"], autouse=True)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test over both transports."""
+    if request.param == "of a command":
+        monkeypatch.setattr(api_servers, "open_transport", transport_of)
 
 
 async def pages_of(api: Api, path: str, **settings: Any) -> list[Page]:
@@ -303,8 +313,8 @@ async def test_a_body_that_ends_long_after_its_headers_does_not_set_the_clock_ba
         await response.write(b"}")
         return response
 
-    async with serving(handle) as server, config.session(plain(server)) as session:
-        api = Api(session, server)
+    async with serving(handle) as server, api_servers.open_transport(plain(server)) as opened:
+        api = Api(opened, server)
         await api.get("/api/quick")
         await api.get("/api/slow")
     before, now, after = api.clock.now(), datetime.now(UTC), api.clock.now()
@@ -517,8 +527,8 @@ class PagedCollection:
 
 @asynccontextmanager
 async def asking(collection: PagedCollection) -> AsyncIterator[Api]:
-    async with serving(collection.handle) as server, aiohttp.ClientSession() as session:
-        yield Api(session, server)
+    async with serving(collection.handle) as server, api_servers.open_transport(plain(server)) as opened:
+        yield Api(opened, server)
 
 
 async def sizes_of(collection: PagedCollection, limit: int = 500) -> list[list[str]]:

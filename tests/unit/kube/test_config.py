@@ -16,6 +16,7 @@ from yarl import URL
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
 from keyturn.kube.config import ApiCredentials, Connection, NotConfigured, of_kubeconfig
+from keyturn.kube.session import SessionTransport, _origin, open_session
 from tests.support.api_servers import Scripted, answer, plain, refused, serving
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @asynccontextmanager
 async def api_of(made: Connection) -> AsyncIterator[Api]:
-    async with config.session(made) as session:
-        yield Api(session, made.server)
+    async with open_session(made) as session:
+        yield Api(SessionTransport(session), made.server)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ async def test_only_the_api_server_is_shown_our_login() -> None:
     elsewhere = Scripted(answer())
     async with serving(elsewhere.handle) as other:
         here = Scripted(answer(307, {}, Location=f"{other}/stolen"))
-        async with serving(here.handle) as server, config.session(plain(server)) as session:
+        async with serving(here.handle) as server, open_session(plain(server)) as session:
             # A library of ours may follow redirects, our own calls do not.
             await session.get(f"{server}/api")
     assert here.asked[0].headers["Authorization"] == "Bearer ours"
@@ -143,7 +144,7 @@ async def test_a_host_in_upper_case_is_shown_our_login(host: str) -> None:
     script = Scripted(answer())
     async with serving(script.handle) as server:
         named = plain(f"http://{host}:{URL(server).port}")
-        async with api_of(named) as api, config.session(named) as session:
+        async with api_of(named) as api, open_session(named) as session:
             await api.get(paths.secret("shop", "a"))
             await session.get(f"{named.server}/api")  # as a library does
     assert [one.headers.get("Authorization") for one in script.asked] == ["Bearer ours"] * 2
@@ -161,7 +162,7 @@ async def test_a_host_in_upper_case_is_shown_our_login(host: str) -> None:
     ids=["another scheme", "another port", "the usual port", "another host", "another address"],
 )
 def test_another_origin_is_not_the_api_server(server: str, address: str) -> None:
-    assert config._origin(URL(server)) != config._origin(URL(address))
+    assert _origin(URL(server)) != _origin(URL(address))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_another_origin_is_not_the_api_server(server: str, address: str) -> None
 def test_an_origin_can_be_written_in_several_ways(server: str, address: str) -> None:
     ways = [URL(address), URL(server), URL(server, encoded=True)]
 
-    assert len(set(map(config._origin, ways))) == 1
+    assert len(set(map(_origin, ways))) == 1
 
 
 async def test_the_server_need_not_compress() -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, NoReturn
 
+from yarl import URL
+
 from keyturn.kube.client import Client
 from keyturn.kube.wire import METHODS, Call, Response
 from keyturn.runtime import tls
@@ -242,7 +244,7 @@ class _GuardTransport:
         try:
             answer = await self._guard.ask(
                 METHODS[call.verb],
-                call.url,
+                URL(call.url, encoded=True),
                 headers={**call.headers, **self._login},
                 body=call.data,
                 trust=self._trust,

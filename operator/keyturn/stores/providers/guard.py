@@ -27,7 +27,7 @@ from aiohttp.abc import AbstractResolver
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from keyturn.kube.client import FencedBody
+from keyturn.kube.session import FencedBody
 from keyturn.runtime import build, tls
 from keyturn.runtime.reach import (
     Address,

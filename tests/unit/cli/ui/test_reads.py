@@ -13,6 +13,7 @@ from keyturn.cli.cluster import Cluster
 from keyturn.cli.ui import pages, server
 from keyturn.cli.ui.pages import Reads
 from keyturn.kube.client import Api
+from keyturn.kube.session import SessionTransport
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ async def reading(api: FakeApi, *, everywhere: bool = False) -> AsyncIterator[tu
     asked: list[str] = []
     with fake_api(api):
         async with ClientSession() as session:
-            client = Api(session, api.url)
+            client = Api(SessionTransport(session), api.url)
             client.on_response = lambda verb, resource, *_: asked.append(f"{verb} {resource}")
             yield Reads(Cluster(client, "shop", api.url), everywhere=everywhere), asked
 

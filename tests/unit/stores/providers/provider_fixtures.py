@@ -20,6 +20,7 @@ from keyturn.kube import config, paths
 from keyturn.kube import errors as api_errors
 from keyturn.kube.client import Api
 from keyturn.kube.config import ApiCredentials, Connection
+from keyturn.kube.session import SessionTransport, open_session
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers.errors import StoreError
@@ -347,11 +348,11 @@ async def kubernetes(kubeconfig: Path, namespace: str) -> AsyncIterator[Provider
     nobody = ApiCredentials("Bearer canary-token-of-nobody")
     stranger = Connection(connection.server, _without_login(kubeconfig), nobody, lambda: nobody)
     async with (
-        config.session(connection) as session,
-        config.session(stranger) as of_stranger,
-        config.session(plain("http://127.0.0.1")) as nowhere,
+        open_session(connection) as session,
+        open_session(stranger) as of_stranger,
+        open_session(plain("http://127.0.0.1")) as nowhere,
     ):
-        api = Api(session, connection.server)
+        api = Api(SessionTransport(session), connection.server)
 
         async def seed(key: str, parts: Mapping[str, str]) -> None:
             data = {name: base64.b64encode(text.encode()).decode() for name, text in parts.items()}
@@ -367,8 +368,8 @@ async def kubernetes(kubeconfig: Path, namespace: str) -> AsyncIterator[Provider
         yield ProviderUnderTest(
             store(api),
             seed,
-            stranger=store(Api(of_stranger, connection.server)),
-            deaf=store(Api(nowhere, f"http://127.0.0.1:{free_port()}")),
+            stranger=store(Api(SessionTransport(of_stranger), connection.server)),
+            deaf=store(Api(SessionTransport(nowhere), f"http://127.0.0.1:{free_port()}")),
             logins=("canary-token-of-nobody",),
         )
 
@@ -387,8 +388,8 @@ async def kubernetes_elsewhere(kubeconfig: Path, namespace: str) -> AsyncIterato
     """Open the same cluster as if it were another, by a kubeconfig; what is seeded looks as if it was pushed."""
     connection = await config.load(str(kubeconfig))
     written = yaml.safe_load(kubeconfig.read_bytes())  # noqa: ASYNC240
-    async with guarded(LOOPBACK) as guard, config.session(connection) as session:
-        api = Api(session, connection.server)
+    async with guarded(LOOPBACK) as guard, open_session(connection) as session:
+        api = Api(SessionTransport(session), connection.server)
 
         async def seed(key: str, parts: Mapping[str, str]) -> None:
             metadata = {"name": key, "labels": {"app.kubernetes.io/managed-by": "keyturn"}}

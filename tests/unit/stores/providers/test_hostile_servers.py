@@ -18,8 +18,8 @@ import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.kube import config
 from keyturn.kube.client import Api
+from keyturn.kube.session import SessionTransport, open_session
 from keyturn.stores.providers import Reference, RemoteValue
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Guard, Limits
@@ -170,8 +170,9 @@ class HostileServers:
         guard = Guard([LOOPBACK], limits=QUICK)
         self._stack.push_async_callback(guard.close)
         away = await self._stack.enter_async_context(serving(self._remembering(self.elsewhere, refuses(404))))
-        session = await self._stack.enter_async_context(config.session(plain(away, OPERATOR)))
-        self._given = {"guard": guard, "api": Api(session, away), "namespace": "shop", "patience": 6.0}
+        session = await self._stack.enter_async_context(open_session(plain(away, OPERATOR)))
+        api = Api(SessionTransport(session), away)
+        self._given = {"guard": guard, "api": api, "namespace": "shop", "patience": 6.0}
         self._away = away
         await self._open_vaults()
         await self._open_aws()
