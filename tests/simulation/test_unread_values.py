@@ -359,9 +359,9 @@ async def test_the_kept_problem_of_a_read_refers_to_no_frame_with_values() -> No
     cluster.change_managed()["data"] = [PASSWORD, registry("api"), TYPO]
     declare(cluster)
     await hours_pass(cluster)
-    problem = cluster.memory.stores.pulls.record(KEY).problem
-    assert problem
-    frames = {frame.f_code.co_name for frame, _ in traceback.walk_tb(problem.__traceback__)}
+    failed = cluster.memory.stores.pulls.record(KEY).failed
+    assert failed
+    frames = {frame.f_code.co_name for frame, _ in traceback.walk_tb(failed.error.__traceback__)}
     assert "generate_revision" not in frames
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -29,6 +30,16 @@ class Stalled(Exception):  # noqa: N818
         super().__init__(self.reason, message)
         self.message = message
         self.again = again
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Why something is not done yet, which failed or is in progress, and when it is attempted again."""
+
+    error: Wait | Stalled
+    again: datetime
+    failures: int = 0
+    """In a row."""
 
 
 def copied(error: _Error) -> _Error:

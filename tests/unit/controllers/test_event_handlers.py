@@ -15,7 +15,7 @@ from keyturn.controllers.context import Context, Key
 from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.push import set_finalizer
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import (
     CLUSTER_DATABASE_TARGET,
     CLUSTER_SECRET_STORE,
@@ -114,8 +114,8 @@ def test_a_changed_spec_concerns_the_users_and_a_changed_status_does_not(observe
 def test_a_changed_spec_of_a_store_ends_the_back_off_of_its_users(observed: Seen) -> None:
     observed.handlers.put_store(SECRET_STORE, store(OURS))
     failed = observed.memory.stores.pulls.record(AUTH)
-    failed.problem = Wait("ProviderError", "", timedelta(minutes=5))
     failed.due = datetime.max.replace(tzinfo=UTC)
+    failed.failed = Attempts(Wait("ProviderError", "", timedelta(minutes=5)), failed.due)
 
     observed.handlers.put_store(SECRET_STORE, store(OURS, generation=2))
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
+from keyturn.core.errors import Attempts
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
-from keyturn.core.observation.external import NOT_PULLED, Pulled, PushProblem, RevocationProblem
+from keyturn.core.observation.external import NOT_PULLED, Pulled, RevocationProblem
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
 from keyturn.core.observation.workload import Controller, Pod, PodsSeen, Use, Workload
 from keyturn.core.spec.desired import Desired, resolve_spec
@@ -262,8 +263,8 @@ def pushed(
     return Pushed(destination.id, destination.text, number, done, deletes, kept, owns_target)
 
 
-def push_problems(*places: Destination, error: Wait | Stalled, again: datetime) -> dict[str, PushProblem]:
-    return {one.id: PushProblem(error, again) for one in places}
+def push_problems(*places: Destination, error: Wait | Stalled, again: datetime) -> dict[str, Attempts]:
+    return {one.id: Attempts(error, again) for one in places}
 
 
 AT_REST = state()
@@ -287,7 +288,7 @@ def observed(
     violations: tuple[Violation, ...] = (),
     missing_targets: tuple[str, ...] = (),
     pulled: Pulled = NOT_PULLED,
-    push_problems: Mapping[str, PushProblem] | None = None,
+    push_problems: Mapping[str, Attempts] | None = None,
     denials: Mapping[WorkloadKey, Denial] | None = None,
     restarted: Mapping[WorkloadKey, Restarted] | None = None,
     revocation_problems: Mapping[str, RevocationProblem] | None = None,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from keyturn.controllers.context import BackgroundJob
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import Reading
 from keyturn.core.observation.observed import Observed
@@ -345,8 +345,8 @@ class PullRecord:
     """Start of the current read, or of the last one."""
     last: Reading | None = None
     """The last read; dropped at the end of the pass."""
-    problem: Wait | Stalled | None = None
-    """Why the last read failed."""
+    failed: Attempts | None = None
+    """Why the last reads failed; None after a success."""
     was_read: bool = False
     """Whether the last read succeeded."""
     retained: frozenset[str] = frozenset()
@@ -357,7 +357,6 @@ class PullRecord:
     """Name of the last read job: generation, triggers and stores that it was for."""
     read_for: frozenset[str] = frozenset()
     """UIDs of the emergencies that the last read was for."""
-    attempts: int = 0
     due: datetime | None = None
     """When the stores are due for the next read; None before the first observation of this process."""
     stores: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
@@ -381,7 +380,7 @@ class PullMemory:
     def retry(self, key: ObjectKey, now: datetime) -> None:
         """Make a failed read due now, because a store has recovered."""
         record = self._records.get(key)
-        if record and record.problem:
+        if record and record.failed:
             record.due = now
 
     def forget_values(self, key: ObjectKey) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
 
 from keyturn.controllers.context import BackgroundJob, Context, begin
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.external import PushProblem
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
@@ -26,7 +25,7 @@ from keyturn.stores.providers import Content, Policy, WriteResult, properties
 from keyturn.stores.providers.errors import NotFound, StoreError, UnusableError, detail_of
 
 from .pull import trouble_of
-from .retries import retry_pause
+from .retries import failed_again, waiting
 
 T = TypeVar("T")
 
@@ -40,20 +39,14 @@ class _Write:
     """The last write to one destination."""
 
     job: BackgroundJob[Any] | None = None
-    problem: PushProblem | None = None
+    attempts: Attempts | None = None
     """Why it failed, or that it is in progress, until the state records the write."""
-    attempts: int = 0
     is_left: bool = False
     """Whether a key that was to be deleted is left at its store, until that is reported."""
 
-    def fail(self, error: Wait | Stalled, now: datetime) -> None:
-        """Record a failed write; the next attempt is due after a back-off."""
-        self.attempts += 1
-        self.problem = PushProblem(error, now + retry_pause(error, self.attempts))
-
     def resume(self, now: datetime) -> None:
         """Make a failed push due now."""
-        self.problem = self.problem and self.problem._replace(again=now)
+        self.attempts = self.attempts and replace(self.attempts, again=now)
 
 
 class PushMemory:
@@ -65,10 +58,10 @@ class PushMemory:
     def of(self, key: ObjectKey, place: str) -> _Write:
         return self._writes.setdefault(key, {}).setdefault(place, _Write())
 
-    def problems(self, key: ObjectKey) -> Mapping[str, PushProblem]:
+    def problems(self, key: ObjectKey) -> Mapping[str, Attempts]:
         """Return the last failure of each push, or that it is in progress."""
         writes = self._writes.get(key, {})
-        return {place: write.problem for place, write in writes.items() if write.problem}
+        return {place: write.attempts for place, write in writes.items() if write.attempts}
 
     def retry(self, key: ObjectKey, now: datetime) -> None:
         """Make all failed pushes due now, because a store has recovered."""
@@ -83,7 +76,7 @@ class PushMemory:
     def forget_place(self, key: ObjectKey, place: str, *, is_left: bool = False) -> None:
         """Drop the failed attempts to push to a destination."""
         write = self.of(key, place)
-        write.problem, write.attempts, write.is_left = None, 0, is_left
+        write.attempts, write.is_left = None, is_left
         if write == _Write():
             del self._writes[key][place]
 
@@ -254,14 +247,13 @@ async def _run_job(
         job = await begin(name, _attempt(destination, request), wake)
     if not job.task.done():
         waits = Wait(ErrorReason.PUSHING, f"pushTo: {destination} is being written", _CHECK_INTERVAL)
-        write.job, write.problem = job, PushProblem(waits, context.now() + _CHECK_INTERVAL)
+        write.job, write.attempts = job, waiting(write.attempts, waits, context.now())
         return None
     outcome = job.task.result()
     if isinstance(outcome, Wait | Stalled):
-        write.fail(outcome, context.now())
+        write.attempts = failed_again(write.attempts, outcome, context.now())
         return None
-    write.attempts = 0  # the problem stays until the state records the write
-    return outcome
+    return outcome  # the attempts stay until the state records the write
 
 
 async def _attempt(destination: Destination, request: Callable[[], Awaitable[T]]) -> T | Wait | Stalled:

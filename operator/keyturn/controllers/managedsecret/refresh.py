@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from keyturn.controllers.context import Context, begin
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Attempts, Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import NOT_READ, Pulled, Reading, being_read
 from keyturn.core.observation.observed import Observed, with_facts
@@ -25,7 +25,7 @@ from keyturn.core.state.state import State, StateFacts
 from .leases import LeaseManager, LeaseMemory, UnrecordedLeases
 from .pull import PullMemory, PullRecord, empty, read_all, reads_stores
 from .push import PushMemory
-from .retries import retry_pause
+from .retries import failed_again
 
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 
@@ -149,7 +149,8 @@ async def _pull_if_due(pull: _Pull) -> Pulled:
     record.last = _retained(record.last, state, desired)
     record.retained = record.last.retained
     if problem := _emptied(record.last.values, state):
-        record.problem, record.was_read, record.due = problem, False, observed.now + _RETRY_DELAY
+        record.was_read, record.due = False, observed.now + _RETRY_DELAY
+        record.failed = Attempts(problem, record.due)
         return _not_read(pull)
     record.was_read = True
     # Without a refresh interval, values are read once and stay.
@@ -173,7 +174,7 @@ def _not_read(pull: _Pull) -> Pulled:
     record, observed = pull.record, pull.observed
     is_unfit = any(item.name in observed.mismatched_items for item in pull.desired.pulled)
     is_awaited = record.reading is not None and (is_unfit or not observed.has_every_key)
-    problem = record.problem or (being_read() if is_awaited else None)
+    problem = record.failed.error if record.failed else (being_read() if is_awaited else None)
     # The end of a read in progress wakes the object.
     again = None if record.reading else record.due
     retained = record.retained if record.was_read else frozenset[str]()
@@ -224,7 +225,7 @@ def _is_due(pull: _Pull) -> bool:
         return True  # in progress, or ended
     if record.due is not None and record.due <= observed.now:
         return True
-    if record.problem:
+    if record.failed:
         return record.asked != _read_name(pull)
     return (
         observed.state is None
@@ -277,13 +278,12 @@ async def _read(pull: _Pull) -> Reading | None:
         return None
     task, record.reading = record.reading.task, None
     ended = task.result()
-    record.problem, record.asked, record.read_for = ended.problem, asked, _read_for(pull.observed)
+    record.asked, record.read_for = asked, _read_for(pull.observed)
     if ended.problem is None:
-        record.attempts = 0
+        record.failed = None
         return ended
-    record.was_read = False
-    record.attempts += 1
-    record.due = pull.observed.now + retry_pause(ended.problem, record.attempts)
+    record.failed = failed_again(record.failed, ended.problem, pull.observed.now)
+    record.was_read, record.due = False, record.failed.again
     return ended
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import Denial, Observed
 from keyturn.core.observation.workload import Workload
@@ -232,13 +232,21 @@ _REPORT_DELAY = timedelta(seconds=1)
 """How long a read or generation runs before the status reports it."""
 
 
-def retry_pause(error: Wait | Stalled, attempts: int) -> timedelta:
-    """Return the pause after failed attempts in a row at a store or a database server.
+def failed_again(
+    before: Attempts | None, error: Wait | Stalled, now: datetime, *, again: datetime | None = None
+) -> Attempts:
+    """Return another failed attempt at a store or a server; the next one is due after a pause, or at `again`.
 
-    The first one is that of the error, or a minute; it doubles up to 5 min, and is never shorter than the first.
+    The first pause is that of the error, or a minute; it doubles up to 5 min, and is never shorter than the first.
     """
+    failures = before.failures + 1 if before else 1
     first = error.after if isinstance(error, Wait) else _STALLED_INTERVAL
-    return max(first, pass_pause(first, attempts))
+    return Attempts(error, again or now + max(first, pass_pause(first, failures)), failures)
+
+
+def waiting(before: Attempts | None, wait: Wait, now: datetime) -> Attempts:
+    """Return that it is in progress, or waits, which is no failure."""
+    return Attempts(wait, now + wait.after, before.failures if before else 0)
 
 
 def pass_pause(first: timedelta, failures: int) -> timedelta:
@@ -253,7 +261,7 @@ class RestartBackoff:
         self._denials: dict[ObjectKey, dict[WorkloadKey, Denial]] = {}
 
     def denials(self, key: ObjectKey) -> Mapping[WorkloadKey, Denial]:
-        return self._denials.get(key, {})
+        return dict(self._denials.get(key, {}))
 
     def deny(
         self, key: ObjectKey, error: Wait | Stalled, workload: Workload, observed: Observed, desired: Desired
@@ -264,15 +272,11 @@ class RestartBackoff:
         now = denied_again(before, error, workload, observed, desired)
         of_others = {other: one for other, one in denials.items() if one.number == now.number}
         self._denials[key] = of_others | {workload.key: now}
-        return before is None or (before.number, before.reason) != (now.number, now.reason)
+        return before is None or (before.number, before.attempts.error.reason) != (now.number, error.reason)
 
     def accept(self, key: ObjectKey, workload: WorkloadKey) -> None:
         """Drop the rejections of a workload's restart: one has succeeded."""
-        of_others = {other: one for other, one in self.denials(key).items() if other != workload}
-        if of_others:
-            self._denials[key] = of_others
-        else:
-            self.forget(key)
+        self._denials.get(key, {}).pop(workload, None)
 
     def forget(self, key: ObjectKey) -> None:
         self._denials.pop(key, None)

@@ -165,13 +165,6 @@ NOT_PULLED = Pulled()
 """No result: nothing is pulled, or no read was done yet."""
 
 
-class PushProblem(NamedTuple):
-    """A failed push, with the time of the next attempt."""
-
-    error: Wait | Stalled
-    again: datetime
-
-
 class RevocationProblem(NamedTuple):
     """A lease whose revocation failed or is in progress, with the time of the next attempt."""
 

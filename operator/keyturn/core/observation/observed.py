@@ -12,7 +12,7 @@ from keyturn.api.databasetarget import AccountManager
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import WorkloadStatus
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
@@ -23,7 +23,7 @@ from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
 from .emergency import Emergency
-from .external import NOT_PULLED, AccountFacts, Pulled, PushProblem, RevocationProblem
+from .external import NOT_PULLED, AccountFacts, Pulled, RevocationProblem
 from .workload import Pod, PodsSeen, Use, Workload
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class Observed:
     since: datetime | None = None
     """When this process became leader; work that an earlier one left open counts as new from then on."""
     pulled: Pulled = NOT_PULLED
-    push_problems: Mapping[str, PushProblem] = field(default_factory=dict)
+    push_problems: Mapping[str, Attempts] = field(default_factory=dict)
     """Last failure of a push, by destination."""
     denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
     """Restarts that the API server rejected since this process started, by workload."""
@@ -354,11 +354,7 @@ class Denial:
     number: int
     """The revision of the restart."""
     since: datetime
-    again: datetime
-    """When it is retried."""
-    times: int
-    reason: str
-    message: str
+    attempts: Attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,10 +238,11 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
                 consumer, rejection.state, Turn.NEXT, rejection.message, rejection.reason, denied=True
             )
         return _pending(consumer, Turn.NEXT, Obstacle(WorkloadReason.WAITING_FOR_TURN, "queued for restart"))
-    turn = Turn.NEXT if observed.now >= denial.again else Turn.HINDERED
+    turn = Turn.NEXT if observed.now >= denial.attempts.again else Turn.HINDERED
     is_late = observed.now >= denial.since + desired.progress_deadline
     state = WorkloadState.FAILED if is_late else WorkloadState.PENDING
-    return WorkloadProgress(consumer, state, turn, denial.message, denial.reason, denied=True)
+    error = denial.attempts.error
+    return WorkloadProgress(consumer, state, turn, error.message, error.reason, denied=True)
 
 
 def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, number: int) -> WorkloadProgress:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keyturn.api.rotation import Restart
 from keyturn.api.status import WorkloadState
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.observation.observed import Consumer, Denial, Observed
 from keyturn.core.observation.workload import Pod, Workload, is_of
 from keyturn.core.reasons import WorkloadReason
@@ -257,7 +257,11 @@ def pod_to_delete(observed: Observed, desired: Desired) -> steps.DeletePod | Non
         return None
     for consumer in observed.consumers:
         denial = denial_of(consumer.workload, observed)
-        if consumer.pods is None or not consumer.pods.deletable or (denial and observed.now < denial.again):
+        if (
+            consumer.pods is None
+            or not consumer.pods.deletable
+            or (denial and observed.now < denial.attempts.again)
+        ):
             continue
         for pod in consumer.pods.pods:
             if is_deletable(pod, consumer.workload, desired.secret, observed.rollback_pause.number):
@@ -297,9 +301,9 @@ def denied_again(
     number = observed.current.number if observed.current else 0
     known = before if before and before.number == number else None
     since = known.since if known else _rejected_since(workload, observed, desired)
-    times = known.times + 1 if known else 1
-    pause = backoff(_MIN_DELAY, times, _MAX_DELAY)
-    return Denial(number, since, observed.now + pause, times, error.reason, error.message)
+    failures = known.attempts.failures + 1 if known else 1
+    again = observed.now + backoff(_MIN_DELAY, failures, _MAX_DELAY)
+    return Denial(number, since, Attempts(error, again, failures))
 
 
 def _rejected_since(workload: Workload, observed: Observed, desired: Desired) -> datetime:
@@ -322,7 +326,7 @@ def denied_until(workload: Workload, observed: Observed, desired: Desired) -> da
     denial = denial_of(workload, observed)
     if denial is None:
         return None
-    times = (denial.again, denial.since + desired.progress_deadline)
+    times = (denial.attempts.again, denial.since + desired.progress_deadline)
     return min((when for when in times if when > observed.now), default=None)
 
 

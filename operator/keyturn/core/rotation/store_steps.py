@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 
 from keyturn.api.status import UnrevokedLeases
 from keyturn.api.target import DeletionPolicy
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED
-from keyturn.core.observation.external import PushProblem
 from keyturn.core.observation.observed import Observed, once
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
@@ -355,7 +354,7 @@ def _unfinished(destination: Destination, what: str, observed: Observed) -> Unpu
     return Unpushed(str(destination), f"{destination} {what}{detail}", needs_a_person=stuck)
 
 
-def _problems(observed: Observed) -> list[PushProblem]:
+def _problems(observed: Observed) -> list[Attempts]:
     """Return the failures of destinations that still need a step."""
     records = observed.state.pushed if observed.state else ()
     if observed.managed.metadata.deletion_timestamp:

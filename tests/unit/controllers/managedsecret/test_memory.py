@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.controllers.context import Context, begin
 from keyturn.controllers.managedsecret.memory import Memory
-from keyturn.core.errors import Wait
+from keyturn.core.errors import Attempts, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import RevocationProblem
@@ -73,8 +73,9 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
 def test_a_recovered_store_makes_only_its_users_due() -> None:
     memory, _ = new_memory()
     for key in (KEY, OTHER):
-        memory.stores.pulls.record(key).problem = Wait("ProviderError", "", seconds(5))
-        memory.stores.pushes.of(key, "place").fail(Wait("ProviderError", "", seconds(5)), NOW)
+        failed = Attempts(Wait("ProviderError", "", seconds(5)), NOW + seconds(5))
+        memory.stores.pulls.record(key).failed = failed
+        memory.stores.pushes.of(key, "place").attempts = failed
         memory.stores.leases.refuse(key, "lease", "Status403")
 
     memory.stores.retry(KEY, NOW)

@@ -28,7 +28,7 @@ from tests.unit.core.builders import NOW, minutes, seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.observation.external import PushProblem
+    from keyturn.core.errors import Attempts
     from keyturn.core.state.state import State
     from keyturn.kube.wire import Body, Patch
 
@@ -77,7 +77,7 @@ class Pusher:
         self.memory = PushMemory()
 
     @property
-    def problem(self) -> PushProblem | None:
+    def problem(self) -> Attempts | None:
         return self.memory.problems(KEY).get(PLACE.id)
 
     async def push(self, state: State, destination: Destination = PLACE) -> State | None:

@@ -108,7 +108,7 @@ def test_a_rejected_restart_is_news_until_its_reason_changes() -> None:
     assert restarts.deny(*given)
     assert not restarts.deny(*given)
     assert restarts.deny(KEY, Wait("AdmissionDenied", "", seconds(5)), workload(), look, look.desired)
-    assert [one.times for one in restarts.denials(KEY).values()] == [3]
+    assert [one.attempts.failures for one in restarts.denials(KEY).values()] == [3]
 
 
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)

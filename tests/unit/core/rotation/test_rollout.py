@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
+from keyturn.core.errors import Attempts, Wait
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Denial, Restarted, RestartWait, Sibling
 from keyturn.core.rotation.decision import next_step
@@ -432,7 +433,11 @@ def test_a_pod_that_is_not_available_holds_up_a_restart_except_in_an_emergency(
 
 def test_a_restart_that_is_refused_for_long_holds_up_no_other_in_an_emergency() -> None:
     refused = pending("api")
-    denials = {refused[0].workload.key: Denial(4, NOW - minutes(11), NOW + minutes(5), 9, "Refused", "")}
+    denials = {
+        refused[0].workload.key: Denial(
+            4, NOW - minutes(11), Attempts(Wait("Refused", "", minutes(5)), NOW + minutes(5))
+        )
+    }
     found = look(*refused, *pending("web"), spec=WAVES, denials=denials, emergencies=(DECLARED,))
 
     assert restarted(found) == ("web",)

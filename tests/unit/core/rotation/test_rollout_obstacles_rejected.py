@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollback import GoBack
@@ -44,7 +44,7 @@ A_MINUTE_AGO, SOON = NOW - minutes(1), NOW + seconds(30)
 
 
 def denial(since: datetime = A_MINUTE_AGO, again: datetime = SOON, number: int = 2, times: int = 2) -> Denial:
-    return Denial(number, since, again, times, "Forbidden", NO)
+    return Denial(number, since, Attempts(ERROR, again, times))
 
 
 def look(
@@ -85,7 +85,7 @@ def test_each_refusal_makes_the_next_try_later(
     at = look(consumer("api"))
     assert at.desired
     found = denied_again(before, ERROR, workload("api"), at, at.desired)
-    assert found == Denial(2, since, NOW + seconds(pause), times, "Forbidden", NO)
+    assert found == Denial(2, since, Attempts(ERROR, NOW + seconds(pause), times))
 
 
 # What is said and done

