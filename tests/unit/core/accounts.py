@@ -94,6 +94,10 @@ def moved(found: StateFacts, number: int, **facts: Any) -> StateFacts:
 FIRST, SECOND = "first-password", "second-password"
 
 
+def of_login(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
+    return Credential(revision, login, phase, make.NOW, item="password", target="DatabaseTarget/orders")
+
+
 def recorded(*credentials: Credential, current: int = 1, reason: str = "Created") -> State:
     """Return a state whose revisions brought these credentials."""
     texts = {1: Value.of_text(FIRST), 2: Value.of_text(SECOND)}

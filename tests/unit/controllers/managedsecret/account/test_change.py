@@ -15,7 +15,7 @@ from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.external import ProbeVerdict
-from keyturn.core.state.records import Credential, Phase
+from keyturn.core.state.records import Phase
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, Limits
 from keyturn.databases.errors import Denied, Overloaded, ReadOnly, RefusedByPolicy
@@ -24,7 +24,7 @@ from keyturn.runtime.concurrency import KeyedLimiter
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
-from tests.unit.core.accounts import FIRST, SECOND, At, live_after, placed, recorded
+from tests.unit.core.accounts import FIRST, SECOND, At, live_after, of_login, placed, recorded
 from tests.unit.core.builders import NOW, minutes, seconds
 
 if TYPE_CHECKING:
@@ -42,11 +42,7 @@ POOLER = Endpoint("pooler.shop.svc", 6432)
 _STATE_PATH = "/api/v1/namespaces/shop/secrets/db-keyturn"
 
 
-def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
-    return Credential(revision, login, phase, NOW, item="password", target="DatabaseTarget/orders")
-
-
-A, B = credential(1, "app_a"), credential(2, "app_b", Phase.STAGED)
+A, B = of_login(1, "app_a"), of_login(2, "app_b", Phase.STAGED)
 ROTATING = recorded(B, A)
 APPLIED = recorded(replace(B, phase=Phase.APPLIED), A)
 AT_REST = recorded(A)
@@ -322,7 +318,7 @@ async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(ch
     """The server answers, so it does not count as down, and the published password is restored soon."""
     changer.databases.also_at = (POOLER,)
     changer.server.unanswered, changer.server.roles["app"] = {POOLER}, _open(SECOND)
-    single = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
+    single = recorded(of_login(2, "app", Phase.APPLIED), of_login(1, "app"))
 
     for _ in range(4):
         assert await changer.take(At.prove(2), single, strategy="SingleUser") is None
@@ -340,18 +336,18 @@ async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(ch
         pytest.param(
             At.apply(2),
             "SingleUser",
-            recorded(credential(2, "app", Phase.STAGED), credential(1, "app")),
+            recorded(of_login(2, "app", Phase.STAGED), of_login(1, "app")),
             id="Apply",
         ),
         pytest.param(At.prove(2), "AlternatingUsers", APPLIED, id="Prove"),
         pytest.param(
             At.revoke(1, ends_sessions=False),
             "AlternatingUsers",
-            recorded(credential(2, "app_b"), credential(1, "app_a", Phase.CLOSING), current=2),
+            recorded(of_login(2, "app_b"), of_login(1, "app_a", Phase.CLOSING), current=2),
             id="Revoke",
         ),
         pytest.param(
-            At.retire(), "AlternatingUsers", recorded(credential(1, "app_a", Phase.CLOSING)), id="Retire"
+            At.retire(), "AlternatingUsers", recorded(of_login(1, "app_a", Phase.CLOSING)), id="Retire"
         ),
     ],
 )
@@ -588,7 +584,7 @@ def _found() -> State:
 
 async def test_a_closed_login_is_recorded_once_it_is_refused(changer: Changer) -> None:
     changer.server.roles["app_b"] = _open(SECOND)
-    closing = recorded(credential(2, "app_b"), replace(A, phase=Phase.CLOSING), current=2)
+    closing = recorded(of_login(2, "app_b"), replace(A, phase=Phase.CLOSING), current=2)
 
     after = await changer.take(At.revoke(1), closing)
 

@@ -22,7 +22,7 @@ from keyturn.core.value import Value
 from keyturn.databases.base import Account, Client, Endpoint, Template
 from keyturn.databases.errors import Fenced, Forbidden, Missing
 from tests.support.memory_databases import HOST, NOT_ADMITTED, MemoryEngine, MemoryServer, Role
-from tests.unit.core.accounts import FIRST, SECOND, At, placed, recorded
+from tests.unit.core.accounts import FIRST, SECOND, At, of_login, placed, recorded
 from tests.unit.core.builders import NOW
 
 if TYPE_CHECKING:
@@ -32,11 +32,7 @@ ACCOUNT = Account("app", ("app_a", "app_b"), "shop/db")
 POOLER = Endpoint("pooler.shop.svc", 6432)
 
 
-def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
-    return Credential(revision, login, phase, NOW, item="password", target="DatabaseTarget/orders")
-
-
-A, B = credential(1, "app_a"), credential(2, "app_b", Phase.STAGED)
+A, B = of_login(1, "app_a"), of_login(2, "app_b", Phase.STAGED)
 ROTATING = recorded(B, A)
 ALONE = recorded(replace(A, phase=Phase.STAGED))
 
@@ -203,7 +199,7 @@ async def test_a_login_with_an_unknown_password_is_not_closed(site: Site) -> Non
 
 async def test_an_account_is_adopted_with_the_password_that_the_secret_has(site: Site) -> None:
     site.server.roles = {"app": opened(FIRST)}
-    found = recorded(credential(1, "app", Phase.STAGED))
+    found = recorded(of_login(1, "app", Phase.STAGED))
 
     assert await site.run(At.apply(1), found, *found.facts.credentials) == Effect(Claimed.ADOPTED)
 
@@ -213,7 +209,7 @@ async def test_an_account_is_adopted_with_the_password_that_the_secret_has(site:
 
 async def test_the_password_of_an_adopted_account_is_proven_before_anything_is_changed(site: Site) -> None:
     site.server.roles = {"app": opened("the-one-that-works")}
-    found = recorded(credential(1, "app", Phase.STAGED), reason="Claimed")
+    found = recorded(of_login(1, "app", Phase.STAGED), reason="Claimed")
 
     with pytest.raises(Stalled, match="CredentialRefused"):
         await site.run(At.apply(1), found, *found.facts.credentials)
@@ -224,7 +220,7 @@ async def test_the_password_of_an_adopted_account_is_proven_before_anything_is_c
 
 async def test_an_adopted_account_is_not_touched_while_its_login_is_not_admitted(site: Site) -> None:
     site.server.roles, site.server.not_admitted = {"app": opened(FIRST)}, {"app"}
-    found = recorded(credential(1, "app", Phase.STAGED))
+    found = recorded(of_login(1, "app", Phase.STAGED))
 
     with pytest.raises(Wait, match="LoginNotAdmitted"):
         await site.run(At.apply(1), found, *found.facts.credentials)
@@ -234,7 +230,7 @@ async def test_an_adopted_account_is_not_touched_while_its_login_is_not_admitted
 
 async def test_an_adopted_account_is_not_touched_while_its_password_cannot_be_tried(site: Site) -> None:
     site.server.roles, site.server.unanswered = {"app": opened(FIRST)}, {HOST}
-    found = recorded(credential(1, "app", Phase.STAGED))
+    found = recorded(of_login(1, "app", Phase.STAGED))
 
     with pytest.raises(Wait, match="DatabaseUnreachable"):
         await site.run(At.apply(1), found, *found.facts.credentials)
@@ -335,8 +331,8 @@ async def test_a_single_login_without_a_mark_is_claimed_with_the_password_before
 ) -> None:
     single = Account("app", ("app",), ACCOUNT.mark)
     site.server.roles = {"app": opened(FIRST)}
-    new = credential(2, "app", Phase.STAGED)
-    state = recorded(new, credential(1, "app"))
+    new = of_login(2, "app", Phase.STAGED)
+    state = recorded(new, of_login(1, "app"))
 
     assert await site.run(At.apply(2), state, new, account=single) == Effect(Claimed.ADOPTED)
 
@@ -355,8 +351,8 @@ async def test_a_published_login_whose_password_is_lost_is_never_to_be_closed(si
 # Apply with SingleUser: the new password replaces the published one
 
 SINGLE = Account("app", ("app",), ACCOUNT.mark)
-REPLACING = recorded(credential(2, "app", Phase.STAGED), credential(1, "app"))
-REPLACED = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
+REPLACING = recorded(of_login(2, "app", Phase.STAGED), of_login(1, "app"))
+REPLACED = recorded(of_login(2, "app", Phase.APPLIED), of_login(1, "app"))
 
 
 async def replace_password(site: Site) -> Effect | Wait | Stalled:
@@ -406,7 +402,7 @@ async def test_a_single_password_that_was_replaced_before_a_crash_is_recorded(si
 
 async def test_an_account_is_adopted_once_the_password_that_was_found_is_proven(site: Site) -> None:
     site.server.roles = {"app": opened(FIRST)}
-    found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
+    found = recorded(of_login(1, "app", Phase.APPLIED), reason="Claimed")
 
     assert await site.run(At.prove(1), found, *found.facts.credentials) == Effect(Claimed.ADOPTED)
 
@@ -416,7 +412,7 @@ async def test_an_account_is_adopted_once_the_password_that_was_found_is_proven(
 
 async def test_an_account_whose_password_was_not_found_in_the_secret_is_not_claimed(site: Site) -> None:
     site.server.roles = {"app": opened("the-one-that-works")}
-    found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
+    found = recorded(of_login(1, "app", Phase.APPLIED), reason="Claimed")
 
     assert reason(await site.run(At.prove(1), found, *found.facts.credentials)) == "CredentialRefused"
 
@@ -425,7 +421,7 @@ async def test_an_account_whose_password_was_not_found_in_the_secret_is_not_clai
 
 async def test_a_found_password_that_an_account_of_ours_refuses_is_a_refusal(site: Site) -> None:
     site.server.roles = claimed(app="changed-by-hand")
-    found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
+    found = recorded(of_login(1, "app", Phase.APPLIED), reason="Claimed")
 
     assert await site.run(At.prove(1), found, *found.facts.credentials) == Effect(refused_at=HOST)
 
@@ -493,7 +489,7 @@ async def test_with_a_single_login_a_pooler_that_refuses_the_candidate_counts_as
     site: Site,
 ) -> None:
     """The server has the candidate in place of the published password, which must not stay invalid."""
-    single = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
+    single = recorded(of_login(2, "app", Phase.APPLIED), of_login(1, "app"))
     site.server.roles, site.also_at = claimed(app=SECOND), (POOLER,)
     site.server.stale = {POOLER: {"app": Value.of_text(FIRST)}}
 
@@ -526,7 +522,7 @@ async def test_addresses_that_differ_refuse_a_candidate(site: Site) -> None:
 
     assert reason(done) == "CandidateRefused"
     assert "(10.0.0.1 accepts the login, and 10.0.0.2 refuses it)" in message(done)
-    single = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
+    single = recorded(of_login(2, "app", Phase.APPLIED), of_login(1, "app"))
     site.server.roles = claimed(app=SECOND)
     assert await site.run(At.prove(2), single) == Effect(refused_at=POOLER)
 
@@ -573,7 +569,7 @@ async def test_a_password_that_is_not_recorded_is_no_silence_of_the_server(site:
 # Revoke
 
 
-CLOSING = recorded(credential(2, "app_b"), replace(A, phase=Phase.CLOSING), current=2)
+CLOSING = recorded(of_login(2, "app_b"), replace(A, phase=Phase.CLOSING), current=2)
 _CURRENT = CLOSING.facts.current_credential
 
 
@@ -753,7 +749,7 @@ async def test_a_first_candidate_that_is_given_up_is_proven_refused(site: Site) 
 async def test_a_login_whose_password_is_lost_is_closed_at_the_server(site: Site) -> None:
     site.server.roles = claimed(app_a="lost", app_b=SECOND)
     lost = Credential(0, "app_a", Phase.CLOSING, NOW, item="password", target="DatabaseTarget/orders")
-    state = recorded(credential(2, "app_b"), current=2)
+    state = recorded(of_login(2, "app_b"), current=2)
     state = state.with_facts(replace(state.facts, credentials=(*state.facts.credentials, lost)))
 
     assert await site.run(At.revoke(0), state, state.facts.credentials[0]) == Effect()
@@ -826,7 +822,7 @@ async def test_a_repair_of_a_login_that_is_not_admitted_has_its_cause(site: Site
 
 async def test_the_password_of_an_account_that_is_to_be_adopted_is_not_set(site: Site) -> None:
     site.server.roles = {"app": opened("the-one-that-works")}
-    found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
+    found = recorded(of_login(1, "app", Phase.APPLIED), reason="Claimed")
 
     assert reason(await site.run(At.repair(), found, *found.facts.credentials)) == "CredentialRefused"
 
@@ -910,7 +906,7 @@ async def test_a_found_password_that_was_never_proven_is_retired_without_a_proof
 ) -> None:
     """Its account was never claimed, such as one that is forbidden."""
     site.server.roles = {"app": opened(FIRST, mark)}
-    found = recorded(credential(1, "app", Phase.CLOSING), reason="Claimed")
+    found = recorded(of_login(1, "app", Phase.CLOSING), reason="Claimed")
 
     assert await site.run(At.retire(), found) == Effect()
     assert site.server.accepts("app", FIRST)
