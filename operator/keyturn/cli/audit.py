@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -15,9 +17,6 @@ from keyturn.core.policy.checklist import Finding, Point, Verdict, in_order
 from .printing import in_one_line, print_document, print_json, print_lines, room, table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from pathlib import Path
-
     from keyturn.checklist.backup import Drill
     from keyturn.core.policy.checklist import Report
 

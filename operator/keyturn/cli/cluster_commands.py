@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from .backup import identity_option
 from .options import FILE, INTERRUPTED, Output, Where, formats, home, place
 from .printing import output_failure
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @click.command("check", short_help="Check the cluster and the operator: CRDs, rights, Lease, pods.")

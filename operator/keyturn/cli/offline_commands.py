@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,8 +17,6 @@ from .options import FILE, manifest_files
 from .printing import print_document, print_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from keyturn.offline.convert import Conversion
     from keyturn.offline.dotenv.environments import Flaw
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +18,6 @@ from keyturn.core.times import NOTHING
 from keyturn.runtime.invisible_characters import make_visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from .options import Output
 
 _RED, _GREEN, _YELLOW, _CYAN = 31, 32, 33, 36

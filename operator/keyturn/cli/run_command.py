@@ -6,6 +6,8 @@ import gc
 import ipaddress
 import logging
 import sys
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +16,6 @@ import click
 from .options import FILE, Length, check_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import timedelta
-
     from keyturn.controllers.manager import Options
     from keyturn.endpoints.audit import AuditSettings
     from keyturn.endpoints.server import Exposure

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,9 +26,6 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from datetime import timedelta
-
     from .actions import Ask, BulkOptions
     from .cluster import Cluster
     from .options import Where

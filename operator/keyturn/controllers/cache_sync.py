@@ -200,19 +200,15 @@ class CacheSync:
             try:
                 await call()
             except errors.ApiError as error:
-                self._log_trouble(error)
+                if isinstance(error, errors.Forbidden):
+                    trouble = f"may not {error.verb} {paths.described(error.path)}"
+                else:
+                    trouble = str(error)
+                if trouble != self._trouble:
+                    hint = {} if self.is_primed.is_set() else {"hint": _HINT}
+                    _log.warning("objects not listed", reason=trouble, error=error, **hint)
+                self._trouble = trouble
                 await asyncio.sleep(pause)
             else:
                 self._trouble = ""
                 return
-
-    def _log_trouble(self, error: errors.ApiError) -> None:
-        """Log why objects cannot be listed, once per cause."""
-        if isinstance(error, errors.Forbidden):
-            trouble = f"may not {error.verb} {paths.described(error.path)}"
-        else:
-            trouble = str(error)
-        if trouble != self._trouble:
-            hint = {} if self.is_primed.is_set() else {"hint": _HINT}
-            _log.warning("objects not listed", reason=trouble, error=error, **hint)
-        self._trouble = trouble

@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import aiohttp
 import orjson
+from aiohttp.connector import Connection as HttpConnection
 
 from keyturn.api import GROUP, VERSION
 from keyturn.installation.crds.definition import KINDS
@@ -30,8 +31,6 @@ from .event_handlers import EventHandlers
 with unseen("kubernetes", "kubernetes_asyncio", "pykube"):
     import kopf
 
-if TYPE_CHECKING:
-    from aiohttp.connector import Connection as HttpConnection
 
 Take: TypeAlias = "Callable[[dict[str, Any]], None]"
 

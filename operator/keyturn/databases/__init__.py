@@ -170,18 +170,15 @@ class Databases:
         if there is not None and there.identity == identity:
             return there
         self.forget(key)
-        hosts = Hosts(key.namespace, self._lookups(), self._reach.allowed, self._reach.inside)
+        if self._names is None:
+            self._names = Lookups()
+        hosts = Hosts(key.namespace, self._names, self._reach.allowed, self._reach.inside)
         settings = settings_of(key, target, hosts)
         limits = self._limits(key, settings.endpoint, settings.max_connections)
         namespace = key.namespace or self._reach.namespace
         client = TargetClient(identity, settings, hosts, namespace, self._api, limits)
         self._clients[key] = client
         return client
-
-    def _lookups(self) -> Lookups:
-        if self._names is None:
-            self._names = Lookups()
-        return self._names
 
     def _limits(self, key: TargetKey, endpoint: Endpoint, most: int | None) -> Limits:
         """Return the limits of a server, which all targets of one namespace share; the first one's number counts.

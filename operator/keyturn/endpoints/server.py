@@ -10,13 +10,14 @@ import asyncio
 import hashlib
 import os
 import socket
+import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 from aiohttp import hdrs, web
@@ -29,9 +30,6 @@ from keyturn.runtime.clock import loop_time
 
 from . import exposition
 from .connections import ConnectionLimiter, PortLimits, ServerTls
-
-if TYPE_CHECKING:
-    import ssl
 
 AUDIENCE: Final = "keyturn-metrics"
 """Audience of a token for the metrics alone."""

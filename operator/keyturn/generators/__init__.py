@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import pydantic
 
@@ -30,10 +31,6 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.runtime import imports
 
 from .base import Generator, GeneratorContext, Outputs, SingleValue
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 __all__ = [
     "LEAST_BITS",

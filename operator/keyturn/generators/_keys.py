@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, assert_never
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -23,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
     load_ssh_public_key,
 )
+from cryptography.hazmat.primitives.serialization.ssh import SSHPublicKeyTypes
 
 from keyturn.core import texts
 from keyturn.core.value import Value
@@ -31,11 +34,6 @@ from keyturn.runtime import tls
 from .key_pairs import Ec, Ed25519, Rsa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-    from cryptography.hazmat.primitives.serialization.ssh import SSHPublicKeyTypes
-
     from .key_pairs import Curve, KeyForm, PemForm
 
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey

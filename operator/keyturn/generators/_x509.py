@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,9 +30,6 @@ from keyturn.runtime import tls
 from ._keys import is_small, private_key_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
-
     from ._keys import PrivateKey
     from .base import Outputs
     from .certificate import CertificateConfig, Usage

@@ -6,17 +6,14 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from datetime import datetime
+from typing import ClassVar, Generic, TypeVar
 
 from keyturn.api.base import Schema
+from keyturn.core.policy.rules import Strength
 from keyturn.core.spec.items import VALUE
+from keyturn.core.state.records import Validity
 from keyturn.core.value import Value
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.policy.rules import Strength
-    from keyturn.core.state.records import Validity
 
 C = TypeVar("C", bound=Schema)
 

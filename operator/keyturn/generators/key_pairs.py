@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -10,14 +11,11 @@ import pydantic
 
 from keyturn.api.base import Schema, Spelled, rules
 from keyturn.core.policy.rules import LEAST_BITS, Strength
+from keyturn.core.value import Value
 
 from .base import Generator, GeneratorContext, Outputs, is_loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.core.value import Value
-
     from ._keys import PrivateKey
 
 Curve = Literal["P-256", "P-384", "P-521"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import orjson
 import pydantic
@@ -18,9 +19,6 @@ from keyturn.core.value import Value
 
 from .base import Generator, GeneratorContext, Outputs
 from .password import Password, PasswordConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Username = Annotated[
     str,

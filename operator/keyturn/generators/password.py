@@ -9,7 +9,8 @@ import math
 import re
 import secrets
 import string
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Annotated
 
 import pydantic
 
@@ -20,9 +21,6 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from .base import SingleValue
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
 
 _MAX_LENGTH = 1024
 _CLASSES = ("lower", "upper", "digits", "symbols")

@@ -10,8 +10,9 @@ import binascii
 import re
 import secrets
 import uuid
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import pydantic
 import pyotp
@@ -22,9 +23,6 @@ from keyturn.core.policy.rules import LEAST_LENGTH, Strength
 from keyturn.core.value import Value
 
 from .base import Generator, GeneratorContext, Outputs, SingleValue
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 Encoding = Literal["base64", "base64url", "hex", "base32", "raw"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import re
 from collections import ChainMap
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from dotenv.parser import Binding
 
 REFERENCE: Final = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")

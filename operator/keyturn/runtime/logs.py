@@ -11,14 +11,12 @@ from datetime import datetime
 from pathlib import PurePath
 from traceback import walk_tb
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from .invisible_characters import make_visible
-
-if TYPE_CHECKING:
-    from structlog.typing import EventDict, Processor, WrappedLogger
 
 _MAX_FRAMES = 20
 _LINE_OF_KOPF: Final = re.compile(

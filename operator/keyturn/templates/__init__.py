@@ -10,7 +10,9 @@ Imports: `core`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,9 +25,6 @@ from keyturn.core.state.records import ItemValues, Rendered
 from keyturn.core.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
     from keyturn.core.state.records import Revision
 
     from .engine import Reference

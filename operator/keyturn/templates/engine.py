@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING, ClassVar, Final, TextIO
+from typing import ClassVar, Final, TextIO
 
 from liquid import BoundTemplate, Environment, RenderContext, StrictDefaultUndefined
+from liquid.ast import IllegalNode
 from liquid.builtin.content import Literal
 from liquid.builtin.illegal import Illegal
 from liquid.builtin.output import Output
@@ -24,21 +26,15 @@ from liquid.builtin.tags.for_tag import BreakTag, ContinueTag, ForNode, ForTag
 from liquid.builtin.tags.if_tag import IfTag
 from liquid.builtin.tags.unless_tag import UnlessTag
 from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, UndefinedError
+from liquid.stream import TokenStream
 from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
 
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.value import Value
 
 from . import TemplateFailed
 from .filters import FILTERS, LARGEST, Binary, Budget, Names, Refused, guarded, size_of, weight_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-
-    from liquid.ast import IllegalNode
-    from liquid.stream import TokenStream
-
-    from keyturn.core.value import Value
 
 _MAX_MESSAGE_LENGTH: Final = 100
 _DATE: Final = "date"

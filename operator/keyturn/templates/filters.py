@@ -9,17 +9,14 @@ import json
 import re
 import sys
 import urllib.parse
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Mapping, Sized
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from liquid.builtin.filters import math, misc, string
 from liquid.exceptions import FilterArgumentError, LiquidError, UndefinedError
 from liquid.stringify import to_liquid_string
 from liquid.undefined import Undefined
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LARGEST: Final = 1024 * 1024
 """Maximum bytes of data in one Secret."""

@@ -327,16 +327,6 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _lines(plan: Plan) -> Iterator[str]:
     shown = document(plan)
-    yield _title(plan)
-    yield from _block(_facts(plan, shown))
-    yield from _table(("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), map(_value_cells, shown["values"]))
-    header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
-    yield from _table(header, map(_workload_cells, shown["workloads"]))
-    header = ("NOT RESTARTED", "PODS", "STARTED", "USES IT BY", "WHAT HAPPENS")
-    yield from _table(header, (_pod_cells(one, plan.now.now) for one in shown["pods"] or ()))
-
-
-def _title(plan: Plan) -> str:
     key, number = plan.found.key, plan.foresight.number
     act = "a rotation" if plan.is_rotation else "applying this"
     secret = plan.now.desired.secret if plan.now.desired else key.name
@@ -345,7 +335,13 @@ def _title(plan: Plan) -> str:
         then = f", then make revision {number}" if number else ""
         made = f"would take over the Secret {secret} as revision {plan.foresight.adopts}{then}"
     refused = f"would be refused; otherwise it {made}" if number else "would be refused"
-    return f"ManagedSecret {key}: {act} {refused if plan.refusals else made}"
+    yield f"ManagedSecret {key}: {act} {refused if plan.refusals else made}"
+    yield from _block(_facts(plan, shown))
+    yield from _table(("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), map(_value_cells, shown["values"]))
+    header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
+    yield from _table(header, map(_workload_cells, shown["workloads"]))
+    header = ("NOT RESTARTED", "PODS", "STARTED", "USES IT BY", "WHAT HAPPENS")
+    yield from _table(header, (_pod_cells(one, plan.now.now) for one in shown["pods"] or ()))
 
 
 _AT_SERVER = {

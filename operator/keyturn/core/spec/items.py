@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -18,8 +19,6 @@ from . import schedule
 from .references import database_of, source_of, spread_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from keyturn.api.base import Recipe
     from keyturn.api.managedsecret import DataItem, ManagedSecret
     from keyturn.api.rotation import Cadence, Timing

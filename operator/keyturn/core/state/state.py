@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .records import last_good
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
-    from datetime import datetime
-
     from keyturn.api.status import HistoryEntry
 
     from .records import Credential, Phase, Revision, RevisionFacts, StoreLease, Validity

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 
@@ -14,13 +14,8 @@ from keyturn.runtime.yaml_text import YamlDumper
 
 from .externalsecret import external_secret
 from .mittwald import is_generated, secret
-from .reading import Finding, Manifest, Report, Weight, grouped
+from .reading import Body, Finding, Manifest, Report, Weight, grouped
 from .stores import store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from .reading import Body
 
 _Item = TypeVar("_Item")
 _Made = tuple[Report, dict[str, Any]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -11,13 +12,10 @@ from keyturn.api import API_VERSION
 from keyturn.api.base import format_duration, parse_duration
 from keyturn.api.target import RESERVED_NAMES, TRACKING_ANNOTATIONS, TRACKING_LABELS, SecretType
 
-from .reading import opened, present
+from .reading import Body, Reader, Report, opened, present
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .conversion import Inputs
-    from .reading import Body, Reader, Report
 
 _MIN_INTERVAL: Final = timedelta(seconds=10)
 _DEFAULT_INTERVAL: Final = timedelta(hours=1)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from keyturn.api import API_VERSION
 
-from .reading import opened
-
-if TYPE_CHECKING:
-    from .reading import Body, Reader, Report
+from .reading import Body, Reader, Report, opened
 
 _GROUP: Final = "secret-generator.v1.mittwald.de"
 _TYPE: Final = f"{_GROUP}/type"

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api import API_VERSION
 from keyturn.core.labels import CONSENT
 
-from .reading import opened, present
+from .reading import Body, Reader, Report, opened, present
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from .conversion import Inputs
-    from .reading import Body, Reader, Report
 
 _OPERATOR_NAMESPACE: Final = "keyturn-system"
 """Namespace of the operator in the shipped manifests."""

@@ -8,6 +8,7 @@ so is a line that only one of them reads.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -16,8 +17,6 @@ from keyturn.runtime import dotenv_reader
 from .files import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from dotenv.parser import Binding
 
     from keyturn.core.value import Value

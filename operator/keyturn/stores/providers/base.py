@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -285,7 +286,8 @@ class Provider(ABC, Generic[C]):
         self._check(key)
         if Capability.WRITE not in self.capabilities:
             raise Refused("ReadOnly", f"{self.kind} is read-only; nothing is deleted there")
-        await self._within(_while_permitted(self._delete(key), permit))
+        with suppress(NotFound):
+            await self._within(_while_permitted(self._delete(key), permit))
 
     async def renew_lease(self, key: str, lease: ProviderLease) -> timedelta | None:  # noqa: ARG002  # few support leases
         """Renew the lease of `key`, and return how long it is valid from now; None if it is not extended.
@@ -312,6 +314,7 @@ class Provider(ABC, Generic[C]):
         raise NotImplementedError
 
     async def _delete(self, key: str) -> None:
+        """Delete a key, or raise NotFound, which is success."""
         raise NotImplementedError
 
     async def _compare(self, found: Content, desired: Content) -> bool:

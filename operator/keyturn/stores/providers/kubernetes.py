@@ -125,10 +125,7 @@ class Kubernetes(Provider[KubernetesConfig]):
         return _version(await _without_api_errors(api.replace(paths.secret(self._namespace, key), body)))
 
     async def _delete(self, key: str) -> None:
-        try:
-            metadata = (await self._ours(key))["metadata"]
-        except NotFound:
-            return
+        metadata = (await self._ours(key))["metadata"]
         exactly = {name: str(metadata.get(name)) for name in ("uid", "resourceVersion")}
         api = await self._elsewhere()
         await _without_api_errors(api.delete(paths.secret(self._namespace, key), exactly))

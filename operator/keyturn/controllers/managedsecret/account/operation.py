@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
@@ -12,7 +13,21 @@ from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import was_found, was_in_use
 from keyturn.core.rotation.steps import Action
 from keyturn.core.spec.items import VALUE
-from keyturn.databases.base import PUBLISHED_REFUSED, Answer, Login, prove_refused
+from keyturn.core.state.records import Credential
+from keyturn.core.state.state import State
+from keyturn.databases.base import (
+    PUBLISHED_REFUSED,
+    Account,
+    Answer,
+    Endpoint,
+    Engine,
+    Fence,
+    Found,
+    Login,
+    Template,
+    Verdict,
+    prove_refused,
+)
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
@@ -30,14 +45,6 @@ from .problems import (
     wrong_password,
     wrong_role,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
-    from keyturn.core.state.records import Credential
-    from keyturn.core.state.state import State
-    from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Template, Verdict
 
 T = TypeVar("T")
 

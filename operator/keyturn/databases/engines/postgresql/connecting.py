@@ -288,20 +288,6 @@ class Opening:
         if next_bytes is None:
             return False
         self._heard += next_bytes
-        self._check_iterations()
-        self._check_salt()
-        return True
-
-    def _check_salt(self) -> None:
-        found = _SALT.search(self._heard)
-        if self.salt or not found:
-            return
-        with suppress(binascii.Error):
-            self.salt = Salt(base64.b64decode(found[1]), int(found[2]))
-        if not self.is_of_salt:
-            raise OtherSalt
-
-    def _check_iterations(self) -> None:
         found = _ITERATIONS.findall(self._heard)
         if not found and len(self._heard) > _MOST_HEARD:
             raise Unreachable(
@@ -313,6 +299,17 @@ class Opening:
                 f"the server wants a password hashed more than {MOST_ITERATIONS} times; lower scram_iterations, and"
                 " set the password again",
             )
+        self._check_salt()
+        return True
+
+    def _check_salt(self) -> None:
+        found = _SALT.search(self._heard)
+        if self.salt or not found:
+            return
+        with suppress(binascii.Error):
+            self.salt = Salt(base64.b64decode(found[1]), int(found[2]))
+        if not self.is_of_salt:
+            raise OtherSalt
 
     def leave(self) -> None:
         """Close it, now or at the end of the step that is in progress."""

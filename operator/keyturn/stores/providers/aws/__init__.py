@@ -180,8 +180,6 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
         days = self.config.recovery_days or _RECOVERY_DAYS
         try:
             await self._call("DeleteSecret", SecretId=key, RecoveryWindowInDays=days)
-        except NotFound:
-            return
         except Refused as error:
             if error.code != _IN_NO_STATE_FOR_THAT or not await self._is_deleted(key):
                 raise
@@ -255,10 +253,7 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
         raise Denied(code, "allow ssm:DescribeParameters, so that the parameter keeps its KMS key")
 
     async def _delete(self, key: str) -> None:
-        try:
-            await self._call("DeleteParameter", Name=_named(key))
-        except NotFound:
-            return
+        await self._call("DeleteParameter", Name=_named(key))
 
     def _check(self, key: str) -> None:
         super()._check(key)

@@ -148,10 +148,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         return _version(await self._ask("PUT", f"secrets/{_name(key)}", {**secret, "tags": _tags(recovered)}))
 
     async def _delete(self, key: str) -> None:
-        try:
-            deleted = await self._ask("DELETE", f"secrets/{_name(key)}")
-        except NotFound:
-            return
+        deleted = await self._ask("DELETE", f"secrets/{_name(key)}")
         if deleted.get("recoveryId"):
             await self._wait_for(f"deletedsecrets/{_name(key)}")
 

@@ -27,7 +27,6 @@ from keyturn.stores.providers.base import (
 )
 from keyturn.stores.providers.errors import (
     Conflict,
-    NotFound,
     Refused,
     StoreError,
     Unreachable,
@@ -124,10 +123,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
         return _number(added.get("name"))
 
     async def _delete(self, key: str) -> None:
-        try:
-            await self._ask("DELETE", self._name(key))
-        except NotFound:
-            return
+        await self._ask("DELETE", self._name(key))
 
     async def _make_room(self, key: str) -> None:
         """Create the secret, or check that the existing one has no current version."""

@@ -207,10 +207,7 @@ class Vault(Provider[VaultConfig]):
         raise Conflict("CheckAndSet")
 
     async def _delete(self, key: str) -> None:
-        try:
-            await self._ask("DELETE", f"data/{key}" if self.config.has_versions else key)
-        except NotFound:
-            return
+        await self._ask("DELETE", f"data/{key}" if self.config.has_versions else key)
 
     async def _read_deleted_version(self, key: str) -> int | None:
         """Return the number of the newest version if it was deleted, so that check-and-set can replace it.
