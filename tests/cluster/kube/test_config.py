@@ -14,15 +14,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from keyturn.cli.transport import transport_of
 from keyturn.kube import config, errors
+from keyturn.kube.client import Api
 from keyturn.kube.config import NotConfigured
-from tests.unit.kube.test_config import CANARY, api_of
+from tests.support import api_servers
+from tests.unit.kube.test_config import CANARY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from keyturn.kube.config import Connection
     from sandbox import ControlPlane
+
+
+@pytest.fixture(params=["of the operator", "of a command"], autouse=True)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test over both transports."""
+    if request.param == "of a command":
+        monkeypatch.setattr(api_servers, "open_transport", transport_of)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +89,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 async def who_is(made: Connection) -> str:
     """Ask the API server who it takes us for, by a request that has a body."""
-    async with api_of(made) as api:
-        review = await api.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
+    async with api_servers.open_transport(made) as opened:
+        review = await Api(opened, made.server).create(
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}
+        )
     name: str = review["status"]["userInfo"]["username"]
     return name
 
