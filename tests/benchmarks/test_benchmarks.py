@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks import results, stores
-from benchmarks.cluster import NAMESPACE, fresh
+from benchmarks.cluster import NAMESPACE, Cluster, fresh
 from benchmarks.contender import keyturn
 from benchmarks.life import life
 from benchmarks.load import load
@@ -20,11 +20,6 @@ from benchmarks.rotation import emergency, latency, rotation
 from benchmarks.servers import WAYS, awslike
 from keyturn.kube import paths
 from sandbox.harness import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from benchmarks.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
 OBJECTS = len(WAYS)

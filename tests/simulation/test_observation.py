@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pytest
 
+from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.observe import observe
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.labels import ROTATE
+from keyturn.kube.client import Page
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import KEY, MANAGED
 from tests.simulation.simulated_stores import API, PLACE, StoreCluster
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from datetime import datetime
-
-    from keyturn.controllers.context import Context
-    from keyturn.kube.client import Page
-    from keyturn.kube.wire import Body
 
 VAULT = {"kind": "SecretStore", "name": "vault"}
 SPEC: dict[str, Any] = {

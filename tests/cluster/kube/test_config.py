@@ -6,10 +6,11 @@ import base64
 import json
 import shlex
 import tempfile
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -17,15 +18,10 @@ import yaml
 from keyturn.cli.transport import transport_of
 from keyturn.kube import config, errors
 from keyturn.kube.client import Api
-from keyturn.kube.config import NotConfigured
+from keyturn.kube.config import Connection, NotConfigured
+from sandbox import ControlPlane
 from tests.support import api_servers
 from tests.unit.kube.test_config import CANARY
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from keyturn.kube.config import Connection
-    from sandbox import ControlPlane
 
 
 @pytest.fixture(params=["of the operator", "of a command"], autouse=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,12 +20,8 @@ from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.secret_informer import SourceKind, meta_of
+from keyturn.kube.wire import Body
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
-
-    from keyturn.kube.wire import Body
 
 DB, WEB = ObjectKey("shop", "db"), ObjectKey("shop", "web")
 LABEL = {"labelSelector": OWNER_LABEL}
