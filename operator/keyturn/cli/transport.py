@@ -1,4 +1,4 @@
-"""How a command reaches the API server: by HTTP/1.1 over asyncio's own streams, which load at once.
+"""How a command reaches the API server: by h11 over asyncio's own streams, which load at once.
 
 To load aiohttp takes a third of a short command, so it is used only for a server behind a proxy. Reasons of failures
 are those of aiohttp.
@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from http import HTTPStatus
 from time import monotonic
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
+
+import h11
 
 from keyturn.kube import wire
 from keyturn.kube.client import NoResponse, StreamTransport
@@ -25,9 +27,7 @@ from keyturn.runtime import build
 _MALFORMED: Final = "MalformedAnswer"
 _PORTS: Final = {"http": 80, "https": 443}
 _BUFFER: Final = 2**18
-"""Bytes of the longest line, and of a part of a body."""
-_MAX_FIELDS: Final = 200
-"""Lines of the head of an answer."""
+"""Bytes of the longest head, and of a part of a body."""
 _KEEP_ALIVE: Final = 30.0
 """Seconds after which a server or a device before it may have closed an idle connection."""
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -59,13 +59,61 @@ async def transport_of(connection: Connection) -> AsyncIterator[StreamTransport]
         direct.close()
 
 
-class _Pipe(NamedTuple):
-    """An open connection."""
+class _Pipe:
+    """An open connection, on which answers follow each other (RFC 9112)."""
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    used: float = 0.0
-    """Monotonic time at the end of its last answer."""
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_BUFFER)
+        self._used = monotonic()
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+    async def ask(self, call: Call, login: str | None) -> h11.Response:
+        """Send a call; return the head of its answer."""
+        request, data = _request(call, login), h11.Data(call.data or b"")
+        self._writer.write(b"".join(map(self._send, (request, data, h11.EndOfMessage()))))
+        await self._writer.drain()
+        while True:
+            match await self._next():
+                case h11.Response() as head:
+                    return head
+                case h11.InformationalResponse():
+                    pass
+                case _:
+                    raise EOFError
+
+    async def parts(self) -> AsyncGenerator[bytes, None]:
+        """Yield the parts of the body."""
+        while isinstance(event := await self._next(), h11.Data):
+            yield bytes(event.data)
+
+    def ends(self) -> bool:
+        """Whether another call may follow an answer that was read to its end."""
+        if {self._http.our_state, self._http.their_state} != {h11.DONE}:
+            return False
+        self._http.start_next_cycle()
+        self._used = monotonic()
+        return True
+
+    def is_open(self) -> bool:
+        """Whether the connection has been idle for a short time, and the server has not closed it."""
+        return monotonic() - self._used < _KEEP_ALIVE and not self._reader.at_eof()
+
+    def _send(self, event: h11.Event) -> bytes:
+        return self._http.send(event) or b""
+
+    async def _next(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            data = await self._reader.read(_BUFFER)
+            self._http.receive_data(data)
+            if not data:  # the end of a body without a length, or too early
+                try:
+                    return self._http.next_event()
+                except h11.RemoteProtocolError:
+                    raise EOFError from None
+        return event
 
 
 class _Direct:
@@ -77,7 +125,7 @@ class _Direct:
 
     def close(self) -> None:
         for pipe in self._idle:
-            pipe.writer.transport.abort()
+            pipe.abort()
 
     async def send(self, call: Call, until: float) -> Response:  # noqa: ARG002  # no command has a leader fence
         with _failures():
@@ -119,25 +167,24 @@ class _Direct:
         pipe, is_reusable = self._free() or await self._connect(), False
         try:
             asked = monotonic()
-            pipe.writer.write(_request(call, login))
-            await pipe.writer.drain()
-            status, fields = await _head(pipe.reader)
-            arrived, pause = monotonic(), wire.seconds(fields.get("retry-after", ""))
-            async with aclosing(_body(pipe.reader, fields)) as parts:
-                yield Response(status, None, pause, fields.get("date"), asked, arrived), parts
-                is_reusable = fields.get("connection") != "close" and await anext(parts, None) is None
+            head = await pipe.ask(call, login)
+            arrived = monotonic()
+            fields = {name.decode(): text.decode("latin-1") for name, text in head.headers}
+            pause = wire.seconds(fields.get("retry-after", ""))
+            async with aclosing(pipe.parts()) as parts:
+                yield Response(head.status_code, None, pause, fields.get("date"), asked, arrived), parts
+            is_reusable = pipe.ends()
         finally:
             if is_reusable:
-                self._idle.append(pipe._replace(used=monotonic()))
+                self._idle.append(pipe)
             else:
-                pipe.writer.transport.abort()
+                pipe.abort()
 
     def _free(self) -> _Pipe | None:
         while self._idle:
-            pipe = self._idle.pop()
-            if monotonic() - pipe.used < _KEEP_ALIVE and not pipe.reader.at_eof():
+            if (pipe := self._idle.pop()).is_open():
                 return pipe
-            pipe.writer.transport.abort()
+            pipe.abort()
         return None
 
     async def _connect(self) -> _Pipe:
@@ -165,11 +212,11 @@ def _failures() -> Iterator[None]:
         yield
     except EOFError as error:
         raise NoResponse("ServerDisconnectedError") from error
-    except ValueError as error:
+    except h11.ProtocolError as error:
         raise NoResponse(_MALFORMED) from error
 
 
-def _request(call: Call, login: str | None) -> bytes:
+def _request(call: Call, login: str | None) -> h11.Request:
     url = urlsplit(call.url)
     fields = {
         "Host": url.netloc.rpartition("@")[2],
@@ -180,58 +227,7 @@ def _request(call: Call, login: str | None) -> bytes:
         **({"Content-Length": str(len(call.data))} if call.data else {}),
     }
     target = url._replace(scheme="", netloc="").geturl()
-    lines = [
-        f"{wire.METHODS[call.verb]} {target} HTTP/1.1",
-        *(f"{name}: {text}" for name, text in fields.items()),
-    ]
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + (call.data or b"")
-
-
-async def _head(reader: asyncio.StreamReader) -> tuple[int, Mapping[str, str]]:
-    """Read the status and the header fields of an answer (RFC 9112)."""
-    version, status, *_ = (await _line(reader)).split(maxsplit=2)
-    if not version.startswith("HTTP/1."):
-        raise ValueError(version)
-    fields = {"connection": "close"} if version == "HTTP/1.0" else {}
-    for _ in range(_MAX_FIELDS):
-        if not (line := await _line(reader)):
-            return int(status), fields
-        name, _, text = line.partition(":")
-        fields[name.lower()] = text.strip()
-    raise ValueError("too many fields")
-
-
-async def _body(reader: asyncio.StreamReader, fields: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
-    """Yield the parts of a body, in the frames that the header fields tell, else to the end of the connection."""
-    if fields.get("transfer-encoding", "").lower() == "chunked":
-        while size := int((await _line(reader)).partition(";")[0], 16):
-            async for part in _exactly(reader, size):
-                yield part
-            await _line(reader)
-        while await _line(reader):
-            pass
-    elif "content-length" in fields:
-        async for part in _exactly(reader, int(fields["content-length"])):
-            yield part
-    else:
-        while part := await reader.read(_BUFFER):
-            yield part
-
-
-async def _exactly(reader: asyncio.StreamReader, size: int) -> AsyncGenerator[bytes, None]:
-    while size > 0:
-        part = await reader.read(min(size, _BUFFER))
-        if not part:
-            raise EOFError
-        size -= len(part)
-        yield part
-
-
-async def _line(reader: asyncio.StreamReader) -> str:
-    line = await reader.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    return line.decode("latin-1").rstrip("\r\n")
+    return h11.Request(method=wire.METHODS[call.verb], target=target, headers=[*fields.items()])
 
 
 async def _while_heard(parts: AsyncGenerator[bytes, None], quiet: float) -> AsyncGenerator[bytes, None]:

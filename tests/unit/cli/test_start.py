@@ -56,10 +56,10 @@ def modules_after(console: Console, names: Path, *arguments: str) -> set[str]:
     ("command", "most"),
     [
         (("completion", "bash"), 35),
-        (("version",), 186),
-        (("status", "-n", "shop"), 196),
-        (("check",), 203),
-        (("plan", "auth", "-n", "shop"), 420),
+        (("version",), 193),
+        (("status", "-n", "shop"), 203),
+        (("check",), 210),
+        (("plan", "auth", "-n", "shop"), 427),
     ],
     ids=lambda given: given[0] if isinstance(given, tuple) else None,
 )
