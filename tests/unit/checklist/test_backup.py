@@ -7,7 +7,8 @@ import json
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
@@ -17,9 +18,6 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.state.records import Revision
 from keyturn.kube.state_secret import state_body
 from tests.unit.core import builders
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)

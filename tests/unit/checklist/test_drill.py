@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -15,12 +16,8 @@ from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors
 from keyturn.kube.state_secret import state_body
+from keyturn.kube.wire import Body
 from tests.unit.core import builders
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from keyturn.kube.wire import Body
 
 DRILL = "drill"
 
@@ -105,16 +102,13 @@ async def test_what_comes_back_as_the_cluster_has_it_is_proven() -> None:
 async def test_a_cluster_that_holds_nothing_today_proves_nothing() -> None:
     ((verdict, evidence),) = await drilled(Server(), state(b"one"))
 
-    assert verdict == "Unknown"
-    assert evidence == (
-        "the 1 states of the backup came back as they were, and namespace shop has none today to compare them with"
-    )
+    assert (verdict, "has none today" in evidence) == ("Unknown", True)
 
 
 async def test_what_does_not_come_back_fails_though_the_cluster_holds_nothing() -> None:
     ((verdict, evidence),) = await drilled(Server(changed=lambda _: None), state(b"one"))
 
-    assert (verdict, evidence) == ("Fail", "the backup has it, and it did not come back")
+    assert (verdict, "did not come back" in evidence) == ("Fail", True)
 
 
 async def test_what_comes_back_changed_fails_though_the_cluster_holds_nothing() -> None:
@@ -124,17 +118,17 @@ async def test_what_comes_back_changed_fails_though_the_cluster_holds_nothing() 
         Server(changed=lambda body: {**body, "data": other}), state(b"one")
     )
 
-    assert (verdict, evidence) == ("Fail", "the backup has it, and it came back with other content")
+    assert (verdict, "other content" in evidence) == ("Fail", True)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known to the cluster", "unknown to the cluster"])
-async def test_what_comes_back_and_cannot_be_read_fails(known: bool) -> None:  # noqa: FBT001
+async def test_what_comes_back_and_cannot_be_read_fails(*, known: bool) -> None:
     server = with_state(state(b"one")) if known else Server()
     server.changed = lambda body: {**body, "data": {"state": "bm8="}}
 
     ((verdict, evidence),) = await drilled(server, state(b"one"))
 
-    assert (verdict, evidence) == ("Fail", "the backup has it, and it came back with other content")
+    assert (verdict, "other content" in evidence) == ("Fail", True)
 
 
 async def test_a_state_that_a_cluster_has_and_a_backup_lacks_fails_whatever_is_in_the_drill() -> None:
@@ -151,7 +145,7 @@ async def test_a_state_that_a_cluster_has_and_a_backup_lacks_fails_whatever_is_i
 
     (found,) = await Drill(Backup.of("shop", builders.NOW, [there]), DRILL).findings(facts)
 
-    assert (str(found.verdict), found.evidence) == ("Fail", "the backup does not have it")
+    assert str(found.verdict) == "Fail"
 
 
 def several() -> list[Body]:
@@ -191,10 +185,7 @@ async def test_a_restore_names_what_may_be_left_while_the_api_server_is_away_for
     with pytest.raises(NoBackup) as problem:
         await put_back(cast("Any", server), Backup.of("shop", builders.NOW, several()), DRILL)
 
-    assert str(problem.value) == (
-        "Secrets with the values of the backup may be left in namespace drill (Timeout); delete them: auth-keyturn,"
-        " db-keyturn, mail-keyturn"
-    )
+    assert str(problem.value).endswith(": auth-keyturn, db-keyturn, mail-keyturn")
 
 
 async def test_what_a_drill_can_neither_read_back_nor_delete_is_named() -> None:
@@ -214,7 +205,4 @@ async def test_what_a_drill_cannot_delete_is_named() -> None:
     (found,) = await Drill(Backup.of("shop", builders.NOW, several()), DRILL).findings(facts)
 
     assert str(found.verdict) == "Fail"
-    assert found.evidence == (
-        "Secrets with the values of the backup may be left in namespace drill (Forbidden); delete them: auth-keyturn,"
-        " db-keyturn, mail-keyturn"
-    )
+    assert found.evidence.endswith("(Forbidden); delete them: auth-keyturn, db-keyturn, mail-keyturn")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,12 +12,7 @@ from click.testing import CliRunner
 from keyturn.checklist import source_control
 from keyturn.checklist.backup import NoBackup, decrypt, identities_in, recipients_of
 from keyturn.cli.commands import main
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.unit.checklist.git_repository import Repository
+from tests.unit.checklist.git_repository import Repository
 
 
 @pytest.fixture

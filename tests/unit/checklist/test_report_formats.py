@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib.resources
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft4Validator  # type: ignore[import-untyped]  # ships no stubs
 
 from keyturn.cli.audit import sarif
-from keyturn.core.policy.checklist import Finding, Point, Verdict, in_order
-
-if TYPE_CHECKING:
-    from keyturn.core.policy.checklist import Report
-    from tests.unit.checklist.git_repository import Repository
+from keyturn.core.policy.checklist import Finding, Point, Report, Verdict, in_order
+from tests.unit.checklist.git_repository import Repository
 
 HOSTILE = "<script>alert(1)</script>\"'&\n\x1b[31m%00../é"
 REPORT = in_order(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,16 +13,12 @@ from keyturn import generators
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist import schedule
 from keyturn.checklist.facts import Declared, Facts
+from keyturn.core.policy.checklist import Finding
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from keyturn.core.policy.checklist import Finding
 
 generators.discover()
 
@@ -56,11 +53,10 @@ def verdicts(one: Declared) -> list[tuple[str, str]]:
 
 STALLED = condition("Stalled", "True", "TemplateInvalid")
 NOT_FOLLOWED = condition("WorkloadsCurrent", "Unknown", "SpecNotFollowed")
-UNKNOWN = "its spec cannot be followed, so when it rotates is unknown"
 
 
 def test_a_documented_schedule_that_is_kept_passes() -> None:
-    assert verdicts(declared()) == [("Pass", "the schedule has all 1 ManagedSecrets; none is overdue")]
+    assert [verdict for verdict, _ in verdicts(declared())] == ["Pass"]
 
 
 @pytest.mark.parametrize(
@@ -74,20 +70,18 @@ def test_a_documented_schedule_that_is_kept_passes() -> None:
     ],
 )
 def test_a_spec_that_cannot_be_followed_has_no_known_schedule(one: Declared, verdict: str) -> None:
-    assert verdicts(one) == [(verdict, UNKNOWN)]
+    assert [found for found, _ in verdicts(one)] == [verdict]
 
 
 def test_whether_a_rotation_is_overdue_is_unknown_before_the_spec_is_reconciled() -> None:
-    evidence = "the operator has not reconciled its spec, so whether it is overdue is unknown"
-
-    assert verdicts(declared(observedGeneration=None)) == [("Unknown", evidence)]
+    assert [verdict for verdict, _ in verdicts(declared(observedGeneration=None))] == ["Unknown"]
 
 
 @pytest.mark.parametrize(
     ("is_due", "verdict"),
     [pytest.param(True, "Fail", id="due"), pytest.param(False, "Unknown", id="not yet")],
 )
-def test_values_that_wait_for_a_request_are_late_once_they_are_due(is_due: bool, verdict: str) -> None:  # noqa: FBT001
+def test_values_that_wait_for_a_request_are_late_once_they_are_due(verdict: str, *, is_due: bool) -> None:
     policy = {"violations": [{"rule": "overdue", "message": "due"}]} if is_due else None
     one = declared(rotatesOnRequest=True, nextRotationTime="2026-04-01T03:00:00Z", policy=policy)
 
@@ -116,45 +110,37 @@ QUARTERLY: dict[str, Any] = {
     [
         pytest.param(
             QUARTERLY | {"nextRotationTime": "2026-05-01T11:50:00Z"},
-            [("Fail", "its rotation was due at 2026-05-01 11:50 UTC, and its status shows no newer values")],
+            ("Fail", "2026-05-01 11:50 UTC"),
             id="due by its schedule",
         ),
         pytest.param(
             QUARTERLY
             | {"lastRotationTime": "2026-02-28T12:00:00Z", "nextRotationTime": "2026-04-01T02:00:00Z"},
-            [
-                (
-                    "Unknown",
-                    "a rotation was to start at 2026-04-01 02:00 UTC, and its status shows no newer values",
-                )
-            ],
+            ("Unknown", "2026-04-01 02:00 UTC"),
             id="asked for",
         ),
         pytest.param(
             {"nextRotationTime": "2026-04-01T02:00:00Z"},
-            [
-                (
-                    "Unknown",
-                    "a rotation was to start at 2026-04-01 02:00 UTC, and its status shows no newer values",
-                )
-            ],
+            ("Unknown", "2026-04-01 02:00 UTC"),
             id="of no recorded schedule",
         ),
         pytest.param(
             QUARTERLY | {"rotatesOnRequest": True, "nextRotationTime": "2026-05-01T11:50:00Z"},
-            [("Fail", "its values are due, and they rotate on request only")],
+            ("Fail", "on request"),
             id="due, on request",
         ),
     ],
 )
 def test_a_date_that_passed_while_the_operator_was_down_is_found_by_the_clock(
-    status: dict[str, Any], expected: list[tuple[str, str]]
+    status: dict[str, Any], expected: tuple[str, str]
 ) -> None:
-    assert verdicts(declared(**status)) == expected
+    ((verdict, evidence),) = verdicts(declared(**status))
+
+    assert (verdict, expected[1] in evidence) == (expected[0], True)
 
 
 @pytest.mark.parametrize("on_request", [False, True])
-def test_a_date_that_has_just_passed_is_the_operators_to_report(on_request: bool) -> None:  # noqa: FBT001
+def test_a_date_that_has_just_passed_is_the_operators_to_report(*, on_request: bool) -> None:
     just = {"lastRotationTime": "2026-01-31T11:56:00Z", "nextRotationTime": "2026-05-01T11:56:00Z"}
 
     found = verdicts(declared(**QUARTERLY | just | {"rotatesOnRequest": on_request}))
@@ -190,9 +176,7 @@ def test_without_the_right_to_list_classes_schedules_are_unknown_and_what_is_ove
 
 
 def test_a_class_that_does_not_exist_leaves_the_schedule_unknown() -> None:
-    assert ("Unknown", UNKNOWN) in [
-        (str(one.verdict), one.evidence) for one in found(body({"className": "gone"}), [])
-    ]
+    assert "Unknown" in {str(one.verdict) for one in found(body({"className": "gone"}), [])}
 
 
 DB = {"name": "db-password", "generate": {"password": {}}}

@@ -9,7 +9,8 @@ import secrets
 import string
 import subprocess
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,10 +19,6 @@ from keyturn.checklist.source_control import hits, keys_in
 from tests.conftest import ROOT
 from tests.leaks.scan import leaks
 from tests.unit.checklist.git_repository import Repository, audit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _LETTERS = string.ascii_uppercase + "234567"
 
@@ -223,16 +220,6 @@ def test_a_template_of_a_manifest_is_read_though_it_is_no_yaml_yet(repository: R
     assert [where for where, _ in repository.audit().found("Fail")] == ["templates/secret.yaml"]
 
 
-def test_a_manifest_that_was_changed_and_deleted_is_found(repository: Repository) -> None:
-    repository.commit({"secret.yaml": secret_manifest("Tr0ub4dor")})
-    (repository.folder / "secret.yaml").unlink()
-    repository.commit({})
-
-    (found,) = repository.audit().found("Fail")
-
-    assert "in the clear in commit" in found[1]
-
-
 def test_a_missing_line_of_gitignore_is_found(repository: Repository) -> None:
     repository.commit({".gitignore": ".env\n"})
 
@@ -276,9 +263,7 @@ def test_a_committed_env_file_is_found_even_after_it_was_taken_out(repository: R
     ],
 )
 def test_a_template_of_env_files_holds_no_real_value(
-    repository: Repository,
-    text: str,
-    is_real: bool,  # noqa: FBT001
+    repository: Repository, text: str, *, is_real: bool
 ) -> None:
     repository.commit({".env.example": text.format(secrets.token_urlsafe(24)) + "\n"})
 
@@ -446,13 +431,6 @@ def test_a_worktree_and_a_folder_in_it_are_the_repository(repository: Repository
     tree.commit({"src/a.py": aws_key()})
 
     assert [where for where, _ in audit(tree.folder / "src").found("Fail")] == ["src/a.py"]
-
-
-def test_a_bare_repository_has_a_history(repository: Repository, tmp_path: Path) -> None:
-    repository.commit({"a": aws_key()})
-    repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare"))
-
-    assert [where for where, _ in audit(tmp_path / "bare").found("Fail")] == ["a"]
 
 
 def test_a_submodule_is_counted_and_not_entered(repository: Repository, tmp_path: Path) -> None:

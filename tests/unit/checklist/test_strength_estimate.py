@@ -7,7 +7,7 @@ import random
 import secrets
 import string
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -15,9 +15,6 @@ from keyturn.checklist.strength_estimate import bits_of, is_strong
 from keyturn.core.policy.rules import LEAST_LENGTH
 from keyturn.core.value import Value
 from keyturn.generators.password import known_words
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 WORDS = list(known_words())
 
@@ -58,36 +55,20 @@ def test_a_random_value_with_years_by_chance_is_strong(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "aB3$xY9-qL",
-        secrets.token_hex(15),
-        "73461098256370198245607318294560",
-        "31121999010120003112202401011970",
-        "a" * 64,
-        "0123456789" * 8,
-        "changeme" * 8,
-        "this-is-my-super-secret-jwt-token-for-production",
-        "SuperSecretPasswordForProductionDatabase",
-        "supersecretkeyyoushouldnotcommit",
-        "qwertyuiopasdfghjklzxcvbnm1234567890",
-        "correct horse battery staple correct horse",
-        "00000000-0000-0000-0000-000000000000",
-    ],
-    ids=[
-        "nothing",
-        "short",
-        "30 characters",
-        "32 decimal digits",
-        "birthdays",
-        "one letter",
-        "counting",
-        "a default again and again",
-        "a sentence",
-        "a sentence without blanks",
-        "a default",
-        "the keyboard",
-        "four words",
-        "nil",
+        pytest.param("", id="nothing"),
+        pytest.param("aB3$xY9-qL", id="short"),
+        pytest.param(secrets.token_hex(15), id="30 characters"),
+        pytest.param("73461098256370198245607318294560", id="32 decimal digits"),
+        pytest.param("31121999010120003112202401011970", id="birthdays"),
+        pytest.param("a" * 64, id="one letter"),
+        pytest.param("0123456789" * 8, id="counting"),
+        pytest.param("changeme" * 8, id="a default again and again"),
+        pytest.param("this-is-my-super-secret-jwt-token-for-production", id="a sentence"),
+        pytest.param("SuperSecretPasswordForProductionDatabase", id="a sentence without blanks"),
+        pytest.param("supersecretkeyyoushouldnotcommit", id="a default"),
+        pytest.param("qwertyuiopasdfghjklzxcvbnm1234567890", id="the keyboard"),
+        pytest.param("correct horse battery staple correct horse", id="four words"),
+        pytest.param("00000000-0000-0000-0000-000000000000", id="nil"),
     ],
 )
 def test_what_people_write_is_weak(text: str) -> None:

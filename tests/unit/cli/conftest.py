@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from tests.support.console import Console
+from tests.unit.cli.fake_api import FakeApi
 from tests.unit.cli.test_errors import at
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.console import Console
-    from tests.unit.cli.fake_api import FakeApi
 
 
 @pytest.fixture

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, Queue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from keyturn.core.labels import HOLDER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 Body = dict[str, Any]
 _OURS = "/apis/keyturn.dev/v1alpha1/"

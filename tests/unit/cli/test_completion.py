@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 import pytest
@@ -13,9 +13,6 @@ import pytest
 from keyturn.cli.commands import main
 from keyturn.cli.options import completed
 from tests.support.console import BIN, Console
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def in_bash(console: Console, *words: str) -> list[str]:

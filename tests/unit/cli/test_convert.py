@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,9 +13,6 @@ from click.testing import CliRunner, Result
 
 from keyturn.cli.commands import main
 from tests.unit.offline.convert.cases import CASES, Case
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PLAIN, _FOREIGN, _TEMPLATES, _MITTWALD = (
     next(case for case in CASES if case.name == name)
@@ -241,34 +239,6 @@ def test_no_value_of_a_typed_list_of_secrets_is_printed() -> None:
 
     assert done.exit_code == 0
     assert "Y2FuYXJ5" not in done.output
-
-
-def test_anchors_of_yaml_are_written_out() -> None:
-    text = _PLAIN.input.replace("  - secretKey: SIGNING_KEY\n", "  - &one\n    secretKey: SIGNING_KEY\n")
-
-    assert convert("-f", "-", given=text + "  # *one\n").stdout == _PLAIN.output
-
-
-def test_an_alias_within_its_own_anchor_ends_with_2() -> None:
-    done = convert("-f", "-", given="kind: ConfigMap\na: &a [*a]\n")
-
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == "Error: standard input, line 2: this is not valid YAML\n"
-
-
-def test_an_unquoted_date_stays_a_text() -> None:
-    source = """
-apiVersion: external-secrets.io/v1
-kind: ExternalSecret
-metadata: {name: auth, namespace: shop}
-spec:
-  secretStoreRef: {name: aws, kind: SecretStore}
-  data:
-  - {secretKey: token, remoteRef: {key: prod/auth, version: 2024-01-01}}
-"""
-    (made,) = yaml.safe_load_all(convert("-f", "-", given=source).stdout)
-
-    assert made["spec"]["data"][0]["from"]["remoteRef"] == {"key": "prod/auth", "version": "2024-01-01"}
 
 
 def test_a_text_cannot_leave_its_comment() -> None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.support.console import Console
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 _COMMANDS = [("status",), ("plan", "auth"), ("history", "auth"), ("rotate", "auth"), ("resume", "auth")]
 
@@ -64,51 +60,39 @@ def at(server: str, folder: Path) -> Console:
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command[0])
 def test_a_server_that_does_not_answer(command: tuple[str, ...], tmp_path: Path) -> None:
-    assert at("http://127.0.0.1:1", tmp_path).refusal(*command) == (
-        "no answer from the API server at http://127.0.0.1:1 (it accepts no connection);"
-        " is it up, and is this the cluster that you mean? See --context and --kubeconfig"
+    assert "http://127.0.0.1:1 (it accepts no connection)" in at("http://127.0.0.1:1", tmp_path).refusal(
+        *command
     )
 
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command[0])
 def test_a_cluster_that_does_not_know_our_kinds(command: tuple[str, ...], tmp_path: Path) -> None:
     with a_server(404, "404 page not found\n") as server:
-        assert at(server, tmp_path).refusal(*command) == (
-            f"Keyturn is not installed in the cluster at {server}, which has no managedsecrets of keyturn.dev;"
-            " select another cluster with --context, or install the operator with its Helm chart or its manifests"
-            " (`keyturn crds` prints the CRDs alone)"
-        )
+        assert f"is not installed in the cluster at {server}" in at(server, tmp_path).refusal(*command)
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "sentence"),
-    [
-        (200, "<html>", "no answer from the API server at {} (what answers there is no API server);"),
-        (503, "busy", "the API server at {} is overloaded or not ready (HTTP 503); try again"),
-        (302, "", "the API server at {} refuses it: Unknown, HTTP 302 (list /apis/keyturn.dev/v1alpha1/"),
-    ],
+    ("status", "body", "named"),
+    [(200, "<html>", "no API server"), (503, "busy", "HTTP 503"), (302, "", "HTTP 302")],
     ids=["another server", "not ready", "a redirect"],
 )
-def test_an_answer_that_is_none(status: int, body: str, sentence: str, tmp_path: Path) -> None:
+def test_an_answer_that_is_none(status: int, body: str, named: str, tmp_path: Path) -> None:
     with a_server(status, body) as server:
-        assert at(server, tmp_path).refusal("status").startswith(sentence.format(server))
+        said = at(server, tmp_path).refusal("status")
+
+    assert server in said
+    assert named in said
 
 
 def test_a_server_without_tls(tmp_path: Path) -> None:
     with a_server(200, "") as server:
         secure = server.replace("http:", "https:")
-        assert (
-            at(secure, tmp_path)
-            .refusal("status")
-            .startswith(f"no answer from the API server at {secure} (it does not speak TLS);")
-        )
+        assert f"{secure} (it does not speak TLS)" in at(secure, tmp_path).refusal("status")
 
 
 def test_a_login_that_has_ended(tmp_path: Path) -> None:
     with a_server(401, json.dumps({"kind": "Status", "reason": "Unauthorized"})) as server:
-        assert at(server, tmp_path).refusal("status") == (
-            f"the API server at {server} rejects your credentials; log in again"
-        )
+        assert f"{server} rejects your credentials" in at(server, tmp_path).refusal("status")
 
 
 def test_a_body_of_an_error_is_never_shown(tmp_path: Path) -> None:
@@ -123,10 +107,7 @@ def test_a_body_of_an_error_is_never_shown(tmp_path: Path) -> None:
 def test_no_cluster_at_all(tmp_path: Path) -> None:
     nowhere = Console(None, "shop", {"HOME": str(tmp_path)})
 
-    assert nowhere.refusal("status") == (
-        "no cluster is configured: there is no ~/.kube/config; write one, name a kubeconfig by --kubeconfig or"
-        " KUBECONFIG, or run in a pod with a ServiceAccount"
-    )
+    assert "~/.kube/config" in nowhere.refusal("status")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +117,4 @@ def test_what_is_no_name_of_a_namespace_is_refused(command: tuple[str, ...], tmp
     done = Console(tmp_path / "kubeconfig", "a/b").run(*command)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith(
-        "Error: 'a/b' cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
-        " with no dash at either end\n"
-    )
+    assert "'a/b' cannot be a namespace" in done.stderr

@@ -6,21 +6,16 @@ import errno
 import fcntl
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
-from tests.support.console import BIN
+from tests.support.console import BIN, Console
 from tests.unit.checklist.git_repository import Repository
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.console import Console
 
 _OF_THE_OPERATOR = {"kopf", "cryptography", "google", "keyturn.controllers.manager"}
 

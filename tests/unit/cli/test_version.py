@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support.console import Console
 from tests.unit.cli.fake_api import FakeApi, fake_api
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.console import Console
 
 
 @pytest.fixture

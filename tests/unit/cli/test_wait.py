@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
 import pytest
 
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.meta import Condition
 from keyturn.cli import wait
+from keyturn.cli.cluster import Cluster
 from keyturn.cli.emergency import incidents
-from keyturn.cli.managed import found_in
+from keyturn.cli.managed import FoundManagedSecret, found_in
 from keyturn.cli.wait import Waiting, follow
 from keyturn.kube import errors
 from keyturn.kube.wire import Change
 from tests.support.jumping_loop import JumpingLoop
 from tests.unit.cli.fake_api import managed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.cli.cluster import Cluster
-    from keyturn.cli.managed import FoundManagedSecret
 
 CLUSTER = cast("Cluster", SimpleNamespace(namespace="shop", now=lambda: datetime.now(UTC)))
 _LATER = 10.0

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from keyturn.cli import wait
+from keyturn.cli.cluster import Cluster
 from keyturn.cli.options import Output, Selection
 from keyturn.kube import errors
 from keyturn.kube.client import Page
 from keyturn.kube.wire import Change
 from tests.support.jumping_loop import JumpingLoop
 from tests.unit.cli.fake_api import managed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from keyturn.cli.cluster import Cluster
 
 
 class Stopped(Exception):  # noqa: N818  # an event, not an error

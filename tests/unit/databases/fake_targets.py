@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from keyturn.api.database import TargetKind, TargetRef
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKey, TargetKey
 from keyturn.core.observation.external import HealthEvents
 from keyturn.databases import Databases
-from keyturn.databases.base import Engine, Server
+from keyturn.databases.base import Engine, EngineSettings, Server
+from keyturn.databases.errors import DatabaseError
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime.reach import AllowedHost, Reach
-
-if TYPE_CHECKING:
-    from keyturn.databases.base import EngineSettings
-    from keyturn.databases.errors import DatabaseError
 
 OPERATOR = "keyturn-system"
 REF = TargetRef(name="orders")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.errors import Wait
+from keyturn.core.keys import TargetKey
+from keyturn.core.observation.external import Health
 from keyturn.databases.base import Endpoint, Lack, Server
 from keyturn.databases.client import health_of
 from keyturn.databases.errors import (
@@ -33,10 +36,6 @@ from tests.unit.databases.fake_targets import (
     FakeTargets,
 )
 from tests.unit.stores.fast_clock import in_no_time
-
-if TYPE_CHECKING:
-    from keyturn.core.keys import TargetKey
-    from keyturn.core.observation.external import Health
 
 CA = "-----BEGIN CERTIFICATE-----"
 
@@ -249,19 +248,15 @@ async def test_a_missing_secret_is_waited_for(fake: FakeTargets) -> None:
     error = await waits(fake)
 
     assert error.reason == "TargetNotReady"
-    assert error.message == (
-        "DatabaseTarget shop/orders is not ready: there is no Secret 'db-admin' in the namespace 'shop'; create it"
-        " with the key 'username'"
-    )
+    assert "'db-admin'" in error.message
 
 
 async def test_users_of_a_cluster_target_learn_nothing_of_the_operators_namespace(fake: FakeTargets) -> None:
     fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop"]})
 
-    assert (await waits(fake, SHARED)).message == (
-        "ClusterDatabaseTarget orders is not ready: its condition Ready has the cause; ask the administrator of the"
-        " cluster"
-    )
+    message = (await waits(fake, SHARED)).message
+    assert "ClusterDatabaseTarget orders" in message
+    assert {"db-admin", OPERATOR} & set(re.findall(r"[\w-]+", message)) == set()
 
 
 async def test_a_secret_of_another_program_is_not_used(fake: FakeTargets) -> None:
@@ -283,8 +278,7 @@ async def test_an_administrator_has_a_printable_name(fake: FakeTargets, name: st
     encoded = base64.b64encode(name.encode(errors="surrogateescape")).decode()
     fake.api.secrets[paths.secret("shop", "db-admin")]["data"]["username"] = encoded
 
-    message = (await waits(fake)).message
-    assert "the key 'username' of the Secret 'db-admin' has no name of an account; write one" in message
+    assert "the key 'username' of the Secret 'db-admin'" in (await waits(fake)).message
 
 
 async def test_a_connection_without_tls_needs_consent_of_an_administrator(fake: FakeTargets) -> None:

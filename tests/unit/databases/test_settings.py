@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
+from keyturn.api.database import TargetRef
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, ObjectKey
-from tests.unit.databases.fake_targets import CLUSTER_KEY, OPERATOR, REF, SHARED
-
-if TYPE_CHECKING:
-    from keyturn.api.database import TargetRef
-    from tests.unit.databases.fake_targets import FakeTargets
+from tests.unit.databases.fake_targets import CLUSTER_KEY, OPERATOR, REF, SHARED, FakeTargets
 
 
 async def stalled(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,6 @@ from keyturn.databases.base import Endpoint
 from keyturn.databases.errors import Forbidden, Unreachable
 from keyturn.databases.settings import Hosts
 from keyturn.runtime.reach import AllowedHost
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 class Names:

@@ -6,8 +6,9 @@ import asyncio
 import re
 import ssl
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -20,11 +21,7 @@ from keyturn.endpoints.server import Ports, Site, listen, serve
 from sandbox.harness import until
 from sandbox.pki import Authority
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 HALF = b"GET /metrics HTTP/1.1\r\nHost: keyturn\r\nX-Slow: "
 WHOLE = b"GET / HTTP/1.1\r\nHost: keyturn\r\n\r\n"

@@ -8,10 +8,11 @@ import json
 import secrets
 import socket
 import threading
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import pytest
@@ -24,9 +25,6 @@ from keyturn.endpoints.server import AUDIENCE, CannotListen, Ports, Scrapers, Si
 from keyturn.kube import errors, paths
 from keyturn.runtime import metrics
 from tests.unit.stores.fast_clock import in_no_time
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 
 ANY = Ports(0, 0)
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -302,7 +300,7 @@ async def test_without_a_token_it_is_said_what_to_send(shown: str) -> None:
 
     assert answer
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert answer.text == "metrics require a token: send the header Authorization: Bearer TOKEN\n"
+    assert "Authorization: Bearer TOKEN" in str(answer.text)
     assert (server.asked, failures() - before) == ([], 1)
 
 
@@ -333,12 +331,9 @@ async def test_a_token_for_the_api_server_is_taken_over_https_only() -> None:
 @in_no_time
 async def test_who_may_not_gets_the_role_in_the_message() -> None:
     before = failures()
-    answer = await ask(Server(allows=False).scrapers())
+    status, said = await ask(Server(allows=False).scrapers())
 
-    assert answer == (
-        403,
-        f"{NAME} may not get /metrics: bind the ClusterRole keyturn-metrics-reader to it\n",
-    )
+    assert (status, "ClusterRole keyturn-metrics-reader" in said) == (403, True)
     assert failures() == before
 
 

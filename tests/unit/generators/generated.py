@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from keyturn.api.base import Recipe
 from keyturn.core.value import Value
-from keyturn.generators import GeneratorContext, make
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from keyturn.generators import Generator, Outputs
+from keyturn.generators import Generator, GeneratorContext, Outputs, make
 
 NOW = datetime(2026, 11, 24, 12, 30, 15, 123456, tzinfo=UTC)
 

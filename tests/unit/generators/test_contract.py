@@ -7,7 +7,8 @@ import itertools
 import pkgutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,14 +18,9 @@ from keyturn import generators
 from keyturn.api.base import FORMS, Recipe
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.generators import discover, make
+from keyturn.generators import Generator, Outputs, discover, make
 from tests.support.machine_speed import least_cost, pace
 from tests.unit.generators.generated import generator_of, made
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from keyturn.generators import Generator, Outputs
 
 KINDS = list(discover())
 HEAVY = {"bcrypt", "cryptography", "joserfc", "xkcdpass"}

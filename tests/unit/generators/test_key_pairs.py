@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -20,11 +22,6 @@ from keyturn.core.errors import Stalled
 from keyturn.generators import Strength
 from tests.support.machine_speed import least_cost, pace
 from tests.unit.generators.generated import boxed, generator_of, made_by, run
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 Settings = dict[str, Any]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -16,9 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyturn.core.errors import Stalled
 from tests.unit.generators.generated import boxed, generator_of, made_by, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TYPES = ("ed25519", "rsa", "ecdsa")
 

@@ -6,22 +6,18 @@ import base64
 import ctypes
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bcrypt
 import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.generators import GeneratorContext
+from keyturn.generators import GeneratorContext, Outputs
 from sandbox.harness import Kubectl
 from tests.unit.generators.generated import NEEDED, NOW, boxed, generator_of, made_by, opened
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from keyturn.generators import Outputs
 
 
 @functools.cache
@@ -116,31 +112,14 @@ def test_a_dot_in_a_name_is_a_dot() -> None:
 
 @pytest.mark.parametrize("username", ["", "a:b", "a b", "é", "a\n", "a" * 129, "#a", "#"])
 def test_a_name_that_would_break_the_line_is_refused(username: str) -> None:
-    with pytest.raises(Stalled) as refusal:
+    with pytest.raises(Stalled, match=r"basicAuth\.username: "):
         generator_of("basicAuth", {"username": username})
-    assert refusal.value.message == (
-        "basicAuth.username: a user name has printable ASCII characters without blanks and colons, and does not begin"
-        " with #; write such a name"
-    )
 
 
-@pytest.mark.parametrize(
-    ("length", "sentence"),
-    [
-        (
-            31,
-            (
-                "basicAuth gives 31 characters and 187 bits of entropy, at least 32 and 128 are needed;"
-                " write length: 32 or more"
-            ),
-        ),
-        (73, "basicAuth.length: input should be less than or equal to 72"),
-    ],
-)
-def test_a_length_that_is_too_weak_or_too_long_for_bcrypt_is_refused(length: int, sentence: str) -> None:
-    with pytest.raises(Stalled) as refusal:
+@pytest.mark.parametrize("length", [31, 73])
+def test_a_length_that_is_too_weak_or_too_long_for_bcrypt_is_refused(length: int) -> None:
+    with pytest.raises(Stalled):
         generator_of("basicAuth", {"length": length})
-    assert refusal.value.message == sentence
 
 
 def test_it_takes_long() -> None:
@@ -201,24 +180,13 @@ def test_it_has_no_strength_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outputs", "sentence"),
-    [
-        (
-            {"privateKey": Value(b"x")},
-            "passwordFrom names 'registry-password', which is not a password; write the name of one",
-        ),
-        (
-            {"value": Value(b"canary\xff")},
-            "passwordFrom names 'registry-password', which is not text; write the name of a password",
-        ),
-    ],
-    ids=["a key", "raw bytes"],
+    "outputs", [{"privateKey": Value(b"x")}, {"value": Value(b"canary\xff")}], ids=["a key", "raw bytes"]
 )
-def test_what_is_no_password_is_refused_without_being_quoted(outputs: Outputs, sentence: str) -> None:
+def test_what_is_no_password_is_refused_without_being_quoted(outputs: Outputs) -> None:
     with pytest.raises(Stalled) as refusal:
         made_from(outputs)
     found = refusal.value
-    assert (found.message, found.__cause__, found.__context__) == (sentence, None, None)
+    assert (found.__cause__, found.__context__) == (None, None)
 
 
 def test_a_file_with_a_mail_address_is_accepted() -> None:
@@ -228,30 +196,17 @@ def test_a_file_with_a_mail_address_is_accepted() -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        login(username="other"),
-        login(password=None),
-        login(password=OTHER),
-        login(auth="b3RoZXI="),
-        {"auths": {}},
-        {"auths": {"registry.shop.test:5000": "x"}},
-        {**login(), "credsStore": "pass"},
-        {"auths": {**login()["auths"], "other.test": {}}},
-        {"auths": []},
-        [],
-        7,
-    ],
-    ids=[
-        "another user",
-        "no password",
-        "another password",
-        "another pair",
-        "no login",
-        "no map",
-        "a store",
-        "another registry besides",
-        "a list of logins",
-        "a list",
-        "a number",
+        pytest.param(login(username="other"), id="another user"),
+        pytest.param(login(password=None), id="no password"),
+        pytest.param(login(password=OTHER), id="another password"),
+        pytest.param(login(auth="b3RoZXI="), id="another pair"),
+        pytest.param({"auths": {}}, id="no login"),
+        pytest.param({"auths": {"registry.shop.test:5000": "x"}}, id="no map"),
+        pytest.param({**login(), "credsStore": "pass"}, id="a store"),
+        pytest.param({"auths": {**login()["auths"], "other.test": {}}}, id="another registry besides"),
+        pytest.param({"auths": []}, id="a list of logins"),
+        pytest.param([], id="a list"),
+        pytest.param(7, id="a number"),
     ],
 )
 def test_another_file_is_not_accepted(document: object) -> None:
@@ -273,12 +228,8 @@ def test_every_way_to_name_a_registry_is_taken(registry: str) -> None:
 
 @pytest.mark.parametrize("registry", ["", "a b", "ftp://a", "a:port", "-a", "a\n", "é"])
 def test_what_names_no_registry_is_refused(registry: str) -> None:
-    with pytest.raises(Stalled) as refusal:
+    with pytest.raises(Stalled, match=r"dockerConfig\.registry: "):
         generator_of("dockerConfig", {"registry": registry})
-    assert refusal.value.message == (
-        "dockerConfig.registry: write the registry as images name it, such as registry.shop.test:5000 or"
-        " https://index.docker.io/v1/"
-    )
 
 
 @pytest.mark.parametrize("setting", NEEDED["dockerConfig"])

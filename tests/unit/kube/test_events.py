@@ -4,25 +4,20 @@ import asyncio
 import itertools
 import json
 import re
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from keyturn.api import ManagedSecret, SecretClass
 from keyturn.kube import paths
-from keyturn.kube.events import Events, EventType, ObjectRef, ref_of
+from keyturn.kube.events import About, Events, EventType, ObjectRef, ref_of
 from sandbox.harness import until
 from tests.support.api_servers import Scripted, answer, refused, scripted
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from keyturn.kube.events import About
-
 
 CANARY = "canary-5f1c0e"
 SOMETHING = ObjectRef("v1", "ConfigMap", "shop", "something", "uid-1")
@@ -142,17 +137,6 @@ async def test_a_full_queue_drops_the_oldest_good_news_first(
         await events.flush(30.0)
     assert "".join(posted[int(note)] for note in await notes(script)) == kept
     assert events.dropped == len(posted) - 3
-
-
-async def test_of_bad_news_the_oldest_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.kube.events._MAX_QUEUED", 2)
-    script = Scripted(answer())
-    async with scripted(script) as api:
-        events = Events(api, "keyturn")
-        for note in ("first", "second", "third"):
-            events.record(SOMETHING, "Failed", note, EventType.WARNING)
-        await events.flush(30.0)
-    assert await notes(script) == ["second", "third"]
 
 
 async def test_events_are_sent_in_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,22 +263,6 @@ async def test_each_event_waits_for_a_while_only_however_often_others_were_sent(
             events.record(SOMETHING, "Rotated", f"Revision {number} is published.")
         async with running(events):
             await until(lambda: len(script.asked) == 40, 15)  # 20 s if each waited after the one before
-
-
-async def test_more_events_than_fit_are_no_reason_to_be_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.kube.events._MAX_QUEUED", 4)
-    script = Scripted(*[answer()] * 4)
-    is_busy = True
-    async with scripted(script) as api:
-        events = Events(api, "keyturn", is_busy=lambda: is_busy)
-        async with running(events):
-            for number in range(2, 8):
-                events.record(SOMETHING, "Rotated", f"Revision {number} is published.")
-            await asyncio.sleep(0.3)  # nothing can be waited for: nothing happens
-            assert await notes(script) == []
-            is_busy = False
-            await until(lambda: len(script.asked) == 4)
-    assert await notes(script) == [f"Revision {number} is published." for number in range(4, 8)]
 
 
 async def test_bad_news_are_reported_in_the_middle_of_a_long_rush(monkeypatch: pytest.MonkeyPatch) -> None:

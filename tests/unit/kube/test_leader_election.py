@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -23,13 +24,9 @@ from keyturn.kube.leader_election import (
     holder_of,
     signature,
 )
+from keyturn.kube.wire import Body
 from keyturn.runtime import build, metrics
 from tests.support.jumping_loop import JumpingLoop
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from keyturn.kube.wire import Body
 
 TERMS = Terms(lease_duration=10.0, renew_deadline=7.0, retry_period=2.0)
 
@@ -265,21 +262,20 @@ def unreachable(reason: str = "Timeout") -> errors.Unavailable:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (refused("get"), "lease not reachable: may not get leases in namespace keyturn-system"),
-        (refused("create"), "lease not reachable: may not create leases in namespace keyturn-system"),
-        (refused("update"), "lease not reachable: may not update leases in namespace keyturn-system"),
-        (
-            errors.NotFound("create", _PATH, 404, "NotFound"),
-            "lease not reachable: there is no namespace keyturn-system",
+        pytest.param(refused("get"), "may not get leases", id="get"),
+        pytest.param(refused("create"), "may not create leases", id="create"),
+        pytest.param(refused("update"), "may not update leases", id="update"),
+        pytest.param(
+            errors.NotFound("create", _PATH, 404, "NotFound"), "there is no namespace", id="no namespace"
         ),
     ],
-    ids=["get", "create", "update", "no namespace"],
 )
 def test_what_only_a_person_can_change_is_no_readiness_at_once(error: errors.ApiError, line: str) -> None:
     hindered = Hindrance("keyturn-system")
     hindered.record_failure(error)
 
-    assert hindered.problems() == [line]
+    (problem,) = hindered.problems()
+    assert line in problem
 
 
 @pytest.mark.parametrize(

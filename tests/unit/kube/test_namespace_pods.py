@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 import pytest
 
 from keyturn.api.status import Via
+from keyturn.core.observation.workload import Pod, Use
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.namespace_pods import ListPaused, NamespacePods, holding_pod_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from keyturn.core.observation.workload import Pod, Use
 
 CREATED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ENV: dict[str, Any] = {"envFrom": [{"secretRef": {"name": "auth"}}]}

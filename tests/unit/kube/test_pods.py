@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from keyturn.core.observation.workload import NOT_READY, Controller, Pod, Trouble
+from keyturn.core.observation.workload import NOT_READY, Controller, Pod, PodsSeen, Trouble, Workload
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.pods import NO_GRACE, READ_GRACE, PodDetail, PodReader, evict_pod, pod_of, pods_of
 from tests.unit.core.builders import NOW, seconds, workload
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
-    from keyturn.core.observation.workload import PodsSeen, Workload
 
 
 class Pods:
@@ -72,7 +68,7 @@ def test_a_pod_that_no_controller_made_is_none_of_a_workload(owners: Any) -> Non
 
 
 @pytest.mark.parametrize(("part", "ready"), [(PodDetail.METADATA, None), (PodDetail.WHOLE, True)], ids=str)
-def test_whether_a_pod_is_ready_is_read_on_request(part: PodDetail, ready: bool | None) -> None:  # noqa: FBT001
+def test_whether_a_pod_is_ready_is_read_on_request(part: PodDetail, *, ready: bool | None) -> None:
     (found,), _ = pods(Page([made_by()], "1", first=True), part=part)
     assert found.ready is ready
 
@@ -240,8 +236,7 @@ async def test_what_is_long_over_is_not_kept() -> None:
     ("allowed", "deletable"), [(True, True), (False, False), (errors.Forbidden, False)], ids=str
 )
 async def test_the_right_to_delete_is_asked_for_where_a_pod_is_stuck(
-    allowed: bool | type[errors.ApiError],  # noqa: FBT001
-    deletable: bool,  # noqa: FBT001
+    *, allowed: bool | type[errors.ApiError], deletable: bool
 ) -> None:
     server = Server()
     server.allowed = allowed
@@ -397,7 +392,7 @@ def test_a_pod_with_a_grace_period_of_centuries_is_terminating(seconds: int) -> 
         pytest.param({"conditions": None}, False, id="a kubelet has it, and said nothing of it"),
     ],
 )
-def test_a_pod_was_never_ready_only_where_that_is_shown(status: dict[str, Any], never: bool) -> None:  # noqa: FBT001
+def test_a_pod_was_never_ready_only_where_that_is_shown(status: dict[str, Any], *, never: bool) -> None:
     assert read(**status).never_ready is never
 
 

@@ -2,28 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from aiohttp.web import Request
 
 from keyturn.controllers.cache_sync import is_stuck
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import secret_informer as secretwatch
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.client import STREAM_GRACE
+from keyturn.kube.client import STREAM_GRACE, Api
 from keyturn.kube.secret_informer import SecretInformer, SecretMeta
 from sandbox.harness import until
-from tests.support.api_servers import Responding, Scripted, answer, refused, scripted
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
-    from aiohttp.web import Request
-
-    from keyturn.kube.client import Api
-    from tests.support.api_servers import Answer
+from tests.support.api_servers import Answer, Responding, Scripted, answer, refused, scripted
 
 
 class World:

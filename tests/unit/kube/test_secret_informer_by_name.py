@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import bisect
 import itertools
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,13 +16,8 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_informer import PER_SECOND, SecretPoller
+from keyturn.kube.secret_informer import PER_SECOND, SecretMeta, SecretPoller
 from tests.support.jumping_loop import JumpingLoop
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-
-    from keyturn.kube.secret_informer import SecretMeta
 
 MINUTE = 60.0
 

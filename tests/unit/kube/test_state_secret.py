@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
@@ -31,9 +32,6 @@ from keyturn.core.state.state import Publication, Pushed, RollbackPause, State, 
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import fitted, state_body, state_of
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 KEY = ObjectKey("shop", "db")
 WHEN = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -189,7 +187,7 @@ states = st.builds(
 
 
 @pytest.mark.parametrize("is_carried", [False, True])
-def test_that_a_revision_had_a_lease_outlasts_a_restart(is_carried: bool) -> None:  # noqa: FBT001
+def test_that_a_revision_had_a_lease_outlasts_a_restart(*, is_carried: bool) -> None:
     dropped = replace(STATE.facts.leases[0], id="database/creds/db/0", is_carried=is_carried)
     written = state_body(KEY, STATE.with_facts(replace(STATE.facts, leases=(dropped,))), None, "")
 
@@ -323,6 +321,55 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     return body_of(orjson.dumps(read))
 
 
+WRONG: Mapping[str, tuple[Any, ...]] = {
+    "format": (2,),
+    "revisions": ([], CANARY),
+    "rotated": (CANARY, "2026-11-24T12:00:00"),
+    "current": (9,),
+    "held": (CANARY,),
+    "held.cause": ([CANARY],),
+    "triggers": ({CANARY: CANARY},),
+    "triggers.last": ([CANARY], *NO_TEXTS),
+    "publications.0.time": (CANARY,),
+    "refreshed": (CANARY, [CANARY]),
+    "revisions.0.number": (CANARY, 0, -1, 1.5, 1e300, 10**13, None),
+    "revisions.0.reason": (f"{CANARY} said so",),
+    "revisions.0.valid_until": ("9999-12-31T23:59:59+00:00",),
+    "revisions.0.rendered.url": (CANARY,),
+    "revisions.0.values": ([CANARY],),
+    "revisions.0.values.password.keys": ({},),
+    "revisions.0.values.password.outputs": ({},),
+    "revisions.0.values.password.outputs.value": (f"!{CANARY}",),
+    "revisions.0.values.password.life": ({"renew": CANARY},),
+    "pushed": (None, CANARY, 7, {CANARY: CANARY}, [None]),
+    "pushed.0.number": (0, -1, 1.5, 10**13, None),
+    "pushed.0.text": (7,),
+    "pushed.0.place": (
+        CANARY,
+        ["SecretStore", "vault", "a"],
+        "[" * 100_000,
+        '["Secret","vault","a"]',
+        f'["SecretStore","../{CANARY}","a"]',
+        '["SecretStore",null,"a"]',
+        f'["SecretStore","vault","../{CANARY}"]',
+        '["SecretStore","vault",["a"]]',
+    ),
+}
+"""Fields of the document, by their path, and what none of them may hold."""
+
+
+def with_field(path: str, value: object) -> dict[str, Any]:
+    *parents, last = path.split(".")
+
+    def change(read: dict[str, Any]) -> None:
+        part: Any = read
+        for name in parents:
+            part = part[int(name) if name.isdigit() else name]
+        part[last] = value
+
+    return edited(change)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -334,111 +381,19 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         pytest.param(body_of(orjson.dumps([CANARY])), id="a list"),
         pytest.param(body_of(orjson.dumps(CANARY)), id="a text"),
         pytest.param(body_of(b"\xff"), id="bytes"),
-        pytest.param(edited(lambda read: read.update(format=2)), id="of another format"),
         pytest.param(edited(lambda read: read.pop("uid")), id="without a part"),
-        pytest.param(edited(lambda read: read.update(revisions=[])), id="no revision"),
-        pytest.param(edited(lambda read: read.update(revisions=CANARY)), id="revisions of text"),
-        pytest.param(edited(lambda read: read.update(rotated=CANARY)), id="a time of text"),
-        pytest.param(
-            edited(lambda read: read.update(rotated="2026-11-24T12:00:00")), id="a time without zone"
-        ),
-        pytest.param(edited(lambda read: read.update(triggers={CANARY: CANARY})), id="other triggers"),
-        pytest.param(edited(lambda read: read["revisions"][0].update(number=CANARY)), id="a number of text"),
-        *(
-            pytest.param(
-                edited(lambda read, number=number: read["revisions"][0].update(number=number)),  # type: ignore[misc]
-                id=f"the number {number}",
-            )
-            for number in (0, -1, 1.5, 1e300, 10**13, None)
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0].update(reason=f"{CANARY} said so")), id="no reason"
-        ),
-        pytest.param(
-            edited(lambda read: read["triggers"].update(last=[CANARY])), id="a trigger that is no text"
-        ),
-        *(
-            pytest.param(
-                edited(lambda read, trigger=trigger: read["triggers"].update(last=trigger)),  # type: ignore[misc]
-                id=f"the trigger {trigger!r}",
-            )
-            for trigger in NO_TEXTS
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0].update(valid_until="9999-12-31T23:59:59+00:00")),
-            id="an overlap of thousands of years",
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0].update(values=[CANARY])), id="values in a list"
-        ),
-        pytest.param(
-            edited(
-                lambda read: read["revisions"][0]["values"]["password"]["outputs"].update(value=f"!{CANARY}")
-            ),
-            id="a value that is no base64",
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0]["values"]["password"].update(keys={})),
-            id="an output without a key",
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0]["values"]["password"].update(outputs={})),
-            id="a key without an output",
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0]["values"]["password"].update(life={"renew": CANARY})),
-            id="a life without an end",
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0]["rendered"].update(url=CANARY)), id="a rendering of text"
-        ),
-        pytest.param(edited(lambda read: read.update(current=9)), id="a current revision that is not there"),
-        pytest.param(edited(lambda read: read.update(held=CANARY)), id="held by a text"),
-        pytest.param(edited(lambda read: read["held"].update(cause=[CANARY])), id="a cause of a list"),
-        pytest.param(
-            edited(lambda read: read["publications"][0].update(time=CANARY)), id="published at a text"
-        ),
-        pytest.param(edited(lambda read: read.update(refreshed=CANARY)), id="refreshed at a text"),
-        pytest.param(edited(lambda read: read.update(refreshed=[CANARY])), id="refreshed at a list"),
-        pytest.param(edited(lambda read: read.update(pushed=None)), id="pushed to null"),
-        pytest.param(edited(lambda read: read.update(pushed=CANARY)), id="pushed to a text"),
-        pytest.param(edited(lambda read: read.update(pushed=7)), id="pushed to a number"),
-        pytest.param(edited(lambda read: read.update(pushed={CANARY: CANARY})), id="pushed to an object"),
-        pytest.param(edited(lambda read: read.update(pushed=[None])), id="pushed to nothing"),
         pytest.param(edited(lambda read: read["pushed"][0].pop("kept")), id="a push without a part"),
         *(
-            pytest.param(
-                edited(lambda read, place=place: read["pushed"][0].update(place=place)),  # type: ignore[misc]
-                id=f"pushed to {what}",
-            )
-            for what, place in {
-                "no JSON": CANARY,
-                "a place that is no text": ["SecretStore", "vault", "a"],
-                "a deep place": "[" * 100_000,
-                "another kind": '["Secret","vault","a"]',
-                "a store with a path": f'["SecretStore","../{CANARY}","a"]',
-                "no store": '["SecretStore",null,"a"]',
-                "a key that leads away": f'["SecretStore","vault","../{CANARY}"]',
-                "a key of many": '["SecretStore","vault",["a"]]',
-            }.items()
+            pytest.param(with_field(path, value), id=f"{path}, {place}")
+            for path, values in WRONG.items()
+            for place, value in enumerate(values)
         ),
-        *(
-            pytest.param(
-                edited(lambda read, number=number: read["pushed"][0].update(number=number)),  # type: ignore[misc]
-                id=f"pushed at the number {number}",
-            )
-            for number in (0, -1, 1.5, 10**13, None)
-        ),
-        pytest.param(edited(lambda read: read["pushed"][0].update(text=7)), id="a number pushed"),
     ],
 )
 def test_a_state_that_cannot_be_read_is_reported_without_a_word_of_it(body: dict[str, Any]) -> None:
     with pytest.raises(Stalled) as caught:
         state_of(body)
     assert caught.value.reason == "StateUnreadable"
-    assert caught.value.message == (
-        "the state Secret 'db-keyturn' was edited or is of a newer version;"
-        " restore it, or delete it to continue with the values of the target Secret"
-    )
+    assert CANARY not in caught.value.message
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None

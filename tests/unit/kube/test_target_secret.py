@@ -319,9 +319,7 @@ def test_a_key_that_the_next_revision_has_not_is_taken_out_of_a_merged_secret() 
     ],
 )
 def test_a_key_that_we_have_not_written_is_taken_unless_it_was_adopted(
-    text: str,
-    is_recorded: bool,  # noqa: FBT001
-    adopt: Adopt,
+    text: str, adopt: Adopt, *, is_recorded: bool
 ) -> None:
     desired = replace(MERGED, target_policy=replace(MERGED.target_policy, adopt=adopt))
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,10 +14,8 @@ from keyturn.core import texts
 from keyturn.kube import errors, tokens
 from keyturn.kube.config import ApiCredentials, Connection
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens, is_like_a_token
+from keyturn.kube.wire import Body
 from tests.support.jumping_loop import JumpingLoop
-
-if TYPE_CHECKING:
-    from keyturn.kube.wire import Body
 
 
 def token(header: object, claims: object) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,10 +13,8 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER
 from keyturn.core.observation.workload import Use, Workload
 from keyturn.kube import errors
+from keyturn.kube.wire import Body
 from keyturn.kube.workloads import restart, workload_of
-
-if TYPE_CHECKING:
-    from keyturn.kube.wire import Body
 
 CREATED = "2026-11-24T12:00:00Z"
 
@@ -115,9 +113,7 @@ def test_templates_of_an_older_spec_are_not() -> None:
     ],
 )
 def test_pods_that_are_terminating_are_counted_by_the_controller(
-    spec: dict[str, Any],
-    status: dict[str, Any],
-    terminates: bool | None,  # noqa: FBT001
+    spec: dict[str, Any], status: dict[str, Any], *, terminates: bool | None
 ) -> None:
     assert workload_of("Deployment", body(spec, status)).terminates is terminates
 
@@ -143,8 +139,7 @@ def test_a_status_that_speaks_of_an_older_spec_says_nothing() -> None:
     ],
 )
 def test_a_rollout_has_failed_when_its_deadline_is_missed(
-    conditions: list[dict[str, str]] | None,
-    failed: bool,  # noqa: FBT001
+    conditions: list[dict[str, str]] | None, *, failed: bool
 ) -> None:
     assert workload_of("Deployment", body(THREE, {"conditions": conditions})).failed == failed
 

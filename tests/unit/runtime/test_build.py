@@ -6,17 +6,14 @@ import re
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from keyturn import __version__
 from keyturn.runtime import build
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _COMMIT = "17cd311dd37aa877b468748d9c01759cd875154c"
 

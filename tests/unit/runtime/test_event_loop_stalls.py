@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 import structlog
@@ -16,13 +17,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.runtime import event_loop_stalls as holdups
 from keyturn.runtime import metrics
+from keyturn.runtime.event_loop_stalls import Stall
 from tests.unit.core.builders import managed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-
-    from keyturn.runtime.event_loop_stalls import Stall
 
 CANARY = "c4n4ry-in-an-argument"
 

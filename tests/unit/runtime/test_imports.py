@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from keyturn.runtime import imports
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BASE = """
 from abc import ABC, abstractmethod

@@ -8,8 +8,9 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -19,9 +20,6 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.value import Value
 from keyturn.runtime.invisible_characters import is_visible
 from keyturn.runtime.logs import LogFormat, configure, describe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 CANARY = "canary-9Zx4"
 

@@ -7,19 +7,15 @@ import dataclasses
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.core.errors import Wait
 from keyturn.runtime import threadpools as threads
 from keyturn.runtime.threadpools import yield_processor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.core.errors import Wait
 
 
 class Gate:

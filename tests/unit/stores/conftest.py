@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 import trustme
@@ -8,9 +8,6 @@ import trustme
 from keyturn.stores import settings as plan
 from keyturn.stores.providers import provider_of
 from tests.unit.stores.fake_stores import FakeProvider, FakeStores
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="module", autouse=True)

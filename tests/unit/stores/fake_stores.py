@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from keyturn.api.base import Schema
 from keyturn.api.source import StoreRef
@@ -20,15 +21,10 @@ from keyturn.kube import paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
-from keyturn.stores.providers import Capability, Provider, Reference, RemoteValue
+from keyturn.stores.providers import Capability, Content, Provider, Reference, RemoteValue
 from keyturn.stores.providers._refs import KeyRef
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, StoreError, Unauthorized
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from keyturn.stores.providers import Content
 
 OPERATOR = "keyturn-system"
 

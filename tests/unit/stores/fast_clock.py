@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from selectors import BaseSelector
+from typing import Any
 
 from tests.unit.databases.fake_targets import FakeTargets
 from tests.unit.stores.fake_stores import FakeStores
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from selectors import BaseSelector
 
 
 class _Selector:

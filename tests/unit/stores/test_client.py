@@ -6,11 +6,9 @@ The clock jumps, so that minutes pass in no time.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import random
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,11 +18,8 @@ from keyturn.runtime import metrics
 from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Conflict, Refused, StoreError, Throttled, Unreachable
-from tests.unit.stores.fake_stores import cluster_ref, now, ref, revealed
+from tests.unit.stores.fake_stores import FakeStores, cluster_ref, now, ref, revealed
 from tests.unit.stores.fast_clock import run_in_no_time
-
-if TYPE_CHECKING:
-    from tests.unit.stores.fake_stores import FakeStores
 
 
 def away(_: int) -> StoreError:
@@ -219,20 +214,6 @@ async def test_more_than_the_cache_holds_pushes_out_what_was_kept_longest(fake: 
         await fake.read(f"k{number}")
 
     assert [fake.server.count(f"read k{number}") for number in (4, 3, 0)] == [1, 1, 2]
-
-
-# Writes
-
-
-async def test_a_write_is_seen_by_the_next_read(fake: FakeStores) -> None:
-    fake.store()
-    fake.server.values["db"] = "old"
-    await fake.read()
-
-    written = await fake.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE)
-
-    assert written.outcome is WriteResult.REPLACED
-    assert await fake.read() == "new"
 
 
 # Writes of a replica that may lead no more
@@ -438,17 +419,6 @@ async def test_a_long_wish_is_reported_and_no_request_is_sent_before_it_is_over(
     assert [what for _, what, _ in fake.server.asked] == ["read db", "check", "read cache"]
 
 
-async def test_a_storm_of_refusals_is_met_with_fewer_requests_and_not_with_more(fake: FakeStores) -> None:
-    fake.store()
-    fake.server.mood = lambda _: Throttled("Status429")
-
-    for _ in range(120):
-        await asyncio.gather(*(fake.refusal(f"k{number}") for number in range(16)))
-        await asyncio.sleep(1)
-
-    assert len(fake.server.asked) < 120
-
-
 # Silence
 
 
@@ -536,23 +506,6 @@ async def test_a_store_that_hangs_is_found_out_after_half_a_minute_and_then_bloc
     assert now() - began <= 30.1
 
 
-async def test_keys_that_a_store_cannot_answer_block_no_other(fake: FakeStores) -> None:
-    key = fake.cluster_store()
-    is_broken = "read broken"
-    fake.server.mood = lambda n: (
-        Unreachable("Status500") if is_broken in fake.server.asked[n - 1][1] else None
-    )
-    fake.stores.health(key)
-    await fake.until(lambda: fake.reason(key) == "Valid")
-
-    for number in range(50):
-        broken = await fake.refusal(f"broken {number}", cluster_ref(), namespace="office")
-        assert broken.code == "Status500"
-        assert await fake.read(store=cluster_ref(), fresh=True) == "hunter2"
-
-    assert fake.reason(key) == "Valid"
-
-
 async def test_keys_that_a_store_cannot_answer_make_few_checks_and_no_news(fake: FakeStores) -> None:
     key = fake.cluster_store()
     fake.server.mood = lambda n: (
@@ -589,24 +542,6 @@ async def test_a_store_that_answers_nothing_but_its_trouble_is_reported_and_foun
     fake.server.mood = lambda _: None
     await fake.until(lambda: fake.recovered == [key], 60)
     assert (fake.reason(key), await fake.read()) == ("Valid", "hunter2")
-
-
-async def test_at_a_third_of_errors_all_is_read_in_the_end_and_little_is_said_of_the_store(
-    fake: FakeStores,
-) -> None:
-    key = fake.store(interval=1)
-    chance = random.Random(5)  # noqa: S311  # it spreads errors
-    fake.server.mood = lambda _: Unreachable("Status503") if chance.random() < 0.3 else None
-    fake.stores.health(key)
-    read = 0
-
-    for _ in range(2000):
-        await asyncio.sleep(2)
-        with contextlib.suppress(Unreachable):
-            read += await fake.read() == "hunter2"
-
-    assert read > 1200
-    assert len(fake.turned) < 10
 
 
 # Ends
@@ -687,19 +622,6 @@ async def test_a_store_that_does_not_answer_is_no_new_one_with_other_settings(fa
     assert await fake.read() == "hunter2"
 
 
-async def test_a_store_that_never_answers_is_asked_no_more_however_often_it_is_changed(
-    fake: FakeStores,
-) -> None:
-    fake.server.delay = 20
-    for _ in range(20):
-        fake.store()
-        reading = asyncio.create_task(fake.refusal())
-        await asyncio.sleep(1)
-
-    assert fake.server.count("read db") <= 5
-    assert (await reading).code == "NoAnswer"
-
-
 async def test_a_store_that_had_no_time_to_answer_is_not_silent(fake: FakeStores) -> None:
     fake.server.delay = 0.3
     for _ in range(10):
@@ -710,19 +632,6 @@ async def test_a_store_that_had_no_time_to_answer_is_not_silent(fake: FakeStores
 
     fake.store()
     assert await fake.read() == "hunter2"
-
-
-async def test_who_waits_for_a_turn_is_not_left_without_an_answer(fake: FakeStores) -> None:
-    for _ in range(10):
-        fake.store(rate=1)
-        waiting = [asyncio.create_task(fake.refusal(f"k{number}")) for number in range(5)]
-        await asyncio.sleep(0.5)
-        for one in waiting:
-            one.cancel()
-
-    fake.store()
-    assert await fake.read() == "hunter2"
-    assert fake.server.count("check") == 0  # as is made of a store that does not answer
 
 
 async def test_a_store_that_comes_again_under_its_name_is_no_new_one_for_ten_minutes(

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
 from keyturn.core.keys import SECRET_STORE, StoreKey
 from keyturn.runtime.concurrency import KeyedLimiter
 from keyturn.runtime.reach import AllowedHost, Reach
 from tests.support.api_servers import answer, serving
 from tests.unit.stores.fake_stores import OPERATOR, FakeStores, ref, revealed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from aiohttp import web
 
 _STORES = 250
 _IN_TIME = 5.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -12,9 +13,6 @@ from keyturn.stores.providers.errors import Refused, Unreachable
 from tests.support.api_servers import serving
 from tests.support.timedcalls import holds_no_loop
 from tests.unit.stores.fake_stores import OPERATOR, FakeStores, ref
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,11 +17,8 @@ from keyturn.stores import login as opening
 from keyturn.stores.providers import Policy, RemoteValue
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
-from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now, ref
+from tests.unit.stores.fake_stores import OPERATOR, FakeStores, cluster_ref, now, ref
 from tests.unit.stores.fast_clock import run_in_no_time
-
-if TYPE_CHECKING:
-    from tests.unit.stores.fake_stores import FakeStores
 
 LOGIN: dict[str, Any] = {"login": {"name": "login", "key": "token"}}
 
@@ -244,10 +241,7 @@ async def test_no_token_is_made_of_an_account_that_does_not_name_the_store(
     with pytest.raises(Unauthorized, match="NoConsent") as refused:
         await fake.read()
 
-    assert refused.value.hint == (
-        "the ServiceAccount 'app' in the namespace 'shop' does not consent to this store; annotate it with"
-        " keyturn.dev/stores: vault (separate several with commas)"
-    )
+    assert "keyturn.dev/stores: vault" in refused.value.hint
     assert fake.api.tokens == []
 
 
@@ -277,9 +271,7 @@ def reads_of_account(fake: FakeStores) -> int:
     ("is_deleted", "code"), [(False, "NoConsent"), (True, "NoServiceAccount")], ids=["withdrawn", "deleted"]
 )
 async def test_a_session_ends_when_the_account_takes_its_consent_back(
-    is_deleted: bool,  # noqa: FBT001
-    code: str,
-    consented: FakeStores,
+    code: str, consented: FakeStores, *, is_deleted: bool
 ) -> None:
     await consented.read()
     if is_deleted:
@@ -302,9 +294,7 @@ async def test_a_session_ends_when_the_account_takes_its_consent_back(
     ("is_deleted", "code"), [(False, "NoConsent"), (True, "NoServiceAccount")], ids=["withdrawn", "deleted"]
 )
 async def test_what_was_lent_is_given_back_also_when_the_account_takes_its_consent_back(
-    is_deleted: bool,  # noqa: FBT001
-    code: str,
-    consented: FakeStores,
+    code: str, consented: FakeStores, *, is_deleted: bool
 ) -> None:
     key = consented.store(account="app", leases=True)
     lent = await consented.stores.lease(ref(), "shop", "db")
@@ -405,19 +395,6 @@ async def test_an_api_server_that_answers_late_is_not_asked_by_each_read(consent
     assert await asyncio.gather(*reads) == ["hunter2"] * 5
 
     assert reads_of_account(consented) - before == 1
-
-
-async def test_a_session_that_had_consent_continues_while_the_account_may_not_be_read(
-    consented: FakeStores,
-) -> None:
-    await consented.read()
-    consented.api.are_forbidden = True
-    await asyncio.sleep(181)
-    assert await consented.read(fresh=True) == "hunter2"
-
-    consented.api.are_forbidden, consented.api.consent = False, ""
-    await asyncio.sleep(10)
-    assert (await consented.refusal(fresh=True)).code == "NoConsent"
 
 
 async def test_a_consent_that_may_not_be_read_does_not_last(consented: FakeStores) -> None:
@@ -571,18 +548,6 @@ async def test_requests_that_are_paused_do_not_prolong_the_pause(fake: FakeStore
             await asyncio.sleep(12 / count)
 
     assert served[-count:] == ["hunter2"] * count
-
-
-async def test_such_a_key_blocks_no_other_namespace_at_the_next_attempt_either(fake: FakeStores) -> None:
-    await shared(fake)
-    rejecting(fake, "theirs")
-
-    for _ in range(5):
-        await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
-        await asyncio.sleep(11)
-    await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
-
-    assert await fake.read(store=cluster_ref(), fresh=True) == "hunter2"
 
 
 async def test_a_shared_login_that_is_rejected_for_three_namespaces_is_not_used_for_ten_seconds(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api.base import Schema
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
+from keyturn.api.source import StoreRef
 from keyturn.controllers.external_health import store_status
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
 from keyturn.core.observation.external import Health
@@ -19,9 +20,6 @@ from keyturn.stores.providers import discover, provider_of
 from keyturn.stores.providers.errors import Refused
 from keyturn.stores.settings import shared_keys
 from tests.unit.stores.fake_stores import FakeStores, cluster_ref, ref
-
-if TYPE_CHECKING:
-    from keyturn.api.source import StoreRef
 
 OWN = "{namespace}/"
 
@@ -251,7 +249,7 @@ def test_keys_without_slashes_are_separated_by_another_character(
 
 
 @pytest.mark.parametrize("is_ready", [True, False])
-def test_the_status_says_so_beside_whether_it_is_ready(is_ready: bool) -> None:  # noqa: FBT001
+def test_the_status_says_so_beside_whether_it_is_ready(*, is_ready: bool) -> None:
     health = VALID if is_ready else Health(is_ready=False, reason="Unreachable", message="x", passes=True)
     conditions = store_status(store(), health, datetime(2026, 11, 27, tzinfo=UTC), "say").conditions
 

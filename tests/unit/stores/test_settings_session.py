@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import structlog
@@ -12,13 +13,8 @@ from keyturn.core.labels import SESSION_TYPE
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.stores.providers.errors import Refused, Unreachable
-from keyturn.stores.settings import SessionSecret, plan_of, read_references
+from keyturn.stores.settings import SessionSecret, StoreSettings, plan_of, read_references
 from tests.unit.stores.fake_stores import FakeStores
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from keyturn.stores.settings import StoreSettings
 
 LOGIN = Value.of_text("hvs.canary-of-a-login")
 VAULT = {"server": "https://vault.test", "engine": "dynamic", "mount": "database"}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.cli.plan.command import Becomes, effects_of
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.observed import Observed
 from keyturn.core.policy.rules import Violation
 from keyturn.core.reasons import ErrorReason
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
 
 KEY = ObjectKey("shop", "db")
 STATE = make.state(rotated=NOW - timedelta(hours=2))
@@ -60,7 +58,7 @@ def test_a_rotation_waits_for_the_first_window() -> None:
 @pytest.mark.parametrize(
     ("spec", "is_held"), [({"suspend": True}, False), ({}, True)], ids=["suspended", "held"]
 )
-def test_an_object_that_cannot_rotate_becomes_overdue(spec: dict[str, Any], is_held: bool) -> None:  # noqa: FBT001
+def test_an_object_that_cannot_rotate_becomes_overdue(spec: dict[str, Any], *, is_held: bool) -> None:
     (effect,) = effects_of(KEY, observed(spec), observed(spec, given=SHORT), is_held=is_held)
 
     assert (effect.becomes, effect.starts) == (Becomes.OVERDUE, None)

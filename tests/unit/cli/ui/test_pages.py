@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,6 @@ from keyturn.cli.ui.pages import Group, Overview, Section
 from keyturn.core.status.summary import SummaryState
 from keyturn.kube.cache.objects import parse
 from tests.cluster.ui.ui_cluster import CANARY, HOSTILE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRAME = {"root": "/root", "scope": HOSTILE, "server": HOSTILE, "now": HOSTILE, "version": HOSTILE}

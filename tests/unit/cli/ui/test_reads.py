@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
@@ -15,9 +16,6 @@ from keyturn.cli.ui.pages import Reads
 from keyturn.kube.client import Api
 from keyturn.kube.session import SessionTransport
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 _INCIDENT: dict[str, Any] = {
     "kind": "EmergencyRotation",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
@@ -15,12 +16,8 @@ from keyturn.core.observation.emergency import Reader, ReaderStatus
 from keyturn.endpoints.audit import access_log
 from keyturn.endpoints.audit.access_log import AccessLog, AccessScope, Record, readers_of
 from keyturn.endpoints.audit.event import Access, SubjectKind
+from keyturn.kube.wire import Body
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from keyturn.kube.wire import Body
 
 AUTH, ALL, EVERYWHERE = AccessScope("shop", "auth"), AccessScope("shop", ""), AccessScope("", "")
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")

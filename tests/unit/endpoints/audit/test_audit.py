@@ -7,10 +7,12 @@ import copy
 import io
 import secrets
 import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -22,22 +24,15 @@ from keyturn.endpoints import server as web
 from keyturn.endpoints.audit import Audit, AuditSettings
 from keyturn.endpoints.audit.access_log import AccessScope
 from keyturn.endpoints.audit.audit import Endpoint, read_token
-from keyturn.endpoints.audit.event import Access, SubjectKind, parse
+from keyturn.endpoints.audit.event import Access, SubjectKind, Told, parse
 from keyturn.endpoints.connections import CannotServe, ServerTls
 from keyturn.kube import errors
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.client import Api
+from keyturn.kube.wire import Body
 from sandbox.pki import Authority
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event, event_list
 from tests.unit.endpoints.audit.test_classifier import cache
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from datetime import datetime
-    from pathlib import Path
-
-    from keyturn.endpoints.audit.event import Told
-    from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.client import Api
-    from keyturn.kube.wire import Body
 
 TOKEN = secrets.token_urlsafe(32)
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

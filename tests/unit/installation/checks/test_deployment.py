@@ -47,16 +47,10 @@ def test_a_version_that_is_too_old_gets_the_minimum_in_the_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "found"),
-    [
-        (60, "this machine and the API server agree"),
-        (-60, "this machine and the API server agree"),
-        (300, "the clock of this machine is 5m ahead of the API server's"),
-        (-61, "the clock of this machine is 1m1s behind the API server's"),
-    ],
+    ("seconds", "found"), [(60, "agree"), (-60, "agree"), (300, "5m ahead"), (-61, "1m1s behind")]
 )
 def test_more_than_a_minute_between_the_clocks_is_said(seconds: int, found: str) -> None:
-    assert election.clock_point(_NOW + timedelta(seconds=seconds), _NOW).found == found
+    assert found in election.clock_point(_NOW + timedelta(seconds=seconds), _NOW).found
 
 
 # The Lease
@@ -69,24 +63,23 @@ def elected(age: float, *, lives: bool = True) -> Election:
 
 
 @pytest.mark.parametrize(
-    ("found", "result", "sentence"),
+    ("found", "result", "part"),
     [
-        (None, Result.FAILED, "there is no Lease keyturn in namespace own: no replica has led yet"),
-        (_FREE, Result.FAILED, "the Lease keyturn in namespace own is free: no replica leads"),
+        (None, Result.FAILED, "no replica has led yet"),
+        (_FREE, Result.FAILED, "is free: no replica leads"),
         (elected(3), Result.OK, "held by keyturn-1, renewed 3s ago"),
         (elected(-1), Result.OK, "held by keyturn-1, renewed 0s ago"),
         (elected(3600, lives=False), Result.FAILED, "held by keyturn-1, last renewed 1h ago: no replica leads"),
-        (elected(300), Result.WARN, "held by keyturn-1; the clock of the leader is 5m behind the API server's"),
-        (elected(-300), Result.WARN, "held by keyturn-1; the clock of the leader is 5m ahead of the API server's"),
+        (elected(300), Result.WARN, "5m behind"),
+        (elected(-300), Result.WARN, "5m ahead"),
     ],
     ids=["no Lease", "free", "held", "a second ahead", "dead", "clock behind", "clock ahead"],
 )  # fmt: skip
-def test_the_lease_says_whether_a_replica_leads(
-    found: Election | None, result: Result, sentence: str
-) -> None:
+def test_the_lease_says_whether_a_replica_leads(found: Election | None, result: Result, part: str) -> None:
     point = election.leader_point(found, "own")
 
-    assert (point.result, point.found) == (result, sentence)
+    assert point.result is result
+    assert part in point.found
     assert bool(point.advice) == (result is not Result.OK)
 
 
@@ -152,16 +145,17 @@ _FULL = {
         ({"conditions": [_FULL]}, "Unschedulable: 0/3 nodes are available"),
         (
             {"conditions": ready("False"), "containerStatuses": [{"image": "a", "state": {"running": {}}}]},
-            "its container runs and /readyz does not answer with ok",
+            "/readyz",
         ),
-        ({}, "no container is started yet"),
+        ({}, "no container"),
     ],
     ids=["no image", "crashes", "no node", "not ready", "new"],
 )
 def test_a_pod_that_is_not_ready_says_why(status: dict[str, Any], why: str) -> None:
     point = deployment.point_of(deployed(pod(**status)), "own")
 
-    assert (point.result, point.found) == (Result.FAILED, f"0 of 2 pods are ready; keyturn-1: {why}")
+    assert point.result is Result.FAILED
+    assert why in point.found
 
 
 def test_one_ready_pod_of_two_is_a_warning() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
-from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES, WORKLOAD_TYPES
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.workload_kinds import WorkloadType
+from keyturn.core.observation.workload_kinds import (
+    OPTIONAL_TYPES,
+    REQUIRED_TYPES,
+    WORKLOAD_TYPES,
+    WorkloadType,
+)
 
 _MANIFESTS = Path(__file__).parents[4] / "manifests"
 each_kind = pytest.mark.parametrize("row", WORKLOAD_TYPES, ids=lambda row: row.plural)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydantic
 import pytest
@@ -15,9 +16,6 @@ from keyturn.api.base import Schema, rules
 from keyturn.installation import crds as crdgen
 from keyturn.installation.crds.schema import structural
 from keyturn.stores import providers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _CRDS = Path(__file__).parents[4] / "crds"
 _KINDS = (

@@ -64,7 +64,7 @@ def test_a_secret_of_its_namespace_is_reported_by_its_labels() -> None:
         ({"servicesUpdatedAt": STARTED, "secrets": [{"name": "db", "state": "Failed"}]}, False, False),
     ],
 )
-def test_its_status_says_who_is_through(status: dict[str, Any], is_open: bool, is_through: bool) -> None:  # noqa: FBT001
+def test_its_status_says_who_is_through(status: dict[str, Any], *, is_open: bool, is_through: bool) -> None:
     (found,) = told(body(status)).of(DB, {"team": "auth"})
 
     assert (found.is_open, found.is_complete) == (is_open, is_through)

@@ -154,12 +154,7 @@ def test_an_object_of_the_cluster_serves_the_namespaces_that_it_names(
     there.put_for_all("main", names=["shop"])
 
     assert there.find("main", for_all=True) == f"{there.of_cluster} main"
-    error = there.refusal("main", for_all=True, namespace="office")
-    assert error.reason == "NamespaceNotAllowed"
-    assert error.message == (
-        f"{there.of_cluster} main does not allow the namespace 'office'; add 'office' to its"
-        f" spec.allowedNamespaces, or use a {there.own}"
-    )
+    assert there.refusal("main", for_all=True, namespace="office").reason == "NamespaceNotAllowed"
 
 
 @BOTH
@@ -196,10 +191,7 @@ def test_an_operator_that_cannot_read_labels_says_so(type_: type[StoreKey | Targ
     there = References(type_, sees_namespaces=False)
     there.put_for_all("main", selector={})
 
-    assert there.refusal("main", for_all=True).message.endswith(
-        "does not allow the namespace 'shop'; the operator watches selected namespaces and cannot read their labels,"
-        " so allowedNamespaces.selector matches none: name the namespace in allowedNamespaces.names"
-    )
+    assert "allowedNamespaces.selector matches none" in there.refusal("main", for_all=True).message
 
 
 def test_a_key_is_permitted_as_a_reference_is() -> None:

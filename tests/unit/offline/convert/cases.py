@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from keyturn.offline.convert import convert, written
-
-if TYPE_CHECKING:
-    from keyturn.offline.convert import Conversion
+from keyturn.offline.convert import Conversion, convert, written
 
 _FOLDER = Path(__file__).parent / "cases"
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api import ManagedSecret
-from keyturn.offline.convert import Weight, convert
-
-if TYPE_CHECKING:
-    from keyturn.offline.convert import Conversion
+from keyturn.offline.convert import Conversion, Weight, convert
 
 _METADATA = {
     "labels": {"jenkins.io/credentials-type": "usernamePassword"},

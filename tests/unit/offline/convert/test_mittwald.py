@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import string
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,7 @@ from keyturn.api import ManagedSecret
 from keyturn.api.base import Recipe
 from keyturn.core.texts import encode as base64url
 from keyturn.generators import SingleValue, make
-from keyturn.offline.convert import Weight, convert
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from keyturn.offline.convert import Conversion
+from keyturn.offline.convert import Conversion, Weight, convert
 
 _GROUP = "secret-generator.v1.mittwald.de"
 _CHANGED, _LOST = Weight.CHANGED, Weight.LOST

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -13,9 +14,6 @@ from keyturn.offline.convert import Weight, convert, written
 from keyturn.offline.convert.conversion import label_of
 from tests.support.soak import TIMES
 from tests.unit.offline.convert.cases import CASES, Case, told
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _Path = tuple[str | int, ...]
 

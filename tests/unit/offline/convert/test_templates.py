@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn import templates
 from keyturn.core.value import Value
-from keyturn.offline.convert import Weight, convert, written
-
-if TYPE_CHECKING:
-    from keyturn.offline.convert import Conversion
+from keyturn.offline.convert import Conversion, Weight, convert, written
 
 _VALUES = {
     "username": "shop",

@@ -6,11 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Any
 
 _COMPOSE = Path(sys.executable).with_name("docker-compose")
 _NO_DOTENV = f"--env-file={os.devnull}"

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from dotenv import dotenv_values
 
 from keyturn.cli.commands import main
 from tests.support import forked_cli
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from click.testing import Result
 
 EXAMPLE = """\
 # The shop's settings.

@@ -6,16 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.support.console import BIN
-from tests.unit.offline.dotenv import docker_compose
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _EXAMPLE = ROOT / "manifests" / "examples" / "compose"
 _PAGE = (ROOT / "docs" / "local.md").read_text()
@@ -55,29 +51,6 @@ def test_the_page_shows_what_is_printed(project: Path) -> None:
 
     assert len(blocks) >= 6
     assert [repeated(block, project) for block in blocks] == blocks
-
-
-def test_the_example_is_a_compose_file_for_every_environment(project: Path) -> None:
-    for environment in ("development", "production"):
-        subprocess.run([BIN / "keyturn", "init", "--environment", environment], cwd=project, check=False)
-        path = project / f".env.{environment}"
-        path.write_text(path.read_text().replace("STRIPE_SECRET_KEY=", "STRIPE_SECRET_KEY=sk"))
-        command = [
-            "render",
-            "--to=compose",
-            "--environment",
-            environment,
-            "--output=compose.secrets.yaml",
-        ]
-        subprocess.run([BIN / "keyturn", *command], cwd=project, check=True)
-
-        found = docker_compose.config(project / "compose.yaml", project / "compose.secrets.yaml")
-
-        used = {one["source"] for service in found["services"].values() for one in service.get("secrets", ())}
-        assert used == {"postgres_password", "redis_password"}
-        assert {found["secrets"][name]["file"] for name in used} == {
-            str(project / "secrets" / environment / f"{name}.txt") for name in used
-        }
 
 
 def test_every_hint_of_the_page_is_understood(tmp_path: Path) -> None:

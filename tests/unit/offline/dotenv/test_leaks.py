@@ -7,16 +7,12 @@ import re
 import secrets
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from tests.leaks.scan import leaks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tests.unit.offline.dotenv.project_folder import Folder
+from tests.unit.offline.dotenv.project_folder import Folder
 
 _EXAMPLE = """\
 PORT=3000

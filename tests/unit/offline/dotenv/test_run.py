@@ -8,14 +8,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.console import BIN
-
-if TYPE_CHECKING:
-    from tests.unit.offline.dotenv.project_folder import Folder
+from tests.unit.offline.dotenv.project_folder import Folder
 
 _SHOW = (sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
 
@@ -106,36 +103,23 @@ def test_a_broken_pipe_ends_the_program_as_in_a_shell(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("example", "content", "sentence"),
+    ("example", "content"),
     [
-        ("TOKEN=\n", "TOKEN=\n", "has no value of TOKEN"),
-        ("TOKEN=\n", "A=1\n", "has no value of TOKEN"),
-        ("STRIPE_KEY=\nTOKEN=\n", "A=1\n", "has no value of STRIPE_KEY, TOKEN"),
-        ("# keyturn: given\nA=\n", "A=\n", "has no value of A"),
-        (None, "API_KEY=\nPORT=\n", "has no value of API_KEY"),
-        (None, "A=${LOST}\n", "line 1: A reads by ${…} what is not set above it"),
-        (None, "B=${A}\nA=1\n", "line 1: B reads A by ${…}, which is not set above it"),
-        (None, None, "name another with -f, or make .env.development by keyturn init"),
-        (None, "A='open\n", "line 1 is not NAME=value"),
-        (None, "A=\0\n", "is no text in UTF-8 without NUL"),
-        ("# keyturn: \nA=\n", "A=1\n", "the hint names no source"),
-    ],
-    ids=[
-        "empty",
-        "absent",
-        "two",
-        "hinted",
-        "by name",
-        "reference",
-        "order",
-        "no file",
-        "quote",
-        "NUL",
-        "bad example",
+        pytest.param("TOKEN=\n", "TOKEN=\n", id="empty"),
+        pytest.param("TOKEN=\n", "A=1\n", id="absent"),
+        pytest.param("STRIPE_KEY=\nTOKEN=\n", "A=1\n", id="two"),
+        pytest.param("# keyturn: given\nA=\n", "A=\n", id="hinted"),
+        pytest.param(None, "API_KEY=\nPORT=\n", id="by name"),
+        pytest.param(None, "A=${LOST}\n", id="reference"),
+        pytest.param(None, "B=${A}\nA=1\n", id="order"),
+        pytest.param(None, None, id="no file"),
+        pytest.param(None, "A='open\n", id="quote"),
+        pytest.param(None, "A=\x00\n", id="NUL"),
+        pytest.param("# keyturn: \nA=\n", "A=1\n", id="bad example"),
     ],
 )
 def test_where_something_is_missing_the_program_is_not_started(
-    example: str | None, content: str | None, sentence: str, folder: Folder
+    example: str | None, content: str | None, folder: Folder
 ) -> None:
     if example is not None:
         folder.example(example)
@@ -145,7 +129,6 @@ def test_where_something_is_missing_the_program_is_not_started(
     done = folder.process("run-with", "--", "touch", "started")
 
     assert (done.returncode, done.stdout) == (125, "")
-    assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (folder.path / "started").exists()
 
@@ -157,24 +140,15 @@ def test_what_is_no_secret_may_be_empty(folder: Folder) -> None:
     assert environment(folder)["DEBUG"] == ""
 
 
-@pytest.mark.parametrize(
-    ("program", "code", "sentence"),
-    [
-        ("no-such-program", 127, "there is no program 'no-such-program'"),
-        ("./folder", 126, "'./folder' cannot be run: Permission denied"),
-        ("./text", 126, "'./text' cannot be run: Permission denied"),
-    ],
-)
-def test_a_program_that_cannot_be_started_ends_as_in_a_shell(
-    program: str, code: int, sentence: str, folder: Folder
-) -> None:
+@pytest.mark.parametrize(("program", "code"), [("no-such-program", 127), ("./folder", 126), ("./text", 126)])
+def test_a_program_that_cannot_be_started_ends_as_in_a_shell(program: str, code: int, folder: Folder) -> None:
     folder.env("A=1\n")
     (folder.path / "folder").mkdir()
     folder.put("text", "x")
 
     done = folder.process("run-with", "--", program)
 
-    assert (done.returncode, done.stderr) == (code, f"Error: {sentence}\n")
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1)
 
 
 def test_more_than_the_system_hands_over_is_reported(folder: Folder) -> None:

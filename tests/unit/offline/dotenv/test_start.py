@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.unit.offline.dotenv.project_folder import Folder
+from tests.unit.offline.dotenv.project_folder import Folder
 
 _OF_THE_OPERATOR = {
     "kopf",
@@ -52,17 +50,7 @@ def shop(folder: Folder) -> Folder:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ("init",),
-        ("init", "--check"),
-        ("init", "--rotate=TOKEN"),
-        ("render", "--to=dotenv"),
-        ("render", "--to=compose"),
-        ("render", "--to=kubernetes"),
-        ("run-with", "true"),
-    ],
-    ids=" ".join,
+    "arguments", [("init",), ("render", "--to=kubernetes"), ("run-with", "true")], ids=" ".join
 )
 def test_nothing_of_the_operator_is_brought_along(arguments: tuple[str, ...], shop: Folder) -> None:
     found = modules_after(shop, *arguments)

@@ -1,25 +1,22 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import vault as vaults
+from tests.support.vault import VaultServer
 from tests.unit.stores.providers import moto_server, provider_fixtures
 from tests.unit.stores.providers.azure import fake_azure
+from tests.unit.stores.providers.azure.fake_azure import Azure
 from tests.unit.stores.providers.gcp import fake_google_cloud as googles
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
-    from tests.support.vault import VaultServer
-    from tests.unit.stores.providers.azure.fake_azure import Azure
-    from tests.unit.stores.providers.gcp.fake_google_cloud import Google
-    from tests.unit.stores.providers.moto_server import Moto
-    from tests.unit.stores.providers.provider_fixtures import ProviderUnderTest
+from tests.unit.stores.providers.gcp.fake_google_cloud import Google
+from tests.unit.stores.providers.moto_server import Moto
+from tests.unit.stores.providers.provider_fixtures import ProviderUnderTest
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,11 @@ import json
 import secrets
 import ssl
 import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -26,16 +28,10 @@ from keyturn.stores.providers import Provider, ProviderContext, Reference, Remot
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import plain, serving
+from tests.support.vault import VaultServer
 from tests.unit.stores.providers.azure import fake_azure
 from tests.unit.stores.providers.gcp import fake_google_cloud as googles
-from tests.unit.stores.providers.moto_server import free_port
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from pathlib import Path
-
-    from tests.support.vault import VaultServer
-    from tests.unit.stores.providers.moto_server import Moto
+from tests.unit.stores.providers.moto_server import Moto, free_port
 
 LOOPBACK = AllowedHost("127.0.0.1")
 ACCESS_KEY = "AKIA0123456789ABCDEF"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl
 
 from aiohttp import web
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
 
 Answering: TypeAlias = "Callable[[Heard], web.StreamResponse | Awaitable[web.StreamResponse]]"
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Policy, WriteResult, discover, errors
+from keyturn.stores.providers import Policy, Provider, WriteResult, discover, errors
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import Scripted, answer, serving
+from tests.unit.stores.providers.moto_server import Moto
 from tests.unit.stores.providers.provider_fixtures import (
     LOOPBACK,
     SECRET_KEY,
@@ -24,14 +27,6 @@ from tests.unit.stores.providers.provider_fixtures import (
 )
 from tests.unit.stores.providers.recording_server import Heard, Recording
 from tests.unit.stores.providers.resolver import Asked, Names
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from aiohttp import web
-
-    from keyturn.stores.providers import Provider
-    from tests.unit.stores.providers.moto_server import Moto
 
 BOTH = ["awsSecretsManager", "awsParameterStore"]
 CANARY = "canary-of-an-answer"
@@ -94,23 +89,6 @@ async def test_an_id_that_its_writer_chose_names_a_version(
     found = await manager.read(f"{prefix}key", version)
 
     assert (found.content, found.version) == (Value(b"first"), version)
-
-
-@pytest.mark.parametrize(
-    ("version", "asked"),
-    [
-        pytest.param("a" * 31, ["VersionStage"], id="too short for an ID"),
-        pytest.param("a" * 32, ["VersionStage", "VersionId"], id="an ID or a stage"),
-        pytest.param("a" * 65, ["VersionStage"], id="too long for an ID"),
-        pytest.param("0A1b2C3d-0A1b-0A1b-0A1b-0A1b2C3d4E5f", ["VersionId"], id="a UUID"),
-    ],
-)
-async def test_an_unknown_version_is_not_found(version: str, asked: list[str]) -> None:
-    heard = Recording(lambda _: answer(400, {"__type": "ResourceNotFoundException"}))
-    async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
-        refused = await failing(aws("awsSecretsManager", server, guard).read("key", version))
-    assert type(refused) is errors.NotFound
-    assert [one.json for one in heard.heard] == [{"SecretId": "key", name: version} for name in asked]
 
 
 async def test_what_we_create_says_who_made_it(manager: Provider[Any], moto: Moto, prefix: str) -> None:

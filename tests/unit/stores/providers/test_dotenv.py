@@ -6,23 +6,19 @@ import asyncio
 import contextlib
 import io
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import dotenv
 import pydantic
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Reference, RemoteValue, discover
+from keyturn.stores.providers import Provider, Reference, RemoteValue, discover
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError
 from tests.support.machine_speed import pace
 from tests.unit.stores.providers.provider_fixtures import opened
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from keyturn.stores.providers import Provider
 
 REFERENCE = Reference("ConfigMap", "env", "production")
 SETTINGS = {"configMapRef": {"name": "env", "key": "production"}}

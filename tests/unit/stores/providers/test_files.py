@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keyturn.core.value import Value
+from keyturn.stores.providers import Provider
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError
 from tests.unit.stores.providers.provider_fixtures import opened
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from keyturn.stores.providers import Provider
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import google_crc32c
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Policy, WriteResult, discover, errors
+from keyturn.stores.providers import Policy, Provider, WriteResult, discover, errors
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import Scripted, answer
 from tests.unit.stores.providers.gcp.fake_google_cloud import (
@@ -37,12 +39,6 @@ from tests.unit.stores.providers.moto_server import free_port
 from tests.unit.stores.providers.provider_fixtures import failing_without
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import serving_tls
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
-    from keyturn.stores.providers import Provider
 
 CANARY = "canary-of-an-answer"
 SERVICE_ACCOUNT_TOKEN = "canary.token-of.service-account"  # noqa: S105  # of nobody
@@ -434,15 +430,6 @@ async def test_a_service_account_of_google_cloud_is_acted_as(google: Google, pre
     assert asked.host == "iamcredentials.googleapis.com"
     assert asked.path == f"/v1/projects/-/serviceAccounts/{EMAIL_TO_ACT_AS}:generateAccessToken"
     assert asked.headers["Authorization"] == "Bearer federated"
-
-
-async def test_a_token_is_exchanged_once_for_all_who_read(google: Google, prefix: str) -> None:
-    google.service.tokens.add("federated")
-    google.service.seed(named(prefix), b"x")
-    pool = Pool(google, exchanged())
-    async with pool.store(identity()) as opened:
-        await asyncio.gather(*(opened.read(prefix) for _ in range(10)))
-    assert len(pool.forms) == 1
 
 
 async def test_a_token_that_lasts_a_moment_is_generated_again(google: Google, prefix: str) -> None:

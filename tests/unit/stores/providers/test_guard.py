@@ -10,9 +10,11 @@ import ssl
 import subprocess
 import threading
 import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -27,10 +29,6 @@ from tests.support.api_servers import Scripted, answer, serving
 from tests.unit.stores.providers.provider_fixtures import failing_without, guarded
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from pathlib import Path
 
 LOOPBACK = AllowedHost("127.0.0.1")
 CANARY = "canary-in-a-url-or-body"
@@ -516,7 +514,7 @@ class NoNameServer(Names):
         pytest.param(NoNameServer(), False, id="DNS is down"),
     ],
 )
-async def test_only_a_host_that_does_not_exist_is_lasting(names: Names, is_lasting: bool) -> None:  # noqa: FBT001
+async def test_only_a_host_that_does_not_exist_is_lasting(names: Names, *, is_lasting: bool) -> None:
     async with guarded(resolver=names) as guard:
         error = await failing(guard.ask("GET", "https://no.example"))
     assert isinstance(error, Unreachable)

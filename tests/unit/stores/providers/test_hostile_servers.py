@@ -7,12 +7,13 @@ import email.utils
 import json
 import logging
 import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -20,17 +21,12 @@ from aiohttp import web
 from keyturn.core.value import Value
 from keyturn.kube.client import Api
 from keyturn.kube.session import SessionTransport, open_session
-from keyturn.stores.providers import Reference, RemoteValue
+from keyturn.stores.providers import Provider, Reference, RemoteValue
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Guard, Limits
 from tests.leaks.scan import leaks
 from tests.support.api_servers import plain, serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, opened
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from keyturn.stores.providers import Provider
 
 OPERATOR = "canary-token-of-the-operator-itself"
 PUSHED = "canary-value-to-be-pushed"

@@ -6,30 +6,33 @@ import asyncio
 import base64
 import json
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
 from keyturn.core.labels import KEYTURN, MANAGED_BY
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
-from keyturn.stores.providers import Reference, RemoteValue, _kubeconfig, discover, errors, properties
+from keyturn.stores.providers import (
+    Provider,
+    Reference,
+    RemoteValue,
+    _kubeconfig,
+    discover,
+    errors,
+    properties,
+)
+from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import answer, refused, serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened
 from tests.unit.stores.providers.recording_server import Recording
 from tests.unit.stores.providers.tls_server import authority
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from aiohttp import web
-
-    from keyturn.stores.providers import Provider
-    from keyturn.stores.providers.guard import Guard
 
 CANARY = "canary-in-a-kubeconfig-or-answer"
 TOKEN = "canary-token-of-another-cluster"  # noqa: S105  # of nobody

@@ -7,7 +7,9 @@ import contextlib
 import json
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pydantic
 import pytest
@@ -16,19 +18,13 @@ from aiohttp import web
 from keyturn.core.value import Value
 from keyturn.installation.crds.schema import structural
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import Reference, RemoteValue, discover, errors, properties
+from keyturn.stores.providers import Provider, Reference, RemoteValue, discover, errors, properties
 from keyturn.stores.providers.guard import Guard, Limits
 from keyturn.stores.providers.webhook import Result
 from tests.support.api_servers import Scripted, answer, serving
 from tests.support.call_counts import calls
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened
 from tests.unit.stores.providers.tls_server import authority, serving_tls
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from keyturn.stores.providers import Provider
 
 TOKEN = "token-of-the-hook"  # noqa: S105  # of nobody
 CANARY = "canary-of-an-answer"

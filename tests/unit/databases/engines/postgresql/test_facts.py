@@ -47,42 +47,38 @@ ALTER = 'ALTER ROLE "app_a"'
 @pytest.mark.parametrize(
     ("there", "statements"),
     [
-        ({}, [f"{ALTER} SET \"role\" TO 'app'"]),
-        ({"app_a": ROLE}, []),
-        (
+        pytest.param({}, [f"{ALTER} SET \"role\" TO 'app'"], id="acts as the owner"),
+        pytest.param({"app_a": ROLE}, [], id="nothing to copy"),
+        pytest.param(
             {"app": {("", "work_mem"): "1MB"}, "app_a": ROLE},
             [f"{ALTER} SET \"work_mem\" TO '1MB'"],
+            id="copied",
         ),
-        (
+        pytest.param(
             {"app": {("shop", "app.tenant"): "it's"}, "app_a": ROLE},
             [f'{ALTER} IN DATABASE "shop" SET "app"."tenant" TO \'it\'\'s\''],
+            id="in one database",
         ),
-        (
+        pytest.param(
             {"app_a": {**ROLE, ("shop", "work_mem"): "1MB"}},
             [f'{ALTER} IN DATABASE "shop" RESET "work_mem"'],
+            id="not the owner's",
         ),
-        (
+        pytest.param(
             {"app": {("", "search_path"): '"$user", "a,b", "c""d", public'}, "app_a": ROLE},
             [f"{ALTER} SET \"search_path\" TO '$user', 'a,b', 'c\"d', 'public'"],
+            id="a list",
         ),
-        (
+        pytest.param(
             {"app": {("", "temp_tablespaces"): ""}, "app_a": ROLE},
             [f"{ALTER} SET \"temp_tablespaces\" TO ''"],
+            id="an empty list",
         ),
-        (
+        pytest.param(
             {"app": {("", "search_path"): "public"}, "app_a": {**ROLE, ("", "search_path"): "public"}},
             [],
+            id="the same already",
         ),
-    ],
-    ids=[
-        "acts as the owner",
-        "nothing to copy",
-        "copied",
-        "in one database",
-        "not the owner's",
-        "a list",
-        "an empty list",
-        "the same already",
     ],
 )
 def test_a_login_gets_the_settings_of_its_owner(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,9 +22,6 @@ from keyturn.databases.engines.postgresql import codes, operations
 from keyturn.databases.engines.postgresql.driver import ConnectionFailed, StatementFailed
 from keyturn.databases.engines.postgresql.operations import Operations
 from keyturn.databases.errors import Busy, DatabaseError, ReadOnly, Unauthorized
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
 
 ACCOUNT = Account("orders", ("orders_a", "orders_b"), "shop/orders")
 

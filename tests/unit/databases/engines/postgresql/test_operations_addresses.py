@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.value import Value
 from keyturn.databases import errors
-from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, prove_refused
+from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, Verdict, prove_refused
 from keyturn.databases.engines.postgresql import codes, operations
+from keyturn.databases.engines.postgresql.connecting import Place
 from keyturn.databases.engines.postgresql.driver import ConnectionFailed
 from keyturn.databases.engines.postgresql.operations import Operations
 from keyturn.databases.errors import Overloaded
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
-    from keyturn.databases.base import Verdict
-    from keyturn.databases.engines.postgresql.connecting import Place
 
 HOST, POOLER = Endpoint("db.shop.svc", 5432), Endpoint("pooler.shop.svc", 6432)
 OLD, CURRENT = (Login(name, Value.of_text("canary")) for name in ("old", "current"))

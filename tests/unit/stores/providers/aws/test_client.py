@@ -6,8 +6,9 @@ import functools
 import os
 import re
 import uuid
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import botocore.auth
 import botocore.session
@@ -21,9 +22,6 @@ from keyturn.stores.providers.aws import client
 from keyturn.stores.providers.aws.client import AwsClient, Keys
 from keyturn.stores.providers.aws.login import Region
 from tests.unit.stores.providers.provider_fixtures import SECRET_KEY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 KEY_ID, TOKEN = "AKIDEXAMPLE", "token-of-a-session/+="
 ROLE = {"RoleArn": "arn:aws:iam::123456789012:role/shop", "RoleSessionName": "keyturn-shop"}

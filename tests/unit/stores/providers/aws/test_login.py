@@ -6,18 +6,20 @@ import asyncio
 import email.utils
 import json
 import secrets
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import discover, errors
+from keyturn.stores.providers import Provider, discover, errors
 from keyturn.stores.providers.aws import login
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import answer, serving
 from tests.unit.stores.fast_clock import Clock
+from tests.unit.stores.providers.moto_server import Moto
 from tests.unit.stores.providers.provider_fixtures import (
     ACCESS_KEY,
     LOOPBACK,
@@ -30,12 +32,6 @@ from tests.unit.stores.providers.provider_fixtures import (
 )
 from tests.unit.stores.providers.recording_server import Heard, Recording
 from tests.unit.stores.providers.resolver import Asked
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from keyturn.stores.providers import Provider
-    from tests.unit.stores.providers.moto_server import Moto
 
 BOTH = ["awsSecretsManager", "awsParameterStore"]
 ROLE = "arn:aws:iam::123456789012:role/shop"

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from keyturn.stores.providers import Provider
-    from keyturn.stores.providers.guard import Guard
-    from tests.unit.stores.providers.azure.fake_azure import Azure
+from keyturn.stores.providers import Provider
+from keyturn.stores.providers.guard import Guard
+from tests.unit.stores.providers.azure.fake_azure import Azure
 
 
 @pytest.fixture

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
 
 import pytest
 from aiohttp import web
 
 from keyturn.stores.providers.errors import StoreError
 from tests.unit.stores.providers.azure.fake_entra_id import CANARY
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
 
 
 async def failing(doing: Awaitable[object]) -> StoreError:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
 from keyturn.core.value import Value
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, discover
+from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers.azure.login import AUDIENCE
 from keyturn.stores.providers.guard import Guard
 from tests.unit.stores.providers.azure.fake_entra_id import CANARY, TENANT, Application, Entra, Federated, jwt
 from tests.unit.stores.providers.azure.fake_key_vault import KeyVault
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
-    from keyturn.stores.providers import Provider
 
 CLIENT: Final = "11112222-bbbb-3333-cccc-4444dddd5555"
 CLUSTER: Final = Federated("https://cluster.test", "system:serviceaccount:shop:web", AUDIENCE)

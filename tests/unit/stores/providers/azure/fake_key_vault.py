@@ -9,15 +9,13 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from tests.unit.stores.providers.azure.fake_entra_id import CANARY
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
 _VERSIONS: Final = {"7.4", "7.5", "7.6"}

@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import time
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
 from keyturn.stores import located
-from keyturn.stores.providers import Policy, WriteResult, errors
+from keyturn.stores.providers import Policy, Provider, WriteResult, errors
 from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, UnusableError
+from keyturn.stores.providers.guard import Guard
 from tests.leaks.scan import leaks
 from tests.unit.stores.providers.azure.exchanges import again, answering, failing, refusal
-from tests.unit.stores.providers.azure.fake_azure import CLIENT, LOGIN, VAULT
+from tests.unit.stores.providers.azure.fake_azure import CLIENT, LOGIN, VAULT, Azure, Sent
 from tests.unit.stores.providers.azure.fake_entra_id import CANARY, TENANT
-
-if TYPE_CHECKING:
-    from keyturn.stores.providers import Provider
-    from keyturn.stores.providers.guard import Guard
-    from tests.unit.stores.providers.azure.fake_azure import Azure, Sent
 
 # Values
 
@@ -47,13 +43,6 @@ async def test_what_we_replace_keeps_the_tags_that_it_had(store: Provider[Any], 
     azure.vault.seed("key", "x", tags={"cost-centre": "4711"})
     await store.write("key", Value(b"y"))
     assert azure.vault.newest("key").tags == {"cost-centre": "4711"}
-
-
-async def test_an_id_names_a_version(store: Provider[Any]) -> None:
-    first = (await store.write("key", Value(b"first"))).version
-    await store.write("key", Value(b"second"))
-    assert (await store.read("key", first)).content == Value(b"first")
-    assert (await store.read("key")).content == Value(b"second")
 
 
 @pytest.mark.parametrize("version", ["", "latest", "../other", "0" * 31, "g" * 32])
@@ -377,18 +366,6 @@ async def test_a_vault_that_sends_us_elsewhere_gets_no_login_and_no_token(
     assert (type(refused), refused.code) == (Refused, code)
     (asked,) = azure.sent
     assert (asked.host, asked.headers.get("Authorization"), asked.body) == (VAULT, None, "")
-
-
-@hostile
-async def test_a_vault_that_turns_hostile_gets_no_more_tokens(
-    store: Provider[Any], azure: Azure, named: dict[str, str], code: str
-) -> None:
-    azure.vault.seed("key", "x")
-    await store.read("key")
-    azure.entra.revoke()
-    azure.instead = lambda sent: azure.unauthorized(**named) if sent.host == VAULT else None
-    assert (await failing(store.read("key"))).code == code
-    assert len(azure.entra.forms) == 1
 
 
 async def test_a_challenge_of_another_name_of_the_authority_is_taken(

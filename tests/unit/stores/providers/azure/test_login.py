@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from keyturn.core.value import Value
+from keyturn.stores.providers import Provider
 from keyturn.stores.providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
+from keyturn.stores.providers.guard import Guard
 from tests.unit.stores.providers.azure.exchanges import again, answering, failing
-from tests.unit.stores.providers.azure.fake_azure import CLIENT, LOGIN, VAULT
+from tests.unit.stores.providers.azure.fake_azure import CLIENT, LOGIN, VAULT, Azure
 from tests.unit.stores.providers.azure.fake_entra_id import CANARY
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from keyturn.stores.providers import Provider
-    from keyturn.stores.providers.guard import Guard
-    from tests.unit.stores.providers.azure.fake_azure import Azure
 
 
 def of_entra(error: object, *numbers: object) -> dict[str, object]:

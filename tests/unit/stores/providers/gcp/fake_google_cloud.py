@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography.hazmat.primitives import serialization
@@ -19,11 +22,6 @@ from keyturn.stores.providers import Provider, ProviderContext, Reference, Remot
 from keyturn.stores.providers.guard import Guard, Limits
 from tests.unit.stores.providers.gcp.fake_secret_manager import NAMES, Service
 from tests.unit.stores.providers.tls_server import authority, serving_tls
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
 HOST = "secretmanager.test"
 EMAIL = "reader@shop.iam.gserviceaccount.com"

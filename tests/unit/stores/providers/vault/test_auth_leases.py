@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Reference, RemoteValue, properties
+from keyturn.stores.providers import Provider, Reference, RemoteValue, properties
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, Unreachable
+from keyturn.stores.providers.guard import Guard
 from keyturn.stores.providers.vault.auth import VaultSession, acquire_lease, renew_lease
 from sandbox.harness import until
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
+from tests.support.vault import VaultServer
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened
 from tests.unit.stores.providers.recording_server import Heard, Recording
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from aiohttp import web
-
-    from keyturn.stores.providers import Provider
-    from keyturn.stores.providers.guard import Guard
-    from tests.support.vault import VaultServer
 
 pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)
 
