@@ -63,7 +63,17 @@ _BEGUN: dict[str, tuple[str, str]] = {
     "one that has published nothing, dies after another is recorded": ("after:Stage", "after:Stage"),
     "one that has published nothing, dies in the rollout": ("after:Stage", "after:RollOut"),
 }
-KILLS = dict([*some([*_SINGLES.items()], 1, 3, 4, 5, 7, 9), *some([*_BEGUN.items()], 0, 3)])
+_NAMED: dict[str, tuple[str, str]] = {
+    f"of one value, {place}": ("", place.replace(" ", ":"))
+    for place in ("after Clock", "before Stage", "after Stage", "after Publish", "after RollOut")
+}
+KILLS = dict(
+    [
+        *some([*_SINGLES.items()], 1, 3, 4, 5, 7, 9),
+        *some([*_BEGUN.items()], 0, 3),
+        *some([*_NAMED.items()], 2, 3),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,7 @@ class Story:
     codes: list[int]
     before: Snapshot
     after: Snapshot
+    fresh: set[str]
     keys: set[str]
     emergency: dict[str, Any]
     report: str
@@ -96,14 +107,21 @@ def stories(
         operator.stop()
     before = {name: space.snapshot() for name, space in stage.items()}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        codes = list(pool.map(lambda name: _die(KILLS[name], stage[name], kubeconfig, folder), KILLS))
+        codes = list(pool.map(lambda name: _die(name, stage[name], kubeconfig, folder), KILLS))
     with _operator(kubeconfig, folder / "whole.log", home) as operator:
         for name, space in stage.items():
             eventually(partial(_is_over, space, _last(name)), f"the end of: {name}", _PATIENCE)
         operator.stop()
     return {
         name: Story(
-            _last(name), code, before[name], space.snapshot(), _keys(space), _emergency(space), _report(space)
+            _last(name),
+            code,
+            before[name],
+            space.snapshot(),
+            {ROTATED} if name in _NAMED else {ROTATED, KEPT},
+            _keys(space),
+            _emergency(space),
+            _report(space),
         )
         for (name, space), code in zip(stage.items(), codes, strict=True)
     }
@@ -118,12 +136,13 @@ def _operator(
     return KeptOperator(kubeconfig, log, *arguments, env=env)
 
 
-def _die(places: tuple[str, str], space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> list[int]:
-    codes, (first, second) = [], places
+def _die(name: str, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> list[int]:
+    codes, (first, second) = [], KILLS[name]
     if first:
         space.trigger("leaver")
         codes.append(_die_once(first, space, kubeconfig, folder))
-    space.cluster.create(_path(space).rpartition("/")[0], _declaration())
+    items = {"items": [ROTATED]} if name in _NAMED else {}
+    space.cluster.create(_path(space).rpartition("/")[0], _declaration(**items))
     if second:
         codes.append(_die_once(second, space, kubeconfig, folder))
     return codes
@@ -137,12 +156,12 @@ def _die_once(failpoint: str, space: WorkloadNamespace, kubeconfig: Path, folder
         return operator.wait_for_kill()
 
 
-def _declaration() -> dict[str, Any]:
+def _declaration(**chosen: Any) -> dict[str, Any]:
     return {
         "apiVersion": "keyturn.dev/v1alpha1",
         "kind": "EmergencyRotation",
         "metadata": {"name": _INCIDENT},
-        "spec": {"reason": "a laptop was stolen", "selector": {}},
+        "spec": {"reason": "a laptop was stolen", "selector": {}, **chosen},
     }
 
 
@@ -182,10 +201,10 @@ def test_each_process_died_where_it_was_to(story: Story) -> None:
     assert set(story.codes) == {_KILLED}
 
 
-def test_every_generated_value_is_replaced_once(story: Story) -> None:
+def test_every_value_of_the_emergency_is_replaced_once(story: Story) -> None:
     before, after = story.before.values, story.after.values
 
-    assert {key for key in before if after[key] != before[key]} == {ROTATED, KEPT}
+    assert {key for key in before if after[key] != before[key]} == story.fresh
     assert (story.after.revision, story.after.history) == (story.last, [*range(story.last, 0, -1)])
 
 

@@ -320,7 +320,7 @@ async def test_a_document_of_which_everything_is_taken_is_read_apart(body: bytes
     look = observed({"data": [], "dataFrom": [EVERYTHING]}, state=None, target=None, status={})
     assert look.desired is not None
     remote.keep("prod/app", body.decode())
-    borrower = LeaseManager(KEY, look.desired, None, UnrecordedLeases(), remote, lambda: NOW, reissue=False)
+    borrower = LeaseManager(KEY, look.desired, None, UnrecordedLeases(), remote, lambda: NOW, reissue=())
     await read_all(KEY, look, look.desired, remote, borrower, fresh=False)
 
 

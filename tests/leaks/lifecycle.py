@@ -10,6 +10,7 @@ from typing import Any
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, Cluster
 from tests.faults.namespace import (
+    KEPT,
     NAME,
     ROTATED,
     WorkloadNamespace,
@@ -53,6 +54,7 @@ class Lifecycle:
             self._merge,
             self._keys,
             self._schedules,
+            self._emergency,
             self._spoiled_issuer,
             self._going_back,
             self._stores,
@@ -177,6 +179,15 @@ class Lifecycle:
         for name, bad in {"bad-class": unknown, "bad-gather": gathered}.items():
             self._create(name, **bad)
             self._wait_for(name, "Stalled")
+
+    def _emergency(self) -> None:
+        """An emergency of one value of a Secret with several, and one of a value that none has."""
+        path = f"{MANAGED}/namespaces/{self.space.namespace}/emergencyrotations"
+        for name, item in (("inc-1", KEPT), ("inc-2", "typo")):
+            spec = {"reason": "a leak", "names": ["scheduled"], "items": [item]}
+            body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "EmergencyRotation"}
+            self.cluster.create(path, {**body, "metadata": {"name": name}, "spec": spec})
+        eventually(lambda: self._status("scheduled").get("revision") == 3, "a rotation of the named value")
 
     def _spoiled_issuer(self) -> None:
         """A certificate whose CA is no CA, and quotes itself where a parser would quote it."""

@@ -46,8 +46,8 @@ async def running(**spec: Any) -> Cluster:
     return cluster
 
 
-async def declare(cluster: Cluster, name: str = "leak") -> None:
-    put_emergency(cluster, name)
+async def declare(cluster: Cluster, name: str = "leak", **chosen: Any) -> None:
+    put_emergency(cluster, name, **chosen)
     cluster.now += 5 * SECOND
     await cluster.settle()
 
@@ -58,6 +58,7 @@ def put_emergency(
     status: Body | None = None,
     age: timedelta = 0 * SECOND,
     revoke: str = "Immediately",
+    **chosen: Any,
 ) -> None:
     metadata = {
         "name": name,
@@ -65,7 +66,7 @@ def put_emergency(
         "uid": f"uid-of-{name}",
         "creationTimestamp": (cluster.now - age).replace(microsecond=0).isoformat(),
     }
-    spec = {"reason": "a laptop was stolen", "names": ["db"], "revoke": revoke}
+    spec = {"reason": "a laptop was stolen", "names": ["db"], "revoke": revoke, **chosen}
     body = {"metadata": metadata, "spec": spec, "status": status or {}}
     cluster.context.cache.emergencies.put(EmergencyKey("shop", name), body)
 
@@ -255,3 +256,117 @@ async def test_a_pod_that_is_not_available_holds_up_no_restart_in_an_emergency()
     await cluster.settle()
     assert cluster.pods["api"].restarted_for == [3]
     assert cluster.pods["api"].read == cluster.data()
+
+
+REGISTRY = {"registry": "registry.shop.test", "username": "shop", "passwordFrom": {"name": "token"}}
+NAMED: list[dict[str, Any]] = [
+    *({"name": name, "generate": {"password": {}}} for name in ("password", "token")),
+    {"name": "id", "generate": {"uuid": {}}},
+    {"name": ".dockerconfigjson", "generate": {"dockerConfig": REGISTRY}},
+]
+
+
+def fresh(cluster: Cluster, before: dict[str, str]) -> set[str]:
+    """Return the keys of the Secret that are others than before."""
+    now = cluster.data()
+    return {key for key in {*now, *before} if now.get(key) != before.get(key)}
+
+
+async def test_a_named_value_rotates_with_what_is_made_from_it_and_the_others_stay_as_they_are() -> None:
+    cluster = await running(data=NAMED)
+    before = dict(cluster.data())
+
+    await declare(cluster, items=["token"])
+
+    assert fresh(cluster, before) == {"token", ".dockerconfigjson"}
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+    assert progress(cluster).items == ("token",)
+    assert cluster.pods["api"].restarted_for == [2]
+
+
+async def test_a_value_without_a_secret_of_its_own_rotates_what_it_is_made_from() -> None:
+    cluster = await running(data=NAMED)
+    before = dict(cluster.data())
+
+    await declare(cluster, items=[".dockerconfigjson"])
+
+    assert fresh(cluster, before) == {"token", ".dockerconfigjson"}
+
+
+async def test_the_previous_value_of_another_item_stays_readable() -> None:
+    kept = [{**item, "keepPrevious": True} for item in NAMED[:2]]
+    cluster = Cluster({"data": kept, "rotation": {"overlap": "24h"}})
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    cluster.change_managed()["rotation"]["trigger"] = "leaver"
+    cluster.touch_managed()
+    await cluster.settle()
+    before = dict(cluster.data())
+    assert {"password.previous", "token.previous"} <= before.keys()
+
+    await declare(cluster, items=["token"])
+
+    assert fresh(cluster, before) == {"token", "token.previous"}
+    assert "token.previous" not in cluster.data()
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_two_emergencies_of_different_values_overlap() -> None:
+    """Both are declared before the first one is answered: one revision and one restart serve them."""
+    cluster = await running(data=NAMED)
+    before = dict(cluster.data())
+
+    put_emergency(cluster, "leak", items=["token"])
+    await declare(cluster, "other", items=["password"])
+
+    assert fresh(cluster, before) == {"token", ".dockerconfigjson", "password"}
+    assert {progress(cluster, name).state for name in ("leak", "other")} == {AffectedState.ROLLED_OUT}
+    assert cluster.pods["api"].restarted_for == [2]
+
+
+async def test_an_emergency_of_another_value_follows_and_leaves_the_first_alone() -> None:
+    cluster = await running(data=NAMED)
+    await declare(cluster, items=["token"])
+    before = dict(cluster.data())
+
+    await declare(cluster, "other", items=["password"])
+
+    assert fresh(cluster, before) == {"password"}
+    assert {progress(cluster, name).state for name in ("leak", "other")} == {AffectedState.ROLLED_OUT}
+
+
+async def test_an_emergency_of_the_whole_secret_rotates_the_named_value_once_more() -> None:
+    cluster = await running(data=NAMED)
+    await declare(cluster, items=["token"])
+    before = dict(cluster.data())
+
+    await declare(cluster, "whole")
+    cluster.now += timedelta(minutes=5)
+    await cluster.settle()
+
+    assert fresh(cluster, before) == {"token", ".dockerconfigjson", "password", "id"}
+    assert {progress(cluster, name).state for name in ("leak", "whole")} == {AffectedState.ROLLED_OUT}
+
+
+async def test_a_restart_of_the_operator_changes_nothing_after_named_values_are_rotated() -> None:
+    cluster = await running(data=NAMED)
+    await declare(cluster, items=["token"])
+    before = dict(cluster.data())
+
+    cluster.restart()
+    put_emergency(cluster, "leak", items=["token"])
+    cluster.now += timedelta(hours=1)
+    await cluster.settle()
+
+    assert fresh(cluster, before) == set()
+    assert state_of(cluster.objects[STATE]).facts.current.taken == {"uid-of-leak": frozenset({"token"})}
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_a_named_value_is_no_value_of_a_secret_without_it() -> None:
+    cluster = await running()
+    await declare(cluster, items=["token"])
+
+    assert cluster.memory.emergencies.progress(KEY, "uid-of-leak") is None
+    assert state_of(cluster.objects[STATE]).facts.newest.number == 1

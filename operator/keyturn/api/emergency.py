@@ -28,6 +28,9 @@ def _line(what: str, longest: int) -> Spelled:
     )
 
 
+_ITEM = Spelled("^[-._a-zA-Z0-9]+$", "write the name of an entry of data, such as jwt-secret", 253)
+MOST_ITEMS = 50
+"""Values that one emergency names at most."""
 _ONE_CHOICE = (
     "has(self.selector) != has(self.names)",
     "write exactly one of selector and names; selector: {} takes every ManagedSecret of the namespace",
@@ -53,6 +56,10 @@ class EmergencyRotationSpec(Schema):
     """The ManagedSecrets of this namespace to rotate, by their labels; an empty selector takes all of them."""
     names: list[Name] | None = pydantic.Field(None, min_length=1, max_length=500, json_schema_extra=AS_SET)
     """The ManagedSecrets of this namespace to rotate, by their names."""
+    items: list[Annotated[str, _ITEM]] | None = pydantic.Field(
+        None, min_length=1, max_length=MOST_ITEMS, json_schema_extra=AS_SET
+    )
+    """The values to rotate, by their names in data, with those that are made from them; every value if absent."""
     revoke: Revoke | None = None
     """Immediately (the default) removes previous values and closes their database logins at once; AfterRollout waits
     for the workloads."""
@@ -111,6 +118,8 @@ class AffectedSecret(Schema):
     """What it waits for, or the manual action that is required."""
     elsewhere: int | None = None
     """How many of its values are to be rotated elsewhere: at their stores, or in the adopted Secret."""
+    items: list[str] | None = None
+    """Its values that the emergency names; absent if the emergency takes every value."""
     logins: list[AffectedLogin] | None = pydantic.Field(None, max_length=8)
     """The database logins with exposed passwords, and when the server was proven to refuse each."""
 

@@ -186,13 +186,17 @@ def _revision_before(found: FoundManagedSecret) -> int:
 async def _list_declarations(cluster: Cluster, found: ManagedSecret) -> list[datetime]:
     """Return when emergencies that affect the object were declared; none without permission to list them."""
     metadata, times = found.metadata, []
+
+    def has() -> list[str]:
+        return [item.name for item in found.spec.data]
+
     try:
         async for page in cluster.api.pages(paths.emergency_rotations(metadata.namespace)):
             every = [parse(EmergencyRotation, body) for body in page.items]
             times += [
                 one.metadata.creation_timestamp
                 for one in every
-                if concerns(one, metadata.name, metadata.labels)
+                if concerns(one, metadata.name, metadata.labels, has)
             ]
     except (errors.Forbidden, errors.Unavailable, pydantic.ValidationError):
         return []

@@ -60,6 +60,7 @@ _OPTIONAL = frozenset(
         "rotated_before",
         "fresh",
         "answers",
+        "taken",
         "dates",
     ]
 )
@@ -174,7 +175,8 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
         if written[name] is None or written[name] is False or written[name] in (frozenset(), {}):
             del written[name]
     names = [name for name in ("changed", "previous", "fresh", "answers") if name in written]
-    return written | {name: sorted(written[name]) for name in names}
+    taken = {uid: sorted(items) for uid, items in facts.taken.items()}
+    return written | {name: sorted(written[name]) for name in names} | ({"taken": taken} if taken else {})
 
 
 def _state_from(document: dict[str, Any]) -> State:
@@ -331,6 +333,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "generation": int,
     "valid_until": _end_of_overlap,
     "dates": lambda dates: {_item(name): _time(text) for name, text in dates.items()},
+    "taken": lambda taken: {_text(uid): _names(items) for uid, items in taken.items()},
     **dict.fromkeys(("text", "id", "issuer", "cause"), _text),
     **dict.fromkeys(("revision", "tries"), _count),  # `UNKNOWN_REVISION` is 0
     **dict.fromkeys(("base", "fallback", "overlap_from", "credential"), partial(_or_none, _number)),

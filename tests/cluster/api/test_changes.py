@@ -142,6 +142,7 @@ def declared(objects: Objects) -> Body:
         {"reason": "nothing has happened"},
         {"incident": "INC-1"},
         {"names": ["auth", "mail"]},
+        {"items": ["jwt-secret"]},
         {"revoke": "AfterRollout"},
     ],
     ids=str,

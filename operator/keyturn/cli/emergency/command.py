@@ -60,6 +60,13 @@ def emergency_group() -> None:
 @click.option(
     "--secret", "names", multiple=True, metavar="NAME", help="The ManagedSecret of this name; repeatable."
 )
+@click.option(
+    "--item",
+    "items",
+    multiple=True,
+    metavar="KEY",
+    help="Only the value of this name in data, of those ManagedSecrets that have it; repeatable.",
+)
 @click.option("--all", "takes_all", is_flag=True, help="Every ManagedSecret of the namespace.")
 @click.option(
     "--revoke",
@@ -88,6 +95,7 @@ def declare_command(  # click passes options by name
     contact: str | None,
     selector: str | None,
     names: tuple[str, ...],
+    items: tuple[str, ...],
     takes_all: bool,
     revoke: str,
     evict: bool,
@@ -115,6 +123,7 @@ def declare_command(  # click passes options by name
         "contact": contact,
         "selector": {} if takes_all else incidents.selector_in(selector) if selector is not None else None,
         "names": list(names) or None,
+        "items": list(items) or None,
         "revoke": "AfterRollout" if revoke == _AFTER_ROLLOUT else None,
         "evict": evict or None,
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -29,7 +30,7 @@ from keyturn.cli.printing import (
     room,
     table,
 )
-from keyturn.core.emergency.status import needs_a_person
+from keyturn.core.emergency.status import absent_items, needs_a_person
 from keyturn.core.emergency.timeline import (
     REPORT_FILE,
     deadlines_of,
@@ -38,7 +39,7 @@ from keyturn.core.emergency.timeline import (
     who_acknowledges,
 )
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
-from keyturn.core.observation.emergency import concerns
+from keyturn.core.observation.emergency import EmergencyScope
 from keyturn.core.texts import FEW, first_of
 from keyturn.core.times import NOTHING, length, until
 from keyturn.kube import errors, paths
@@ -124,11 +125,10 @@ async def declare(
     if scope is None and is_real and not is_confirmed:
         confirm("rotate", sum(map(len, selected.values())), len(selected))
     documents, failed = [], []
-    for namespace, names in sorted(selected.items()):
-        if spec["names"]:  # a name of another namespace would never complete
-            body = {**body, "spec": {**body["spec"], "names": names}}
+    for namespace, values in sorted(selected.items()):
+        names, declared = sorted(values), {**body, "spec": _spec_of_namespace(body["spec"], values)}
         try:
-            said = await _create(cluster, body, namespace) if is_real else "would be declared"
+            said = await _create(cluster, declared, namespace) if is_real else "would be declared"
         except errors.ApiError as error:
             failed.append(f"in {namespace}: {sentence(error, cluster.server)}")
             continue
@@ -147,6 +147,13 @@ async def declare(
         await follow(cluster, name, sorted(selected), wait, err=output is not None)
 
 
+def _spec_of_namespace(spec: dict[str, Any], values: Mapping[str, frozenset[str]]) -> dict[str, Any]:
+    """Return a spec without what only other namespaces have, which would never complete."""
+    there = frozenset[str]().union(*values.values())
+    own = {"names": sorted(values), "items": [item for item in spec.get("items") or () if item in there]}
+    return {field: own.get(field, given) for field, given in spec.items()}
+
+
 def _answer(documents: Sequence[dict[str, Any]], output: Output | None) -> None:
     if output is Output.NAME:
         print_names((one["name"] for one in documents), "emergencyrotation")
@@ -154,27 +161,44 @@ def _answer(documents: Sequence[dict[str, Any]], output: Output | None) -> None:
         print_data({"items": documents}, output)
 
 
-async def _find_affected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:
-    """Return the ManagedSecrets that an emergency would affect, by namespace."""
+async def _find_affected(
+    cluster: Cluster, body: dict[str, Any], scope: Scope
+) -> dict[str, dict[str, frozenset[str]]]:
+    """Return the ManagedSecrets that an emergency would affect, by namespace, with the names of their values.
+
+    These are read only for an emergency that names some.
+    """
     try:
         emergency = EmergencyRotation.model_validate(
             {**body, "metadata": {**body["metadata"], "namespace": ""}}
         )
     except pydantic.ValidationError as error:
         raise click.UsageError(validation_sentence(error)) from None
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    items = emergency.spec.items
+    select = EmergencyScope.of(emergency)
+    found: defaultdict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+    existing: set[str] = set()
     for namespace in (None,) if scope is None else scope or (cluster.namespace,):
-        async for page in cluster.api.pages(paths.managed_secrets(namespace), metadata_only=True):
+        async for page in cluster.api.pages(paths.managed_secrets(namespace), metadata_only=not items):
             for one in page.items:
                 metadata = one["metadata"]
-                if concerns(emergency, metadata["name"], metadata.get("labels") or {}):
-                    found[metadata["namespace"]].append(metadata["name"])
+                name, labels = metadata["name"], metadata.get("labels") or {}
+                values = frozenset(item["name"] for item in one.get("spec", {}).get("data") or ())
+                if select.selects(name, labels):
+                    existing |= values
+                if select.concerns(name, labels, partial(frozenset, values)):
+                    found[metadata["namespace"]][name] = values
         if namespace and namespace not in found:
             await managed.describe_empty(cluster.at(namespace))  # raises if it does not exist
+    if items and (absent := absent_items(items, existing)):
+        raise click.ClickException(f"{absent}; nothing is declared")
     missing = set(emergency.spec.names or ()) - {name for names in found.values() for name in names}
     if missing:
-        raise click.ClickException(f"there is no ManagedSecret {listed(missing)}; nothing is declared")
-    return {namespace: sorted(names) for namespace, names in found.items()}
+        having = " with such a value" if items else ""
+        raise click.ClickException(
+            f"there is no ManagedSecret {listed(missing)}{having}; nothing is declared"
+        )
+    return found
 
 
 async def _create(cluster: Cluster, body: dict[str, Any], namespace: str) -> str:
@@ -244,6 +268,8 @@ async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Out
     else:
         print_lines(_table(found, now, output))
         if incident:
+            items = sorted({item for one in found for item in one.spec.items or ()})
+            print_lines(*(["", f"Only the values {', '.join(items)}."] if items else []))
             print_lines(*_contacts(found), *_details(found))
     return any(needs_a_person(one, now) for one in found)
 
@@ -252,7 +278,7 @@ def _document(one: EmergencyRotation, now: datetime) -> dict[str, Any]:
     return {
         "namespace": one.metadata.namespace,
         "name": one.metadata.name,
-        **one.spec.model_dump(by_alias=True, include={"incident", "reason", "contact"}),
+        **one.spec.model_dump(by_alias=True, include={"incident", "reason", "contact", "items"}),
         **one.status.model_dump(mode="json", by_alias=True),
         "overdue": _overdue(one, now),
         "needsAPerson": needs_a_person(one, now),

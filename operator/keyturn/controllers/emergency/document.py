@@ -14,7 +14,7 @@ from keyturn.core.emergency.progress import Affected
 from keyturn.core.emergency.timeline import STAGES, deadlines_of, open_stages
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.observation.emergency import Reader, Readership, ReaderStatus
-from keyturn.core.reasons import TimelineReason
+from keyturn.core.reasons import EmergencyReason, TimelineReason
 
 LARGEST: Final = 800 * 1024
 """Bytes; a ConfigMap holds at most 1 MiB."""
@@ -167,7 +167,7 @@ def document(
     parts = (
         _head(emergency, by),
         _deadlines(emergency),
-        _secrets(rows),
+        _secrets(rows, emergency),
         _unread(known),
         _services(known),
         _elsewhere(known),
@@ -201,6 +201,7 @@ def _head(emergency: EmergencyRotation, by: str) -> Iterator[str]:
             ("Contact", text(spec.contact or "-")),
             *((text(role), text(contact)) for role, contact in (emergency.status.contacts or {}).items()),
             ("Old values", str(spec.revoke or "Immediately")),
+            *((("Values", ", ".join(code(item) for item in spec.items)),) if spec.items else ()),
         ),
     )
 
@@ -226,13 +227,15 @@ def _deadlines(emergency: EmergencyRotation) -> Iterator[str]:
     )
 
 
-def _secrets(rows: Sequence[AffectedSecret]) -> Iterator[str]:
+def _secrets(rows: Sequence[AffectedSecret], emergency: EmergencyRotation) -> Iterator[str]:
+    values = ("Values",) if emergency.spec.items else ()
     yield from section("Secrets")
     yield from table(
-        ("ManagedSecret", "State", "Revision", "Rotated", "Services updated", "Note"),
+        ("ManagedSecret", *values, "State", "Revision", "Rotated", "Services updated", "Note"),
         (
             (
                 code(one.name),
+                *(", ".join(code(item) for item in one.items or ()) for _ in values),
                 str(one.state),
                 str(one.revision or "-"),
                 when(one.rotated_at),
@@ -353,6 +356,11 @@ def _open(
     waiting = open_stages(emergency)
     unfinished = [one for one in rows if not one.state.is_done]
     lines = [f"- [ ] {STAGES[stage].task}, due {when(due)}" for stage, due in waiting.items()]
+    lines += [
+        f"- [ ] {text(one.message)}"
+        for one in emergency.status.conditions
+        if (one.type, one.reason) == ("Stalled", EmergencyReason.ITEM_NOT_FOUND)
+    ]
     lines += [
         f"- [ ] {code(one.name)} is {one.state}: {text(point)}"
         for one in unfinished

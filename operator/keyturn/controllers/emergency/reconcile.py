@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,10 +13,15 @@ from typing import Any, NamedTuple
 import structlog
 
 from keyturn.api import API_VERSION
-from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus, TimelineEntry
+from keyturn.api.emergency import (
+    AffectedSecret,
+    EmergencyRotation,
+    EmergencyRotationStatus,
+    TimelineEntry,
+)
 from keyturn.controllers.context import Context
 from keyturn.core.emergency.progress import Affected, affected
-from keyturn.core.emergency.status import is_done, rows_of, status_of, wake_up
+from keyturn.core.emergency.status import absent_items, is_done, rows_of, status_of, wake_up
 from keyturn.core.emergency.timeline import REPORT_FILE, EmergencyFacts, open_stages, report_name
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import EmergencyKey, ObjectKey
@@ -233,7 +238,10 @@ async def reconcile_emergency(
     refused = context.cache.emergencies.refusal(key)
     known = {} if refused else _known(declared, memory, context)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
-    found = EmergencyFacts(now, emergency, declared.by, rows, record.trouble, refused, context.contacts)
+    absent = None if refused else _absent_items(declared, rows, context)
+    found = EmergencyFacts(
+        now, emergency, declared.by, rows, record.trouble, refused, context.contacts, absent
+    )
     this, status = _Pass(key, found, known, record, context), status_of(found)
     try:
         again = await (_close if is_done(status) else _follow)(this, status)
@@ -275,9 +283,24 @@ def _known(declared: Declared, memory: EmergencyMemory, context: Context) -> Map
     known: dict[str, Affected | None] = {}
     for key in context.cache.managed_in(metadata.namespace):
         progress = memory.progress(key, metadata.uid)
-        if progress or declared.scope.concerns(key.name, context.cache.managed_labels(key)):
+        has, labels = partial(context.cache.value_names, key), context.cache.managed_labels(key)
+        if progress or declared.scope.concerns(key.name, labels, has):
             known[key.name] = progress
     return known
+
+
+def _absent_items(declared: Declared, rows: Iterable[AffectedSecret], context: Context) -> str | None:
+    """Return which of the named values none of the selected ManagedSecrets has."""
+    emergency, cache = declared.emergency, context.cache
+    if emergency.spec.items is None:
+        return None
+    selected = (
+        key
+        for key in cache.managed_in(emergency.metadata.namespace)
+        if declared.scope.selects(key.name, cache.managed_labels(key))
+    )
+    existing = {name for key in selected for name in cache.value_names(key)}
+    return absent_items(emergency.spec.items, existing.union(*(row.items or () for row in rows)))
 
 
 async def _write(this: _Pass, status: EmergencyRotationStatus) -> None:
@@ -297,7 +320,8 @@ async def _write(this: _Pass, status: EmergencyRotationStatus) -> None:
         secret = ObjectKey(key.namespace, one.name)
         # An emergency may name an object that does not exist.
         if one.name not in before and (managed := context.cache.managed(secret)):
-            note = f"the EmergencyRotation {key.name} selects it: generated values rotate at once"
+            what = f" {', '.join(one.items)}" if one.items else ""
+            note = f"the EmergencyRotation {key.name} selects it: generated values{what} rotate at once"
             context.events.record(managed[0], EventReason.EMERGENCY_DECLARED, note)
         # The status of an emergency decides which secrets it affects.
         if before.get(one.name) is not one.state:

@@ -100,7 +100,8 @@ class _Making:
                 values[item.name] = existing
             elif found is None or item.name in fresh:
                 made = await self._make(item, found, values, login, desired)
-                values[item.name] = _with_held(made, item, held.get(item.name), desired)
+                is_kept = bool(desired.overlap_of({item.name}))
+                values[item.name] = _with_held(made, item, held.get(item.name) if is_kept else None, desired)
                 made_now |= {item.name} if item.recipe else set()
             else:
                 values[item.name] = found.under_keys_of(item, desired.item_keys)

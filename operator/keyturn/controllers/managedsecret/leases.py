@@ -204,10 +204,10 @@ class LeaseManager:
         stores: Stores,
         now: Callable[[], datetime],
         *,
-        reissue: bool,
+        reissue: Collection[str],
         refusal: Wait | Stalled | None = None,
     ) -> None:
-        """With `reissue`, recorded leases are not reused; with `refusal`, no others are requested."""
+        """Recorded leases of the places `reissue` are not reused; with `refusal`, no others are requested."""
         self._key, self._desired, self._state = key, desired, state
         self._unrecorded, self._stores, self._now, self._reissue = unrecorded, stores, now, reissue
         self._refusal = refusal
@@ -242,11 +242,12 @@ class LeaseManager:
 
         Not in an emergency, which has exposed them.
         """
-        if self._state is None or self._reissue:
+        if self._state is None:
             return ()
         facts, now = self._state.facts, self._now()
         others = {*facts.leases_by_item.values()} - {lease.id for lease in self.leases}
-        due = [lease for lease in facts.leases if lease.id in others and lease.due <= now < lease.ends]
+        kept = (lease for lease in facts.leases if lease.id in others and lease.place not in self._reissue)
+        due = [lease for lease in kept if lease.due <= now < lease.ends]
         renewed = await asyncio.gather(*(_outcome(self._renew(lease)) for lease in due))
         return tuple(lease for lease in renewed if isinstance(lease, StoreLease))
 
@@ -281,7 +282,7 @@ class LeaseManager:
 
         Such an item may have had another name, as entries of dataFrom have that of their place.
         """
-        if self._state is None or self._reissue:
+        if self._state is None or source.place in self._reissue:
             return None
         sources = (item.source for item in self._desired.pulled)
         readers = [one for one in sources if one and one.place == source.place]

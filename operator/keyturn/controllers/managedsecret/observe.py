@@ -15,6 +15,7 @@ from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import without_delays
 from keyturn.core.rotation.store_steps import binder_of
@@ -91,7 +92,12 @@ async def observe_spec(
     secret_class, desired, problem = resolved(managed, specs, cache)
     desired = None if trouble else desired  # `managed` has an empty spec then
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
-    emergencies = cache.emergencies.of(key, managed.metadata.labels)
+    emergencies = cache.emergencies.of(
+        key,
+        managed.metadata.labels,
+        lambda: [item.name for item in managed.spec.data] or cache.value_names(key),
+    )
+    emergencies = tuple(_with_sources(one, desired) for one in emergencies) if desired else emergencies
     desired = without_delays(desired, emergencies) if desired else None
     if desired and (flaw := await template_flaw(key.namespace, desired)):
         desired, problem = None, flaw
@@ -110,6 +116,17 @@ async def observe_spec(
         consumers=(),
         emergencies=emergencies,
     )
+
+
+def _with_sources(emergency: Emergency, desired: Desired) -> Emergency:
+    """Return an emergency that takes also what its values are made from, where they have no secret of their own."""
+    forms = (
+        item.recipe
+        for item in desired.items
+        if item.name in (emergency.items or ()) and not item.is_generated
+    )
+    sources = frozenset[str]().union(*(generator_for(recipe).needs for recipe in forms if recipe))
+    return replace(emergency, items=emergency.items | sources) if emergency.items and sources else emergency
 
 
 # State and target Secret

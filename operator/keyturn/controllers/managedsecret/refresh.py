@@ -287,13 +287,23 @@ async def _read(pull: _Pull) -> Reading | None:
     return ended
 
 
+def _exposed_places(observed: Observed, desired: Desired) -> frozenset[str]:
+    """Return the keys of stores whose dynamic credentials an emergency takes: items that read one share it."""
+    pulled = {item.name: item.source.place for item in desired.pulled if item.source}
+    taken = frozenset[str]().union(*(one.taken(pulled) for one in observed.stale_for_emergencies))
+    places = frozenset(pulled[name] for name in taken)
+    if any(one.items is None for one in observed.stale_for_emergencies) and observed.state:
+        places |= {lease.place for lease in observed.state.leases}
+    return places
+
+
 async def _prepare_read(pull: _Pull) -> Coroutine[Any, Any, Reading]:
     """Prepare the read of all stores; the leases that the state records are renewed with it."""
     observed, desired, stores = pull.observed, pull.desired, pull.context.stores
     # Without a state, any refresh request may be new.
     fresh = observed.asks_to_refresh or (observed.state is None and observed.requested.refresh is not None)
     state = await pull.load() if observed.state and observed.state.leases else None
-    reissue = bool(observed.stale_for_emergencies)
+    reissue = _exposed_places(observed, desired)
     now = pull.context.now
     leases = LeaseManager(
         pull.key, desired, state, pull.unrecorded, stores, now, reissue=reissue, refusal=refusal(observed)

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from keyturn.api.emergency import AffectedState
 from keyturn.controllers.emergency.reconcile import EmergencyMemory
@@ -38,7 +39,10 @@ def with_signers(
         emergencies = tuple(replace(one, own_only=True) for one in emergencies)
     items = _signed_items(key, observed.desired, cache)
     for signer in sorted(items):
-        for emergency in cache.emergencies.of(signer, cache.managed_labels(signer)):
+        affecting = cache.emergencies.of(
+            signer, cache.managed_labels(signer), partial(cache.value_names, signer)
+        )
+        for emergency in affecting:
             progress = memory.progress(signer, emergency.uid)
             is_elsewhere = progress is not None and progress.state is AffectedState.NOTHING_TO_ROTATE
             if not emergency.is_open or is_elsewhere:
@@ -128,7 +132,8 @@ def _signed(
     emergency: Emergency, items: frozenset[str], pending: str | None, *, goes_first: bool
 ) -> Emergency:
     """Return an emergency with a CA that signs `items`; `pending` if it is not rotated yet."""
-    if not emergency.is_unfinished_here:
+    items = emergency.taken(items)
+    if not emergency.is_unfinished_here or not items:
         return emergency
     emergency = replace(emergency, signed=emergency.signed | items)
     if pending is None or (emergency.signer and not emergency.goes_first):

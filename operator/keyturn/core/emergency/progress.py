@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -13,9 +13,11 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Observed
+from keyturn.core.rotation.completion import kept_items
 from keyturn.core.rotation.emergency import (
     asked_at,
     first_answer,
+    generated_items,
     has_only_new_values,
     is_rotated_before,
     is_target_immutable,
@@ -28,6 +30,7 @@ from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.store_steps import Unpushed, refused_leases, stated_at, unpushed, unrevoked
 from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.items import previous_key
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, RevisionFacts, is_found
 from keyturn.core.texts import first_within
 from keyturn.core.times import clock, to_second
@@ -83,14 +86,22 @@ class Affected:
     logins: tuple[AffectedLogin, ...] = ()
     """Database logins with passwords from before the declaration."""
     has_new_ca: bool = False
-    """Whether its Secret has a CA that is new since the declaration, whatever else is not."""
+    """Whether its Secret has a CA that is new since the declaration, or not taken by it, whatever else is not."""
+    items: tuple[str, ...] | None = None
+    """Its values that the emergency names; None if it takes all."""
 
 
 def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> Affected:
     """Return the progress of a secret, after a reconcile that ended with `error` or without one."""
     if observed.desired is None:
-        return _unrotated(observed, error)
+        return replace(_unrotated(observed, error), items=_named_items(emergency, observed))
     return _Pass(emergency, observed, observed.desired, error).progress()
+
+
+def _named_items(emergency: Emergency, observed: Observed) -> tuple[str, ...] | None:
+    if emergency.items is None:
+        return None
+    return tuple(sorted(emergency.taken([item.name for item in observed.managed.spec.data])))
 
 
 def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
@@ -112,22 +123,26 @@ class _Pass:
 
     def progress(self) -> Affected:
         observed, desired, replaced = self.observed, self.desired, self._replaced_by_lease()
-        kept = observed.state.keys if observed.state else {}
+        taken, is_whole = self.emergency.taken(desired.names), self.emergency.items is None
+        kept = observed.state.keys if observed.state and is_whole else {}
         progress = Affected(
             AffectedState.PENDING,
             workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
             pulled=tuple(
                 f"{item.name} ({item.source.ref.name})"
                 for item in desired.pulled
-                if item.source and item.name not in replaced
+                if item.source and item.name in taken and item.name not in replaced
             ),
-            literals=tuple(item.name for item in desired.items if item.literal is not None),
+            literals=tuple(
+                item.name for item in desired.items if item.literal is not None and item.name in taken
+            ),
             found=tuple(sorted(key for name in kept if is_found(name) for key in kept[name].values())),
             logins=exposed_logins(self.emergency, observed, self.error),
             has_new_ca=self._has_new_ca(),
+            items=_named_items(self.emergency, observed),
         )
         unrotated = _unrotated(observed, self.error)
-        if not any(item.is_generated for item in desired.items):
+        if not generated_items(self.emergency, desired):
             return self._without_generated_values(progress, unrotated)
         renewed = renewed_by(self.emergency, observed, desired)
         if renewed is None or not self._was_published_since(renewed):
@@ -143,6 +158,8 @@ class _Pass:
         items = [name for name, keys in state.keys.items() if _CERTIFICATE in keys.values()]
         if not items and _CERTIFICATE not in state.templates:
             return False
+        if items and not emergency.taken(items):
+            return True
         renewed = renewed_by(emergency, observed, desired, items)
         if renewed is None or current.number < renewed.number:
             return False
@@ -197,9 +214,15 @@ class _Pass:
         if points := list(self._open_points(progress, current.number)):
             return _with_points(progress, points)
         done = _elsewhere(progress)
-        if current.previous and observed.consumers and not done:
+        previous = current.previous
+        if self.emergency.items is not None:
+            keys = (
+                (observed.state.keys.get(name, {}) for name in self.emergency.items) if observed.state else ()
+            )
+            previous &= {previous_key(key) for of_item in keys for key in of_item.values()}
+        if previous and observed.consumers and not done:
             done = (
-                f"its pods have read the previous value of {', '.join(sorted(current.previous))} next to the new one;"
+                f"its pods have read the previous value of {', '.join(sorted(previous))} next to the new one;"
                 " restart them if they still accept it"
             )
         return replace(progress, state=AffectedState.ROLLED_OUT, message=self._with_statement(done))
@@ -210,7 +233,8 @@ class _Pass:
         if observed.holders is not None and not observed.holders.forbidden:
             owners = owners_behind(observed, self.desired)
             others = tuple(f"{owner} {behind_message(owner, observed)}" for owner in owners)
-        return replace(progress, unpushed=unpushed(observed, self.desired), others=others)
+        taken = self.emergency.taken(self.desired.names)
+        return replace(progress, unpushed=unpushed(observed, self.desired, taken), others=others)
 
     def _waiting(self) -> str | None:
         emergency, observed, desired = self.emergency, self.observed, self.desired
@@ -240,14 +264,11 @@ class _Pass:
             yield AffectedState.ROTATED, [f"the Secret is to be written with revision {number}"]
         yield from self._points_of_pods()
         overlapping = observed.target is not None and observed.target.overlapping
-        if current is not None and (current.keeps_previous or overlapping):
+        if current is not None and current.keeps_previous:
+            overlapping = self._takes(kept_items(observed, self.desired))
+        if overlapping:
             yield AffectedState.ROTATED, ["the previous values are still readable"]
-        carried = sum(lease.is_carried for lease in observed.idle_leases) - len(refused_leases(observed))
-        if carried:
-            waits = f"leases of earlier credentials are to be revoked: {carried}"
-            yield self._kept_from(waits, AffectedState.ROTATED)
-        if refused := unrevoked(observed):
-            yield self._kept_from(refused.message, AffectedState.STALLED)
+        yield from self._points_of_leases()
         if previous := self._previous_login():
             yield AffectedState.ROTATED, [previous]
         elif open_ := [login for login in progress.logins if login.refused_at is None]:
@@ -259,6 +280,22 @@ class _Pass:
             # Dynamic credentials are issued by a read.
             because = f": {self.error.message}" if self.error else ""
             yield self._kept_from(f"its stores are read again{because}", AffectedState.ROTATED)
+
+    def _points_of_leases(self) -> Iterator[_Point]:
+        """Yield the leases of earlier credentials that are not revoked yet."""
+        observed = self.observed
+        if not self._takes(item.name for item in self.desired.pulled):
+            return
+        carried = sum(lease.is_carried for lease in observed.idle_leases) - len(refused_leases(observed))
+        if carried:
+            waits = f"leases of earlier credentials are to be revoked: {carried}"
+            yield self._kept_from(waits, AffectedState.ROTATED)
+        if refused := unrevoked(observed):
+            yield self._kept_from(refused.message, AffectedState.STALLED)
+
+    def _takes(self, names: Iterable[str]) -> bool:
+        """Whether the emergency takes one of some values; one without items takes also what has no name any more."""
+        return self.emergency.items is None or bool(self.emergency.items.intersection(names))
 
     def _points_of_pods(self) -> Iterator[_Point]:
         """Yield the workloads that are behind or not proven to be current, and the owners of other pods."""
@@ -285,7 +322,8 @@ class _Pass:
     def _previous_login(self) -> str | None:
         """Return a message with the logins that Keyturn closes at the database server."""
         state, account = self.observed.state, self.observed.account
-        if self.desired.database is None or state is None:
+        database = self.desired.database
+        if database is None or state is None or not self._takes([database.password]):
             return None
         logins = sorted(one.login for one in state.open_credentials if one is not state.current_credential)
         because = f": {account.problem.message}" if account and account.problem else ""
@@ -299,7 +337,8 @@ class _Pass:
         since = first_answer(self.emergency.uid, state)
         before = (one.number for one in state.revisions if since is None or one.number < since)
         exposed = frozenset[str]().union(*(state.leases_by_revision.get(number, ()) for number in before))
-        return frozenset(item for item, lease in state.leases_by_item.items() if lease not in exposed)
+        items = state.leases_by_item.items()
+        return self.emergency.taken([item for item, lease in items if lease not in exposed])
 
     def _with_statement(self, message: str | None) -> str | None:
         """Return a message after a person's statement about leases of earlier credentials, if there is one."""
@@ -352,7 +391,8 @@ def exposed_logins(
             message=_why_open(one, published, observed, error)[:MAX_MESSAGE] if one.is_open else None,
         )
         for one in sorted(state.credentials, key=lambda one: one.revision)
-        if (renewed is None or one.revision < renewed.number)
+        if emergency.taken([one.item])
+        and (renewed is None or one.revision < renewed.number)
         and (one.is_open or one.since >= emergency.started)
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,7 +17,7 @@ from keyturn.api.emergency import (
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import EmergencyReason
 from keyturn.core.status.summary import ConditionVerdict, stamp_all
-from keyturn.core.texts import and_more
+from keyturn.core.texts import and_more, first_of
 from keyturn.core.times import to_second
 
 from .progress import MAX_MESSAGE, Affected
@@ -33,6 +33,7 @@ from .timeline import (
 
 KEPT_ROWS: Final = 2000
 _MOST_LOGINS: Final = 8
+_MOST_NAMES: Final = 10
 _NEEDS_A_PERSON: Final = frozenset(
     {
         AffectedState.FAILED,
@@ -110,12 +111,13 @@ def wake_up(found: EmergencyFacts, status: EmergencyRotationStatus) -> datetime 
 def _stamps(found: EmergencyFacts) -> dict[str, datetime | None]:
     """Return when each stage was reached; a stage stays reached."""
     rows, now = found.rows, to_second(found.now)
+    is_whole = bool(rows) and not found.absent
     rotated = max((row.rotated_at or now for row in rows), default=now)
     updated = max((row.updated_at or now for row in rows), default=now)
     reached = {
-        "Rotated": max(found.started, rotated) if rows and all(map(_is_rotated, rows)) else None,
+        "Rotated": max(found.started, rotated) if is_whole and all(map(_is_rotated, rows)) else None,
         "ServicesUpdated": max(found.started, updated)
-        if rows and all(row.state.is_done for row in rows)
+        if is_whole and all(row.state.is_done for row in rows)
         else None,
     }
     for name, stage in STAGES.items():
@@ -144,16 +146,27 @@ def rows_of(
     `known` has the existing ManagedSecrets, with None for those without a reconcile since the declaration.
     """
     before = {row.name: row for row in emergency.status.secrets}
-    every = {*known, *(emergency.spec.names or ()), *before}
-    return tuple(_row(name, before.get(name), known, now) for name in sorted(every))
+    every, items = {*known, *(emergency.spec.names or ()), *before}, emergency.spec.items
+    return tuple(
+        _row(name, before.get(name), known[name], now)
+        if name in known
+        else _absent(name, before.get(name), items)
+        for name in sorted(every)
+    )
+
+
+def absent_items(items: Collection[str], existing: Collection[str]) -> str | None:
+    """Return which of some named values do not exist, and which there are; None if all exist, or none is selected."""
+    absent = sorted(frozenset(items).difference(existing))
+    if not absent or not existing:
+        return None
+    there = first_of(sorted(existing), _MOST_NAMES)
+    return f"no selected ManagedSecret has {first_of(absent, _MOST_NAMES)} in data; there are: {there}"
 
 
 def _row(
-    name: str, before: AffectedSecret | None, known: Mapping[str, Affected | None], now: datetime
+    name: str, before: AffectedSecret | None, affected: Affected | None, now: datetime
 ) -> AffectedSecret:
-    if name not in known:
-        return _absent(name, before)
-    affected = known[name]
     if affected is None:
         return before or AffectedSecret(name=name, state=AffectedState.PENDING)
     earlier = (before.logins if before else None) or ()
@@ -171,6 +184,7 @@ def _row(
         updated_at=to_second(updated) if affected.state.is_done else None,
         message=affected.message[:MAX_MESSAGE] if affected.message else None,
         elsewhere=len(affected.pulled) + len(affected.found) or None,
+        items=None if affected.items is None else list(affected.items),
         logins=logins,
     )
 
@@ -186,13 +200,16 @@ def _was_done_before(affected: Affected, before: AffectedSecret) -> bool:
     return was_done and not is_done and affected.revision not in {None, before.revision}
 
 
-def _absent(name: str, before: AffectedSecret | None) -> AffectedSecret:
+def _absent(name: str, before: AffectedSecret | None, items: Sequence[str] | None) -> AffectedSecret:
     if before and (before.state.is_done or before.state is AffectedState.NOT_FOUND):
         return before
-    message = "there is no such ManagedSecret"
+    message = "there is no such ManagedSecret" + (
+        f" with {first_of(items, _MOST_NAMES)} in data" if items else ""
+    )
     if before:
         message = "the ManagedSecret was deleted meanwhile, and its Secret may still be there"
-    return AffectedSecret(name=name, state=AffectedState.NOT_FOUND, message=message)
+    kept = before.items if before else None
+    return AffectedSecret(name=name, state=AffectedState.NOT_FOUND, message=message, items=kept)
 
 
 def kept_logins(before: Sequence[AffectedLogin], now: Sequence[AffectedLogin]) -> list[AffectedLogin] | None:
@@ -244,7 +261,10 @@ def _shortened(row: AffectedSecret, length: int, number: int) -> AffectedSecret:
         one.model_copy(update={"message": _cut(one.message, length)})
         for one in sorted(first[:number], key=_by_revision)
     ]
-    return row.model_copy(update={"message": _cut(row.message, length), "logins": logins or None})
+    items = row.items if length or row.items is None else row.items[:1]
+    return row.model_copy(
+        update={"message": _cut(row.message, length), "logins": logins or None, "items": items}
+    )
 
 
 def _cut(message: str | None, length: int) -> str | None:
@@ -286,11 +306,13 @@ def _rotated(found: EmergencyFacts) -> ConditionVerdict:
     waits = [row for row in found.rows if not _is_rotated(row)]
     made_here = [row for row in found.rows if not _is_elsewhere(row)]
     elsewhere = len(found.rows) - len(made_here)
-    count = f"{len(made_here) - len(waits)} of {len(made_here)} secrets are rotated"
+    count = f"{len(made_here) - len(waits)} of {len(made_here)} secrets are rotated{_only(found)}"
     if elsewhere:
         count += f", {elsewhere} to be rotated elsewhere, because none of its values is generated"
     if values := sum(row.elsewhere or 0 for row in found.rows):
         count += f"; values to be rotated at their stores or in an adopted Secret: {values}"
+    if found.absent:
+        return ConditionVerdict("False", EmergencyReason.ITEM_NOT_FOUND, f"{count}; {found.absent}")
     if found.rows and not waits:
         return ConditionVerdict(
             "True",
@@ -306,7 +328,9 @@ def _updated(found: EmergencyFacts) -> ConditionVerdict:
     waits = [row for row in found.rows if not row.state.is_done]
     made_here = [row for row in found.rows if not _is_elsewhere(row)]
     done = len(made_here) - len(waits)
-    count = f"every pod of {done} of {len(made_here)} secrets runs on new values"
+    count = f"every pod of {done} of {len(made_here)} secrets runs on new values{_only(found)}"
+    if found.absent:
+        return ConditionVerdict("False", EmergencyReason.ITEM_NOT_FOUND, f"{count}; {found.absent}")
     if found.rows and not waits:
         return ConditionVerdict("True", EmergencyReason.ALL_UPDATED, count)
     unknown = [reason for state, reason in _UNKNOWN.items() if any(row.state is state for row in waits)]
@@ -317,6 +341,12 @@ def _updated(found: EmergencyFacts) -> ConditionVerdict:
         EmergencyReason.ROLLING_OUT if waits else _reason_without_rows(found),
         count + _first_of(waits),
     )
+
+
+def _only(found: EmergencyFacts) -> str:
+    """Return the values that the emergency is about, if it names some."""
+    items = found.emergency.spec.items
+    return f", of which only {first_of(items, _MOST_NAMES)}" if items else ""
 
 
 def _reason_without_rows(found: EmergencyFacts) -> str:
@@ -361,6 +391,8 @@ def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
     """Return the Stalled condition if manual action is required."""
     if found.refused:
         return ConditionVerdict("True", found.refused.reason, found.refused.message)
+    if found.absent:
+        return ConditionVerdict("True", EmergencyReason.ITEM_NOT_FOUND, found.absent)
     if not found.rows:
         return ConditionVerdict(
             "True",

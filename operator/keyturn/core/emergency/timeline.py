@@ -78,6 +78,8 @@ class EmergencyFacts:
     """The error that keeps the whole emergency from being handled."""
     contacts: Mapping[str, str] = field(default_factory=dict)
     """Contacts of the organisation by role."""
+    absent: str | None = None
+    """Which of the named values no selected secret has, and which there are."""
     lacks_document: bool = False
     """Whether every stage is reached, but the document does not have the last one."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -54,6 +54,8 @@ class Emergency:
     """Whether values are rotated before `signer` is, because that is stuck or takes long."""
     signed: frozenset[str] = frozenset()
     """Items of this one that CAs sign which the emergency affects, too."""
+    items: frozenset[str] | None = None
+    """The values that it takes; None for all."""
     own_only: bool = False
     """Whether of all rotations only one for an emergency is enough: any other keeps the trust in exposed values."""
 
@@ -61,6 +63,10 @@ class Emergency:
     def is_unfinished_here(self) -> bool:
         """Whether the emergency still waits for this ManagedSecret."""
         return self.is_open and not self.is_complete
+
+    def taken(self, names: Collection[str]) -> frozenset[str]:
+        """Return those of some values that it takes."""
+        return frozenset(names) if self.items is None else self.items.intersection(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +76,43 @@ class EmergencyScope:
     A ManagedSecret that was affected stays affected; after all services are updated, none is added.
     """
 
-    names: frozenset[str]
+    kept: frozenset[str]
+    """Those that were affected."""
+    names: frozenset[str] = frozenset()
     selector: LabelSelector | None = None
+    items: frozenset[str] | None = None
+    """The values of which a ManagedSecret has one that is added; None if any is added."""
 
     @classmethod
     def of(cls, emergency: EmergencyRotation) -> Self:
         spec, status = emergency.spec, emergency.status
-        kept = frozenset(row.name for row in status.secrets)
+        kept = frozenset(row.name for row in status.secrets if row.items or spec.items is None)
         if status.has_updated_services:
             return cls(kept)
-        return cls(kept | frozenset(spec.names or ()), None if spec.names is not None else spec.selector)
+        items = None if spec.items is None else frozenset(spec.items)
+        return cls(kept, frozenset(spec.names or ()), spec.selector, items)
 
-    def concerns(self, name: str, labels: Mapping[str, str]) -> bool:
+    def selects(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Whether a ManagedSecret is named or selected, whatever its values are."""
         return name in self.names or (self.selector is not None and selects(self.selector, labels))
 
+    def concerns(
+        self, name: str, labels: Mapping[str, str], has: Callable[[], Collection[str]] = tuple
+    ) -> bool:
+        """Whether a ManagedSecret is affected; `has` returns the names of its values, and is rarely called."""
+        if name in self.kept:
+            return True
+        return self.selects(name, labels) and (self.items is None or not self.items.isdisjoint(has()))
 
-def concerns(emergency: EmergencyRotation, name: str, labels: Mapping[str, str]) -> bool:
-    """Whether an emergency affects a ManagedSecret of its namespace."""
-    return EmergencyScope.of(emergency).concerns(name, labels)
+
+def concerns(
+    emergency: EmergencyRotation,
+    name: str,
+    labels: Mapping[str, str],
+    has: Callable[[], Collection[str]] = tuple,
+) -> bool:
+    """Whether an emergency affects a ManagedSecret of its namespace with certain values."""
+    return EmergencyScope.of(emergency).concerns(name, labels, has)
 
 
 class ReaderStatus(StrEnum):

@@ -269,7 +269,12 @@ class Observed:
         if self.desired is None or self.desired.refresh_interval is None:
             return ()
         read = self.state.refreshed_for if self.state else ()
-        return tuple(one for one in self.emergencies if one.is_unfinished_here and one.uid not in read)
+        pulled = [item.name for item in self.desired.pulled]
+        return tuple(
+            one
+            for one in self.emergencies
+            if one.is_unfinished_here and one.uid not in read and one.taken(pulled)
+        )
 
     @property
     def refreshed_for(self) -> frozenset[str]:

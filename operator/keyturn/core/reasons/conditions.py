@@ -190,6 +190,9 @@ class EmergencyReason(StrEnum):
     NOTHING_SELECTED = "NothingSelected"
     """`Rotated`, `ServicesUpdated`, `Stalled` | no ManagedSecret is selected; label some, or declare another
     emergency"""
+    ITEM_NOT_FOUND = "ItemNotFound"
+    """`Rotated`, `ServicesUpdated`, `Stalled` | no selected ManagedSecret has a value that `items` names; the message
+    lists those that exist; add it, or declare another emergency"""
     NOT_ACKNOWLEDGED = "NotAcknowledged"
     """`AccessAudited`, `Documented` | the stage is open; the message has the annotation that acknowledges it"""
     ACKNOWLEDGED = "Acknowledged"

@@ -27,6 +27,7 @@ from .credential_slots import (
     MOST_CANDIDATES,
     MOST_OPEN,
     REFUSALS,
+    brings_credential,
     contradiction,
     is_doubtful,
     is_exhausted,
@@ -155,7 +156,7 @@ def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> s
 
 def _stays_locked(observed: Observed, desired: Desired) -> bool:
     """Whether no change at the server may open the published login, which was locked there: nothing asks for that."""
-    return is_locked(observed) and not revokes_at_once(observed) and not is_asked(observed, desired)
+    return is_locked(observed) and not _ends_at_once(observed) and not is_asked(observed, desired)
 
 
 def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
@@ -210,11 +211,18 @@ def needs_slot(observed: Observed, desired: Desired) -> bool:
         return False
     previous = state.credential(state.current.supersedes)
     is_in_the_way = previous is not None and previous.is_open
-    return (
-        is_in_the_way
-        and observed.is_published
-        and emergency_was_declared(observed, desired, state) is not None
-    )
+    return is_in_the_way and observed.is_published and _emergency_brings_credential(observed, desired, state)
+
+
+def _emergency_brings_credential(observed: Observed, desired: Desired, state: StateFacts) -> bool:
+    reason = emergency_was_declared(observed, desired, state)
+    return reason is not None and brings_credential(reason.fresh, desired)
+
+
+def _ends_at_once(observed: Observed) -> bool:
+    """Whether an emergency removes previous passwords at once."""
+    database = observed.desired.database if observed.desired else None
+    return revokes_at_once(observed, [database.password] if database else [])
 
 
 def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired) -> bool:
@@ -231,10 +239,10 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
     current = state.current_credential
     if current is credential or not observed.is_published:
         return False
-    if (current and credential.revision < current.revision) or revokes_at_once(observed):
+    if (current and credential.revision < current.revision) or _ends_at_once(observed):
         return True
     limit = publication_limit(observed, desired)
-    if (limit and observed.now >= limit) or emergency_was_declared(observed, desired, state):
+    if (limit and observed.now >= limit) or _emergency_brings_credential(observed, desired, state):
         return True
     return is_rollout_complete(observed, desired)
 
@@ -250,7 +258,7 @@ def _revoke(
     """Return a revocation; with SingleUser the sessions that it ends may be those of the published password."""
     may_end = was_used or database.alternates
     is_asked = may_end and database.sessions is Sessions.TERMINATE
-    has_open_emergency = revokes_at_once(observed) and (may_end or is_exposed(credential.revision, observed))
+    has_open_emergency = _ends_at_once(observed) and (may_end or is_exposed(credential.revision, observed))
     step = _at_server(Action.REVOKE, credential, observed, desired)
     return replace(step, ends_sessions=is_asked or has_open_emergency)
 

@@ -113,7 +113,10 @@ def _end_overlap(observed: Observed, desired: Desired, current: RevisionFacts) -
     """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
     if not observed.overlaps:
         return None
-    is_ended = revokes_at_once(observed) or credentials.needs_slot(observed, desired)
+    kept = completion.kept_items(observed, desired)
+    if desired.database and current.supersedes is not None:
+        kept |= {desired.database.password}
+    is_ended = revokes_at_once(observed, kept) or credentials.needs_slot(observed, desired)
     return steps.Expire(current.number) if is_ended else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,6 +14,8 @@ from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import StateFacts
+
+from .credential_slots import brings_credential, is_exhausted
 
 COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
@@ -59,11 +61,12 @@ def waits_for_signer(observed: Observed, desired: Desired) -> bool:
     return asked is not None and asked[1] is None
 
 
-def asked_items(emergency: Emergency, observed: Observed, desired: Desired) -> frozenset[str]:
-    """Return the items that an emergency requires new values of: each generated one, or the rest after its rotation.
+def asked_items(observed: Observed, desired: Desired) -> frozenset[str]:
+    """Return the items that emergencies require new values of now: each that they take, or the rest after a rotation.
 
-    The rest are certificates from before the rotation of their CA, and items that a change of the spec added. A
-    rollback can have brought back values from before an emergency; then the rest alone is not enough.
+    One revision serves all that ask. The rest are certificates from before the rotation of their CA, and items that a
+    change of the spec added. A rollback can have brought back values from before an emergency; then the rest alone is
+    not enough.
     """
     state, current = observed.state, observed.current
     generated = frozenset(item.name for item in desired.items if item.recipe)
@@ -74,10 +77,13 @@ def asked_items(emergency: Emergency, observed: Observed, desired: Desired) -> f
             has_only_new_values(one, current, state, desired) for one in observed.emergencies if one.is_open
         )
     )
-    if not is_new:
-        return generated
-    _, stale = _renewal(replace(emergency, signer=None), observed, desired)
-    return generated & stale
+    asked = frozenset[str]()
+    for one in observed.emergencies:
+        if not one.is_open or not _asks(one, observed, desired) or _waits_for_signer(one, observed, desired):
+            continue
+        _, stale = _renewal(replace(one, signer=None), observed, desired)
+        asked |= generated & stale if is_new else one.taken(generated)
+    return asked
 
 
 def _waits_for_signer(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
@@ -104,21 +110,29 @@ def without_delays(desired: Desired, emergencies: Iterable[Emergency]) -> Desire
     pressing = [emergency for emergency in emergencies if emergency.is_unfinished_here]
     if not pressing:
         return desired
-    at_once = any(emergency.revoke is Revoke.IMMEDIATELY for emergency in pressing)
+    longest: dict[str, timedelta] = {}
+    shared = desired.overlap
+    for one in pressing:
+        limit = timedelta(0) if one.revoke is Revoke.IMMEDIATELY else _MIN_OVERLAP
+        longest |= {name: min(limit, longest.get(name, limit)) for name in one.taken(desired.names)}
+        shared = min(limit, shared) if one.items is None else shared
     return replace(
         desired,
-        overlap=timedelta(0) if at_once else min(desired.overlap, _MIN_OVERLAP),
+        overlap=shared,
+        longest_overlaps=longest,
         debounce=timedelta(0),
         max_concurrent=_UNLIMITED,
         on_failure=OnFailure.HOLD,
     )
 
 
-def revokes_at_once(observed: Observed) -> bool:
-    """Whether previous values are removed at once, also those of a rotation in progress."""
+def revokes_at_once(observed: Observed, items: Collection[str]) -> bool:
+    """Whether previous values of some items are removed at once, also those of a rotation in progress."""
     return any(
-        emergency.is_unfinished_here and emergency.revoke is Revoke.IMMEDIATELY
-        for emergency in observed.emergencies
+        one.is_unfinished_here
+        and one.revoke is Revoke.IMMEDIATELY
+        and (one.items is None or one.taken(items))
+        for one in observed.emergencies
     )
 
 
@@ -129,10 +143,24 @@ def _asks(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
     if (
         observed.state is None
         or is_target_immutable(observed)
-        or not any(item.is_generated for item in desired.items)
+        or not generated_items(emergency, desired)
+        or _was_refused(emergency, observed.state, desired)
     ):
         return False
     return renewed_by(emergency, observed, desired) is None
+
+
+def generated_items(emergency: Emergency, desired: Desired) -> frozenset[str]:
+    """Return the generated items that an emergency takes."""
+    return emergency.taken([item.name for item in desired.items if item.is_generated])
+
+
+def _was_refused(emergency: Emergency, state: StateFacts, desired: Desired) -> bool:
+    """Whether a database server has refused every candidate of an emergency's rotation."""
+    last = state.last_new_credential if is_exhausted(state) else None
+    if last is None or last.reason != RevisionReason.EMERGENCY or emergency.uid not in last.answers:
+        return False
+    return emergency.items is None or brings_credential(emergency.items, desired)
 
 
 def is_target_immutable(observed: Observed) -> bool:
@@ -158,7 +186,7 @@ def _renewal(
     state = observed.state
     if state is None:
         return None, frozenset()
-    generated = _generated_items(state, desired)
+    generated = emergency.taken(_generated_items(state, desired))
     wanted, since = generated.intersection(only) or generated, first_answer(emergency.uid, state)
     if since is None or (emergency.signer and not emergency.signed.isdisjoint(wanted)):
         return None, wanted
@@ -190,21 +218,35 @@ def _with_ca(emergency: Emergency) -> str:
     return f"{emergency.uid}{_WITH_CA}"
 
 
+def taken_items(
+    answers: frozenset[str], observed: Observed, desired: Desired
+) -> Mapping[str, frozenset[str]]:
+    """Return the items that answered declarations take, of those that do not take all.
+
+    They are recorded, because a closed emergency is not observed any more.
+    """
+    some = (one for one in observed.emergencies if one.uid in answers and one.items is not None)
+    return {one.uid: one.taken(desired.names) for one in some}
+
+
 def first_answer(uid: str, state: StateFacts) -> int | None:
     """Return the first revision that answers a declaration: it and all with higher numbers were staged later."""
     return min((one.number for one in state.revisions if uid in one.answers), default=None)
 
 
 def stale_items(uid: str, number: int, state: StateFacts, generated: frozenset[str]) -> frozenset[str]:
-    """Return the generated items that no revision of a lineage has replaced since a declaration.
+    """Return the generated items that no revision of a lineage has replaced since a declaration that takes them.
 
-    The rotation for an emergency replaces all that its lineage has not. Values that were found are of unknown age.
+    The rotation for an emergency replaces all that its lineage has not, if no other one takes single values. Values
+    that were found are of unknown age.
     """
-    stale, since = generated, first_answer(uid, state)
+    since = first_answer(uid, state)
+    first = state.revision(since)
+    stale = generated & first.taken.get(uid, generated) if first else generated
     for one in state.lineage(number):
         if since is None or one.number < since or one.reason == RevisionReason.CLAIMED:
             break
-        if one.reason == RevisionReason.EMERGENCY and uid in one.answers:
+        if one.reason == RevisionReason.EMERGENCY and uid in one.answers and not one.taken:
             return frozenset()
         stale -= one.fresh
     return stale
@@ -214,7 +256,8 @@ def has_only_new_values(
     emergency: Emergency, one: RevisionFacts, state: StateFacts, desired: Desired
 ) -> bool:
     """Whether a revision has no generated value from before a declaration, such as after a rollback."""
-    return not stale_items(emergency.uid, one.number, state, _generated_items(state, desired))
+    generated = emergency.taken(_generated_items(state, desired))
+    return not stale_items(emergency.uid, one.number, state, generated)
 
 
 def _generated_items(state: StateFacts, desired: Desired) -> frozenset[str]:

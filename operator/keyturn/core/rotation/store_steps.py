@@ -6,7 +6,7 @@ revoked it, or it has expired, so after a crash the next process knows what to r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -174,14 +174,15 @@ def _may_end_at(lease: StoreLease, observed: Observed, desired: Desired) -> date
     published = observed.target_published if observed.is_published else None
     if published is None:
         return lease.ends
-    if revokes_at_once(observed):
+    pulled = [item.name for item in desired.pulled]
+    if revokes_at_once(observed, pulled):
         return observed.now
     if not is_rollout_complete(observed, desired):
         return _limited(lease, observed, desired)
     everyone = progress_of_workloads(observed)
     if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not desired.has_overlap:
         return observed.now
-    return min(published + desired.overlap, lease.ends)
+    return min(published + desired.overlap_of(pulled), lease.ends)
 
 
 def _limited(lease: StoreLease, observed: Observed, desired: Desired) -> datetime:
@@ -310,14 +311,14 @@ def pushed_again(observed: Observed) -> datetime | None:
     )
 
 
-def unpushed(observed: Observed, desired: Desired) -> tuple[Unpushed, ...]:
-    """Return the destinations that do not have the current generated values."""
+def unpushed(observed: Observed, desired: Desired, names: Collection[str]) -> tuple[Unpushed, ...]:
+    """Return the destinations that do not have the current generated values of some items."""
     records = {record.place: record for record in (observed.state.pushed if observed.state else ())}
     places = {push.id for push in desired.pushes}
     pushes = (
         _unpushed_of(push, records.get(push.id), observed)
         for push in desired.pushes
-        if _is_changed_by_rotation(push, desired)
+        if _is_changed_by_rotation(push, desired, names)
     )
     gone = (
         record
@@ -328,9 +329,14 @@ def unpushed(observed: Observed, desired: Desired) -> tuple[Unpushed, ...]:
     return (*(destination for destination in pushes if destination), *left)
 
 
-def _is_changed_by_rotation(destination: Destination, desired: Desired) -> bool:
-    """Whether a rotation changes what is pushed there."""
-    fixed = {key for item in desired.items if not item.recipe for key in item.keys.values()}
+def _is_changed_by_rotation(destination: Destination, desired: Desired, names: Collection[str]) -> bool:
+    """Whether a rotation of some items changes what is pushed there."""
+    fixed = {
+        key
+        for item in desired.items
+        if not item.recipe or (item.is_generated and item.name not in names)
+        for key in item.keys.values()
+    }
     return destination.secret_key is None or destination.secret_key not in fixed
 
 

@@ -27,7 +27,7 @@ from .credential_slots import (
     tries_of,
 )
 from .decision import next_number
-from .emergency import answered
+from .emergency import answered, taken_items
 from .publication import is_current_published, publication_of
 from .rollout import is_under_way
 
@@ -186,6 +186,7 @@ def stage(
 ) -> StateFacts:
     """Record a new revision."""
     credential, supersedes = _credential_facts(step, state, desired)
+    answers = answered(observed, step.reason.name)
     rotated_before = None
     if state and step.reason.rotates:  # apart from a candidate that was given up before it was published
         rotated_before = (state.newest.rotated_before if state.newest.abandoned else None) or state.rotated
@@ -201,7 +202,8 @@ def stage(
         supersedes=supersedes,
         rotated_before=rotated_before,
         fresh=content.fresh,
-        answers=answered(observed, step.reason.name),
+        answers=answers,
+        taken=taken_items(answers, observed, desired),
         dates=_dates(content.fresh, state, desired, now),
     )
     facts = _with_overlap_of(state.current, facts, content) if state else facts

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from keyturn.api.database import USERNAME
-from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Observed, once
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
@@ -42,19 +41,13 @@ def _without_state(observed: Observed, desired: Desired) -> Reason:
     return Reason(reason, message, desired.names, rotates=True)
 
 
-def emergency_was_declared(observed: Observed, desired: Desired, state: StateFacts) -> Reason | None:
-    """Rotate every generated value, regardless of windows and schedule."""
+def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts) -> Reason | None:
+    """Rotate the values that emergencies take, regardless of windows and schedule."""
     asked = asked_at(observed, desired)
-    if asked is None or asked[1] is None or observed.now < asked[1] or _was_refused_for(asked[0], state):
+    if asked is None or asked[1] is None or observed.now < asked[1]:
         return None
-    fresh = asked_items(asked[0], observed, desired)
+    fresh = asked_items(observed, desired)
     return Reason(RevisionReason.EMERGENCY, f"the emergency {asked[0].name} asks for it", fresh, rotates=True)
-
-
-def _was_refused_for(emergency: Emergency, state: StateFacts) -> bool:
-    """Whether a database server has refused every candidate of an emergency's rotation."""
-    last = state.last_new_credential if is_exhausted(state) else None
-    return last is not None and last.reason == RevisionReason.EMERGENCY and emergency.uid in last.answers
 
 
 def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts) -> Reason | None:

@@ -6,7 +6,7 @@ Its items are the values of `data` and `dataFrom`, each with its source and its 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
@@ -110,6 +110,8 @@ class Desired:
     """The database account of the password; None without one."""
     gather: timedelta | None = None
     """How early a value rotates with another one that is due; None for the default."""
+    longest_overlaps: Mapping[str, timedelta] = field(default_factory=dict)
+    """Limits of the overlap, by value, while an emergency is open."""
 
     @cached_property
     def on_request(self) -> frozenset[str]:
@@ -131,7 +133,9 @@ class Desired:
     def overlap_of(self, values: Collection[str]) -> timedelta:
         """Return how long previous values stay valid after a rotation of these: as long as one of them asks for."""
         own = {item.name: item.own.overlap for item in self.items if item.own}
-        return max((own.get(name, self.overlap) for name in values), default=self.overlap)
+        usual = {name: own.get(name, self.overlap) for name in values}
+        limits = self.longest_overlaps
+        return max((min(one, limits.get(name, one)) for name, one in usual.items()), default=self.overlap)
 
     @cached_property
     def keeps_previous(self) -> bool:

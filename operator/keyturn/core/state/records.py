@@ -116,6 +116,7 @@ class StoreLease:
 
 LITERAL = "literal"
 _NO_DATES: Mapping[str, datetime] = MappingProxyType({})
+_NO_ITEMS: Mapping[str, frozenset[str]] = MappingProxyType({})
 _FOUND = " (found)"
 """Suffix of the names of adopted keys that no item writes; the name of an item cannot contain it."""
 
@@ -255,6 +256,8 @@ class RevisionFacts:
     """Items whose values were generated for it."""
     answers: frozenset[str] = frozenset()
     """UIDs of the declared emergencies that were known when it was staged; its values are later."""
+    taken: Mapping[str, frozenset[str]] = field(default_factory=lambda: _NO_ITEMS, hash=False)
+    """The values that emergencies of `answers` take, by UID, of those that do not take all."""
     dates: Mapping[str, datetime] = field(default_factory=lambda: _NO_DATES, hash=False)
     """When the items with a schedule of their own were generated last, as of this revision."""
 

@@ -112,6 +112,11 @@ class InformerCache:
         body = self._managed.get(key)
         return readable(body) if body is not None else None
 
+    def value_names(self, key: ObjectKey) -> list[str]:
+        """Return the names of the values in the spec of a ManagedSecret, also of one that cannot be parsed."""
+        body = self._managed.get(key) or {"spec": {}}
+        return [str(item.get("name")) for item in body["spec"].get("data") or ()]
+
     def has_managed(self, key: ObjectKey) -> bool:
         return key in self._managed
 

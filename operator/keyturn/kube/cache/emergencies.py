@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self, TypeAlias
@@ -120,13 +120,15 @@ class EmergencyCache:
             for name in list(found)
         ]
 
-    def of(self, key: ObjectKey, labels: Mapping[str, str]) -> tuple[Emergency, ...]:
+    def of(
+        self, key: ObjectKey, labels: Mapping[str, str], has: Callable[[], Collection[str]] = tuple
+    ) -> tuple[Emergency, ...]:
         """Return the emergencies that affect a ManagedSecret of their namespace and are not closed."""
         candidates = (self.declared(followed) for followed in self.followed(key.namespace))
         return tuple(
             _emergency_for(key.name, declared)
             for declared in candidates
-            if declared and declared.scope.concerns(key.name, labels)
+            if declared and declared.scope.concerns(key.name, labels, has)
         )
 
     def followed(self, namespace: str) -> list[EmergencyKey]:
@@ -214,6 +216,7 @@ def _emergency_for(name: str, declared: Declared) -> Emergency:
         revoke=emergency.spec.revoke or Revoke.IMMEDIATELY,
         evict=bool(emergency.spec.evict),
         is_open=declared.is_open,
+        items=None if emergency.spec.items is None else frozenset(emergency.spec.items),
         is_complete=declared.states.get(name) is AffectedState.ROLLED_OUT,
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from keyturn.core.value import Value
 from sandbox.harness import eventually
@@ -300,3 +302,33 @@ def test_a_store_that_keeps_the_values_before_is_reported_until_it_has_the_new_o
     space.respec(lambda spec: spec["pushTo"][0].update(updatePolicy="Replace"))
     assert states(services_updated(space)) == {"auth": "RolledOut"}
     assert vault.kept() == space.values()
+
+
+def test_the_example_rotates_one_value_and_leaves_the_other_as_it_is(space: Space) -> None:
+    examples = Path(__file__).parents[4] / "manifests" / "examples"
+    for example in ("auth-secrets", "emergency-items"):
+        for body in yaml.safe_load_all((examples / f"{example}.yaml").read_text()):
+            if body["kind"] not in {"ManagedSecret", "EmergencyRotation"}:
+                continue
+            body["metadata"].pop("namespace")
+            space.create(body)
+            if body["kind"] == "ManagedSecret":
+                space.settled("auth-secrets")
+                before = space.values("auth-secrets")
+    now = services_updated(space, "inc-2026-044")
+    after = space.values("auth-secrets")
+
+    assert {key for key in after if after[key] != before[key]} == {"jwt-secret"}
+    assert [(one["name"], one["items"]) for one in now["secrets"]] == [("auth-secrets", ["jwt-secret"])]
+    assert "| Values | `jwt-secret` |" in reported(space, "inc-2026-044")
+
+
+def test_a_value_that_none_has_is_named_with_those_that_exist(space: Space) -> None:
+    space.managed(password(), name="auth")
+
+    declare(space, items=["password", "typo"])
+
+    until(space, lambda now: states(now) == {"auth": "RolledOut"}, "the value that exists is rotated")
+    assert conditions(space)["Rotated"] == ("False", "ItemNotFound")
+    assert conditions(space)["Stalled"] == ("True", "ItemNotFound")
+    eventually(lambda: "no selected ManagedSecret has typo in data" in report(space), "the document names it")

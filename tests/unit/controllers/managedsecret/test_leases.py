@@ -63,8 +63,16 @@ class LeaseReader:
         look = observed(self.spec, now=self.now, **({"state": self.state.facts} if self.state else new))
         assert look.desired
         stores: Any = self.remote
+        every = {item.source.place for item in look.desired.pulled if item.source}
+        every |= {one.place for one in self.state.facts.leases} if self.state else set()
         borrower = LeaseManager(
-            KEY, look.desired, self.state, self.unrecorded, stores, lambda: self.now, reissue=reissue
+            KEY,
+            look.desired,
+            self.state,
+            self.unrecorded,
+            stores,
+            lambda: self.now,
+            reissue=every if reissue else (),
         )
         return await read_all(KEY, look, look.desired, stores, borrower, fresh=False)
 

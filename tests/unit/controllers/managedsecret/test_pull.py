@@ -63,7 +63,7 @@ async def read(
     look = observed(None, **{**NEW, **others})
     desired = resolve_spec(managed(spec), look.secret_class, lambda _: outputs)
     stores: Any = remote
-    borrower = LeaseManager(KEY, desired, None, UnrecordedLeases(), stores, lambda: NOW, reissue=False)
+    borrower = LeaseManager(KEY, desired, None, UnrecordedLeases(), stores, lambda: NOW, reissue=())
     return await read_all(KEY, look, desired, stores, borrower, fresh=fresh)
 
 

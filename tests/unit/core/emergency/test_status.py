@@ -20,11 +20,13 @@ from keyturn.api.emergency import (
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.emergency.status import (
     KEPT_ROWS,
+    absent_items,
     is_done,
     needs_a_person,
     rows_of,
     status_of,
     wake_up,
+    within_limit,
 )
 from keyturn.core.emergency.timeline import STAGES, EmergencyFacts, open_stages, who_acknowledges
 from keyturn.core.errors import Stalled
@@ -75,10 +77,15 @@ class Incident:
         self.again: datetime | None = None
 
     def look(
-        self, now: datetime, known: dict[str, Affected | None], trouble: Stalled | None = None
+        self,
+        now: datetime,
+        known: dict[str, Affected | None],
+        trouble: Stalled | None = None,
+        absent: str | None = None,
     ) -> EmergencyRotationStatus:
         emergency = declared(self.status, self.annotations, **self.spec)
-        found = EmergencyFacts(now, emergency, "kubectl", rows_of(emergency, known, now), trouble)
+        rows = rows_of(emergency, known, now)
+        found = EmergencyFacts(now, emergency, "kubectl", rows, trouble, absent=absent)
         self.status = status_of(found)
         self.again = wake_up(found, self.status)
         return self.status
@@ -678,3 +685,49 @@ def test_services_are_not_updated_if_one_secret_is_behind_and_another_unknown(in
     status = incident.look(after(seconds=7), {"db": UNKNOWN, "mail": ROTATED})
 
     assert verdicts(status)["ServicesUpdated"] == ("False", "RollingOut")
+
+
+# Named values
+
+
+def test_a_value_that_no_secret_has_is_never_counted_as_rotated() -> None:
+    incident = Incident(items=["token", "typo"])
+    absent = absent_items(["token", "typo"], {"token", "password"})
+
+    status = incident.look(after(seconds=5), {"db": replace(ROLLED_OUT, items=("token",))}, absent=absent)
+
+    assert absent == "no selected ManagedSecret has typo in data; there are: password, token"
+    found = verdicts(status)
+    assert {found[one] for one in ("Rotated", "ServicesUpdated")} == {("False", "ItemNotFound")}
+    assert found["Stalled"] == ("True", "ItemNotFound")
+    assert message(status, "Stalled") == absent
+    assert message(status, "Rotated") == f"1 of 1 secrets are rotated, of which only token, typo; {absent}"
+    assert (status.rotated_at, status.services_updated_at) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "existing",
+    [pytest.param({"token", "b"}, id="every one exists"), pytest.param((), id="nothing is selected")],
+)
+def test_no_value_is_absent(existing: set[str]) -> None:
+    assert absent_items(["token"], existing) is None
+
+
+def test_a_row_has_the_named_values_also_when_its_secret_is_gone() -> None:
+    incident = Incident(items=["token"], names=["db", "web"])
+
+    first = incident.look(after(seconds=5), {"db": replace(ROTATED, items=("token",))})
+    then = incident.look(after(seconds=6), {})
+
+    assert [(one.name, one.items) for one in first.secrets] == [("db", ["token"]), ("web", None)]
+    assert [(one.name, one.state, one.items) for one in then.secrets] == [
+        ("db", AffectedState.NOT_FOUND, ["token"]),
+        ("web", AffectedState.NOT_FOUND, None),
+    ]
+    assert then.secrets[1].message == "there is no such ManagedSecret with token in data"
+
+
+def test_a_status_without_room_keeps_one_named_value_of_each_secret() -> None:
+    rows = [AffectedSecret(name="db", state=AffectedState.PENDING, items=["token", "x" * 900])]
+
+    assert within_limit(EmergencyRotationStatus(secrets=rows), 500).secrets[0].items == ["token"]

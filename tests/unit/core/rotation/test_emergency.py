@@ -464,6 +464,13 @@ def test_the_ca_of_a_secret_counts_from_its_own_publication(found: Observed, is_
     assert far(found, emergency=BESIDE).has_new_ca is is_new
 
 
+def test_nothing_waits_for_a_ca_that_is_not_named() -> None:
+    found = with_ca(number=1)
+
+    assert far(found, emergency=replace(BESIDE, items=frozenset({"password"}))).has_new_ca
+    assert not far(found, emergency=replace(BESIDE, items=frozenset({"ca"}))).has_new_ca
+
+
 def test_a_ca_that_is_rendered_counts_with_all_values() -> None:
     templates = {"tls.crt": "{{ password }}"}
     spec = {"target": {"template": {"data": templates}}}
@@ -502,6 +509,7 @@ def test_debounce_pace_overlap_and_the_way_back_are_lifted_and_waves_and_windows
     assert after == replace(
         before,
         overlap=timedelta(0),
+        longest_overlaps={"password": timedelta(0)},
         debounce=timedelta(0),
         max_concurrent=1_000_000,
         on_failure=OnFailure.HOLD,
