@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn import api
-from keyturn.api import ManagedSecret, Recipe, SecretClass
+from keyturn.api import DatabaseTarget, ManagedSecret, Recipe, SecretClass
 from keyturn.api.base import Schema, rules
 from keyturn.api.rotation import Restart
 from keyturn.api.secretclass import Priority
@@ -190,3 +190,11 @@ def test_no_secret_gets_the_annotation_in_which_kubectl_keeps_a_manifest() -> No
     rules_ = TemplateMetadata.model_json_schema()["properties"]["annotations"]["x-kubernetes-validations"]
 
     assert "!('kubectl.kubernetes.io/last-applied-configuration' in self)" in [one["rule"] for one in rules_]
+
+
+def test_a_target_names_its_engine_and_its_settings() -> None:
+    postgresql = {"host": "db.example.com", "database": "orders"}
+    spec = {"postgresql": postgresql, "adminCredentials": {"secretRef": {"name": "admin"}}}
+    target = DatabaseTarget.model_validate({"metadata": managed()["metadata"], "spec": spec})
+
+    assert target.spec.server == ("postgresql", target.spec.postgresql)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.rotation.steps import (
+    Account,
+    Action,
     Expire,
     Publish,
     Reason,
@@ -128,3 +130,9 @@ def test_a_return_took_from_when_it_was_decided() -> None:
 
 def test_where_nothing_is_published_nothing_was_rolled_out() -> None:
     assert rollout_duration(observed(target=None), NOW) is None
+
+
+def test_a_step_of_one_credential_names_it() -> None:
+    earlier: Any = object()
+
+    assert Account(Action.REVOKE, live=(), credentials=(earlier,)).credential is earlier
