@@ -89,8 +89,8 @@ class _Pipe:
         while isinstance(event := await self._next(), h11.Data):
             yield bytes(event.data)
 
-    def ends(self) -> bool:
-        """Whether another call may follow an answer that was read to its end."""
+    def finish(self) -> bool:
+        """Finish an answer; return whether it was read to its end, so that another call may follow."""
         if {self._http.our_state, self._http.their_state} != {h11.DONE}:
             return False
         self._http.start_next_cycle()
@@ -173,7 +173,7 @@ class _Direct:
             pause = wire.seconds(fields.get("retry-after", ""))
             async with aclosing(pipe.parts()) as parts:
                 yield Response(head.status_code, None, pause, fields.get("date"), asked, arrived), parts
-            is_reusable = pipe.ends()
+            is_reusable = pipe.finish()
         finally:
             if is_reusable:
                 self._idle.append(pipe)
