@@ -131,17 +131,14 @@ class InformerCache:
         """Return the ManagedSecrets of a namespace whose target Secret has a name, whether it exists or not."""
         return [key for key in self.managed_in(namespace) if name in self._managed.targets(key)]
 
-    def secrets_of_others(self, key: ObjectKey) -> set[str]:
-        """Return the names of the Secrets that the other ManagedSecrets of a namespace have, by their statuses."""
-        found = self._managed.in_statuses(key.namespace).items()
-        return {name for one, secret in found if one != key.name for name in (state_name(one), secret)}
+    def is_of_another(self, key: ObjectKey, secret: str) -> bool:
+        """Whether another ManagedSecret has a Secret of this name by its status, or as its state."""
+        return any(name != key.name for name in self._managed.owners(ObjectKey(key.namespace, secret)))
 
     def other_by_status(self, key: ObjectKey, secret: str) -> str | None:
         """Return another ManagedSecret that has a Secret of this name by its status; None if `key` has it as well."""
-        found = self._managed.in_statuses(key.namespace)
-        if found.get(key.name) == secret:
-            return None
-        return min((name for name, one in found.items() if one == secret), default=None)
+        owners = self._managed.owners(ObjectKey(key.namespace, secret))
+        return None if key.name in owners else min(owners, default=None)
 
     def managed_namespaces(self) -> Collection[str]:
         """Return the namespaces with ManagedSecrets."""

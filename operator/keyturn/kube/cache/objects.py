@@ -23,6 +23,7 @@ from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import PREFIX
 from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.state.state import state_name
 
 _Model = TypeVar("_Model", bound=Schema)
 Places: TypeAlias = "list[tuple[int | str, ...]]"
@@ -95,8 +96,10 @@ class ManagedSecretCache:
         self._kept: dict[ObjectKey, bytes] = {}
         self._labels: defaultdict[str, dict[ObjectKey, bytes]] = defaultdict(dict)
         """Labels of the ManagedSecrets by namespace."""
-        self._in_status: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        """By namespace and name the target Secret in the status: those of a whole namespace are compared."""
+        self._secrets: dict[ObjectKey, str] = {}
+        """The target Secret in the status."""
+        self._owners: defaultdict[ObjectKey, set[str]] = defaultdict(set)
+        """By Secret those that have it as their target in the status, or as their state."""
 
     def put(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
         """Store an object as the API server sent it; threads that read see the old or the new one."""
@@ -125,9 +128,9 @@ class ManagedSecretCache:
         asked = ((body.get("spec") or {}).get("target") or {}).get("name") or key.name
         return {name for name in (asked, in_status) if isinstance(name, str) and name.strip(".")}
 
-    def in_statuses(self, namespace: str) -> Mapping[str, str]:
-        """Return by name the target Secret that each object of a namespace has, or has had last."""
-        return self._in_status.get(namespace, {})
+    def owners(self, secret: ObjectKey) -> Collection[str]:
+        """Return the names of the objects that have a Secret, or have had it last, by their statuses."""
+        return self._owners.get(secret, frozenset())
 
     def labels(self, key: ObjectKey) -> Mapping[str, str]:
         written = self._labels.get(key.namespace, {}).get(key)
@@ -146,12 +149,23 @@ class ManagedSecretCache:
         return key in self._kept
 
     def _note_secret(self, key: ObjectKey, status: Any) -> None:
-        known = self._in_status[key.namespace]
-        known.pop(key.name, None)
-        if isinstance(status, dict) and isinstance(secret := status.get("secretName"), str):
-            known[key.name] = secret
-        if not known:
-            del self._in_status[key.namespace]
+        before, found = (
+            self._secrets.pop(key, None),
+            status.get("secretName") if isinstance(status, dict) else None,
+        )
+        for secret in _own_secrets(key, before):
+            self._owners[secret].discard(key.name)
+            if not self._owners[secret]:
+                del self._owners[secret]
+        if isinstance(found, str):
+            self._secrets[key] = found
+            for secret in _own_secrets(key, found):
+                self._owners[secret].add(key.name)
+
+
+def _own_secrets(key: ObjectKey, target: str | None) -> Iterable[ObjectKey]:
+    names = () if target is None else (target, state_name(key.name))
+    return (ObjectKey(key.namespace, name) for name in names)
 
 
 def slim(body: Mapping[str, Any]) -> dict[str, Any]:

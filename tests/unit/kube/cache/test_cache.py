@@ -22,7 +22,6 @@ from keyturn.core.keys import (
 )
 from keyturn.core.observation.workload import Workload
 from keyturn.kube.cache.cache import InformerCache, namespace_key
-from keyturn.kube.cache.objects import ManagedSecretCache
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core.builders import use, workload
 
@@ -504,22 +503,30 @@ def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:
     assert cache.written_by(DB) == set()
 
 
-def test_secrets_of_others_are_known_without_a_parsed_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are asked for at each observation of an object with a Secret under another name."""
+def test_a_secret_is_of_another_by_its_status() -> None:
     cache = InformerCache()
     others = {"cache": "sessions", "mail": 7, "queue": "queue", "gone": "gone"}
     for version, (name, has) in enumerate({"db": "db", **others}.items(), start=1):
         cache.put_managed(managed(version, name) | {"status": {"secretName": has}})
     cache.put_managed(managed(9, "queue") | {"status": {"secretName": "jobs"}})
     cache.drop_managed(ObjectKey("shop", "gone"))
-    parsed: list[ObjectKey] = []
-    monkeypatch.setattr(ManagedSecretCache, "get", lambda _, key: parsed.append(key))
 
-    found = cache.secrets_of_others(DB)
+    names = (
+        "cache-keyturn",
+        "sessions",
+        "mail-keyturn",
+        "queue-keyturn",
+        "queue",
+        "jobs",
+        "gone",
+        "db",
+        "db-keyturn",
+    )
+    found = {name for name in names if cache.is_of_another(DB, name)}
 
-    assert parsed == []
     assert found == {"cache-keyturn", "sessions", "queue-keyturn", "jobs"}
-    assert cache.secrets_of_others(ObjectKey("bank", "db")) == set()
+    assert not cache.is_of_another(ObjectKey("bank", "db"), "sessions")
+    assert (cache.other_by_status(DB, "jobs"), cache.other_by_status(DB, "db")) == ("queue", None)
 
 
 # Workloads
