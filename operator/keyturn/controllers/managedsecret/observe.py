@@ -202,8 +202,9 @@ def _is_unbound(observed: Observed, state: StateFacts | None, meta: SecretMeta |
 
 def _other_target(key: ObjectKey, secret: str, cache: InformerCache) -> str | None:
     """Return a Secret that this ManagedSecret has written under another name, unless its label was changed."""
-    others = (name for name in cache.written_by(key) if name != secret)
-    return min((name for name in others if not cache.is_of_another(key, name)), default=None)
+    if not (names := cache.written_by(key) - {secret}):
+        return None
+    return min((name for name in names if not cache.is_of_another(key, name)), default=None)
 
 
 async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state: State | None) -> TargetFacts:

@@ -96,10 +96,10 @@ class ManagedSecretCache:
         self._kept: dict[ObjectKey, bytes] = {}
         self._labels: defaultdict[str, dict[ObjectKey, bytes]] = defaultdict(dict)
         """Labels of the ManagedSecrets by namespace."""
-        self._secrets: dict[ObjectKey, str] = {}
-        """The target Secret in the status."""
-        self._owners: defaultdict[ObjectKey, set[str]] = defaultdict(set)
-        """By Secret those that have it as their target in the status, or as their state."""
+        self._targets: dict[ObjectKey, str] = {}
+        """Names of the target Secrets in the statuses."""
+        self._renamed: dict[ObjectKey, set[str]] = {}
+        """By Secret the objects of other names that have it as their target."""
 
     def put(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
         """Store an object as the API server sent it; threads that read see the old or the new one."""
@@ -128,9 +128,15 @@ class ManagedSecretCache:
         asked = ((body.get("spec") or {}).get("target") or {}).get("name") or key.name
         return {name for name in (asked, in_status) if isinstance(name, str) and name.strip(".")}
 
-    def owners(self, secret: ObjectKey) -> Collection[str]:
+    def owners(self, secret: ObjectKey) -> set[str]:
         """Return the names of the objects that have a Secret, or have had it last, by their statuses."""
-        return self._owners.get(secret, frozenset())
+        found = set(self._renamed.get(secret, ()))
+        if self._targets.get(secret) == secret.name:
+            found.add(secret.name)
+        name = secret.name.removesuffix(state_name(""))
+        if name != secret.name and ObjectKey(secret.namespace, name) in self._targets:
+            found.add(name)
+        return found
 
     def labels(self, key: ObjectKey) -> Mapping[str, str]:
         written = self._labels.get(key.namespace, {}).get(key)
@@ -149,23 +155,13 @@ class ManagedSecretCache:
         return key in self._kept
 
     def _note_secret(self, key: ObjectKey, status: Any) -> None:
-        before, found = (
-            self._secrets.pop(key, None),
-            status.get("secretName") if isinstance(status, dict) else None,
-        )
-        for secret in _own_secrets(key, before):
-            self._owners[secret].discard(key.name)
-            if not self._owners[secret]:
-                del self._owners[secret]
-        if isinstance(found, str):
-            self._secrets[key] = found
-            for secret in _own_secrets(key, found):
-                self._owners[secret].add(key.name)
-
-
-def _own_secrets(key: ObjectKey, target: str | None) -> Iterable[ObjectKey]:
-    names = () if target is None else (target, state_name(key.name))
-    return (ObjectKey(key.namespace, name) for name in names)
+        before = ObjectKey(key.namespace, self._targets.pop(key, key.name))
+        if left := self._renamed.pop(before, set[str]()) - {key.name}:
+            self._renamed[before] = left
+        if isinstance(status, dict) and isinstance(target := status.get("secretName"), str):
+            self._targets[key] = key.name if target == key.name else target
+            if target != key.name:
+                self._renamed.setdefault(ObjectKey(key.namespace, target), set()).add(key.name)
 
 
 def slim(body: Mapping[str, Any]) -> dict[str, Any]:
