@@ -133,8 +133,7 @@ async def prove_patiently(settings: EngineSettings, login: Login) -> Verdict:
 def account(strategy: str = "AlternatingUsers") -> Account:
     """Return an account that no other test has."""
     owner = f"app_{secrets.token_hex(4)}"
-    logins = (owner,) if strategy == "SingleUser" else (f"{owner}_a", f"{owner}_b")
-    return Account(owner, logins, f"cluster/shop/{owner}")
+    return Account(owner, Postgresql.strategies[strategy](owner), f"cluster/shop/{owner}")
 
 
 def new_value() -> Value:

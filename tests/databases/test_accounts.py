@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Answer, Login, Template, Verdict
 from keyturn.databases.errors import Denied, Forbidden, Missing
@@ -265,7 +266,7 @@ async def test_an_account_in_use_is_adopted_without_a_change_of_owners(weak: Pla
 
 async def test_names_with_quotes_are_quoted(newest: Place) -> None:
     odd = f'o\'dd "na;me" \\{secrets.token_hex(4)}'
-    owned = Account(odd, (f"{odd}_a", f"{odd}_b"), "cluster/shop/odd")
+    owned = Account(odd, Capacity.alternating(odd), "cluster/shop/odd")
     (login,) = await opened(newest, owned, owned.logins[0])
 
     assert (await newest.engine().prove(login)).answer is Answer.ACCEPTED
@@ -370,7 +371,7 @@ async def test_a_member_of_a_role_of_the_server_is_refused(newest: Place, group:
     "name", ["rdsadmin", "cloudsqladmin", "azure_superuser", "pg_monitor", "streaming_replica"]
 )
 async def test_a_name_of_the_server_is_refused(newest: Place, name: str) -> None:
-    owned = Account(name, (f"{name}_a", f"{name}_b"), "cluster/shop/one")
+    owned = Account(name, Capacity.alternating(name), "cluster/shop/one")
     reason = "AccountManagedElsewhere" if name == "streaming_replica" else "AccountForbidden"
 
     await assert_refused(newest, owned, reason, name)
@@ -378,7 +379,7 @@ async def test_a_name_of_the_server_is_refused(newest: Place, name: str) -> None
 
 async def test_the_admin_itself_is_refused(weak: Place) -> None:
     name = weak.admin.name
-    owned = Account(name, (name,), "cluster/shop/one")
+    owned = Account(name, Capacity((name,)), "cluster/shop/one")
 
     await assert_refused(weak, owned, "AccountForbidden", "admin of the target")
 
@@ -386,7 +387,7 @@ async def test_the_admin_itself_is_refused(weak: Place) -> None:
 async def test_the_account_of_another_managed_secret_is_refused(weak: Place) -> None:
     owned = account()
     await opened(weak, owned)
-    other = Account(owned.owner, owned.logins, "elsewhere/shop/other")
+    other = Account(owned.owner, owned.capacity, "elsewhere/shop/other")
 
     await assert_refused(weak, other, "AccountTaken", owned.mark)
 

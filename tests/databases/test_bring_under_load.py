@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Answer, Endpoint, EngineSettings, Login, Template, Tls
 from keyturn.databases.engines import engine_for
@@ -55,7 +56,7 @@ class _Rotator:
     def __init__(self, engine: Engine, username: str) -> None:
         self.journal = Journal(f"{username}_a", f"{username}_b")
         self._engine = engine
-        self._account = Account(username, (f"{username}_a", f"{username}_b"), f"test/{username}")
+        self._account = Account(username, Capacity.alternating(username), f"test/{username}")
         self._kept: dict[int, Kept] = {}
         self._current = 0
 

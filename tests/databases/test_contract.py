@@ -137,15 +137,6 @@ async def test_another_password_replaces_the_one_of_that_name(place: Place) -> N
     assert await answers(place, old, new) == [Answer.REFUSED, Answer.ACCEPTED]
 
 
-async def test_with_one_login_the_last_password_counts(place: Place) -> None:
-    owned = account("SingleUser")
-    (old,) = await opened(place, owned, owned.owner)
-    new = new_login(owned.owner)
-    await place.engine().bring(owned, (old, new), open_fence)
-
-    assert await answers(place, old, new) == [Answer.REFUSED, Answer.ACCEPTED]
-
-
 async def test_a_name_of_another_account_is_never_brought(place: Place) -> None:
     owned, other = account(), account()
     await opened(place, owned)
@@ -361,7 +352,7 @@ async def test_retiring_what_is_absent_or_of_another_is_success(place: Place) ->
     engine = place.engine()
     await engine.retire(owned, open_fence)
     (login,) = await opened(place, owned, owned.logins[0])
-    other = type(owned)(owned.owner, owned.logins, "cluster/other/one")
+    other = replace(owned, mark="cluster/other/one")
     await engine.retire(other, open_fence)
 
     assert await answers(place, login) == [Answer.ACCEPTED]

@@ -6,6 +6,7 @@ invariants are checked after each effect, also when the operator dies between ef
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,11 +21,12 @@ from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.rotation.credential_slots import MOST_OPEN, staged_login
+from keyturn.core.rotation.credential_slots import staged_login
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.steps import Action
 from keyturn.core.spec.items import previous_key
+from keyturn.core.spec.references import Capacity
 from keyturn.core.state.records import UNKNOWN_REVISION
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
@@ -34,12 +36,15 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.records import Credential
     from keyturn.core.state.state import StateFacts
 
 ACCOUNT: Mapping[str, Any] = {"targetRef": {"name": "orders"}, "username": "app"}
+ALTERNATING = Capacity.alternating("app")
 _SECOND = timedelta(seconds=1)
 _STEPS = 400
 _MOST_REPAIRS = 3
+_MOST_OPEN = 2
 
 
 class Died(BaseException):
@@ -84,8 +89,10 @@ class Account:
     keys: dict[int, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """Items with their keys, by revision."""
     generated: int = 0
-    server: dict[str, int] = field(default_factory=dict)
-    """Accepted passwords by login."""
+    capacity: Capacity = ALTERNATING
+    """What the server accepts at the same time."""
+    server: set[Login] = field(default_factory=set)
+    """What it accepts."""
     down: bool = False
     refuses: int = 0
     """How many candidates the server refuses next, whatever it was brought."""
@@ -162,6 +169,7 @@ class Account:
             emergencies=self.emergencies,
             finalized=self.finalized,
             deleted=self.deleted,
+            capacity=self.capacity,
         )
         return replace(found, managed=self.managed(), account=self.facts)
 
@@ -293,7 +301,11 @@ class Account:
     def login_of(self, number: int | None) -> Login | None:
         """Return what the Secret has with a revision."""
         credential = self.state.credential_of(number) if self.state else None
-        return Login(credential.login, self.passwords.get(credential.revision, 0)) if credential else None
+        return self.brought(credential) if credential else None
+
+    def brought(self, credential: Credential) -> Login:
+        """Return what a server has that a credential was brought to."""
+        return Login(credential.login, self.passwords.get(credential.revision, 0))
 
     def _publish(self, step: steps.TargetWrite, observed: Observed) -> None:
         assert self.state is not None
@@ -352,11 +364,9 @@ class Account:
         if step.action is Action.PROVE:
             self._prove(step, observed)
             return
-        assert len(step.live) <= MOST_OPEN
-        brought = {one.login: self.passwords.get(one.revision, 0) for one in step.live}
-        self.server = dict(brought)
+        self.server = {self.brought(one) for one in step.live}
         self.sabotaged = False
-        self.locked -= brought.keys()
+        self.locked -= {login.name for login in self.server}
         self.check()
         self._die_in(step)
         if step.action is Action.ASSERT:
@@ -367,9 +377,8 @@ class Account:
         if step.action is Action.REVOKE:
             credential = step.credential
             assert credential.is_closing, "recorded before it is touched"
-            password = self.passwords.get(credential.revision, 0)
-            assert self.server.get(credential.login) != password, "proven as refused"
-            self.closed.add(Login(credential.login, password))
+            assert self.brought(credential) not in self.server, "proven as refused"
+            self.closed.add(self.brought(credential))
         if step.action is Action.RETIRE:
             assert not self.server
         self._done(step, observed)
@@ -377,14 +386,13 @@ class Account:
     def _prove(self, step: steps.Account, observed: Observed) -> None:
         assert self.state is not None
         credential = step.credential
-        accepted = self.server.get(credential.login) == self.passwords.get(credential.revision, 0)
-        if accepted and not self.refuses:
+        if self.brought(credential) in self.server and not self.refuses:
             self._die_in(step)
             self._done(step, observed)
             return
         published = self.state.current_credential
-        is_beside = published is not None and published is not credential and not self.is_single
-        if is_beside and published and self.server.get(published.login) != self.passwords[published.revision]:
+        is_beside = published is not None and published is not credential and self.capacity.overlaps
+        if is_beside and published and self.brought(published) not in self.server:
             self.facts = replace(self.facts, again=self.now + 5 * _SECOND)
             return  # a refusal proves nothing while the published login is refused too
         refused = self.facts.refused + 1
@@ -409,8 +417,7 @@ class Account:
         if self.target is None or self.state is None or self.target.revision != self.state.current_number:
             return False
         login = self.login_of(self.state.current_number)
-        is_accepted = login is not None and self.server.get(login.name) == login.password
-        verdict = ProbeVerdict.ACCEPTED if is_accepted else ProbeVerdict.REFUSED
+        verdict = ProbeVerdict.ACCEPTED if login in self.server else ProbeVerdict.REFUSED
         if login and login.name in self.locked:
             verdict = ProbeVerdict.LOCKED
         if self.facts.verdict in {verdict, ProbeVerdict.CONTESTED}:
@@ -422,11 +429,15 @@ class Account:
 
     def check(self) -> None:
         """Check what holds at every instant, unless another writer has changed the server."""
-        accepted = {Login(name, password) for name, password in self.server.items()}
+        accepted = self.server
         revived = accepted & self.closed
         assert not revived, f"closed and accepted again: {revived}; {self.taken[-12:]}"
-        assert len(accepted) <= MOST_OPEN
-        if self.sabotaged or self.is_single or self.deleted:
+        names = Counter(login.name for login in accepted)
+        assert all(count <= self.capacity.values_per_name for count in names.values()), (
+            "the server has no room"
+        )
+        assert len(accepted) <= _MOST_OPEN
+        if self.sabotaged or not self.capacity.overlaps or self.deleted:
             return
         published = self.read.get("current")
         assert published is None or published in accepted, f"published and refused; {self.taken[-12:]}"
@@ -440,12 +451,13 @@ class Account:
     def _check_record(self, accepted: set[Login]) -> None:
         if self.state is None or any(one.revision == UNKNOWN_REVISION for one in self.state.open_credentials):
             return
-        known = {Login(one.login, self.passwords.get(one.revision, 0)) for one in self.state.open_credentials}
+        known = {self.brought(one) for one in self.state.open_credentials}
         assert accepted <= known, f"accepted and not recorded: {accepted - known}; {self.taken[-12:]}"
 
     @property
-    def is_single(self) -> bool:
-        return bool(self.spec.get("database", {}).get("strategy") == "SingleUser")
+    def accepts(self) -> set[int]:
+        """The passwords that the server accepts."""
+        return {login.password for login in self.server}
 
     @property
     def has_open_emergency(self) -> bool:
@@ -455,7 +467,7 @@ class Account:
         """Close them; pods whose login an emergency has ended are broken from then on."""
         self.emergencies = ()
         for pod in self.pods:
-            if pod.login and self.server.get(pod.login.name) != pod.login.password:
+            if pod.login and pod.login not in self.server:
                 pod.login = None
 
     # What people do
@@ -469,15 +481,18 @@ class Account:
     def sabotage(self) -> None:
         """Let another writer change the password of the published login."""
         if login := self.read.get("current"):
-            self.server[login.name] = -1
+            self.server = self._others(login.name) | {Login(login.name, -1)}
             self.sabotaged = True
 
     def lock(self) -> None:
         """Let an administrator close the published login."""
         if login := self.read.get("current"):
-            self.server.pop(login.name, None)
+            self.server = self._others(login.name)
             self.locked.add(login.name)
             self.sabotaged = True
+
+    def _others(self, name: str) -> set[Login]:
+        return {login for login in self.server if login.name != name}
 
     def lose_state(self) -> None:
         """Delete the state Secret; a candidate that the server has is then recorded nowhere."""

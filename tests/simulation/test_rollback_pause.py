@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.api import ManagedSecret
+from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import ManagedSecretStatus
     from keyturn.core.state.state import State
+
 
 _QUARTER = timedelta(days=90)
 _NOON = {"cron": "0 12 * * *", "duration": "1h"}
@@ -349,3 +351,56 @@ async def test_a_rollback_over_an_added_item_says_what_is_missing_and_what_ends_
     await ask(cluster, ROTATE, "both")
     ready = next(one for one in status_of(cluster).conditions if one.type == "Ready")
     assert (ready.status, ready.reason) == ("True", "Published")
+
+
+# A rollback to values that an emergency has exposed needs consent, also long after the emergency is closed
+
+
+_STAMPS = ("rotatedAt", "servicesUpdatedAt", "accessAuditAt", "documentedAt")
+
+
+async def after_an_emergency() -> Cluster:
+    """Make a ManagedSecret with a revision before an emergency, which is closed, and one after it."""
+    cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
+    await cluster.settle()
+    cluster.now += timedelta(days=1)
+    declare(cluster)
+    cluster.now += timedelta(days=1)
+    await ask(cluster, ROTATE, "leaver")
+    return cluster
+
+
+def declare(cluster: Cluster) -> None:
+    when = cluster.now.isoformat()
+    body = {
+        "metadata": {"name": "inc-1", "namespace": "shop", "uid": "uid-inc", "creationTimestamp": when},
+        "spec": {"reason": "stolen", "names": ["db"]},
+        "status": dict.fromkeys(_STAMPS, when) | {"secrets": [{"name": "db", "state": "RolledOut"}]},
+    }
+    cluster.context.cache.emergencies.put(EmergencyKey("shop", "inc-1"), body)
+
+
+def facts_in(cluster: Cluster) -> tuple[int, str | None]:
+    """Return the revision, and the reason of the condition Stalled."""
+    conditions = ManagedSecret.model_validate(cluster.objects[MANAGED]).status.conditions
+    stalled = next((one.reason for one in conditions if one.type == "Stalled"), None)
+    return state_of(cluster.objects[STATE]).facts.current_number, stalled
+
+
+async def test_exposed_values_come_back_with_consent_only() -> None:
+    cluster = await after_an_emergency()
+
+    await ask(cluster, ROLLBACK, "1")
+    assert facts_in(cluster) == (2, "RevisionExposed")
+
+    await ask(cluster, ROLLBACK, "1/even-exposed")
+    assert facts_in(cluster) == (1, None)
+
+
+async def test_a_refused_rollback_blocks_no_rotation() -> None:
+    cluster = await after_an_emergency()
+    await ask(cluster, ROLLBACK, "1")
+
+    await ask(cluster, ROTATE, "again")
+
+    assert facts_in(cluster)[0] == 3

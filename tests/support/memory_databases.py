@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases.base import (
     ANSWERS_DIFFER,
@@ -43,6 +44,8 @@ class Role:
     password: Value | None = field(default=None, repr=False)
     may_login: bool = False
     mark: str = ""
+    others: tuple[Value, ...] = field(default=(), repr=False)
+    """Further passwords, of a server that keeps several."""
 
 
 @dataclass(slots=True)
@@ -103,7 +106,9 @@ class MemoryServer:
         if (listed := self.stale.get(endpoint)) is not None:
             return Answer.ACCEPTED if listed.get(login.name) == login.password else Answer.REFUSED
         role = self.roles.get(login.name)
-        if role is None or login.name in self.refuses or role.password != login.password:
+        if role is None or login.name in self.refuses:
+            return Answer.REFUSED
+        if login.password not in (role.password, *role.others):
             return Answer.REFUSED
         return Answer.ACCEPTED if role.may_login else Answer.LOCKED
 
@@ -112,7 +117,7 @@ class MemoryEngine(Engine):
     """The engine of a server in memory."""
 
     kind: ClassVar = "postgresql"
-    strategies: ClassVar = ("AlternatingUsers", "SingleUser")
+    strategies: ClassVar = {"AlternatingUsers": Capacity.alternating}
 
     def __init__(
         self, server: MemoryServer, also_at: Iterable[Endpoint] = (), limits: Limits | None = None
@@ -180,13 +185,14 @@ class MemoryEngine(Engine):
         if self.server.roles[account.owner].mark != account.mark:
             raise Forbidden("AccountNotClaimed", "the account was not claimed")
         self._check_in_use(account)
-        passwords = {login.name: login.password for login in live}
         for name in account.names:
-            role = self.server.roles[name]
+            role, passwords = self.server.roles[name], [one.password for one in live if one.name == name]
+            assert len(passwords) <= account.capacity.values_per_name, "there is no room for another"
             kept = role.password if name in self.server.half_closed else None
-            role.password, role.may_login = passwords.get(name, kept), name in passwords
+            role.password, role.others = passwords[0] if passwords else kept, tuple(passwords[1:])
+            role.may_login = bool(passwords)
         if not self.server.keeps_strays:
-            self.server.strays -= passwords.keys()
+            self.server.strays -= {login.name for login in live}
 
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         self.server.calls.append(f"prove {login.name}")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
+from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.runtime.concurrency import KeyedLimiter
 
@@ -58,14 +59,18 @@ class Account:
 
     owner: str
     """The role that owns the objects of the application; `spec.database.username`."""
-    logins: tuple[str, ...]
-    """The names that log in, such as `app_a` and `app_b`; with SingleUser the owner alone."""
+    capacity: Capacity
+    """The names that log in, such as `app_a` and `app_b`, or the owner alone, and how many passwords each has."""
     mark: str
     """Namespace and name of the ManagedSecret, and the UID of the namespace, in a comment at the server.
 
     It keeps two ManagedSecrets, also of two clusters, from changing one account. It is the same after the
     ManagedSecret was deleted and created again, and printable, without spaces and quotes.
     """
+
+    @property
+    def logins(self) -> tuple[str, ...]:
+        return self.capacity.names
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -344,8 +349,8 @@ class Engine(ABC):
 
     kind: ClassVar[str]
     """The name of its settings in a target's spec."""
-    strategies: ClassVar[tuple[str, ...]]
-    """How it can keep two passwords alive, the default first."""
+    strategies: ClassVar[Mapping[str, Callable[[str], Capacity]]]
+    """What it accepts of a username at the same time, by `spec.database.strategy`, the default first."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
@@ -393,7 +398,7 @@ class Engine(ABC):
 
         Atomic: clients observe the set before or the set after. Repeating it does no harm, and an open login stays
         open with its sessions. What the server stores of a recorded credential does not change, because a pooler may
-        log in with what it knows of that. If a name is in `live` twice, its last password counts.
+        log in with what it knows of that. A name is in `live` at most as often as it may have passwords.
 
         Raises:
             Missing: A name does not exist (`AccountMissing`); `create` was not called, or it was dropped.

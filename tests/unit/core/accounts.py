@@ -10,6 +10,7 @@ from keyturn.core.observation.external import AccountFacts
 from keyturn.core.rotation.credentials import live_credentials
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Account, Action, Step
+from keyturn.core.spec.references import Capacity
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.value import Value
 from tests.unit.core import builders as make
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 ACCOUNT: Mapping[str, Any] = {"targetRef": {"name": "orders"}, "username": "app"}
 SINGLE = {"strategy": "SingleUser"}
+ALONE = Capacity(("app",))
+TWICE = Capacity(("app",), values_per_name=2)
+"""Of a server that keeps two passwords of one name."""
 LOGINS = {number: "app_b" if number % 2 == 0 else "app_a" for number in range(10)}
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.api.database import Strategy
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
@@ -16,6 +17,7 @@ from keyturn.core.observation.external import NOT_PULLED, Pulled, RevocationProb
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
 from keyturn.core.observation.workload import Controller, Pod, PodsSeen, Use, Workload
 from keyturn.core.spec.desired import Desired, resolve_spec
+from keyturn.core.spec.references import Capacity, DatabaseDesired, database_of
 from keyturn.core.state.records import Revision, RevisionFacts
 from keyturn.core.state.state import Publication, Pushed, State, StateFacts, Triggers
 
@@ -88,8 +90,23 @@ def secret_class(**spec: Any) -> SecretClass:
     return SecretClass.model_validate({"metadata": {"name": "strict"}, "spec": spec})
 
 
-def desired(spec: Mapping[str, Any] | None = None, given: SecretClass | None = None) -> Desired:
-    return resolve_spec(managed(spec), given)
+def desired(
+    spec: Mapping[str, Any] | None = None,
+    given: SecretClass | None = None,
+    capacity: Capacity | None = None,
+) -> Desired:
+    found = managed(spec)
+    return replace(resolve_spec(found, given), database=database_in(found, capacity))
+
+
+def database_in(found: ManagedSecret, capacity: Capacity | None = None) -> DatabaseDesired | None:
+    """Return the account of a spec, at a server of PostgreSQL unless another capacity is given."""
+    spec = found.spec.database
+    if spec is None:
+        return None
+    alone = spec.strategy is Strategy.SINGLE_USER
+    usual = Capacity((spec.username,)) if alone else Capacity.alternating(spec.username)
+    return database_of(spec, capacity or usual)
 
 
 def revision(
@@ -297,6 +314,7 @@ def observed(
     finalized: bool = False,
     deleted: bool = False,
     holders: PodsSeen | None = None,
+    capacity: Capacity | None = None,
 ) -> Observed:
     """Look at a managed secret that is done and rests, but for what is given."""
     status = {"revision": 1, "secretName": "db"} if status is None else status
@@ -305,11 +323,13 @@ def observed(
     found = managed(
         spec, uid=uid, annotations=annotations, status=status, finalized=finalized, deleted=deleted
     )
+    database = database_in(found, capacity)
     return Observed(
         now=now,
         managed=found,
         secret_class=given,
-        desired=None if spec_error else resolve_spec(found, given),
+        desired=None if spec_error else replace(resolve_spec(found, given), database=database),
+        database=database,
         spec_error=spec_error,
         state=state,
         state_owner=state_owner,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from keyturn.api.database import TargetKind, TargetRef
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKey, TargetKey
 from keyturn.core.observation.external import HealthEvents
+from keyturn.core.spec.references import Capacity
 from keyturn.databases import Databases
 from keyturn.databases.base import Engine, EngineSettings, Server
 from keyturn.databases.errors import DatabaseError
@@ -29,7 +30,7 @@ class FakeEngine(Engine):
     """A server that answers what the test wants."""
 
     kind = "postgresql"
-    strategies = ("AlternatingUsers",)
+    strategies: ClassVar = {"AlternatingUsers": Capacity.alternating}
     problem: ClassVar[DatabaseError | None] = None
     server: ClassVar[Server] = Server("18.1")
     checks: ClassVar[int] = 0

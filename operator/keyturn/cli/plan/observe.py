@@ -35,6 +35,7 @@ from keyturn.core.spec.items import VALUE, Item, previous_key
 from keyturn.core.spec.references import DatabaseDesired
 from keyturn.core.state.records import Credential, Phase, RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
+from keyturn.databases.engines import account_in
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
@@ -144,7 +145,9 @@ def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCa
     try:
         secret_class = cache.secret_class(name) if name else observed.secret_class
         of_values = cache.classes_of_values(applied)
-        return resolve_spec(applied, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
+        database, _ = account_in(applied, cache.targets)
+        desired = resolve_spec(applied, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
+        return replace(desired, database=database)
     except Stalled:
         return observed.desired
 

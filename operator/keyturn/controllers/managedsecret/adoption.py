@@ -245,7 +245,7 @@ def found_login(desired: Desired, values: Mapping[str, ItemValues]) -> str | Non
     """
     if desired.database is None:
         return None
-    kept, logins = values.get(USERNAME), desired.database.every_login
+    kept, logins = values.get(USERNAME), desired.database.every_name
     if kept is None and desired.target_policy.adopts:
         return desired.database.username
     named = kept.outputs[VALUE] if kept else None

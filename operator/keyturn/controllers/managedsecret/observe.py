@@ -23,6 +23,7 @@ from keyturn.core.spec.desired import Desired, secret_of
 from keyturn.core.spec.items import VALUE, Item
 from keyturn.core.state.records import LITERAL, ItemValues
 from keyturn.core.state.state import State, StateFacts, state_name
+from keyturn.databases.engines import account_in
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
@@ -89,8 +90,9 @@ async def observe_spec(
     managed: ManagedSecret, trouble: Stalled | None, specs: ParsedSpecs, cache: InformerCache, now: datetime
 ) -> Observed:
     """Return an observation of the spec with its class and emergencies, from the cache alone."""
-    secret_class, desired, problem = resolved(managed, specs, cache)
-    desired = None if trouble else desired  # `managed` has an empty spec then
+    database, unknown = account_in(managed, cache.targets)
+    secret_class, desired, problem = resolved(managed, specs, cache, database)
+    desired = None if trouble or unknown else desired  # with trouble, `managed` has an empty spec
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
     emergencies = cache.emergencies.of(
         key,
@@ -106,7 +108,7 @@ async def observe_spec(
         managed=managed,
         secret_class=secret_class,
         desired=desired,
-        spec_error=trouble or problem,
+        spec_error=trouble or unknown or problem,
         state=None,
         state_owner=None,
         state_is_foreign=False,
@@ -115,6 +117,7 @@ async def observe_spec(
         violations=(),
         consumers=(),
         emergencies=emergencies,
+        database=database,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from keyturn import templates
@@ -14,6 +15,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import Desired, resolve_spec
+from keyturn.core.spec.references import DatabaseDesired
 from keyturn.generators import generator_for
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime import threadpools
@@ -58,7 +60,7 @@ class ParsedSpecs:
 
 
 def resolved(
-    managed: ManagedSecret, specs: ParsedSpecs, cache: InformerCache
+    managed: ManagedSecret, specs: ParsedSpecs, cache: InformerCache, database: DatabaseDesired | None = None
 ) -> tuple[SecretClass | None, Desired | None, Stalled | None]:
     """Return the class, the resolved spec and the error; the resolved spec is None after an error."""
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
@@ -77,10 +79,12 @@ def resolved(
             known
             and known.of == of
             and known.secret_class is secret_class
+            and known.desired.database == database
             and all(known.of_values.get(name) is one for name, one in of_values.items())
         ):
             return secret_class, known.desired, None
         desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
+        desired = replace(desired, database=database)
         _check_schedule(managed, desired)
         making_order(desired)
         _check_issuers(desired)

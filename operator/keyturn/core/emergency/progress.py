@@ -325,7 +325,7 @@ class _Pass:
         database = self.desired.database
         if database is None or state is None or not self._takes([database.password]):
             return None
-        logins = sorted(one.login for one in state.open_credentials if one is not state.current_credential)
+        logins = sorted(one.name for one in state.open_credentials if one is not state.current_credential)
         because = f": {account.problem.message}" if account and account.problem else ""
         return f"the previous login {', '.join(logins)} is to be closed{because}" if logins else None
 

@@ -18,7 +18,7 @@ from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.spec.desired import Desired
-from keyturn.core.spec.references import DatabaseDesired, database_of
+from keyturn.core.spec.references import DatabaseDesired
 from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
@@ -154,6 +154,8 @@ class Observed:
     """Declared emergencies that affect this ManagedSecret, and are not closed."""
     restart_wait: RestartWait | None = None
     """Why restarts wait for those of other ManagedSecrets; None if they do not."""
+    database: DatabaseDesired | None = None
+    """The database account of the spec, which no class changes; None without one."""
     account: AccountFacts | None = None
     """What the process knows of the database account; None without `spec.database`."""
     dropped_status_fields: tuple[str, ...] = ()
@@ -178,11 +180,6 @@ class Observed:
     @property
     def uid(self) -> str:
         return self.managed.metadata.uid
-
-    @property
-    def database(self) -> DatabaseDesired | None:
-        """The database account of the spec, which no class changes; None without one."""
-        return self.desired.database if self.desired else database_of(self.managed.spec.database)
 
     @property
     def owns_target(self) -> bool:

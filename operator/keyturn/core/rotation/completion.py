@@ -39,7 +39,7 @@ def users_of_previous_login(observed: Observed, desired: Desired) -> tuple[Workl
     None in an overlap that has begun; a login that a rollback gave up has no overlap.
     """
     state = observed.state
-    if desired.database is None or not desired.database.alternates or state is None:
+    if desired.database is None or not desired.database.capacity.overlaps or state is None:
         return ()
     current = state.current_credential
     is_open = current is not None and any(one.revision < current.revision for one in state.open_credentials)

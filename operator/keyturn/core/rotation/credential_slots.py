@@ -21,8 +21,8 @@ MOST_CANDIDATES = 3
 """Candidates of one rotation that the server may refuse before manual action is required."""
 REFUSALS = 2
 """Refusals in a row after which a candidate is replaced."""
-MOST_OPEN = 2
-"""Credentials that a server accepts at the same time."""
+_MOST_OPEN = 2
+"""Credentials that are open at the same time: the published one, and a new or a previous one."""
 _NO_ANSWERS = frozenset({ProbeVerdict.NOT_PROBED, ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED})
 _ANOTHER = "create another ManagedSecret for another account"
 
@@ -33,19 +33,15 @@ def brings_credential(fresh: Collection[str], desired: Desired) -> bool:
 
 
 def staged_login(fresh: Collection[str], state: StateFacts | None, desired: Desired) -> str | None:
-    """Return the login of the next revision: a free one for a new password, else that of the current revision."""
+    """Return the login of the next revision: one with room for a new password, else that of the current revision."""
     if desired.database is None:
         return None
     current = state.current_credential if state else None
     if current is None or brings_credential(fresh, desired):
-        return free_login(state, desired.database)
+        capacity = desired.database.capacity
+        taken = [one.login for one in state.open_credentials] if state else []
+        return capacity.free_name(taken) or capacity.names[0]  # without room the previous one is replaced
     return current.login
-
-
-def free_login(state: StateFacts | None, database: DatabaseDesired) -> str:
-    """Return the first login of the account without an open credential; with SingleUser there is only one."""
-    taken = {one.login for one in state.open_credentials} if state else set()
-    return next((login for login in database.logins if login not in taken), database.logins[0])
 
 
 def previous_credential(state: StateFacts) -> Credential | None:
@@ -103,11 +99,10 @@ def may_open(observed: Observed) -> bool:
 
 def previous_still_open(state: StateFacts) -> str:
     """Return what a rotation waits for that may not open another credential."""
-    others = (one.login for one in state.open_credentials if one is not state.current_credential)
-    logins = " and ".join(sorted(others))
-    if not logins:
+    others = sorted(one.name for one in state.open_credentials if one is not state.current_credential)
+    if not others:
         return "the next rotation waits until a login has proven the password of the Secret"
-    return f"the next rotation waits until the previous login {logins} is closed; two are open at most"
+    return f"the next rotation waits until the previous login {' and '.join(others)} is closed; two are open at most"
 
 
 def is_exhausted(state: StateFacts) -> bool:
@@ -160,7 +155,7 @@ def check_record(observed: Observed, desired: Desired) -> None:
 def record_problem(observed: Observed, database: DatabaseDesired) -> Stalled | None:
     """Return why nothing is done at the server of the spec; None if the open credentials are of its account."""
     opened = observed.state.open_credentials if observed.state else ()
-    if len(opened) > MOST_OPEN:
+    if len(opened) > _MOST_OPEN:
         return contradiction(observed)
     differences = (_difference(one, database, observed) for one in opened)
     difference = next((text for text in differences if text), None)
@@ -180,11 +175,11 @@ def contradiction(observed: Observed) -> Stalled:
 
 def _difference(one: Credential, database: DatabaseDesired, observed: Observed) -> str | None:
     """Return how an open credential differs from the account of the spec."""
-    if one.login not in database.every_login:
+    if one.login not in database.every_name:
         return (
-            f"the open login {one.login!r} is none of account {database.username!r} with strategy"
-            f" {database.strategy}; write username and strategy as they were, or restore the state Secret"
-            f" {state_name(observed.name)!r} if it was edited"
+            f"the open login {one.login!r} is none of account {database.username!r}, which has"
+            f" {', '.join(database.every_name)}; write username and strategy as they were, or restore the state"
+            f" Secret {state_name(observed.name)!r} if it was edited"
         )
     if one.target != database.target_name:
         return (

@@ -25,7 +25,6 @@ from . import steps
 from .completion import is_rollout_complete, publication_limit
 from .credential_slots import (
     MOST_CANDIDATES,
-    MOST_OPEN,
     REFUSALS,
     brings_credential,
     contradiction,
@@ -147,9 +146,9 @@ def _prove(
 def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> steps.Account | None:
     """Return the repair of the published credential next to a candidate, which cannot be proven without it.
 
-    With SingleUser the server refuses the published one because it has the candidate's.
+    Without an overlap the server refuses the published one because it has the candidate's.
     """
-    is_beside = state.candidate and desired.database and desired.database.alternates
+    is_beside = state.candidate and desired.database and desired.database.capacity.overlaps
     is_refused = _account(observed).verdict in NEEDS_REPAIR
     return next_repair(observed, desired) if is_beside and is_refused else None
 
@@ -191,9 +190,11 @@ def next_repair(observed: Observed, desired: Desired) -> steps.Account | None:
 
     One that was locked is opened on request; if a rotation can begin, that opens it.
     """
-    database, account = desired.database, _account(observed)
-    if database is None or not observed.is_published or _waits(observed):
+    database, account, state, target = desired.database, _account(observed), observed.state, observed.target
+    if database is None or state is None or target is None or _waits(observed):
         return None
+    if state.credential_of(target.revision) is not state.current_credential:
+        return None  # the Secret does not have it yet
     if account.verdict is ProbeVerdict.LOCKED and is_asked(observed, desired) and not may_open(observed):
         return steps.Account(Action.ASSERT, live_credentials(observed, desired), opens=True)
     if not database.repairs:
@@ -255,8 +256,8 @@ def _revoke(
     *,
     was_used: bool = True,
 ) -> steps.Account:
-    """Return a revocation; with SingleUser the sessions that it ends may be those of the published password."""
-    may_end = was_used or database.alternates
+    """Return a revocation; the sessions that it ends may be those of the published password, if that has its name."""
+    may_end = was_used or database.capacity.renames
     is_asked = may_end and database.sessions is Sessions.TERMINATE
     has_open_emergency = _ends_at_once(observed) and (may_end or is_exposed(credential.revision, observed))
     step = _at_server(Action.REVOKE, credential, observed, desired)
@@ -310,28 +311,23 @@ def live_credentials(
     state = observed.state
     if state is None or desired.database is None:
         return ()
-    live: dict[str, Credential] = {}
-    for one in _by_precedence(opens, state):
-        if one is opens or (one is not closes and _stays_open(one, observed, desired, state)):
-            live.setdefault(one.login, one)
-    published = _published(observed, state)
-    is_missing = published is not None and desired.database.alternates and published not in live.values()
-    if len(live) > MOST_OPEN or is_missing:
-        raise contradiction(observed)
-    return tuple(sorted(live.values(), key=lambda one: one is not published))
-
-
-def _by_precedence(opens: Credential | None, state: StateFacts) -> tuple[Credential, ...]:
-    """Return the open credentials, for each login first the one whose password the server must have."""
-    learned = unproven(state)
+    capacity, learned, live = desired.database.capacity, unproven(state), list[Credential]()
     if learned and learned.phase is not Phase.APPLIED:
         learned = None
-    firsts = (one for one in (opens, learned, state.current_credential) if one)
-    return (*firsts, *state.open_credentials)
+    # By precedence: for a name without room for all, first the ones whose passwords the server must have.
+    firsts = (opens, learned, state.current_credential, *state.open_credentials)
+    for one in {one.revision: one for one in firsts if one}.values():
+        is_live = one is opens or (one is not closes and _stays_open(one, observed, desired, state))
+        if is_live and capacity.has_room(one.login, [other.login for other in live]):
+            live.append(one)
+    published = _published(observed, state)
+    if published and capacity.overlaps and published not in live:
+        raise contradiction(observed)
+    return tuple(sorted(live, key=lambda one: one is not published))
 
 
 def _stays_open(credential: Credential, observed: Observed, desired: Desired, state: StateFacts) -> bool:
-    if credential.phase is Phase.STAGED:  # with SingleUser also the published one, after a rollback
+    if credential.phase is Phase.STAGED:  # without an overlap also the published one, after a rollback
         return credential is _published(observed, state)
     is_known = credential.is_open and credential.revision != UNKNOWN_REVISION
     return is_known and not _may_be_revoked(credential, observed, desired)
@@ -375,7 +371,7 @@ def refuse_exhausted(observed: Observed, desired: Desired) -> None:
         return
     passwords = f"{MOST_CANDIDATES} new passwords of {desired.database.username!r} in a row"
     what = f"the database server refused {passwords}; check its rules for passwords and logins"
-    if not desired.database.alternates:
+    if not desired.database.capacity.overlaps:
         what = f"{passwords} were not accepted at every address; check the server's rules, and alsoAt"
     raise Stalled(ErrorReason.PASSWORD_REFUSED, f"{what}, then run `keyturn rotate {observed.name}`")
 
@@ -415,7 +411,7 @@ def _lock(observed: Observed, desired: Desired, database: DatabaseDesired) -> St
     return Stalled(
         ErrorReason.CREDENTIAL_LOCKED,
         f"the published login of {database.username!r} was closed, locked or dropped at the database server{how};"
-        " open it there, with another VALID UNTIL if it has expired, or run `keyturn rotate`"
+        " open it there, with a later date if it has expired, or run `keyturn rotate`"
         f"{waits}. Until then no other rotation begins, and no login is closed",
     )
 

@@ -129,7 +129,7 @@ def _exchange(step: GoBack, state: StateFacts, observed: Observed, now: datetime
         state = state.with_phase(Phase.CLOSING, now, {given_up.revision})
         if publication_of(observed) is None:
             state = state.with_revision_facts(replace(state.current, abandoned=True))
-    if is_replaced and observed.database and not observed.database.alternates:
+    if is_replaced and observed.database and not observed.database.capacity.overlaps:
         state = state.with_phase(Phase.STAGED, now, {back.revision})  # the server has one password at a time
     restored = state.revision(step.number)
     superseded = state.credential(restored.supersedes) if restored else None

@@ -131,12 +131,10 @@ def claim(
     credentials = _found_credentials(step.number, database, content, now)
     facts = RevisionFacts(step.number, RevisionReason.CLAIMED, now, changed, previous=content.previous)
     if database:
-        others = _lost_credentials(credentials[0].login, database, now)
-        supersedes = UNKNOWN_REVISION if others else None
-        facts, credentials = (
-            replace(facts, credential=step.number, supersedes=supersedes),
-            credentials + others,
-        )
+        facts = replace(facts, credential=step.number)
+        if lost := database.capacity.free_name([credentials[0].login]):  # it may have a password that is lost
+            facts = replace(facts, supersedes=UNKNOWN_REVISION)
+            credentials += (_credential(UNKNOWN_REVISION, lost, Phase.APPLIED, database, now),)
     status, tables = observed.managed.status, observed.desired.timetables if observed.desired else ()
     dates = {one.name: min(one.last_rotation_time, now) for one in status.values or ()}
     own = {one.own: dates.pop(one.own) for one in tables if one.own in dates}
@@ -321,13 +319,7 @@ def _found_credentials(
     """Return the credential of a Secret that exists: the server has it, and a login is to prove that."""
     if database is None:
         return ()
-    return (_credential(number, content.login or database.logins[0], Phase.APPLIED, database, now),)
-
-
-def _lost_credentials(login: str, database: DatabaseDesired, now: datetime) -> tuple[Credential, ...]:
-    """Return the credential that may be open although the record of its password is lost."""
-    others = [other for other in database.logins if other != login][:1]
-    return tuple(_credential(UNKNOWN_REVISION, other, Phase.APPLIED, database, now) for other in others)
+    return (_credential(number, content.login or database.capacity.names[0], Phase.APPLIED, database, now),)
 
 
 # Stores

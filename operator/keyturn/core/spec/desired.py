@@ -22,7 +22,7 @@ from keyturn.core.reasons import ErrorReason
 
 from . import schedule
 from .items import VALUE, Item, OwnRotation, Timetable, items_of, own_rotation, timetables_of, usual_gather
-from .references import DatabaseDesired, Destination, database_of, destination_of
+from .references import DatabaseDesired, Destination, destination_of, password_of
 
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
@@ -107,7 +107,7 @@ class Desired:
     """Values that changed in stores do not wait for a window."""
     applied_by: AppliedBy | None = None
     database: DatabaseDesired | None = None
-    """The database account of the password; None without one."""
+    """The database account of the password, as its server takes it; None without one."""
     gather: timedelta | None = None
     """How early a value rotates with another one that is due; None for the default."""
     longest_overlaps: Mapping[str, timedelta] = field(default_factory=dict)
@@ -214,12 +214,12 @@ def _filled(
     spec, rollout, policy = managed.spec, managed.spec.rollout, _target_policy(managed)
     of_class = secret_class.spec.rotation if secret_class and not policy.immutable else None
     cadences = (spec.rotation, of_class)
-    template, rotation, database = spec.target.template.metadata, spec.rotation, database_of(spec.database)
+    template, rotation = spec.target.template.metadata, spec.rotation
     # A class that says otherwise is about values that no server checks.
-    applied_by = AppliedBy.KEYTURN if database else schedule.applied_by_of(*cadences)
+    applied_by = AppliedBy.KEYTURN if spec.database else schedule.applied_by_of(*cadences)
     shared = OwnRotation(schedule.cadence_of(*cadences), applied_by, schedule.overlap_of(cadences))
     if not policy.immutable:
-        password = database.password if database else None
+        password = password_of(spec.database) if spec.database else None
         own = {one.name: own_rotation(one, classes, cadences, shared, password) for one in spec.data}
         items = tuple(replace(item, own=own.get(item.name)) if item.is_generated else item for item in items)
     return Desired(
@@ -249,7 +249,6 @@ def _filled(
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
         applied_by=applied_by,
-        database=database,
         gather=rotation.gather if rotation else None,
     )
 

@@ -16,7 +16,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from . import schedule
-from .references import database_of, source_of, spread_of
+from .references import password_of, source_of, spread_of
 
 if TYPE_CHECKING:
     from keyturn.api.base import Recipe
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keyturn.api.rotation import Cadence, Timing
     from keyturn.api.secretclass import SecretClass
 
-    from .references import DatabaseDesired, Source
+    from .references import Source
 
 VALUE = "value"
 """Name of the output of a generator with one value."""
@@ -114,8 +114,8 @@ def items_of(
         _item(item, classes.get(item.class_name or ""), secret_class, outputs_of)
         for item in managed.spec.data
     )
-    if database := database_of(managed.spec.database):
-        password = _password_of(database, written)
+    if managed.spec.database:
+        password = _password_item(password_of(managed.spec.database), written)
         written += (_login_item(password),)
     _check_keys_distinct(written)
     spread = tuple(
@@ -125,7 +125,7 @@ def items_of(
     return written + spread
 
 
-def _password_of(database: DatabaseDesired, items: tuple[Item, ...]) -> Item:
+def _password_item(name: str, items: tuple[Item, ...]) -> Item:
     """Return the item that is the password: one generated value, whose generator may be the class's."""
     if any(USERNAME in {item.name, *item.keys.values()} for item in items):
         raise Stalled(
@@ -133,11 +133,11 @@ def _password_of(database: DatabaseDesired, items: tuple[Item, ...]) -> Item:
             f"the key {USERNAME!r} of the Secret is the login of the database account; remove the item of data that"
             " writes it, or give it another name and key",
         )
-    item = next((item for item in items if item.name == database.password), None)
+    item = next((item for item in items if item.name == name), None)
     if item is None or item.recipe is None or len(item.keys) != 1:
         raise Stalled(
             ErrorReason.INVALID_DATABASE,
-            f"database.passwordValue {database.password!r} names no item of data that generates one value;"
+            f"database.passwordValue {name!r} names no item of data that generates one value;"
             " name an item with generate: {password: {}}",
         )
     if item.recipe.kind == "bytes" and item.recipe.settings.get("encoding") == "raw":

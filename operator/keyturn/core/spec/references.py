@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self, assert_never
+from typing import Self
 
-from keyturn.api.database import PASSWORD, AccountTemplate, Database, Drift, Sessions, Strategy, TargetRef
+from keyturn.api.database import PASSWORD, AccountTemplate, Database, Drift, Sessions, TargetRef
 from keyturn.api.source import DataFrom, From, PushTo, RemoteDestination, StoreKind, StoreRef, UpdatePolicy
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.keys import StoreKey, TargetKey
@@ -183,13 +183,47 @@ _DEFAULT_PROBE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many passwords of one account a server accepts at the same time, and under which names."""
+
+    names: tuple[str, ...]
+    """The names that log in, in the order in which new passwords get them."""
+    values_per_name: int = 1
+    """Passwords that one name may have at the same time."""
+
+    @classmethod
+    def alternating(cls, username: str) -> Self:
+        """Return two names with one password each, which rotations use in turn."""
+        return cls((f"{username}_a", f"{username}_b"))
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the server accepts the previous password next to the new one."""
+        return len(self.names) * self.values_per_name > 1
+
+    @property
+    def renames(self) -> bool:
+        """Whether a new password has another name than the previous one."""
+        return len(self.names) > 1
+
+    def has_room(self, name: str, taken: list[str]) -> bool:
+        """Whether a name may have another password; `taken` has the name of each password that there is."""
+        return taken.count(name) < self.values_per_name
+
+    def free_name(self, taken: list[str]) -> str | None:
+        """Return the first name with room for another password; None if there is none."""
+        return next((name for name in self.names if self.has_room(name, taken)), None)
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseDesired:
     """`spec.database` with every default resolved."""
 
     target: TargetRef
     username: str
-    """The name of the account; its logins follow from it and from the strategy."""
-    strategy: Strategy = Strategy.ALTERNATING_USERS
+    """The name of the account."""
+    capacity: Capacity
+    """What its server accepts at the same time."""
     password: str = PASSWORD
     """The item that is the password."""
     sessions: Sessions = Sessions.KEEP
@@ -205,19 +239,9 @@ class DatabaseDesired:
         return f"{self.target.kind or TargetKey.kind_of_namespace}/{self.target.name}"
 
     @property
-    def logins(self) -> tuple[str, ...]:
-        """The logins between which rotations alternate."""
-        return logins_of(self.username, self.strategy)
-
-    @property
-    def every_login(self) -> tuple[str, ...]:
-        """Every login that may have a credential of the account: an adopted account logs in under its own name."""
-        return (*self.logins, *({self.username} - set(self.logins)))
-
-    @property
-    def alternates(self) -> bool:
-        """Whether the server accepts the previous credential next to the new one."""
-        return self.strategy is Strategy.ALTERNATING_USERS
+    def every_name(self) -> tuple[str, ...]:
+        """Every name that may have a credential of the account: an adopted account logs in under its own name."""
+        return tuple(dict.fromkeys((*self.capacity.names, self.username)))
 
     @property
     def deletes(self) -> bool:
@@ -230,27 +254,19 @@ class DatabaseDesired:
         return self.drift is Drift.REPAIR
 
 
-def logins_of(username: str, strategy: Strategy) -> tuple[str, ...]:
-    """Return the logins of an account between which rotations alternate."""
-    match strategy:
-        case Strategy.ALTERNATING_USERS:
-            return f"{username}_a", f"{username}_b"
-        case Strategy.SINGLE_USER:
-            return (username,)
-        case _:
-            assert_never(strategy)
+def password_of(spec: Database) -> str:
+    """Return the item that is the password."""
+    return spec.password_value or PASSWORD
 
 
-def database_of(spec: Database | None) -> DatabaseDesired | None:
-    """Complete `spec.database` from the defaults; None without one."""
-    if spec is None:
-        return None
+def database_of(spec: Database, capacity: Capacity) -> DatabaseDesired:
+    """Complete `spec.database` from the defaults; `capacity` is that of its server."""
     probe = spec.probe
     return DatabaseDesired(
         target=spec.target_ref,
         username=spec.username,
-        strategy=spec.strategy or Strategy.ALTERNATING_USERS,
-        password=spec.password_value or PASSWORD,
+        capacity=capacity,
+        password=password_of(spec),
         sessions=spec.sessions or Sessions.KEEP,
         probe_interval=(probe.every if probe else None) or _DEFAULT_PROBE,
         drift=(probe.drift if probe else None) or Drift.REPAIR,

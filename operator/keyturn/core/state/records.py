@@ -51,6 +51,11 @@ class Credential:
     """When it was proven, if its phase is another one since; None if no login has proven it."""
 
     @property
+    def name(self) -> str:
+        """Its name in messages: several passwords may have the same login."""
+        return f"{self.login} of revision {self.revision}" if self.revision else self.login
+
+    @property
     def is_open(self) -> bool:
         """Whether the server may accept it."""
         return self.phase is not Phase.CLOSED

@@ -98,7 +98,7 @@ def at_server(step: str, observed: Observed) -> str | None:
         return None
     if observed.account and observed.account.problem:
         return observed.account.problem.message
-    closing = [one.login for one in observed.state.credentials if one.is_closing]
+    closing = [one.name for one in observed.state.credentials if one.is_closing]
     new = unproven(observed.state)
     logins = closing if step == "Revoke" or new is None else [new.login]
     return _WORDS[step].format(" and ".join(sorted(logins)))

@@ -3,18 +3,26 @@
 `databases.base` is the interface, with the contract of each method. A driver is imported on first use,
 so that it costs memory only where its engine is used.
 
-Imports: `databases.base`, `databases.errors`, `runtime`, `core`.
+Imports: `databases.base`, `databases.errors`, `kube` for the engine of a target, `runtime`, `core`, `api`.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from contextlib import suppress
 
+from keyturn.api.database import Database
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import TargetKey
+from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.references import Capacity, DatabaseDesired, database_of
 from keyturn.databases.base import Engine
+from keyturn.kube.cache.externals import TargetCache
 from keyturn.runtime import imports
 
-__all__ = ["engine_for", "engines"]
+__all__ = ["account_in", "capacity_of", "engine_for", "engines"]
 
 
 @functools.cache
@@ -26,3 +34,44 @@ def engines() -> Mapping[str, type[Engine]]:
 def engine_for(kind: str) -> type[Engine] | None:
     """Return the engine of a kind, if there is one."""
     return engines().get(kind)
+
+
+def account_in(managed: ManagedSecret, targets: TargetCache) -> tuple[DatabaseDesired | None, Stalled | None]:
+    """Return the database account of a spec, which no class changes, and why it is not usable.
+
+    One whose server is not known has no name, so that nothing is done for it, and its deletion waits.
+    """
+    spec = managed.spec.database
+    if spec is None:
+        return None, None
+    target, key = None, TargetKey.of(spec.target_ref, managed.metadata.namespace)
+    with suppress(Stalled):  # this version cannot parse it
+        target = targets.get(key)
+    kind, _ = (target and target.spec.server) or (None, None)
+    try:
+        return database_of(spec, capacity_of(spec, kind)), None
+    except Stalled as stalled:
+        return database_of(spec, Capacity(())), stalled
+
+
+def capacity_of(account: Database, kind: str | None) -> Capacity:
+    """Return what the server of an account accepts at the same time; `kind` is its engine, None if it is not known.
+
+    Raises:
+        Stalled: The engine does not know the strategy, or it is not known, and engines differ.
+    """
+    known = [one for one in engines().values() if kind in {None, one.kind}]
+    chosen = [(account.strategy or next(iter(one.strategies)), one.strategies) for one in known]
+    found = {offered[strategy](account.username) for strategy, offered in chosen if strategy in offered}
+    if len(found) == 1:
+        return found.pop()
+    if kind is None:
+        what = "there is no such database target, whose engine says which logins the account has; create it"
+        raise Stalled(
+            ErrorReason.TARGET_NOT_READY, f"database.targetRef.name {account.target_ref.name!r}: {what}"
+        )
+    offers = " or ".join(dict.fromkeys(name for _, offered in chosen for name in offered))
+    raise Stalled(
+        ErrorReason.INVALID_DATABASE,
+        f"database.strategy {account.strategy}: a server of the engine {kind} has another one; write {offers}",
+    )

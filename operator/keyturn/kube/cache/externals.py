@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 import pydantic
 
 from keyturn.api.base import validation_sentence
-from keyturn.api.database import Strategy, TargetRef
+from keyturn.api.database import TargetRef
 from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from keyturn.api.secretstore import AllowedNamespaces, ClusterSecretStore, SecretStore
 from keyturn.api.source import StoreRef
@@ -32,7 +32,7 @@ from keyturn.core.keys import (
 )
 from keyturn.core.observation.emergency import selects
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.references import logins_of
+from keyturn.core.spec.references import Capacity
 
 from .objects import parse
 
@@ -262,8 +262,8 @@ def _claim_of(user: ObjectKey, body: Mapping[str, Any]) -> _Claim | None:
     return _Claim(
         TargetKey.named(ref.get("kind"), ref["name"], user.namespace),
         username,
-        # The logins of AlternatingUsers count for SingleUser, too: the account may have them from earlier.
-        frozenset({username, *logins_of(username, Strategy.ALTERNATING_USERS)}),
+        # Alternating names count for an account of one name, too: it may have them from earlier.
+        frozenset({username, *Capacity.alternating(username).names}),
         (not has_credentials, metadata.get("creationTimestamp") or "", metadata.get("uid") or ""),
     )
 

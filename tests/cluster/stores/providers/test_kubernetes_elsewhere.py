@@ -12,7 +12,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, WriteResult, properties
 from keyturn.stores.providers.errors import Denied, NotFound, Refused, Unauthorized
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded
-from tests.unit.stores.providers.test_kubernetes_elsewhere import (
+from tests.unit.stores.providers.test_kubernetes import (
     CANARY,
     PEM,
     TOKEN,

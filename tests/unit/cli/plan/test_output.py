@@ -172,10 +172,7 @@ def test_only_one_login_has_a_window_without_new_connections(
     database: Mapping[str, Any] | None, count: int
 ) -> None:
     assert (
-        sum(
-            "app has one password (strategy: SingleUser)" in one
-            for one in document(of_account(database))["notes"]
-        )
+        sum("app has one password at a time" in one for one in document(of_account(database))["notes"])
         == count
     )
 

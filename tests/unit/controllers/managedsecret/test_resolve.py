@@ -8,7 +8,8 @@ import pytest
 
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved
 from keyturn.kube.cache.cache import InformerCache
-from tests.unit.core.builders import PASSWORD, managed
+from tests.unit.core.accounts import ALONE, TWICE, spec
+from tests.unit.core.builders import PASSWORD, database_in, managed
 
 if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
@@ -109,6 +110,16 @@ def test_a_changed_class_of_a_value_changes_what_is_wanted() -> None:
         return [one.cadence for one in desired.timetables]
 
     assert intervals("90d", "1") != intervals("30d", "2")
+
+
+def test_a_changed_capacity_of_the_server_changes_what_is_wanted() -> None:
+    cache, specs = InformerCache(), ParsedSpecs()
+    found = managed(spec())
+    for capacity in (ALONE, TWICE):
+        database = database_in(found, capacity)
+        _, desired, _ = resolved(found, specs, cache, database)
+        assert desired
+        assert desired.database == database
 
 
 def test_a_generator_that_is_too_weak_is_refused_with_its_item() -> None:

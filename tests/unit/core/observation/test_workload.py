@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.observation.workload import Workload, read_marker, write_marker
+from keyturn.core.observation.workload import (
+    Controller,
+    Pod,
+    Use,
+    Workload,
+    is_of,
+    owners_of,
+    read_marker,
+    uses_of,
+    write_marker,
+)
 from tests.unit.core import builders as make
+from tests.unit.core.builders import NOW, seconds
 
 if TYPE_CHECKING:
     from datetime import datetime
+
 
 names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,20}[a-z0-9])?", fullmatch=True)
 
@@ -115,3 +128,270 @@ def test_its_own_selector_and_annotation_come_first() -> None:
     assert referencing(restart="allow").with_template_of(never).restart == "allow"
     assert referencing(selector="").with_template_of(never).selector == "app=web"
     assert referencing(selector="app=x").with_template_of(never).selector == "app=x"
+
+
+# Which workload controls a pod that one list of a namespace shows
+
+
+REPLICA_SET = Controller("ReplicaSet", "api-5d8f", "uid-of-the-replica-set", "5d8f", "Deployment")
+LONG = "a" * 253
+
+
+@pytest.mark.parametrize(
+    ("controller", "kind", "name", "expected"),
+    [
+        pytest.param(None, "Deployment", "api", False, id="a bare pod has none"),
+        pytest.param(REPLICA_SET, "Deployment", "api", True, id="a Deployment by the hash of its template"),
+        pytest.param(REPLICA_SET, "Deployment", "api-5d8f", False, id="another Deployment"),
+        pytest.param(
+            Controller("Job", "api-5d8f", "uid"), "Deployment", "api", False, id="a Job of that name"
+        ),
+        pytest.param(
+            Controller("ReplicaSet", f"{LONG[:248]}-5d8f", "uid", "5d8f", "Deployment"),
+            "Deployment",
+            LONG,
+            True,
+            id="a long name is truncated",
+        ),
+        pytest.param(REPLICA_SET, "Rollout", "api", False, id="a Rollout of the same name"),
+        pytest.param(
+            REPLICA_SET._replace(workload_kind="Rollout"),
+            "Rollout",
+            "api",
+            True,
+            id="a Rollout by the hash of its template",
+        ),
+        pytest.param(
+            Controller("StatefulSet", "api", "uid-of-api"),
+            "StatefulSet",
+            "api",
+            True,
+            id="a StatefulSet by UID",
+        ),
+        pytest.param(
+            Controller("StatefulSet", "api", "uid-before"), "StatefulSet", "api", False, id="one of its name"
+        ),
+    ],
+)
+def test_a_pod_belongs_to_the_workload_that_controls_it(
+    controller: Controller | None,
+    kind: str,
+    name: str,
+    expected: bool,  # noqa: FBT001
+) -> None:
+    pod = replace(make.holding(), controller=controller)
+
+    assert is_of(pod, make.workload(name, kind=kind)) is expected
+
+
+def test_a_pod_uses_the_secrets_of_its_spec() -> None:
+    pod = make.holding(uses=(make.use("db", "password"), make.use("mail")))
+
+    assert pod.use_of("db") == make.use("db", "password")
+    assert pod.use_of("cache") is None
+
+
+ALL = Use("db", (Via.ENV_FROM,), None)
+ONE = Use("db", (Via.ENV,), frozenset({"password"}))
+OTHER = Use("db", (Via.VOLUME,), frozenset({"token"}))
+JOB = ("Job", "report")
+
+
+def pod(name: str, *uses: Use, began: datetime = NOW, owner: tuple[str, str] = JOB) -> Pod:
+    return make.holding(name, began=began, uses=uses or (ALL,), owner=owner)
+
+
+def test_pods_of_one_owner_are_one_row_with_the_oldest_start() -> None:
+    (found,) = owners_of([pod("a"), pod("b", began=NOW - seconds(9))], "db")
+
+    assert (str(found), len(found.pods), found.since) == ("Job/report", 2, NOW - seconds(9))
+
+
+def test_owners_are_sorted_by_kind_and_name() -> None:
+    pods = [pod("x", owner=("Pod", "x")), pod("a", owner=("Job", "z")), pod("b", owner=("Job", "y"))]
+
+    assert [str(one) for one in owners_of(pods, "db")] == ["Job/y", "Job/z", "Pod/x"]
+
+
+def test_pods_that_use_another_secret_do_not_count() -> None:
+    assert owners_of([pod("a", Use("other", (Via.ENV_FROM,), None))], "db") == ()
+
+
+@pytest.mark.parametrize(
+    ("age", "before"),
+    [
+        pytest.param(-1, 0, id="after the publication"),
+        pytest.param(0, 1, id="in the same second"),
+        pytest.param(1, 1, id="before it"),
+    ],
+)
+def test_a_pod_is_older_than_a_publication(age: float, before: int) -> None:
+    (found,) = owners_of([pod("a", began=NOW - seconds(age))], "db")
+
+    assert found.started_before(NOW) == before
+
+
+def test_without_a_publication_no_pod_is_older() -> None:
+    assert owners_of([pod("a")], "db")[0].started_before(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("uses", "keys", "via"),
+    [
+        pytest.param((ONE, OTHER), {"password", "token"}, (Via.ENV, Via.VOLUME), id="some keys each"),
+        pytest.param((ONE, ALL), None, (Via.ENV, Via.ENV_FROM), id="one uses all"),
+    ],
+)
+def test_an_owner_uses_what_its_pods_use(
+    uses: tuple[Use, ...], keys: set[str] | None, via: tuple[Via, ...]
+) -> None:
+    (found,) = owners_of([pod(str(number), use) for number, use in enumerate(uses)], "db")
+
+    assert (found.keys, found.via) == (keys, via)
+
+
+# Who uses a Secret, in every way that a pod template has
+
+
+def env(secret: str, key: str, **more: Any) -> dict[str, Any]:
+    return {"name": "X", "valueFrom": {"secretKeyRef": {"name": secret, "key": key} | more}}
+
+
+def container(*variables: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": "app", "env": list(variables)} | more
+
+
+def used(secret: str, *via: Via, keys: set[str] | None = None) -> Use:
+    return Use(secret, via, None if keys is None else frozenset(keys))
+
+
+ENV_FROM = {"envFrom": [{"secretRef": {"name": "db"}}]}
+
+
+@pytest.mark.parametrize(
+    ("pod_spec", "uses"),
+    [
+        pytest.param(
+            {"containers": [container(env("db", "user"), env("db", "pass"))]},
+            (used("db", Via.ENV, keys={"user", "pass"}),),
+            id="env",
+        ),
+        pytest.param(
+            {"containers": [container(env("db", "user", optional=True))]},
+            (replace(used("db", Via.ENV, keys={"user"}), optional=True),),
+            id="env, optional",
+        ),
+        pytest.param({"containers": [ENV_FROM]}, (used("db", Via.ENV_FROM),), id="envFrom"),
+        pytest.param(
+            {"containers": [{"envFrom": [{"prefix": "P_", "secretRef": {"name": "db", "optional": True}}]}]},
+            (replace(used("db", Via.ENV_FROM), optional=True),),
+            id="envFrom, optional, with a prefix",
+        ),
+        pytest.param({"initContainers": [ENV_FROM]}, (used("db", Via.ENV_FROM),), id="init container"),
+        pytest.param(
+            {"ephemeralContainers": [ENV_FROM]}, (used("db", Via.ENV_FROM),), id="ephemeral container"
+        ),
+        pytest.param(
+            {"volumes": [{"name": "v", "secret": {"secretName": "db"}}]},
+            (used("db", Via.VOLUME),),
+            id="volume",
+        ),
+        pytest.param(
+            {
+                "volumes": [
+                    {"secret": {"secretName": "db", "items": [{"key": "a", "path": "x"}, {"key": "b"}]}}
+                ]
+            },
+            (used("db", Via.VOLUME, keys={"a", "b"}),),
+            id="volume of some keys",
+        ),
+        pytest.param(
+            {"volumes": [{"secret": {"secretName": "db", "items": []}}]},
+            (used("db", Via.VOLUME),),
+            id="volume, items: []",
+        ),
+        pytest.param(
+            {
+                "volumes": [
+                    {
+                        "projected": {
+                            "sources": [
+                                {"configMap": {"name": "c"}},
+                                {"secret": {"name": "db"}},
+                                {"secret": {"name": "tls", "items": [{"key": "tls.crt"}]}},
+                            ]
+                        }
+                    }
+                ]
+            },
+            (used("db", Via.PROJECTED), used("tls", Via.PROJECTED, keys={"tls.crt"})),
+            id="projected volume",
+        ),
+        pytest.param(
+            {
+                "containers": [container(env("db", "a"), **ENV_FROM)],
+                "volumes": [{"secret": {"secretName": "db", "items": [{"key": "b"}]}}],
+            },
+            (used("db", Via.ENV, Via.ENV_FROM, Via.VOLUME),),
+            id="several ways, one takes all keys",
+        ),
+        pytest.param(
+            {
+                "containers": [container(env("db", "a"))],
+                "volumes": [{"secret": {"secretName": "db", "items": [{"key": "b"}]}}],
+            },
+            (used("db", Via.ENV, Via.VOLUME, keys={"a", "b"}),),
+            id="several ways, each some keys",
+        ),
+        pytest.param(
+            {"containers": [container(env("z", "k"), env("a", "k"))]},
+            (used("a", Via.ENV, keys={"k"}), used("z", Via.ENV, keys={"k"})),
+            id="several Secrets, sorted",
+        ),
+    ],
+)
+def test_each_way_of_using_a_secret_is_found(pod_spec: dict[str, Any], uses: tuple[Use, ...]) -> None:
+    assert uses_of(pod_spec) == uses
+
+
+@pytest.mark.parametrize(
+    "pod_spec",
+    [
+        {},
+        {"containers": None, "volumes": None, "imagePullSecrets": None},
+        {"containers": [{"name": "app", "env": None, "envFrom": None}]},
+        {
+            "containers": [
+                container({"name": "X", "value": "1"}, {"name": "Y"}, {"name": "Z", "valueFrom": None})
+            ]
+        },
+        {
+            "containers": [
+                container({"name": "X", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}})
+            ]
+        },
+        {
+            "containers": [
+                {"envFrom": [{"configMapRef": {"name": "c"}}, {"secretRef": None}, {"secretRef": {}}]}
+            ]
+        },
+        {"containers": [container({"name": "X", "valueFrom": {"secretKeyRef": {"key": "k"}}})]},
+        {"volumes": [{"emptyDir": {}}, {"secret": None}, {"secret": {}}, {"projected": None}]},
+        {"volumes": [{"projected": {"sources": None}}, {"projected": {"sources": [{"secret": {}}]}}]},
+        {"imagePullSecrets": [{"name": "registry"}]},
+    ],
+    ids=[
+        "nothing",
+        "sections of null",
+        "a container's sections of null",
+        "variables without a Secret",
+        "a ConfigMap's key",
+        "envFrom without a Secret",
+        "a key of no Secret",
+        "volumes without a Secret",
+        "projections without a Secret",
+        "a Secret that only the kubelet reads",
+    ],
+)
+def test_what_names_no_secret_is_no_use(pod_spec: dict[str, Any]) -> None:
+    assert uses_of(pod_spec) == ()

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import AccountFacts
 from keyturn.core.rotation.credential_slots import (
-    free_login,
     may_open,
     previous_still_open,
+    record_problem,
     staged_login,
     tries_of,
     unproven,
 )
-from keyturn.core.state.records import Phase
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.state.records import Credential, Phase
 from tests.unit.core import builders as make
-from tests.unit.core.accounts import ACCOUNT, SINGLE, credential, look, moved, spec, state
+from tests.unit.core.accounts import SINGLE, TWICE, credential, look, moved, spec, state
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import StateFacts
+
 
 STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
 DATABASE = make.desired(spec())
@@ -38,15 +45,14 @@ PASSWORD = frozenset({"password"})
     ],
 )
 def test_a_new_password_gets_the_login_that_is_free(known: StateFacts | None, login: str) -> None:
-    database = DATABASE.database
-    assert database is not None
-    assert free_login(known, database) == login
     assert staged_login(PASSWORD, known, DATABASE) == login
 
 
-def test_a_single_user_has_the_name_of_the_account() -> None:
+def test_one_name_has_every_password() -> None:
     single = make.desired(spec(SINGLE))
+    twice = make.desired(spec(), capacity=TWICE)
     assert staged_login(PASSWORD, state(credential(1, login="app")), single) == "app"
+    assert staged_login(PASSWORD, state(credential(1, login="app")), twice) == "app"
 
 
 def test_other_values_keep_the_login() -> None:
@@ -110,17 +116,94 @@ def test_the_unproven_credential_is_that_of_the_candidate_or_the_current_one() -
     assert unproven(state(credential(1, APPLIED))) == credential(1, APPLIED)
     assert unproven(state()) is None
     assert unproven(make.state()) is None
-    assert ACCOUNT["username"] == "app"
 
 
 @pytest.mark.parametrize(
     ("known", "text"),
     [
         pytest.param(
-            state(credential(2), credential(1)), "the previous login app_a is closed", id="previous"
+            state(credential(2), credential(1)),
+            "the previous login app_a of revision 1 is closed",
+            id="previous",
         ),
         pytest.param(state(credential(1, APPLIED)), "a login has proven the password", id="not proven"),
     ],
 )
 def test_what_a_rotation_waits_for_is_named(known: StateFacts, text: str) -> None:
     assert text in previous_still_open(known)
+
+
+# The recorded credentials and the account of the spec, which can be removed and added again as another one
+
+
+def recorded(**facts: Any) -> Credential:
+    """Make a credential of the account of `look`, with other facts."""
+    return replace(credential(1), **facts)
+
+
+def problem_of(seen: Observed) -> Stalled | None:
+    database = make.wanted(seen).database
+    assert database
+    return record_problem(seen, database)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(state(recorded()), id="the same"),
+        pytest.param(state(recorded(login="app")), id="an adopted account"),
+        pytest.param(
+            state(credential(2), recorded(phase=Phase.CLOSED, item="token")), id="of another, closed"
+        ),
+        pytest.param(None, id="no record"),
+    ],
+)
+def test_credentials_of_the_account_are_followed(found: StateFacts | None) -> None:
+    seen = look(found) if found else replace(look(), state=None)
+    assert problem_of(seen) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "database", "fix"),
+    [
+        pytest.param(state(recorded(item="token")), {}, "write passwordValue: token", id="another item"),
+        pytest.param(
+            state(recorded(target="DatabaseTarget/old")),
+            {},
+            "open at DatabaseTarget/old",
+            id="another target",
+        ),
+        pytest.param(
+            state(recorded()),
+            {"targetRef": {"kind": "ClusterDatabaseTarget", "name": "orders"}},
+            "targetRef names ClusterDatabaseTarget/orders",
+            id="another kind of target",
+        ),
+        pytest.param(
+            state(recorded(login="postgres")),
+            {},
+            "write username and strategy as they were",
+            id="another account",
+        ),
+        pytest.param(
+            state(recorded()), SINGLE, "which has app; write username and strategy", id="another strategy"
+        ),
+    ],
+)
+def test_an_account_that_was_added_again_as_another_one_is_refused(
+    found: StateFacts, database: Mapping[str, Any], fix: str
+) -> None:
+    with pytest.raises(Stalled, match=fix) as caught:
+        next_step(look(found, database=database))
+    assert caught.value.reason == "InvalidDatabase"
+
+
+def test_a_record_with_three_open_credentials_was_edited() -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(look(state(*(credential(number) for number in (3, 2, 1)))))
+    assert caught.value.reason == "StateUnreadable"
+
+
+def test_without_an_account_the_record_holds_nothing_up() -> None:
+    seen = make.observed({}, state=state(recorded(item="token")), target=make.target(1))
+    next_step(seen)

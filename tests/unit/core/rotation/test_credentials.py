@@ -15,6 +15,7 @@ from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import credentials
 from keyturn.core.rotation.completion import is_known_complete
+from keyturn.core.rotation.credentials import next_repair
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import (
     Account,
@@ -28,11 +29,14 @@ from keyturn.core.rotation.steps import (
     Stage,
     rotation_id,
 )
+from keyturn.core.spec.references import Capacity
 from keyturn.core.state.records import Phase
 from keyturn.core.state.state import Publication, RollbackPause
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import (
+    ALONE,
     SINGLE,
+    TWICE,
     At,
     credential,
     decide,
@@ -113,23 +117,22 @@ def test_a_broken_rule_does_not_stop_the_rotation_that_fixes_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "emergencies", "ends"),
+    ("capacity", "emergencies", "ends"),
     [
-        pytest.param({}, (), True, id="of one of two logins"),
-        pytest.param(SINGLE, (), False, id="of the published login"),
-        pytest.param(SINGLE, (INCIDENT,), True, id="of a candidate that an emergency has exposed"),
+        pytest.param(None, (), True, id="of one of two logins"),
+        pytest.param(ALONE, (), False, id="of the published login"),
+        pytest.param(TWICE, (), False, id="of a login with two passwords"),
+        pytest.param(ALONE, (INCIDENT,), True, id="of a candidate that an emergency has exposed"),
     ],
 )
 def test_a_candidate_that_is_given_up_ends_no_session_of_the_published_login(
-    strategy: dict[str, str], emergencies: tuple[Emergency, ...], ends: object
+    capacity: Capacity | None, emergencies: tuple[Emergency, ...], ends: object
 ) -> None:
-    login = "app" if strategy else ""
+    login = "app" if capacity else ""
     known = credential(2, CLOSING, login=login), credential(1, login=login)
     found = moved(state(*known, current=1), 2, abandoned=True)
-    database = {"sessions": "Terminate", **strategy}
-    assert decide(look(found, database=database, emergencies=emergencies)) == At.revoke(
-        2, ends_sessions=ends is True
-    )
+    seen = look(found, database={"sessions": "Terminate"}, emergencies=emergencies, capacity=capacity)
+    assert decide(seen) == At.revoke(2, ends_sessions=ends is True)
 
 
 def test_a_refused_candidate_of_an_emergency_ends_no_session_of_the_published_login() -> None:
@@ -196,7 +199,7 @@ def test_a_candidate_opens_a_locked_login_only_if_it_was_requested(revision: Any
 def test_the_remedy_of_a_login_that_has_expired_is_named() -> None:
     step = decide(look(account=LOCKED))
     assert isinstance(step, Rest)
-    assert "with another VALID UNTIL if it has expired" in str(step.problem)
+    assert "with a later date if it has expired" in str(step.problem)
 
 
 @pytest.mark.parametrize(("hour", "waits"), [("12", False), ("3", True)], ids=["open", "closed"])
@@ -281,7 +284,9 @@ def test_a_failed_rollout_names_no_rotation_that_would_wait(
     held = look(found, failed, others=hold, emergencies=emergencies, target=published, **ASKED)
     with pytest.raises(Stalled, match="RolloutFailed") as stalled:
         decide(held)
-    waits = "the next rotation waits until the previous login app_a is closed; two are open at most"
+    waits = (
+        "the next rotation waits until the previous login app_a of revision 1 is closed; two are open at most"
+    )
     assert stalled.value.message.endswith(f"; {help_}; {waits}")
 
 
@@ -546,6 +551,14 @@ def test_a_refused_login_is_repaired_before_a_candidate_is_proven() -> None:
     assert decide(pending(STAGED, account=refused)) == At.apply(2)
     reported: dict[str, Any] = {"probe": {"drift": "Report"}}
     assert decide(pending(APPLIED, account=refused, database=reported)) == At.prove(2)
+
+
+def test_a_credential_that_the_secret_does_not_have_is_not_repaired() -> None:
+    refused = AccountFacts(ProbeVerdict.REFUSED)
+    two = state(credential(2), credential(1))
+    for published, repairs in ((1, False), (2, True)):
+        seen = look(two, account=refused, published=published)
+        assert (next_repair(seen, make.wanted(seen)) is not None) is repairs
 
 
 def test_a_single_user_is_not_repaired_while_its_server_has_the_next_password() -> None:
@@ -877,6 +890,16 @@ def test_a_single_user_has_one_password() -> None:
     assert numbers(live_after(At.repair(), look(applied, database=SINGLE))) == [2]
 
 
+def test_two_passwords_of_one_name_are_live_at_once() -> None:
+    candidate = state(credential(2, STAGED, login="app"), credential(1, login="app"), current=1)
+    assert numbers(live_after(At.apply(2), look(candidate, capacity=TWICE))) == [1, 2]
+    assert numbers(live_after(At.repair(), look(candidate, capacity=TWICE))) == [1]
+    applied = state(credential(2, APPLIED, login="app"), credential(1, login="app"), current=1)
+    assert numbers(live_after(At.repair(), look(applied, capacity=TWICE))) == [1, 2]
+    current = state(credential(2, login="app"), credential(1, CLOSING, login="app"))
+    assert numbers(live_after(At.revoke(1), look(current, capacity=TWICE))) == [2]
+
+
 def test_a_single_user_keeps_the_published_password_after_a_rollback() -> None:
     back = state(credential(2, CLOSING, login="app"), credential(1, STAGED, login="app"), current=1)
     back = moved(back, 2, abandoned=True)
@@ -932,11 +955,14 @@ def renewed(phase: Phase, **facts: Any) -> Any:
 
 
 def test_services_are_updated_once_the_previous_login_is_refused() -> None:
-    assert services(renewed(CLOSING)) == ("Rotated", "the previous login app_a is to be closed")
+    assert services(renewed(CLOSING)) == ("Rotated", "the previous login app_a of revision 1 is to be closed")
     assert services(renewed(CLOSED)) == ("RolledOut", None)
 
 
 def test_an_emergency_says_why_the_previous_login_is_still_open() -> None:
     state_, message = services(renewed(CLOSING, account=LATER))
-    assert (state_, message) == ("Rotated", "the previous login app_a is to be closed: no answer")
+    assert (state_, message) == (
+        "Rotated",
+        "the previous login app_a of revision 1 is to be closed: no answer",
+    )
     assert services(replace(renewed(CLOSING), account=None))[0] == "Rotated"

@@ -9,26 +9,40 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.labels import ROTATE
+from keyturn.core.labels import ROLLBACK, ROTATE
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Reason, Rest
+from keyturn.core.rotation.rollback import GoBack
+from keyturn.core.rotation.schedule_dates import recorded_due
+from keyturn.core.rotation.steps import Decline, Reason, Rest, Stage
 from keyturn.core.rotation.triggers import (
+    breakage_by_change,
+    breakage_of,
+    due_on_request,
     due_time,
+    is_due_on_request,
     is_overdue,
     is_paused,
+    next_time,
     reason_for_revision,
     resume_time,
+    rotates_nothing,
     start_time,
     waits_until,
 )
 from keyturn.core.state.records import Validity
 from keyturn.core.state.state import RollbackPause, Triggers
+from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import (
+    API_KEY,
+    EVERYTHING,
     MADE,
     NOW,
     PASSWORD,
     USERNAME,
+    desired,
     observed,
     revision,
     seconds,
@@ -39,6 +53,7 @@ from tests.unit.core.builders import (
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import StateFacts
+
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
 TWO = {"data": [PASSWORD, TOKEN]}
@@ -483,3 +498,283 @@ def test_the_class_says_when_where_the_spec_does_not() -> None:
     yearly = secret_class(rotation={"every": "365d", "jitter": "0%"})
     assert due_time(observed(given=yearly)) == MADE + timedelta(days=365)
     assert due_time(observed(HOURLY, given=yearly)) == MADE + timedelta(hours=1)
+
+
+# Values with a schedule of their own: what rotates together, and which dates a new revision records
+
+
+DAY = timedelta(days=1)
+
+
+def look(
+    dates: dict[str, timedelta], rotations: dict[str, Any], rotation: dict[str, Any], **more: Any
+) -> Observed:
+    """Return an observation; `dates` are the ages of values with their own rotation, `shared` of the others."""
+    data = [
+        {"name": name, "generate": {"password": {}}, **({"rotation": own} if own else {})}
+        for name, own in rotations.items()
+    ]
+    shared = NOW - dates.pop("shared", timedelta(0))
+    facts = state(rotated=shared, keys={name: {"value": name} for name in rotations})
+    own = {name: NOW - age for name, age in dates.items()}
+    facts = replace(facts, revisions=(replace(facts.current, dates=own), *facts.revisions[1:]), **more)
+    return observed({"data": data, "rotation": {"jitter": "0%", **rotation}}, state=facts)
+
+
+def fresh(found: Observed) -> set[str]:
+    assert found.desired
+    reason = reason_for_revision(found, found.desired)
+    return set(reason.fresh) if reason else set()
+
+
+@pytest.mark.parametrize(
+    ("ages", "gather", "rotates"),
+    [
+        pytest.param((89, 179), None, set(), id="none is due"),
+        pytest.param((90, 100), None, {"a"}, id="one is due"),
+        pytest.param((90, 179), None, {"a", "b"}, id="the other is due within a day"),
+        pytest.param((90, 178), None, {"a"}, id="the other is due in two days"),
+        pytest.param((90, 178), "2d", {"a", "b"}, id="two days are gathered"),
+        pytest.param((90, 180), "0s", {"a", "b"}, id="both are due"),
+        pytest.param((90, 179), "0s", {"a"}, id="nothing is gathered"),
+    ],
+)
+def test_what_is_due_soon_rotates_with_what_is_due(
+    ages: tuple[int, int], gather: str | None, rotates: set[str]
+) -> None:
+    dates = {"a": ages[0] * DAY, "b": ages[1] * DAY}
+    own = {"a": {"every": "90d"}, "b": {"every": "180d"}}
+
+    assert fresh(look(dates, own, {"gather": gather} if gather else {})) == rotates
+
+
+def test_those_of_the_object_stay_together() -> None:
+    own: dict[str, Any] = {"a": {"every": "30d"}, "b": None, "c": None}
+
+    assert fresh(look({"a": DAY, "shared": 90 * DAY}, own, {"every": "90d"})) == {"b", "c"}
+
+
+def test_a_certificate_that_ends_takes_along_what_is_due_soon() -> None:
+    found = look(
+        {"a": 90 * DAY - timedelta(hours=1), "b": DAY}, {"a": {"every": "90d"}, "b": {"every": "180d"}}, {}
+    )
+    assert fresh(found) == set()
+    assert found.state
+
+    ends = replace(found.state, lives={"b": Validity(NOW, NOW + DAY)})
+    assert fresh(replace(found, state=ends)) == {"a", "b"}
+
+
+def test_one_value_waits_for_a_request_and_the_other_rotates() -> None:
+    own = {"a": {"every": "90d", "appliedBy": "Nobody"}, "b": {"every": "180d"}}
+    found = look({"a": 91 * DAY, "b": 100 * DAY}, own, {})
+
+    assert fresh(found) == set()
+    assert due_on_request(found) == next_time(found) == NOW - DAY
+    assert status_of(found, Outcome(None)).rotates_on_request
+    assert fresh(look({"a": 91 * DAY, "b": 180 * DAY}, own, {})) == {"b"}
+    assert not status_of(look({"a": DAY, "b": 100 * DAY}, own, {}), Outcome(None)).rotates_on_request
+
+
+def test_the_status_has_no_values_with_one_schedule() -> None:
+    found = look({}, {"a": None, "b": None}, {"every": "90d"})
+
+    assert status_of(found, Outcome(None)).values is None
+
+
+def test_the_recorded_schedules_say_what_is_due_without_the_spec() -> None:
+    found = look({"a": 40 * DAY, "shared": 80 * DAY}, {"a": {"every": "30d"}, "b": None}, {"every": "90d"})
+    status = status_of(found, Outcome(None))
+    assert status.schedule
+    assert status.schedule.text == "every 90d, jitter 0%; a: every 30d, jitter 0%"
+
+    managed = found.managed.model_copy(update={"status": status})
+    assert recorded_due(managed, NOW - 80 * DAY, NOW, {"a": NOW - 40 * DAY}) == NOW - 10 * DAY
+    assert recorded_due(managed, NOW - 80 * DAY, NOW, {"a": NOW}) == NOW + 10 * DAY
+    unread = replace(found, managed=managed, desired=None)
+    assert status_of(unread, Outcome(None)).values == status.values
+
+
+# Values that nothing applies outside of the Secret: the schedule reports them, and only a request rotates them
+
+
+_HOURLY: dict[str, Any] = {"every": "1h", "jitter": "0%"}
+_DUE = MADE + timedelta(hours=1)
+_LATE = _DUE + timedelta(days=3)
+
+
+def waiting(**facts: Any) -> Any:
+    return observed({"rotation": _HOURLY | {"appliedBy": "Nobody"}}, **facts)
+
+
+def begun(look: Any) -> str | None:
+    reason = reason_for_revision(look, look.desired)
+    return reason.name if reason else None
+
+
+@pytest.mark.parametrize(
+    ("applied_by", "reason"),
+    [
+        pytest.param("Nobody", None, id="applied by nothing"),
+        pytest.param("Application", "RotationDue", id="applied by the application"),
+        pytest.param(None, "RotationDue", id="used inside of the cluster only"),
+    ],
+)
+def test_the_schedule_rotates_what_is_applied(applied_by: str | None, reason: str | None) -> None:
+    look = observed({"rotation": _HOURLY | ({"appliedBy": applied_by} if applied_by else {})}, now=_LATE)
+
+    assert begun(look) == reason
+    assert is_overdue(look) == (reason is not None)
+    assert is_due_on_request(look) == (reason is None)
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        pytest.param({}, None, id="the class says so"),
+        pytest.param({"every": "1h"}, None, id="another interval changes nothing"),
+        pytest.param({"appliedBy": "Application"}, "RotationDue", id="the spec has the last word"),
+    ],
+)
+def test_a_class_says_what_its_values_need(own: dict[str, Any], reason: str | None) -> None:
+    given = secret_class(rotation=_HOURLY | {"appliedBy": "Nobody"})
+
+    assert begun(observed({"rotation": own}, given=given, now=_LATE)) == reason
+
+
+def test_a_request_rotates() -> None:
+    assert begun(waiting(now=_LATE, annotations={ROTATE: "now"})) == "Triggered"
+
+
+def test_an_emergency_rotates() -> None:
+    declared = Emergency("leak", "uid-1", NOW)
+
+    assert begun(waiting(now=_LATE, emergencies=(declared,))) == "Emergency"
+
+
+@pytest.mark.parametrize(
+    ("now", "is_due"),
+    [
+        pytest.param(_DUE - timedelta(seconds=1), False, id="one second before"),
+        pytest.param(_DUE, True, id="at that second"),
+    ],
+)
+def test_values_are_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:  # noqa: FBT001
+    look = waiting(now=now)
+
+    assert (is_due_on_request(look), due_on_request(look)) == (is_due, _DUE)
+    assert (start_time(look), due_time(look), next_time(look)) == (None, None, _DUE)
+
+
+def test_the_reconcile_wakes_at_the_date_once() -> None:
+    before, after = waiting(now=_DUE - timedelta(minutes=1)), waiting(now=_LATE)
+
+    assert next_step(before) == steps.Rest(_DUE)
+    assert next_step(after) == steps.Rest(None)
+
+
+def test_a_value_that_expires_is_renewed_before() -> None:
+    ends = Validity(renew=_DUE - timedelta(minutes=5), end=_DUE)
+
+    assert next_time(waiting(state=state(lives={"password": ends}))) == ends.renew
+
+
+def test_a_requested_rotation_starts_at_the_opening_of_its_window() -> None:
+    windowed = _HOURLY | {"appliedBy": "Nobody", "windows": [{"cron": "0 3 * * *", "duration": "1h"}]}
+    look = observed({"rotation": windowed}, now=_LATE, annotations={ROTATE: "now"})
+
+    assert next_time(look) == start_time(look)
+    assert next_time(look) > _LATE  # type: ignore[operator]  # it is known
+
+
+def test_without_a_schedule_nothing_is_due() -> None:
+    assert next_time(observed({"rotation": {"appliedBy": "Nobody"}})) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [pytest.param(5, "key4", id="all of five"), pytest.param(6, "and 1 more", id="of six")],
+)
+def test_what_breaks_is_named(count: int, shown: str) -> None:
+    items = [{**PASSWORD, "name": f"key{place}"} for place in range(count)]
+
+    assert shown in breakage_of(desired({"data": items, "rotation": {"appliedBy": "Nobody"}}))
+
+
+def test_what_a_change_of_the_spec_breaks_is_named() -> None:
+    assert breakage_by_change({"b", "a"}) == (
+        "this change gives a, b another value in the Secret alone (appliedBy: Nobody): until you apply the new value"
+        " where it is used, servers refuse it, and data that the old one encrypted is unreadable"
+    )
+
+
+# A rotation that is asked for where no value is made: recorded, told, and no revision of it
+
+
+PULLED: dict[str, Any] = {"data": [API_KEY]}
+REGISTRY = {"name": "docker", "generate": {"dockerConfig": {"passwordFrom": {"name": "api-key"}}}}
+ASKED = {ROTATE: "now"}
+HANDLED = state(triggers=Triggers(annotation="now", last="now"), names=("api-key",))
+
+
+def looked(spec: dict[str, Any], **others: Any) -> Observed:
+    names = [item["name"] for item in spec.get("data", ())]
+    return observed(spec, **{"annotations": ASKED, "state": state(names=names), **others})
+
+
+@pytest.mark.parametrize(
+    ("spec", "nothing"),
+    [
+        pytest.param(PULLED, True, id="pulled"),
+        pytest.param({"data": [], "dataFrom": [EVERYTHING]}, True, id="pulled whole"),
+        pytest.param({"data": [USERNAME]}, True, id="given"),
+        pytest.param({"data": [API_KEY, USERNAME]}, True, id="pulled and given"),
+        pytest.param({"data": [API_KEY, PASSWORD]}, False, id="pulled and made"),
+        pytest.param({"data": [API_KEY, REGISTRY]}, True, id="pulled, and that in another form"),
+        pytest.param(
+            {"data": [API_KEY], "target": {"immutable": True}}, False, id="immutable says so itself"
+        ),
+    ],
+)
+def test_what_turns_nothing(spec: dict[str, Any], nothing: bool) -> None:  # noqa: FBT001
+    assert rotates_nothing(desired(spec)) is nothing
+
+
+def test_where_nothing_is_made_a_request_is_declined() -> None:
+    assert next_step(looked(PULLED)) == Decline()
+    assert isinstance(next_step(looked(PULLED, state=HANDLED)), Rest)
+
+
+def test_where_something_is_made_it_is_followed() -> None:
+    assert isinstance(next_step(looked({"data": [API_KEY, PASSWORD]})), Stage)
+
+
+def test_it_gives_up_what_came_back_and_a_return_goes_first() -> None:
+    held = replace(
+        state(revision(2), revision(), names=("api-key",), current=1),
+        rollback_pause=RollbackPause(2, 1, NOW, failed=False),
+    )
+    assert next_step(looked(PULLED, state=held)) == Decline()
+    both = looked(PULLED, state=replace(held, rollback_pause=None), annotations={**ASKED, ROLLBACK: "2"})
+    assert next_step(both) == GoBack(2, 1, failed=False, lasts=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "instead"),
+    [
+        pytest.param(PULLED, "write a new text to keyturn.dev/refresh to read stores", id="pulled"),
+        pytest.param({"data": [USERNAME]}, "change the literals, or write generate", id="given"),
+    ],
+)
+def test_the_message_has_the_remedy(spec: dict[str, Any], instead: str) -> None:
+    names = [item["name"] for item in spec["data"]]
+    look = looked(spec, state=replace(HANDLED, keys={name: {"value": name} for name in names}))
+    (rotating,) = [one for one in status_of(look, Outcome(Rest(None))).conditions if one.type == "Rotating"]
+    assert (rotating.status, rotating.reason) == ("False", "NothingToRotate")
+    assert rotating.message == f"no value is generated, so a trigger has no effect; {instead}"
+
+
+def test_who_asks_for_nothing_gets_no_message() -> None:
+    look = looked(PULLED, annotations={})
+    (rotating,) = [one for one in status_of(look, Outcome(Rest(None))).conditions if one.type == "Rotating"]
+    assert rotating.reason == "Idle"

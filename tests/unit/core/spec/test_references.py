@@ -9,15 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyturn.api.database import Database, Drift, Sessions
+from keyturn.api.rotation import AppliedBy
 from keyturn.api.source import DataFrom, From, PushTo, StoreKind, StoreRef
+from keyturn.api.target import DeletionPolicy
+from keyturn.core.errors import Stalled
 from keyturn.core.spec.references import (
+    Capacity,
     Destination,
     Source,
+    database_of,
     destination_of,
     next_refresh,
     source_of,
     spread_of,
 )
+from tests.unit.core import builders as make
+from tests.unit.core.accounts import ACCOUNT, ALONE, TWICE, spec
 
 LOCAL, SHARED = StoreKind.SECRET_STORE, StoreKind.CLUSTER_SECRET_STORE
 VAULT: dict[str, Any] = {"storeRef": {"name": "vault"}}
@@ -248,3 +256,116 @@ def test_others_are_read_at_other_times(apart_by: str) -> None:
 )
 def test_the_key_that_goes_somewhere_alone_is_read_back(text: str, key: str | None) -> None:
     assert Destination.secret_key_in(text) == key
+
+
+# `spec.database` with its defaults, and the value that is its password
+
+
+ALTERNATING = Capacity.alternating("app")
+LONG: dict[str, Any] = {"name": "token", "generate": {"password": {}}}
+
+
+def test_defaults() -> None:
+    found = make.desired(spec()).database
+    assert found is not None
+    assert (found.target.name, found.username, found.password) == ("orders", "app", "password")
+    assert (found.sessions, found.drift) == (Sessions.KEEP, Drift.REPAIR)
+    assert found.probe_interval == timedelta(minutes=10)
+    assert (found.deletes, found.repairs) == (False, True)
+
+
+def test_everything_is_set() -> None:
+    found = database_of(
+        Database.model_validate(
+            {
+                **ACCOUNT,
+                "passwordValue": "token",
+                "sessions": "Terminate",
+                "probe": {"every": "1h", "drift": "Report"},
+                "deletionPolicy": "Delete",
+            }
+        ),
+        ALONE,
+    )
+    assert (found.password, found.capacity, found.sessions, found.probe_interval) == (
+        "token",
+        ALONE,
+        Sessions.TERMINATE,
+        timedelta(hours=1),
+    )
+    assert (found.deletes, found.repairs) == (True, False)
+    assert found.deletion is DeletionPolicy.DELETE
+
+
+@pytest.mark.parametrize(
+    ("capacity", "overlaps", "renames", "every_name"),
+    [
+        pytest.param(ALTERNATING, True, True, ("app_a", "app_b", "app"), id="two names"),
+        pytest.param(TWICE, True, False, ("app",), id="two passwords of one name"),
+        pytest.param(ALONE, False, False, ("app",), id="one password of one name"),
+    ],
+)
+def test_what_a_capacity_says_of_two_passwords(
+    capacity: Capacity, every_name: tuple[str, ...], *, overlaps: bool, renames: bool
+) -> None:
+    assert (capacity.overlaps, capacity.renames) == (overlaps, renames)
+    database = make.desired(spec(), capacity=capacity).database
+    assert database is not None
+    assert database.every_name == every_name
+
+
+@pytest.mark.parametrize(
+    ("capacity", "taken", "free"),
+    [
+        pytest.param(ALTERNATING, [], "app_a", id="the first of two"),
+        pytest.param(ALTERNATING, ["app_a"], "app_b", id="the second of two"),
+        pytest.param(ALTERNATING, ["app"], "app_a", id="another one is taken"),
+        pytest.param(ALTERNATING, ["app_b", "app_a"], None, id="both are taken"),
+        pytest.param(TWICE, ["app"], "app", id="room for a second password"),
+        pytest.param(TWICE, ["app", "app"], None, id="no room for a third"),
+        pytest.param(ALONE, ["app"], None, id="no room for a second"),
+    ],
+)
+def test_a_name_is_free_that_has_room_for_a_password(
+    capacity: Capacity, taken: list[str], free: str | None
+) -> None:
+    assert capacity.free_name(taken) == free
+
+
+def test_the_login_is_a_value_that_lasts_as_long_as_its_password() -> None:
+    kept = {**make.PASSWORD, "keepPrevious": True}
+    item = make.desired(spec(data=[kept])).items[-1]
+    assert (item.name, dict(item.keys), item.is_login) == ("username", {"value": "username"}, True)
+    assert item.keep_previous
+    assert not make.desired(spec()).items[-1].keep_previous
+
+
+def test_keyturn_applies_the_password_whatever_the_class_says() -> None:
+    of_class = make.secret_class(rotation={"appliedBy": "Nobody"})
+    assert make.desired(spec(), of_class).applied_by is AppliedBy.KEYTURN
+    assert make.desired({}, of_class).applied_by is AppliedBy.NOBODY
+
+
+@pytest.mark.parametrize(
+    ("data", "database"),
+    [
+        pytest.param([LONG], {}, id="no item of that name"),
+        pytest.param([{"name": "password", "literal": "x"}, LONG], {}, id="a literal"),
+        pytest.param([make.PASSWORD, {"name": "username", "literal": "x"}], {}, id="another username"),
+        pytest.param([make.PASSWORD, {**LONG, "keys": {"value": "username"}}], {}, id="its key"),
+    ],
+)
+def test_a_password_is_one_generated_value(data: list[Any], database: dict[str, Any]) -> None:
+    with pytest.raises(Stalled) as caught:
+        make.desired(spec(database, data=data))
+    assert caught.value.reason == "InvalidDatabase"
+
+
+def test_a_password_of_a_class_is_text() -> None:
+    """The rule of the CRD sees the generator of the item only, and a server takes no raw bytes."""
+    raw = make.secret_class(generate={"bytes": {"encoding": "raw"}})
+    with pytest.raises(Stalled, match="InvalidDatabase") as caught:
+        make.desired(spec(data=[{"name": "password"}]), raw)
+    assert "raw" in caught.value.message
+    text = make.secret_class(generate={"bytes": {"encoding": "hex"}})
+    assert make.desired(spec(data=[{"name": "password"}]), text).database

@@ -192,7 +192,7 @@ def test_a_rotation_says_why_the_previous_login_is_still_open() -> None:
     accepted = AccountFacts(problem=Wait("StillAccepted", "pool:6432 still accepts app_a", make.minutes(1)))
     assert rotation(look(ended, account=accepted)).message == "pool:6432 still accepts app_a"
     assert rotation(look(ended)).message == (
-        "the database server may accept the previous login app_a until it is closed"
+        "the database server may accept the previous login app_a of revision 1 until it is closed"
     )
 
 

@@ -152,11 +152,12 @@ class Operation:
 
         The server refuses the other one from then on. If it does so already, the process ended before the record.
         """
+        if self.account.capacity.overlaps:
+            return None
         new = self.step.credential
-        others = (one for one in self.state.facts.open_credentials if one.login == new.login)
-        logins = (self._login(one) for one in others if one.revision != new.revision)
-        replaced = next((login for login in logins if login), None)
-        if replaced is None:  # as with two logins
+        others = (one for one in self.state.facts.open_credentials if one.revision != new.revision)
+        replaced = next((login for one in others if (login := self._login(one))), None)
+        if replaced is None:
             return None
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try(replaced, endpoint)
@@ -258,22 +259,22 @@ class Operation:
                 continue
             if verdict.answer is Answer.WRONG_ROLE:
                 return wrong_role(self.where, verdict)
-            is_replacing = published is not None and published.name == login.name
+            is_replacing = published is not None and not self.account.capacity.overlaps
             if verdict.proves_nothing:
                 problem = self._no_proof(verdict, endpoint)
                 return Effect(unproven=problem) if endpoint != endpoints[0] and is_replacing else problem
             if endpoint != endpoints[0] and not is_replacing:
                 return refused_elsewhere(endpoint, verdict)
-            return await self._doubt(number, login, endpoint)
+            return await self._doubt(number, endpoint)
         # An account is adopted once the password that was found is proven.
         return Effect(await self._claim() if was_found(number, self.state.facts) else None)
 
-    async def _doubt(self, number: int, candidate: Login, endpoint: Endpoint) -> Effect | Wait | Stalled:
+    async def _doubt(self, number: int, endpoint: Endpoint) -> Effect | Wait | Stalled:
         """Return the refusal of a candidate, if the endpoint accepts the published login."""
         if was_found(number, self.state.facts) and not await self._is_claimed():
             return wrong_password(self.where)
         published = self._published()
-        if published is None or published.name == candidate.name:
+        if published is None or not self.account.capacity.overlaps:
             return Effect(refused_at=endpoint)
         verdict = await self._try(published, endpoint)
         if verdict.answer is Answer.ACCEPTED:
@@ -389,7 +390,7 @@ class Operation:
         return no_proof(f"{self.where} at {endpoint}", verdict, is_server=is_server)
 
     async def _sessions(self, closed: Credential) -> tuple[OpenSessions, ...]:
-        """Count the open sessions of a login that was closed; with SingleUser it is the published one."""
+        """Count the open sessions of a login that was closed; none if other passwords of its name are open."""
         if closed.login in self._live_logins:
             return ()
         found = await self._find()

@@ -158,7 +158,7 @@ class _Probe:
         ):
             return None
         login = login_of(credential, state, desired.password)
-        closed = frozenset(desired.every_login) - {one.login for one in state.facts.open_credentials}
+        closed = frozenset(desired.every_name) - {one.login for one in state.facts.open_credentials}
         return (replace(login, acts_as=desired.username), closed) if login else None
 
     async def _log_in(self, login: Login, closed: frozenset[str]) -> _Probed:

@@ -13,8 +13,10 @@ Modules
 from __future__ import annotations
 
 import importlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from keyturn.core.spec.references import Capacity
 from keyturn.databases.base import Engine
 from keyturn.runtime import threadpools
 
@@ -37,7 +39,9 @@ class Postgresql(Engine):
     """
 
     kind = "postgresql"
-    strategies = ("AlternatingUsers", "SingleUser")
+    strategies = MappingProxyType(
+        {"AlternatingUsers": Capacity.alternating, "SingleUser": lambda username: Capacity((username,))}
+    )
 
     _of_driver: ClassVar[type[Operations] | None] = None
     _operations: Operations | None = None

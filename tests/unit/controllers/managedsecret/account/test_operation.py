@@ -16,6 +16,7 @@ from keyturn.controllers.managedsecret.account.operation import (
 )
 from keyturn.controllers.managedsecret.account.problems import is_answer
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.spec.references import Capacity
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
@@ -28,7 +29,7 @@ from tests.unit.core.builders import NOW
 if TYPE_CHECKING:
     from keyturn.core.rotation.steps import Account as AccountStep
 
-ACCOUNT = Account("app", ("app_a", "app_b"), "shop/db")
+ACCOUNT = Account("app", Capacity.alternating("app"), "shop/db")
 POOLER = Endpoint("pooler.shop.svc", 6432)
 
 
@@ -329,7 +330,7 @@ async def test_a_login_without_a_mark_that_is_recorded_as_closing_is_claimed_and
 async def test_a_single_login_without_a_mark_is_claimed_with_the_password_before_the_new_one(
     site: Site,
 ) -> None:
-    single = Account("app", ("app",), ACCOUNT.mark)
+    single = Account("app", Capacity(("app",)), ACCOUNT.mark)
     site.server.roles = {"app": opened(FIRST)}
     new = of_login(2, "app", Phase.STAGED)
     state = recorded(new, of_login(1, "app"))
@@ -350,7 +351,7 @@ async def test_a_published_login_whose_password_is_lost_is_never_to_be_closed(si
 
 # Apply with SingleUser: the new password replaces the published one
 
-SINGLE = Account("app", ("app",), ACCOUNT.mark)
+SINGLE = Account("app", Capacity(("app",)), ACCOUNT.mark)
 REPLACING = recorded(of_login(2, "app", Phase.STAGED), of_login(1, "app"))
 REPLACED = recorded(of_login(2, "app", Phase.APPLIED), of_login(1, "app"))
 
@@ -395,6 +396,48 @@ async def test_a_single_password_that_was_replaced_before_a_crash_is_recorded(si
     site.server.unanswered = {POOLER}
 
     assert await replace_password(site) == Effect()
+
+
+# With two passwords of one name the new one is beside the published one
+
+TWICE = Account("app", Capacity(("app",), values_per_name=2), ACCOUNT.mark)
+APP = of_login(1, "app")
+
+
+async def test_a_second_password_of_a_name_replaces_none(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app=FIRST), (POOLER,)
+    site.server.unanswered = {POOLER}
+
+    assert (
+        await site.run(At.apply(2), REPLACING, APP, REPLACING.facts.credentials[0], account=TWICE) == Effect()
+    )
+
+    assert site.server.accepts("app", FIRST)
+    assert site.server.accepts("app", SECOND)
+    assert site.server.calls == ["bring"]
+
+
+async def test_a_second_password_is_refused_if_the_published_one_is_accepted(site: Site) -> None:
+    site.server.roles = claimed(app=FIRST)
+
+    done = await site.run(At.prove(2), REPLACED, account=TWICE)
+
+    assert done == Effect(refused_at=HOST)
+
+
+async def test_the_previous_password_of_a_name_is_refused_and_the_sessions_of_the_name_are_not_counted(
+    site: Site,
+) -> None:
+    site.server.roles = claimed(app=FIRST)
+    site.server.roles["app"].others = (Value.of_text(SECOND),)
+    site.server.clients = [Client("app", "10.0.0.1", 2)]
+    current = of_login(2, "app")
+    closing = recorded(current, replace(APP, phase=Phase.CLOSING), current=2)
+
+    assert await site.run(At.revoke(1), closing, current, account=TWICE) == Effect()
+
+    assert not site.server.accepts("app", FIRST)
+    assert site.server.accepts("app", SECOND)
 
 
 # Prove
@@ -493,7 +536,7 @@ async def test_with_a_single_login_a_pooler_that_refuses_the_candidate_counts_as
     site.server.roles, site.also_at = claimed(app=SECOND), (POOLER,)
     site.server.stale = {POOLER: {"app": Value.of_text(FIRST)}}
 
-    assert await site.run(At.prove(2), single) == Effect(refused_at=POOLER)
+    assert await site.run(At.prove(2), single, account=SINGLE) == Effect(refused_at=POOLER)
 
 
 async def test_with_a_single_login_a_silent_pooler_counts_against_the_candidate(site: Site) -> None:
@@ -524,7 +567,7 @@ async def test_addresses_that_differ_refuse_a_candidate(site: Site) -> None:
     assert "(10.0.0.1 accepts the login, and 10.0.0.2 refuses it)" in message(done)
     single = recorded(of_login(2, "app", Phase.APPLIED), of_login(1, "app"))
     site.server.roles = claimed(app=SECOND)
-    assert await site.run(At.prove(2), single) == Effect(refused_at=POOLER)
+    assert await site.run(At.prove(2), single, account=SINGLE) == Effect(refused_at=POOLER)
 
 
 async def test_addresses_that_differ_still_accept_a_closed_login(site: Site) -> None:

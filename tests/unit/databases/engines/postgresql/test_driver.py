@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import pq
 
+from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Login, Salt
 from keyturn.databases.engines.postgresql import driver
@@ -78,7 +79,7 @@ async def test_a_number_of_hashes_that_no_server_needs_is_refused(said: bytes) -
     assert refusal.value.code == "TooManyIterations"
 
 
-ACCOUNT = Account("app", ("app_a", "app_b"), "shop/app/uid")
+ACCOUNT = Account("app", Capacity.alternating("app"), "shop/app/uid")
 
 # The example of RFC 7677.
 RFC_SALT = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")

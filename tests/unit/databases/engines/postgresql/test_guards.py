@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from keyturn.core.spec.references import Capacity
 from keyturn.databases.base import Account
 from keyturn.databases.engines.postgresql.facts import Admin, Facts, Role, marked
 from keyturn.databases.engines.postgresql.guards import forbidden
 
-ACCOUNT = Account("orders", ("orders_a", "orders_b"), "shop/orders/here")
+ACCOUNT = Account("orders", Capacity.alternating("orders"), "shop/orders/here")
 
 
 def facts(mark: str) -> Facts:

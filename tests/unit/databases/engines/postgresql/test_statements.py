@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from keyturn.core.spec.references import Capacity
 from keyturn.databases.base import Account
 from keyturn.databases.engines.postgresql.facts import Admin, Facts, Role, marked
 from keyturn.databases.engines.postgresql.statements import About, bringing, creating, retiring
 
-ACCOUNT = Account("orders", ("orders_a", "orders_b"), "shop/orders")
+ACCOUNT = Account("orders", Capacity.alternating("orders"), "shop/orders")
 ADMIN = Admin("keyturn", 160_000, may_create_roles=True)
 
 
