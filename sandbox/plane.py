@@ -125,12 +125,6 @@ class ControlPlane:
         self.node = RealNode.start(self._layout, api, self._control, images)
         return self.node
 
-    def stop_node(self) -> None:
-        """End the real node, if there is one, and forget it; another can be started."""
-        if self.node is not None:
-            self.node.stop()
-        self.node = None
-
     def stop(self) -> None:
         """End the plane and leave nothing behind; a plane that is gone is success."""
         try:

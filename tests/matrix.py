@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 SELECTION: Mapping[str, tuple[str, ...]] = {
-    "the release itself": ("tests/sandbox/test_release.py",),
+    "the release itself": ("tests/sandbox/test_cluster.py::test_a_plane_is_of_the_chosen_release",),
     "the CRDs with every rule": ("tests/cluster/api",),
     "admission policies and webhooks": (
         "tests/install/test_admission.py",

@@ -1,39 +1,37 @@
 """`python -m tests.mutants`: change the operator's code in small ways, and report which changes no test notices.
 
-A mutant is one change of one module: a comparison that is turned, a guard that never holds, or a statement that is
-dropped. It is compiled when the module is imported, so no file is written. The choice depends on the code of each
-candidate alone: a mutant stays chosen until its own lines change, wherever they move.
+A mutant is one change of one function: a comparison that is turned, a guard that never holds, or a statement that is
+dropped. No file is written. The choice depends on the code of each candidate alone: a mutant stays chosen until its
+own lines change, wherever they move.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import hashlib
-import importlib.machinery
+import importlib
 import json
 import os
-import subprocess
+import signal
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import CodeType, FunctionType
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import CodeType, ModuleType
+import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 OPERATOR: Final = ROOT / "operator"
 PACKAGES: Final = ("controllers", "core", "databases", "stores")
 RESULT: Final = ROOT / "benchmarks" / "results" / "mutants.json"
-_VARIABLE: Final = "KEYTURN_MUTANT"
 _TIMEOUT: Final = 300
-_RED: Final = (1, 2)
-"""Exit codes of pytest: a test failed, or none could be collected."""
 _TURNED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -141,74 +139,127 @@ def chosen(count: int) -> list[Mutant]:
     return sorted(every, key=lambda mutant: mutant.digest)[:count]
 
 
-def is_killed(mutant: Mutant, tests: Sequence[Sequence[str]]) -> bool:
-    """Report whether a test fails, or hangs, with this mutant.
+class Judge:
+    """A plugin of pytest that runs, for each mutant in a fork, its tests among the collected ones up to a red one.
+
+    What is collected has imported the operator as it is. A fork replaces the code of the functions that a mutant
+    changes, wherever they are referred to; nothing is collected twice.
+    """
+
+    def __init__(self, mutants: Sequence[Mutant], layers: slice, at_once: int) -> None:
+        """Take which layers of a mutant's tests run, and how many mutants at once."""
+        self.killed: dict[Mutant, bool] = {}
+        self._left, self._layers, self._at_once = list(mutants), layers, at_once
+        self._forks: dict[int, tuple[Mutant, float]] = {}
+
+    @property
+    def paths(self) -> set[str]:
+        return {path for mutant in self._left for layer in mutant.tests[self._layers] for path in layer}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            raise session.Failed("not all tests can be collected")
+        while self._left or self._forks:
+            while self._left and len(self._forks) < self._at_once:
+                mutant = self._left.pop(0)
+                self._forks[_forked(mutant, self._tests_of(mutant, session), session)] = (
+                    mutant,
+                    time.monotonic(),
+                )
+            self._collect_ended()
+        return True
+
+    def _tests_of(self, mutant: Mutant, session: pytest.Session) -> list[pytest.Item]:
+        """Return the tests of a mutant, those that are likeliest to be red first."""
+        layers = (tuple(map(str, map(ROOT.joinpath, layer))) for layer in mutant.tests[self._layers])
+        found = (item for layer in layers for item in session.items if _is_in(item, layer))
+        return list(dict.fromkeys(found))
+
+    def _collect_ended(self) -> None:
+        """Note which forks have ended; a red test is code 1, and a fork that hangs is killed and counts as red."""
+        time.sleep(0.02)
+        for process, (mutant, began) in list(self._forks.items()):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if not ended and time.monotonic() - began > _TIMEOUT:
+                os.kill(process, signal.SIGKILL)
+                ended, status = os.waitpid(process, 0)
+            if ended:
+                del self._forks[process]
+                self.killed[mutant] = status != 0
+                print(
+                    f"{'killed  ' if status else 'SURVIVED'} {mutant.path}:{mutant.line} {mutant.kind}",
+                    flush=True,
+                )
+
+
+def _is_in(item: pytest.Item, paths: Sequence[str]) -> bool:
+    return any(str(item.path) == path or str(item.path).startswith(f"{path}/") for path in paths)
+
+
+def _forked(mutant: Mutant, tests: Sequence[pytest.Item], session: pytest.Session) -> int:
+    """Run tests with a mutant in a fork, and return its process."""
+    if process := os.fork():
+        return process
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    code = 1
+    try:
+        apply(mutant)
+        for test, following in pairwise([*tests, None]):
+            session.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
+            if session.testsfailed:
+                break
+        else:
+            code = 0
+    finally:
+        os._exit(code)
+
+
+def apply(mutant: Mutant) -> None:
+    """Replace the code of the functions of this process that a mutant changes."""
+    path = OPERATOR / mutant.path
+    importlib.import_module(
+        ".".join(path.relative_to(OPERATOR).with_suffix("").parts).removesuffix(".__init__")
+    )
+    code = compile(mutated(mutant.path, path.read_text(), mutant.index), path, "exec")
+    codes = {(one.co_qualname, one.co_firstlineno): one for one in _codes_in(code)}
+    gc.unfreeze()
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType) and one.__code__.co_filename == str(path):
+            one.__code__ = codes[one.__code__.co_qualname, one.__code__.co_firstlineno]
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes_in(constant)
+
+
+def judged(mutants: Sequence[Mutant], layers: slice, at_once: int) -> dict[Mutant, bool]:
+    """Return for each mutant whether a test fails, or hangs, with it.
 
     Raises:
         RuntimeError: pytest could not run.
     """
-    environment = {**os.environ, _VARIABLE: f"{mutant.path}:{mutant.index}"}
-    for paths in tests:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-qx",
-            "-n0",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "tests.mutants",
-            *paths,
-        ]
-        try:
-            ended = subprocess.run(
-                command, cwd=ROOT, env=environment, capture_output=True, timeout=_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return True
-        if ended.returncode in _RED:
-            return True
-        if ended.returncode not in {0, 5}:
-            raise RuntimeError(f"pytest ended with {ended.returncode} for {mutant}")
-    return False
-
-
-class _Loader(importlib.machinery.SourceFileLoader):
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        relative, _, index = os.environ[_VARIABLE].rpartition(":")
-        return compile(mutated(relative, Path(path).read_text(), int(index)), path, "exec")
-
-
-class _Finder:
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec and spec.origin == str(OPERATOR / os.environ[_VARIABLE].rpartition(":")[0]):
-            spec.loader = _Loader(fullname, spec.origin)
-            return spec
-        return None
-
-
-if _VARIABLE in os.environ:  # as a plugin of pytest, before it imports the operator
-    sys.meta_path.insert(0, _Finder())
+    judge = Judge(mutants, layers, at_once)
+    options = ("-q", "-s", "-n0", "-p", "no:cacheprovider", f"--rootdir={ROOT}")
+    code = pytest.main([*options, *sorted(judge.paths)], [judge])
+    if len(judge.killed) < len(mutants):
+        raise RuntimeError(f"pytest ended with {code}")
+    return judge.killed
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--own-folder", action="store_true", help="run no other tests of the package")
+    parser.add_argument("--at-once", type=int, default=os.cpu_count())
     given = parser.parse_args()
     mutants, began = chosen(given.count), time.monotonic()
-
-    def judge(mutant: Mutant) -> bool:
-        killed = is_killed(mutant, mutant.tests)
-        print(f"{'killed  ' if killed else 'SURVIVED'} {mutant.path}:{mutant.line} {mutant.kind}", flush=True)
-        return killed
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        killed = dict(zip(mutants, pool.map(judge, mutants), strict=True))
+    killed = judged(mutants, slice(-1 if given.own_folder else None), given.at_once)
     tally = {
         package: f"{count[True]} of {count.total()}"
         for package in PACKAGES

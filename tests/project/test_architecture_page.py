@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def packages() -> set[str]:
     return {path.parent.name for path in _CODE.glob("*/__init__.py")}
 
 
+@cache
 def imports_of(package: str) -> set[str]:
     """Name the other packages of ours that a package imports, also for types only."""
     found: set[str] = set()

@@ -13,12 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.project import imports
-
 _ROOT = Path(__file__).parents[2]
 _SHIPPED = ("requirements.txt", "requirements-operator.txt")
-_READ_BY_NAME = {"tzdata", "xkcdpass"}
-"""Data without code: time zones, and the word list of passphrases."""
 _PROJECT: dict[str, Any] = tomllib.loads((_ROOT / "pyproject.toml").read_text())
 
 
@@ -52,18 +48,6 @@ def test_what_the_command_line_needs_is_pinned() -> None:
 def test_the_image_has_nothing_that_only_the_command_line_needs(package: str) -> None:
     assert package in pins("requirements.txt")
     assert package not in pins("requirements-operator.txt")
-
-
-def test_the_operator_imports_each_package_that_its_image_is_asked_to_have() -> None:
-    asked = {canonicalize_name(Requirement(text).name) for text in _PROJECT["project"]["dependencies"]}
-
-    assert asked - imports.packages_of(imports.operator()) == _READ_BY_NAME
-
-
-def test_the_lock_of_the_operator_has_what_these_packages_need_and_no_more() -> None:
-    asked = [Requirement(text) for text in _PROJECT["project"]["dependencies"]]
-
-    assert set(pins("requirements-operator.txt")) <= imports.with_requirements(asked)
 
 
 def test_what_development_needs_is_pinned() -> None:

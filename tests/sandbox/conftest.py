@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sandbox import ControlPlane
 
 if os.geteuid() != 0:
-    collect_ignore = ["test_real_node.py", "test_real_node_ends.py"]  # a real node needs root
+    collect_ignore = ["test_real_node_ends.py"]  # a real node needs root
 
 
 @pytest.fixture

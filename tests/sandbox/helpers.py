@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 from sandbox.node import machine
@@ -11,11 +10,6 @@ from sandbox.node import machine
 
 def processes_of(folder: Path) -> list[str]:
     """Return the command lines of running processes that name `folder`."""
-    return [command for _, command in commands_of(folder)]
-
-
-def commands_of(folder: Path) -> list[tuple[int, str]]:
-    """Return the running processes that name `folder`, by their ids."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -25,36 +19,21 @@ def commands_of(folder: Path) -> list[tuple[int, str]]:
         except OSError:
             continue  # it ended while we looked
         if str(folder).encode() in command:
-            found.append((int(entry.name), command.replace(b"\0", b" ").decode()))
+            found.append(command.replace(b"\0", b" ").decode())
     return found
 
 
-def somebody_listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def leftovers_of(folder: Path) -> list[str]:
-    """Return what is left of a plane and its real node."""
-    return [
-        *processes_of(folder),
-        *node_leftovers_of(folder),
-        *(str(path) for path in [folder] if path.exists()),
-    ]
-
-
-def node_leftovers_of(folder: Path) -> list[str]:
-    """Return what is left of a plane's real node: processes, containers, cgroups, mounts, links, files."""
+    """Return what is left of a plane and its real node: processes, containers, cgroups, mounts, links, files."""
     cgroup = machine.cgroup_name(folder)
     mounts = Path("/proc/self/mounts").read_text().splitlines()
-    files = [folder / "node", *folder.glob("node.*"), *folder.glob("[!c]*.sock"), folder / "c.sock"]
     return [
-        *processes_of(folder / "node"),
+        *processes_of(folder),
         *_in_cgroup(cgroup),
         *(str(path) for path in machine.cgroups_of(cgroup) if path.exists()),
         *(line for line in mounts if str(folder) in line),
         *(f"link {name}" for name in _links() - _LINKS_BEFORE),
-        *(str(file) for file in files if file.exists()),
+        *(str(path) for path in [folder] if path.exists()),
     ]
 
 

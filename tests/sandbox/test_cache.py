@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from sandbox import SandboxError, build, cache, golang
+from sandbox import SandboxError, cache
 from sandbox.harness import eventually
-from sandbox.node import images, programs
 
 ROOT = Path(sandbox.__file__).parents[1]
 BUILDER = """
@@ -55,19 +54,3 @@ def test_a_full_disk_is_named_and_leaves_nothing_that_counts_as_built(cache_fold
     with pytest.raises(SandboxError, match=r"no room is left for .*set KEYTURN_CACHE to a folder on another"):
         cache.filled("built", "a test", fill)
     assert [file.name for file in cache_folder.iterdir()] == ["built.lock"]
-
-
-def test_what_a_node_is_made_of_is_no_reason_to_build_the_control_plane(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    keys = build._key(), programs._key(), images._key()
-    for file in golang.MODULES.rglob("*"):
-        copy = tmp_path / "modules" / file.relative_to(golang.MODULES)
-        if file.is_file():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            others = file.relative_to(golang.MODULES).parts[0] in {"cni", "apps"}
-            copy.write_bytes(file.read_bytes() + b"\n" * others)
-    for module in (golang, images):
-        monkeypatch.setattr(module, "MODULES", tmp_path / "modules")
-    changed = build._key(), programs._key(), images._key()
-    assert [before == after for before, after in zip(keys, changed, strict=True)] == [True, False, False]

@@ -1,4 +1,4 @@
-"""Tests and the demo get a kind cluster from pinned parts, which is deleted whatever happens; kind is a stand-in."""
+"""The demo gets a kind cluster from pinned parts, which is deleted whatever happens; kind is a stand-in."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import os
 import re
 import stat
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,12 +14,9 @@ from demo.__main__ import kind_cluster
 from demo.terminal import Screen
 from sandbox import SandboxError, kind
 from sandbox.build import KUBERNETES
-from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.conftest import Cluster
 
 _KIND = """#!/bin/sh
 echo "$@" >>"{log}"
@@ -40,7 +35,6 @@ _KUBECONFIG = json.dumps(
         "users": [{"name": "a", "user": {}}],
     }
 )
-_ITSELF = "tests/sandbox/test_kind.py::test_tests_get_the_kubeconfig_of_their_cluster"
 
 
 class StandIn:
@@ -71,45 +65,6 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     for name, value in stand_in.environment.items():
         monkeypatch.setenv(name, value)
     return stand_in
-
-
-def run_tests(**environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "--cluster=kind", "-q", "-p", "no:cacheprovider", _ITSELF]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def test_tests_get_the_kubeconfig_of_their_cluster(cluster: Cluster) -> None:
-    assert "clusters" in cluster.kubeconfig.read_text()
-
-
-def test_the_fixture_has_the_pinned_program_and_image(stand_in: StandIn) -> None:
-    done = run_tests(**stand_in.environment)
-
-    assert done.returncode == 0, done.stdout
-    verbs = [call[:2] for call in stand_in.calls]
-    assert verbs[:2] == [["get", "clusters"], ["create", "cluster"]]
-    assert set(map(tuple, verbs[2:])) == {("delete", "cluster")}
-    created = stand_in.calls[1]
-    assert f"--image={kind.NODE_IMAGE}" in created
-    assert {name_in(call) for call in stand_in.calls[1:]} == {name_in(created)}
-    assert not (ROOT / ".pytest-kind" / name_in(created).removeprefix("--name=")).exists()
-
-
-def test_without_a_container_engine_no_test_runs() -> None:
-    done = run_tests(PATH="/none")
-
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert (
-        done.stderr.strip() == "ERROR: kind needs a container engine: install one of docker, podman, nerdctl"
-    )
 
 
 def name_in(call: list[str]) -> str:

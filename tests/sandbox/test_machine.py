@@ -54,17 +54,3 @@ def test_missing_cgroups_are_named(tmp_path: Path) -> None:
     root = cgroups(tmp_path, "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio")
     with pytest.raises(SandboxError, match=r"neither version 2 nor these controllers of version 1: pids$"):
         machine.has_unified_cgroups(root)
-
-
-def test_version_2_of_cgroups_is_known_by_its_controllers(tmp_path: Path) -> None:
-    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
-    (tmp_path / "cgroup.subtree_control").touch()
-    machine.make_cgroups("some", tmp_path)
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory"
-    assert machine.cgroups_of("some", tmp_path) == (tmp_path / "some",)
-    assert (tmp_path / "some").is_dir()
-
-
-def test_two_planes_of_one_name_have_cgroups_of_different_names() -> None:
-    names = {machine.cgroup_name(Path(folder)) for folder in ("/run/user/0/a", "/tmp/a")}  # noqa: S108
-    assert len(names) == 2

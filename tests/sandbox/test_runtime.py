@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import ControlPlane, SandboxError, build, runtime
-from sandbox.config import Layout
-from sandbox.control import Control
+from sandbox import SandboxError, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,13 +57,6 @@ def test_a_name_that_is_no_plain_folder_name_is_refused(name: str) -> None:
         runtime.folder_of(name)
 
 
-def test_a_claim_lives_as_long_as_its_lock() -> None:
-    claim = runtime.claim("mine")
-    assert runtime.is_alive(claim.folder)
-    claim.lock.close()
-    assert not runtime.is_alive(claim.folder)
-
-
 def test_a_claim_sweeps_away_the_dead_and_keeps_the_living() -> None:
     dead, living = runtime.claim("dead"), runtime.claim("living")
     dead.lock.close()
@@ -73,39 +64,6 @@ def test_a_claim_sweeps_away_the_dead_and_keeps_the_living() -> None:
     assert not dead.folder.exists()
     assert living.folder.exists()
     living.lock.close()
-
-
-def test_what_is_left_of_a_plane_is_removed_unless_another_has_its_name() -> None:
-    claim = runtime.claim("mine")
-    runtime.remove_dead(claim.folder)
-    assert claim.folder.exists()
-    claim.lock.close()
-    runtime.remove_dead(claim.folder)
-    assert not claim.folder.exists()
-
-
-def test_a_plane_that_has_ended_removes_no_other_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = runtime.claim("mine")
-    plane = ControlPlane(Layout(first.folder, 1, 2), build.Programs(Path()), ())
-    others: list[runtime.Claim] = []
-
-    def end(_: Control) -> None:
-        runtime.remove(first.folder)
-        first.lock.close()
-        others.append(runtime.claim("mine"))
-
-    monkeypatch.setattr(Control, "end", end)
-    plane.stop()
-
-    assert first.folder.exists()
-    others[0].lock.close()
-
-
-def test_a_plane_that_another_process_starts_cannot_be_attached_yet() -> None:
-    claim = runtime.claim("early")
-    with pytest.raises(SandboxError, match="'early' is being started"):
-        ControlPlane.attach("early")
-    claim.lock.close()
 
 
 def test_a_port_is_given_once_and_a_server_listens_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,10 +80,3 @@ def test_a_port_is_given_once_and_a_server_listens_on_it(monkeypatch: pytest.Mon
 
     with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
         pass
-
-
-def test_ports_lie_below_those_of_outgoing_connections() -> None:
-    first, _last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    ports = runtime.free_ports(20)
-    assert len(set(ports)) == 20
-    assert max(ports) < first

@@ -36,7 +36,7 @@ _LAST = "tests/e2e/test_size.py"
 _ON_TROUBLED = (
     "tests/cluster/api/",
     *(f"tests/cluster/kube/test_{name}.py" for name in ("client", "leader_election", "secret_informer")),
-    *(f"tests/sandbox/test_{name}.py" for name in ("cluster", "real_node", "real_node_ends", "release")),
+    "tests/sandbox/test_cluster.py",
 )
 """Folders and files with the fixture `troubled`: one process has its control plane, and ends it after them."""
 _SHARED_PLANE = "shared"
