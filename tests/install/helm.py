@@ -33,13 +33,11 @@ class Refused(Exception):  # noqa: N818  # what Helm says is no error of ours
 
 @functools.cache
 def render(*arguments: str) -> list[dict[str, Any]]:
-    """Return the objects that the chart becomes, CRDs included, as a release keyturn in keyturn-system."""
-    done = run(
-        "template", "keyturn", str(CHART), "--include-crds", "--namespace=keyturn-system", IMAGE, *arguments
-    )
+    """Return the objects that the chart becomes as a release keyturn in keyturn-system."""
+    done = run("template", "keyturn", str(CHART), "--namespace=keyturn-system", IMAGE, *arguments)
     if done.returncode != 0:
         raise Refused(done.stderr)
-    bodies = yaml.load_all(done.stdout, Loader=yaml.CSafeLoader)  # the CRDs take seconds in Python
+    bodies = yaml.load_all(done.stdout, Loader=yaml.CSafeLoader)
     return [body for body in bodies if body]
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import functools
+import copy
+import json
+import os
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from sandbox.harness import Kubectl
-from sandbox.harness.installation import wait_for_crds
-from tests.install.user import User
+from sandbox.harness.installation import rendered, wait_for_crds
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BASE = MANIFESTS / "base"
@@ -23,6 +30,24 @@ _SHOP = {
 }
 _HEADER = 1
 _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
+
+
+Body = dict[str, Any]
+
+
+@cache
+def _kustomized(resources: tuple[Path, ...], components: tuple[Path, ...], more: str) -> list[Body]:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        parts = {"resources": resources, "components": components}
+        body = {name: [os.path.relpath(one, folder) for one in paths] for name, paths in parts.items()}
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(body | json.loads(more)))
+        return rendered(folder)
+
+
+def kustomized(*resources: Path, components: Sequence[Path] = (), **more: Any) -> list[Body]:
+    """Return what folders become with components and further fields of a kustomization, but for the CRDs."""
+    return copy.deepcopy(_kustomized(resources, tuple(components), json.dumps(more)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +66,6 @@ class Installation:
         wait_for_crds(kubectl)
         return cls(kubectl, folder, done.stderr)
 
-    def may(self, verb: str, resource: str, namespace: str) -> bool:
-        """Tell whether the operator may; the answer is the API server's, about what it knows."""
-        assert resource.partition("/")[0] in _resources(self.kubectl)
-        operator = User.of(self.kubectl, _account("keyturn"))
-        return operator.may(verb, resource, "" if namespace == "*" else namespace)
-
     def reads_namespace(self, name: str) -> bool:
         """Whether the operator can read a namespace; a Role in that namespace is enough for the API server."""
         done = self.kubectl.run("get", "namespace", name, f"--as={_account('keyturn')}")
@@ -62,12 +81,6 @@ class Installation:
         common = set(map(_in_one_order, everyones.splitlines()[_HEADER:]))
         lines = map(_in_one_order, ours.splitlines()[_HEADER:])
         return "".join(sorted(line for line in lines if line not in common))
-
-
-@functools.cache
-def _resources(kubectl: Kubectl) -> frozenset[str]:
-    """Return every kind of object that a cluster knows, such as `leases.coordination.k8s.io`."""
-    return frozenset(kubectl("api-resources", "-o", "name").split())
 
 
 def _in_one_order(line: str) -> str:

@@ -16,7 +16,7 @@ from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually
 from tests.install.installation import BASE, MANIFESTS, Installation
 from tests.install.user import User
-from tests.support.objects import Objects, deployment, shared
+from tests.support.objects import Objects, shared
 from tests.support.operator import Operator
 
 Body = dict[str, Any]
@@ -185,35 +185,6 @@ def test_a_rollout_is_restarted_and_waited_for(kubectl: Kubectl, operator: Opera
         complete(kubectl, "own")
         eventually(lambda: has_restarted(kubectl, "own"), "the end of the rotation")
         assert states(kubectl, "own") == {"Rollout/own": "Current"}
-        operator.stop()
-
-
-def test_a_rollout_with_the_template_of_a_deployment_is_restarted_by_that(
-    kubectl: Kubectl, operator: Operator
-) -> None:
-    with operator:
-        operator.wait_for_log("leading")
-        kubectl("apply", "-f", "-", given=managed("ref"))
-        kubectl("wait", "ms/ref", *_HERE, "--for=condition=Ready", "--timeout=20s")
-        body = deployment("ref", replicas=0)
-        body["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "ref"}}]
-        kubectl("apply", *_HERE, "-f", "-", given=body)
-        reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "ref"}
-        referencing = rollout("ref", workloadRef=reference)
-        del referencing["spec"]["template"]
-        kubectl("apply", "-f", "-", given=referencing)
-        complete(kubectl, "ref", workloadObservedGeneration="1")
-        both = {"Deployment/ref": "Current", "Rollout/ref": "Current"}
-        eventually(lambda: states(kubectl, "ref") == both, "the consumers")
-
-        kubectl("annotate", "ms/ref", *_HERE, "keyturn.dev/rotate=leaver")
-
-        eventually(lambda: marker(kubectl, "Deployment", "ref") == "ref=2", "the restart")
-        eventually(lambda: states(kubectl, "ref").get("Rollout/ref") == "Rolling", "the rollout")
-        assert "template" not in objects(kubectl).get("Rollout", "shop", "ref")["spec"]
-        complete(kubectl, "ref", workloadObservedGeneration="2")
-        eventually(lambda: has_restarted(kubectl, "ref"), "the end of the rotation")
-        assert states(kubectl, "ref") == both
         operator.stop()
 
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from keyturn.cli.run_command import run_command
-from sandbox.harness import Kubectl
-from tests.install.installation import BASE, MANIFESTS, NAMESPACED
+from tests.install.installation import BASE, MANIFESTS, NAMESPACED, kustomized
 
 AUDIT = MANIFESTS / "monitoring" / "audit"
 
 
 @pytest.fixture(params=[BASE, NAMESPACED], ids=["cluster", "namespaced"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> dict[tuple[str, str], Any]:
-    resources, components = ([os.path.relpath(one, tmp_path)] for one in (request.param, AUDIT))
-    body = {"kind": "Kustomization", "resources": resources, "components": components}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
-    rendered = yaml.load_all(
-        Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path)), Loader=yaml.CSafeLoader
-    )
+def objects(request: pytest.FixtureRequest) -> dict[tuple[str, str], Any]:
+    rendered = kustomized(request.param, components=[AUDIT])
     return {(one["kind"], one["metadata"]["name"]): one for one in rendered}
 
 

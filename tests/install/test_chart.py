@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,8 @@ import yaml
 
 from keyturn import __version__
 from keyturn.cli.run_command import run_command
-from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, Refused, helm, render, run
-from tests.install.installation import BASE, MANIFESTS, NAMESPACED, NO_LIST
+from tests.install.installation import BASE, MANIFESTS, NAMESPACED, NO_LIST, kustomized
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
@@ -25,6 +22,7 @@ Body = dict[str, Any]
 _VALUES: Body = yaml.safe_load((CHART / "values.yaml").read_text())
 _SCHEMA: Body = json.loads((CHART / "values.schema.json").read_text())
 
+_COMPONENTS = MANIFESTS / "components"
 _OF_HELM = {
     "app.kubernetes.io/instance",
     "app.kubernetes.io/version",
@@ -32,22 +30,6 @@ _OF_HELM = {
     "helm.sh/chart",
     "helm.sh/resource-policy",
 }
-
-
-def kustomized(folder: Path) -> dict[str, Body]:
-    """Return what a kustomization becomes, but for the namespace, which is Helm's to make."""
-    text = Kubectl(folder / "no-cluster")("kustomize", str(folder))
-    bodies = yaml.load_all(text, Loader=yaml.CSafeLoader)
-    return named(body for body in bodies if body["kind"] != "Namespace")
-
-
-def with_component(folder: Path, component: Path) -> dict[str, Body]:
-    """Return what the base becomes with a component."""
-    folder.mkdir(exist_ok=True)
-    parts = {"resources": [BASE], "components": [component]}
-    body = {name: [os.path.relpath(one, folder) for one in paths] for name, paths in parts.items()}
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
-    return kustomized(folder)
 
 
 def named(bodies: Iterator[Body] | list[Body]) -> dict[str, Body]:
@@ -62,6 +44,12 @@ def named(bodies: Iterator[Body] | list[Body]) -> dict[str, Body]:
         assert name not in found
         found[name] = {**body, "metadata": metadata}
     return found
+
+
+def of_kustomize(*resources: Path, components: Sequence[Path] = ()) -> dict[str, Body]:
+    """Name what a kustomization becomes, but for the namespace, which is Helm's to make."""
+    bodies = kustomized(*resources, components=components)
+    return named([body for body in bodies if body["kind"] != "Namespace"])
 
 
 def added(*arguments: str) -> dict[str, Body]:
@@ -91,24 +79,21 @@ def container(*arguments: str) -> Body:
 
 
 def test_as_it_comes_it_is_the_base() -> None:
-    assert named(render()) == kustomized(BASE)
+    assert named(render()) == of_kustomize(BASE)
 
 
 def test_for_chosen_namespaces_it_is_the_overlay() -> None:
-    assert named(render("--set=namespaces={shop}")) == kustomized(NAMESPACED)
+    assert named(render("--set=namespaces={shop}")) == of_kustomize(NAMESPACED)
 
 
 def test_without_the_right_to_list_secrets_it_is_the_overlay() -> None:
-    assert named(render("--set=rbac.listSecrets=false")) == kustomized(NO_LIST)
+    assert named(render("--set=rbac.listSecrets=false")) == of_kustomize(NO_LIST)
 
 
-def test_the_right_to_list_secrets_can_be_left_out_of_chosen_namespaces(tmp_path: Path) -> None:
-    folders = (NAMESPACED, MANIFESTS / "components" / "no-list")
-    resources, components = ([os.path.relpath(one, tmp_path)] for one in folders)
-    body = {"kind": "Kustomization", "resources": resources, "components": components}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+def test_the_right_to_list_secrets_can_be_left_out_of_chosen_namespaces() -> None:
+    made = named(render("--set=namespaces={shop},rbac.listSecrets=false"))
 
-    assert named(render("--set=namespaces={shop},rbac.listSecrets=false")) == kustomized(tmp_path)
+    assert made == of_kustomize(NAMESPACED, components=[_COMPONENTS / "no-list"])
 
 
 def test_each_namespace_gets_the_same_rights() -> None:
@@ -120,11 +105,10 @@ def test_each_namespace_gets_the_same_rights() -> None:
 
 
 def test_workload_identity_is_the_component(tmp_path: Path) -> None:
-    tokens = MANIFESTS / "components" / "workload-identity" / "tokens.yaml"
-    (tmp_path / "tokens.yaml").write_text(tokens.read_text())
+    (tmp_path / "tokens.yaml").write_text((_COMPONENTS / "workload-identity" / "tokens.yaml").read_text())
     (tmp_path / "kustomization.yaml").write_text("resources: [tokens.yaml]")
 
-    assert added("--set=workloadIdentity.serviceAccounts={*}") == kustomized(tmp_path)
+    assert added("--set=workloadIdentity.serviceAccounts={*}") == of_kustomize(tmp_path)
 
 
 def test_tokens_are_made_in_chosen_namespaces_only() -> None:
@@ -147,20 +131,14 @@ def test_tokens_can_be_for_few_accounts() -> None:
     assert [rule["resourceNames"] for rule in rules] == 2 * [["reads-vault", "reads-aws"]]
 
 
-def test_the_audit_endpoint_is_the_component(tmp_path: Path) -> None:
+def test_the_audit_endpoint_is_the_component() -> None:
     made = named(render("--set=audit.enabled=true"))
-    desired = with_component(tmp_path, MANIFESTS / "monitoring" / "audit")
+    desired = of_kustomize(BASE, components=[MANIFESTS / "monitoring" / "audit"])
 
     for objects in (made, desired):
         template = objects["Deployment keyturn-system/keyturn"]["spec"]["template"]
         template["spec"]["containers"][0]["ports"].sort(key=lambda port: port["containerPort"])
     assert made == desired
-
-
-def test_the_proof_of_encryption_is_the_component(tmp_path: Path) -> None:
-    made = named(render("--set=encryptionProof.enabled=true"))
-
-    assert made == with_component(tmp_path, MANIFESTS / "components" / "encryption-proof")
 
 
 def test_names_that_yaml_reads_as_something_else_stay_names() -> None:
@@ -174,7 +152,6 @@ def test_names_that_yaml_reads_as_something_else_stay_names() -> None:
     }
 
 
-@pytest.mark.parametrize("monitored", [False, True], ids=["alone", "with the monitor"])
 @pytest.mark.parametrize(
     ("component", "values"),
     [
@@ -182,19 +159,10 @@ def test_names_that_yaml_reads_as_something_else_stay_names() -> None:
         ("metrics-https", "metrics.auth=true,metrics.tlsSecret=keyturn-metrics"),
     ],
 )
-def test_the_login_to_the_metrics_is_the_component(
-    component: str,
-    values: str,
-    monitored: bool,  # noqa: FBT001
-    tmp_path: Path,
-) -> None:
-    monitoring = [MANIFESTS / "monitoring"] if monitored else []
-    parts = {"resources": [BASE, *monitoring], "components": [MANIFESTS / "components" / component]}
-    body = {name: [os.path.relpath(one, tmp_path) for one in paths] for name, paths in parts.items()}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+def test_the_login_to_the_metrics_is_the_component(component: str, values: str) -> None:
+    made = named(render(f"--set={values},monitoring.enabled=true"))
 
-    made = named(render(f"--set={values},monitoring.enabled={str(monitored).lower()}"))
-    assert made == kustomized(tmp_path)
+    assert made == of_kustomize(BASE, MANIFESTS / "monitoring", components=[_COMPONENTS / component])
 
 
 def test_metrics_can_come_by_https_without_a_login() -> None:
@@ -212,12 +180,17 @@ def test_metrics_can_come_by_https_without_a_login() -> None:
 
 @pytest.mark.parametrize(
     ("value", "component"),
-    [("podDeletion", "pod-deletion"), ("podEviction", "pod-eviction"), ("argoRollouts", "argo-rollouts")],
+    [
+        ("podDeletion", "pod-deletion"),
+        ("podEviction", "pod-eviction"),
+        ("argoRollouts", "argo-rollouts"),
+        ("encryptionProof", "encryption-proof"),
+    ],
 )
-def test_an_optional_right_is_the_component(value: str, component: str, tmp_path: Path) -> None:
+def test_an_optional_right_is_the_component(value: str, component: str) -> None:
     made = named(render(f"--set={value}.enabled=true"))
 
-    assert made == with_component(tmp_path, MANIFESTS / "components" / component)
+    assert made == of_kustomize(BASE, components=[_COMPONENTS / component])
 
 
 def test_pods_can_be_deleted_in_the_chosen_namespaces_only() -> None:
@@ -236,7 +209,7 @@ def deleters_of_pods(objects: list[dict[str, Any]]) -> list[tuple[str, str | Non
 
 
 def test_the_classes_are_the_shipped_ones() -> None:
-    assert added("--set=classes.enabled=true") == kustomized(MANIFESTS / "classes")
+    assert added("--set=classes.enabled=true") == of_kustomize(MANIFESTS / "classes")
 
 
 def test_contacts_are_mounted_for_the_operator() -> None:
@@ -264,15 +237,8 @@ def test_other_contacts_restart_the_operator() -> None:
     assert templates[0] == templates[2] != templates[1]
 
 
-def test_classes_stay_when_the_release_goes() -> None:
-    made = render("--set=classes.enabled=true")
-    kept = [body for body in made if body["kind"] == "SecretClass"]
-
-    assert {body["metadata"]["annotations"]["helm.sh/resource-policy"] for body in kept} == {"keep"}
-
-
 def test_monitoring_is_the_shipped_one() -> None:
-    assert added("--set=monitoring.enabled=true") == kustomized(MANIFESTS / "monitoring")
+    assert added("--set=monitoring.enabled=true") == of_kustomize(MANIFESTS / "monitoring")
 
 
 def test_prometheus_selects_by_labels_of_its_own() -> None:
@@ -291,12 +257,10 @@ def test_the_templates_alone_are_refused() -> None:
     assert "make chart" in done.stderr
 
 
-def test_a_package_brings_the_crds(tmp_path: Path) -> None:
-    helm("package", str(CHART), f"--destination={tmp_path}")
-    with tarfile.open(next(tmp_path.glob("*.tgz"))) as package:
-        names = {name.removeprefix("keyturn/crds/") for name in package.getnames() if "/crds/" in name}
+def test_it_brings_the_crds() -> None:
+    crds = {path.name: path.read_text() for path in (ROOT / "crds").glob("keyturn.dev_*.yaml")}
 
-    assert names == {path.name for path in (CHART / "crds").iterdir()}
+    assert {path.name: path.read_text() for path in (CHART / "crds").iterdir()} == crds
 
 
 def test_the_chart_has_the_version_of_the_code() -> None:
@@ -678,12 +642,6 @@ def test_metrics_may_be_read_from_everywhere_where_the_values_name_nothing() -> 
     (metrics, _) = one("NetworkPolicy", render("--set-json=networkPolicy.metricsFrom=[]"))["spec"]["ingress"]
 
     assert metrics == {"ports": [{"port": 8080}]}
-
-
-def test_a_network_policy_that_is_turned_off_is_not_made() -> None:
-    gone = {*named(render())} - {*named(render("--set=networkPolicy.enabled=false"))}
-
-    assert gone == {"NetworkPolicy keyturn-system/keyturn"}
 
 
 def test_pods_that_are_not_ready_do_not_block_a_drain() -> None:

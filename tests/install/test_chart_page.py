@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import textwrap
 from pathlib import Path
@@ -14,9 +13,8 @@ import yaml
 
 from keyturn import __version__
 from keyturn.installation.checks import schemas
-from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, run
-from tests.install.installation import BASE, MANIFESTS
+from tests.install.installation import BASE, MANIFESTS, kustomized
 
 _CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 _PAGE = (ROOT / "docs" / "install" / "helm.md").read_text()
@@ -172,43 +170,35 @@ def test_the_chart_takes_the_values_of_both(tool: str, tmp_path: Path) -> None:
     assert f'image: "registry.example.com/keyturn:{__version__}"' in done.stdout
 
 
-def test_a_part_of_the_rights_of_users_can_be_left_out_with_kustomize(tmp_path: Path) -> None:
+def without_resources(block: str) -> dict[str, Any]:
+    """Read a kustomization of a page, without the places that it has in the repository of a user."""
+    fields: dict[str, Any] = yaml.load(block, Loader=yaml.CSafeLoader)
+    return {name: part for name, part in fields.items() if name != "resources"}
+
+
+def test_a_part_of_the_rights_of_users_can_be_left_out_with_kustomize() -> None:
     page = (ROOT / "docs" / "install" / "index.md").read_text()
     (block,) = re.findall(r"^    ```text\n(.*?)^    ```$", page, re.MULTILINE | re.DOTALL)
-    body = yaml.load(textwrap.dedent(block), Loader=yaml.CSafeLoader) | {
-        "resources": [os.path.relpath(BASE / "users", tmp_path)]
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+    made = kustomized(BASE / "users", **without_resources(textwrap.dedent(block)))
 
-    made = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
-
-    assert [one["metadata"]["name"] for one in yaml.load_all(made, Loader=yaml.CSafeLoader)] == [
-        *("keyturn-admin", "keyturn-edit", "keyturn-view")
-    ]
+    assert [one["metadata"]["name"] for one in made] == [*("keyturn-admin", "keyturn-edit", "keyturn-view")]
 
 
-def test_the_image_is_taken_by_its_digest_with_kustomize(tmp_path: Path) -> None:
+def test_the_image_is_taken_by_its_digest_with_kustomize() -> None:
     page = (ROOT / "docs" / "install" / "index.md").read_text()
     (block,) = re.findall(r"^```text\n(images:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    body = yaml.load(block, Loader=yaml.CSafeLoader) | {"resources": [os.path.relpath(BASE, tmp_path)]}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+    made = kustomized(BASE, **without_resources(block))
 
-    made = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
-
-    images = re.findall(r"^ +-? ?image: (.*)$", made, re.MULTILINE)
+    images = re.findall(r'"image": "(.*?)"', json.dumps(made))
     assert images == [f"registry.example.com/keyturn@sha256:{'0' * 64}"]
 
 
-def test_a_port_is_added_to_the_network_policy_with_kustomize(tmp_path: Path) -> None:
+def test_a_port_is_added_to_the_network_policy_with_kustomize() -> None:
     page = (ROOT / "docs" / "install" / "kustomize.md").read_text()
     (block,) = re.findall(r"^```text\n(patches:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    body = yaml.load(block, Loader=yaml.CSafeLoader) | {"resources": [os.path.relpath(BASE, tmp_path)]}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
-
-    made = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
+    bodies = kustomized(BASE, **without_resources(block))
 
     before = yaml.load((BASE / "operator" / "networkpolicy.yaml").read_text(), Loader=yaml.CSafeLoader)
-    bodies = yaml.load_all(made, Loader=yaml.CSafeLoader)
     (after,) = [one for one in bodies if one["kind"] == "NetworkPolicy"]
     assert after["spec"]["egress"] == [*before["spec"]["egress"], {"ports": [{"port": 8200}]}]
 

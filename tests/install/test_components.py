@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +9,10 @@ import pytest
 import yaml
 
 from keyturn.cli.run_command import run_command
-from sandbox.harness.installation import rendered as kustomize
-from tests.install.installation import BASE, MANIFESTS, NAMESPACED
+from tests.install.installation import BASE, MANIFESTS, NAMESPACED, kustomized
 
 _COMPONENTS = MANIFESTS / "components"
 TOKENS = _COMPONENTS / "workload-identity"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-def rendered(folder: Path, resource: Path, *components: Path, **more: Any) -> list[dict[str, Any]]:
-    """Render a kustomization of one resource with components, or with that for tokens."""
-    added = [os.path.relpath(one, folder) for one in components or (TOKENS,)]
-    resources = [os.path.relpath(resource, folder)]
-    body = {"kind": "Kustomization", "resources": resources, "components": added, **more}
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
-    return kustomize(folder)
-
-
-@cache
-def shipped(installation: Path = BASE) -> list[dict[str, Any]]:
-    """Return an installation as it is, without components."""
-    return kustomize(installation)
 
 
 def makers_of_tokens(objects: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
@@ -48,20 +25,20 @@ def makers_of_tokens(objects: list[dict[str, Any]]) -> list[tuple[str, str, str 
     ]
 
 
-def test_tokens_are_made_with_the_component_only(folder: Path) -> None:
-    with_it = rendered(folder, BASE)
-    without = shipped()
+def test_tokens_are_made_with_the_component_only() -> None:
+    with_it, without = kustomized(BASE, components=[TOKENS]), kustomized(BASE)
 
     assert makers_of_tokens(with_it) == [("ClusterRole", "keyturn-tokens", None)]
     assert makers_of_tokens(without) == []
 
 
 @pytest.mark.parametrize("name", ["workload-identity", "pod-deletion", "pod-eviction", "argo-rollouts"])
-def test_a_component_can_be_listed_for_one_namespace_only(folder: Path, name: str) -> None:
+def test_a_component_can_be_listed_for_one_namespace_only(name: str) -> None:
     """The folder of a namespace in the overlay turns the ClusterRoles of its components into Roles."""
     shop = yaml.load((NAMESPACED / "shop" / "kustomization.yaml").read_text(), Loader=yaml.CSafeLoader)
-    without = rendered(folder, BASE / "access", namespace="shop", patches=shop["patches"], components=[])
-    objects = rendered(folder, BASE / "access", _COMPONENTS / name, namespace="shop", patches=shop["patches"])
+    here = {"namespace": "shop", "patches": shop["patches"]}
+    without = kustomized(BASE / "access", **here)
+    objects = kustomized(BASE / "access", components=[_COMPONENTS / name], **here)
 
     added = [one for one in objects if one not in without]
     assert sorted(one["kind"] for one in added) == ["Role", "RoleBinding"]
@@ -73,9 +50,9 @@ def test_a_component_can_be_listed_for_one_namespace_only(folder: Path, name: st
 
 
 @pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
-def test_no_role_lists_secrets_with_the_component(installation: Path, folder: Path) -> None:
-    without = shipped(installation)
-    with_it = rendered(folder, installation, _COMPONENTS / "no-list")
+def test_no_role_lists_secrets_with_the_component(installation: Path) -> None:
+    without = kustomized(installation)
+    with_it = kustomized(installation, components=[_COMPONENTS / "no-list"])
 
     assert verbs_on_secrets(without) - verbs_on_secrets(with_it) == {"list", "watch"}
     assert verbs_on_secrets(with_it) == {"get", "create", "update"}
@@ -86,10 +63,10 @@ def test_no_role_lists_secrets_with_the_component(installation: Path, folder: Pa
     assert others[0] == others[1]
 
 
-def test_an_operator_of_the_component_lists_no_secrets(folder: Path) -> None:
-    (container,) = one("Deployment", rendered(folder, BASE, _COMPONENTS / "no-list"))["spec"]["template"][
-        "spec"
-    ]["containers"]
+def test_an_operator_of_the_component_lists_no_secrets() -> None:
+    (container,) = one("Deployment", kustomized(BASE, components=[_COMPONENTS / "no-list"]))["spec"][
+        "template"
+    ]["spec"]["containers"]
     word, *arguments = container["args"]
 
     assert word == "run"
@@ -105,12 +82,11 @@ def verbs_on_secrets(objects: list[dict[str, Any]]) -> set[str]:
 # Contacts
 
 
-def test_the_contacts_of_a_file_are_the_operators_and_each_alerts(folder: Path) -> None:
+def test_the_contacts_of_a_config_map_are_the_operators_and_each_alerts() -> None:
     text = "Security Team: security@shop.test\nOn-Call: +1-555-0100\n"
-    (folder / "contacts.yaml").write_text(text)
-    made = {"name": "keyturn-contacts", "namespace": "keyturn-system", "files": ["contacts.yaml"]}
-    monitored = [os.path.relpath(path, folder) for path in (BASE, MANIFESTS / "monitoring")]
-    objects = rendered(folder, BASE, _COMPONENTS / "contacts", resources=monitored, configMapGenerator=[made])
+    made = {"name": "keyturn-contacts", "namespace": "keyturn-system", "literals": [f"contacts.yaml={text}"]}
+    monitored = (BASE, MANIFESTS / "monitoring")
+    objects = kustomized(*monitored, components=[_COMPONENTS / "contacts"], configMapGenerator=[made])
 
     pod = one("Deployment", objects)["spec"]["template"]["spec"]
     (container,), (volume,) = pod["containers"], pod["volumes"]
@@ -123,64 +99,34 @@ def test_the_contacts_of_a_file_are_the_operators_and_each_alerts(folder: Path) 
     assert [rule for rule in rules if "record" in rule and "annotations" in rule] == []
 
 
-def test_contacts_need_no_alerts(folder: Path) -> None:
-    contacts = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "keyturn-contacts"},
-        "data": {"contacts.yaml": ""},
-    }
-    (folder / "contacts.yaml").write_text(yaml.safe_dump(contacts))
-    objects = rendered(
-        folder, BASE, _COMPONENTS / "contacts", resources=[os.path.relpath(BASE, folder), "contacts.yaml"]
-    )
-    assert one("ConfigMap", objects, "keyturn-contacts") in objects
+def test_contacts_need_no_alerts() -> None:
+    made = {"name": "keyturn-contacts", "namespace": "keyturn-system", "literals": ["contacts.yaml="]}
+    objects = kustomized(BASE, components=[_COMPONENTS / "contacts"], configMapGenerator=[made])
+
+    assert [body for body in objects if body["metadata"]["name"].startswith("keyturn-contacts")] != []
 
 
-# Pods that hold exposed values
+# Optional rights
 
-
-def test_pods_are_evicted_with_the_component_only(folder: Path) -> None:
-    without = shipped()
-    with_it = rendered(folder, BASE, _COMPONENTS / "pod-eviction")
-
-    (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
-    assert (added["kind"], added["metadata"]["name"]) == ("ClusterRole", "keyturn-pod-eviction")
-    assert added["rules"] == [{"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]}]
-    assert [rule for rule in rules_of(without) if "pods/eviction" in rule.get("resources", ())] == []
-
-
-# Argo Rollouts
-
-
-def test_rollouts_are_watched_and_restarted_with_the_component_only(folder: Path) -> None:
-    without = shipped()
-    with_it = rendered(folder, BASE, _COMPONENTS / "argo-rollouts")
-
-    (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
-    assert (added["kind"], added["metadata"]["name"]) == ("ClusterRole", "keyturn-argo-rollouts")
-    assert added["rules"] == [
+_OPTIONAL = {
+    "pod-eviction": [{"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]}],
+    "argo-rollouts": [
         {"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": ["list", "watch", "patch"]}
-    ]
-    assert [rule for rule in rules_of(without) if "rollouts" in rule.get("resources", ())] == []
-
-
-# Pods that a StatefulSet does not replace
-
-
-def test_pods_are_deleted_with_the_component_only(folder: Path) -> None:
-    without = shipped()
-    with_it = rendered(folder, BASE, _COMPONENTS / "pod-deletion")
-
-    (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
-    assert (added["kind"], added["metadata"]["name"]) == ("ClusterRole", "keyturn-pod-deletion")
-    assert added["rules"] == [
+    ],
+    "pod-deletion": [
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]},
         {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["get"]},
-    ]
-    assert [rule for rule in rules_of(without) if "pods" in rule.get("resources", ())] == [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
-    ]
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "rules"), _OPTIONAL.items())
+def test_a_component_adds_one_role_with_these_rights(name: str, rules: list[dict[str, Any]]) -> None:
+    without, with_it = kustomized(BASE), kustomized(BASE, components=[_COMPONENTS / name])
+
+    (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
+    assert (added["kind"], added["metadata"]["name"]) == ("ClusterRole", f"keyturn-{name}")
+    assert added["rules"] == rules
 
 
 def rules_of(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -208,9 +154,9 @@ _METRICS_OPTIONS = {
 @pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
 @pytest.mark.parametrize(("component", "options"), _METRICS_OPTIONS.items())
 def test_metrics_ask_for_a_login_with_the_component(
-    component: str, options: list[str], installation: Path, folder: Path
+    component: str, options: list[str], installation: Path
 ) -> None:
-    objects = rendered(folder, installation, _COMPONENTS / component)
+    objects = kustomized(installation, components=[_COMPONENTS / component])
     (container,) = one("Deployment", objects)["spec"]["template"]["spec"]["containers"]
 
     known = {option for parameter in run_command.params for option in parameter.opts}
@@ -229,10 +175,10 @@ def test_metrics_ask_for_a_login_with_the_component(
     ]
 
 
-def test_the_certificate_of_the_metrics_is_mounted(folder: Path) -> None:
+def test_the_certificate_of_the_metrics_is_mounted() -> None:
     parts = [_COMPONENTS / "metrics-https", MANIFESTS / "monitoring" / "audit"]
     for order in (parts, parts[::-1]):
-        pod = one("Deployment", rendered(folder, BASE, *order))["spec"]["template"]["spec"]
+        pod = one("Deployment", kustomized(BASE, components=order))["spec"]["template"]["spec"]
         mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
         volumes = {one["name"]: one["secret"]["secretName"] for one in pod["volumes"]}
 
@@ -257,14 +203,12 @@ def test_the_certificate_of_the_metrics_is_mounted(folder: Path) -> None:
         ),
     ],
 )
-def test_the_monitor_shows_the_token_that_is_taken(
-    component: str, scraped: dict[str, Any], folder: Path
-) -> None:
+def test_the_monitor_shows_the_token_that_is_taken(component: str, scraped: dict[str, Any]) -> None:
     monitoring = MANIFESTS / "monitoring"
-    (before,) = one("ServiceMonitor", rendered(folder, monitoring, _COMPONENTS / "pod-deletion"))["spec"][
-        "endpoints"
-    ]
-    (after,) = one("ServiceMonitor", rendered(folder, monitoring, _COMPONENTS / component))["spec"][
+    (before,) = one("ServiceMonitor", kustomized(monitoring, components=[_COMPONENTS / "pod-deletion"]))[
+        "spec"
+    ]["endpoints"]
+    (after,) = one("ServiceMonitor", kustomized(monitoring, components=[_COMPONENTS / component]))["spec"][
         "endpoints"
     ]
 
@@ -299,10 +243,8 @@ def is_patch(body: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
-def test_metrics_are_for_namespaces_with_a_label_and_probes_for_the_node(
-    installation: Path, folder: Path
-) -> None:
-    policy = one("NetworkPolicy", rendered(folder, installation))
+def test_metrics_are_for_namespaces_with_a_label_and_probes_for_the_node(installation: Path) -> None:
+    policy = one("NetworkPolicy", kustomized(installation))
 
     labelled = {"namespaceSelector": {"matchLabels": {"keyturn.dev/metrics": "enabled"}}}
     assert policy["spec"]["ingress"] == [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -16,8 +15,7 @@ from keyturn import generators
 from keyturn.api import ManagedSecret, SecretClass
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.spec.desired import resolve_spec
-from sandbox.harness import Kubectl
-from tests.install.installation import MANIFESTS, Installation
+from tests.install.installation import MANIFESTS, Installation, kustomized
 
 _EXAMPLES = MANIFESTS / "examples"
 _FILES = sorted(_EXAMPLES.glob("*.yaml"))
@@ -36,7 +34,7 @@ SHIPPED = {
 
 def documents(*paths: Path) -> Iterator[dict[str, Any]]:
     for path in paths:
-        yield from yaml.safe_load_all(path.read_text())
+        yield from yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader)
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
@@ -98,6 +96,43 @@ def test_every_field_stands_in_some_example(kind: str) -> None:
 
     of_class = "generate." if kind == "SecretClass" else "-"
     assert {path for path in fields(spec) if not path.startswith(of_class)} - shown == set()
+
+
+_CONNECTIONS = {
+    "SecretStore",
+    "ClusterSecretStore",
+    "DatabaseTarget",
+    "ClusterDatabaseTarget",
+    "EmergencyRotation",
+}
+_SETTINGS = {
+    *(".keyPrefix", ".allowedNamespaces.names", ".allowedNamespaces.selector", ".refresh.minInterval"),
+    *(".refresh.ratePerSecond", ".provider.vault.caRef", ".provider.webhook.caRef"),
+    *(".provider.webhook.method", ".provider.webhook.body", ".provider.awsParameterStore.endpoint"),
+    *(".provider.awsParameterStore.kmsKeyId", ".postgresql.port", ".postgresql.tls.mode"),
+    *(".postgresql.tls.caRef", ".postgresql.alsoAt", ".adminCredentials.secretRef.usernameKey"),
+    *(".allowedUsernames", ".allowedSchemas", ".maxConnections", ".names", ".selector"),
+}
+"""Settings of stores, database targets and emergencies of which a user looks for an example."""
+
+
+def paths_of(part: Any, name: str = "") -> Iterator[str]:
+    """Name every field of an object by its path, without places in lists."""
+    match part:
+        case dict():
+            for key, below in part.items():
+                yield f"{name}.{key}"
+                yield from paths_of(below, f"{name}.{key}")
+        case list():
+            for below in part:
+                yield from paths_of(below, name)
+
+
+def test_some_example_shows_each_setting_and_either_way_to_revoke() -> None:
+    specs = [body["spec"] for body in documents(*_FILES) if body["kind"] in _CONNECTIONS]
+
+    assert _SETTINGS - {path for spec in specs for path in paths_of(spec)} == set()
+    assert {"Immediately", "AfterRollout"} <= {spec.get("revoke") for spec in specs}
 
 
 def schemas() -> Iterator[tuple[str, Any]]:
@@ -233,14 +268,8 @@ def test_a_longer_interval_than_that_of_the_class_is_a_violation(every: str, bro
     assert {violation.rule for violation in found} == broken
 
 
-def test_the_component_enforce_denies_what_violates_a_rule(tmp_path: Path) -> None:
-    folders = (MANIFESTS / "classes", MANIFESTS / "components" / "enforce")
-    resources, components = ([os.path.relpath(one, tmp_path)] for one in folders)
-    body = {"kind": "Kustomization", "resources": resources, "components": components}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
-
-    text = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
-    made = list(yaml.safe_load_all(text))
+def test_the_component_enforce_denies_what_violates_a_rule() -> None:
+    made = kustomized(MANIFESTS / "classes", components=[MANIFESTS / "components" / "enforce"])
 
     assert {(one["kind"], one["spec"]["enforcement"]) for one in made} == {("SecretClass", "Deny")}
     assert len(made) == len(SHIPPED)

@@ -28,7 +28,7 @@ def consumer(name: str, secret: str) -> dict[str, Any]:
     return body
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def operator(
     namespaced: Installation, namespaced_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Operator]:
@@ -69,16 +69,6 @@ def test_another_namespace_is_not_served(namespaced: Installation, operator: Ope
 
     assert kubectl.json("get", "ms", "elsewhere", "-n", "default")["status"] == filled_in("ManagedSecret")
     assert "elsewhere" not in operator.get("/metrics")[1]
-
-
-def test_a_class_is_followed_from_one_namespace_too(namespaced: Installation, operator: Operator) -> None:
-    kubectl = namespaced.kubectl
-    del operator
-    body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretClass", "metadata": {"name": "followed"}}
-    kubectl("apply", "-f", "-", given=body | {"spec": {"minLength": 32, "rotation": {"every": "90d"}}})
-    kubectl("apply", "-n", "shop", "-f", "-", given=managed("classed", className="followed"))
-
-    kubectl("wait", "ms/classed", "-n", "shop", "--for=condition=PolicyCompliant", "--timeout=20s")
 
 
 def test_a_rule_about_other_namespaces_is_said_not_to_be_checked(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +12,14 @@ import pytest
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually, installation
 from tests.install.installation import NO_LIST, Installation
+from tests.install.test_rights import golden
 from tests.support.console import Console
+from tests.support.forked_cli import CONSTANTS
 from tests.support.objects import deployment, shared
 from tests.support.operator import Operator
 
-_A_TURN = 120.0
-"""Seconds that a test waits for what takes a minute at most."""
+_SOON = "keyturn.kube.secret_informer.SOONEST=1 keyturn.kube.secret_informer.LATEST=2"
+"""Seconds between two reads of a Secret, instead of most of a minute."""
 _HERE = ("-n", "shop")
 _USER = "system:serviceaccount:keyturn-system:keyturn"
 _OTHER = base64.b64encode(b"something else").decode()
@@ -57,7 +58,7 @@ def operator(
     (container,) = deployed["spec"]["template"]["spec"]["containers"]
     word, *arguments = container["args"]
     assert word == "run"
-    env = {"POD_NAMESPACE": "keyturn-system"}
+    env = {"POD_NAMESPACE": "keyturn-system", CONSTANTS: _SOON}
     with Operator(account, folder / "operator.log", *arguments, env=env) as operator:
         operator.wait_for_log("leading")
         yield operator
@@ -90,22 +91,13 @@ def data(kubectl: Kubectl, name: str) -> Body:
     return (secret(kubectl, name) or {}).get("data") or {}
 
 
-def in_its_turn(holds: Callable[[], bool], what: str) -> None:
-    eventually(holds, what, timeout=_A_TURN)
-
-
 # Rights
 
 
-@pytest.mark.parametrize("verb", ["list", "watch", "patch", "delete"])
-@pytest.mark.parametrize("namespace", ["shop", "keyturn-system", "*"])
-def test_it_must_not(verb: str, namespace: str, installed: Installation) -> None:
-    assert not installed.may(verb, "secrets", namespace)
+def test_it_has_the_rights_of_a_whole_cluster_but_to_list_secrets(installed: Installation) -> None:
+    everything = golden("cluster-wide.shop").replace("secrets [] [] [get list watch", "secrets [] [] [get")
 
-
-@pytest.mark.parametrize("verb", ["get", "create", "update"])
-def test_it_may_still(verb: str, installed: Installation) -> None:
-    assert installed.may(verb, "secrets", "shop")
+    assert installed.rights("shop") == everything
 
 
 def test_the_operator_has_all_rights_that_it_needs(plane: ControlPlane, operator: Operator) -> None:
@@ -133,53 +125,14 @@ def test_it_rotates_and_rolls(managed: str, kubectl: Kubectl) -> None:
     assert data(kubectl, managed) != before
 
 
-@pytest.fixture(scope="module")
-def spoilt(kubectl: Kubectl, operator: Operator) -> dict[str, Body]:
-    """The values of three Secrets before one was edited, one deleted, and one lost its record: they share a turn."""
-    del operator
-    names = ("edited", "deleted", "recorded")
-    for name in names:
-        kubectl("apply", *_HERE, "-f", "-", given=managed_secret(name))
-    kubectl("wait", *(f"ms/{name}" for name in names), *_HERE, "--for=condition=Ready", "--timeout=60s")
-    before = {name: data(kubectl, name) for name in names}
-    change = json.dumps({"data": {"token": _OTHER}})
-    kubectl("patch", "secret", "edited", *_HERE, "--type=merge", "-p", change)
-    kubectl("delete", "secret", "deleted", "recorded-keyturn", *_HERE)
-    return before
+def test_what_others_did_to_a_secret_is_repaired(managed: str, kubectl: Kubectl) -> None:
+    before, change = data(kubectl, managed), json.dumps({"data": {"token": _OTHER}})
 
+    kubectl("patch", "secret", managed, *_HERE, "--type=merge", "-p", change)
+    eventually(lambda: data(kubectl, managed) == before, "the values")
 
-@pytest.mark.parametrize("name", ["edited", "deleted"])
-def test_what_others_did_to_a_secret_is_found_in_its_turn(
-    name: str, spoilt: dict[str, Body], kubectl: Kubectl
-) -> None:
-    in_its_turn(lambda: data(kubectl, name) == spoilt[name], "the repair")
-
-
-def test_a_deleted_record_is_made_again(spoilt: dict[str, Body], kubectl: Kubectl) -> None:
-    in_its_turn(lambda: secret(kubectl, "recorded-keyturn") is not None, "the record")
-
-    assert data(kubectl, "recorded") == spoilt["recorded"]
-
-
-def test_after_a_restart_nothing_changes(managed: str, kubectl: Kubectl, operator: Operator) -> None:
-    before = [secret(kubectl, name) for name in (managed, f"{managed}-keyturn")]
-
-    with operator.away():
-        pass
-    eventually(lambda: operator.has_looked(1), "a look at everything")
-
-    assert [secret(kubectl, name) for name in (managed, f"{managed}-keyturn")] == before
-
-
-def test_a_secret_of_that_name_that_was_there_is_not_touched(kubectl: Kubectl, operator: Operator) -> None:
-    del operator
-    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "taken"}, "data": {"token": _OTHER}}
-    kubectl("apply", *_HERE, "-f", "-", given=body)
-
-    kubectl("apply", *_HERE, "-f", "-", given=managed_secret("taken"))
-
-    kubectl("wait", "ms/taken", *_HERE, "--for=condition=Stalled", "--timeout=60s")
-    assert data(kubectl, "taken") == {"token": _OTHER}
+    kubectl("delete", "secret", f"{managed}-keyturn", *_HERE)
+    eventually(lambda: secret(kubectl, f"{managed}-keyturn") is not None, "the record")
 
 
 def test_secrets_are_asked_for_by_name_alone(managed: str, plane: ControlPlane) -> None:
@@ -192,21 +145,3 @@ def test_secrets_are_asked_for_by_name_alone(managed: str, plane: ControlPlane) 
     verbs = {verb for verb, resource in told if resource == "secrets"}
     assert {"get", "create"} <= verbs <= {"get", "create", "update"}
     assert ("list", "managedsecrets") in told
-
-
-def test_a_standby_reads_none(managed: str, plane: ControlPlane, operator: Operator, tmp_path: Path) -> None:
-    """Which of two asks is not in the audit log; so the second has a login of its own, with all rights."""
-    del managed, operator
-    with Operator(
-        plane.kubeconfig,
-        tmp_path / "standby.log",
-        "--all-namespaces",
-        "--secrets=by-name",
-        env={"POD_NAMESPACE": "keyturn-system"},
-    ) as standby:
-        standby.wait_for_log("watching")
-        eventually(lambda: "keyturn_leader 0" in standby.get("/metrics")[1], "a standby")
-        _, metrics = standby.get("/metrics")
-        standby.stop()
-
-    assert 'resource="secrets"' not in metrics

@@ -160,20 +160,31 @@ def is_managed_by_helm(body: Body) -> bool:
     return bool(body["metadata"]["labels"].get("app.kubernetes.io/managed-by") == "Helm")
 
 
-def test_helm_as_its_page_says(kubectl: Kubectl, checkout: Checkout) -> None:
+def test_helm_as_its_page_says_then_with_fewer_rights_then_nothing(
+    kubectl: Kubectl, checkout: Checkout
+) -> None:
     checkout.walk("helm", "Install")
     kubectl("apply", "-f", "-", given=_MANAGED)
     before = kubectl.json("get", "ms", "kept", "-n", "shop")
-
     checkout.walk("helm", "Upgrade")
-    checkout.walk("uninstall", "2. Remove the operator", block=0)
 
+    upgrade_with(checkout, "Selected namespaces")
+    eventually(lambda: not may(kubectl, "default"), "the loss of the right")
+    assert may(kubectl, "shop")
+
+    upgrade_with(checkout, "Without listing Secrets")
+    eventually(lambda: not may(kubectl, "shop"), "the loss of the right")
+    assert gets(kubectl)
+
+    checkout.walk("uninstall", "2. Remove the operator", block=0)
     assert kubectl.json("get", "ms", "kept", "-n", "shop") == before
     kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
     assert left(kubectl) == []
 
 
-def test_no_right_of_any_component_stays_when_it_is_uninstalled(kubectl: Kubectl, checkout: Checkout) -> None:
+def test_no_right_of_any_component_stays_and_crds_are_applied_as_typed(
+    kubectl: Kubectl, checkout: Checkout
+) -> None:
     folder = checkout.folder / "deploy"
     folder.mkdir()
     components = [f"../manifests/{name}" for name in _COMPONENTS]
@@ -194,10 +205,17 @@ def test_no_right_of_any_component_stays_when_it_is_uninstalled(kubectl: Kubectl
     checkout.walk("uninstall", "3. Remove CRDs and objects", block=0)
     assert kubectl("get", "crds", "-o", "name") == ""
 
+    for typed in ("crds/", "crds"):
+        checkout.run(f"kubectl apply -f {typed}", "kubectl apply -k crds")
+    kinds = list((ROOT / "crds").glob("keyturn.dev_*.yaml"))
+    assert len(kubectl("get", "crds", "-o", "name").split()) == len(kinds)
+
 
 def test_from_the_whole_cluster_to_one_namespace(kubectl: Kubectl, checkout: Checkout) -> None:
     checkout.walk("kustomize", "Install")
-    install_by_overlay(checkout, "namespaced")
+    assert "../manifests/overlays/namespaced]` in place of `../manifests/base`" in _FEWER_RIGHTS
+    (commands,) = blocks("kustomize", "Install")
+    checkout.run(*(one.replace("manifests/base", "manifests/overlays/namespaced") for one in commands))
     assert may(kubectl, "default")  # what the overlay leaves bound
 
     said = checkout.walk("namespaced", "From the whole cluster to selected namespaces")
@@ -209,52 +227,9 @@ def test_from_the_whole_cluster_to_one_namespace(kubectl: Kubectl, checkout: Che
     assert left(kubectl) == []
 
 
-def test_without_the_right_to_list_secrets(kubectl: Kubectl, checkout: Checkout) -> None:
-    install_by_overlay(checkout, "no-list")
-
-    eventually(lambda: gets(kubectl), "the right that is left")
-    assert not may(kubectl, "shop")
-    checkout.walk("uninstall", "2. Remove the operator", block=1)
-    assert left(kubectl) == []
-
-
-def test_helm_takes_rights_away_on_the_whole_cluster_and_then_to_list_secrets(
-    kubectl: Kubectl, checkout: Checkout
-) -> None:
-    checkout.walk("helm", "Install")
-
-    upgrade_with(checkout, "Selected namespaces")
-
-    eventually(lambda: not may(kubectl, "default"), "the loss of the right")
-    assert may(kubectl, "shop")
-
-    upgrade_with(checkout, "Without listing Secrets")
-
-    eventually(lambda: not may(kubectl, "shop"), "the loss of the right")
-    assert gets(kubectl)
-    checkout.walk("uninstall", "2. Remove the operator", block=0)
-    kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
-    assert left(kubectl) == []
-
-
-def install_by_overlay(checkout: Checkout, overlay: str) -> None:
-    """Install as with Kustomize, with what the page on fewer rights writes in place of the base."""
-    assert f"../manifests/overlays/{overlay}]` in place of `../manifests/base`" in _FEWER_RIGHTS
-    (commands,) = blocks("kustomize", "Install")
-    checkout.run(*(one.replace("manifests/base", f"manifests/overlays/{overlay}") for one in commands))
-
-
 def upgrade_with(checkout: Checkout, section: str) -> None:
     """Upgrade with the values that a section of the page on fewer rights sets."""
     text = _FEWER_RIGHTS.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     (values,) = re.findall(r"`(--set .*?)`", text)
     image = "--set image.repository=registry.example.com/keyturn"
     checkout.run(f"helm upgrade keyturn dist/charts/keyturn --namespace keyturn-system {image} {values}")
-
-
-def test_the_crds_are_applied_as_it_is_typed(kubectl: Kubectl, checkout: Checkout) -> None:
-    for folder in ("crds/", "crds"):
-        checkout.run(f"kubectl apply -f {folder}", "kubectl apply -k crds")
-
-    kinds = list((ROOT / "crds").glob("keyturn.dev_*.yaml"))
-    assert len(kubectl("get", "crds", "-o", "name").split()) == len(kinds)

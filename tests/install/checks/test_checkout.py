@@ -100,7 +100,6 @@ def test_the_token_is_the_accounts_and_is_asked_for_as_the_person(
 
 
 def test_who_does_not_say_yes_changes_nothing(environment: dict[str, str]) -> None:
-    assert refusal(environment, given="n\n").endswith("nothing was done; YES=1 continues without a question")
     assert refusal(environment).endswith("nothing was done; YES=1 continues without a question")
 
 
@@ -112,32 +111,3 @@ def test_it_refuses_while_a_deployment_of_the_operator_has_replicas(
         assert "the Deployment keyturn in keyturn-system has 2 replicas" in refusal(environment, "--yes")
     finally:
         installed("delete", "deployment", "keyturn", "-n", OWN)
-
-
-def test_without_a_cluster_it_says_so(environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [*_COMMAND, "--yes"],
-        env={**environment, "KUBECONFIG": "/nowhere"},
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert done.returncode == 1
-    assert "Traceback" not in done.stdout + done.stderr
-
-
-def test_make_hands_on_the_answer_and_the_options() -> None:
-    done = subprocess.run(
-        ["make", "-n", "run", "YES=1", "ARGS=--namespace shop"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    commands = done.stdout.splitlines()
-    assert any(line.endswith("python -m demo.checkout --yes --namespace shop") for line in commands)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,12 @@ from keyturn import __version__
 from keyturn.installation.checks.rights import Place, rights_of
 from keyturn.kube.client import Api
 from keyturn.kube.leader_election import signature
-from keyturn.kube.wire import Patch
 from keyturn.runtime import build
-from sandbox.harness import Kubectl, eventually
+from sandbox.harness import Kubectl
 from tests.conftest import ROOT, Cluster
 from tests.install.checks.roles import ACCOUNT, OWN, without
 from tests.support.console import Console
 
-_LEASE = "/apis/coordination.k8s.io/v1/namespaces/keyturn-system/leases"
 _RIGHTS = len(list(rights_of(Place(OWN, None))))
 
 
@@ -128,53 +124,6 @@ async def test_a_missing_right_is_named_with_what_gives_it(admin: Api, admin_con
     )
 
 
-@pytest.mark.parametrize("minutes", [-5, 5], ids=["behind", "ahead"])
-async def test_a_leader_whose_clock_is_five_minutes_off_leads_and_is_said(
-    minutes: int, admin: Api, admin_console: Console
-) -> None:
-    def spec() -> dict[str, Any]:
-        theirs = admin.clock.now() + timedelta(minutes=minutes)
-        renewed = f"{theirs:%Y-%m-%dT%H:%M:%S.%fZ}"
-        return {"holderIdentity": "pod-1", "leaseDurationSeconds": 10, "renewTime": renewed}
-
-    async def renewing() -> None:
-        while True:
-            await admin.patch(f"{_LEASE}/keyturn", {"spec": spec()}, Patch.MERGE)
-            await asyncio.sleep(0.2)
-
-    metadata = {"name": "keyturn", "annotations": signature("pod-1")}
-    await admin.create(_LEASE, {"metadata": metadata, "spec": spec()})
-    leader = asyncio.create_task(renewing())
-    code, found = await asyncio.to_thread(points, admin_console)
-    leader.cancel()
-    dead_code, dead = await asyncio.to_thread(points, admin_console)
-    await admin.delete(f"{_LEASE}/keyturn")
-
-    side = "behind" if minutes < 0 else "ahead of"
-    said = found["lease"][0]
-    assert (code, said["result"]) == (0, "warn")
-    assert said["found"].startswith("held by pod-1; the clock of the leader is ")
-    assert said["found"].endswith(f"{side} the API server's")
-    assert (dead_code, dead["lease"][0]["result"]) == (1, "failed")
-    assert "no replica leads" in dead["lease"][0]["found"]
-
-
-def test_where_nothing_is_installed_each_manifest_is_named_once(
-    admin_console: Console, installed: Kubectl
-) -> None:
-    installed("delete", "clusterrolebinding", "keyturn-class-reader")  # it lets every login read classes
-    code, found = points(Console(admin_console.kubeconfig, "nowhere"))
-    installed("apply", "-k", str(ROOT / "manifests" / "overlays" / "checkout"))
-
-    assert code == 1
-    assert "there is no namespace nowhere" in found["pod-security"][0]["found"]
-    assert sorted(one["found"].split(" rights in ")[1] for one in found["rights"]) == [
-        "manifests/base/access/access.yaml",
-        "manifests/base/environments/environments.yaml",
-        "manifests/base/operator/rbac.yaml",
-    ]
-
-
 def test_no_leader_a_policy_that_is_gone_and_a_lax_namespace_are_said(
     admin_console: Console, installed: Kubectl
 ) -> None:
@@ -217,25 +166,6 @@ def test_a_policy_that_does_not_hold_is_said(
     installed("apply", "-f", str(policies))
 
     assert found["policies"][0]["found"] == flaw
-
-
-def test_a_namespaced_installation_needs_its_own_rights_only(
-    admin_console: Console, installed: Kubectl
-) -> None:
-    """The Deployment says whom it serves, and each namespace without rights is named."""
-    installed("apply", "-f", "-", given=_deployment("run", "--namespace=shop", "-n", "bank"))
-    installed("delete", "clusterrolebinding", "keyturn")
-    try:
-        eventually(lambda: points(admin_console)[0] == 1, "the end of the rights")
-        _, found = points(admin_console)
-    finally:
-        installed("delete", "deployment", "keyturn", "-n", OWN)
-        installed("apply", "-k", str(ROOT / "manifests" / "overlays" / "checkout"))
-
-    there = [one for one in rights_of(Place(OWN, ("shop", "bank"))) if one.namespace in {"shop", "bank"}]
-    assert [one["found"].split(" has ")[1] for one in found["rights"]] == [
-        f"none of the {len(there)} rights in manifests/overlays/namespaced"
-    ]
 
 
 def test_a_login_to_the_metrics_needs_rights_of_its_own(admin_console: Console, installed: Kubectl) -> None:
