@@ -18,7 +18,6 @@ import demo
 from tests.sandbox.helpers import processes_of
 from tests.support.objects import Objects, Refused
 
-_TIMEOUT = 240.0
 _ROOT = Path(demo.__file__).parents[1]
 
 
@@ -34,12 +33,6 @@ def begin(scratch: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def run(scratch: Path, *arguments: str) -> tuple[int, str]:
-    with begin(scratch, *arguments) as process:
-        said, _ = process.communicate(timeout=_TIMEOUT)
-    return process.returncode, said
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import kind
 from tests.e2e.machine import Installed, Machine, install, running
 from tests.support import soak
 
@@ -40,15 +38,6 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     made = request.getfixturevalue("kind_cluster") if _is_kind(request) else None
     with running(tmp_path_factory.mktemp("operator-pods"), made) as machine:
         yield machine
-
-
-@pytest.fixture
-def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A cluster of the test's own, on which nothing is installed."""
-    with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("bare")
-        made = stack.enter_context(kind.cluster(folder)) if _is_kind(request) else None
-        yield stack.enter_context(running(tmp_path_factory.mktemp("operator-pods"), made))
 
 
 def _is_kind(request: pytest.FixtureRequest) -> bool:

@@ -139,10 +139,6 @@ class Machine:
                 process.kill()
                 process.wait()
 
-    def signal(self, pod: str, number: signal.Signals) -> None:
-        """Send a signal to the operator's process in a pod, from outside of the container."""
-        os.kill(self._process_of(pod), number)
-
     def end(self, pod: str) -> None:
         """Ask the operator in a pod to end, and wait until the kubelet has started another in its place."""
         before = self._process_of(pod)

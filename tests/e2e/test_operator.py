@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
 from tests.e2e.applications import application, managed_secret
-from tests.e2e.machine import NAMESPACE, OPERATORS, is_ready, names, restarts
+from tests.e2e.machine import NAMESPACE, OPERATORS, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,12 +36,6 @@ def test_the_shipped_manifests_start_two_replicas_under_restricted_pod_security(
     assert sum("serviceAccountToken" in source for source in sources) == len(pods)
 
 
-def test_a_secret_is_written_by_the_pods(operators: Machine, namespace: str) -> None:
-    make(operators.kubectl, namespace, "auth")
-
-    assert operators.kubectl.run("get", "secret", "auth", "-n", namespace).returncode == 0
-
-
 def test_another_replica_leads_at_once_when_the_leader_is_deleted(
     operators: Machine, namespace: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -56,39 +49,6 @@ def test_another_replica_leads_at_once_when_the_leader_is_deleted(
     record_property("seconds until another replica leads, the leader deleted", round(took, 1))
     make(operators.kubectl, namespace, "auth")
     assert "" in holders(), "a leader that ends gives its Lease up, and nobody waits until it has run out"
-
-
-def test_another_replica_leads_when_the_leader_is_killed(
-    operators: Machine, namespace: str, record_property: Callable[[str, object], None]
-) -> None:
-    leader = operators.leader()
-
-    operators.signal(leader, signal.SIGKILL)
-    took = operators.seconds_until_another_leads(leader)
-
-    record_property("seconds until another replica leads, the leader killed", round(took, 1))
-    make(operators.kubectl, namespace, "auth")
-    operators.wait_until_ready()  # the kubelet has started the container again
-
-
-def test_a_frozen_leader_is_followed_and_writes_nothing_when_it_wakes(
-    operators: Machine, namespace: str, record_property: Callable[[str, object], None]
-) -> None:
-    leader = operators.leader()
-    operators.signal(leader, signal.SIGSTOP)
-    try:
-        took = operators.seconds_until_another_leads(leader)
-        make(operators.kubectl, namespace, "auth")
-        before = written(operators.kubectl, namespace)
-    finally:
-        operators.signal(leader, signal.SIGCONT)
-    record_property("seconds until another replica leads, the leader frozen", round(took, 1))
-
-    # It finds out that its Lease is another's, and ends; the kubelet starts it again as a standby.
-    eventually(lambda: _restarted(operators, leader), "the end of the process that was frozen")
-    operators.wait_until_ready()
-    assert operators.leader() != leader
-    assert written(operators.kubectl, namespace) == before
 
 
 def test_a_drain_leaves_one_replica_to_lead(operators: Machine, namespace: str) -> None:
@@ -164,8 +124,3 @@ def _version(one: dict[str, Any]) -> str:
 def _has_consumers(machine: Machine, namespace: str) -> bool:
     status = machine.objects.get("ManagedSecret", namespace, "secret-000")["status"]
     return "Current" in json.dumps(status.get("workloads", []))
-
-
-def _restarted(machine: Machine, name: str) -> bool:
-    pods = [pod for pod in machine.pods() if pod["metadata"]["name"] == name]
-    return not pods or (restarts(pods) > 0 and all(map(is_ready, pods)))

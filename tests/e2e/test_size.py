@@ -16,7 +16,7 @@ from keyturn.kube import config, paths
 from keyturn.kube.session import open_session
 from sandbox.harness import eventually
 from tests.e2e.applications import managed_secret
-from tests.e2e.machine import NAMESPACE, install, names, restarts
+from tests.e2e.machine import NAMESPACE, names, restarts
 from tests.support import soak
 
 if TYPE_CHECKING:
@@ -34,26 +34,12 @@ pytestmark = pytest.mark.timeout(900)  # beyond what its waits add up to
 
 
 @pytest.fixture
-def alone(bare: Machine) -> Machine:
-    install(bare)
-    bare.wait_until_ready()
-    return bare
-
-
-@pytest.fixture
-def crowded(request: pytest.FixtureRequest) -> Machine:
-    """A cluster that ends with the test: to delete so many objects takes minutes in which others would wait.
-
-    In `make test` it is that of the folder, whose last test this is, with operators that have used no memory yet.
-    """
-    if soak.TIMES > 1:
-        own: Machine = request.getfixturevalue("alone")
-        return own
-    machine: Machine = request.getfixturevalue("operators")
-    machine.kubectl("rollout", "restart", "deployment/keyturn", "-n", NAMESPACE)
-    machine.kubectl("rollout", "status", "deployment/keyturn", "-n", NAMESPACE, "--timeout=90s")
-    machine.wait_until_ready()
-    return machine
+def crowded(operators: Machine) -> Machine:
+    """The cluster of the folder, whose last test this is, with operators that have used no memory yet."""
+    operators.kubectl("rollout", "restart", "deployment/keyturn", "-n", NAMESPACE)
+    operators.kubectl("rollout", "status", "deployment/keyturn", "-n", NAMESPACE, "--timeout=90s")
+    operators.wait_until_ready()
+    return operators
 
 
 def test_the_shipped_limits_hold_ten_thousand_objects(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import json
 import subprocess
 import tarfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
-
-import yaml
 
 from release.image import NAMES, blob_path
 
@@ -75,7 +72,6 @@ def _read(opened: tarfile.TarFile, name: str) -> bytes:
 
 
 PYTHON: Final = "/opt/keyturn/bin/python"
-_ACCOUNT: Final = "var/run/secrets/kubernetes.io/serviceaccount"
 _USER: Final = "4711:4711"
 """One that no image and no machine has a name for."""
 _SCRIPT: Final = """
@@ -101,33 +97,7 @@ class Container:
         """Write the files of an image into an empty folder."""
         root.chmod(0o755)
         image.unpack(root)
-        folder = root
-        for name in _ACCOUNT.split("/"):  # a runtime makes what it mounts at
-            folder /= name
-            folder.mkdir(exist_ok=True)
-            folder.chmod(0o755)
         return cls(root, image)
-
-    def in_pod(self, kubeconfig: Path, namespace: str) -> Self:
-        """Return it with the files and variables of a pod.
-
-        Args:
-            kubeconfig: Of the pod's ServiceAccount: an API server with a port, its CA and a token, all in the file.
-            namespace: Of the pod.
-        """
-        config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        for name, content in (
-            ("token", user["token"].encode()),
-            ("namespace", namespace.encode()),
-            ("ca.crt", base64.b64decode(cluster["certificate-authority-data"])),
-        ):
-            file = self.root / _ACCOUNT / name
-            file.write_bytes(content)
-            file.chmod(0o644)  # whatever the umask of root is
-        host, _, port = cluster["server"].removeprefix("https://").rpartition(":")
-        service = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
-        return replace(self, env={**self.env, **service, "POD_NAMESPACE": namespace})
 
     @property
     def under(self) -> tuple[str, ...]:

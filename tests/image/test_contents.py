@@ -17,7 +17,6 @@ from packaging.utils import canonicalize_name
 from keyturn import __version__
 from keyturn.stores.providers.aws import AwsParameterStore, AwsSecretsManager
 from release import image as images
-from release.checkout import source
 from tests.conftest import ROOT
 from tests.image.seconds import SECONDS
 
@@ -273,12 +272,3 @@ def test_the_archive_reports_the_digest_that_a_registry_has_of_a_copy(archive: P
     ).stdout
 
     assert json.loads(told)["manifests"][0]["digest"] == f"sha256:{hashlib.sha256(manifest).hexdigest()}"
-
-
-def test_built_again_it_is_the_same_file(archive: Path, tmp_path: Path) -> None:
-    """With the layers of its dependencies as they are."""
-    with images.only_maker():
-        ground = images._bases()
-        (again,) = images._built(source(), ground, tmp_path, images._storage(ground)).glob("*.tar")
-
-    assert again.read_bytes() == archive.read_bytes()

@@ -37,11 +37,3 @@ def test_it_holds_what_the_package_of_helm_holds(package: Path, tmp_path: Path) 
 
     assert ours == theirs
     assert descriptions[0] == descriptions[1]
-
-
-def test_helm_makes_the_same_objects_of_it(package: Path) -> None:
-    options = ("--namespace=keyturn-system", "--set=image.repository=registry.example.com/keyturn")
-    made = [helm.helm("template", "keyturn", str(what), *options) for what in (package, helm.CHART)]
-
-    assert made[0] == made[1]
-    assert "kind: Deployment" in made[0]

@@ -86,11 +86,6 @@ def test_what_is_no_version_is_refused(version: str) -> None:
         checkouts.check_version(version)
 
 
-def test_a_commit_that_is_checked_out_has_a_time(checkout: Path) -> None:
-    assert checkout
-    assert checkouts.committed() > 0
-
-
 def test_what_differs_from_the_commit_is_named(checkout: Path) -> None:
     (checkout / "charts" / "keyturn" / "Chart.yaml").write_text("version: 9\n")
     (checkout / "stray").touch()

@@ -1,17 +1,15 @@
-"""The workflows are valid, pin what they use by its commit, have the least rights, and do what the Makefile does."""
+"""The workflows pin what they use by its commit, have the least rights, and do what the Makefile does."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.release.actionlint import BUILD_SECONDS, program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,25 +19,9 @@ _PATHS = sorted(_FOLDER.glob("*.yml"))
 _each = pytest.mark.parametrize("path", _PATHS, ids=lambda path: path.stem)
 
 
-def found_by_actionlint(path: Path) -> list[str]:
-    # Without the programs that it would find on PATH here and not elsewhere.
-    options = ["-format", "{{json .}}", "-shellcheck=", "-pyflakes="]
-    done = subprocess.run(
-        [program(), *options, path], check=False, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode in {0, 1}, done.stderr
-    return [one["message"] for one in json.loads(done.stdout)]
-
-
 def read(path: Path) -> Any:
     # PyYAML takes `on` for true, as YAML 1.1 has it.
     return yaml.safe_load(path.read_text().replace("\non:", "\n'on':"))
-
-
-@pytest.mark.timeout(BUILD_SECONDS)
-@_each
-def test_actionlint_finds_nothing(path: Path) -> None:
-    assert found_by_actionlint(path) == []
 
 
 @_each

@@ -17,7 +17,6 @@ from sandbox.node import images, programs
 from tests.gitops import judge
 from tests.install import helm
 from tests.monitoring import prometheus
-from tests.release import actionlint
 from tests.support import vault
 from tests.support.chromium import chromium
 
@@ -30,7 +29,6 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "Helm": helm.program,
     "promtool": prometheus.programs,
     "Vault": vault.program,
-    "actionlint": actionlint.program,
     "Chromium": lambda: chromium().program,
     "PostgreSQL": databases.ensure,
 }
