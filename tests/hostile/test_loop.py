@@ -26,6 +26,7 @@ from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved, tem
 from keyturn.controllers.managedsecret.secret_reads import SecretReads
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Adopt, Reason, Stage
 from keyturn.core.spec.desired import resolve_spec
@@ -116,11 +117,11 @@ def recorded(desired: Desired, values: Mapping[str, Mapping[str, bytes]], recipe
 
 
 async def staged(context: Context, desired: Desired) -> State | Wait | Stalled:
-    look = observed({"data": [PASSWORD]}, state=None, target=None, status={})
+    look = with_facts(observed({"data": [PASSWORD]}, state=None, target=None, status={}), desired=desired)
     generated = GeneratedValues()
     while True:
         try:
-            return await stage.generate_revision(FIRST, KEY, look, desired, None, generated, context)
+            return await stage.generate_revision(FIRST, KEY, look, None, generated, context)
         except Wait as wait:
             if wait.reason != "MakingValues":
                 return wait
@@ -218,9 +219,9 @@ async def test_what_is_adopted_is_looked_at_apart(
     desired = wanted_for(item("key", **recipe))
     keys = desired.items[0].keys
     context = world_with(db={keys[output]: content for output, content in outputs.items()})
-    look = observed({"data": [PASSWORD]}, state=None)
+    look = with_facts(observed({"data": [PASSWORD]}, state=None), desired=desired)
     with pytest.raises(Stalled) as refused:
-        await claims.adopt(Adopt(1), KEY, look, desired, None, SecretReads(context), context)
+        await claims.adopt(Adopt(1), KEY, look, None, SecretReads(context), context)
     assert refused.value.reason == "KeyConflict"
 
 
@@ -321,7 +322,7 @@ async def test_a_document_of_which_everything_is_taken_is_read_apart(body: bytes
     assert look.desired is not None
     remote.keep("prod/app", body.decode())
     borrower = LeaseManager(KEY, look.desired, None, UnrecordedLeases(), remote, lambda: NOW, reissue=())
-    await read_all(KEY, look, look.desired, remote, borrower, fresh=False)
+    await read_all(KEY, look, remote, borrower, fresh=False)
 
 
 async def _refusable(doing: Any) -> None:

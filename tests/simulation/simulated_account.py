@@ -17,7 +17,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
-from keyturn.core.observation.observed import Observed, TargetFacts
+from keyturn.core.observation.observed import Managed, TargetFacts
 from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
@@ -134,7 +134,7 @@ class Account:
             deleted=self.deleted,
         )
 
-    def observed(self) -> Observed:
+    def observed(self) -> Managed:
         self.now += _SECOND
         self._end_pods()
         shown = [
@@ -194,14 +194,14 @@ class Account:
                 return
         raise AssertionError(f"no rest: {self.taken[-12:]}")
 
-    def _decide(self, observed: Observed) -> tuple[steps.Step | None, Wait | Stalled | None]:
+    def _decide(self, observed: Managed) -> tuple[steps.Step | None, Wait | Stalled | None]:
         try:
             step = next_step(observed)
         except (Wait, Stalled) as error:
             return None, error
         return step, step.problem if isinstance(step, steps.Rest) else None
 
-    def _report(self, observed: Observed, outcome: Outcome) -> None:
+    def _report(self, observed: Managed, outcome: Outcome) -> None:
         status = status_of(observed, outcome)
         self.status = status.model_dump(by_alias=True, exclude_none=True, mode="json")
         self.error = outcome.error
@@ -225,7 +225,7 @@ class Account:
         """Forget what a process has in memory."""
         self.facts, self.repairs = AccountFacts(), 0
 
-    def take(self, step: steps.Step, observed: Observed) -> None:
+    def take(self, step: steps.Step, observed: Managed) -> None:
         """Execute a step; a process that dies forgets what it knew of the account."""
         desired = make.wanted(observed)
         self.taken.append(_name_of(step))
@@ -236,7 +236,7 @@ class Account:
             self.restart()
         self.check()
 
-    def _take(self, step: steps.Step, observed: Observed, desired: Desired) -> None:
+    def _take(self, step: steps.Step, observed: Managed, desired: Desired) -> None:
         assert not isinstance(step, steps.Adopt | steps.Bind | steps.Rest)  # not in these stories
         assert not isinstance(step, steps.DeletePod | steps.EvictPod)
         match step:
@@ -245,7 +245,7 @@ class Account:
                 self.keys[step.number] = content.keys
                 self.generated += 1
                 self.passwords[step.number] = self.generated
-                self._record(transitions.stage(step, self.state, observed, desired, content, self.now))
+                self._record(transitions.stage(step, self.state, observed, content, self.now))
             case steps.Claim():
                 self._record(self._claimed(step, observed))
             case steps.TargetWrite():
@@ -288,7 +288,7 @@ class Account:
             fresh=frozenset(item.name for item in desired.items if item.recipe and item.name in fresh),
         )
 
-    def _claimed(self, step: steps.Claim, observed: Observed) -> StateFacts:
+    def _claimed(self, step: steps.Claim, observed: Managed) -> StateFacts:
         if self.state is not None:
             return transitions.take_over(self.state, observed)
         login = self.read["current"].name
@@ -307,7 +307,7 @@ class Account:
         """Return what a server has that a credential was brought to."""
         return Login(credential.login, self.passwords.get(credential.revision, 0))
 
-    def _publish(self, step: steps.TargetWrite, observed: Observed) -> None:
+    def _publish(self, step: steps.TargetWrite, observed: Managed) -> None:
         assert self.state is not None
         current = self.state.current
         keeps = current.keeps_previous
@@ -355,7 +355,7 @@ class Account:
 
     # The server
 
-    def _operate(self, step: steps.Account, observed: Observed) -> None:
+    def _operate(self, step: steps.Account, observed: Managed) -> None:
         assert self.state is not None
         if self.down:
             unreachable = Wait(ErrorReason.DATABASE_UNREACHABLE, "no answer", 5 * _SECOND)
@@ -383,7 +383,7 @@ class Account:
             assert not self.server
         self._done(step, observed)
 
-    def _prove(self, step: steps.Account, observed: Observed) -> None:
+    def _prove(self, step: steps.Account, observed: Managed) -> None:
         assert self.state is not None
         credential = step.credential
         if self.brought(credential) in self.server and not self.refuses:
@@ -400,7 +400,7 @@ class Account:
             self.refuses -= 1
         self.facts = replace(self.facts, refused=refused, again=self.now + _SECOND)
 
-    def _done(self, step: steps.Account, observed: Observed) -> None:
+    def _done(self, step: steps.Account, observed: Managed) -> None:
         assert self.state is not None
         self.facts = AccountFacts(self.facts.verdict)
         self._record(transitions.record(step, self.state, observed, self.now))

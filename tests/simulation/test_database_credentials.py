@@ -20,7 +20,7 @@ from tests.simulation.simulated_account import ACCOUNT, ALTERNATING, Account, Lo
 from tests.support.soak import TIMES
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.observed import Consumer, Managed
 
 
 Make: TypeAlias = Callable[..., Account]
@@ -274,11 +274,11 @@ def test_a_rollback_on_request_within_the_overlap_changes_nothing_at_the_server_
 class RestartedByHand(Account):
     """Its workload refuses restarts, so that its pods are those that its owner has started."""
 
-    def observed(self) -> Observed:
+    def observed(self) -> Managed:
         found = super().observed()
         return replace(found, consumers=tuple(self._refusing(one, found) for one in found.consumers))
 
-    def _refusing(self, one: Consumer, found: Observed) -> Consumer:
+    def _refusing(self, one: Consumer, found: Managed) -> Consumer:
         renewed = all(pod.created > found.published for pod in self.pods)
         return replace(one, workload=replace(one.workload, restart="never", settled=True), renewed=renewed)
 

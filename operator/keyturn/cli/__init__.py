@@ -9,5 +9,5 @@ Modules
     cluster, transport, managed, manifest_files, printing   connection, lookup, input, output
     actions, status, wait, audit, check, versions, backup, plan, emergency, ui   what the commands do
 
-Imports: every package but `databases` and `stores`.
+Imports: every package but `stores`.
 """

@@ -9,6 +9,9 @@ from typing import Any, ClassVar, Self
 from keyturn.api.database import TargetRef
 from keyturn.api.source import StoreRef
 
+STATE_SUFFIX = "-keyturn"
+"""Of the name of a state Secret, after the name of its ManagedSecret."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectKey:

@@ -18,7 +18,7 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.observed import Consumer, Managed
     from keyturn.core.state.state import State, StateFacts
 
 ACCOUNT: Mapping[str, Any] = {"targetRef": {"name": "orders"}, "username": "app"}
@@ -75,7 +75,7 @@ def look(
     account: AccountFacts | None = None,
     others: Mapping[str, Any] | None = None,
     **facts: Any,
-) -> Observed:
+) -> Managed:
     """Observe an account; its Secret has the current revision unless another is given."""
     known = found or state()
     number = known.current_number if published is None else published
@@ -132,7 +132,7 @@ def placed(step: Account, facts: StateFacts, live: Iterable[Credential] = ()) ->
     return replace(step, live=tuple(live), credentials=about)
 
 
-def live_after(step: Account, observed: Observed) -> tuple[Credential, ...]:
+def live_after(step: Account, observed: Managed) -> tuple[Credential, ...]:
     """Return what the server must accept after a step."""
     if observed.state is None or observed.desired is None or step.action is Action.RETIRE:
         return ()
@@ -142,7 +142,7 @@ def live_after(step: Account, observed: Observed) -> tuple[Credential, ...]:
     return live_credentials(observed, observed.desired, opens, closes)
 
 
-def decide(observed: Observed) -> Step:
+def decide(observed: Managed) -> Step:
     """Return the next step; one at a server as these functions make it."""
     step = next_step(observed)
     if not isinstance(step, Account):

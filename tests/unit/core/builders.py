@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from keyturn.api.database import Strategy
 from keyturn.api.managedsecret import ManagedSecret
@@ -14,7 +14,7 @@ from keyturn.core.errors import Attempts
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.external import NOT_PULLED, Pulled, RevocationProblem
-from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
+from keyturn.core.observation.observed import Consumer, Managed, Observed, Sibling, TargetFacts, with_facts
 from keyturn.core.observation.workload import Controller, Pod, PodsSeen, Use, Workload
 from keyturn.core.spec.desired import Desired, resolve_spec
 from keyturn.core.spec.references import Capacity, DatabaseDesired, database_of
@@ -315,8 +315,11 @@ def observed(
     deleted: bool = False,
     holders: PodsSeen | None = None,
     capacity: Capacity | None = None,
-) -> Observed:
-    """Look at a managed secret that is done and rests, but for what is given."""
+) -> Managed:
+    """Look at a managed secret that is done and rests, but for what is given.
+
+    It is typed as the case that most tests are about; without state, or with an error of the spec, it is another one.
+    """
     status = {"revision": 1, "secretName": "db"} if status is None else status
     if status.get("revision"):  # its schedule is as old as its values
         status = {"nextRotationTime": NOW} | dict(status)
@@ -324,13 +327,11 @@ def observed(
         spec, uid=uid, annotations=annotations, status=status, finalized=finalized, deleted=deleted
     )
     database = database_in(found, capacity)
-    return Observed(
+    desired = None if spec_error else replace(resolve_spec(found, given), database=database)
+    look = with_facts(
+        Observed(NOW, found, given, desired, spec_error),
         now=now,
-        managed=found,
-        secret_class=given,
-        desired=None if spec_error else replace(resolve_spec(found, given), database=database),
         database=database,
-        spec_error=spec_error,
         state=state,
         state_owner=state_owner,
         state_is_foreign=state_is_foreign,
@@ -348,6 +349,7 @@ def observed(
         restart_wait=restart_wait,
         holders=holders,
     )
+    return cast("Managed", look)
 
 
 def wanted(found: Observed) -> Desired:
@@ -356,6 +358,6 @@ def wanted(found: Observed) -> Desired:
     return found.desired
 
 
-def with_holders(found: Observed, **changes: Any) -> Observed:
+def with_holders(found: Managed, **changes: Any) -> Managed:
     """Change the pods that no consumer controls."""
     return replace(found, holders=replace(found.holders or PodsSeen(), **changes))

@@ -203,7 +203,6 @@ def _of_workloads() -> Iterator[str]:
 
 
 def _progress(look: Observed) -> Iterator[str]:
-    assert look.desired
     for found in progress_of_workloads(look):
         yield f"{found.state} {found.reason}: {found.message or 'without a sentence'}"
 

@@ -20,7 +20,7 @@ from keyturn.controllers.secretclass import flaw_of
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ROTATE
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed, with_facts
 from keyturn.core.policy.rules import denies, joined_messages
 from keyturn.core.rotation.schedule_dates import natural_dates, spread_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue, start_time
@@ -241,7 +241,7 @@ async def find_effects(
     state = state_of_status(later, then.desired or later.desired)
     is_held = summary_of(found, now).state is SummaryState.HELD
     return tuple(
-        effects_of(found.key, replace(then, state=state), replace(later, state=state), is_held=is_held)
+        effects_of(found.key, with_facts(then, state=state), with_facts(later, state=state), is_held=is_held)
     )
 
 
@@ -289,6 +289,8 @@ def effects_of(
 
 def _standing(key: ObjectKey, observed: Observed, *, is_held: bool) -> Effect | None:
     """Return what the schedule makes of it now, or None if nothing is due."""
+    if not isinstance(observed, Managed):
+        return None
     due = min(natural_dates(observed).values(), default=None)
     if due is None or due > observed.now:
         return None

@@ -25,7 +25,7 @@ from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import Pulled, manager_of
-from keyturn.core.observation.observed import Observed, TargetFacts
+from keyturn.core.observation.observed import Observed, Specified, TargetFacts, with_facts
 from keyturn.core.observation.workload import Owner, is_of, owners_of, read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
@@ -84,15 +84,15 @@ async def look_at(
         blind_spots.append("you may not get Secrets: their existence and owner are taken from the status")
     before = _wanted_before(observed, applied, cache) if applied else observed.desired
     # No store is read: the plan assumes unchanged values.
-    observed = replace(
+    observed = with_facts(
         _with_secrets(observed, before, secrets),
         mismatched_items=_unfit(observed.desired, before),
         pulled=Pulled(read=True),
     )
     makers = _makers(observed.desired)
-    if observed.desired and adopts_first(observed, observed.desired):
+    if isinstance(observed, Specified) and adopts_first(observed):
         body = await cluster.api.get(paths.secret(found.key.namespace, observed.desired.secret))
-        observed, adopted = _adopting(observed, observed.desired, found.key, body)
+        observed, adopted = _adopting(observed, found.key, body)
         makers = replace(makers, adopted=adopted)
     owners = await _owners(observed, found.key.namespace, pods)
     if owners is None:
@@ -104,16 +104,16 @@ async def look_at(
 
 
 def _adopting(
-    observed: Observed, desired: Desired, key: ObjectKey, body: Body
+    observed: Specified, key: ObjectKey, body: Body
 ) -> tuple[Observed, Mapping[str, Mapping[str, str]]]:
     """Return what the values of a Secret decide about its adoption, with the keys that stay by item."""
-    target = target_facts(body, key, observed.uid, desired, None, observed.now)
+    target = target_facts(body, key, observed.uid, observed.desired, None, observed.now)
     recorded = dict(observed.state.keys) if observed.state else {}
     try:
-        found = adopted_values(desired, body, None)
+        found = adopted_values(observed.desired, body, None)
     except Stalled as stalled:
         return replace(observed, target=replace(target, unadoptable=stalled)), recorded
-    literals = [(item.name, item.literal) for item in desired.items if item.literal is not None]
+    literals = [(item.name, item.literal) for item in observed.desired.items if item.literal is not None]
     other = {name for name, text in literals if name in found and found[name].outputs != {VALUE: text}}
     observed = replace(observed, target=target, mismatched_items=observed.mismatched_items | other)
     return observed, recorded | {name: one.keys for name, one in found.items()}
@@ -231,11 +231,11 @@ def _with_secrets(
         immutable=observed.desired is not None and observed.desired.target_policy.immutable,
     )
     if secrets is None:
-        return replace(observed, state=state, target=known if state else None)
+        return with_facts(observed, state=state, target=known if state else None)
     target, recorded = secrets
     if recorded is not None and (owner := meta_of(recorded).owner) != observed.name:
-        return replace(observed, state_is_foreign=True, state_owner=owner or None)
-    observed = replace(observed, state=state if recorded else None, target=None)
+        return with_facts(observed, state_is_foreign=True, state_owner=owner or None)
+    observed = with_facts(observed, state=state if recorded else None, target=None)
     if target is None:
         return observed
     meta, metadata = meta_of(target), target["metadata"]
@@ -248,7 +248,7 @@ def _with_secrets(
         foreign_owner=None if meta.owner == observed.name else foreign_owner(metadata, observed.uid),
         account_manager=manager_of(metadata.get("labels") or {}),
     )
-    return replace(observed, target=known)
+    return with_facts(observed, target=known)
 
 
 def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | None:

@@ -15,7 +15,7 @@ from keyturn.checklist.schedule import unapplied
 from keyturn.cli.managed import FoundManagedSecret
 from keyturn.cli.options import Output
 from keyturn.cli.printing import listed, print_data, print_lines, room, table
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.observation.workload import Owner
 from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.reasons import ErrorReason, RevisionReason
@@ -377,7 +377,7 @@ def _start(plan: Plan) -> str:
     if starts <= now:
         return "at once"
     after = "a window opens"
-    if previous and plan.now.desired and kept_items(plan.now, plan.now.desired):
+    if previous and isinstance(plan.now, Managed) and kept_items(plan.now):
         after = f"the overlap with revision {previous.revision} is over"
     return f"{until(starts, now)}, at {clock(starts)}, when {after}"
 

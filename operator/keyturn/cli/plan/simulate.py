@@ -16,7 +16,7 @@ from keyturn import templates
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.observation.observed import Observed, TargetFacts
+from keyturn.core.observation.observed import Managed, Observed, Specified, TargetFacts, with_facts
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
@@ -47,18 +47,10 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
     managed, after = observed.managed, observed
     match step:
         case steps.Claim() | steps.Adopt() | steps.Stage():
-            if observed.desired:
-                after = _with_revision(step, observed, observed.desired, makers)
+            if isinstance(observed, Specified):
+                after = _with_revision(step, observed, makers)
         case steps.TargetWrite():
-            target = TargetFacts(
-                owner=observed.name,
-                revision=step.number,
-                published=publication_time(step, observed, observed.now),
-                differs=frozenset(),
-                has_metadata_of_spec=True,
-                overlapping=observed.current is not None and observed.current.keeps_previous,
-            )
-            after = replace(observed, target=target)
+            after = _with_target(step, observed)
         case steps.RollOut():
             marked = {"marker": step.marker, "settled": False, "failed": False, "restarted": observed.now}
             after = with_workloads(observed, {step.consumer.workload.key}, **marked)
@@ -81,42 +73,53 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
     return after
 
 
+def _with_target(step: steps.TargetWrite, observed: Observed) -> Observed:
+    if not isinstance(observed, Managed):
+        return observed
+    target = TargetFacts(
+        owner=observed.name,
+        revision=step.number,
+        published=publication_time(step, observed, observed.now),
+        differs=frozenset(),
+        has_metadata_of_spec=True,
+        overlapping=observed.current.keeps_previous,
+    )
+    return replace(observed, target=target)
+
+
 def _with_record(step: steps.Recorded, observed: Observed) -> Observed:
     """Return the observation after a step that the state records; a proven candidate has the values of the spec."""
-    state, desired = observed.state, observed.desired
-    if state is None or desired is None:
+    if not isinstance(observed, Managed):
         return observed
-    after = transitions.record(step, state, observed, observed.now)
+    after = transitions.record(step, observed.state, observed, observed.now)
     if isinstance(step, steps.Account) and step.action is Action.PROVE:
-        after = replace(after, keys=content_found(desired).keys, templates=desired.templates)
+        after = replace(
+            after, keys=content_found(observed.desired).keys, templates=observed.desired.templates
+        )
     return replace(observed, state=after)
 
 
 def _with_revision(
-    step: steps.Claim | steps.Adopt | steps.Stage, observed: Observed, desired: Desired, makers: Makers
+    step: steps.Claim | steps.Adopt | steps.Stage, observed: Specified, makers: Makers
 ) -> Observed:
     """Return the observation after a step that records a revision."""
     state, now = observed.state, observed.now
     if isinstance(step, steps.Stage):
-        content = content_generated(step.reason.fresh, desired, state, makers)
-        after = transitions.stage(step, state, observed, desired, content, now)
-        return replace(
-            observed, state=after.with_leases(observed.pulled.leases), mismatched_items=frozenset()
-        )
-    content = content_found(desired)
+        content = content_generated(step.reason.fresh, observed.desired, state, makers)
+        after = transitions.stage(step, state, observed, content, now)
+        after = after.with_leases(observed.pulled.leases)
+        return with_facts(observed, state=after, mismatched_items=frozenset())
+    content = content_found(observed.desired)
     if makers.adopted is not None:
         content = replace(content, keys=makers.adopted)
     if isinstance(step, steps.Adopt):
-        after = transitions.adopt(step, state, observed, desired, content, now)
+        after = transitions.adopt(step, state, observed, content, now)
     elif state:
         after = transitions.take_over(state, observed)
     else:
         after = transitions.claim(step, observed, content, now, now)
-    return replace(observed, state=after, target=observed.target and replace(observed.target, recorded=True))
-
-
-def everyone(observed: Observed) -> tuple[WorkloadProgress, ...]:
-    return progress_of_workloads(observed) if observed.state else ()
+    target = observed.target and replace(observed.target, recorded=True)
+    return with_facts(observed, state=after, target=target)
 
 
 def with_workloads(observed: Observed, keys: Collection[WorkloadKey], **facts: Any) -> Observed:
@@ -225,7 +228,9 @@ class Foresight:
     def left(self) -> tuple[WorkloadProgress, ...]:
         """Workloads that would not be restarted, with the reason."""
         restarted = {one.progress.consumer.workload.key for one in self.restarts}
-        return tuple(one for one in everyone(self.end) if one.consumer.workload.key not in restarted)
+        return tuple(
+            one for one in progress_of_workloads(self.end) if one.consumer.workload.key not in restarted
+        )
 
 
 def foresee(observed: Observed, makers: Makers) -> Foresight:
@@ -247,12 +252,14 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
         match step:
             case steps.Rest():
                 is_new_round = True
-                hindered = [one for one in everyone(observed) if is_hindered(one)]
+                hindered = [one for one in progress_of_workloads(observed) if is_hindered(one)]
                 obstacles |= {one.consumer.workload.key: one.message or "waits" for one in hindered}
             case steps.RollOut():
                 round_, is_new_round = round_ + is_new_round, False
                 key = step.consumer.workload.key
-                progress = next(one for one in everyone(observed) if one.consumer.workload.key == key)
+                progress = next(
+                    one for one in progress_of_workloads(observed) if one.consumer.workload.key == key
+                )
                 restart = Restart(progress, round_, obstacles.get(key))
                 seen = replace(seen, restarts=(*seen.restarts, restart))
             case steps.Adopt():
@@ -287,17 +294,17 @@ def _at_server(step: steps.Account | steps.Publish, state: StateFacts) -> Iterat
 
 def waited(observed: Observed) -> Observed | None:
     """Let the next awaited event occur; None if that is the next scheduled rotation."""
-    desired, state = observed.desired, observed.state
-    if desired is None or state is None:
+    if not isinstance(observed, Managed):
         return None
-    now, them = observed.now, everyone(observed)
+    desired, state = observed.desired, observed.state
+    now, them = observed.now, progress_of_workloads(observed)
     if desired.windows and state.triggers.unhandled(observed.requested):
         opening = schedule.opening(desired.windows, now)
         if opening > now:
             return replace(observed, now=opening)
     if not_ready := [one for one in them if one.takes_a_slot]:
         return _settled(observed, not_ready)
-    restarts = [restart_due(observed, desired, one) for one in them if one.turn is Turn.NEXT]
+    restarts = [restart_due(observed, one) for one in them if one.turn is Turn.NEXT]
     if later := [time for time in restarts if time > now]:
         return replace(observed, now=min(later))
     hindered = [one for one in them if is_hindered(one)]

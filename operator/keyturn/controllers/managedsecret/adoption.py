@@ -12,7 +12,7 @@ from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OVERLAP_ANNOTATION
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Specified
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.spec.desired import Desired
@@ -280,30 +280,26 @@ def _life_of(item: Item, outputs: Outputs) -> Validity | None:
 
 
 async def claim(
-    step: steps.Claim,
-    key: ObjectKey,
-    observed: Observed,
-    desired: Desired,
-    secrets: SecretReads,
-    context: Context,
+    step: steps.Claim, key: ObjectKey, observed: Specified, secrets: SecretReads, context: Context
 ) -> State:
     """Return a state with the values of an existing Secret. Triggers of a new object are recorded as handled."""
     state = await secrets.state(key)
     if state is not None:
         return state.with_facts(transitions.take_over(state.facts, observed))
-    body = await secrets.target(key, desired.secret)
-    found = await threadpools.run_for_tenant(key.namespace, found_values, desired, body) if body else {}
-    revision = Revision(found, _found_templates(desired, body) if body else {})
+    body = await secrets.target(key, observed.desired.secret)
+    found = (
+        await threadpools.run_for_tenant(key.namespace, found_values, observed.desired, body) if body else {}
+    )
+    revision = Revision(found, _found_templates(observed.desired, body) if body else {})
     created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else observed.now
-    facts = transitions.claim(step, observed, _content_of(revision, desired), created, context.now())
+    facts = transitions.claim(step, observed, _content_of(revision, observed.desired), created, context.now())
     return State.newer(facts, revision, None)
 
 
 async def adopt(
     step: steps.Adopt,
     key: ObjectKey,
-    observed: Observed,
-    desired: Desired,
+    observed: Specified,
     state: State | None,
     secrets: SecretReads,
     context: Context,
@@ -312,21 +308,23 @@ async def adopt(
 
     Workloads that read the Secret already run it, except for values that differ from those of an earlier revision.
     """
-    body = await secrets.target(key, desired.secret)
+    body = await secrets.target(key, observed.desired.secret)
     found = (
-        await threadpools.run_for_tenant(key.namespace, adopted_values, desired, body, state) if body else {}
+        await threadpools.run_for_tenant(key.namespace, adopted_values, observed.desired, body, state)
+        if body
+        else {}
     )
     # A key that is missing here is no reason to generate a new value.
     recorded = state.current.values if state else {}
-    kept = {name: one.settled() for name, one in recorded.items() if name in desired.names} | found
+    kept = {name: one.settled() for name, one in recorded.items() if name in observed.desired.names} | found
     revision = Revision(kept)
-    content = _content_of(revision, desired)
+    content = _content_of(revision, observed.desired)
     if state:
         content = replace(
             content, changed=changed_keys(Revision(state.current.values).data(), revision.data())
         )
     before = state.facts if state else None
-    facts = transitions.adopt(step, before, observed, desired, content, context.now())
+    facts = transitions.adopt(step, before, observed, content, context.now())
     return State.newer(facts, revision, state)
 
 

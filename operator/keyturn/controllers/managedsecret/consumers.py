@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 from keyturn.api.status import WorkloadState
 from keyturn.controllers.context import Context
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.core.observation.observed import Consumer, Observed, Sibling, with_facts
+from keyturn.core.observation.observed import Consumer, Managed, Observed, Sibling, with_facts
 from keyturn.core.observation.workload import Pod, PodsSeen, Workload, is_of
 from keyturn.core.rotation.completion import Need, may_be_blocked, need_of, needs_holders, waits_for_old_pods
 from keyturn.core.rotation.old_pods import (
@@ -39,7 +39,6 @@ from keyturn.core.rotation.rollout import (
     progress_of_workloads,
 )
 from keyturn.core.rotation.rollout_obstacles import was_paused
-from keyturn.core.spec.desired import Desired
 from keyturn.kube import errors
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.namespace_pods import PodList
@@ -113,14 +112,14 @@ async def with_consumers(
     If pods cannot be listed, `unread` has the error; a missing permission is recorded for each workload instead,
     except for those that would be restarted: whether their pods run the values already is not guessed.
     """
-    observed, desired = with_workloads(key, observed, context.cache), observed.desired
-    if desired is None or not (observed.consumers or observed.missing_targets):
+    observed = with_workloads(key, observed, context.cache)
+    if not isinstance(observed, Managed) or not (observed.consumers or observed.missing_targets):
         return observed
     record = memory.record(key)
-    reads = _Reads(context, desired, record, published)
+    reads = _Reads(context, record, published)
     observed = _with_pauses(_with_blocked_since(observed, record), record)
-    observed = _with_completed(observed, desired, record)
-    _drop_complete(observed, desired, record)
+    observed = _with_completed(observed, record)
+    _drop_complete(observed, record)
     try:
         found = await reads.read_rollouts(observed)
         found = await reads.read_rollouts(await reads.read_restarts(found))
@@ -171,23 +170,22 @@ class _Reads:
     """The pod reads of one observation."""
 
     context: Context
-    desired: Desired
     known: _RolloutRecord
     last: Published | None
     """The last publication by this process."""
     made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
 
-    async def read_rollouts(self, observed: Observed) -> Observed:
+    async def read_rollouts(self, observed: Managed) -> Managed:
         """Read the pods that show how far a rollout is, or what blocks it."""
         for before in progress_of_workloads(observed):
             progress = before
             while (need := self._need(progress, observed)) and not self._is_met(need, progress.consumer):
                 consumer = await self._read(progress.consumer, need, observed)
-                progress = self._record(progress_of(observed, self.desired, consumer), observed)
+                progress = self._record(progress_of(observed, consumer), observed)
                 observed = _with_consumer(progress.consumer, observed)
         return observed
 
-    async def read_restarts(self, observed: Observed) -> Observed:
+    async def read_restarts(self, observed: Managed) -> Managed:
         """Read the pods of workloads that are to be restarted, wait for it, or may not be restarted.
 
         The restart marker does not show whether another client has restarted the pods since; their age does.
@@ -206,19 +204,19 @@ class _Reads:
                 break  # no other workload has its turn
         return observed
 
-    async def read_rollbacks(self, observed: Observed) -> Observed:
+    async def read_rollbacks(self, observed: Managed) -> Managed:
         """Read the pods of workloads that restart for a rollback, whose markers return to an earlier revision."""
-        if not any(goes_back(consumer, observed, self.desired) for consumer in observed.consumers):
+        if not any(goes_back(consumer, observed) for consumer in observed.consumers):
             return observed
-        for consumer in next_restarts(observed, self.desired):
-            if goes_back(consumer, observed, self.desired):
+        for consumer in next_restarts(observed):
+            if goes_back(consumer, observed):
                 try:
                     observed = _with_consumer(replace(consumer, pods=await self._ages(consumer)), observed)
                 except errors.Forbidden:
                     observed = _with_consumer(replace(consumer, pods=PodsSeen(forbidden=True)), observed)
         return observed
 
-    def without_pods(self, observed: Observed) -> Observed:
+    def without_pods(self, observed: Managed) -> Managed:
         """Record that the pods are unknown on which a decision or a report depends."""
         for progress in progress_of_workloads(observed):
             if self._need(progress, observed):
@@ -226,19 +224,19 @@ class _Reads:
                 observed = _with_consumer(unknown, observed)
         return observed
 
-    def _need(self, progress: WorkloadProgress, observed: Observed) -> Need | None:
+    def _need(self, progress: WorkloadProgress, observed: Managed) -> Need | None:
         consumer = progress.consumer
         have_ended = self.known.ended.get(consumer.workload.key) == _rollout_of(consumer, observed)
-        if have_ended and waits_for_old_pods(progress, observed, self.desired):
+        if have_ended and waits_for_old_pods(progress, observed):
             return None
-        return need_of(progress, observed, self.desired)
+        return need_of(progress, observed)
 
     def _is_met(self, need: Need, consumer: Consumer) -> bool:
         return consumer.pods is not None and (
             need is not Need.NOW or consumer.pods is self.made.get(consumer.workload.key)
         )
 
-    async def _read(self, consumer: Consumer, need: Need, observed: Observed) -> Consumer:
+    async def _read(self, consumer: Consumer, need: Need, observed: Managed) -> Consumer:
         key, began = consumer.workload.key, _began(consumer, observed)
         grace = NO_GRACE if need is Need.SOON else READ_GRACE
         if need is not Need.NOW and (last := self.context.pods.last(consumer.workload, began, grace)):
@@ -253,34 +251,34 @@ class _Reads:
             self.made[key] = await self.context.pods.read_ages(consumer.workload)
         return self.made[key]
 
-    def _record(self, progress: WorkloadProgress, observed: Observed) -> WorkloadProgress:
+    def _record(self, progress: WorkloadProgress, observed: Managed) -> WorkloadProgress:
         """Record that no pod has earlier values any more, or that such pods block new ones; return the progress."""
         consumer, key = progress.consumer, progress.consumer.workload.key
-        if consumer.workload.settled and waits_for_old_pods(progress, observed, self.desired):
+        if consumer.workload.settled and waits_for_old_pods(progress, observed):
             self.known.ended[key] = _rollout_of(consumer, observed)
-        if may_be_blocked(progress) and terminating_pods_block(consumer, observed, self.desired):
+        if may_be_blocked(progress) and terminating_pods_block(consumer, observed):
             self.known.blocked_since[key] = observed.now
-            return progress_of(observed, self.desired, replace(consumer, blocked_since=observed.now))
+            return progress_of(observed, replace(consumer, blocked_since=observed.now))
         return progress
 
-    def _has_not_changed(self, workload: Workload, observed: Observed) -> bool:
+    def _has_not_changed(self, workload: Workload, observed: Managed) -> bool:
         """Whether a workload is unchanged since the revision was published, so that its pods are older.
 
         No pod is replaced without a change of its owner's status, and resource versions grow (KEP-5504).
         """
-        if self.last is None or observed.current is None or self.last.number != observed.current.number:
+        if self.last is None or self.last.number != observed.current.number:
             return False
         return not workload.idle and self.context.cache.version_of(workload.key) < self.last.version
 
-    def _in_question(self, observed: Observed, asked: set[WorkloadKey]) -> list[Consumer]:
+    def _in_question(self, observed: Managed, asked: set[WorkloadKey]) -> list[Consumer]:
         every_progress = progress_of_workloads(observed)
         behind = (one for one in every_progress if one.state is WorkloadState.PENDING)
         kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
-        restarts = next_restarts(observed, self.desired)
+        restarts = next_restarts(observed)
         return [consumer for consumer in (*kept_back, *restarts) if consumer.workload.key not in asked]
 
 
-def _with_consumer(consumer: Consumer, observed: Observed) -> Observed:
+def _with_consumer(consumer: Consumer, observed: Managed) -> Managed:
     """Replace a consumer in the observation."""
     key = consumer.workload.key
     return with_facts(
@@ -288,7 +286,7 @@ def _with_consumer(consumer: Consumer, observed: Observed) -> Observed:
     )
 
 
-def _with_blocked_since(observed: Observed, record: _RolloutRecord) -> Observed:
+def _with_blocked_since(observed: Managed, record: _RolloutRecord) -> Managed:
     for consumer in observed.consumers:
         key = consumer.workload.key
         if key not in record.blocked_since and was_blocked_before(consumer.workload, observed):
@@ -298,7 +296,7 @@ def _with_blocked_since(observed: Observed, record: _RolloutRecord) -> Observed:
     return observed
 
 
-def _with_pauses(observed: Observed, record: _RolloutRecord) -> Observed:
+def _with_pauses(observed: Managed, record: _RolloutRecord) -> Managed:
     before, record.pauses = record.pauses, {}
     for consumer in observed.consumers:
         workload, key = consumer.workload, consumer.workload.key
@@ -311,39 +309,37 @@ def _with_pauses(observed: Observed, record: _RolloutRecord) -> Observed:
     return observed
 
 
-def _with_completed(observed: Observed, desired: Desired, record: _RolloutRecord) -> Observed:
+def _with_completed(observed: Managed, record: _RolloutRecord) -> Managed:
     """Note whose controllers report the rollout as complete: a pod that is unavailable later does not revoke that."""
     before, record.completed = record.completed, {}
-    if observed.current is None or is_recorded_complete(observed, observed.current.number):
+    if is_recorded_complete(observed.current.number, observed):
         return observed
     for consumer in observed.consumers:
         key, rollout = consumer.workload.key, _rollout_of(consumer, observed)
         known, since = before.get(key, (None, observed.now))
         is_lasting = known == rollout and observed.now - since >= _LASTING
-        if is_lasting or reports_completion(consumer, observed, desired):
+        if is_lasting or reports_completion(consumer, observed):
             record.completed[key] = (rollout, since if known == rollout else observed.now)
         if is_lasting:
             observed = _with_consumer(replace(consumer, completed=True), observed)
     return observed
 
 
-def _drop_complete(observed: Observed, desired: Desired, record: _RolloutRecord) -> None:
+def _drop_complete(observed: Managed, record: _RolloutRecord) -> None:
     """Drop records of workloads that are restarted or complete."""
     every_progress = progress_of_workloads(observed)
-    complete = {
-        one.consumer.workload.key for one in every_progress if waits_for_old_pods(one, observed, desired)
-    }
+    complete = {one.consumer.workload.key for one in every_progress if waits_for_old_pods(one, observed)}
     blocked = {one.consumer.workload.key for one in every_progress if may_be_blocked(one)}
     record.ended = {key: rollout for key, rollout in record.ended.items() if key in complete}
     record.blocked_since = {key: when for key, when in record.blocked_since.items() if key in blocked}
 
 
-def _rollout_of(consumer: Consumer, observed: Observed) -> _Rollout:
+def _rollout_of(consumer: Consumer, observed: Managed) -> _Rollout:
     """Identify a rollout by revision and restart time; no pod with earlier values starts before the next one."""
-    return observed.current.number if observed.current else 0, consumer.workload.restarted
+    return observed.current.number, consumer.workload.restarted
 
 
-def _began(consumer: Consumer, observed: Observed) -> datetime:
+def _began(consumer: Consumer, observed: Managed) -> datetime:
     """Return when the rollout began."""
     published = observed.target_published
     return max(filter(None, (consumer.workload.restarted, published)), default=observed.now)
@@ -361,10 +357,9 @@ async def with_holders(key: ObjectKey, observed: Observed, memory: PodMemory, co
     Raises:
         ListPaused: The list is not new enough, and is read again later.
     """
-    desired = observed.desired
-    if desired is None or observed.state is None or not needs_holders(observed):
+    if not isinstance(observed, Managed) or not needs_holders(observed):
         return observed
-    record, subject = memory.record(key), (observed.state.current_number, observed.published)
+    record, subject = memory.record(key), (observed.current.number, observed.published)
     known = record.holders if record.holders and record.holders.subject == subject else None
     if known and (known.pods.again is None or observed.now < known.pods.again):
         return with_facts(observed, holders=known.pods)
@@ -380,22 +375,22 @@ async def with_holders(key: ObjectKey, observed: Observed, memory: PodMemory, co
         raise
     except errors.ApiError as error:
         return with_facts(observed, holders=PodsSeen(forbidden=True), unread=error_of_list(error))
-    pods = _holders_of(found, observed, desired)
+    pods = _holders_of(found, observed)
     observed = with_facts(observed, holders=pods)
-    pods = replace(pods, again=next_read(observed) if holds_back(observed, desired) else None)
+    pods = replace(pods, again=next_read(observed) if holds_back(observed) else None)
     record.request, record.holders = None, _KnownHolders(subject, pods, loop_time())
     return with_facts(observed, holders=pods)
 
 
-def _holders_of(found: PodList, observed: Observed, desired: Desired) -> PodsSeen:
+def _holders_of(found: PodList, observed: Managed) -> PodsSeen:
     """Return the pods with earlier values of the Secret that belong to no consumer.
 
     A pod of an earlier template belongs to none if it uses other keys: a consumer is judged by its present keys.
     """
-    using = tuple(pod for pod in found.pods if pod.use_of(desired.secret))
+    using = tuple(pod for pod in found.pods if pod.use_of(observed.desired.secret))
     others = (
         pod
-        for pod in pods_behind(with_facts(observed, holders=PodsSeen(using)), desired)
+        for pod in pods_behind(with_facts(observed, holders=PodsSeen(using)))
         if not any(is_of(pod, one.workload) and _covers(one, pod) for one in observed.consumers)
     )
     return PodsSeen(tuple(others), forbidden=found.forbidden)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from keyturn.controllers.context import Context
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import ARGO_SECRET_TYPE
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed, Specified
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.emergency import answered
 from keyturn.core.rotation.ownership import changed_on_write, with_change, with_repair, with_unchanged_write
@@ -20,7 +20,7 @@ from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.rollout_obstacles import is_deletable
 from keyturn.core.rotation.store_steps import binder_of
-from keyturn.core.spec.desired import Desired
+from keyturn.core.spec.desired import secret_of
 from keyturn.core.state.state import State, state_name
 from keyturn.core.status.status import history_of
 from keyturn.kube import errors, paths
@@ -44,14 +44,8 @@ from .generate import generate_revision
 from .leases import revoke_lease
 from .memory import Pass
 from .push import delete_pushed_key, push, set_finalizer
-from .retries import invalid_spec, state_conflict
+from .retries import state_conflict
 from .secret_reads import SecretReads
-
-
-def require_desired(observed: Observed) -> Desired:
-    if observed.desired is None:
-        raise invalid_spec()
-    return observed.desired
 
 
 def require_state(state: State | None, key: ObjectKey) -> State:
@@ -77,11 +71,11 @@ async def write_state(state: State, this: Pass) -> None:
     key, observed, memory, context = this.key, this.observed, this.memory, this.context
     name = state_name(key.name)
     there = context.cache.secret(key.namespace, name)
-    binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
+    binder = binder_of(observed, state.facts) if isinstance(observed, Specified) else ""
     state = state.with_facts(replace(state.facts, history=tuple(history_of(observed))))
     state, body = fitted(key, state, there.resource_version if there else None, binder)
     if there is None:
-        keeps = observed.desired is not None and any(item.keep_previous for item in observed.desired.items)
+        keeps = any(item.keep_previous for item in observed.desired.items) if observed.desired else False
         require_room(body, keeps_previous=keeps)
     body["metadata"]["labels"] = _labels(observed) | body["metadata"]["labels"]
     memory.stores.leases.note_sent(key, state.facts)
@@ -113,10 +107,10 @@ async def write_target(step: steps.TargetWrite, this: Pass) -> None:
     Raises:
         Conflict: The stored object differs from what was sent; the next observation reports it.
     """
-    key, observed, memory, context = this.key, this.observed, this.memory, this.context
+    key, observed, memory, context = this.key, this.of_case(Managed), this.memory, this.context
     published = publication_time(step, observed, context.now())
     state = require_state(await memory.secrets.state(key), key)
-    body = await _body(state, published, this)
+    body = await _body(state, published, key, observed, memory.secrets)
     written = await _write_secret(body, this)
     meta = meta_of(written)
     memory.secrets.put_target(key, written)
@@ -135,10 +129,11 @@ async def write_target(step: steps.TargetWrite, this: Pass) -> None:
     memory.secrets.put_in_sync(key, observed)
 
 
-async def _body(state: State, published: datetime, this: Pass) -> Body:
-    key, observed = this.key, this.observed
-    desired, facts = require_desired(observed), state.facts.current
-    found = await this.memory.secrets.target(key, desired.secret) if observed.target else None
+async def _body(
+    state: State, published: datetime, key: ObjectKey, observed: Managed, secrets: SecretReads
+) -> Body:
+    desired, facts = observed.desired, state.facts.current
+    found = await secrets.target(key, desired.secret) if observed.target else None
     stamp = Stamp(
         facts.number, published, facts.keeps_previous, observed.uid if desired.target_policy.deletes else ""
     )
@@ -156,9 +151,9 @@ def _is_as_sent(written: Body, sent: Body) -> bool:
     )
 
 
-def _difference(written: Body, key: ObjectKey, observed: Observed, state: State) -> str | None:
+def _difference(written: Body, key: ObjectKey, observed: Managed, state: State) -> str | None:
     """Return what a webhook has changed in a written Secret; the next observation would find the same."""
-    facts = target_facts(written, key, observed.uid, require_desired(observed), state, observed.now)
+    facts = target_facts(written, key, observed.uid, observed.desired, state, observed.now)
     if facts.differs:
         return ", ".join(sorted(facts.differs))
     return None if facts.has_metadata_of_spec else "its labels and annotations"
@@ -207,7 +202,7 @@ async def execute_step(step: steps.Step, this: Pass) -> None:  # one case per st
         case steps.RollOut():
             await _roll(step, this)
         case steps.DeletePod():
-            await _delete_pod(step, require_desired(this.observed).secret, this.context)
+            await _delete_pod(step, secret_of(this.observed.managed), this.context)
         case steps.EvictPod(pod=pod):
             this.memory.pods.note_eviction(
                 this.key, pod.uid
@@ -232,18 +227,16 @@ async def _state_after(
     """Return the state that a step writes."""
     key, observed, memory, context = this.key, this.observed, this.memory, this.context
     if isinstance(step, steps.Claim):
-        return await claim(step, key, observed, require_desired(observed), memory.secrets, context)
+        return await claim(step, key, this.of_case(Specified), memory.secrets, context)
     before = await _state_as_seen(this)
     if isinstance(step, steps.Adopt | steps.Stage | steps.Close) and observed.account is not None:
         memory.accounts.of(key).renew()
     if isinstance(step, steps.Adopt):
-        return await adopt(step, key, observed, require_desired(observed), before, memory.secrets, context)
+        return await adopt(step, key, this.of_case(Specified), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
         generated = memory.generated
         generated.forget_exposed(key, answered(observed, step.reason.name))
-        return await generate_revision(
-            step, key, observed, require_desired(observed), before, generated, context
-        )
+        return await generate_revision(step, key, this.of_case(Specified), before, generated, context)
     if isinstance(step, steps.Intend):  # a different push, which starts without back-off
         memory.stores.pushes.forget_place(key, step.record.place)
     state = require_state(before, key)
@@ -285,15 +278,14 @@ async def _execute_outside(step: steps.StoreStep | steps.Account, this: Pass) ->
 
 async def _roll(step: steps.RollOut, this: Pass) -> None:
     """Restart a workload, one Secret at a time: two concurrent restarts would undo each other's marker."""
-    observed, context, planned = this.observed, this.context, step.consumer.workload
+    observed, context, planned = this.of_case(Managed), this.context, step.consumer.workload
     template_key = planned.template_of or planned.key
     async with this.memory.restart_locks.of(template_key):
         workload = context.cache.workload(planned.key)
-        if workload is None or observed.current is None:
+        if workload is None:
             return
-        desired = require_desired(observed)
-        found = consumer_of(workload, desired.secret, context.cache, context.now())
-        marker = next_marker(replace(found, pods=step.consumer.pods), observed, desired)
+        found = consumer_of(workload, observed.desired.secret, context.cache, context.now())
+        marker = next_marker(replace(found, pods=step.consumer.pods), observed)
         if marker != workload.marker:
             with context.own_writes.of(template_key):
                 try:

@@ -13,7 +13,7 @@ from keyturn.controllers.context import BackgroundJob, Context, begin
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import being_made
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Specified
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.completion import carried_values, held_values
@@ -38,8 +38,7 @@ _ISSUER_RETRY_DELAY = timedelta(seconds=5)
 async def generate_revision(
     step: steps.Stage,
     key: ObjectKey,
-    observed: Observed,
-    desired: Desired,
+    observed: Specified,
     state: State | None,
     generated: GeneratedValues,
     context: Context,
@@ -52,15 +51,17 @@ async def generate_revision(
     """
     begun, before = generated.since(key) or context.now(), carried_values(state)
     recorded = state.facts if state else None
-    making = _Making(step, key, observed, desired, state, generated, context)
+    making = _Making(step, key, observed, state, generated, context)
     values, made_now = await making.collect()
-    rendered = await _render(key.namespace, step.reason, desired, values, state, now := context.now())
+    rendered = await _render(
+        key.namespace, step.reason, observed.desired, values, state, now := context.now()
+    )
     made = Revision(values, rendered)
-    adopted = adopted_without_item(desired, before, made, is_whole=not step.reason.awaited)
+    adopted = adopted_without_item(observed.desired, before, made, is_whole=not step.reason.awaited)
     revision = replace(made, values=values | adopted)
     generated.forget(key)
     content = replace(_content_of(revision, state), fresh=made_now, begun=begun)
-    facts = transitions.stage(step, recorded, observed, desired, content, now)
+    facts = transitions.stage(step, recorded, observed, content, now)
     return State.newer(facts.with_leases(observed.pulled.reading.leases), revision, state)
 
 
@@ -70,15 +71,14 @@ class _Making:
 
     step: steps.Stage
     key: ObjectKey
-    observed: Observed
-    desired: Desired
+    observed: Specified
     state: State | None
     generated: GeneratedValues
     context: Context
 
     async def collect(self) -> tuple[dict[str, ItemValues], frozenset[str]]:
         """Return the values of the revision, and which of them were generated."""
-        observed, desired, state, reason = self.observed, self.desired, self.state, self.step.reason
+        observed, desired, state, reason = self.observed, self.observed.desired, self.state, self.step.reason
         needs, before = _every_need(desired), carried_values(state)
         fresh = transitions.with_dependents(reason.fresh, needs)
         absent = transitions.with_dependents(reason.awaited - before.keys(), needs)
@@ -91,7 +91,9 @@ class _Making:
             lost = {}  # what an earlier object has pushed may be exposed
         values: dict[str, ItemValues] = {}
         made_now: set[str] = set()
-        held = held_values(state, observed, desired) if state and desired.keeps_previous else {}
+        held: Mapping[str, ItemValues] = {}
+        if state and isinstance(observed, Managed) and desired.keeps_previous:
+            held = held_values(state, observed)
         for item in desired.items:
             found = before.get(item.name)
             # A new item may be in the adopted Secret, or in a store to which an earlier object pushed it.
@@ -147,7 +149,7 @@ class _Making:
         try:
             return values_of(await self.context.api.get(paths.secret(namespace, name)))
         except errors.NotFound as error:
-            refuse_circle(namespace, self.desired.secret, name, self.context.cache)
+            refuse_circle(namespace, self.observed.desired.secret, name, self.context.cache)
             missing = (
                 f"the Secret {name!r} that signs the certificate is not there; create it,"
                 " such as by a ManagedSecret with generate: {certificate: {isCA: true}}"

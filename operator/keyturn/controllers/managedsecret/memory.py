@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from keyturn.controllers.context import Context
 from keyturn.controllers.emergency.reconcile import EmergencyMemory
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.observed import DriftHistory, Observed
+from keyturn.core.observation.observed import DriftHistory, Observation, Observed
 from keyturn.kube.events import About, EventType
 
 from .account.memory import AccountMemory
@@ -21,7 +21,7 @@ from .generate import GeneratedValues
 from .refresh import StoreMemory
 from .resolve import ParsedSpecs
 from .restart_budget import NO_LIMITS, RestartBudget, RestartLimits, RestartLocks
-from .retries import RestartBackoff
+from .retries import RestartBackoff, invalid_spec
 from .secret_reads import Restarts, SecretReads, WriteMemory
 
 
@@ -92,6 +92,12 @@ class Pass:
     def name(self) -> str:
         """Namespace and name, for the log."""
         return str(self.key)
+
+    def of_case(self, case: type[Observation]) -> Observation:
+        """Return the observation as the case for which its step was chosen."""
+        if not isinstance(self.observed, case):
+            raise invalid_spec()
+        return self.observed
 
     def post(
         self,

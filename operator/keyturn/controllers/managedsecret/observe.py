@@ -16,7 +16,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
+from keyturn.core.observation.observed import Observed, Specified, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import without_delays
 from keyturn.core.rotation.store_steps import binder_of
 from keyturn.core.spec.desired import Desired, secret_of
@@ -103,22 +103,8 @@ async def observe_spec(
     desired = without_delays(desired, emergencies) if desired else None
     if desired and (flaw := await template_flaw(key.namespace, desired)):
         desired, problem = None, flaw
-    return Observed(
-        now=now,
-        managed=managed,
-        secret_class=secret_class,
-        desired=desired,
-        spec_error=trouble or unknown or problem,
-        state=None,
-        state_owner=None,
-        state_is_foreign=False,
-        target=None,
-        mismatched_items=frozenset(),
-        violations=(),
-        consumers=(),
-        emergencies=emergencies,
-        database=database,
-    )
+    found = Observed(now, managed, secret_class, desired, trouble or unknown or problem)
+    return with_facts(found, emergencies=emergencies, database=database)
 
 
 def _with_sources(emergency: Emergency, desired: Desired) -> Emergency:
@@ -198,9 +184,9 @@ def _agrees(observed: Observed) -> bool:
 
 
 def _is_unbound(observed: Observed, state: StateFacts | None, meta: SecretMeta | None) -> bool:
-    if meta is None or state is None or observed.desired is None:
+    if meta is None or state is None or not isinstance(observed, Specified):
         return False
-    return meta.binder != binder_of(observed, observed.desired, state)
+    return meta.binder != binder_of(observed, state)
 
 
 def _other_target(key: ObjectKey, secret: str, cache: InformerCache) -> str | None:
@@ -213,9 +199,9 @@ def _other_target(key: ObjectKey, secret: str, cache: InformerCache) -> str | No
 async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state: State | None) -> TargetFacts:
     desired = observed.desired
     facts = target_facts(target, key, observed.uid, desired, state, observed.now)
-    if desired is None or facts.owner:
+    if not isinstance(observed, Specified) or desired is None or facts.owner:
         return facts
-    if state and await _has_lost_label(facts, target, key, observed, desired, state):
+    if state and await _has_lost_label(facts, target, key, observed, state):
         labels = {**(target["metadata"].get("labels") or {}), OWNER_LABEL: key.name}
         labelled = {**target, "metadata": {**target["metadata"], "labels": labels}}
         facts = target_facts(labelled, key, observed.uid, desired, state, observed.now)
@@ -234,12 +220,12 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
 
 
 async def _has_lost_label(
-    facts: TargetFacts, target: Body, key: ObjectKey, observed: Observed, desired: Desired, state: State
+    facts: TargetFacts, target: Body, key: ObjectKey, observed: Specified, state: State
 ) -> bool:
     """Whether the state proves that a Secret without label is our own, and no other tool has it now."""
     if facts.foreign_owner or facts.filled_by or state.facts.uid != observed.uid:
         return False
-    return await threadpools.run_for_tenant(key.namespace, is_written, state, desired, target)
+    return await threadpools.run_for_tenant(key.namespace, is_written, state, observed.desired, target)
 
 
 def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:

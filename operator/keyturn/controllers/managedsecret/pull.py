@@ -14,7 +14,7 @@ from keyturn.controllers.context import BackgroundJob
 from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import Reading
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Observed, Specified
 from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
@@ -39,20 +39,19 @@ _RETRY_DELAY: Final = timedelta(seconds=5)
 _IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
 
 
-def may_recover_pushed_values(observed: Observed, desired: Desired) -> bool:
+def may_recover_pushed_values(observed: Specified) -> bool:
     """Whether values may be at a store that an earlier object of the same name has pushed."""
-    return bool(desired.pushes) and observed.state is None and not observed.owns_target
+    return bool(observed.desired.pushes) and observed.state is None and not observed.owns_target
 
 
-def reads_stores(observed: Observed, desired: Desired) -> bool:
+def reads_stores(observed: Specified) -> bool:
     """Whether the spec has values that are read from stores."""
-    return bool(desired.pulled) or may_recover_pushed_values(observed, desired)
+    return bool(observed.desired.pulled) or may_recover_pushed_values(observed)
 
 
 async def read_all(
     key: ObjectKey,
-    observed: Observed,
-    desired: Desired,
+    observed: Specified,
     stores: Stores,
     manager: LeaseManager,
     *,
@@ -62,11 +61,11 @@ async def read_all(
 
     Without a state no lease can be recorded, so the first ones are acquired after all other values were read.
     """
-    lost = desired.pushes if may_recover_pushed_values(observed, desired) else ()
+    lost = observed.desired.pushes if may_recover_pushed_values(observed) else ()
     documents = _Documents(key.namespace)
 
     def begin(items: Iterable[Item]) -> dict[str, asyncio.Task[ItemValues]]:
-        read = partial(_item, key, observed, desired, stores, manager, documents, fresh=fresh)
+        read = partial(_item, key, observed, stores, manager, documents, fresh=fresh)
         return {item.name: asyncio.ensure_future(read(item)) for item in items}
 
     def is_leased(item: Item) -> bool:
@@ -75,8 +74,8 @@ async def read_all(
         except (errors.StoreError, Stalled):
             return False  # its read reports the error
 
-    last = [] if observed.state else [item for item in desired.pulled if is_leased(item)]
-    pulled = begin(item for item in desired.pulled if item not in last)
+    last = [] if observed.state else [item for item in observed.desired.pulled if is_leased(item)]
+    pulled = begin(item for item in observed.desired.pulled if item not in last)
     pushed = [asyncio.ensure_future(_read_pushed(destination, key, stores)) for destination in lost]
     try:
         problems = await _problems([*pulled.values(), *pushed])
@@ -87,11 +86,11 @@ async def read_all(
         for task in (*pulled.values(), *pushed):
             task.cancel()
         manager.close()
-    values = {} if problems else {item.name: pulled[item.name].result() for item in desired.pulled}
+    values = {} if problems else {item.name: pulled[item.name].result() for item in observed.desired.pulled}
     if problem := _first_problem(problems) if problems else _key_conflict(values):
         return Reading(problem=problem, leases=(*manager.leases, *await manager.renew_others()))
     parts = [task.result() for task in pushed]
-    found = await threadpools.run_for_tenant(key.namespace, _found, parts, desired) if parts else {}
+    found = await threadpools.run_for_tenant(key.namespace, _found, parts, observed.desired) if parts else {}
     return Reading(values, found, manager.leases)
 
 
@@ -153,8 +152,7 @@ class _Documents:
 
 async def _item(
     key: ObjectKey,
-    observed: Observed,
-    desired: Desired,
+    observed: Specified,
     stores: Stores,
     manager: LeaseManager,
     documents: _Documents,
@@ -165,10 +163,10 @@ async def _item(
     source = item.source
     if source is None:
         raise Stalled(ErrorReason.INVALID_SPEC, f"{item.name} has no source")
-    _check_cycle(item.name, source, key, desired, stores)
+    _check_cycle(item.name, source, key, observed.desired, stores)
     try:
         if stores.issues_leases(source.ref, key.namespace):
-            if desired.target_policy.immutable:
+            if observed.desired.target_policy.immutable:
                 raise Stalled(
                     ErrorReason.INVALID_SOURCE,
                     f"{item.name}: {source} has dynamic credentials, which end, and an immutable Secret keeps its"
@@ -176,13 +174,13 @@ async def _item(
                 )
             lease, taken, kept = await manager.lease(source)
             if taken is None:
-                return kept[source.text].under_keys_of(item, desired.item_keys)
+                return kept[source.text].under_keys_of(item, observed.desired.item_keys)
             found = taken
         else:
             lease = None
             found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
         if source.spreads:
-            every = _spread(source, await documents.take(found, Document.parts), item.name, desired)
+            every = _spread(source, await documents.take(found, Document.parts), item.name, observed.desired)
             return _with_lease(every, lease)
         value = await documents.take(found, lambda document: document.take(source.part))
     except errors.StoreError as error:

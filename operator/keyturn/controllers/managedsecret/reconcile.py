@@ -10,11 +10,10 @@ import structlog
 from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.observed import Observed, Restarted
+from keyturn.core.observation.observed import Managed, Observed, Restarted
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.spec.desired import secret_of
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
 from keyturn.kube.namespace_pods import ListPaused
@@ -147,7 +146,7 @@ async def _next_step(this: Pass) -> Outcome | steps.Step:
             return step
         if isinstance(step, steps.RollOut | steps.DeletePod) and concerns_one(error):
             workload = step.consumer.workload
-            if observed.desired and memory.restarts.deny(key, error, workload, observed, observed.desired):
+            if memory.restarts.deny(key, error, workload, this.of_case(Managed)):
                 report_denied(workload, error, this)
             return step  # with the other workloads
         return Outcome(step, error, memory.failures[key] + 1)
@@ -209,8 +208,8 @@ async def _restart(step: steps.RollOut, this: Pass) -> bool:
     Raises:
         Conflict, NotLeading, Wait, Stalled: It was not restarted; it counts in the budget if that is uncertain.
     """
-    key, observed, memory = this.key, this.observed, this.memory
-    deadline = observed.desired.progress_deadline if observed.desired else timedelta()
+    key, observed, memory = this.key, this.of_case(Managed), this.memory
+    deadline = observed.desired.progress_deadline
     workload, waits = step.consumer.workload.key, not observed.is_urgent
     place = memory.budget.take(key, workload, observed.now + deadline, waits=waits)
     if place is None:
@@ -225,10 +224,8 @@ async def _restart(step: steps.RollOut, this: Pass) -> bool:
             memory.budget.give_back(place)
         raise
     memory.restarts.accept(key, workload)
-    if observed.current:
-        marked = read_marker(step.marker).get(secret_of(observed.managed))
-        done = Restarted(marked, this.context.now())
-        memory.restarted.record(key, observed.current.number, workload, done)
+    marked = read_marker(step.marker).get(observed.desired.secret)
+    memory.restarted.record(key, observed.current.number, workload, Restarted(marked, this.context.now()))
     return True
 
 

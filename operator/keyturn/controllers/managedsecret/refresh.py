@@ -11,7 +11,7 @@ from keyturn.controllers.context import Context, begin
 from keyturn.core.errors import Attempts, Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import NOT_READ, Pulled, Reading, being_read
-from keyturn.core.observation.observed import Observed, with_facts
+from keyturn.core.observation.observed import Managed, Observed, Specified, with_facts
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.decision import refusal
 from keyturn.core.rotation.triggers import is_paused, store_change_waits
@@ -20,7 +20,7 @@ from keyturn.core.spec.items import is_spread
 from keyturn.core.spec.references import next_refresh
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.state.records import ItemValues, StoreLease, is_found
-from keyturn.core.state.state import State, StateFacts
+from keyturn.core.state.state import State
 
 from .leases import LeaseManager, LeaseMemory, UnrecordedLeases
 from .pull import PullMemory, PullRecord, empty, read_all, reads_stores
@@ -49,11 +49,11 @@ class StoreMemory:
         self.pushes.retry(key, now)
         self.leases.retry(key, now)
 
-    def keep(self, key: ObjectKey, observed: Observed, desired: Desired) -> None:
+    def keep(self, key: ObjectKey, observed: Specified) -> None:
         """End reads and revoke unrecorded leases that the spec no longer asks for."""
-        if not _reads(observed, desired):
+        if not _reads(observed):
             self.pulls.stop(key)
-        places = {item.source.place for item in desired.pulled if item.source}
+        places = {item.source.place for item in observed.desired.pulled if item.source}
         self.leases.keep(key, places, observed.state)
 
     def forget(self, key: ObjectKey) -> None:
@@ -68,8 +68,7 @@ class _Pull:
     """A read of a ManagedSecret's stores that may be due: the observation, and the memory of the process."""
 
     key: ObjectKey
-    observed: Observed
-    desired: Desired
+    observed: Specified
     record: PullRecord
     unrecorded: UnrecordedLeases
     context: Context
@@ -84,13 +83,15 @@ async def with_stores(
 
     A failed read is part of the result, not an exception.
     """
-    if observed.desired is not None and not observed.is_inactive:
-        memory.keep(key, observed, observed.desired)
-    spec, state = observed.desired, observed.state
-    is_asked = spec is not None and bool(spec.pulled or spec.pushes)
+    is_asked, pulled, state = False, Pulled(), observed.state
+    if isinstance(observed, Specified):
+        is_asked = bool(observed.desired.pulled or observed.desired.pushes)
+        if not observed.is_inactive:
+            memory.keep(key, observed)
     if not is_asked and not (state and (state.leases or state.pushed)):
         return observed
-    pulled = await _pull(key, observed, memory, context, load)
+    if isinstance(observed, Specified):
+        pulled = await _pull(key, observed, memory, context, load)
     return with_facts(
         observed,
         pulled=pulled,
@@ -99,21 +100,19 @@ async def with_stores(
     )
 
 
-def _reads(observed: Observed, desired: Desired) -> bool:
+def _reads(observed: Specified) -> bool:
     """Whether values are read from stores: the first ones only for a target that may be written.
 
     Without a state, a dynamic credential could not be recorded, and each process would request another one.
     """
-    return reads_stores(observed, desired) and not (observed.state is None and refusal(observed))
+    return reads_stores(observed) and not (observed.state is None and refusal(observed))
 
 
 async def _pull(
-    key: ObjectKey, observed: Observed, memory: StoreMemory, context: Context, load: Load
+    key: ObjectKey, observed: Specified, memory: StoreMemory, context: Context, load: Load
 ) -> Pulled:
     """Return what differs from the state."""
     desired, record = observed.desired, memory.pulls.record(key)
-    if desired is None:
-        return Pulled()
     refs = [item.source.ref for item in desired.pulled if item.source] + [one.ref for one in desired.pushes]
     now = {(str(ref.kind), ref.name): context.stores.identity(ref, key.namespace) for ref in refs}
     before, record.stores = record.stores, now
@@ -121,10 +120,10 @@ async def _pull(
         memory.retry(key, observed.now)
         if desired.refresh_interval:  # without an interval, values are not read again
             record.due = observed.now
-    if observed.is_inactive or not _reads(observed, desired):
+    if observed.is_inactive or not _reads(observed):
         return Pulled(reading=record.last or NOT_READ)
     unrecorded = memory.leases.unrecorded(key)
-    pulled = await _pull_if_due(_Pull(key, observed, desired, record, unrecorded, context, load))
+    pulled = await _pull_if_due(_Pull(key, observed, record, unrecorded, context, load))
     taken = tuple(one.lease for one in unrecorded.acquired.values())
     reading = record.last or NOT_READ
     return replace(
@@ -136,9 +135,9 @@ async def _pull(
 
 
 async def _pull_if_due(pull: _Pull) -> Pulled:
-    observed, desired, record = pull.observed, pull.desired, pull.record
+    observed, desired, record = pull.observed, pull.observed.desired, pull.record
     if record.due is None:
-        record.due = _first_due(observed, desired)
+        record.due = _first_due(observed)
     if not _read_for(observed) <= record.read_for:  # an emergency was declared since the read began
         record.last = None
     if record.last is None and _is_due(pull):
@@ -153,13 +152,15 @@ async def _pull_if_due(pull: _Pull) -> Pulled:
         record.failed = Attempts(problem, record.due)
         return _not_read(pull)
     record.was_read = True
+    changed, record.waiting = frozenset[str](), frozenset[str]()
     # Without a refresh interval, values are read once and stay.
-    changed = _changed(record.last.values, observed, state) if desired.refresh_interval else frozenset[str]()
-    record.waiting = changed if store_change_waits(changed, observed, desired) else frozenset()
+    if state and isinstance(observed, Managed) and desired.refresh_interval:
+        changed = _changed(record.last.values, observed, state)
+        record.waiting = changed if store_change_waits(changed, observed) else frozenset()
     if changed and not record.waiting:
         record.due = observed.now + _UNRECORDED_DELAY
     else:
-        record.due = _next_read(record.last.leases, observed, desired)
+        record.due = _next_read(record.last.leases, observed)
     return Pulled(
         read=True,
         was_read=True,
@@ -172,7 +173,7 @@ async def _pull_if_due(pull: _Pull) -> Pulled:
 
 def _not_read(pull: _Pull) -> Pulled:
     record, observed = pull.record, pull.observed
-    is_unfit = any(item.name in observed.mismatched_items for item in pull.desired.pulled)
+    is_unfit = any(item.name in observed.mismatched_items for item in observed.desired.pulled)
     is_awaited = record.reading is not None and (is_unfit or not observed.has_every_key)
     problem = record.failed.error if record.failed else (being_read() if is_awaited else None)
     # The end of a read in progress wakes the object.
@@ -183,7 +184,7 @@ def _not_read(pull: _Pull) -> Pulled:
     )
 
 
-def _first_due(observed: Observed, desired: Desired) -> datetime | None:
+def _first_due(observed: Specified) -> datetime | None:
     """Continue the schedule of the previous process; what it had not read is due at once."""
     conditions = observed.managed.status.conditions
     before = [one.status for one in conditions if one.type == "Refreshed"]
@@ -196,13 +197,13 @@ def _first_due(observed: Observed, desired: Desired) -> datetime | None:
     )
     has_leases = observed.state is not None and bool(observed.state.leases_by_item)
     if "True" in before and not is_begun and not has_leases:  # a lease may be due
-        return _next_refresh(observed, desired)
+        return _next_refresh(observed)
     return observed.now
 
 
-def _next_read(leases: Iterable[StoreLease], observed: Observed, desired: Desired) -> datetime | None:
+def _next_read(leases: Iterable[StoreLease], observed: Specified) -> datetime | None:
     """Return when the stores are read again: at the next refresh, or at half of a lease's duration."""
-    refresh = _next_refresh(observed, desired)
+    refresh = _next_refresh(observed)
     if refresh is None:
         return None
     # A lease beyond half of its duration could not be renewed, since its store does not respond.
@@ -212,11 +213,13 @@ def _next_read(leases: Iterable[StoreLease], observed: Observed, desired: Desire
     return min([refresh, *halves])
 
 
-def _next_refresh(observed: Observed, desired: Desired) -> datetime | None:
-    if desired.refresh_interval is None:
+def _next_refresh(observed: Specified) -> datetime | None:
+    if observed.desired.refresh_interval is None:
         return None
-    sources = [item.source for item in desired.pulled if item.source]
-    return next_refresh(desired.refresh_interval, sources, observed.managed.metadata.namespace, observed.now)
+    sources = [item.source for item in observed.desired.pulled if item.source]
+    return next_refresh(
+        observed.desired.refresh_interval, sources, observed.managed.metadata.namespace, observed.now
+    )
 
 
 def _is_due(pull: _Pull) -> bool:
@@ -228,21 +231,22 @@ def _is_due(pull: _Pull) -> bool:
     if record.failed:
         return record.asked != _read_name(pull)
     return (
-        observed.state is None
+        not isinstance(observed, Managed)
         or observed.asks_to_refresh
-        or (bool(record.waiting) and is_open(pull.desired.windows, observed.now))
-        or _asks_for_others(observed, observed.state, pull.desired)
+        or (bool(record.waiting) and is_open(observed.desired.windows, observed.now))
+        or _asks_for_others(observed)
     )
 
 
-def _asks_for_others(observed: Observed, state: StateFacts, desired: Desired) -> bool:
+def _asks_for_others(observed: Managed) -> bool:
     """Whether the spec asks for values that were not read for it; not while a rollback pauses rotation."""
     if is_paused(observed):
         return False
-    if any(item.name not in state.names or item.name in observed.mismatched_items for item in desired.pulled):
+    desired, recorded = observed.desired, observed.state.keys
+    if any(one.name not in recorded or one.name in observed.mismatched_items for one in desired.pulled):
         return True
     # Keys of data take precedence over those of dataFrom, so a change of one may change the other.
-    then = {name: keys for name, keys in state.keys.items() if not (is_spread(name) or is_found(name))}
+    then = {name: keys for name, keys in recorded.items() if not (is_spread(name) or is_found(name))}
     return desired.keys != then and any(item.spreads for item in desired.pulled)
 
 
@@ -287,9 +291,9 @@ async def _read(pull: _Pull) -> Reading | None:
     return ended
 
 
-def _exposed_places(observed: Observed, desired: Desired) -> frozenset[str]:
+def _exposed_places(observed: Specified) -> frozenset[str]:
     """Return the keys of stores whose dynamic credentials an emergency takes: items that read one share it."""
-    pulled = {item.name: item.source.place for item in desired.pulled if item.source}
+    pulled = {item.name: item.source.place for item in observed.desired.pulled if item.source}
     taken = frozenset[str]().union(*(one.taken(pulled) for one in observed.stale_for_emergencies))
     places = frozenset(pulled[name] for name in taken)
     if any(one.items is None for one in observed.stale_for_emergencies) and observed.state:
@@ -299,16 +303,17 @@ def _exposed_places(observed: Observed, desired: Desired) -> frozenset[str]:
 
 async def _prepare_read(pull: _Pull) -> Coroutine[Any, Any, Reading]:
     """Prepare the read of all stores; the leases that the state records are renewed with it."""
-    observed, desired, stores = pull.observed, pull.desired, pull.context.stores
+    observed, desired, stores = pull.observed, pull.observed.desired, pull.context.stores
     # Without a state, any refresh request may be new.
-    fresh = observed.asks_to_refresh or (observed.state is None and observed.requested.refresh is not None)
+    is_new = observed.requested.refresh is not None
+    fresh = observed.asks_to_refresh if isinstance(observed, Managed) else is_new
     state = await pull.load() if observed.state and observed.state.leases else None
-    reissue = _exposed_places(observed, desired)
+    reissue = _exposed_places(observed)
     now = pull.context.now
     leases = LeaseManager(
         pull.key, desired, state, pull.unrecorded, stores, now, reissue=reissue, refusal=refusal(observed)
     )
-    return read_all(pull.key, observed, desired, stores, leases, fresh=fresh)
+    return read_all(pull.key, observed, stores, leases, fresh=fresh)
 
 
 # Comparison with the state
@@ -338,16 +343,10 @@ def _retained(reading: Reading, state: State | None, desired: Desired) -> Readin
     )
 
 
-def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State | None) -> frozenset[str]:
+def _changed(values: Mapping[str, ItemValues], observed: Managed, state: State) -> frozenset[str]:
     """Return the items that differ from the current revision and from the one that was rolled back."""
-    if state is None:
-        return frozenset()
-    given_up = (
-        observed.rollback_pause.number
-        if observed.rollback_pause and is_paused(observed)
-        else state.facts.current_number
-    )
-    held = state.revisions.get(given_up)
+    pause = observed.rollback_pause
+    held = state.revisions.get(pause.number if pause and is_paused(observed) else state.facts.current_number)
     if held is None:
         return frozenset()  # the values of the failed revision are gone
     return frozenset(

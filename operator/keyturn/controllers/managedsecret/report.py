@@ -14,7 +14,7 @@ from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import LEASES_REVOKED
-from keyturn.core.observation.observed import Consumer, Observed
+from keyturn.core.observation.observed import Consumer, Managed, Observed
 from keyturn.core.observation.workload import Workload
 from keyturn.core.policy.checklist import reported_violations
 from keyturn.core.policy.rules import joined_messages
@@ -196,11 +196,11 @@ def _report_rollback(step: GoBack, this: Pass) -> None:
 
 
 def _report_restart(consumer: Consumer, this: Pass) -> None:
-    observed, workload = this.observed, consumer.workload
-    number = observed.current.number if observed.current else 0
+    observed, workload = this.of_case(Managed), consumer.workload
+    number = observed.current.number
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
     what = "restarted to use"
-    if observed.desired and goes_back(consumer, observed, observed.desired):
+    if goes_back(consumer, observed):
         what = "rolled back to"  # pods that run that revision stay
     note = f"{what} revision {number} of ManagedSecret {this.key.name}"
     this.post(EventReason.RESTARTED, note, about=workload)

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.core.observation.observed import Denial, Observed
+from keyturn.core.observation.observed import Denial, Managed, Observed
 from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.rollout_obstacles import delete_command, denied_again
-from keyturn.core.spec.desired import Desired, secret_of
+from keyturn.core.spec.desired import secret_of
 from keyturn.core.state.state import state_name
 from keyturn.core.status.status import Outcome
 from keyturn.core.times import backoff
@@ -263,13 +263,11 @@ class RestartBackoff:
     def denials(self, key: ObjectKey) -> Mapping[WorkloadKey, Denial]:
         return dict(self._denials.get(key, {}))
 
-    def deny(
-        self, key: ObjectKey, error: Wait | Stalled, workload: Workload, observed: Observed, desired: Desired
-    ) -> bool:
+    def deny(self, key: ObjectKey, error: Wait | Stalled, workload: Workload, observed: Managed) -> bool:
         """Record a rejected restart with its back-off; return whether revision or reason is new."""
         denials = self.denials(key)
         before = denials.get(workload.key)
-        now = denied_again(before, error, workload, observed, desired)
+        now = denied_again(before, error, workload, observed)
         of_others = {other: one for other, one in denials.items() if one.number == now.number}
         self._denials[key] = of_others | {workload.key: now}
         return before is None or (before.number, before.attempts.error.reason) != (now.number, error.reason)

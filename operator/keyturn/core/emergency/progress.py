@@ -12,7 +12,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed, Specified
 from keyturn.core.rotation.completion import kept_items
 from keyturn.core.rotation.emergency import (
     asked_at,
@@ -29,7 +29,6 @@ from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.store_steps import Unpushed, refused_leases, stated_at, unpushed, unrevoked
-from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import previous_key
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, RevisionFacts, is_found
 from keyturn.core.texts import first_within
@@ -93,9 +92,11 @@ class Affected:
 
 def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> Affected:
     """Return the progress of a secret, after a reconcile that ended with `error` or without one."""
-    if observed.desired is None:
-        return replace(_unrotated(observed, error), items=_named_items(emergency, observed))
-    return _Pass(emergency, observed, observed.desired, error).progress()
+    if isinstance(observed, Managed):
+        return _Recorded(emergency, observed, error).progress()
+    if isinstance(observed, Specified):
+        return _Pass(emergency, observed, error).progress()
+    return replace(_unrotated(observed, error), items=_named_items(emergency, observed))
 
 
 def _named_items(emergency: Emergency, observed: Observed) -> tuple[str, ...] | None:
@@ -112,22 +113,30 @@ def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
     return Affected(AffectedState.PENDING, message=error.message if error else None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Pass:
     """A reconcile of an affected ManagedSecret, and its error."""
 
     emergency: Emergency
-    observed: Observed
-    desired: Desired
+    observed: Specified
     error: Wait | Stalled | None
 
     def progress(self) -> Affected:
-        observed, desired, replaced = self.observed, self.desired, self._replaced_by_lease()
-        taken, is_whole = self.emergency.taken(desired.names), self.emergency.items is None
-        kept = observed.state.keys if observed.state and is_whole else {}
-        progress = Affected(
+        """Return the progress of a secret without a revision."""
+        progress, unrotated = self._known(), _unrotated(self.observed, self.error)
+        if generated_items(self.emergency, self.observed.desired):
+            return replace(progress, state=unrotated.state, message=unrotated.message or self._waiting())
+        if unrotated.message:  # what it has is unknown
+            return replace(progress, state=unrotated.state, message=unrotated.message)
+        return self._elsewhere(progress)
+
+    def _known(self) -> Affected:
+        """Return what the spec shows."""
+        desired, replaced = self.observed.desired, self._replaced_by_lease()
+        taken = self.emergency.taken(desired.names)
+        return Affected(
             AffectedState.PENDING,
-            workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
+            workloads=tuple(str(consumer.workload.key) for consumer in self.observed.consumers),
             pulled=tuple(
                 f"{item.name} ({item.source.ref.name})"
                 for item in desired.pulled
@@ -136,74 +145,121 @@ class _Pass:
             literals=tuple(
                 item.name for item in desired.items if item.literal is not None and item.name in taken
             ),
+            items=_named_items(self.emergency, self.observed),
+        )
+
+    def _replaced_by_lease(self) -> frozenset[str]:
+        """Return the items whose dynamic credentials were issued since the declaration."""
+        return frozenset()
+
+    def _elsewhere(self, progress: Affected) -> Affected:
+        """Return the progress of a secret without generated values, whose others are replaced elsewhere."""
+        literals = f"written in the spec: {', '.join(progress.literals)}" if progress.literals else None
+        message = self._with_statement(_elsewhere(progress) or literals)
+        return replace(progress, state=AffectedState.NOTHING_TO_ROTATE, message=message)
+
+    def _waiting(self) -> str | None:
+        emergency, observed = self.emergency, self.observed
+        if is_target_immutable(observed):
+            other = "create another ManagedSecret for new values, and let its workloads use the new Secret"
+            again = (
+                "delete it, so that it is created again, or " if is_created_again(observed.desired) else ""
+            )
+            return f"the Secret is immutable: {again}{other}"
+        is_rotated = isinstance(observed, Managed) and is_rotated_before(emergency, observed)
+        if emergency.signer and is_rotated:
+            return (
+                f"its certificate may still be signed by the exposed CA of the ManagedSecret {emergency.signer!r},"
+                " which is not rotated yet"
+            )
+        if emergency.signer and not emergency.goes_first:
+            return f"the ManagedSecret {emergency.signer!r}, whose CA signs its certificate, is rotated first"
+        asked = asked_at(observed) if isinstance(observed, Managed) else None
+        asking, when = asked or (None, None)
+        if asking is None or asking.name != emergency.name or when is None or when <= observed.now:
+            return None
+        if is_rotated:
+            return f"its certificate may still be signed by an exposed CA; it is rotated again at {when:%H:%M:%S} UTC"
+        return f"another emergency rotated it a moment ago; it is rotated again at {when:%H:%M:%S} UTC"
+
+    def _with_statement(self, message: str | None) -> str | None:
+        """Return a message after a person's statement about leases of earlier credentials, if there is one."""
+        stated = stated_at(self.observed)
+        if stated is None or stated < self.emergency.started:
+            return message
+        statement = (
+            f"a person states by {LEASES_REVOKED} that leases which Keyturn could not revoke were revoked at the"
+            f" store by {clock(stated.astimezone(UTC))}; Keyturn has not seen it"
+        )
+        return "; ".join(part for part in (statement, message) if part)
+
+
+@dataclass(frozen=True)
+class _Recorded(_Pass):
+    """One with a revision."""
+
+    observed: Managed
+
+    def progress(self) -> Affected:
+        observed = self.observed
+        kept = observed.state.keys if self.emergency.items is None else {}
+        progress = replace(
+            self._known(),
             found=tuple(sorted(key for name in kept if is_found(name) for key in kept[name].values())),
             logins=exposed_logins(self.emergency, observed, self.error),
             has_new_ca=self._has_new_ca(),
-            items=_named_items(self.emergency, observed),
         )
-        unrotated = _unrotated(observed, self.error)
-        if not generated_items(self.emergency, desired):
-            return self._without_generated_values(progress, unrotated)
-        renewed = renewed_by(self.emergency, observed, desired)
+        if not generated_items(self.emergency, observed.desired):
+            return self._without_generated_values(progress)
+        renewed = renewed_by(self.emergency, observed)
         if renewed is None or not self._was_published_since(renewed):
+            unrotated = _unrotated(observed, self.error)
             return replace(progress, state=unrotated.state, message=unrotated.message or self._waiting())
         return self._rotated(progress, renewed)
 
     def _has_new_ca(self) -> bool:
         """Whether the new CA of a Secret is published; other certificates beside it may wait for another CA."""
-        emergency, observed, desired = self.emergency, self.observed, self.desired
-        state, current = observed.state, observed.current
-        if state is None or current is None:
-            return False
+        emergency, observed, state = self.emergency, self.observed, self.observed.state
         items = [name for name, keys in state.keys.items() if _CERTIFICATE in keys.values()]
         if not items and _CERTIFICATE not in state.templates:
             return False
         if items and not emergency.taken(items):
             return True
-        renewed = renewed_by(emergency, observed, desired, items)
-        if renewed is None or current.number < renewed.number:
+        renewed = renewed_by(emergency, observed, items)
+        if renewed is None or observed.current.number < renewed.number:
             return False
-        if not has_only_new_values(emergency, current, state, desired):
+        if not has_only_new_values(emergency, observed):
             return False
-        return any(published_at(one, observed) is not None for one in (renewed, current))
+        return any(published_at(one, observed) is not None for one in (renewed, observed.current))
 
     def _was_published_since(self, one: RevisionFacts) -> bool:
         """Whether a revision or a later one was published."""
-        current = self.observed.current
-        is_later = current is not None and current.number > one.number
+        is_later = self.observed.current.number > one.number
         return was_published(one, self.observed) or (is_later and self.observed.is_published)
 
-    def _without_generated_values(self, progress: Affected, unrotated: Affected) -> Affected:
+    def _without_generated_values(self, progress: Affected) -> Affected:
         """Return the progress of a secret without generated values, which waits for pods with earlier ones, too."""
         observed, current = self.observed, self.observed.current
-        if observed.state is None and unrotated.message:  # what it has is unknown
-            return replace(progress, state=unrotated.state, message=unrotated.message)
-        if current is not None:
-            progress = self._with_places(progress)
-            if points := list(self._open_points(progress, current.number)):
-                waits = _with_points(progress, points)
-                is_progress = waits.state is AffectedState.ROTATED
-                return replace(waits, state=AffectedState.PENDING) if is_progress else waits
-        elsewhere = _elsewhere(progress)
-        literals = f"written in the spec: {', '.join(progress.literals)}" if progress.literals else None
-        progress = replace(progress, message=self._with_statement(elsewhere or literals))
-        if current is not None and self._replaced_by_lease() and not elsewhere:
-            published = published_at(current, observed) or current.made
-            return replace(
-                progress, state=AffectedState.ROLLED_OUT, revision=current.number, rotated=published
-            )
-        return replace(progress, state=AffectedState.NOTHING_TO_ROTATE)
+        progress = self._with_places(progress)
+        if points := list(self._open_points(progress)):
+            waits = _with_points(progress, points)
+            is_progress = waits.state is AffectedState.ROTATED
+            return replace(waits, state=AffectedState.PENDING) if is_progress else waits
+        done = self._elsewhere(progress)
+        if not self._replaced_by_lease() or _elsewhere(progress):
+            return done
+        published = published_at(current, observed) or current.made
+        return replace(done, state=AffectedState.ROLLED_OUT, revision=current.number, rotated=published)
 
     def _rotated(self, progress: Affected, renewed: RevisionFacts) -> Affected:
         observed, current = self.observed, self.observed.current
-        if current is None or current.number < renewed.number:
-            number = current.number if current else None
+        if current.number < renewed.number:
             message = (
-                f"rolled back to revision {number}, which has the values from before the emergency;"
+                f"rolled back to revision {current.number}, which has the values from before the emergency;"
                 " rotate it again"
             )
             return replace(progress, state=AffectedState.FAILED, message=message)
-        if observed.state and not has_only_new_values(self.emergency, current, observed.state, self.desired):
+        if not has_only_new_values(self.emergency, observed):
             message = (
                 f"the record does not show that every value of revision {current.number} was generated since the"
                 " declaration, such as after a rollback or an adoption; rotate it again"
@@ -211,14 +267,12 @@ class _Pass:
             return replace(progress, state=AffectedState.FAILED, message=message)
         rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
         progress = replace(self._with_places(progress), revision=current.number, rotated=rotated)
-        if points := list(self._open_points(progress, current.number)):
+        if points := list(self._open_points(progress)):
             return _with_points(progress, points)
         done = _elsewhere(progress)
         previous = current.previous
         if self.emergency.items is not None:
-            keys = (
-                (observed.state.keys.get(name, {}) for name in self.emergency.items) if observed.state else ()
-            )
+            keys = (observed.state.keys.get(name, {}) for name in self.emergency.items)
             previous &= {previous_key(key) for of_item in keys for key in of_item.values()}
         if previous and observed.consumers and not done:
             done = (
@@ -231,41 +285,20 @@ class _Pass:
         """Return the progress with the stores and the other pods that may hold earlier values."""
         observed, others = self.observed, None
         if observed.holders is not None and not observed.holders.forbidden:
-            owners = owners_behind(observed, self.desired)
+            owners = owners_behind(observed)
             others = tuple(f"{owner} {behind_message(owner, observed)}" for owner in owners)
-        taken = self.emergency.taken(self.desired.names)
-        return replace(progress, unpushed=unpushed(observed, self.desired, taken), others=others)
+        taken = self.emergency.taken(observed.desired.names)
+        return replace(progress, unpushed=unpushed(observed, taken), others=others)
 
-    def _waiting(self) -> str | None:
-        emergency, observed, desired = self.emergency, self.observed, self.desired
-        if is_target_immutable(observed):
-            other = "create another ManagedSecret for new values, and let its workloads use the new Secret"
-            again = "delete it, so that it is created again, or " if is_created_again(desired) else ""
-            return f"the Secret is immutable: {again}{other}"
-        is_rotated = is_rotated_before(emergency, observed, desired)
-        if emergency.signer and is_rotated:
-            return (
-                f"its certificate may still be signed by the exposed CA of the ManagedSecret {emergency.signer!r},"
-                " which is not rotated yet"
-            )
-        if emergency.signer and not emergency.goes_first:
-            return f"the ManagedSecret {emergency.signer!r}, whose CA signs its certificate, is rotated first"
-        asking, when = asked_at(observed, desired) or (None, None)
-        if asking is None or asking.name != emergency.name or when is None or when <= observed.now:
-            return None
-        if is_rotated:
-            return f"its certificate may still be signed by an exposed CA; it is rotated again at {when:%H:%M:%S} UTC"
-        return f"another emergency rotated it a moment ago; it is rotated again at {when:%H:%M:%S} UTC"
-
-    def _open_points(self, progress: Affected, number: int) -> Iterator[_Point]:
+    def _open_points(self, progress: Affected) -> Iterator[_Point]:
         """Yield everything that keeps a secret with new values from being done, the first to come first."""
         observed, current = self.observed, self.observed.current
         if not observed.is_published:
-            yield AffectedState.ROTATED, [f"the Secret is to be written with revision {number}"]
+            yield AffectedState.ROTATED, [f"the Secret is to be written with revision {current.number}"]
         yield from self._points_of_pods()
         overlapping = observed.target is not None and observed.target.overlapping
-        if current is not None and current.keeps_previous:
-            overlapping = self._takes(kept_items(observed, self.desired))
+        if current.keeps_previous:
+            overlapping = self._takes(kept_items(observed))
         if overlapping:
             yield AffectedState.ROTATED, ["the previous values are still readable"]
         yield from self._points_of_leases()
@@ -284,7 +317,7 @@ class _Pass:
     def _points_of_leases(self) -> Iterator[_Point]:
         """Yield the leases of earlier credentials that are not revoked yet."""
         observed = self.observed
-        if not self._takes(item.name for item in self.desired.pulled):
+        if not self._takes(item.name for item in observed.desired.pulled):
             return
         carried = sum(lease.is_carried for lease in observed.idle_leases) - len(refused_leases(observed))
         if carried:
@@ -306,7 +339,7 @@ class _Pass:
             remedy = "; remove that annotation, and Keyturn restarts it" if is_reloaded else ""
             if messages := [f"{one.described()}{remedy}" for one in workloads if one.state is state]:
                 yield verdict, messages
-        if owners := owners_behind(observed, self.desired):
+        if owners := owners_behind(observed):
             yield AffectedState.ROTATED, [f"{owner} {behind_message(owner, observed)}" for owner in owners]
         if are_unread(observed):
             is_denied = observed.unread is None
@@ -322,8 +355,8 @@ class _Pass:
     def _previous_login(self) -> str | None:
         """Return a message with the logins that Keyturn closes at the database server."""
         state, account = self.observed.state, self.observed.account
-        database = self.desired.database
-        if database is None or state is None or not self._takes([database.password]):
+        database = self.observed.desired.database
+        if database is None or not self._takes([database.password]):
             return None
         logins = sorted(one.name for one in state.open_credentials if one is not state.current_credential)
         because = f": {account.problem.message}" if account and account.problem else ""
@@ -332,24 +365,11 @@ class _Pass:
     def _replaced_by_lease(self) -> frozenset[str]:
         """Return the items whose dynamic credentials were issued since the declaration."""
         state = self.observed.state
-        if state is None:
-            return frozenset()
         since = first_answer(self.emergency.uid, state)
         before = (one.number for one in state.revisions if since is None or one.number < since)
         exposed = frozenset[str]().union(*(state.leases_by_revision.get(number, ()) for number in before))
         items = state.leases_by_item.items()
         return self.emergency.taken([item for item, lease in items if lease not in exposed])
-
-    def _with_statement(self, message: str | None) -> str | None:
-        """Return a message after a person's statement about leases of earlier credentials, if there is one."""
-        stated = stated_at(self.observed)
-        if stated is None or stated < self.emergency.started:
-            return message
-        statement = (
-            f"a person states by {LEASES_REVOKED} that leases which Keyturn could not revoke were revoked at the"
-            f" store by {clock(stated.astimezone(UTC))}; Keyturn has not seen it"
-        )
-        return "; ".join(part for part in (statement, message) if part)
 
 
 def _with_points(progress: Affected, points: Sequence[_Point]) -> Affected:
@@ -375,13 +395,11 @@ def _elsewhere(progress: Affected) -> str | None:
 
 
 def exposed_logins(
-    emergency: Emergency, observed: Observed, error: Wait | Stalled | None
+    emergency: Emergency, observed: Managed, error: Wait | Stalled | None
 ) -> tuple[AffectedLogin, ...]:
     """Return the logins that were open at the declaration, each with a password from before it; the oldest first."""
-    state, desired = observed.state, observed.desired
-    if state is None or desired is None:
-        return ()
-    renewed = renewed_by(without_signers(emergency), observed, desired)
+    state = observed.state
+    renewed = renewed_by(without_signers(emergency), observed)
     published = state.credential_of(observed.target.revision) if observed.target else None
     return tuple(
         AffectedLogin(
@@ -398,10 +416,10 @@ def exposed_logins(
 
 
 def _why_open(
-    one: Credential, published: Credential | None, observed: Observed, error: Wait | Stalled | None
+    one: Credential, published: Credential | None, observed: Managed, error: Wait | Stalled | None
 ) -> str:
     """Return why the server is not proven to refuse a login."""
-    if observed.desired is None or observed.desired.database is None:
+    if observed.desired.database is None:
         return (
             "the spec has no database any more, so Keyturn closes nothing; add it again, or close it yourself"
         )

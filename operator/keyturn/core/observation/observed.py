@@ -1,4 +1,9 @@
-"""Observation of a ManagedSecret: all facts that one reconcile decides from, never values."""
+"""Observation of a ManagedSecret: all facts that one reconcile decides from, never values.
+
+It is one of three cases, so that a rule asks for what it needs and checks nothing: `Managed` has a spec that can be
+followed and a state Secret, `Specified` at least that spec, `Observed` perhaps neither. A ManagedSecret that is
+suspended or deleted is no further case, because its status shows the same facts; `decision.next_step` does less then.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +32,7 @@ from .external import NOT_PULLED, AccountFacts, Pulled, RevocationProblem
 from .workload import Pod, PodsSeen, Use, Workload
 
 T = TypeVar("T")
+Observation = TypeVar("Observation", bound="Observed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Consumer:
 
 @dataclass(frozen=True)
 class Observed:
-    """Input of `decision.next_step`: facts of one reconcile.
+    """Facts of one reconcile; the input of `decision.next_step`.
 
     Without slots, so that `with_facts` copies all fields at once, and what follows from them is computed once.
     """
@@ -112,15 +118,15 @@ class Observed:
     desired: Desired | None
     """None if the spec is invalid; `spec_error` has the reason."""
     spec_error: Stalled | None
-    state: StateFacts | None
-    state_owner: str | None
+    state: StateFacts | None = None
+    state_owner: str | None = None
     """Owner of the Secret under the state Secret's name; None if the Secret is absent or has no owner."""
-    state_is_foreign: bool
-    target: TargetFacts | None
-    mismatched_items: frozenset[str]
+    state_is_foreign: bool = False
+    target: TargetFacts | None = None
+    mismatched_items: frozenset[str] = frozenset()
     """Items whose value the current recipe could not have generated, or whose literal changed."""
-    violations: tuple[Violation, ...]
-    consumers: tuple[Consumer, ...]
+    violations: tuple[Violation, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
     deleted_of: str | None = None
     """The ManagedSecret that had the target by its status, if it is deleted: that one creates it again."""
     holders: PodsSeen | None = None
@@ -164,7 +170,7 @@ class Observed:
     """Why the state Secret, which exists and is our own, could not be read."""
 
     @cached_property
-    def results(self) -> dict[Callable[[Observed], Any], Any]:
+    def results(self) -> dict[Callable[[Any], Any], Any]:
         """Results of the functions that are computed once for this observation, see `once`."""
         return {}
 
@@ -192,16 +198,6 @@ class Observed:
         return bool(self.target and self.state and self.target.revision == self.state.current_number)
 
     @property
-    def published(self) -> datetime:
-        """When the current revision was published; without a time in the Secret, the last known time before that.
-
-        Now while the Secret has another revision.
-        """
-        if self.target and self.target.revision and not self.is_published:
-            return self.now
-        return self.target_published or (self.state.released if self.state else self.now)
-
-    @property
     def target_published(self) -> datetime | None:
         """When the revision in the Secret was first published; None if there is no Secret, or it has no time."""
         return self.target.published if self.target else None
@@ -225,40 +221,15 @@ class Observed:
         )
 
     @property
-    def is_requested(self) -> bool:
-        """A trigger requests a rotation that has not begun."""
-        return self.state is not None and bool(self.state.triggers.unhandled(self.requested))
-
-    @property
-    def unhandled_rollback(self) -> str | None:
-        """The request for a rollback that was not handled yet."""
-        asked = self.requested.rollback
-        return asked if self.state is not None and asked != self.state.triggers.rollback else None
-
-    @property
     def is_inactive(self) -> bool:
         """No operation begins at a store or a database server: it is suspended, deleted, invalid, or not owned."""
         spec, metadata = self.managed.spec, self.managed.metadata
         return bool(self.spec_error or spec.suspend or metadata.deletion_timestamp or self.state_is_foreign)
 
     @property
-    def overlaps(self) -> bool:
-        """Previous values, or a previous credential, are still valid next to those of the current revision."""
-        return self.current is not None and self.current.overlaps
-
-    @property
     def is_finalized(self) -> bool:
         """The object has Keyturn's finalizer."""
         return FINALIZER in self.managed.metadata.finalizers
-
-    @property
-    def asks_to_refresh(self) -> bool:
-        """A read of the stores is requested, by annotation or by an emergency."""
-        asked = self.requested.refresh
-        if self.state is None:
-            return False
-        is_asked = asked is not None and asked != self.state.triggers.refresh
-        return is_asked or bool(self.stale_for_emergencies)
 
     @cached_property
     def stale_for_emergencies(self) -> tuple[Emergency, ...]:
@@ -292,10 +263,6 @@ class Observed:
         """Return what the status has of a workload."""
         return self.managed.status.by_workload.get((workload.key.kind, workload.key.name))
 
-    def has_current_marker(self, workload: Workload, secret: str) -> bool:
-        """Whether the restart marker of a workload has the current revision of a Secret."""
-        return self.current is not None and workload.marked(secret) == self.current.number
-
     @property
     def has_open_emergency(self) -> bool:
         """Whether some emergency still waits for this ManagedSecret.
@@ -303,11 +270,6 @@ class Observed:
         A failed workload then holds up no other: the values of those that wait are exposed, or refused already.
         """
         return any(emergency.is_unfinished_here for emergency in self.emergencies)
-
-    @property
-    def is_urgent(self) -> bool:
-        """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
-        return self.rollback_pause is not None or self.has_open_emergency
 
     @cached_property
     def rollback_pause(self) -> RollbackPause | None:
@@ -318,7 +280,66 @@ class Observed:
         return None if self.state.triggers.unhandled(self.requested) else pause
 
 
-_DERIVED = frozenset(name for name, member in vars(Observed).items() if isinstance(member, cached_property))
+class Specified(Observed):
+    """Facts of a ManagedSecret whose spec can be followed."""
+
+    desired: Desired
+
+
+class Managed(Specified):
+    """Facts of a ManagedSecret whose spec can be followed, and whose state Secret is read: at least one revision."""
+
+    state: StateFacts
+
+    @cached_property
+    def current(self) -> RevisionFacts:
+        """The revision that the Secret must hold."""
+        return self.state.current
+
+    @cached_property
+    def published(self) -> datetime:
+        """When the current revision was published; without a time in the Secret, the last known time before that.
+
+        Now while the Secret has another revision.
+        """
+        if self.target and self.target.revision and not self.is_published:
+            return self.now
+        return self.target_published or self.state.released
+
+    @property
+    def is_requested(self) -> bool:
+        """A trigger requests a rotation that has not begun."""
+        return bool(self.state.triggers.unhandled(self.requested))
+
+    @property
+    def unhandled_rollback(self) -> str | None:
+        """The request for a rollback that was not handled yet."""
+        asked = self.requested.rollback
+        return asked if asked != self.state.triggers.rollback else None
+
+    @property
+    def asks_to_refresh(self) -> bool:
+        """A read of the stores is requested, by annotation or by an emergency."""
+        asked = self.requested.refresh
+        is_asked = asked is not None and asked != self.state.triggers.refresh
+        return is_asked or bool(self.stale_for_emergencies)
+
+    def has_current_marker(self, workload: Workload) -> bool:
+        """Whether the restart marker of a workload has the current revision."""
+        return workload.marked(self.desired.secret) == self.current.number
+
+    @property
+    def is_urgent(self) -> bool:
+        """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
+        return self.rollback_pause is not None or self.has_open_emergency
+
+
+_DERIVED = frozenset(
+    name
+    for case in (Observed, Specified, Managed)
+    for name, member in vars(case).items()
+    if isinstance(member, cached_property)
+)
 
 if TYPE_CHECKING:
     from dataclasses import replace
@@ -327,20 +348,24 @@ if TYPE_CHECKING:
 else:
 
     def with_facts(observed: Observed, **facts: object) -> Observed:
-        """Return a copy with other facts, as `dataclasses.replace` does, which sets one field after another."""
-        copy = object.__new__(Observed)
-        fields = vars(copy)
-        fields.update(vars(observed), **facts)
+        """Return a copy with other facts, as `dataclasses.replace` does, which sets one field after another.
+
+        It is of the case that its facts make it.
+        """
+        fields = vars(observed) | facts
         for name in _DERIVED & fields.keys():
             del fields[name]
+        case = Observed if fields["desired"] is None else Specified if fields["state"] is None else Managed
+        copy = object.__new__(case)
+        vars(copy).update(fields)
         return copy
 
 
-def once(compute: Callable[[Observed], T]) -> Callable[[Observed], T]:
+def once(compute: Callable[[Observation], T]) -> Callable[[Observation], T]:
     """Decorate a function of an observation, so that it is computed once for each."""
 
     @wraps(compute)
-    def known(observed: Observed) -> T:
+    def known(observed: Observation) -> T:
         if compute not in observed.results:
             observed.results[compute] = compute(observed)
         result: T = observed.results[compute]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import is_spread, previous_key
@@ -28,18 +28,18 @@ from .steps import Reason
 _MAX_NAMED = 3
 
 
-def is_rollout_complete(observed: Observed, desired: Desired) -> bool:
-    waits = observed.unread or is_under_way(observed) or holds_back(observed, desired)
-    return not waits and not users_of_previous_login(observed, desired)
+def is_rollout_complete(observed: Managed) -> bool:
+    waits = observed.unread or is_under_way(observed) or holds_back(observed)
+    return not waits and not users_of_previous_login(observed)
 
 
-def users_of_previous_login(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
+def users_of_previous_login(observed: Managed) -> tuple[WorkloadProgress, ...]:
     """Return the workloads that a setting keeps on earlier values, while the server accepts the login of these.
 
     None in an overlap that has begun; a login that a rollback gave up has no overlap.
     """
-    state = observed.state
-    if desired.database is None or not desired.database.capacity.overlaps or state is None:
+    state, database = observed.state, observed.desired.database
+    if database is None or not database.capacity.overlaps:
         return ()
     current = state.current_credential
     is_open = current is not None and any(one.revision < current.revision for one in state.open_credentials)
@@ -64,44 +64,40 @@ def _refused(observed: Observed) -> tuple[WorkloadProgress, ...]:
     return tuple(progress for progress in refused if progress.consumer.use is not None)
 
 
-def is_known_complete(observed: Observed) -> bool:
+def is_known_complete(observed: Managed) -> bool:
     """Whether the status has the rollout as complete, and no decision depends on that any more.
 
     Other users can edit the status, so an overlap never begins because of it.
     """
-    current = observed.current
-    if current is None or observed.state is None:
-        return True
-    if all(revision.reason == RevisionReason.CREATED for revision in observed.state.revisions):
+    current, state = observed.current, observed.state
+    if all(revision.reason == RevisionReason.CREATED for revision in state.revisions):
         return True  # there is no earlier revision
-    if observed.overlaps and current.valid_until is None:
+    if current.overlaps and current.valid_until is None:
         return False
-    if observed.desired and observed.desired.database and observed.state.gives_up_credential:
+    if observed.desired.database and state.gives_up_credential:
         return False
-    return is_recorded_complete(observed, current.number)
+    return is_recorded_complete(current.number, observed)
 
 
-def overlap_limit(observed: Observed, desired: Desired) -> datetime | None:
+def overlap_limit(observed: Managed) -> datetime | None:
     """Return when the previous values end although pods may still hold them, by rotation.maxOverlap; None without.
 
     Revisions since then that keep the previous values do not prolong it.
     """
-    state, limit = observed.state, publication_limit(observed, desired)
-    if state is None or limit is None or desired.max_overlap is None or state.current.overlap_from is None:
+    state, longest, limit = observed.state, observed.desired.max_overlap, publication_limit(observed)
+    if limit is None or longest is None or observed.current.overlap_from is None:
         return limit
     start = state.overlap_start.number
     of_overlap = (one for one in state.revisions if start in {one.number, one.overlap_from})
     times = (published_at(one, observed) for one in of_overlap)
     first = min((time for time in times if time), default=None)
-    return first + desired.max_overlap if first else limit
+    return first + longest if first else limit
 
 
-def publication_limit(observed: Observed, desired: Desired) -> datetime | None:
+def publication_limit(observed: Managed) -> datetime | None:
     """Return when rotation.maxOverlap since the publication of the current revision is over; None without."""
-    published = observed.target_published if observed.is_published else None
-    if desired.max_overlap is None or published is None:
-        return None
-    return published + desired.max_overlap
+    published, longest = observed.target_published, observed.desired.max_overlap
+    return published + longest if published and longest is not None and observed.is_published else None
 
 
 def is_to_be_settled(observed: Observed) -> bool:
@@ -128,7 +124,7 @@ def kept_since(observed: Observed) -> datetime | None:
         return None
     if is_to_be_settled(observed):
         return ended_at(current, observed)
-    return current.valid_until if observed.overlaps else None
+    return current.valid_until if current.overlaps else None
 
 
 # Pods that are read: those on which a decision or a report depends now, or at intervals during a rollout
@@ -145,9 +141,9 @@ class Need(enum.Enum):
     """At intervals, once its rollout takes longer than most."""
 
 
-def need_of(progress: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
+def need_of(progress: WorkloadProgress, observed: Managed) -> Need | None:
     """Return how recent the read must be; None if pods add nothing."""
-    if waits_for_old_pods(progress, observed, desired) or may_be_blocked(progress):
+    if waits_for_old_pods(progress, observed) or may_be_blocked(progress):
         return Need.NOW
     workload = progress.consumer.workload
     if progress.turn is not Turn.HINDERED or workload.settled or workload.paused:
@@ -155,7 +151,7 @@ def need_of(progress: WorkloadProgress, observed: Observed, desired: Desired) ->
     return Need.SOON if progress.state is WorkloadState.FAILED else Need.LATER
 
 
-def waits_for_old_pods(progress: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
+def waits_for_old_pods(progress: WorkloadProgress, observed: Managed) -> bool:
     """Whether its pods decide if it is current; never again once that was recorded for the revision."""
     consumer, workload = progress.consumer, progress.consumer.workload
     if progress.state is not WorkloadState.CURRENT or is_known_complete(observed):
@@ -164,7 +160,7 @@ def waits_for_old_pods(progress: WorkloadProgress, observed: Observed, desired: 
         return False  # its controller's own count is sufficient
     if consumer.renewed or observed.rollback_pause:
         return True
-    return observed.has_current_marker(workload, desired.secret)
+    return observed.has_current_marker(workload)
 
 
 def may_be_blocked(progress: WorkloadProgress) -> bool:
@@ -176,7 +172,7 @@ def may_be_blocked(progress: WorkloadProgress) -> bool:
     return progress.state is WorkloadState.FAILED or is_blocked
 
 
-def needs_holders(observed: Observed) -> bool:
+def needs_holders(observed: Managed) -> bool:
     """Whether something is asserted now that depends on every pod of the namespace.
 
     Nothing is while a workload is behind: its rollout is waited for first, except in an emergency.
@@ -186,8 +182,7 @@ def needs_holders(observed: Observed) -> bool:
     if not observed.is_published or is_settled:
         return False
     if is_under_way(observed):
-        in_emergency = any(emergency.is_unfinished_here for emergency in observed.emergencies)
-        return in_emergency and not was_known_complete
+        return observed.has_open_emergency and not was_known_complete
     return True
 
 
@@ -199,15 +194,15 @@ def needs_holders(observed: Observed) -> bool:
 _ROUTINE = frozenset({RevisionReason.TRIGGERED, RevisionReason.ROTATION_DUE})
 
 
-def kept_items(observed: Observed, desired: Desired) -> frozenset[str]:
+def kept_items(observed: Managed) -> frozenset[str]:
     """Return the items whose previous value the Secret has, or a template of it, in a place that has room for one."""
-    current, state = observed.current, observed.state
-    if current is None or state is None or not current.keeps_previous:
+    current, desired = observed.current, observed.desired
+    if not current.keeps_previous:
         return frozenset()
     kept = {
         item.name
         for item in desired.items
-        for key in state.keys.get(item.name, item.keys).values()
+        for key in observed.state.keys.get(item.name, item.keys).values()
         if item.keep_previous and previous_key(key) in current.previous
     }
     if desired.reads_previous and not current.previous.isdisjoint(desired.templates):
@@ -215,35 +210,34 @@ def kept_items(observed: Observed, desired: Desired) -> frozenset[str]:
     return frozenset(kept)
 
 
-def drops_kept_value(reason: Reason, observed: Observed, desired: Desired) -> bool:
+def drops_kept_value(reason: Reason, observed: Managed) -> bool:
     """Whether a revision for this reason would drop a previous value too soon, so that it waits.
 
     A rotation waits until the overlap of that value is over, and a change of the spec until it has begun, when no pod
     holds it any more. A revision that no pod can have, or that workloads fail with, is superseded at once.
     """
-    if observed.current is None or reason.fresh.isdisjoint(kept_items(observed, desired)):
+    if reason.fresh.isdisjoint(kept_items(observed)):
         return False
     if reason.name in _ROUTINE:
         return True
     if reason.name != RevisionReason.SPEC_CHANGED or observed.current.valid_until:
         return False
-    return is_current_published(observed, desired) and not any_failed(observed)
+    return is_current_published(observed) and not any_failed(observed)
 
 
-def overlap_end(values: frozenset[str], observed: Observed, desired: Desired) -> datetime | None:
+def overlap_end(values: frozenset[str], observed: Managed) -> datetime | None:
     """Return when the overlap ends that a rotation of these values waits for; None before it has begun."""
-    is_kept = not values.isdisjoint(kept_items(observed, desired))
-    return observed.current.valid_until if observed.current and is_kept else None
+    return None if values.isdisjoint(kept_items(observed)) else observed.current.valid_until
 
 
-def held_values(state: State, observed: Observed, desired: Desired) -> Mapping[str, ItemValues]:
+def held_values(state: State, observed: Managed) -> Mapping[str, ItemValues]:
     """Return the values that pods hold and that stay readable next to new ones.
 
     Before the overlap of the current revision begins, and if it was never published, those are the values of the last
     revision on which every workload ran; without a record of these, what the current one keeps of them.
     """
     current, before = state.facts.current, carried_values(state)
-    is_published = is_current_published(observed, desired)
+    is_published = is_current_published(observed)
     if is_published and (current.valid_until or not current.keeps_previous):
         return before
     good = state.revisions.get(last_good(current, state.facts.revisions) or 0)
@@ -277,33 +271,35 @@ def freed_keys(desired: Desired, state: StateFacts) -> frozenset[str]:
     return frozenset(before - desired.item_keys)
 
 
-def entries_to_read(observed: Observed, desired: Desired, state: StateFacts) -> frozenset[str]:
+def entries_to_read(observed: Managed) -> frozenset[str]:
     """Return the entries of dataFrom whose recorded values are not those of the changed spec.
 
     Their names have their places, so that an entry may have the values of another one. Keys of `data` take precedence
     over those of dataFrom, so a key that `data` no longer has may be one of any entry.
     """
+    desired, state = observed.desired, observed.state
     known = frozenset(item.name for item in desired.items if item.spreads and item.name in state.names)
     return known if freed_keys(desired, state) else known & observed.mismatched_items
 
 
-def without_awaited(reasons: list[Reason], observed: Observed, desired: Desired) -> list[Reason]:
+def without_awaited(reasons: list[Reason], observed: Managed) -> list[Reason]:
     """Return the pressing reasons alone if the others wait for stores that cannot be read.
 
     A rotation is pressing as well if a revision before the read keeps all that is awaited. The rest of the change,
     such as an added item, follows when they are read. A first read, which is in progress, is awaited.
     """
     problem = observed.pulled.problem
-    if observed.state is None or problem is None or problem.reason == ErrorReason.READING_STORES:
+    if problem is None or problem.reason == ErrorReason.READING_STORES:
         return reasons
-    pulled = frozenset(item.name for item in desired.pulled)
+    pulled = frozenset(item.name for item in observed.desired.pulled)
     awaited = frozenset(name for reason in reasons for name in reason.fresh & pulled)
-    names = _PRESSING | _ROTATIONS if _are_kept(awaited, observed, desired, observed.state) else _PRESSING
+    names = _PRESSING | _ROTATIONS if _are_kept(awaited, observed) else _PRESSING
     pressing = [replace(reason, awaited=awaited) for reason in reasons if reason.name in names]
     return pressing if awaited and pressing else reasons
 
 
-def _are_kept(awaited: frozenset[str], observed: Observed, desired: Desired, state: StateFacts) -> bool:
+def _are_kept(awaited: frozenset[str], observed: Managed) -> bool:
     """Whether a revision before the read keeps every awaited key: none is of an added item, or of a renamed one."""
-    is_renamed = any(desired.keys.get(name, keys) != keys for name, keys in state.keys.items())
-    return not is_renamed and awaited <= entries_to_read(observed, desired, state)
+    now, then = observed.desired.keys, observed.state.keys
+    is_renamed = any(now.get(name, keys) != keys for name, keys in then.items())
+    return not is_renamed and awaited <= entries_to_read(observed)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from keyturn.api.database import Sessions
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, AccountFacts, ProbeVerdict
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.references import DatabaseDesired
@@ -55,29 +55,29 @@ def has_account(observed: Observed) -> bool:
 # Before the Secret is written
 
 
-def is_pending(observed: Observed, desired: Desired) -> bool:
+def is_pending(observed: Managed, desired: Desired) -> bool:
     """Whether a candidate is in progress, for which other steps wait; without `spec.database` none continues it."""
     return (
         desired.database is not None and observed.state is not None and observed.state.candidate is not None
     )
 
 
-def next_candidate(observed: Observed, desired: Desired) -> steps.Step | None:
+def next_candidate(observed: Managed, desired: Desired) -> steps.Step | None:
     """Return the next step of a credential that no Secret has: of the candidate, or of one that was given up."""
     state = observed.state
     if state is None or desired.database is None:
         return None
     closing = (one for one in state.credentials if one.is_closing)
     if given_up := next((one for one in closing if _was_abandoned(one, state)), None):
-        is_kept = _waits(observed) or _stays_locked(observed, desired)
+        is_kept = _waits(observed) or _stays_locked(observed)
         return None if is_kept else _revoke(given_up, observed, desired, desired.database, was_used=False)
     if state.candidate is None:
         return None
-    exposed = _close_exposed(state.candidate.number, observed, desired, state)
+    exposed = _close_exposed(state.candidate.number, observed)
     return exposed or _set_and_prove(observed, desired, state)
 
 
-def next_current(observed: Observed, desired: Desired) -> steps.Step | None:
+def next_current(observed: Managed, desired: Desired) -> steps.Step | None:
     """Return the next step of the current credential, if it is not proven: that of a first or adopted revision."""
     state = observed.state
     if state is None or desired.database is None or state.candidate:
@@ -87,11 +87,11 @@ def next_current(observed: Observed, desired: Desired) -> steps.Step | None:
         return None
     exposed = None
     if not observed.is_published and not was_in_use(credential.revision, state):
-        exposed = _close_exposed(credential.revision, observed, desired, state)
+        exposed = _close_exposed(credential.revision, observed)
     return exposed or _set_and_prove(observed, desired, state)
 
 
-def close_credentials_of_former_spec(observed: Observed, desired: Desired) -> steps.StateChange | None:
+def close_credentials_of_former_spec(observed: Managed, desired: Desired) -> steps.StateChange | None:
     """Give up credentials of an earlier `database` in the spec, except the last one, which pods may have."""
     state = observed.state
     if state is None or desired.database is None or state.current.credential is not None or state.candidate:
@@ -101,20 +101,18 @@ def close_credentials_of_former_spec(observed: Observed, desired: Desired) -> st
     return steps.Close(left) if left else None
 
 
-def is_publishable(observed: Observed, desired: Desired) -> bool:
+def is_publishable(observed: Managed, desired: Desired) -> bool:
     """Whether the Secret may have the current revision: the server has accepted its credential."""
     credential = observed.state.current_credential if observed.state else None
     return desired.database is None or credential is None or credential.is_proven
 
 
-def _close_exposed(
-    number: int, observed: Observed, desired: Desired, state: StateFacts
-) -> steps.Close | None:
+def _close_exposed(number: int, observed: Managed) -> steps.Close | None:
     """Give up an unpublished credential that an emergency has exposed."""
-    return steps.Close((number,)) if emergency_was_declared(observed, desired, state) else None
+    return steps.Close((number,)) if emergency_was_declared(observed) else None
 
 
-def _set_and_prove(observed: Observed, desired: Desired, state: StateFacts) -> steps.Step | None:
+def _set_and_prove(observed: Managed, desired: Desired, state: StateFacts) -> steps.Step | None:
     """Let the server learn the unproven credential, then prove it; give it up if the server refuses it."""
     credential = unproven(state)
     if credential is None or _waits(observed):
@@ -126,14 +124,14 @@ def _set_and_prove(observed: Observed, desired: Desired, state: StateFacts) -> s
         is_asked_for = revision is not None and revision.reason in ON_REQUEST
         return (
             _at_server(Action.APPLY, credential, observed, desired)
-            if is_asked_for or not _stays_locked(observed, desired)
+            if is_asked_for or not _stays_locked(observed)
             else None
         )
     return _repair_beside(observed, desired, state) or _prove(credential, observed, desired, state)
 
 
 def _prove(
-    credential: Credential, observed: Observed, desired: Desired, state: StateFacts
+    credential: Credential, observed: Managed, desired: Desired, state: StateFacts
 ) -> steps.Step | None:
     is_refused = _account(observed).refused >= REFUSALS
     if is_refused and was_found(credential.revision, state):
@@ -143,7 +141,7 @@ def _prove(
     return _at_server(Action.PROVE, credential, observed, desired)
 
 
-def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> steps.Account | None:
+def _repair_beside(observed: Managed, desired: Desired, state: StateFacts) -> steps.Account | None:
     """Return the repair of the published credential next to a candidate, which cannot be proven without it.
 
     Without an overlap the server refuses the published one because it has the candidate's.
@@ -153,9 +151,9 @@ def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> s
     return next_repair(observed, desired) if is_beside and is_refused else None
 
 
-def _stays_locked(observed: Observed, desired: Desired) -> bool:
+def _stays_locked(observed: Managed) -> bool:
     """Whether no change at the server may open the published login, which was locked there: nothing asks for that."""
-    return is_locked(observed) and not _ends_at_once(observed) and not is_asked(observed, desired)
+    return is_locked(observed) and not _ends_at_once(observed) and not is_asked(observed)
 
 
 def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
@@ -166,26 +164,26 @@ def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
 # After the Secret was written
 
 
-def next_revocation(observed: Observed, desired: Desired) -> steps.Account | None:
+def next_revocation(observed: Managed, desired: Desired) -> steps.Account | None:
     """Return the revocation of the next closing credential that no pod needs."""
     if desired.database is None or observed.state is None or _waits(observed):
         return None
-    if _stays_locked(observed, desired):
+    if _stays_locked(observed):
         return None
     ready = (one for one in observed.state.credentials if _may_be_revoked(one, observed, desired))
     return next((_revoke(one, observed, desired, desired.database) for one in ready), None)
 
 
-def revocation_limit(observed: Observed, desired: Desired) -> datetime | None:
+def revocation_limit(observed: Managed, desired: Desired) -> datetime | None:
     """Return when a credential that was rolled back is revoked although pods may need it, by rotation.maxOverlap."""
     state = observed.state
     if desired.database is None or state is None or not state.gives_up_credential:
         return None
-    limit = publication_limit(observed, desired)
+    limit = publication_limit(observed)
     return limit if limit and limit > observed.now else None
 
 
-def next_repair(observed: Observed, desired: Desired) -> steps.Account | None:
+def next_repair(observed: Managed, desired: Desired) -> steps.Account | None:
     """Return the repair of an account that refuses the published credential, unless the spec only reports that.
 
     One that was locked is opened on request; if a rotation can begin, that opens it.
@@ -195,7 +193,7 @@ def next_repair(observed: Observed, desired: Desired) -> steps.Account | None:
         return None
     if state.credential_of(target.revision) is not state.current_credential:
         return None  # the Secret does not have it yet
-    if account.verdict is ProbeVerdict.LOCKED and is_asked(observed, desired) and not may_open(observed):
+    if account.verdict is ProbeVerdict.LOCKED and is_asked(observed) and not may_open(observed):
         return steps.Account(Action.ASSERT, live_credentials(observed, desired), opens=True)
     if not database.repairs:
         return None
@@ -205,28 +203,28 @@ def next_repair(observed: Observed, desired: Desired) -> steps.Account | None:
     return steps.Account(Action.ASSERT, live_credentials(observed, desired))
 
 
-def needs_slot(observed: Observed, desired: Desired) -> bool:
+def needs_slot(observed: Managed, desired: Desired) -> bool:
     """Whether an emergency closes the previous credential at once, because a third one is never opened."""
     state = observed.state
     if desired.database is None or state is None or state.current.supersedes is None:
         return False
     previous = state.credential(state.current.supersedes)
     is_in_the_way = previous is not None and previous.is_open
-    return is_in_the_way and observed.is_published and _emergency_brings_credential(observed, desired, state)
+    return is_in_the_way and observed.is_published and _emergency_brings_credential(observed, desired)
 
 
-def _emergency_brings_credential(observed: Observed, desired: Desired, state: StateFacts) -> bool:
-    reason = emergency_was_declared(observed, desired, state)
+def _emergency_brings_credential(observed: Managed, desired: Desired) -> bool:
+    reason = emergency_was_declared(observed)
     return reason is not None and brings_credential(reason.fresh, desired)
 
 
-def _ends_at_once(observed: Observed) -> bool:
+def _ends_at_once(observed: Managed) -> bool:
     """Whether an emergency removes previous passwords at once."""
     database = observed.desired.database if observed.desired else None
     return revokes_at_once(observed, [database.password] if database else [])
 
 
-def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired) -> bool:
+def _may_be_revoked(credential: Credential, observed: Managed, desired: Desired) -> bool:
     """Whether the server may refuse a closing credential now.
 
     A superseded one is recorded as closing when its overlap has ended. One of a revision that was rolled back is
@@ -242,15 +240,15 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
         return False
     if (current and credential.revision < current.revision) or _ends_at_once(observed):
         return True
-    limit = publication_limit(observed, desired)
-    if (limit and observed.now >= limit) or _emergency_brings_credential(observed, desired, state):
+    limit = publication_limit(observed)
+    if (limit and observed.now >= limit) or _emergency_brings_credential(observed, desired):
         return True
-    return is_rollout_complete(observed, desired)
+    return is_rollout_complete(observed)
 
 
 def _revoke(
     credential: Credential,
-    observed: Observed,
+    observed: Managed,
     desired: Desired,
     database: DatabaseDesired,
     *,
@@ -291,14 +289,14 @@ def last_closing(observed: Observed, state: StateFacts) -> steps.Step | None:
 # What the server must accept
 
 
-def _at_server(action: Action, about: Credential, observed: Observed, desired: Desired) -> steps.Account:
+def _at_server(action: Action, about: Credential, observed: Managed, desired: Desired) -> steps.Account:
     opens = about if action is Action.APPLY else None
     closes = about if action is Action.REVOKE else None
     return steps.Account(action, live_credentials(observed, desired, opens, closes), (about,))
 
 
 def live_credentials(
-    observed: Observed,
+    observed: Managed,
     desired: Desired,
     opens: Credential | None = None,
     closes: Credential | None = None,
@@ -326,14 +324,14 @@ def live_credentials(
     return tuple(sorted(live, key=lambda one: one is not published))
 
 
-def _stays_open(credential: Credential, observed: Observed, desired: Desired, state: StateFacts) -> bool:
+def _stays_open(credential: Credential, observed: Managed, desired: Desired, state: StateFacts) -> bool:
     if credential.phase is Phase.STAGED:  # without an overlap also the published one, after a rollback
         return credential is _published(observed, state)
     is_known = credential.is_open and credential.revision != UNKNOWN_REVISION
     return is_known and not _may_be_revoked(credential, observed, desired)
 
 
-def _published(observed: Observed, state: StateFacts) -> Credential | None:
+def _published(observed: Managed, state: StateFacts) -> Credential | None:
     """Return the credential that the Secret has now."""
     credential = state.credential_of(observed.target.revision) if observed.target else None
     return credential if credential and credential.is_open and not _was_abandoned(credential, state) else None
@@ -348,7 +346,7 @@ def account_again(observed: Observed) -> datetime | None:
     return again if again and again > observed.now else None
 
 
-def account_problem(observed: Observed, desired: Desired) -> Wait | Stalled | None:
+def account_problem(observed: Managed, desired: Desired) -> Wait | Stalled | None:
     """Return why the account is not as the spec says, or None."""
     if desired.database is None or observed.state is None:
         return None
@@ -356,12 +354,12 @@ def account_problem(observed: Observed, desired: Desired) -> Wait | Stalled | No
     problem = (
         account.problem or _refusal(account, desired.database) or _lock(observed, desired, desired.database)
     )
-    if problem or not waits_for_previous(observed, desired):
+    if problem or not waits_for_previous(observed):
         return problem
     return Wait(ErrorReason.PREVIOUS_STILL_OPEN, previous_still_open(observed.state), _RECHECK_INTERVAL)
 
 
-def refuse_exhausted(observed: Observed, desired: Desired) -> None:
+def refuse_exhausted(observed: Managed, desired: Desired) -> None:
     """Report that the server refused every candidate of a rotation.
 
     Raises:
@@ -401,7 +399,7 @@ def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None
             return None
 
 
-def _lock(observed: Observed, desired: Desired, database: DatabaseDesired) -> Stalled | None:
+def _lock(observed: Managed, desired: Desired, database: DatabaseDesired) -> Stalled | None:
     """Return that the published login is locked, and what waits for that."""
     if not is_locked(observed):
         return None

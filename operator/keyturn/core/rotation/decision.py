@@ -6,11 +6,9 @@ from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.external import being_read
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed, Specified
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.spec.desired import Desired
-from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 from keyturn.core.texts import FEW, first_of
 
@@ -53,39 +51,58 @@ def next_step(observed: Observed) -> steps.Step:
     # Leases are renewed also while the target may not be written.
     if lent := store_steps.next_leases(observed):
         return lent
-    desired = _allowed(observed)
+    followed = _allowed(observed)
+    return _next(followed) if isinstance(followed, Managed) else _first(followed)
+
+
+def _first(observed: Specified) -> steps.Step:
+    """Return the step that records the first revision."""
+    if found := _adopt(observed):
+        return found
+    if observed.target and observed.owns_target:
+        number = observed.target.revision
+        return steps.Claim((number if number and number <= HIGHEST_HINT else None) or next_number(observed))
+    reason = triggers.first_reason(observed)
+    _refuse_violation(observed, reason.fresh)
+    ownership.refuse_change(observed, reason.message)
+    # A value that was lost may still be in a store.
+    if problem := _unread_problem(observed, reason, is_needed=bool(observed.desired.pushes)):
+        raise copied(problem)
+    return steps.Stage(next_number(observed), reason)
+
+
+def _next(observed: Managed) -> steps.Step:
     first = (
-        _claim(observed, desired)
-        or rollback.requested_return(observed, desired)
-        or (steps.Decline() if observed.is_requested and triggers.rotates_nothing(desired) else None)
-        or credentials.next_candidate(observed, desired)
-        or credentials.close_credentials_of_former_spec(observed, desired)
+        (steps.Claim(observed.state.newest.number) if observed.state.uid != observed.uid else None)
+        or _adopt(observed)
+        or rollback.requested_return(observed)
+        or (steps.Decline() if observed.is_requested and triggers.rotates_nothing(observed.desired) else None)
+        or credentials.next_candidate(observed, observed.desired)
+        or credentials.close_credentials_of_former_spec(observed, observed.desired)
     )
     if first:  # before a new revision
         return first
-    is_pending = credentials.is_pending(observed, desired)
-    reason = None if is_pending else triggers.reason_for_revision(observed, desired)
-    _check_policy_unless_rotation_fixes_it(observed, reason)
-    problem = observed.pulled.problem
+    reason, problem = None, observed.pulled.problem
+    if not credentials.is_pending(observed, observed.desired):
+        reason = triggers.reason_for_revision(observed)
+        _refuse_violation(observed, reason.fresh if reason else frozenset())
     if reason and _may_renew(observed, reason):
-        ownership.refuse_change(observed, desired, reason.message)
-        problem = _unread_problem(observed, desired, reason)
+        ownership.refuse_change(observed, reason.message)
+        problem = _unread_problem(observed, reason)
         if problem is None:
             return steps.Stage(next_number(observed), reason)
-    if (current := observed.current) is None:
-        raise copied(problem or being_read())
     return (
-        _end_overlap(observed, desired, current)
-        or _write(observed, desired, current)
-        or credentials.next_current(observed, desired)
-        or credentials.next_repair(observed, desired)
+        _end_overlap(observed)
+        or _write(observed)
+        or credentials.next_current(observed, observed.desired)
+        or credentials.next_repair(observed, observed.desired)
         or (steps.Refresh() if observed.pulled.read and observed.asks_to_refresh else None)
-        or store_steps.next_push(observed, desired)
+        or store_steps.next_push(observed)
         or (steps.Bind() if observed.has_wrong_binder else None)
-        or store_steps.next_lease_revocation(observed, desired)
-        or credentials.next_revocation(observed, desired)
-        or _without_pods(observed, desired, current)
-        or _roll_out(observed, desired, current, problem)
+        or store_steps.next_lease_revocation(observed)
+        or credentials.next_revocation(observed, observed.desired)
+        or _without_pods(observed)
+        or _roll_out(observed, problem)
     )
 
 
@@ -109,48 +126,42 @@ def _reported_while_suspended(observed: Observed) -> datetime | None:
     return min((time for time in times if time and time > observed.now), default=None)
 
 
-def _end_overlap(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.Expire | None:
+def _end_overlap(observed: Managed) -> steps.Expire | None:
     """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
-    if not observed.overlaps:
+    current, database = observed.current, observed.desired.database
+    if not current.overlaps:
         return None
-    kept = completion.kept_items(observed, desired)
-    if desired.database and current.supersedes is not None:
-        kept |= {desired.database.password}
-    is_ended = revokes_at_once(observed, kept) or credentials.needs_slot(observed, desired)
+    kept = completion.kept_items(observed)
+    if database and current.supersedes is not None:
+        kept |= {database.password}
+    is_ended = revokes_at_once(observed, kept) or credentials.needs_slot(observed, observed.desired)
     return steps.Expire(current.number) if is_ended else None
 
 
-def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wait | Stalled | None:
+def _unread_problem(observed: Specified, reason: Reason, *, is_needed: bool = False) -> Wait | Stalled | None:
     """Return why the revision must wait for a read of the stores, or None."""
-    pulled = frozenset(item.name for item in desired.pulled)
-    # A value that was lost may still be in a store.
-    is_first = observed.state is None and bool(desired.pushes)
-    if not (is_first or reason.fresh & pulled) or observed.pulled.read:
+    pulled = frozenset(item.name for item in observed.desired.pulled)
+    if not (is_needed or reason.fresh & pulled) or observed.pulled.read:
         return None
     return observed.pulled.problem or being_read()
 
 
-def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | None:
-    if observed.state and observed.state.uid != observed.uid:
-        return steps.Claim(observed.state.newest.number)
-    if ownership.adopts_first(observed, desired) and not credentials.has_account(observed):
+def _adopt(observed: Specified) -> steps.Adopt | None:
+    if ownership.adopts_first(observed) and not credentials.has_account(observed):
         return steps.Adopt(next_number(observed))
-    if observed.state is None and observed.target and observed.owns_target:
-        number = observed.target.revision
-        return steps.Claim((number if number and number <= HIGHEST_HINT else None) or next_number(observed))
     return None
 
 
-def _may_renew(observed: Observed, reason: Reason) -> bool:
+def _may_renew(observed: Managed, reason: Reason) -> bool:
     """Whether a revision may be generated: the current one is published, or spec or emergency supersede it.
 
     Therefore no defect and no trigger can pile up unread revisions until those in use are dropped. While a workload
     fails with the current revision, only a request generates the next one.
     """
     supersedes = {RevisionReason.SPEC_CHANGED, RevisionReason.EMERGENCY}
-    if observed.state is None or not supersedes.isdisjoint(reason.names):
+    if not supersedes.isdisjoint(reason.names):
         return True
-    if observed.current and observed.current.abandoned:
+    if observed.current.abandoned:
         return True  # the server accepts no credential that could be published
     if not observed.is_published:
         return False
@@ -166,16 +177,16 @@ def refusal(observed: Observed) -> Wait | Stalled | None:
     return None
 
 
-def _allowed(observed: Observed) -> Desired:
+def _allowed(observed: Observed) -> Specified:
     if observed.spec_error:
         raise copied(observed.spec_error)
-    if observed.desired is None:
+    if not isinstance(observed, Specified):
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
     if any(one.denied and not one.fixed_by_rotation for one in observed.violations):
         raise _violation(observed)
     if not credentials.has_account(observed):
-        ownership.refuse_managed_account(observed, observed.desired)
-    ownership.check_ownership(observed, observed.desired)
+        ownership.refuse_managed_account(observed)
+    ownership.check_ownership(observed)
     if observed.state_is_foreign:
         secret, owner = state_name(observed.name), observed.state_owner
         raise ownership.not_owned(
@@ -184,18 +195,12 @@ def _allowed(observed: Observed) -> Desired:
             ownership.RENAME if owner else ownership.unlabelled(secret, observed) + ownership.RENAME,
         )
     credential_slots.check_record(observed, observed.desired)
-    return observed.desired
+    return observed
 
 
-def _check_policy_unless_rotation_fixes_it(observed: Observed, reason: Reason | None) -> None:
-    """Block all writes while values violate a rule, except the rotation that replaces all of them.
-
-    A candidate in progress is that rotation.
-    """
-    fresh = reason.fresh if reason else frozenset()
-    if all(violation.fixed_by <= fresh for violation in observed.violations if violation.denied):
-        return
-    if observed.desired is None or not credentials.is_pending(observed, observed.desired):
+def _refuse_violation(observed: Specified, fresh: frozenset[str]) -> None:
+    """Block all writes while values violate a rule, except the rotation that replaces all of them."""
+    if any(one.denied and not one.fixed_by <= fresh for one in observed.violations):
         raise _violation(observed)
 
 
@@ -204,14 +209,14 @@ def _violation(observed: Observed) -> Stalled:
     return Stalled(ErrorReason.POLICY_VIOLATION, first_of(messages, FEW, "; "))
 
 
-def _write(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.Step | None:
+def _write(observed: Managed) -> steps.Step | None:
     """Return the write that the Secret needs, unless drift repair is backing off.
 
     A revision whose credential the database server has not accepted is published later.
     """
-    step = _lacking(observed, desired, current)
-    if isinstance(step, steps.Publish) and not credentials.is_publishable(observed, desired):
-        return credentials.next_current(observed, desired) or _rest_unproven(observed, desired)
+    step = _lacking(observed)
+    if isinstance(step, steps.Publish) and not credentials.is_publishable(observed, observed.desired):
+        return credentials.next_current(observed, observed.desired) or _rest_unproven(observed)
     if step is None or not ownership.is_contested(observed):
         return step
     is_new = isinstance(step, steps.Publish | steps.Settle) and not ownership.was_sent(observed)
@@ -219,16 +224,18 @@ def _write(observed: Observed, desired: Desired, current: RevisionFacts) -> step
     return step if is_new else waits
 
 
-def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
+def _rest_unproven(observed: Managed) -> steps.Rest:
     """Wait for the database server."""
-    credentials.refuse_exhausted(observed, desired)
-    return steps.Rest(credentials.account_again(observed), credentials.account_problem(observed, desired))
+    credentials.refuse_exhausted(observed, observed.desired)
+    return steps.Rest(
+        credentials.account_again(observed), credentials.account_problem(observed, observed.desired)
+    )
 
 
-def _lacking(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.TargetWrite | None:
-    target = observed.target
-    if publication.was_in_deleted_secret(observed, desired):
-        return steps.Repair(current.number, observed.state.every_key if observed.state else frozenset())
+def _lacking(observed: Managed) -> steps.TargetWrite | None:
+    target, current = observed.target, observed.current
+    if publication.was_in_deleted_secret(observed):
+        return steps.Repair(current.number, observed.state.every_key)
     if target is None or target.revision != current.number:
         return steps.Publish(current.number)
     lacks_overlap = current.keeps_previous and not target.overlapping
@@ -239,78 +246,74 @@ def _lacking(observed: Observed, desired: Desired, current: RevisionFacts) -> st
     return None
 
 
-def _without_pods(
-    observed: Observed, desired: Desired, current: RevisionFacts
-) -> steps.StateChange | steps.Rest | None:
+def _without_pods(observed: Managed) -> steps.StateChange | steps.Rest | None:
     """Return the end of an overlap, or why nothing else is done while pods cannot be listed; None if they were."""
     if observed.unread is None:
         return None
-    return _overlap(observed, desired, current) or steps.Rest(None, observed.unread)
+    return _overlap(observed) or steps.Rest(None, observed.unread)
 
 
-def _roll_out(
-    observed: Observed, desired: Desired, current: RevisionFacts, problem: Wait | Stalled | None
-) -> steps.Step:
-    if restarts := rollout.next_restarts(observed, desired):
-        return steps.RollOut(restarts[0], rollout.next_marker(restarts[0], observed, desired))
-    if stuck := pod_to_delete(observed, desired):
+def _roll_out(observed: Managed, problem: Wait | Stalled | None) -> steps.Step:
+    if restarts := rollout.next_restarts(observed):
+        return steps.RollOut(restarts[0], rollout.next_marker(restarts[0], observed))
+    if stuck := pod_to_delete(observed):
         return stuck
-    if evicted := pod_to_evict(observed, desired):
+    if evicted := pod_to_evict(observed):
         return evicted
     if rollout.any_failed(observed):
-        return rollback.return_after_failure(observed, desired, current)
-    if step := _overlap(observed, desired, current):
+        return rollback.return_after_failure(observed)
+    if step := _overlap(observed):
         return step
-    _ask_for_action(observed, desired, current)
+    _ask_for_action(observed)
     problem = (
         problem
         or store_steps.push_problem(observed)
-        or credentials.account_problem(observed, desired)
+        or credentials.account_problem(observed, observed.desired)
         or ownership.contest_problem(observed)
     )
-    return steps.Rest(_wake_up(observed, desired, current), problem)
+    return steps.Rest(_wake_up(observed), problem)
 
 
-def _ask_for_action(observed: Observed, desired: Desired, current: RevisionFacts) -> None:
+def _ask_for_action(observed: Managed) -> None:
     """Report what needs manual action.
 
     Raises:
         Stalled: It is checked again when the database server is due, which no action is needed for.
     """
     try:
-        rollback.refuse_unknown_return(observed, desired)
-        credentials.refuse_exhausted(observed, desired)
+        rollback.refuse_unknown_return(observed)
+        credentials.refuse_exhausted(observed, observed.desired)
         if not rollout.is_under_way(observed):
-            rollback.ask_for_help(observed, current)
+            rollback.ask_for_help(observed)
     except Stalled as stalled:
         times = (stalled.again, credentials.account_again(observed))
         stalled.again = min((when for when in times if when), default=None)
         raise
 
 
-def _overlap(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.StateChange | None:
+def _overlap(observed: Managed) -> steps.StateChange | None:
     """Begin the overlap when no pod holds earlier values, and end it at its time, or at the limit at the latest."""
-    limit = completion.overlap_limit(observed, desired)
-    if not observed.overlaps:
+    current = observed.current
+    if not current.overlaps:
         return None
+    limit, until = completion.overlap_limit(observed), current.valid_until
     if limit and observed.now >= limit:
         return steps.Expire(current.number)
-    until = current.valid_until
     if rollout.is_under_way(observed) and (until is None or current.began_overlap):
         return None
     if until is not None:
         return steps.Expire(current.number) if observed.now >= until else None
-    if completion.is_rollout_complete(observed, desired):
-        began = observed.state.overlap_start.fresh if observed.state else frozenset[str]()
-        return steps.Overlap(current.number, observed.now + desired.overlap_of(current.fresh | began))
+    if completion.is_rollout_complete(observed):
+        replaced = current.fresh | observed.state.overlap_start.fresh
+        return steps.Overlap(current.number, observed.now + observed.desired.overlap_of(replaced))
     return None
 
 
-def _wake_up(observed: Observed, desired: Desired, current: RevisionFacts) -> datetime | None:
-    times = rollout.next_changes(observed, desired)
-    if observed.overlaps:
-        times += (when for when in (current.valid_until, completion.overlap_limit(observed, desired)) if when)
-    if limit := credentials.revocation_limit(observed, desired):
+def _wake_up(observed: Managed) -> datetime | None:
+    times = rollout.next_changes(observed)
+    if observed.current.overlaps:
+        times += (when for when in (observed.current.valid_until, completion.overlap_limit(observed)) if when)
+    if limit := credentials.revocation_limit(observed, observed.desired):
         times.append(limit)
     if observed.holders and observed.holders.again:
         times.append(observed.holders.again)
@@ -318,7 +321,7 @@ def _wake_up(observed: Observed, desired: Desired, current: RevisionFacts) -> da
         times.append(start)
     if (due := triggers.due_on_request(observed)) and due > observed.now:
         times.append(due)
-    if waits_for_signer(observed, desired):
+    if waits_for_signer(observed):
         times.append(observed.now + _SIGNER_INTERVAL)
     overdue = triggers.overdue_time(observed) if observed.rollback_pause else None
     others = (
@@ -326,7 +329,7 @@ def _wake_up(observed: Observed, desired: Desired, current: RevisionFacts) -> da
         observed.restart_wait.again if observed.restart_wait else None,
         observed.pulled.again,
         store_steps.pushed_again(observed),
-        store_steps.next_lease_revocation_time(observed, desired),
+        store_steps.next_lease_revocation_time(observed),
         credentials.account_again(observed),
         ownership.next_repair_time(observed),
     )

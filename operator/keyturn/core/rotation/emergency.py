@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from keyturn.api.emergency import Revoke
 from keyturn.api.rotation import OnFailure
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed, Specified
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.state.records import RevisionFacts
@@ -26,26 +26,20 @@ _UNLIMITED = 1_000_000
 _MIN_OVERLAP = timedelta(seconds=1)
 
 
-def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime | None] | None:
+def asked_at(observed: Managed) -> tuple[Emergency, datetime | None] | None:
     """Return the first emergency that requires new values, and from when on; no time while it waits for a CA.
 
     Certificates wait for the rotation of the CA that signs them, if an emergency affects that, too. Where that cannot
     be rotated soon, all values are new before it, and the certificates once more after it. An emergency that waits
     does not delay another one.
     """
-    asking = (
-        emergency
-        for emergency in observed.emergencies
-        if emergency.is_open and _asks(emergency, observed, desired)
-    )
+    asking = (one for one in observed.emergencies if one.is_open and _asks(one, observed))
     first = min(
-        asking,
-        key=lambda one: (_waits_for_signer(one, observed, desired), one.started, one.name),
-        default=None,
+        asking, key=lambda one: (_waits_for_signer(one, observed), one.started, one.name), default=None
     )
-    if first is None or observed.state is None:
+    if first is None:
         return None
-    if _waits_for_signer(first, observed, desired):
+    if _waits_for_signer(first, observed):
         return first, None
     made = [
         one.made
@@ -55,46 +49,40 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime 
     return first, max([first.started, *(time + COOL_DOWN for time in made)])
 
 
-def waits_for_signer(observed: Observed, desired: Desired) -> bool:
+def waits_for_signer(observed: Managed) -> bool:
     """Whether the emergencies that require new values all wait for a CA."""
-    asked = asked_at(observed, desired)
+    asked = asked_at(observed)
     return asked is not None and asked[1] is None
 
 
-def asked_items(observed: Observed, desired: Desired) -> frozenset[str]:
+def asked_items(observed: Managed) -> frozenset[str]:
     """Return the items that emergencies require new values of now: each that they take, or the rest after a rotation.
 
     One revision serves all that ask. The rest are certificates from before the rotation of their CA, and items that a
     change of the spec added. A rollback can have brought back values from before an emergency; then the rest alone is
     not enough.
     """
-    state, current = observed.state, observed.current
-    generated = frozenset(item.name for item in desired.items if item.recipe)
-    is_new = (
-        state
-        and current
-        and all(
-            has_only_new_values(one, current, state, desired) for one in observed.emergencies if one.is_open
-        )
-    )
+    generated = frozenset(item.name for item in observed.desired.items if item.recipe)
+    opened = [one for one in observed.emergencies if one.is_open]
+    is_new = all(has_only_new_values(one, observed) for one in opened)
     asked = frozenset[str]()
-    for one in observed.emergencies:
-        if not one.is_open or not _asks(one, observed, desired) or _waits_for_signer(one, observed, desired):
+    for one in opened:
+        if not _asks(one, observed) or _waits_for_signer(one, observed):
             continue
-        _, stale = _renewal(replace(one, signer=None), observed, desired)
+        _, stale = _renewal(replace(one, signer=None), observed)
         asked |= generated & stale if is_new else one.taken(generated)
     return asked
 
 
-def _waits_for_signer(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
+def _waits_for_signer(emergency: Emergency, observed: Managed) -> bool:
     if emergency.signer is None:
         return False
-    return not emergency.goes_first or is_rotated_before(emergency, observed, desired)
+    return not emergency.goes_first or is_rotated_before(emergency, observed)
 
 
-def is_rotated_before(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
+def is_rotated_before(emergency: Emergency, observed: Managed) -> bool:
     """Whether an emergency has rotated every value, though perhaps before the CA that signs one of them."""
-    return bool(emergency.signed) and (renewed_by(without_signers(emergency), observed, desired) is not None)
+    return bool(emergency.signed) and (renewed_by(without_signers(emergency), observed) is not None)
 
 
 def without_signers(emergency: Emergency) -> Emergency:
@@ -139,15 +127,12 @@ def revokes_at_once(observed: Observed, items: Collection[str]) -> bool:
 # Which values are new.
 
 
-def _asks(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
-    if (
-        observed.state is None
-        or is_target_immutable(observed)
-        or not generated_items(emergency, desired)
-        or _was_refused(emergency, observed.state, desired)
-    ):
+def _asks(emergency: Emergency, observed: Managed) -> bool:
+    if is_target_immutable(observed) or not generated_items(emergency, observed.desired):
         return False
-    return renewed_by(emergency, observed, desired) is None
+    if _was_refused(emergency, observed):
+        return False
+    return renewed_by(emergency, observed) is None
 
 
 def generated_items(emergency: Emergency, desired: Desired) -> frozenset[str]:
@@ -155,38 +140,33 @@ def generated_items(emergency: Emergency, desired: Desired) -> frozenset[str]:
     return emergency.taken([item.name for item in desired.items if item.is_generated])
 
 
-def _was_refused(emergency: Emergency, state: StateFacts, desired: Desired) -> bool:
+def _was_refused(emergency: Emergency, observed: Managed) -> bool:
     """Whether a database server has refused every candidate of an emergency's rotation."""
-    last = state.last_new_credential if is_exhausted(state) else None
+    last = observed.state.last_new_credential if is_exhausted(observed.state) else None
     if last is None or last.reason != RevisionReason.EMERGENCY or emergency.uid not in last.answers:
         return False
-    return emergency.items is None or brings_credential(emergency.items, desired)
+    return emergency.items is None or brings_credential(emergency.items, observed.desired)
 
 
 def is_target_immutable(observed: Observed) -> bool:
     return observed.target is not None and observed.target.immutable
 
 
-def renewed_by(
-    emergency: Emergency, observed: Observed, desired: Desired, only: Collection[str] = ()
-) -> RevisionFacts | None:
+def renewed_by(emergency: Emergency, observed: Managed, only: Collection[str] = ()) -> RevisionFacts | None:
     """Return the revision with which every generated value is later than the declaration; None if there is none.
 
     A certificate from before the rotation of the CA that signs it is not. Of `only` some items the others do not
     matter.
     """
-    renewed, _ = _renewal(emergency, observed, desired, only)
+    renewed, _ = _renewal(emergency, observed, only)
     return renewed
 
 
 def _renewal(
-    emergency: Emergency, observed: Observed, desired: Desired, only: Collection[str] = ()
+    emergency: Emergency, observed: Managed, only: Collection[str] = ()
 ) -> tuple[RevisionFacts | None, frozenset[str]]:
     """Return that revision, and the items that are not later than the declaration."""
-    state = observed.state
-    if state is None:
-        return None, frozenset()
-    generated = emergency.taken(_generated_items(state, desired))
+    state, generated = observed.state, emergency.taken(_generated_items(observed))
     wanted, since = generated.intersection(only) or generated, first_answer(emergency.uid, state)
     if since is None or (emergency.signer and not emergency.signed.isdisjoint(wanted)):
         return None, wanted
@@ -218,15 +198,13 @@ def _with_ca(emergency: Emergency) -> str:
     return f"{emergency.uid}{_WITH_CA}"
 
 
-def taken_items(
-    answers: frozenset[str], observed: Observed, desired: Desired
-) -> Mapping[str, frozenset[str]]:
+def taken_items(answers: frozenset[str], observed: Specified) -> Mapping[str, frozenset[str]]:
     """Return the items that answered declarations take, of those that do not take all.
 
     They are recorded, because a closed emergency is not observed any more.
     """
     some = (one for one in observed.emergencies if one.uid in answers and one.items is not None)
-    return {one.uid: one.taken(desired.names) for one in some}
+    return {one.uid: one.taken(observed.desired.names) for one in some}
 
 
 def first_answer(uid: str, state: StateFacts) -> int | None:
@@ -252,25 +230,24 @@ def stale_items(uid: str, number: int, state: StateFacts, generated: frozenset[s
     return stale
 
 
-def has_only_new_values(
-    emergency: Emergency, one: RevisionFacts, state: StateFacts, desired: Desired
-) -> bool:
-    """Whether a revision has no generated value from before a declaration, such as after a rollback."""
-    generated = emergency.taken(_generated_items(state, desired))
-    return not stale_items(emergency.uid, one.number, state, generated)
+def has_only_new_values(emergency: Emergency, observed: Managed) -> bool:
+    """Whether the current revision has no generated value from before a declaration, such as after a rollback."""
+    generated = emergency.taken(_generated_items(observed))
+    return not stale_items(emergency.uid, observed.current.number, observed.state, generated)
 
 
-def _generated_items(state: StateFacts, desired: Desired) -> frozenset[str]:
+def _generated_items(observed: Managed) -> frozenset[str]:
     """Return the generated items that the current revision has."""
-    return state.names.intersection(item.name for item in desired.items if item.is_generated)
+    return observed.state.names.intersection(
+        item.name for item in observed.desired.items if item.is_generated
+    )
 
 
-def is_exposed(number: int, observed: Observed) -> bool:
+def is_exposed(number: int, observed: Managed) -> bool:
     """Whether a revision has values from before a declaration: one that is not closed, or that a revision answers."""
-    state, desired = observed.state, observed.desired
-    if state is None or state.revision(number) is None:
+    state, generated = observed.state, _generated_items(observed)
+    if state.revision(number) is None:
         return False
-    generated = _generated_items(state, desired) if desired else frozenset[str]()
     declared = {one.uid for one in observed.emergencies}.union(*(one.answers for one in state.revisions))
     for uid in declared:
         since = first_answer(uid, state)

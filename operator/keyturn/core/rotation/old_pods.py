@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from keyturn.api.status import Via, WorkloadState, WorkloadStatus
-from keyturn.core.observation.observed import Consumer, Observed
+from keyturn.core.observation.observed import Consumer, Managed, Observed
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC, Owner, Pod, Use, Workload, owners_of
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.spec.desired import Desired
 from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import MAX_FACTS, StateFacts
 from keyturn.core.texts import and_more, first_of
@@ -48,23 +47,21 @@ def was_blocked_before(workload: Workload, observed: Observed) -> bool:
     return status is not None and status.state is WorkloadState.ROLLING and bool(status.terminating)
 
 
-def terminating(consumer: Consumer, observed: Observed, desired: Desired) -> int:
+def terminating(consumer: Consumer, observed: Managed) -> int:
     """Return how many pods with earlier values are terminating."""
-    return sum(pod.leaves is not None for pod in older_pods(consumer, observed, desired))
+    return sum(pod.leaves is not None for pod in older_pods(consumer, observed))
 
 
-def waiting_for_pods(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
+def waiting_for_pods(consumer: Consumer, observed: Managed) -> str | None:
     """Return a message with the pods that the rollout waits for, once new ones are ready; None if there are none."""
     if consumer.pods and consumer.pods.forbidden:
         return unread(observed)
-    older = older_pods(consumer, observed, desired)
+    older = older_pods(consumer, observed)
     ending = [pod for pod in older if pod.leaves]
     running = [pod for pod in older if not pod.leaves]
-    messages = [_pods_message(running, "still runs", "still run", observed, desired)] if running else []
+    messages = [_pods_message(running, "still runs", "still run", observed)] if running else []
     messages += (
-        [_pods_message(ending, "is still terminating", "are still terminating", observed, desired)]
-        if ending
-        else []
+        [_pods_message(ending, "is still terminating", "are still terminating", observed)] if ending else []
     )
     return "; ".join(messages) or None
 
@@ -75,22 +72,22 @@ def unread(observed: Observed) -> str:
     return f"whether pods with earlier values still run is unknown: {why}"
 
 
-def terminating_pods_block(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def terminating_pods_block(consumer: Consumer, observed: Managed) -> bool:
     """Whether terminating pods in the places of new ones are the only reason why a rollout is overdue."""
-    workload, older = consumer.workload, older_pods(consumer, observed, desired)
+    workload, older = consumer.workload, older_pods(consumer, observed)
     if not workload.in_place or workload.complaint or not any(pod.leaves for pod in older):
         return False
     new = (pod for pod in consumer.known_pods if pod not in older and not pod.leaves)
     return all(pod.ready for pod in new)
 
 
-def is_rolling_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def is_rolling_back(consumer: Consumer, observed: Managed) -> bool:
     """Whether an incomplete rollout restores an earlier template.
 
     Its marker is no evidence, because it is the earlier one. Pods of the rolled back revision are; after the last of
     them has ended, the status is used, whose only consequence is to wait for the end of the rollout.
     """
-    if any(pod.leaves is None for pod in older_pods(consumer, observed, desired)):
+    if any(pod.leaves is None for pod in older_pods(consumer, observed)):
         return True
     workload = consumer.workload
     status = observed.reported(workload)
@@ -107,25 +104,25 @@ def had_rolled_back_revision(status: WorkloadStatus, observed: Observed) -> bool
     }
 
 
-def look_again(consumer: Consumer, observed: Observed, desired: Desired) -> datetime:
+def look_again(consumer: Consumer, observed: Managed) -> datetime:
     """Return when to read the pods again: after a quarter of their termination so far, between 2 s and 1 min.
 
     Only a Deployment's status changes when a pod has ended, and an Argo Rollout's when it ends pods that it has kept.
     """
-    since = [pod.leaves for pod in older_pods(consumer, observed, desired) if pod.leaves]
+    since = [pod.leaves for pod in older_pods(consumer, observed) if pod.leaves]
     pause = (observed.now - min(since)) / 4 if since else _MAX_INTERVAL
     return observed.now + min(max(pause, _MIN_INTERVAL), _MAX_INTERVAL)
 
 
-def _pods_message(pods: list[Pod], one_is: str, more_are: str, observed: Observed, desired: Desired) -> str:
-    count = f"1 pod{_values(pods, observed, desired)} {one_is}"
+def _pods_message(pods: list[Pod], one_is: str, more_are: str, observed: Managed) -> str:
+    count = f"1 pod{_values(pods, observed)} {one_is}"
     if len(pods) > 1:
-        count = f"{len(pods)} pods{_values(pods, observed, desired)} {more_are}"
+        count = f"{len(pods)} pods{_values(pods, observed)} {more_are}"
     return f"{count}: {first_of([pod.name for pod in pods], _MAX_NAMED)}"
 
 
-def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:
-    numbers = {pod_revision(pod, observed, desired) for pod in pods}
+def _values(pods: Iterable[Pod], observed: Managed) -> str:
+    numbers = {pod_revision(pod, observed) for pod in pods}
     known = sorted(number for number in numbers if number is not None)
     if len(known) < len(numbers):
         return " with earlier values"
@@ -133,30 +130,32 @@ def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:
     return f" with revision {listed}" if len(known) == 1 else f" with revisions {listed}"
 
 
-def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def runs_other_values(consumer: Consumer, observed: Managed) -> bool:
     """Whether its pod template, by marker and age, has other values of the keys that it consumes."""
     workload = consumer.workload
-    return _lacks_current_values(workload.marked(desired.secret), workload.created, consumer.use, observed)
+    return _lacks_current_values(
+        workload.marked(observed.desired.secret), workload.created, consumer.use, observed
+    )
 
 
-def lacks_first_keys(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def lacks_first_keys(consumer: Consumer, observed: Managed) -> bool:
     """Whether its containers may have started without the keys of the first revision, which restarts no workload.
 
     A container waits for a missing Secret, or for a key that its environment names, unless they are optional; not for
     keys that are merged into a Secret of which it reads every key. Files get them from the kubelet.
     """
-    newest, use = observed.state.newest if observed.state else None, consumer.use
-    if newest is None or (newest.number, newest.reason) != (1, RevisionReason.CREATED) or use is None:
+    newest, use = observed.state.newest, consumer.use
+    if (newest.number, newest.reason) != (1, RevisionReason.CREATED) or use is None:
         return False
-    workload, is_merged = consumer.workload, desired.target_policy.merges and Via.ENV_FROM in use.via
-    if consumer.renewed or workload.marked(desired.secret) is not None:
+    workload, is_merged = consumer.workload, observed.desired.target_policy.merges and Via.ENV_FROM in use.via
+    if consumer.renewed or workload.marked(observed.desired.secret) is not None:
         return False
     return (use.optional or is_merged) and may_precede(workload.created, observed.published)
 
 
-def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tuple[Pod, ...]:
+def older_pods(consumer: Consumer, observed: Managed) -> tuple[Pod, ...]:
     """Return its pods with other values, sorted by name; none if pods were not read."""
-    older = (pod for pod in consumer.known_pods if _is_older(pod, consumer, observed, desired))
+    older = (pod for pod in consumer.known_pods if _is_older(pod, consumer, observed))
     return tuple(sorted(older, key=lambda pod: pod.name))
 
 
@@ -165,46 +164,41 @@ def are_newer(pods: Iterable[Pod], published: datetime) -> bool:
     return all(pod.leaves or not may_precede(pod.created, published) for pod in pods)
 
 
-def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
+def pod_revision(pod: Pod, observed: Managed) -> int | None:
     """Return the revision that a pod was started with, if known."""
-    if observed.state is None:
-        return None
-    return _number_run(observed.state, pod.marked(desired.secret), pod.created, observed.published) or None
+    marked = pod.marked(observed.desired.secret)
+    return _number_run(observed.state, marked, pod.created, observed.published) or None
 
 
-def template_is_outdated(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def template_is_outdated(pod: Pod, consumer: Consumer, observed: Managed) -> bool:
     """Whether the template of a pod, by marker and age, has other values."""
-    return _lacks_current_values(pod.marked(desired.secret), pod.created, consumer.use, observed)
+    return _lacks_current_values(pod.marked(observed.desired.secret), pod.created, consumer.use, observed)
 
 
-def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+def _is_older(pod: Pod, consumer: Consumer, observed: Managed) -> bool:
     if not may_precede(pod.created, observed.published):
         return False
     # The age alone is too weak a reason to wait for the end of a running pod without marker. Its template is an
     # earlier one if the workload was restarted: a Rollout keeps such pods for a while after its rollout.
     has_ground = (
         pod.leaves is not None
-        or pod.marked(desired.secret) is not None
-        or observed.has_current_marker(consumer.workload, desired.secret)
+        or pod.marked(observed.desired.secret) is not None
+        or observed.has_current_marker(consumer.workload)
     )
-    return has_ground and template_is_outdated(pod, consumer, observed, desired)
+    return has_ground and template_is_outdated(pod, consumer, observed)
 
 
-def has_earlier_values(began: datetime, use: Use | None, observed: Observed) -> bool:
+def has_earlier_values(began: datetime, use: Use | None, observed: Managed) -> bool:
     """Whether what a pod has read at `began` differs from the current revision, by age alone."""
     return may_precede(began, observed.published) and _lacks_current_values(None, began, use, observed)
 
 
-def revision_at(began: datetime, observed: Observed) -> int | None:
+def revision_at(began: datetime, observed: Managed) -> int | None:
     """Return the revision that was published at `began`, if known."""
-    if observed.state is None:
-        return None
     return _published_at(observed.state, began, observed.published) or None
 
 
-def _lacks_current_values(marked: int | None, created: datetime, use: Use | None, observed: Observed) -> bool:
-    if observed.state is None:
-        return False
+def _lacks_current_values(marked: int | None, created: datetime, use: Use | None, observed: Managed) -> bool:
     missed = _missed_keys(observed.state, marked, created, observed.published)
     if missed is None:
         return True
@@ -270,7 +264,7 @@ def reloads(consumer: Consumer) -> bool:
     return text.lower() == _WAIT and use is not None and set(use.via) <= FILES
 
 
-def reloaded_at(observed: Observed) -> datetime:
+def reloaded_at(observed: Managed) -> datetime:
     """Return from when on the files of every pod have the current revision."""
     return observed.published + KUBELET_SYNC
 
@@ -280,19 +274,21 @@ def reloaded_at(observed: Observed) -> datetime:
 # They are judged by their age alone, because a marker on a pod that Keyturn does not restart proves nothing.
 
 
-def pods_behind(observed: Observed, desired: Desired) -> tuple[Pod, ...]:
+def pods_behind(observed: Managed) -> tuple[Pod, ...]:
     """Return the pods with earlier values that no consumer controls, sorted by name."""
     pods = observed.holders.pods if observed.holders else ()
-    older = (pod for pod in pods if has_earlier_values(pod.began, pod.use_of(desired.secret), observed))
+    older = (
+        pod for pod in pods if has_earlier_values(pod.began, pod.use_of(observed.desired.secret), observed)
+    )
     return tuple(sorted(older, key=lambda pod: pod.name))
 
 
-def owners_behind(observed: Observed, desired: Desired) -> tuple[Owner, ...]:
+def owners_behind(observed: Managed) -> tuple[Owner, ...]:
     """Return the topmost owners of the pods with earlier values, sorted by kind and name."""
-    return owners_of(pods_behind(observed, desired), desired.secret)
+    return owners_of(pods_behind(observed), observed.desired.secret)
 
 
-def behind_message(owner: Owner, observed: Observed) -> str:
+def behind_message(owner: Owner, observed: Managed) -> str:
     """Return since when an owner's oldest pod runs, and what ends that."""
     number = revision_at(owner.since, observed)
     which = "an earlier revision" if number is None else f"revision {number}"
@@ -308,11 +304,11 @@ def evicts(observed: Observed) -> bool:
     return any(emergency.is_unfinished_here and emergency.evict for emergency in observed.emergencies)
 
 
-def pod_to_evict(observed: Observed, desired: Desired) -> steps.EvictPod | None:
+def pod_to_evict(observed: Managed) -> steps.EvictPod | None:
     """Return the next eviction: of a pod of a Job, or of one without an owner."""
     if observed.holders is None or not evicts(observed):
         return None
-    for pod in pods_behind(observed, desired):
+    for pod in pods_behind(observed):
         is_evictable = pod.controller is None or pod.controller.kind == "Job"
         if is_evictable and pod.leaves is None and pod.uid not in observed.holders.tried:
             return steps.EvictPod(pod)
@@ -324,22 +320,22 @@ def are_unread(observed: Observed) -> bool:
     return observed.holders is not None and observed.holders.forbidden
 
 
-def holds_back(observed: Observed, desired: Desired) -> bool:
+def holds_back(observed: Managed) -> bool:
     """Whether pods that no consumer controls keep a rollout from being complete, or may do so."""
-    return are_unread(observed) or bool(pods_behind(observed, desired))
+    return are_unread(observed) or bool(pods_behind(observed))
 
 
-def waiting_message(observed: Observed, desired: Desired) -> str | None:
+def waiting_message(observed: Managed) -> str | None:
     """Return a message with the first owner that is waited for; None if there is none."""
     if are_unread(observed):
         return unread(observed)
-    owners = owners_behind(observed, desired)
+    owners = owners_behind(observed)
     if not owners:
         return None
     return f"{owners[0]} {behind_message(owners[0], observed)}{and_more(len(owners) - 1)}"
 
 
-def next_read(observed: Observed) -> datetime:
+def next_read(observed: Managed) -> datetime:
     """Return when the pods are read again: no event tells of their end."""
     if are_unread(observed):
         return observed.now + _UNREAD_INTERVAL

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.labels import OWNER_LABEL
-from keyturn.core.observation.observed import DriftHistory, Observed, TargetFacts
+from keyturn.core.observation.observed import DriftHistory, Managed, Observed, Specified, TargetFacts
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.state.state import state_name
@@ -24,63 +24,67 @@ _RENAME_ONE = "set another target.name in one of the two"
 _ADOPT = f"{RENAME}, adopt: IfUnowned"
 
 
-def check_ownership(observed: Observed, desired: Desired) -> None:
+def check_ownership(observed: Specified) -> None:
     """Check that the target may be written: own, adopted, or foreign with only the spec's keys merged.
 
     Raises:
         Wait: The Secret to merge into does not exist.
         Stalled: The Secret, or a key to merge, is foreign, or target.name was changed.
     """
+    secret = observed.desired.secret
     if had := observed.other_target:
         raise Stalled(
             ErrorReason.INVALID_SPEC,
-            f"target.name cannot change from {had!r} to {desired.secret!r}; write {had!r} again and create a second"
+            f"target.name cannot change from {had!r} to {secret!r}; write {had!r} again and create a second"
             f" ManagedSecret with the new name, or delete the Secret {had!r} if no pod uses it",
         )
-    target, policy = observed.target, desired.target_policy
+    target, policy = observed.target, observed.desired.target_policy
     if target is None:
         if policy.merges:
-            raise _absent(desired.secret)
+            raise _absent(secret)
         if observed.deleted_of:
-            raise not_owned(desired.secret, observed.deleted_of, _RENAME_ONE)
+            raise not_owned(secret, observed.deleted_of, _RENAME_ONE)
         return
     if target.owner != observed.name:
-        _check_foreign(target, desired, observed)
-    if target.taken and not adopts_first(observed, desired):
-        raise _key_conflict(desired, target)
+        _check_foreign(target, observed)
+    if target.taken and not adopts_first(observed):
+        raise _key_conflict(observed.desired, target)
 
 
-def refuse_managed_account(observed: Observed, desired: Desired) -> None:
+def refuse_managed_account(observed: Specified) -> None:
     """Check that no other operator sets the password of the account that the target has.
 
     Raises:
         Stalled: Its labels name one.
     """
     manager = observed.target.account_manager if observed.target else None
-    if manager and desired.database:
+    if manager and observed.desired.database:
         raise Stalled(
             ErrorReason.ACCOUNT_MANAGED_ELSEWHERE,
-            f"{manager.operator} sets the password of the Secret {desired.secret!r} (label {manager.label}) at the"
-            f" database server, so nothing is changed there; {manager.remedy}",
+            f"{manager.operator} sets the password of the Secret {observed.desired.secret!r} (label {manager.label})"
+            f" at the database server, so nothing is changed there; {manager.remedy}",
         )
 
 
-def adopts_first(observed: Observed, desired: Desired) -> bool:
+def adopts_first(observed: Specified) -> bool:
     """Whether the values of a Secret without owner must be recorded before the first write."""
     target = observed.target
     return (
-        target is not None and target.owner is None and desired.target_policy.adopts and not target.recorded
+        target is not None
+        and target.owner is None
+        and observed.desired.target_policy.adopts
+        and not target.recorded
     )
 
 
-def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
+def refuse_change(observed: Specified, why: str) -> None:
     """Check that no change is due to an immutable Secret, which stays so if the spec has `immutable: false` by now.
 
     Raises:
         Stalled: The Secret is immutable.
     """
     if observed.target and observed.target.immutable:
-        other = "create another ManagedSecret for new values"
+        desired, other = observed.desired, "create another ManagedSecret for new values"
         remedy = f"delete it, so that it is created again, or {other}" if is_created_again(desired) else other
         raise Stalled(
             ErrorReason.IMMUTABLE,
@@ -117,32 +121,32 @@ def not_owned(secret: str, owner: str | None, remedy: str = RENAME) -> Stalled:
     )
 
 
-def _check_foreign(target: TargetFacts, desired: Desired, observed: Observed) -> None:
-    policy = desired.target_policy
+def _check_foreign(target: TargetFacts, observed: Specified) -> None:
+    policy, secret = observed.desired.target_policy, observed.desired.secret
     if target.owner or not (policy.merges or policy.adopts):
-        remedy = _RENAME_ONE if target.owner else unlabelled(desired.secret, observed) + _ADOPT
-        raise not_owned(desired.secret, target.owner, remedy)
+        remedy = _RENAME_ONE if target.owner else unlabelled(secret, observed) + _ADOPT
+        raise not_owned(secret, target.owner, remedy)
     if target.filled_by:
         raise Stalled(
             ErrorReason.SECRET_NOT_OWNED,
-            f"the Secret {desired.secret!r} is filled by {target.filled_by} and is not touched; write another name",
+            f"the Secret {secret!r} is filled by {target.filled_by} and is not touched; write another name",
         )
     if target.foreign_owner and not policy.merges:
         raise Stalled(
             ErrorReason.SECRET_NOT_OWNED,
-            f"the Secret {desired.secret!r} belongs to {target.foreign_owner} and is not touched;"
+            f"the Secret {secret!r} belongs to {target.foreign_owner} and is not touched;"
             " write another name, remove that label or annotation, or delete that Secret",
         )
     if target.immutable and not policy.immutable:
         raise Stalled(
             ErrorReason.IMMUTABLE,
-            f"the Secret {desired.secret!r} is immutable and accepts no new keys; write another name,"
+            f"the Secret {secret!r} is immutable and accepts no new keys; write another name,"
             " or delete that Secret",
         )
     if target.other_type:
         raise Stalled(
             ErrorReason.TYPE_DIFFERS,
-            f"the Secret {desired.secret!r} is of type {target.other_type} and the spec asks for {desired.type},"
+            f"the Secret {secret!r} is of type {target.other_type} and the spec asks for {observed.desired.type},"
             " which Kubernetes does not let change; write another name, or delete that Secret",
         )
     if target.unadoptable:
@@ -181,44 +185,42 @@ _RESET_AFTER = timedelta(minutes=10)
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
 
 
-def with_repair(observed: Observed) -> DriftHistory:
+def with_repair(observed: Managed) -> DriftHistory:
     """Return the history with a repair that was just done."""
     before, target = _known(observed), observed.target
     continues = before is not None and not before.changed
     by = target.changed_by if target else None
     return DriftHistory(
         generation=observed.managed.metadata.generation,
-        number=observed.current.number if observed.current else 0,
+        number=observed.current.number,
         repairs=before.repairs + 1 if before and continues else 1,
         last=observed.now,
         by=by or (before.by if before else None),
     )
 
 
-def with_change(observed: Observed, what: str) -> DriftHistory:
+def with_change(observed: Managed, what: str) -> DriftHistory:
     """Return the history with a write that the API server stored differently."""
     before, now = _known(observed), with_repair(observed)
     repairs = before.repairs + 1 if before and before.changed else _IMMEDIATE_REPAIRS + 1
     return DriftHistory(now.generation, now.number, repairs, now.last, now.by, what)
 
 
-def is_contested(observed: Observed) -> bool:
+def is_contested(observed: Managed) -> bool:
     """Whether the next repair must still wait."""
     history = _known(observed)
     return history is not None and observed.now < history.last + _delay(history)
 
 
-def was_sent(observed: Observed) -> bool:
+def was_sent(observed: Managed) -> bool:
     """Whether the current revision was written and stored differently."""
     history = _known(observed)
-    return bool(
-        history and history.changed and observed.current and history.number == observed.current.number
-    )
+    return bool(history and history.changed and history.number == observed.current.number)
 
 
-def contest_problem(observed: Observed) -> Stalled | None:
+def contest_problem(observed: Managed) -> Stalled | None:
     """Return what to do about the other writer; None below four repairs, or 10 min after the last one."""
-    history, secret = _known(observed), observed.desired.secret if observed.desired else observed.name
+    history, secret = _known(observed), observed.desired.secret
     if history is None or history.repairs <= _IMMEDIATE_REPAIRS:
         return None
     if history.changed:
@@ -231,7 +233,7 @@ def contest_problem(observed: Observed) -> Stalled | None:
     )
 
 
-def next_repair_time(observed: Observed) -> datetime | None:
+def next_repair_time(observed: Managed) -> datetime | None:
     """Return when the next repair is due, or when the history is reset."""
     history = _known(observed)
     if history is None or history.repairs <= _IMMEDIATE_REPAIRS:

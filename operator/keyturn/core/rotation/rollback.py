@@ -9,10 +9,9 @@ from datetime import datetime
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason
-from keyturn.core.spec.desired import Desired
-from keyturn.core.state.records import Phase, RevisionFacts
+from keyturn.core.state.records import Phase
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
 from .credential_slots import may_open, previous_still_open
@@ -68,14 +67,14 @@ class GoBack(StateChange):
         )
 
 
-def requested_return(observed: Observed, desired: Desired) -> GoBack | None:
+def requested_return(observed: Managed) -> GoBack | None:
     """Return the rollback to the revision that `keyturn.dev/rollback` names, once for each text."""
     asked, options, state = _unhandled_return(observed), _options(observed), observed.state
-    if asked is None or state is None or not may_return_to(asked, state, desired):
+    if asked is None or not may_return_to(asked, state, observed.desired):
         return None
     if asked != state.current_number and EVEN_EXPOSED not in options and is_exposed(asked, observed):
         return None
-    refuse_change(observed, desired, f"{ROLLBACK} asks for revision {asked}")
+    refuse_change(observed, f"{ROLLBACK} asks for revision {asked}")
     return GoBack(asked, state.current_number, failed=False, lasts=HOLD in options)
 
 
@@ -87,18 +86,17 @@ def supersedes_request(step: GoBack, observed: Observed) -> bool:
     pause = observed.state.rollback_pause if observed.state else None
     generation = observed.managed.metadata.generation
     pauses = step.number != step.rolled_back or (pause is not None and pause.generation == generation)
-    return not step.failed and pauses and observed.is_requested and _has_waited(observed)
+    is_asked = isinstance(observed, Managed) and observed.is_requested and _has_waited(observed)
+    return not step.failed and pauses and is_asked
 
 
-def _has_waited(observed: Observed) -> bool:
+def _has_waited(observed: Managed) -> bool:
     """Whether a requested rotation waited at the last status: for a window, or behind a rotation in progress."""
-    status, desired = observed.managed.status, observed.desired
+    status = observed.managed.status
     waits = ("Rotating", ConditionReason.WAITS_FOR_WINDOW)
     if waits in ((one.type, one.reason) for one in status.conditions):
         return True
-    still_waits = waits_until(observed) or (
-        desired and (waits_for_previous(observed, desired) or waits_for_overlap(observed, desired))
-    )
+    still_waits = waits_until(observed) or waits_for_previous(observed) or waits_for_overlap(observed)
     return status.rotation is not None and bool(still_waits)
 
 
@@ -138,18 +136,18 @@ def _exchange(step: GoBack, state: StateFacts, observed: Observed, now: datetime
     return state
 
 
-def refuse_unknown_return(observed: Observed, desired: Desired) -> None:
+def refuse_unknown_return(observed: Managed) -> None:
     """Reject a requested rollback to a revision without values, or with exposed ones; called after all other steps.
 
     Raises:
         Stalled: NoSuchRevision, with the available revisions, CredentialRevoked, or RevisionExposed.
     """
     asked, state = _unhandled_return(observed), observed.state
-    if state is None or asked is None:
+    if asked is None:
         return
-    if may_return_to(asked, state, desired):
+    if may_return_to(asked, state, observed.desired):
         raise Stalled(ErrorReason.REVISION_EXPOSED, exposed_message(observed.name, asked))
-    available = {number for number in state.restorable if may_return_to(number, state, desired)}
+    available = {number for number in state.restorable if may_return_to(number, state, observed.desired)}
     others = sorted(available - {state.current_number})
     kept = ", ".join(str(number) for number in others)
     hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
@@ -158,7 +156,7 @@ def refuse_unknown_return(observed: Observed, desired: Desired) -> None:
             ErrorReason.CREDENTIAL_REVOKED,
             f"{ROLLBACK}: the dynamic credentials of revision {asked} are revoked at their store; {hint}",
         )
-    if desired.database and state.revision(asked):
+    if observed.desired.database and state.revision(asked):
         raise Stalled(
             ErrorReason.CREDENTIAL_REVOKED,
             f"{ROLLBACK}: the database server does not accept the credential of revision {asked}; {hint}",
@@ -175,39 +173,39 @@ def exposed_message(name: str, number: int) -> str:
     )
 
 
-def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> GoBack:
+def return_after_failure(observed: Managed) -> GoBack:
     """Return the rollback to the last good revision.
 
     Raises:
         Stalled: There is none, or it failed as well, or onFailure is Hold.
     """
-    good = fallback_of(observed, desired)
+    good = fallback_of(observed)
     if good is not None:
-        return GoBack(good, current.number, failed=True)
+        return GoBack(good, observed.current.number, failed=True)
     failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed)[:_MAX_NAMED])
-    what = f"{failed} did not become ready with revision {current.number}"
+    what = f"{failed} did not become ready with revision {observed.current.number}"
     stuck = stuck_pod_message(observed.consumers)
     if observed.has_open_emergency:
-        help_ = stuck or _help(observed, desired, "rotate")
+        help_ = stuck or _help(observed, "rotate")
         message = f"{what}; the others are restarted nevertheless, because of an emergency; {help_}"
-        raise Stalled(ErrorReason.ROLLOUT_FAILED, message, min(next_changes(observed, desired), default=None))
-    help_ = stuck or _help(observed, desired, "rotate", "rollback")
-    retries = (denied_until(one.workload, observed, desired) for one in observed.consumers)
+        raise Stalled(ErrorReason.ROLLOUT_FAILED, message, min(next_changes(observed), default=None))
+    help_ = stuck or _help(observed, "rotate", "rollback")
+    retries = (denied_until(one.workload, observed) for one in observed.consumers)
     again = min((when for when in retries if when), default=None)
     raise Stalled(ErrorReason.ROLLOUT_FAILED, f"{what}; no other workload is restarted; {help_}", again)
 
 
-def _help(observed: Observed, desired: Desired, *commands: str) -> str:
+def _help(observed: Managed, *commands: str) -> str:
     """Return what ends a failed rollout; a rotation does not that waits for the end of this rollout."""
     waits = ""
-    if observed.state and desired.database and not may_open(observed):
+    if observed.desired.database and not may_open(observed):
         commands = tuple(command for command in commands if command != "rotate")
         waits = f"; {previous_still_open(observed.state)}"
     runs = " or ".join(f"`keyturn {command} {observed.name}`" for command in commands)
     return f"fix the workload{f', or run {runs}' if runs else ''}{waits}"
 
 
-def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
+def ask_for_help(observed: Managed) -> None:
     """Report a finished rollback as stalled.
 
     Raises:
@@ -219,7 +217,8 @@ def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
         raise Stalled(
             ErrorReason.ROLLED_BACK,
             f"workloads did not become ready with revision {observed.rollback_pause.number}; rolled back to revision"
-            f" {current.number}{cause}. Fix the cause, then run `keyturn rotate {observed.name}` or change the spec",
+            f" {observed.current.number}{cause}. Fix the cause, then run `keyturn rotate {observed.name}` or change"
+            " the spec",
         )
 
 
@@ -243,7 +242,7 @@ def _failed(observed: Observed) -> list[WorkloadProgress]:
     return [one for one in progress_of_workloads(observed) if one.state is WorkloadState.FAILED]
 
 
-def _unhandled_return(observed: Observed) -> int | None:
+def _unhandled_return(observed: Managed) -> int | None:
     asked = observed.unhandled_rollback
     return None if asked is None else _leading_number(asked)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from keyturn.api.rotation import Restart
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Attempts, Stalled, Wait
-from keyturn.core.observation.observed import Consumer, Denial, Observed
+from keyturn.core.observation.observed import Consumer, Denial, Managed, Observed
 from keyturn.core.observation.workload import Pod, Workload, is_of
 from keyturn.core.reasons import WorkloadReason
 from keyturn.core.spec.desired import Desired
@@ -40,21 +40,21 @@ class RecordedRejection(NamedTuple):
     message: str | None
 
 
-def refusal(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacle | None:
+def refusal(consumer: Consumer, observed: Managed) -> Obstacle | None:
     """Return why a workload is never restarted, by its annotation, the spec or another writer; None if it may be."""
     workload = consumer.workload
     if opted_out := _opt_out(workload):
         return opted_out
-    if desired.restart is Restart.NONE:
+    if observed.desired.restart is Restart.NONE:
         return Obstacle(WorkloadReason.RESTART_DISABLED, "rollout.restart is None; restart it yourself")
-    if desired.restart is Restart.LISTED and workload.key not in desired.targets:
+    if observed.desired.restart is Restart.LISTED and workload.key not in observed.desired.targets:
         return Obstacle(WorkloadReason.NOT_LISTED, "is not among rollout.targets; restart it yourself")
     if consumer.use is None and workload.restart is None:
         message = (
             "does not consume the Secret; annotate it with keyturn.dev/restart: allow to have it restarted"
         )
         return Obstacle(WorkloadReason.NOT_CONSUMING, message)
-    if was_reverted(workload, observed, desired):
+    if was_reverted(workload, observed):
         message = (
             "another writer removed keyturn.dev/secret-versions from its pod template after the restart;"
             " exclude the annotation from that tool, or restart it yourself"
@@ -77,14 +77,14 @@ def _opt_out(workload: Workload) -> Obstacle | None:
     return Obstacle(WorkloadReason.RESTART_NEVER, message)
 
 
-def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bool:
+def was_reverted(workload: Workload, observed: Managed) -> bool:
     """Whether another writer removed or replaced the marker of a restart with the current revision.
 
     The restart is then reported, not repeated. This process knows it before the status does. A later marker is of a
     revision that was rolled back, maybe after a restart that the status does not have yet.
     """
-    current, marked = observed.current, workload.marked(desired.secret)
-    if current is None or marked == current.number:
+    current, marked = observed.current, workload.marked(observed.desired.secret)
+    if marked == current.number:
         return False
     if workload.key in observed.restarted:
         return marked != observed.restarted[workload.key].marked
@@ -167,21 +167,21 @@ def _join(*obstacles: Obstacle | None) -> Obstacle | None:
 # Failing pods
 
 
-def crash_of(consumer: Consumer, number: int, observed: Observed, desired: Desired) -> str | None:
+def crash_of(consumer: Consumer, number: int, observed: Managed) -> str | None:
     """Return a message if the pods with revision `number` crash and the revision can be the cause; else None.
 
     It cannot if a pod with it is ready, or if there are pods without it and none of those is ready. Without older
     pods, as with strategy Recreate or one replica, a rollback ends nothing healthy, so the revision counts as the
     cause.
     """
-    if desired.crashes is None or consumer.pods is None:
+    if observed.desired.crashes is None or consumer.pods is None:
         return None
-    new, old = _split(consumer, number, desired)
-    if any(pod.ready and pod.restarts < desired.crashes for pod in new):
+    new, old = _split(consumer, number, observed.desired)
+    if any(pod.ready and pod.restarts < observed.desired.crashes for pod in new):
         return None
-    if before := _failed_before(consumer, number, observed, desired):
+    if before := _failed_before(consumer, number, observed):
         return before
-    crashing = [pod for pod in new if pod.crashes >= desired.crashes and not pod.ready]
+    crashing = [pod for pod in new if pod.crashes >= observed.desired.crashes and not pod.ready]
     is_its_fault = not old or any(pod.ready for pod in old)
     return f"its new pods crash: {_described(crashing)}" if crashing and is_its_fault else None
 
@@ -215,7 +215,7 @@ def _described(pods: Iterable[Pod]) -> str | None:
     return f"pod {first.name}: {first.trouble}"
 
 
-def _failed_before(consumer: Consumer, number: int, observed: Observed, desired: Desired) -> str | None:
+def _failed_before(consumer: Consumer, number: int, observed: Managed) -> str | None:
     """Return the failure from the status, because a crashing pod is ready for a moment after each restart.
 
     It counts only if it does not cause a rollback, because other users can edit the status.
@@ -225,7 +225,7 @@ def _failed_before(consumer: Consumer, number: int, observed: Observed, desired:
     if status is None or status.state is not WorkloadState.FAILED or status.revision != number:
         return None
     is_crash = status.reason == WorkloadReason.CRASH_LOOP
-    return status.message if is_crash and fallback_of(observed, desired) is None else None
+    return status.message if is_crash and fallback_of(observed) is None else None
 
 
 # Pods that keep their StatefulSet from rolling back
@@ -251,20 +251,16 @@ def is_deletable(pod: Pod, workload: Workload, secret: str, rolled_back: int) ->
     return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
 
 
-def pod_to_delete(observed: Observed, desired: Desired) -> steps.DeletePod | None:
+def pod_to_delete(observed: Managed) -> steps.DeletePod | None:
     """Return the deletion of a pod that keeps its StatefulSet from rolling back; only during a rollback."""
     if observed.rollback_pause is None:
         return None
     for consumer in observed.consumers:
         denial = denial_of(consumer.workload, observed)
-        if (
-            consumer.pods is None
-            or not consumer.pods.deletable
-            or (denial and observed.now < denial.attempts.again)
-        ):
+        if denial and observed.now < denial.attempts.again:
             continue
-        for pod in consumer.pods.pods:
-            if is_deletable(pod, consumer.workload, desired.secret, observed.rollback_pause.number):
+        for pod in consumer.known_pods if consumer.pods and consumer.pods.deletable else ():
+            if is_deletable(pod, consumer.workload, observed.desired.secret, observed.rollback_pause.number):
                 return steps.DeletePod(consumer, pod, observed.rollback_pause.number)
     return None
 
@@ -295,53 +291,52 @@ def delete_command(namespace: str, pod: str) -> str:
 
 
 def denied_again(
-    before: Denial | None, error: Wait | Stalled, workload: Workload, observed: Observed, desired: Desired
+    before: Denial | None, error: Wait | Stalled, workload: Workload, observed: Managed
 ) -> Denial:
     """Return the denial after another rejection; each one in a row doubles the delay."""
-    number = observed.current.number if observed.current else 0
+    number = observed.current.number
     known = before if before and before.number == number else None
-    since = known.since if known else _rejected_since(workload, observed, desired)
+    since = known.since if known else _rejected_since(workload, observed)
     failures = known.attempts.failures + 1 if known else 1
     again = observed.now + backoff(_MIN_DELAY, failures, _MAX_DELAY)
     return Denial(number, since, Attempts(error, again, failures))
 
 
-def _rejected_since(workload: Workload, observed: Observed, desired: Desired) -> datetime:
+def _rejected_since(workload: Workload, observed: Managed) -> datetime:
     """Return since when its restart is rejected: now, or the publication if the status has it as failed."""
-    rejection = reported_rejection(workload, observed, desired)
+    rejection = reported_rejection(workload, observed)
     published = observed.target_published
     if published is None or rejection is None or rejection.state is not WorkloadState.FAILED:
         return observed.now
-    return published if published + desired.progress_deadline <= observed.now else observed.now
+    return published if published + observed.desired.progress_deadline <= observed.now else observed.now
 
 
-def denial_of(workload: Workload, observed: Observed) -> Denial | None:
+def denial_of(workload: Workload, observed: Managed) -> Denial | None:
     """Return the rejection of its restart for the current revision, if there is one."""
     denial = observed.denials.get(workload.key)
-    return denial if denial and observed.current and denial.number == observed.current.number else None
+    return denial if denial and denial.number == observed.current.number else None
 
 
-def denied_until(workload: Workload, observed: Observed, desired: Desired) -> datetime | None:
+def denied_until(workload: Workload, observed: Managed) -> datetime | None:
     """Return when its progress changes next: the retry, or the progress deadline."""
     denial = denial_of(workload, observed)
     if denial is None:
         return None
-    times = (denial.attempts.again, denial.since + desired.progress_deadline)
+    times = (denial.attempts.again, denial.since + observed.desired.progress_deadline)
     return min((when for when in times if when > observed.now), default=None)
 
 
-def reported_rejection(workload: Workload, observed: Observed, desired: Desired) -> RecordedRejection | None:
+def reported_rejection(workload: Workload, observed: Managed) -> RecordedRejection | None:
     """Return the rejection that the status has for its restart, to be shown until the next attempt.
 
     A failure counts only if it causes no rollback.
     """
-    status = observed.managed.status
-    if observed.current is None or status.revision != observed.current.number:
+    if observed.managed.status.revision != observed.current.number:
         return None
     workload_status = observed.reported(workload)
     reason = workload_status.reason if workload_status else None
     if workload_status is None or reason not in _DENIED:
         return None
-    has_failed = workload_status.state is WorkloadState.FAILED and fallback_of(observed, desired) is None
+    has_failed = workload_status.state is WorkloadState.FAILED and fallback_of(observed) is None
     state = WorkloadState.FAILED if has_failed else WorkloadState.PENDING
     return RecordedRejection(state, str(reason), workload_status.message)

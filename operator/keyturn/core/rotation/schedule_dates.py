@@ -18,7 +18,7 @@ from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import ScheduleStatus
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import Observed, once
+from keyturn.core.observation.observed import Managed, Observed, once
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import Timetable
@@ -34,19 +34,18 @@ _EVERY: Final = re.compile(r"every ([0-9smhdw]+), jitter ([0-9]{1,2})%")
 _CRON: Final = re.compile(r"(.+) \((.+)\)")
 
 
-def natural_dates(observed: Observed) -> Mapping[Timetable, datetime]:
+def natural_dates(observed: Managed) -> Mapping[Timetable, datetime]:
     """Return when each schedule alone has its values due, whenever it began to apply."""
-    state, tables = observed.state, observed.desired.timetables if observed.desired else ()
-    if state is None:
-        return {}
+    state, uid = observed.state, observed.uid
     dates = (
-        (one, next_due(one.cadence, state.dates.get(one.own, state.rotated), observed.uid)) for one in tables
+        (one, next_due(one.cadence, state.dates.get(one.own, state.rotated), uid))
+        for one in observed.desired.timetables
     )
     return {one: due for one, due in dates if due}
 
 
 @once
-def scheduled_dates(observed: Observed) -> Mapping[Timetable, datetime]:
+def scheduled_dates(observed: Managed) -> Mapping[Timetable, datetime]:
     """Return when each schedule has its values due; a date before the schedule applied moves behind that time.
 
     Values that rotate on request only are due at once, because nothing starts then.
@@ -55,7 +54,7 @@ def scheduled_dates(observed: Observed) -> Mapping[Timetable, datetime]:
     return {one: due if due >= observed.now else _moved(due, one, observed) for one, due in dates.items()}
 
 
-def _moved(due: datetime, table: Timetable, observed: Observed) -> datetime:
+def _moved(due: datetime, table: Timetable, observed: Managed) -> datetime:
     """Return the date of a rotation that is due by the schedule alone."""
     applied = applied_schedule(observed)
     if applied is None or table.cadence is None or table.on_request:
@@ -67,7 +66,7 @@ def _moved(due: datetime, table: Timetable, observed: Observed) -> datetime:
     return min(date, applied.due_before) if applied.due_before else date
 
 
-def spread_since(observed: Observed) -> datetime | None:
+def spread_since(observed: Managed) -> datetime | None:
     """Return since when the schedule applies that made a rotation overdue, if it is not due yet."""
     moved = scheduled_dates(observed)
     is_spread = any(due < observed.now < moved[one] for one, due in natural_dates(observed).items())
@@ -77,18 +76,18 @@ def spread_since(observed: Observed) -> datetime | None:
 
 def applied_schedule(observed: Observed) -> ScheduleStatus | None:
     """Return the schedule that applies and since when, as the status records it; None without a schedule."""
-    known, desired = observed.managed.status.schedule, observed.desired
-    if observed.state is None or desired is None:
+    known = observed.managed.status.schedule
+    if not isinstance(observed, Managed):
         return known
-    text = _text_of(desired)
+    text = _text_of(observed.desired)
     if text is None:
         return None
     if known and known.text == text:
         return known
-    return ScheduleStatus(text=text, **_beginning(known, observed, observed.state.rotated))
+    return ScheduleStatus(text=text, **_beginning(known, observed))
 
 
-def _beginning(known: ScheduleStatus | None, observed: Observed, rotated: datetime) -> dict[str, datetime]:
+def _beginning(known: ScheduleStatus | None, observed: Managed) -> dict[str, datetime]:
     """Return since when a schedule applies that the status does not have: now, unless it may be as old as the values.
 
     A new object shows no change of its schedule. A date that an earlier schedule had set is never postponed.
@@ -96,7 +95,7 @@ def _beginning(known: ScheduleStatus | None, observed: Observed, rotated: dateti
     status = observed.managed.status
     planned = None if status.rotates_on_request else status.next_rotation_time
     if known is None and status.revision is None:
-        return {"since": to_second(rotated)}
+        return {"since": to_second(observed.state.rotated)}
     return {"since": to_second(observed.now)} | ({"due_before": planned} if planned else {})
 
 
@@ -193,7 +192,7 @@ def recorded_time(observed: Observed) -> datetime | None:
 
 def stays_overdue(observed: Observed) -> bool:
     """Whether the rotation that was overdue by the status is still not done."""
-    if not observed.managed.status.overdue or (observed.desired and observed.state):
+    if not observed.managed.status.overdue:
         return False
     due = recorded_time(observed) if observed.state else None
     return due is None or due <= observed.now

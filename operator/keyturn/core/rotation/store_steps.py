@@ -14,7 +14,7 @@ from keyturn.api.status import UnrevokedLeases
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED
-from keyturn.core.observation.observed import Observed, once
+from keyturn.core.observation.observed import Managed, Observed, Specified, once
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.references import Destination, destination_of
@@ -42,10 +42,10 @@ def next_leases(observed: Observed) -> steps.Borrow | None:
     return steps.Borrow(new) if new else None
 
 
-def next_lease_revocation(observed: Observed, desired: Desired) -> steps.GiveBack | None:
+def next_lease_revocation(observed: Managed) -> steps.GiveBack | None:
     """Return the next lease to revoke: at once if no revision had its value, else when no workload needs it."""
     idle = observed.idle_leases
-    ready = [lease for lease in idle if _may_end_at(lease, observed, desired) <= observed.now]
+    ready = [lease for lease in idle if _may_end_at(lease, observed) <= observed.now]
     tried = [lease for lease in idle if lease in ready or lease.id in observed.revocation_problems]
     stated = [lease for lease in tried if _is_stated(lease, observed)]
     if stated:  # the last to end comes last: the status knows the leases that were refused by its end
@@ -152,12 +152,9 @@ def are_kept_for(observed: Observed) -> bool:
     return deletes and bool(observed.state and observed.state.leases)
 
 
-def next_lease_revocation_time(observed: Observed, desired: Desired) -> datetime | None:
+def next_lease_revocation_time(observed: Managed) -> datetime | None:
     """Return when the next revocation is due or retried."""
-    times = (
-        max(_may_end_at(lease, observed, desired), _retry_at(lease, observed))
-        for lease in observed.idle_leases
-    )
+    times = (max(_may_end_at(lease, observed), _retry_at(lease, observed)) for lease in observed.idle_leases)
     return min((time for time in times if time > observed.now), default=None)
 
 
@@ -167,30 +164,31 @@ def last_lease_revocation_time(observed: Observed) -> datetime | None:
     return min((time for time in times if time > observed.now), default=None)
 
 
-def _may_end_at(lease: StoreLease, observed: Observed, desired: Desired) -> datetime:
+def _may_end_at(lease: StoreLease, observed: Managed) -> datetime:
     """Return when no pod needs the lease: all run on its successor, the overlap ends, or it expires."""
     if not lease.is_carried:
         return observed.now
     published = observed.target_published if observed.is_published else None
     if published is None:
         return lease.ends
-    pulled = [item.name for item in desired.pulled]
+    pulled = [item.name for item in observed.desired.pulled]
     if revokes_at_once(observed, pulled):
         return observed.now
-    if not is_rollout_complete(observed, desired):
-        return _limited(lease, observed, desired)
+    if not is_rollout_complete(observed):
+        return _limited(lease, observed)
     everyone = progress_of_workloads(observed)
-    if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not desired.has_overlap:
+    are_done = bool(everyone) and all(progress.turn is Turn.DONE for progress in everyone)
+    if are_done and not observed.desired.has_overlap:
         return observed.now
-    return min(published + desired.overlap_of(pulled), lease.ends)
+    return min(published + observed.desired.overlap_of(pulled), lease.ends)
 
 
-def _limited(lease: StoreLease, observed: Observed, desired: Desired) -> datetime:
+def _limited(lease: StoreLease, observed: Managed) -> datetime:
     """Return the end of a lease whose values pods still hold: its expiry, or the limit of the overlap.
 
     A workload that is being restarted is waited for in any case.
     """
-    limit = publication_limit(observed, desired)
+    limit = publication_limit(observed)
     if limit is None or is_under_way(observed):
         return lease.ends
     return min(limit, lease.ends)
@@ -228,17 +226,16 @@ class Unpushed:
     needs_a_person: bool = False
 
 
-def next_push(observed: Observed, desired: Desired) -> steps.Step | None:
+def next_push(observed: Managed) -> steps.Step | None:
     """Return the next step for stores; a failed push lets others go first until its retry is due."""
-    if observed.state is None or not is_publishable(observed, desired):
+    if not is_publishable(observed, observed.desired):
         return None
-    state = observed.state
-    is_kept = _is_kept_for(observed, desired, state)
+    is_kept = _is_kept_for(observed)
     if is_kept and not observed.is_finalized:
         return steps.Finalize(present=True)
-    if step := next(_steps(observed, state, desired), None):
+    if step := next(_steps(observed), None):
         return step
-    is_needed = is_kept or any(record.deletes for record in state.pushed)
+    is_needed = is_kept or any(record.deletes for record in observed.state.pushed)
     return steps.Finalize(present=False) if observed.is_finalized and not is_needed else None
 
 
@@ -288,15 +285,16 @@ def _refuse_unread_state(observed: Observed) -> None:
     )
 
 
-def binder_of(observed: Observed, desired: Desired, state: StateFacts) -> str:
+def binder_of(observed: Specified, state: StateFacts) -> str:
     """Return the UID of the owner reference of the state Secret; empty for none.
 
     While the state has pushes to delete, leases to revoke or logins to close it must outlive its ManagedSecret:
     foreground deletion would delete the dependents first.
     """
-    closes = desired.database is not None and desired.database.deletes and bool(state.open_credentials)
+    database, policy = observed.desired.database, observed.desired.target_policy
+    closes = database is not None and database.deletes and bool(state.open_credentials)
     is_needed = closes or bool(state.leases) or any(record.deletes for record in state.pushed)
-    return observed.uid if desired.target_policy.deletes and not (observed.is_finalized and is_needed) else ""
+    return observed.uid if policy.deletes and not (observed.is_finalized and is_needed) else ""
 
 
 def push_problem(observed: Observed) -> Wait | Stalled | None:
@@ -311,14 +309,14 @@ def pushed_again(observed: Observed) -> datetime | None:
     )
 
 
-def unpushed(observed: Observed, desired: Desired, names: Collection[str]) -> tuple[Unpushed, ...]:
+def unpushed(observed: Managed, names: Collection[str]) -> tuple[Unpushed, ...]:
     """Return the destinations that do not have the current generated values of some items."""
-    records = {record.place: record for record in (observed.state.pushed if observed.state else ())}
-    places = {push.id for push in desired.pushes}
+    records = {record.place: record for record in observed.state.pushed}
+    places = {push.id for push in observed.desired.pushes}
     pushes = (
         _unpushed_of(push, records.get(push.id), observed)
-        for push in desired.pushes
-        if _is_changed_by_rotation(push, desired, names)
+        for push in observed.desired.pushes
+        if _is_changed_by_rotation(push, observed.desired, names)
     )
     gone = (
         record
@@ -340,9 +338,8 @@ def _is_changed_by_rotation(destination: Destination, desired: Desired, names: C
     return destination.secret_key is None or destination.secret_key not in fixed
 
 
-def _unpushed_of(destination: Destination, record: Pushed | None, observed: Observed) -> Unpushed | None:
-    number = observed.current.number if observed.current else None
-    if record is None or not record.has(number):
+def _unpushed_of(destination: Destination, record: Pushed | None, observed: Managed) -> Unpushed | None:
+    if record is None or not record.has(observed.current.number):
         return _unfinished(destination, "has the previous values", observed)
     if not record.kept:
         return None
@@ -371,18 +368,18 @@ def _problems(observed: Observed) -> list[Attempts]:
     return [problem for place, problem in sorted(observed.push_problems.items()) if place in places]
 
 
-def _steps(observed: Observed, state: StateFacts, desired: Desired) -> Iterator[steps.Step]:
-    places = {destination.id: destination for destination in desired.pushes}
-    for record in state.pushed:
+def _steps(observed: Managed) -> Iterator[steps.Step]:
+    places = {destination.id: destination for destination in observed.desired.pushes}
+    for record in observed.state.pushed:
         if record.place not in places:
             yield from _withdrawal(record, observed)
     for place, destination in places.items():
-        recorded = state.pushed_to(place)
-        record = _record(destination, recorded, state.current_number)
+        recorded = observed.state.pushed_to(place)
+        record = _record(destination, recorded, observed.state.current_number)
         if record != recorded:
             yield steps.Intend(record)
         elif not record.done and not _waits(place, observed):
-            yield steps.Push(destination, state.current_number)
+            yield steps.Push(destination, observed.state.current_number)
 
 
 def _withdrawal(record: Pushed, observed: Observed) -> Iterator[steps.Step]:
@@ -404,10 +401,10 @@ def _record(destination: Destination, found: Pushed | None, number: int) -> Push
     return replace(record, done=found.has(number), kept=found.kept, ours=found.ours)
 
 
-def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> bool:
+def _is_kept_for(observed: Managed) -> bool:
     """Whether the deletion of the ManagedSecret has to delete pushes, revoke leases or close logins."""
-    recorded = {record.place for record in state.pushed if record.deletes}
-    is_pushed = any(push.deletes or push.id in recorded for push in desired.pushes)
+    recorded = {record.place for record in observed.state.pushed if record.deletes}
+    is_pushed = any(push.deletes or push.id in recorded for push in observed.desired.pushes)
     return is_pushed or are_kept_for(observed) or closes_account(observed)
 
 

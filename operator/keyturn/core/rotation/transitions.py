@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyturn.core.labels import FINALIZER
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed, Specified
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.references import DatabaseDesired
@@ -121,13 +121,13 @@ def take_over(state: StateFacts, observed: Observed) -> StateFacts:
 
 
 def claim(
-    step: steps.Claim, observed: Observed, content: Content, created: datetime, now: datetime
+    step: steps.Claim, observed: Specified, content: Content, created: datetime, now: datetime
 ) -> StateFacts:
     """Record an own Secret that was created at `created` and has no state."""
     # The state had recorded which workloads run which revision; a revision after the first may concern them all.
     keys = (key for of_outputs in content.keys.values() for key in of_outputs.values())
     changed = frozenset(keys if step.number > 1 else ())
-    database = observed.desired.database if observed.desired else None
+    database, tables = observed.desired.database, observed.desired.timetables
     credentials = _found_credentials(step.number, database, content, now)
     facts = RevisionFacts(step.number, RevisionReason.CLAIMED, now, changed, previous=content.previous)
     if database:
@@ -135,7 +135,7 @@ def claim(
         if lost := database.capacity.free_name([credentials[0].login]):  # it may have a password that is lost
             facts = replace(facts, supersedes=UNKNOWN_REVISION)
             credentials += (_credential(UNKNOWN_REVISION, lost, Phase.APPLIED, database, now),)
-    status, tables = observed.managed.status, observed.desired.timetables if observed.desired else ()
+    status = observed.managed.status
     dates = {one.name: min(one.last_rotation_time, now) for one in status.values or ()}
     own = {one.own: dates.pop(one.own) for one in tables if one.own in dates}
     rotated = min([status.last_rotation_time or created, observed.now, *dates.values()])
@@ -145,23 +145,18 @@ def claim(
 
 
 def adopt(
-    step: steps.Adopt,
-    state: StateFacts | None,
-    observed: Observed,
-    desired: Desired,
-    content: Content,
-    now: datetime,
+    step: steps.Adopt, state: StateFacts | None, observed: Specified, content: Content, now: datetime
 ) -> StateFacts:
     """Record the content of a Secret without owner; workloads that read it already run it, if nothing changed."""
     base = state.current_number if state else None
-    credentials = _found_credentials(step.number, desired.database, content, now)
+    credentials = _found_credentials(step.number, observed.desired.database, content, now)
     facts = RevisionFacts(
         step.number,
         RevisionReason.CLAIMED,
         now,
         content.changed,
         base=base,
-        fallback=_fallback(observed, desired) if content.changed else step.number,
+        fallback=_fallback(observed) if content.changed else step.number,
         previous=content.previous,
         credential=step.number if credentials else None,
         dates=state.dates if state else {},
@@ -171,19 +166,14 @@ def adopt(
         return replace(_first_state(facts, observed, content, now), credentials=credentials)
     others = (one for one in state.credentials if not is_doubtful(one, state))
     known = replace(state, credentials=(*credentials, *others))
-    return _on_top(facts, known, observed, desired, content)
+    return _on_top(facts, known, observed, content)
 
 
 def stage(
-    step: steps.Stage,
-    state: StateFacts | None,
-    observed: Observed,
-    desired: Desired,
-    content: Content,
-    now: datetime,
+    step: steps.Stage, state: StateFacts | None, observed: Specified, content: Content, now: datetime
 ) -> StateFacts:
     """Record a new revision."""
-    credential, supersedes = _credential_facts(step, state, desired)
+    credential, supersedes = _credential_facts(step, state, observed.desired)
     answers = answered(observed, step.reason.name)
     rotated_before = None
     if state and step.reason.rotates:  # apart from a candidate that was given up before it was published
@@ -194,25 +184,25 @@ def stage(
         made=content.begun or now,
         changed=content.changed,
         base=state.current_number if state else None,
-        fallback=_fallback(observed, desired),
+        fallback=_fallback(observed),
         previous=content.previous,
         credential=credential,
         supersedes=supersedes,
         rotated_before=rotated_before,
         fresh=content.fresh,
         answers=answers,
-        taken=taken_items(answers, observed, desired),
-        dates=_dates(content.fresh, state, desired, now),
+        taken=taken_items(answers, observed),
+        dates=_dates(content.fresh, state, observed.desired, now),
     )
     facts = _with_overlap_of(state.current, facts, content) if state else facts
-    staged = _staged_credential(step, state, desired, now)
-    is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
+    staged = _staged_credential(step, state, observed.desired, now)
+    is_read = any(item.source and item.name in step.reason.fresh for item in observed.desired.items)
     if state is None:
         first = replace(_first_state(facts, observed, content, now), credentials=staged)
         return replace(first, refreshed=now, refreshed_for=observed.refreshed_for) if is_read else first
     # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
     handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
-    alone = {one.own for one in desired.timetables}
+    alone = {one.own for one in observed.desired.timetables}
     rotates_others = step.reason.rotates and not (step.reason.fresh and step.reason.fresh <= alone)
     handed_on = replace(
         state,
@@ -223,8 +213,8 @@ def stage(
         credentials=(*staged, *state.credentials),
     )
     if staged and not state.current.abandoned:
-        return handed_on.with_candidate(facts, desired.history_limit)
-    return _on_top(facts, handed_on, observed, desired, content)
+        return handed_on.with_candidate(facts, observed.desired.history_limit)
+    return _on_top(facts, handed_on, observed, content)
 
 
 def _dates(
@@ -265,18 +255,18 @@ def _first_state(facts: RevisionFacts, observed: Observed, content: Content, rot
     )
 
 
-def _on_top(
-    facts: RevisionFacts, state: StateFacts, observed: Observed, desired: Desired, content: Content
-) -> StateFacts:
-    newer = state.with_published(publication_of(observed)).with_revision(facts, desired.history_limit)
+def _on_top(facts: RevisionFacts, state: StateFacts, observed: Specified, content: Content) -> StateFacts:
+    newer = state.with_published(publication_of(observed)).with_revision(
+        facts, observed.desired.history_limit
+    )
     return replace(newer, keys=content.keys, templates=content.templates, lives={})
 
 
-def _fallback(observed: Observed, desired: Desired) -> int | None:
+def _fallback(observed: Specified) -> int | None:
     """Return the last revision that every workload ran: the current one, if no rollout is in progress."""
-    if observed.current is None:
+    if not isinstance(observed, Managed):
         return None
-    is_through = not is_under_way(observed) and is_current_published(observed, desired)
+    is_through = not is_under_way(observed) and is_current_published(observed)
     return observed.current.number if is_through else observed.current.fallback
 
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from keyturn.core.keys import STATE_SUFFIX
+
 from .records import last_good
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ MAX_FACTS = 100
 
 def state_name(name: str) -> str:
     """Return the name of the state Secret of the ManagedSecret `name`."""
-    return f"{name}-keyturn"
+    return f"{name}{STATE_SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)

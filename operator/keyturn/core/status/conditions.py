@@ -14,7 +14,7 @@ from keyturn.api.meta import Condition
 from keyturn.api.status import ManagedSecretStatus, RotationStatus, WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed, Specified
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import Violation, joined_messages
 from keyturn.core.reasons import ConditionReason, RevisionReason
@@ -56,18 +56,20 @@ def conditions_of(look: ConditionInput) -> list[Condition]:
 
 
 def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
+    observed = look.observed
     yield "Ready", _ready(look)
     yield "Rotating", _rotating(look)
     yield "WorkloadsCurrent", _workloads_current(look)
-    yield "PolicyCompliant", _policy_compliant(look.observed)
-    if look.observed.desired and look.observed.desired.pulled and (refreshed := _refreshed(look.observed)):
-        yield "Refreshed", refreshed
-    if look.observed.desired and look.observed.desired.pushes:
-        yield "Pushed", _pushed(look.observed, look.observed.desired)
-    if valid := credential_valid(look.observed):
+    yield "PolicyCompliant", _policy_compliant(observed)
+    if isinstance(observed, Specified):
+        if observed.desired.pulled and (refreshed := _refreshed(observed)):
+            yield "Refreshed", refreshed
+        if observed.desired.pushes:
+            yield "Pushed", _pushed(observed)
+    if valid := credential_valid(observed):
         yield "CredentialValid", valid
     # Present only while true, as kstatus has it for Reconciling and Stalled.
-    is_whole = look.observed.has_every_key and not look.observed.mismatched_items
+    is_whole = observed.has_every_key and not observed.mismatched_items
     if look.hindrance and is_whole:
         yield "Hindered", ConditionVerdict("True", look.hindrance.reason, look.hindrance.message)
     if isinstance(look.error, Wait) and not is_whole:
@@ -76,7 +78,7 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
         yield "Reconciling", ConditionVerdict("True", ConditionReason.SPEC_CHANGED, _rotating(look).message)
     if isinstance(look.error, Stalled):
         yield "Stalled", ConditionVerdict("True", look.error.reason, look.error.message)
-    if dropped := look.observed.dropped_status_fields:
+    if dropped := observed.dropped_status_fields:
         message = (
             f"the installed CRD is older than the operator, and the API server drops {', '.join(dropped)};"
             " apply the CRDs of the operator's release"
@@ -125,21 +127,21 @@ def _unready(look: ConditionInput) -> ConditionVerdict:
         return ConditionVerdict(
             "False", ConditionReason.SUSPENDED, "spec.suspend is true and the Secret is not complete"
         )
-    if look.rotation is None and (lacking := _rolled_back_keys(look.observed)):
+    observed, rotation = look.observed, look.rotation
+    if isinstance(observed, Managed) and not rotation and (lacking := _rolled_back_keys(observed)):
         return ConditionVerdict("False", ConditionReason.LACKS_KEYS, lacking)
     return ConditionVerdict("False", ConditionReason.PROGRESSING, "the Secret is being written")
 
 
-def _rolled_back_keys(observed: Observed) -> str | None:
+def _rolled_back_keys(observed: Managed) -> str | None:
     """Return which items of the spec are newer than the revision that was restored; None if there is none."""
-    state, desired = observed.state, observed.desired
-    if state is None or desired is None or not state.is_rolled_back or not observed.is_published:
+    if not observed.state.is_rolled_back or not observed.is_published:
         return None
-    lacking = desired.names - state.names
+    lacking = observed.desired.names - observed.state.names
     if not lacking:
         return None
     return (
-        f"rolled back to revision {state.current_number}, which has no {few(lacking)};"
+        f"rolled back to revision {observed.current.number}, which has no {few(lacking)};"
         f" run `keyturn rotate {observed.name}` or change the spec to end this"
     )
 
@@ -147,16 +149,17 @@ def _rolled_back_keys(observed: Observed) -> str | None:
 def _rotating(look: ConditionInput) -> ConditionVerdict:
     if look.rotation is None:
         return _idle(look.observed)
-    message = look.rotation.message or _what_is_under_way(look)
-    desired = look.observed.desired
+    message, observed = look.rotation.message or _what_is_under_way(look), look.observed
+    desired = observed.desired
     breaks = f"; {triggers.breakage_of(desired)}" if desired and desired.on_request else ""
-    next_ = triggers.waits_for_overlap(look.observed, desired) if desired else None
+    next_ = triggers.waits_for_overlap(observed) if isinstance(observed, Managed) else None
     waits = f"; {_WAITING[next_.name]}" if next_ else ""
     return ConditionVerdict("True", look.rotation.step, f"{message}{waits}{breaks}")
 
 
 def _idle(observed: Observed) -> ConditionVerdict:
-    opens = None if observed.managed.spec.suspend else triggers.waits_until(observed)
+    is_suspended = observed.managed.spec.suspend
+    opens = triggers.waits_until(observed) if isinstance(observed, Managed) and not is_suspended else None
     if opens:
         waiting = few(observed.pulled.waiting)
         what = f"{waiting} changed in stores and will be written" if waiting else "the next rotation starts"
@@ -174,23 +177,26 @@ def _idle(observed: Observed) -> ConditionVerdict:
         return ConditionVerdict(
             "False", ConditionReason.NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired)
         )
-    if observed.desired and triggers.is_due_on_request(observed):
-        return ConditionVerdict("False", ConditionReason.DUE, _due_on_request(observed, observed.desired))
-    if observed.rollback_pause is None or not triggers.is_paused(observed):
-        return ConditionVerdict(
-            "False", ConditionReason.IDLE, f"no rotation is in progress{_spread(observed)}"
-        )
+    if isinstance(observed, Specified) and triggers.is_due_on_request(observed):
+        return ConditionVerdict("False", ConditionReason.DUE, _due_on_request(observed))
+    if (
+        not isinstance(observed, Managed)
+        or not (pause := observed.rollback_pause)
+        or not triggers.is_paused(observed)
+    ):
+        spread = _spread(observed) if isinstance(observed, Managed) else ""
+        return ConditionVerdict("False", ConditionReason.IDLE, f"no rotation is in progress{spread}")
     resumes = triggers.resume_time(observed)
     until = f" until {resumes:%Y-%m-%d %H:%M} UTC" if resumes else ""
     return ConditionVerdict(
         "False",
         ConditionReason.HELD,
-        f"scheduled rotation is paused since the rollback from revision {observed.rollback_pause.number}{until};"
+        f"scheduled rotation is paused since the rollback from revision {pause.number}{until};"
         f" run `keyturn rotate {observed.name}` or change the spec to end the pause",
     )
 
 
-def _spread(observed: Observed) -> str:
+def _spread(observed: Managed) -> str:
     """Return why an overdue rotation waits: its schedule is newer than its date."""
     since, due = spread_since(observed), triggers.scheduled_time(observed)
     if since is None:
@@ -198,10 +204,10 @@ def _spread(observed: Observed) -> str:
     return f"; the schedule of {since:%Y-%m-%d %H:%M} UTC made one overdue, which is due at {due:%Y-%m-%d %H:%M} UTC"
 
 
-def _due_on_request(observed: Observed, desired: Desired) -> str:
+def _due_on_request(observed: Specified) -> str:
     due = triggers.due_on_request(observed)
     return (
-        f"due since {due:%Y-%m-%d %H:%M} UTC and waits for a request: {triggers.breakage_of(desired)}; run"
+        f"due since {due:%Y-%m-%d %H:%M} UTC and waits for a request: {triggers.breakage_of(observed.desired)}; run"
         f" `keyturn rotate {observed.name}` when you can do so, or write appliedBy: Application if something does"
     )
 
@@ -239,7 +245,7 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     if look.observed.unread and not any(one.state is WorkloadState.FAILED for one in behind):
         return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, old_pods.unread(look.observed))
     if not behind:
-        return _no_workload_behind(look.observed, look.observed.desired, count)
+        return _no_workload_behind(look.observed, count)
     is_unknown = all(
         progress.leaving and progress.consumer.pods and progress.consumer.pods.forbidden
         for progress in behind
@@ -251,24 +257,24 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     )
 
 
-def _no_workload_behind(observed: Observed, desired: Desired, count: int) -> ConditionVerdict:
-    if observed.state is None:
+def _no_workload_behind(observed: Observed, count: int) -> ConditionVerdict:
+    if not isinstance(observed, Managed):
         return ConditionVerdict("Unknown", ConditionReason.NOT_PUBLISHED, "no revision is published yet")
     if not observed.is_published:
         message = f"revision {observed.state.current_number} is not in the Secret"
         return ConditionVerdict("Unknown", ConditionReason.NOT_PUBLISHED, message)
-    if other := _other_pods(observed, desired):
+    if other := _other_pods(observed):
         return other
     reason = ConditionReason.ALL_CURRENT if count else ConditionReason.NO_CONSUMERS
     return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
 
 
-def _other_pods(observed: Observed, desired: Desired) -> ConditionVerdict | None:
+def _other_pods(observed: Managed) -> ConditionVerdict | None:
     """Return the verdict about pods that no consumer controls; None if none holds an earlier revision."""
     if old_pods.are_unread(observed):
         return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, old_pods.unread(observed))
-    if summary := old_pods.waiting_message(observed, desired):
-        count = len(old_pods.owners_behind(observed, desired))
+    if summary := old_pods.waiting_message(observed):
+        count = len(old_pods.owners_behind(observed))
         owners = "1 owner of pods is" if count == 1 else f"{count} owners of pods are"
         return ConditionVerdict(
             "False", ConditionReason.NOT_RESTARTED, f"{owners} not restarted by Keyturn; {summary}"
@@ -339,27 +345,27 @@ def _refreshed(observed: Observed) -> ConditionVerdict | None:
     return ConditionVerdict(before.status, before.reason, before.message) if before else None
 
 
-def _pushed(observed: Observed, desired: Desired) -> ConditionVerdict:
+def _pushed(observed: Specified) -> ConditionVerdict:
     if problem := push_problem(observed):
         return ConditionVerdict("False", problem.reason, problem.message)
-    number = observed.current.number if observed.current else None
-    records = [observed.state.pushed_to(push.id) if observed.state else None for push in desired.pushes]
-    done = [record for record in records if record and record.has(number)]
+    records = [
+        observed.state.pushed_to(push.id) if observed.state else None for push in observed.desired.pushes
+    ]
+    done = [
+        record
+        for record in records
+        if record and observed.state and record.has(observed.state.current_number)
+    ]
+    count = f"{len(done)} of {len(records)} places hold the current revision"
     if len(done) < len(records):
-        return ConditionVerdict(
-            "False",
-            ConditionReason.PROGRESSING,
-            f"{len(done)} of {len(records)} places hold the current revision",
-        )
+        return ConditionVerdict("False", ConditionReason.PROGRESSING, count)
     if kept := [Destination.at(record.place) for record in done if record.kept]:
         return ConditionVerdict(
             "True",
             ConditionReason.KEPT,
             f"{kept[0]} has a value already, which updatePolicy: IfNotExists keeps",
         )
-    return ConditionVerdict(
-        "True", ConditionReason.PUSHED, f"{len(done)} of {len(records)} places hold the current revision"
-    )
+    return ConditionVerdict("True", ConditionReason.PUSHED, count)
 
 
 _REPLACED = ("Ready", "Hindered", "Reconciling", "Stalled")

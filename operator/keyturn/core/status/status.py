@@ -19,7 +19,7 @@ from keyturn.api.status import (
     WorkloadStatus,
 )
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.observed import Observed
+from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.observation.workload import Owner
 from keyturn.core.policy.checklist import OVERDUE, policy_of, reported_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
@@ -28,7 +28,6 @@ from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import WorkloadProgress
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.store_steps import unrevoked
-from keyturn.core.spec.desired import Desired
 from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import StateFacts
 from keyturn.core.times import to_second
@@ -58,7 +57,7 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 
 def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     before, state, error = observed.managed.status, observed.state, outcome.error
-    everyone = rollout.progress_of_workloads(observed) if state else ()
+    everyone = rollout.progress_of_workloads(observed)
     rotation = _rotation(observed, outcome, everyone)
     rotated = before.last_rotation_time
     if state and not state.candidate and known_revision(observed) is not None:  # it is in the Secret
@@ -100,9 +99,9 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 
 def _values(observed: Observed) -> list[ValueStatus] | None:
     """Return the values that rotate, if they have several schedules; as known before without a spec or state."""
-    desired, state, dates = observed.desired, observed.state, schedule_dates.scheduled_dates(observed)
-    if desired is None or state is None:
+    if not isinstance(observed, Managed):
         return observed.managed.status.values
+    desired, state, dates = observed.desired, observed.state, schedule_dates.scheduled_dates(observed)
     if not any(one.own for one in desired.timetables):
         return None
     return [
@@ -120,13 +119,11 @@ def _values(observed: Observed) -> list[ValueStatus] | None:
 def _rotation(
     observed: Observed, outcome: Outcome, everyone: tuple[WorkloadProgress, ...]
 ) -> RotationStatus | None:
-    state, before = observed.state, observed.managed.status.rotation
-    if state is None or observed.desired is None:  # the progress is unknown
-        return before
+    if not isinstance(observed, Managed):  # the progress is unknown
+        return observed.managed.status.rotation
     if isinstance(outcome.step, steps.Stage) and outcome.error:
         return _with_outcome(_rotation_without_values(outcome.step, observed), outcome)
-    newest = state.newest
-    step = _step_under_way(observed)
+    state, newest, step = observed.state, observed.state.newest, _step_under_way(observed)
     if step is None or newest.reason == RevisionReason.CREATED:
         return None
     # A first failure of the newest revision is part of its rotation; any other rollback is a change of its own.
@@ -139,8 +136,8 @@ def _rotation(
         started_at=to_second(returns.at if returns else newest.made),
         message=at_server(step, observed)
         or _first_of([one for one in everyone if one.under_way])
-        or old_pods.waiting_message(observed, observed.desired)
-        or _first_of(completion.users_of_previous_login(observed, observed.desired)),
+        or old_pods.waiting_message(observed)
+        or _first_of(completion.users_of_previous_login(observed)),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
     return rotation if isinstance(outcome.step, steps.Rest) else _with_outcome(rotation, outcome)
@@ -164,9 +161,9 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     return rotation.model_copy(update=message | counted)
 
 
-def _step_under_way(observed: Observed) -> str | None:
-    is_back = observed.state is not None and observed.state.rollback_pause is not None
-    if observed.state and (step := credential_step(observed.state)):
+def _step_under_way(observed: Managed) -> str | None:
+    is_back = observed.state.rollback_pause is not None
+    if step := credential_step(observed.state):
         return step
     if not observed.is_published:
         return "Rollback" if is_back else "Publish"
@@ -177,25 +174,24 @@ def _step_under_way(observed: Observed) -> str | None:
     return _step_at_the_end(observed)
 
 
-def _step_at_the_end(observed: Observed) -> str | None:
+def _step_at_the_end(observed: Managed) -> str | None:
     """Return the step after every workload that is restarted runs the current revision."""
-    if observed.desired and not completion.is_rollout_complete(observed, observed.desired):
+    if not completion.is_rollout_complete(observed):
         return "WaitForPods"
-    if observed.overlaps:
+    if observed.current.overlaps:
         return "Overlap"
-    return "Revoke" if observed.state and is_closing(observed.state) else None
+    return "Revoke" if is_closing(observed.state) else None
 
 
 def _previous(observed: Observed) -> PreviousStatus | None:
-    current = observed.current
-    before = observed.state.overlap_start.base if observed.state else None
-    if current is None or before is None:
+    state = observed.state
+    if state is None or (before := state.overlap_start.base) is None:
         return None
-    previous = observed.state.credential(current.supersedes) if observed.state else None
+    current, previous = state.current, state.credential(state.current.supersedes)
     is_to_be_closed = previous is not None and previous.is_closing  # the server may still accept it
     if completion.is_to_be_settled(observed) or is_to_be_closed:
         return PreviousStatus(revision=before, valid_until=to_second(completion.ended_at(current, observed)))
-    if not observed.overlaps:
+    if not current.overlaps:
         return None
     until = current.valid_until
     return PreviousStatus(revision=before, valid_until=to_second(until) if until else None)
@@ -207,15 +203,14 @@ def _first_of(waits: Sequence[WorkloadProgress]) -> str | None:
 
 def _workloads(observed: Observed, everyone: tuple[WorkloadProgress, ...]) -> list[WorkloadStatus]:
     """Return the consumers, then the owners of other pods that hold an earlier revision."""
-    desired = observed.desired
-    if desired is None:
-        return observed.managed.status.workloads
-    consumers = [_workload(progress, observed, desired) for progress in everyone[:MOST_WORKLOADS]]
-    others = [_owner(owner, observed) for owner in old_pods.owners_behind(observed, desired)]
+    if not isinstance(observed, Managed):
+        return [] if observed.desired else observed.managed.status.workloads
+    consumers = [_workload(progress, observed) for progress in everyone[:MOST_WORKLOADS]]
+    others = [_owner(owner, observed) for owner in old_pods.owners_behind(observed)]
     return (consumers + others)[:MOST_WORKLOADS]
 
 
-def _owner(owner: Owner, observed: Observed) -> WorkloadStatus:
+def _owner(owner: Owner, observed: Managed) -> WorkloadStatus:
     return WorkloadStatus(
         kind=owner.kind,
         name=owner.name,
@@ -228,21 +223,18 @@ def _owner(owner: Owner, observed: Observed) -> WorkloadStatus:
     )
 
 
-def _workload(progress: WorkloadProgress, observed: Observed, desired: Desired) -> WorkloadStatus:
+def _workload(progress: WorkloadProgress, observed: Managed) -> WorkloadStatus:
     workload, use = progress.consumer.workload, progress.consumer.use
-    waits = (
-        progress.leaving or progress.consumer.blocked_since
-    )  # another process starts the deadline from the number
+    # Another process starts the deadline from the number.
+    waits = progress.leaving or progress.consumer.blocked_since
     return WorkloadStatus(
         kind=workload.kind,
         name=workload.key.name,
         via=list(use.via) if use else [],
         state=progress.state,
-        revision=workload.marked(desired.secret),
-        restarted=observed.state.current_number
-        if observed.state and was_reverted(workload, observed, desired)
-        else None,
-        terminating=(waits and old_pods.terminating(progress.consumer, observed, desired)) or None,
+        revision=workload.marked(observed.desired.secret),
+        restarted=observed.current.number if was_reverted(workload, observed) else None,
+        terminating=(waits and old_pods.terminating(progress.consumer, observed)) or None,
         reason=progress.reason,
         message=progress.message,
     )
@@ -275,11 +267,12 @@ def _known_history(observed: Observed) -> list[HistoryEntry]:
 
 def history_of(observed: Observed) -> list[HistoryEntry]:
     """Return the history with what has ended since the last status."""
-    before, state = _known_history(observed), observed.state
-    if state is None or observed.desired is None or not observed.is_published:
+    before = _known_history(observed)
+    if not isinstance(observed, Managed) or not observed.is_published:
         return before
-    if not completion.is_rollout_complete(observed, observed.desired):
+    if not completion.is_rollout_complete(observed):
         return before
+    state = observed.state
     done = max((entry.revision for entry in before), default=0)
     known = state.current if _is_to_come(state.newest, state) else state.newest
     # Revisions before the first entry belong to an earlier life of this Secret and are left out.
@@ -305,14 +298,13 @@ def _result(one: RevisionFacts, state: StateFacts) -> str:
     return RevisionResult.ROLLED_BACK if is_given_up else RevisionResult.SUPERSEDED
 
 
-def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[HistoryEntry]:
+def _rollback_entry(observed: Managed, before: list[HistoryEntry]) -> list[HistoryEntry]:
     """Return the history entry of a rollback if the status does not have it yet."""
-    pause, current = observed.state.rollback_pause if observed.state else None, observed.current
-    if pause is None or current is None:
+    pause = observed.state.rollback_pause
+    if pause is None:
         return []
-    entry = _entry(
-        replace(current, reason=RevisionReason.ROLLED_BACK, made=pause.at), RevisionResult.SUCCEEDED, observed
-    )
+    returned = replace(observed.current, reason=RevisionReason.ROLLED_BACK, made=pause.at)
+    entry = _entry(returned, RevisionResult.SUCCEEDED, observed)
     is_told = any(
         (known.reason, known.started_at) == (RevisionReason.ROLLED_BACK, entry.started_at) for known in before
     )
@@ -321,10 +313,10 @@ def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[Hist
     return [] if is_told else [entry]
 
 
-def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
-    pause, current = observed.state.rollback_pause if observed.state else None, observed.current
+def _entry(one: RevisionFacts, result: str, observed: Managed) -> HistoryEntry:
+    pause = observed.state.rollback_pause
     message = cause_of(pause) if pause and result == RevisionResult.ROLLED_BACK else None
-    if current and one.number == current.number:
+    if one.number == observed.current.number:
         message = completion.refused_message(observed)
     return HistoryEntry(
         revision=one.number,

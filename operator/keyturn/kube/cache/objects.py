@@ -19,11 +19,10 @@ from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
 from keyturn.api.source import PushTo
 from keyturn.api.target import Target
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.keys import STATE_SUFFIX, ObjectKey, WorkloadKey
 from keyturn.core.labels import PREFIX
 from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.state.state import state_name
 
 _Model = TypeVar("_Model", bound=Schema)
 Places: TypeAlias = "list[tuple[int | str, ...]]"
@@ -133,7 +132,7 @@ class ManagedSecretCache:
         found = set(self._renamed.get(secret, ()))
         if self._targets.get(secret) == secret.name:
             found.add(secret.name)
-        name = secret.name.removesuffix(state_name(""))
+        name = secret.name.removesuffix(STATE_SUFFIX)
         if name != secret.name and ObjectKey(secret.namespace, name) in self._targets:
             found.add(name)
         return found

@@ -9,6 +9,7 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.cli.plan.simulate import Makers, apply
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
@@ -73,7 +74,7 @@ def test_a_plan_adopts_only_the_values_that_the_secret_has() -> None:
     "step", [steps.Stage(2, REASON), steps.Claim(1), steps.Adopt(1)], ids=["Stage", "Claim", "Adopt"]
 )
 def test_nothing_follows_from_a_spec_that_cannot_be_read(step: steps.Step) -> None:
-    observed = replace(make.observed(), desired=None)
+    observed = with_facts(make.observed(), desired=None)
 
     assert apply(step, observed, MAKERS) is observed
 

@@ -32,9 +32,8 @@ class SecretServer:
 async def test_the_values_of_a_claimed_secret_are_as_old_as_the_secret() -> None:
     context = Context(api=SecretServer(), events=None, now=lambda: make.NOW)  # type: ignore[arg-type]  # fakes
     observed = make.observed(state=None, status={})
-    assert observed.desired
 
-    state = await claim(Claim(1), KEY, observed, observed.desired, SecretReads(context), context)
+    state = await claim(Claim(1), KEY, observed, SecretReads(context), context)
 
     assert state.facts.rotated == make.BEFORE
     assert state.current.data() == {"password": Value.of_text("x")}

@@ -99,9 +99,8 @@ def test_a_pod_of_an_earlier_template_is_judged_by_its_own_keys(
         state=state(revision(2, "Triggered", made=NOW), revision(1)),
         target=target(2, published=NOW),
     )
-    assert seen.desired
 
-    found = consumers._holders_of(PodList(0.0, (pod,)), seen, seen.desired)
+    found = consumers._holders_of(PodList(0.0, (pod,)), seen)
 
     assert [one.name for one in found.pods] == ["api-7d9f-x"] * is_other
 
@@ -115,5 +114,4 @@ def test_the_pods_of_a_listed_workload_are_its_own() -> None:
         state=state(revision(2, "Triggered", made=NOW), revision(1)),
         target=target(2, published=NOW),
     )
-    assert seen.desired
-    assert not consumers._holders_of(PodList(0.0, (pod,)), seen, seen.desired).pods
+    assert not consumers._holders_of(PodList(0.0, (pod,)), seen).pods

@@ -213,12 +213,9 @@ async def test_no_value_is_used_by_two_revisions(slow: Slow) -> None:
     slow.open.set()
     await in_the_end(maker)
     first = observed({}, state=None, target=None, status={})
-    assert first.desired
     step = Stage(1, Reason("Created", "", first.desired.names, rotates=True))
 
-    await making.generate_revision(
-        step, KEY, first, first.desired, None, maker.memory.generated, maker.context
-    )
+    await making.generate_revision(step, KEY, first, None, maker.memory.generated, maker.context)
 
     await in_the_end(maker)
     assert slow.made == 2
@@ -238,12 +235,9 @@ async def test_a_kept_value_keeps_the_previous_one_while_the_overlap(
     state = make.record((facts, Revision({"password": password})))
     spec = {"data": [make.PASSWORD, {"name": "token", "generate": {"password": {}}}]}
     seen = observed(spec, state=state.facts)
-    assert seen.desired
     step = Stage(2, Reason("SpecChanged", "", frozenset({"token"}), rotates=False))
 
-    after = await making.generate_revision(
-        step, KEY, seen, seen.desired, state, maker.memory.generated, maker.context
-    )
+    after = await making.generate_revision(step, KEY, seen, state, maker.memory.generated, maker.context)
 
     assert after.current.values["password"].previous == readable
 

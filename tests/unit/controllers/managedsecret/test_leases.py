@@ -74,7 +74,7 @@ class LeaseReader:
             lambda: self.now,
             reissue=every if reissue else (),
         )
-        return await read_all(KEY, look, look.desired, stores, borrower, fresh=False)
+        return await read_all(KEY, look, stores, borrower, fresh=False)
 
     async def take_in(self, **how: Any) -> Reading:
         """Read, and record it as a revision."""

@@ -53,10 +53,8 @@ async def test_the_jobs_of_a_deleted_object_are_cancelled() -> None:
 
 def test_the_histories_of_a_deleted_object_are_dropped() -> None:
     memory, _ = new_memory()
-    look = observed()
-    assert look.desired
     memory.drift[KEY] = DriftHistory(1, 1, 1, NOW)
-    memory.restarts.deny(KEY, Wait("Forbidden", "", seconds(5)), workload(), look, look.desired)
+    memory.restarts.deny(KEY, Wait("Forbidden", "", seconds(5)), workload(), observed())
     memory.restarted.record(KEY, 2, workload().key, Restarted(2, NOW))
     declared = Emergency("leak", "uid", NOW)
     assert memory.emergencies.note(KEY, observed(emergencies=(declared,)), None)

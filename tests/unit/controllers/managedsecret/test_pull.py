@@ -15,6 +15,7 @@ from keyturn.controllers.managedsecret.leases import LeaseManager, UnrecordedLea
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators.base import GeneratorContext
 from keyturn.generators.key_pairs import Jwks, JwksConfig
@@ -62,9 +63,10 @@ async def read(
 ) -> Reading:
     look = observed(None, **{**NEW, **others})
     desired = resolve_spec(managed(spec), look.secret_class, lambda _: outputs)
+    look = with_facts(look, desired=desired)
     stores: Any = remote
     borrower = LeaseManager(KEY, desired, None, UnrecordedLeases(), stores, lambda: NOW, reissue=())
-    return await read_all(KEY, look, desired, stores, borrower, fresh=fresh)
+    return await read_all(KEY, look, stores, borrower, fresh=fresh)
 
 
 async def problem(remote: InMemoryStores, spec: dict[str, Any], **others: Any) -> Wait | Stalled:

@@ -103,11 +103,10 @@ def test_an_awaited_read_is_reported_after_a_second(began: timedelta, due: timed
 
 def test_a_rejected_restart_is_news_until_its_reason_changes() -> None:
     look, restarts = observed(), RestartBackoff()
-    assert look.desired
-    given = KEY, Wait("Forbidden", "", seconds(5)), workload(), look, look.desired
+    given = KEY, Wait("Forbidden", "", seconds(5)), workload(), look
     assert restarts.deny(*given)
     assert not restarts.deny(*given)
-    assert restarts.deny(KEY, Wait("AdmissionDenied", "", seconds(5)), workload(), look, look.desired)
+    assert restarts.deny(KEY, Wait("AdmissionDenied", "", seconds(5)), workload(), look)
     assert [one.attempts.failures for one in restarts.denials(KEY).values()] == [3]
 
 

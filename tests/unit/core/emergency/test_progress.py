@@ -18,7 +18,7 @@ from tests.unit.core import builders as make
 from tests.unit.core.accounts import credential, look, moved, state, superseding
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Managed
     from keyturn.core.state.records import Credential
 
 STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
@@ -27,14 +27,14 @@ UNREACHABLE = Wait("DatabaseUnreachable", "no answer", make.minutes(1))
 DENIED = Stalled("DatabaseDenied", "GRANT app TO keyturn")
 
 
-def rotated(*before: Credential, **facts: Any) -> Observed:
+def rotated(*before: Credential, **facts: Any) -> Managed:
     """Observe a secret whose new login is published since the declaration."""
     known = moved(state(credential(3), *before), 3, reason="Emergency", made=make.NOW, answers=make.ANSWERED)
     target = make.target(3, published=make.NOW)
     return look(known, **{"emergencies": (INCIDENT,), "target": target, **facts})
 
 
-def exposed(observed: Observed, error: Wait | Stalled | None = None) -> list[tuple[str, str | None]]:
+def exposed(observed: Managed, error: Wait | Stalled | None = None) -> list[tuple[str, str | None]]:
     """Return each login with the reason why it may still be accepted."""
     return [(one.login, one.message) for one in exposed_logins(INCIDENT, observed, error)]
 
@@ -139,12 +139,6 @@ def test_before_a_process_has_asked_the_server_there_is_no_problem_to_report() -
 def test_a_login_whose_password_is_lost_has_no_revision() -> None:
     lost = credential(UNKNOWN_REVISION, CLOSING)
     assert [one.revision for one in exposed_logins(INCIDENT, rotated(lost), None)] == [None]
-
-
-def test_what_is_not_observed_is_not_reported() -> None:
-    seen = rotated(credential(2))
-    assert exposed(replace(seen, state=None)) == []
-    assert exposed(replace(seen, desired=None)) == []
 
 
 # What an earlier status had

@@ -97,5 +97,4 @@ def test_a_rollback_is_unhandled_until_the_state_records_its_request() -> None:
 
     assert asked.unhandled_rollback == "1/x"
     assert with_facts(asked, state=handled).unhandled_rollback is None
-    assert with_facts(asked, state=None).unhandled_rollback is None
     assert with_facts(make.observed(), state=handled).unhandled_rollback is None

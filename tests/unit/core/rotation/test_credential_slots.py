@@ -9,6 +9,7 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.external import AccountFacts
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation.credential_slots import (
     may_open,
     previous_still_open,
@@ -25,7 +26,7 @@ from tests.unit.core.accounts import SINGLE, TWICE, credential, look, moved, spe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Managed
     from keyturn.core.state.state import StateFacts
 
 
@@ -141,7 +142,7 @@ def recorded(**facts: Any) -> Credential:
     return replace(credential(1), **facts)
 
 
-def problem_of(seen: Observed) -> Stalled | None:
+def problem_of(seen: Managed) -> Stalled | None:
     database = make.wanted(seen).database
     assert database
     return record_problem(seen, database)
@@ -159,7 +160,7 @@ def problem_of(seen: Observed) -> Stalled | None:
     ],
 )
 def test_credentials_of_the_account_are_followed(found: StateFacts | None) -> None:
-    seen = look(found) if found else replace(look(), state=None)
+    seen = look(found) if found else with_facts(look(), state=None)
     assert problem_of(seen) is None
 
 

@@ -12,6 +12,7 @@ from keyturn.core.emergency.progress import affected
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import credentials
 from keyturn.core.rotation.completion import is_known_complete
@@ -248,7 +249,7 @@ def test_a_lock_delays_no_account_without_a_published_login(reason: str, others:
 
 
 def test_a_lock_does_not_delay_values_of_a_secret_that_was_lost() -> None:
-    lost = replace(look(target=None, account=LOCKED), state=None)
+    lost = with_facts(look(target=None, account=LOCKED), state=None)
     assert isinstance(decide(lost), Stage)
 
 
@@ -820,7 +821,7 @@ def test_a_deleted_object_closes_its_logins_if_the_spec_says_so() -> None:
 def test_a_deleted_object_closes_its_logins_without_its_class() -> None:
     gone = Stalled("SecretClassNotFound", "there is no SecretClass")
     seen = deleted(found=state(credential(1, CLOSING)))
-    assert decide(replace(seen, desired=None, spec_error=gone)) == At.retire()
+    assert decide(with_facts(seen, desired=None, spec_error=gone)) == At.retire()
 
 
 def test_a_deleted_object_waits_for_the_server() -> None:

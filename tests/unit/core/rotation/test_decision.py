@@ -11,6 +11,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.decision import next_number, next_step
 from keyturn.core.rotation.rollback import GoBack, failures
@@ -47,7 +48,7 @@ from tests.unit.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Managed
     from keyturn.core.state.state import StateFacts
 
 CREATED = Reason("Created", "the Secret is written for the first time", frozenset({"password"}), rotates=True)
@@ -159,7 +160,7 @@ WARNED = replace(OUTDATED, denied=False)
         ),
     ],
 )
-def test_the_step_that_a_situation_asks_for(look: Observed, step: Step) -> None:
+def test_the_step_that_a_situation_asks_for(look: Managed, step: Step) -> None:
     assert next_step(look) == step
 
 
@@ -227,7 +228,7 @@ def not_owned(
         ),
     ],
 )
-def test_what_a_person_must_fix_is_said_and_nothing_is_done(look: Observed, refusal: tuple[str, str]) -> None:
+def test_what_a_person_must_fix_is_said_and_nothing_is_done(look: Managed, refusal: tuple[str, str]) -> None:
     with pytest.raises(Stalled) as caught:
         next_step(look)
     assert (caught.value.reason, caught.value.message) == refusal
@@ -253,13 +254,13 @@ def test_what_a_person_must_fix_is_said_and_nothing_is_done(look: Observed, refu
         ),
     ],
 )
-def test_a_broken_rule_lets_through(look: Observed, step: Step) -> None:
+def test_a_broken_rule_lets_through(look: Managed, step: Step) -> None:
     assert next_step(look) == step
 
 
 def test_facts_that_contradict_each_other_stall_and_do_not_crash() -> None:
     with pytest.raises(Stalled, match="the spec cannot be read"):
-        next_step(replace(observed(), desired=None))
+        next_step(with_facts(observed(), desired=None))
 
 
 # Workloads
@@ -386,7 +387,7 @@ def test_only_the_first_failed_workloads_are_named() -> None:
 
 
 def test_without_a_spec_no_workload_has_failed() -> None:
-    assert failures(replace(observed(None, FAILED, **ROTATED), desired=None)) == ""
+    assert failures(with_facts(observed(None, FAILED, **ROTATED), desired=None)) == ""
 
 
 DAILY = {"rotation": {"every": "30m", "jitter": "0%"}}
@@ -459,7 +460,7 @@ EXPOSURES = {
 }
 
 
-def exposed(text: str, exposure: dict[str, Any]) -> Observed:
+def exposed(text: str, exposure: dict[str, Any]) -> Managed:
     return replace(observed(**asked(text)), **exposure)
 
 
@@ -605,7 +606,7 @@ GONE: dict[str, Any] = {"state": None, "target": None}
         ),
     ],
 )
-def test_a_new_number_is_one_more_than_what_is_known(look: Observed, number: int) -> None:
+def test_a_new_number_is_one_more_than_what_is_known(look: Managed, number: int) -> None:
     assert next_number(look) == number
 
 

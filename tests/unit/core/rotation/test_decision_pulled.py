@@ -46,7 +46,7 @@ from tests.unit.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Managed
     from keyturn.core.rotation.steps import Step
 
 BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}
@@ -63,13 +63,12 @@ NO_ANSWER = Pulled(problem=AWAY, again=NOW + seconds(5))
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 
 
-def look_at(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) -> Observed:
+def look_at(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) -> Managed:
     return observed({**BOTH, **(spec or {})}, *consumers, **{"state": THERE, "pulled": READ, **others})
 
 
-def reason_of(look: Observed) -> Reason | None:
-    assert look.desired
-    return reason_for_revision(look, look.desired)
+def reason_of(look: Managed) -> Reason | None:
+    return reason_for_revision(look)
 
 
 def reason(name: str, message: str, *fresh: str, rotates: bool = False) -> Reason:
@@ -138,7 +137,7 @@ KEY_PAIR = replace(THERE, keys={**THERE.keys, "api-key": {"privateKey": "id", "p
         ),
     ],
 )
-def test_what_a_store_holds_is_a_reason_where_it_is_another(look: Observed, expected: Reason | None) -> None:
+def test_what_a_store_holds_is_a_reason_where_it_is_another(look: Managed, expected: Reason | None) -> None:
     assert reason_of(look) == expected
 
 
@@ -217,7 +216,7 @@ def test_it_is_begun_on_record_and_is_no_rotation() -> None:
     ],
     ids=["of the class", "of a read"],
 )
-def test_an_error_that_is_kept_between_passes_gets_no_frames_of_them(look: Observed) -> None:
+def test_an_error_that_is_kept_between_passes_gets_no_frames_of_them(look: Managed) -> None:
     for _ in range(2):
         with pytest.raises(Stalled, match="is not there"):
             next_step(look)
@@ -306,7 +305,7 @@ def test_an_error_that_is_kept_between_passes_gets_no_frames_of_them(look: Obser
         pytest.param(observed(annotations={REFRESH: "a"}), Rest(None), id="asked for where nothing is read"),
     ],
 )
-def test_what_is_done_next(look: Observed, step: Step) -> None:
+def test_what_is_done_next(look: Managed, step: Step) -> None:
     found = next_step(look)
     if isinstance(found, Rest) and found.problem and isinstance(step, Rest) and step.problem is READING:
         assert (type(found.problem), vars(found.problem)) == (Wait, vars(READING))
@@ -343,7 +342,7 @@ def test_a_restart_that_is_due_sooner_is_not_put_off_by_a_store() -> None:
         ),
     ],
 )
-def test_no_revision_is_made_without_a_value_that_it_needs(look: Observed, error: Wait | Stalled) -> None:
+def test_no_revision_is_made_without_a_value_that_it_needs(look: Managed, error: Wait | Stalled) -> None:
     with pytest.raises(type(error)) as raised:
         next_step(look)
     assert vars(raised.value) == vars(error)
@@ -361,7 +360,7 @@ def test_no_revision_is_made_without_a_value_that_it_needs(look: Observed, error
         ),
     ],
 )
-def test_a_value_that_is_being_read_is_waited_for(look: Observed) -> None:
+def test_a_value_that_is_being_read_is_waited_for(look: Managed) -> None:
     with pytest.raises(Wait) as raised:
         next_step(look)
     assert (raised.value.reason, raised.value.after) == ("ReadingStores", timedelta(seconds=5))
@@ -374,7 +373,7 @@ def test_a_value_that_is_being_made_is_waited_for_alike() -> None:
 # What is told
 
 
-def conditions(look: Observed, outcome: Outcome | None = None) -> dict[str, tuple[str, str, str]]:
+def conditions(look: Managed, outcome: Outcome | None = None) -> dict[str, tuple[str, str, str]]:
     told = status_of(look, outcome or Outcome(Rest(None))).conditions
     return {one.type: (one.status, one.reason, one.message) for one in told}
 
@@ -425,7 +424,7 @@ EVERY_VALUE = ("True", "Read", "every value was read from its store")
         pytest.param(look_at(pulled=NOT_THERE), ("False", GONE.reason, GONE.message), id="failed"),
     ],
 )
-def test_refreshed_reports_the_last_read(look: Observed, told: tuple[str, str, str] | None) -> None:
+def test_refreshed_reports_the_last_read(look: Managed, told: tuple[str, str, str] | None) -> None:
     assert conditions(look).get("Refreshed") == told
 
 
@@ -479,7 +478,7 @@ ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
         ),
     ],
 )
-def test_pushed_reports_how_many_places_have_it(look: Observed, told: tuple[str, str, str] | None) -> None:
+def test_pushed_reports_how_many_places_have_it(look: Managed, told: tuple[str, str, str] | None) -> None:
     assert conditions(look).get("Pushed") == told
 
 
@@ -504,7 +503,7 @@ def test_pushed_reports_how_many_places_have_it(look: Observed, told: tuple[str,
         ),
     ],
 )
-def test_what_kstatus_reads(look: Observed, error: Wait | Stalled, told: dict[str, str]) -> None:
+def test_what_kstatus_reads(look: Managed, error: Wait | Stalled, told: dict[str, str]) -> None:
     found = conditions(look, Outcome(Rest(None, error), error))
     assert {name: found[name][0] for name in ("Ready", "Reconciling", "Stalled") if name in found} == told
 
@@ -537,7 +536,7 @@ def test_a_rotation_in_its_overlap_does_not_count_what_a_store_fails_at() -> Non
     ],
 )
 def test_the_status_reports_when_it_was_read_and_which_request_was_the_last(
-    look: Observed, told: tuple[Any, Any]
+    look: Managed, told: tuple[Any, Any]
 ) -> None:
     status = status_of(look, Outcome(Rest(None)))
     assert (status.last_refresh_time, status.last_refresh) == told

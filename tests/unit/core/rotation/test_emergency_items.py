@@ -91,9 +91,8 @@ def test_an_emergency_is_not_answered_by_the_rotation_of_other_values() -> None:
 
 def test_the_values_are_recorded_because_a_closed_emergency_is_not_observed() -> None:
     found = look(BOTH, state=state(keys=KEYS), emergencies=(OF_TOKEN, WHOLE))
-    assert found.desired
 
-    taken = taken_items(frozenset({"uid-1", "uid-3"}), found, found.desired)
+    taken = taken_items(frozenset({"uid-1", "uid-3"}), found)
 
     assert taken == {"uid-1": frozenset({"token"})}
 
@@ -141,19 +140,17 @@ def test_only_the_overlap_of_the_named_value_is_cut() -> None:
 def test_a_push_of_another_value_is_not_waited_for() -> None:
     spec = {**BOTH, "pushTo": [{**PUSH, "secretKey": "password"}]}
     found = look(spec, state=renewed("token"), emergencies=(OF_TOKEN,))
-    assert found.desired
 
-    assert unpushed(found, found.desired, {"token"}) == ()
-    assert len(unpushed(found, found.desired, {"password"})) == 1
+    assert unpushed(found, {"token"}) == ()
+    assert len(unpushed(found, {"password"})) == 1
 
 
 def test_the_password_of_an_account_stays_open_for_an_emergency_of_another_value() -> None:
     known = accounts.state(accounts.credential(1))
     found = replace(accounts.look(known), emergencies=(replace(OF_TOKEN, items=frozenset({"other"})),))
-    assert found.desired
 
     assert affected(found.emergencies[0], found, None).logins == ()
-    assert emergency_was_declared(found, found.desired, known) is None
+    assert emergency_was_declared(found) is None
 
 
 # What it tells

@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from keyturn.api.status import Via, WorkloadState
 from keyturn.core.errors import Wait
@@ -16,13 +14,7 @@ from keyturn.core.observation.workload import Pod, PodsSeen
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.completion import Need, need_of
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.old_pods import (
-    are_newer,
-    older_pods,
-    pod_revision,
-    runs_other_values,
-    was_blocked_before,
-)
+from keyturn.core.rotation.old_pods import are_newer, older_pods, was_blocked_before
 from keyturn.core.rotation.rollout import (
     Turn,
     WorkloadProgress,
@@ -31,7 +23,7 @@ from keyturn.core.rotation.rollout import (
     progress_of_workloads,
 )
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
-from keyturn.core.state.state import MAX_FACTS, Publication, RollbackPause
+from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.conditions import ConditionInput, conditions_of
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders
@@ -48,16 +40,12 @@ from tests.unit.core.builders import (
     state,
     target,
     use,
-    wanted,
 )
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.state.records import RevisionFacts
-    from keyturn.core.state.state import StateFacts
-
+    from keyturn.core.observation.observed import Consumer, Managed
 
 CURRENT, ROLLING, FAILED = WorkloadState.CURRENT, WorkloadState.ROLLING, WorkloadState.FAILED
 KEPT = {"password.previous"}
@@ -84,7 +72,7 @@ def settled(*pods: Pod, name: str = "api", **of_workload: Any) -> Consumer:
     return with_pods(consumer(name, marker="db=2", restarted=PUBLISHED, **of_workload), *pods)
 
 
-def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Observed:
+def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Managed:
     known: dict[str, Any] = {
         "state": state(two, revision(made=BEFORE)),
         "target": target(2),
@@ -93,8 +81,7 @@ def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Observed:
     return observed(changed.pop("spec", None), *consumers, **known | changed)
 
 
-def standing_of(at: Observed) -> WorkloadProgress:
-    assert at.desired
+def standing_of(at: Managed) -> WorkloadProgress:
     return progress_of_workloads(at)[0]
 
 
@@ -135,8 +122,7 @@ def test_pods_from_before_the_first_keys_lack_them_and_are_not_restarted(
         (WorkloadState.PENDING, Turn.REFUSED) if is_behind else (CURRENT, Turn.DONE)
     )
     assert progress.reason == ("EarlierPods" if is_behind else None)
-    assert at.desired
-    assert next_restarts(at, at.desired) == ()
+    assert next_restarts(at) == ()
 
 
 # Which pods have earlier values
@@ -169,14 +155,12 @@ def test_pods_from_before_the_first_keys_lack_them_and_are_not_restarted(
 )
 def test_a_pod_has_the_values_of_its_marker_or_of_its_age(one: Pod, is_older: bool) -> None:  # noqa: FBT001
     at = look(settled(one))
-    assert at.desired
-    assert older_pods(at.consumers[0], at, at.desired) == ((one,) if is_older else ())
+    assert older_pods(at.consumers[0], at) == ((one,) if is_older else ())
 
 
 def test_a_running_pod_without_a_marker_is_not_older_by_its_age_alone() -> None:
     at = look(with_pods(consumer(renewed=True), pod(marker="")))
-    assert at.desired
-    assert older_pods(at.consumers[0], at, at.desired) == ()
+    assert older_pods(at.consumers[0], at) == ()
 
 
 def test_pods_that_a_strategy_keeps_after_the_first_restart_are_waited_for() -> None:
@@ -189,15 +173,7 @@ def test_pods_that_a_strategy_keeps_after_the_first_restart_are_waited_for() -> 
 
 def test_a_pod_that_uses_no_key_that_changed_has_the_current_values() -> None:
     at = look(settled(ending(), uses=(use("db", "username"),)))
-    assert at.desired
-    assert older_pods(at.consumers[0], at, at.desired) == ()
-
-
-def test_without_a_record_no_pod_is_older() -> None:
-    at = look(settled(ending()), state=None)
-    assert at.desired
-    assert older_pods(at.consumers[0], at, at.desired) == ()
-    assert pod_revision(ending(), at, at.desired) is None
+    assert older_pods(at.consumers[0], at) == ()
 
 
 @pytest.mark.parametrize(
@@ -272,7 +248,6 @@ def test_where_pods_cannot_be_read_nothing_is_said_to_be_through() -> None:
 
 def test_one_that_is_behind_is_known_to_be_whatever_cannot_be_read() -> None:
     at = look(replace(settled(), pods=PodsSeen(forbidden=True)), consumer("web", marker="db=1"))
-    assert at.desired
     everyone = progress_of_workloads(at)
     told = {one.type: one for one in conditions_of(ConditionInput(at, everyone, None, None))}[
         "WorkloadsCurrent"
@@ -336,8 +311,7 @@ def test_other_workloads_take_their_turn_meanwhile() -> None:
     targets = [{"kind": "Deployment", "name": "api", "wave": -1}]
     spec = {"rollout": {"targets": targets, "maxConcurrent": 1}}
     at = look(settled(ending()), consumer("web", marker="db=1"), spec=spec)
-    assert at.desired
-    (only,) = next_restarts(at, at.desired)
+    (only,) = next_restarts(at)
     assert only.workload.key.name == "web"
 
 
@@ -355,25 +329,21 @@ def test_no_deadline_counts_for_them() -> None:
 )
 def test_they_are_looked_at_more_and_more_rarely(waited: int, pause: int) -> None:
     at = look(settled(ending()), now=LEFT + seconds(waited))
-    assert at.desired
-    assert next_changes(at, at.desired) == [at.now + seconds(pause)]
+    assert next_changes(at) == [at.now + seconds(pause)]
 
 
 def test_one_that_waits_for_nothing_of_the_kind_is_not_looked_at_for_it() -> None:
     at = look(settled())
-    assert at.desired
-    assert next_changes(at, at.desired) == []
+    assert next_changes(at) == []
     stays = look(settled(pod(marker="db=1")))
-    assert stays.desired
-    assert next_changes(stays, stays.desired) == [NOW + minutes(1)]
+    assert next_changes(stays) == [NOW + minutes(1)]
 
 
 # When they are read
 
 
-def asked(at: Observed) -> bool:
-    assert at.desired
-    return need_of(standing_of(at), at, at.desired) is Need.NOW
+def asked(at: Managed) -> bool:
+    return need_of(standing_of(at), at) is Need.NOW
 
 
 DONE = {"revision": 2, "reason": "Triggered", "startedAt": MADE, "finishedAt": MADE, "result": "Succeeded"}
@@ -402,10 +372,9 @@ HISTORY = {"revision": 2, "history": [DONE]}
         pytest.param(look(consumer(uses=(use("db", "username"),))), False, id="uses nothing that changed"),
         pytest.param(look(consumer(created=NOW)), False, id="is newer than the revision"),
         pytest.param(observed(None, consumer(marker="db=1")), False, id="there is one revision only"),
-        pytest.param(observed(None, consumer(), state=None), False, id="there is no record"),
     ],
 )
-def test_pods_are_read_where_something_is_about_to_be_said(at: Observed, expected: bool) -> None:  # noqa: FBT001
+def test_pods_are_read_where_something_is_about_to_be_said(at: Managed, expected: bool) -> None:  # noqa: FBT001
     assert asked(at) == expected
 
 
@@ -564,8 +533,7 @@ def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer
 
 def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
     at = look(late(), now=LATE)
-    assert at.desired
-    assert need_of(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at, at.desired) is None
+    assert need_of(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at) is None
 
 
 @pytest.mark.parametrize(
@@ -603,86 +571,5 @@ def test_the_status_counts_pods_whose_end_is_waited_for(
     one: Consumer, now: datetime, expected: int | None
 ) -> None:
     at = look(one, now=now)
-    assert at.desired
     (row,) = status_of(at, Outcome(next_step(at))).workloads
     assert row.terminating == expected
-
-
-# What a workload has missed stays known when facts of old revisions are forgotten, and nothing less is claimed
-
-
-KEYS = ("signing", "token", "url")
-LAST_PUBLISHED = MADE + minutes(MAX_FACTS + 10)
-
-
-def at(number: int) -> datetime:
-    """Return when a revision was published."""
-    return MADE + minutes(number)
-
-
-def history(newest: int) -> list[RevisionFacts]:
-    """Make revisions of which the second changed one key, and all others another one."""
-    rest = [
-        revision(number, "Triggered", changed=["signing" if number == 2 else "token"])
-        for number in range(newest, 1, -1)
-    ]
-    return [*rest, revision(1, changed=KEYS)]
-
-
-def recorded(revisions: list[RevisionFacts]) -> StateFacts:
-    newest = revisions[0].number
-    published = tuple(Publication(one.number, at(one.number)) for one in revisions[1:][:MAX_FACTS])
-    return state(*revisions, names=KEYS, restorable={newest}, publications=published)
-
-
-def is_behind(facts: StateFacts, one: Consumer) -> bool:
-    look = observed(None, one, state=facts, target=target(facts.current_number, published=LAST_PUBLISHED))
-    return runs_other_values(one, look, wanted(look))
-
-
-@pytest.mark.parametrize("of", [{"marker": "db=2"}, {"created": at(2) + minutes(0.5)}], ids=["marker", "age"])
-@pytest.mark.parametrize("key", ["signing", "token"])
-def test_a_workload_with_an_old_revision_has_missed_the_keys_that_changed(
-    of: dict[str, Any], key: str
-) -> None:
-    facts = recorded(history(20)).with_older(5)
-    assert [one.number for one in facts.revisions] == [20, 19, 18, 17, 2, 1]
-    assert is_behind(facts, consumer(uses=(use("db", key),), **of)) == (key == "token")
-
-
-@pytest.mark.parametrize(("newest", "expected"), [(MAX_FACTS, False), (MAX_FACTS + 5, True)])
-def test_a_pod_from_before_all_known_publications_has_missed_what_changed_since_the_first(
-    newest: int, *, expected: bool
-) -> None:
-    """Of fewer publications the first is known, which pods from before it have waited for."""
-    revisions = [revision(number, "Triggered", changed=["token"]) for number in range(newest, 3, -1)]
-    others = [revision(3, "Triggered", changed=["url"]), *history(2)]
-    facts = recorded([*revisions, *others])
-    one = consumer(uses=(use("db", "url"),), created=at(3) + minutes(0.5))
-    older = consumer(uses=(use("db", "url"),), created=at(2) + minutes(0.5))
-    assert is_behind(facts, older)
-    assert is_behind(facts, one) == expected
-
-
-@given(
-    st.lists(
-        st.tuples(st.sets(st.sampled_from(KEYS), min_size=1), st.integers(1, 3)), min_size=2, max_size=12
-    ),
-    st.integers(0, 10),
-)
-def test_no_workload_counts_as_current_because_facts_were_forgotten(
-    changes: list[tuple[set[str], int]], limit: int
-) -> None:
-    """Each revision is derived from one of the last three; markers and ages name each of them."""
-    revisions = [revision(1, changed=KEYS)]
-    for number, (keys, back) in enumerate(changes, 2):
-        revisions.insert(
-            0, revision(number, "Triggered", changed=keys, base=max(1, number - back), fallback=None)
-        )
-    whole = recorded(revisions)
-    cut = whole.with_older(limit)
-    for number in range(1, len(revisions) + 1):
-        for key in KEYS:
-            for of in ({"marker": f"db={number}"}, {"created": at(number) + minutes(0.5)}):
-                one = consumer(uses=(use("db", key),), **of)
-                assert is_behind(cut, one) >= is_behind(whole, one)

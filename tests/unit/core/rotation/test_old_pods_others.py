@@ -20,7 +20,6 @@ from keyturn.core.rotation.old_pods import (
     owners_behind,
     pod_to_evict,
     pods_behind,
-    revision_at,
     waiting_message,
 )
 from keyturn.core.rotation.steps import EvictPod
@@ -29,7 +28,7 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.observed import Consumer, Managed
     from keyturn.core.observation.workload import Pod
 
 PUBLISHED = make.NOW - make.minutes(40)
@@ -42,7 +41,7 @@ def rotated(
     forbidden: bool = False,
     published: datetime = PUBLISHED,
     **of_revision: Any,
-) -> Observed:
+) -> Managed:
     """Observe the second revision, which is in the Secret, with these pods that no consumer controls."""
     made = make.state(
         make.revision(2, "Scheduled", made=published, answers=make.ANSWERED, **of_revision),
@@ -58,8 +57,8 @@ def rotated(
     )
 
 
-def behind(observed: Observed) -> list[str]:
-    return [pod.name for pod in pods_behind(observed, make.wanted(observed))]
+def behind(observed: Managed) -> list[str]:
+    return [pod.name for pod in pods_behind(observed)]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +80,8 @@ def test_nothing_is_known_of_pods_that_were_not_read() -> None:
 
     assert behind(observed) == []
     assert not are_unread(observed)
-    assert not holds_back(observed, make.wanted(observed))
-    assert waiting_message(observed, make.wanted(observed)) is None
+    assert not holds_back(observed)
+    assert waiting_message(observed) is None
 
 
 def test_pods_are_grouped_by_their_topmost_owner() -> None:
@@ -94,7 +93,7 @@ def test_pods_are_grouped_by_their_topmost_owner() -> None:
         make.holding("alone"),
     )
 
-    jobs, alone = owners_behind(observed, make.wanted(observed))
+    jobs, alone = owners_behind(observed)
 
     assert (str(jobs), len(jobs.pods), jobs.since) == ("Job/report", 2, older)
     assert jobs.via == (Via.ENV_FROM, Via.VOLUME)
@@ -105,24 +104,13 @@ def test_the_message_has_owner_time_and_revision() -> None:
     one, several = make.holding("a", owner=("Job", "a")), make.holding("b", owner=("Job", "a"))
     for pods in ((one,), (one, several), (make.holding(),), (make.holding(owner=("Kafka", "c")),)):
         observed = rotated(*pods)
-        (owner,) = owners_behind(observed, make.wanted(observed))
+        (owner,) = owners_behind(observed)
         assert f"{owner.since:%Y-%m-%d %H:%M} UTC with revision 1" in behind_message(owner, observed)
-
-
-def test_the_message_can_do_without_the_revision() -> None:
-    observed = rotated(make.holding())
-    (owner,) = owners_behind(observed, make.wanted(observed))
-
-    assert "an earlier revision" in behind_message(owner, replace(observed, state=None))
-
-
-def test_without_a_state_the_revision_of_a_pod_is_unknown() -> None:
-    assert revision_at(make.BEFORE, make.observed(state=None)) is None
 
 
 def test_the_summary_names_the_first_owner_and_counts_the_others() -> None:
     observed = rotated(make.holding("a"), make.holding("b"))
-    summary = waiting_message(observed, make.wanted(observed))
+    summary = waiting_message(observed)
 
     assert summary is not None
     assert "Pod/a" in summary
@@ -134,8 +122,8 @@ def test_pods_that_may_not_be_listed_hold_everything_back() -> None:
     observed = rotated(forbidden=True)
 
     assert are_unread(observed)
-    assert holds_back(observed, make.wanted(observed))
-    assert waiting_message(observed, make.wanted(observed)) is not None
+    assert holds_back(observed)
+    assert waiting_message(observed) is not None
     assert next_read(observed) == make.NOW + make.minutes(1)
 
 
@@ -199,4 +187,4 @@ def test_a_pod_is_evicted_once_per_read() -> None:
 def test_pods_that_were_not_read_are_not_evicted() -> None:
     observed = make.observed(emergencies=(LEAK,))
 
-    assert pod_to_evict(observed, make.wanted(observed)) is None
+    assert pod_to_evict(observed) is None

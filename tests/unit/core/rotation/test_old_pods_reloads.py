@@ -21,7 +21,7 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.observed import Consumer, Managed
 
 SYNC = make.minutes(2)
 FILES = (make.use("db", via=(Via.VOLUME, Via.PROJECTED)),)
@@ -33,7 +33,7 @@ def consumer(**facts: Any) -> Consumer:
     return replace(found, workload=replace(found.workload, reload="wait"))
 
 
-def rotated(*consumers: Consumer, ago: timedelta = SYNC, spec: dict[str, Any] | None = None) -> Observed:
+def rotated(*consumers: Consumer, ago: timedelta = SYNC, spec: dict[str, Any] | None = None) -> Managed:
     published = make.NOW - ago
     made = make.state(make.revision(2, "Scheduled", made=published), make.revision(1, made=make.BEFORE))
     return make.observed(
@@ -46,7 +46,7 @@ def rotated(*consumers: Consumer, ago: timedelta = SYNC, spec: dict[str, Any] | 
     )
 
 
-def state_of(observed: Observed) -> tuple[WorkloadState, str | None]:
+def state_of(observed: Managed) -> tuple[WorkloadState, str | None]:
     (found,) = progress_of_workloads(observed)
     return found.state, found.reason
 

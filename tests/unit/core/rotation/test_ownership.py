@@ -21,7 +21,7 @@ from tests.unit.core.accounts import state as account_state
 from tests.unit.core.builders import PUBLISHED_TARGET, observed, state
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed, TargetFacts
+    from keyturn.core.observation.observed import Managed, TargetFacts
 
 FOREIGN = replace(PUBLISHED_TARGET, owner=None, revision=None, published=None, has_metadata_of_spec=False)
 MERGE: dict[str, Any] = {"target": {"creationPolicy": "Merge"}}
@@ -31,7 +31,7 @@ IMMUTABLE: dict[str, Any] = {"target": {"immutable": True}}
 NEW: dict[str, Any] = {"state": None, "status": {}}
 
 
-def refusal(found: Observed) -> Stalled | Wait:
+def refusal(found: Managed) -> Stalled | Wait:
     with pytest.raises((Stalled, Wait)) as refused:
         next_step(found)
     assert isinstance(refused.value, Stalled | Wait)

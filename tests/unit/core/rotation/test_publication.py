@@ -12,22 +12,18 @@ from keyturn.core.observation.observed import DriftHistory
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.ownership import with_change, with_repair, with_unchanged_write
-from keyturn.core.rotation.publication import fallback_of, may_return_to, publication_of, publication_time
+from keyturn.core.rotation.publication import publication_of, publication_time
 from keyturn.core.rotation.steps import Publish, Repair, Rest, Settle
-from keyturn.core.state.records import Phase
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core import accounts
 from tests.unit.core import builders as make
-from tests.unit.core.accounts import credential, spec
-from tests.unit.core.accounts import state as of_account
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, minutes, observed, revision, seconds, state, target
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from keyturn.core.observation.observed import Observed, TargetFacts
+    from keyturn.core.observation.observed import Managed, TargetFacts
     from keyturn.core.rotation.steps import Step
-
 
 BACK: dict[str, Any] = {"current": 1, "rollback_pause": RollbackPause(2, 1, PUBLISHED, failed=False)}
 PROVEN_LATE = accounts.state(replace(accounts.credential(2), since=PUBLISHED), accounts.credential(1))
@@ -81,7 +77,6 @@ def test_the_time_of_publication(changes: dict[str, object], time: object) -> No
             PUBLISHED,
             id="a repair of a deleted Secret whose login was proven late",
         ),
-        pytest.param(steps.Settle(1), {"target": None, "state": None}, NOW, id="nothing is known"),
     ],
 )
 def test_the_publication_time_of_a_write(
@@ -109,7 +104,7 @@ def fight(repairs: int, ago: timedelta = A_SECOND, **changed: Any) -> DriftHisto
     return DriftHistory(repairs=repairs, last=NOW - ago, **facts)
 
 
-def look(known: DriftHistory | None, found: TargetFacts = EDITED, **changed: Any) -> Observed:
+def look(known: DriftHistory | None, found: TargetFacts = EDITED, **changed: Any) -> Managed:
     return replace(observed(target=found, **changed), drift_history=known)
 
 
@@ -135,9 +130,7 @@ def test_repairs_in_a_row_are_counted(known: DriftHistory | None, repairs: int) 
 
 def test_the_last_who_was_named_is_remembered() -> None:
     assert with_repair(look(fight(2), target(differs=["password"]))).by == "kubectl-edit"
-    assert with_repair(replace(look(fight(2)), target=None, state=None)) == DriftHistory(
-        1, 0, 3, NOW, "kubectl-edit"
-    )
+    assert with_repair(replace(look(fight(2)), target=None)) == DriftHistory(1, 1, 3, NOW, "kubectl-edit")
     assert with_repair(look(None, target())).by is None
 
 
@@ -232,43 +225,3 @@ def test_who_gives_no_name_is_a_user() -> None:
 
 def test_a_first_repair_by_a_clock_that_is_corrected_by_seconds_delays_no_other() -> None:
     assert isinstance(next_step(look(fight(1, -seconds(30)))), Repair)
-
-
-# Which revisions a rollback may publish
-
-
-DATABASE = make.desired(spec())
-
-
-def test_a_rollback_needs_values_and_an_open_credential() -> None:
-    two = of_account(credential(2), credential(1))
-    assert may_return_to(1, two, DATABASE)
-    assert not may_return_to(3, two, DATABASE)
-    assert not may_return_to(1, of_account(credential(2), credential(1, Phase.CLOSING)), DATABASE)
-    assert not may_return_to(1, make.state(), DATABASE)
-    assert may_return_to(1, make.state(), make.desired())
-
-
-@pytest.mark.parametrize("failed", [True, False], ids=["after a failure", "on request"])
-@pytest.mark.parametrize("generation", [1, 0], ids=["in the pause", "after a change of the spec"])
-def test_a_restored_revision_is_not_left_automatically(generation: int, *, failed: bool) -> None:
-    revisions = (make.revision(3, "Triggered"), make.revision(2, "Triggered"), make.revision(1))
-    before = make.state(*revisions, current=2)
-    assert fallback_of(make.observed(state=before), make.desired()) == 1
-
-    held = replace(before, rollback_pause=RollbackPause(3, generation, make.NOW, failed=failed))
-    assert fallback_of(make.observed(state=held), make.desired()) is None
-
-
-def test_a_restored_revision_that_every_workload_ran_before_is_the_last_good_one() -> None:
-    """Revision 3 was rolled back to 2, whose rollout was in progress when revision 4 was requested."""
-    third, second = make.revision(3, "Triggered"), make.revision(2, "Triggered")
-    fourth = replace(make.revision(4, "Triggered"), base=2, fallback=1)
-    before = make.state(fourth, third, second, make.revision(1))
-    assert third.fallback == 2
-    assert fallback_of(make.observed(state=before), make.desired()) == 2
-
-    third = replace(third, fallback=1)
-    before = make.state(fourth, third, second, make.revision(1))
-    assert fallback_of(make.observed(state=before), make.desired()) == 1
-    assert fallback_of(make.observed(state=None), make.desired()) is None

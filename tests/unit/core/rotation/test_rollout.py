@@ -45,7 +45,7 @@ from tests.unit.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.observed import Consumer, Managed
 
 HISTORY = state(
     revision(4, "Triggered", changed=["password"]),
@@ -61,7 +61,7 @@ AT_FOUR: dict[str, Any] = {"state": HISTORY, "target": target(4)}
 CURRENT, PENDING = WorkloadState.CURRENT, WorkloadState.PENDING
 
 
-def look(*consumers: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Observed:
+def look(*consumers: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Managed:
     return observed(spec, *consumers, **AT_FOUR | changed)
 
 
@@ -70,14 +70,12 @@ def standing_of(one: Consumer, **changed: Any) -> WorkloadProgress:
     return only
 
 
-def everyone(at: Observed) -> tuple[WorkloadProgress, ...]:
-    assert at.desired
+def everyone(at: Managed) -> tuple[WorkloadProgress, ...]:
     return progress_of_workloads(at)
 
 
-def restarted(at: Observed) -> tuple[str, ...]:
-    assert at.desired
-    return tuple(one.workload.key.name for one in next_restarts(at, at.desired))
+def restarted(at: Managed) -> tuple[str, ...]:
+    return tuple(one.workload.key.name for one in next_restarts(at))
 
 
 # How far a workload is
@@ -267,8 +265,7 @@ def test_a_workload_is_older_if_a_key_that_it_uses_changed_since(
 ) -> None:
     one = consumer(uses=(use("db", *keys),), marker=marker, created=created)
     at = look(one)
-    assert at.desired
-    assert runs_other_values(one, at, at.desired) == is_older
+    assert runs_other_values(one, at) == is_older
 
 
 def test_the_first_revision_makes_no_pod_outdated() -> None:
@@ -278,12 +275,6 @@ def test_the_first_revision_makes_no_pod_outdated() -> None:
 def test_the_first_that_is_published_makes_no_pod_outdated_even_if_another_was_made_before_it() -> None:
     unpublished = state(revision(2, "SpecChanged", changed=["token"]), revision(), publications=())
     assert standing_of(consumer(), state=unpublished, target=target(2)).turn is Turn.DONE
-
-
-def test_without_a_state_nothing_is_known_to_be_older() -> None:
-    at = look(consumer(), state=None)
-    assert at.desired
-    assert not runs_other_values(at.consumers[0], at, at.desired)
 
 
 # Turns
@@ -670,8 +661,7 @@ def test_the_way_back_waits_for_no_debounce() -> None:
 
 def test_the_way_back_starts_ten_seconds_after_the_last_restart_of_the_workload() -> None:
     at = look(consumer(marker="db=5", settled=False, restarted=NOW - seconds(4)), **BACK)
-    assert at.desired
-    assert restart_due(at, at.desired, everyone(at)[0]) == NOW + seconds(6)
+    assert restart_due(at, everyone(at)[0]) == NOW + seconds(6)
     assert restarted(at) == ()
 
 
@@ -801,9 +791,7 @@ def test_a_workload_that_waited_for_earlier_pods_is_not_late(
 )
 def test_a_controller_reports_the_rollout_of_the_current_revision(one: Consumer, *, expected: bool) -> None:
     at = look(one)
-    assert at.desired
-    assert reports_completion(one, at, at.desired) is expected
-    assert not reports_completion(one, look(one, state=None), at.desired)
+    assert reports_completion(one, at) is expected
 
 
 def test_after_a_return_it_counts_who_is_through_now() -> None:
@@ -972,8 +960,7 @@ def due(
     *siblings: Sibling, marker: str = "db=3", spec: dict[str, Any] | None = None, **changed: Any
 ) -> datetime:
     at = look(consumer("api", *siblings, marker=marker), spec=spec, **changed)
-    assert at.desired
-    return restart_due(at, at.desired, everyone(at)[0])
+    return restart_due(at, everyone(at)[0])
 
 
 @pytest.mark.parametrize(
@@ -1018,8 +1005,7 @@ def test_a_process_that_takes_over_waits_for_what_else_was_about_to_change(
     since: datetime, expected: datetime
 ) -> None:
     at = replace(look(consumer(marker="db=3")), since=since)
-    assert at.desired
-    assert restart_due(at, at.desired, everyone(at)[0]) == expected
+    assert restart_due(at, everyone(at)[0]) == expected
 
 
 def test_the_debounce_can_be_written() -> None:
@@ -1041,8 +1027,7 @@ def test_between_two_restarts_of_a_workload_are_ten_seconds_without_a_debounce_t
     at = look(
         consumer("api", marker="db=3", restarted=PUBLISHED - before), spec={"rollout": {"debounce": "0s"}}
     )
-    assert at.desired
-    assert restart_due(at, at.desired, everyone(at)[0]) == expected
+    assert restart_due(at, everyone(at)[0]) == expected
 
 
 @pytest.mark.parametrize(
@@ -1054,8 +1039,7 @@ def test_between_two_restarts_of_a_workload_are_ten_seconds_without_a_debounce_t
 )
 def test_no_restart_waits_for_the_clock_of_the_last_one_to_catch_up(ahead: int, expected: datetime) -> None:
     at = look(consumer("api", marker="db=3", restarted=NOW + seconds(ahead)), now=NOW)
-    assert at.desired
-    assert restart_due(at, at.desired, everyone(at)[0]) == expected
+    assert restart_due(at, everyone(at)[0]) == expected
 
 
 @pytest.mark.parametrize(

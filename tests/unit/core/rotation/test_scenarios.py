@@ -16,7 +16,7 @@ from keyturn.core.state.state import RollbackPause, Triggers
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.observed import Consumer, Managed
     from keyturn.core.state.state import StateFacts
 
 _NONE = "-"
@@ -38,7 +38,7 @@ def rows() -> list[Row]:
     return [Row(*re.split(r"  +", line[24:].strip(), maxsplit=4)) for line in lines]
 
 
-def observed(row: Row) -> Observed:
+def observed(row: Row) -> Managed:
     number = None if row.target == _NONE else int(row.target)
     is_handled = row.state not in {_NONE, "4"}
     seen = make.observed(
@@ -74,7 +74,7 @@ def state(text: str, handled: str) -> StateFacts:
     )
 
 
-def decided(seen: Observed) -> str:
+def decided(seen: Managed) -> str:
     try:
         step = next_step(seen)
     except Stalled:

@@ -36,7 +36,7 @@ from tests.unit.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Managed
     from keyturn.core.rotation.steps import Step
 
 WROTE = seconds(0.02)
@@ -49,13 +49,13 @@ def entry(
     return {"revision": number, "reason": reason, "startedAt": MADE, "finishedAt": finished, "result": result}
 
 
-def begun(ago: timedelta) -> Observed:
+def begun(ago: timedelta) -> Managed:
     """See a rotation whose values were not made at once."""
     rotation = {"id": rotation_id(UID, 2), "reason": "Triggered", "step": "Stage", "startedAt": NOW - ago}
     return observed(status={"revision": 1, "secretName": "db", "rotation": rotation})
 
 
-def published(*history: dict[str, Any], **facts: Any) -> Observed:
+def published(*history: dict[str, Any], **facts: Any) -> Managed:
     """See revision 2 in the Secret, made an hour ago."""
     second = revision(2, "Triggered", previous=frozenset({"password.previous"}), **facts)
     return observed(
@@ -103,7 +103,7 @@ def published(*history: dict[str, Any], **facts: Any) -> Observed:
         pytest.param(Repair(1, frozenset()), observed(), None, id="a repair is no step of a rotation"),
     ],
 )
-def test_a_step_took_as_long_as_it_was_to_be_done(step: Step, look: Observed, took: timedelta | None) -> None:
+def test_a_step_took_as_long_as_it_was_to_be_done(step: Step, look: Managed, took: timedelta | None) -> None:
     assert duration_of(step, look, WROTE, NOW) == took
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.reasons import ErrorReason
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollback import GoBack
@@ -22,6 +21,7 @@ from keyturn.core.rotation.triggers import (
     breakage_of,
     due_on_request,
     due_time,
+    first_reason,
     is_due_on_request,
     is_overdue,
     is_paused,
@@ -51,7 +51,7 @@ from tests.unit.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Managed
     from keyturn.core.state.state import StateFacts
 
 
@@ -61,9 +61,8 @@ MIXED = {"data": [PASSWORD, USERNAME]}
 HOURLY: dict[str, Any] = {"rotation": {"every": "1h", "jitter": "0%"}}
 
 
-def reason_of(look: Observed) -> Reason | None:
-    assert look.desired
-    return reason_for_revision(look, look.desired)
+def reason_of(look: Managed) -> Reason | None:
+    return reason_for_revision(look) if look.state else first_reason(look)
 
 
 def reason(name: str, message: str, *fresh: str, rotates: bool) -> Reason:
@@ -145,7 +144,7 @@ def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
         ),
     ],
 )
-def test_each_reason_names_itself_and_what_is_generated_again(look: Observed, expected: Reason) -> None:
+def test_each_reason_names_itself_and_what_is_generated_again(look: Managed, expected: Reason) -> None:
     assert reason_of(look) == expected
 
 
@@ -176,7 +175,7 @@ def test_each_reason_names_itself_and_what_is_generated_again(look: Observed, ex
     ],
 )
 def test_several_reasons_make_one_revision_named_after_the_first_rotation(
-    look: Observed, expected: Reason
+    look: Managed, expected: Reason
 ) -> None:
     assert reason_of(look) == expected
 
@@ -210,7 +209,7 @@ def test_a_new_trigger_rotates(spec: str | None, annotation: str | None, handled
     assert reason_of(asked(spec, annotation, handled)) == TRIGGERED
 
 
-def asked(spec: str | None, annotation: str | None, handled: Triggers) -> Observed:
+def asked(spec: str | None, annotation: str | None, handled: Triggers) -> Managed:
     return observed(
         {"rotation": {"trigger": spec}} if spec else {},
         annotations={ROTATE: annotation} if annotation else {},
@@ -270,7 +269,7 @@ def within(*windows: dict[str, str], **rotation: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_rotation_waits_for_a_window(look: Observed, waits: bool) -> None:  # noqa: FBT001
+def test_a_rotation_waits_for_a_window(look: Managed, waits: bool) -> None:  # noqa: FBT001
     assert (reason_of(look) is None) == waits
     assert (waits_until(look) is not None) == waits
 
@@ -289,7 +288,7 @@ def test_a_rotation_waits_for_a_window(look: Observed, waits: bool) -> None:  # 
         ),
     ],
 )
-def test_what_is_no_rotation_waits_for_no_window(look: Observed, name: str) -> None:
+def test_what_is_no_rotation_waits_for_no_window(look: Managed, name: str) -> None:
     found = reason_of(look)
     assert found
     assert found.name == name
@@ -300,8 +299,6 @@ def test_what_is_no_rotation_waits_for_no_window(look: Observed, name: str) -> N
     ("look", "start"),
     [
         pytest.param(observed(), None, id="nothing is planned"),
-        pytest.param(observed(spec_error=Stalled("No", "no")), None, id="nobody knows"),
-        pytest.param(observed(HOURLY, state=None), None, id="there are no values yet"),
         pytest.param(observed(HOURLY), NOW, id="due now"),
         pytest.param(
             observed(within(BY_NIGHT, every="90d")), MADE + timedelta(days=90, hours=14), id="moved"
@@ -319,14 +316,14 @@ def test_what_is_no_rotation_waits_for_no_window(look: Observed, name: str) -> N
         ),
     ],
 )
-def test_the_next_rotation_starts_when_it_may(look: Observed, start: datetime | None) -> None:
+def test_the_next_rotation_starts_when_it_may(look: Managed, start: datetime | None) -> None:
     assert start_time(look) == start
 
 
 # What ends by itself
 
 
-def ending(in_hours: float, **spec: Any) -> Observed:
+def ending(in_hours: float, **spec: Any) -> Managed:
     """Look at a value that should have been renewed an hour ago."""
     life = Validity(NOW - timedelta(hours=1), NOW + timedelta(hours=in_hours))
     return observed(spec, state=state(lives={"password": life}))
@@ -344,7 +341,7 @@ def ending(in_hours: float, **spec: Any) -> Observed:
     ],
 )
 def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
-    look: Observed, start: datetime
+    look: Managed, start: datetime
 ) -> None:
     assert start_time(look) == start
     assert (reason_of(look) is not None) == (start <= NOW)
@@ -364,7 +361,7 @@ def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
         pytest.param(ending(24, rotation={"windows": [BY_NIGHT]}), False, id="about to end, and waits"),
     ],
 )
-def test_a_rotation_is_overdue_when_it_could_have_started(look: Observed, overdue: bool) -> None:  # noqa: FBT001
+def test_a_rotation_is_overdue_when_it_could_have_started(look: Managed, overdue: bool) -> None:  # noqa: FBT001
     assert is_overdue(look) == overdue
 
 
@@ -429,7 +426,7 @@ CERTIFICATE = Validity(NOW - timedelta(minutes=10), NOW + timedelta(days=1))
 def test_a_rollback_on_request_pauses_rotation_until_the_next_date(
     spec: dict[str, Any], known: StateFacts, end: datetime | None
 ) -> None:
-    def at(now: datetime) -> Observed:
+    def at(now: datetime) -> Managed:
         return observed(spec, now=now, state=known)
 
     before = (end or NOW + timedelta(days=9)) - seconds(1)
@@ -444,11 +441,6 @@ def test_a_date_before_the_rollback_is_not_overdue_during_the_pause() -> None:
     end = NOW + timedelta(minutes=90)
     assert not is_overdue(observed(HOURLY, now=end - seconds(1), state=LATE_BACK))
     assert is_overdue(observed(HOURLY, now=end, state=LATE_BACK))
-
-
-def test_a_pause_ends_as_planned_while_the_spec_cannot_be_read() -> None:
-    unread = observed(spec_error=Stalled(ErrorReason.INVALID_SPEC, "no"), state=SKIPPED)
-    assert resume_time(unread) is None
 
 
 # Due times
@@ -484,13 +476,12 @@ def test_a_change_of_the_spec_does_not_put_the_next_rotation_off() -> None:
     "look",
     [
         pytest.param(observed(), id="no cadence"),
-        pytest.param(observed(HOURLY, state=None), id="no values yet"),
         pytest.param(
             observed(HOURLY | {"data": [USERNAME]}, state=state(names=("username",))), id="only literals"
         ),
     ],
 )
-def test_what_never_rotates_is_never_due(look: Observed) -> None:
+def test_what_never_rotates_is_never_due(look: Managed) -> None:
     assert due_time(look) is None
 
 
@@ -508,7 +499,7 @@ DAY = timedelta(days=1)
 
 def look(
     dates: dict[str, timedelta], rotations: dict[str, Any], rotation: dict[str, Any], **more: Any
-) -> Observed:
+) -> Managed:
     """Return an observation; `dates` are the ages of values with their own rotation, `shared` of the others."""
     data = [
         {"name": name, "generate": {"password": {}}, **({"rotation": own} if own else {})}
@@ -521,9 +512,8 @@ def look(
     return observed({"data": data, "rotation": {"jitter": "0%", **rotation}}, state=facts)
 
 
-def fresh(found: Observed) -> set[str]:
-    assert found.desired
-    reason = reason_for_revision(found, found.desired)
+def fresh(found: Managed) -> set[str]:
+    reason = reason_for_revision(found)
     return set(reason.fresh) if reason else set()
 
 
@@ -591,7 +581,7 @@ def test_the_recorded_schedules_say_what_is_due_without_the_spec() -> None:
     managed = found.managed.model_copy(update={"status": status})
     assert recorded_due(managed, NOW - 80 * DAY, NOW, {"a": NOW - 40 * DAY}) == NOW - 10 * DAY
     assert recorded_due(managed, NOW - 80 * DAY, NOW, {"a": NOW}) == NOW + 10 * DAY
-    unread = replace(found, managed=managed, desired=None)
+    unread = with_facts(found, managed=managed, desired=None)
     assert status_of(unread, Outcome(None)).values == status.values
 
 
@@ -608,7 +598,7 @@ def waiting(**facts: Any) -> Any:
 
 
 def begun(look: Any) -> str | None:
-    reason = reason_for_revision(look, look.desired)
+    reason = reason_for_revision(look)
     return reason.name if reason else None
 
 
@@ -717,7 +707,7 @@ ASKED = {ROTATE: "now"}
 HANDLED = state(triggers=Triggers(annotation="now", last="now"), names=("api-key",))
 
 
-def looked(spec: dict[str, Any], **others: Any) -> Observed:
+def looked(spec: dict[str, Any], **others: Any) -> Managed:
     names = [item["name"] for item in spec.get("data", ())]
     return observed(spec, **{"annotations": ASKED, "state": state(names=names), **others})
 

@@ -15,6 +15,7 @@ from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.external import ProbeVerdict
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.state.records import Phase
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, Limits
@@ -114,7 +115,7 @@ class Changer:
         published = make.target(state.facts.current_number)
         spec = {"database": {**SPEC["database"], "strategy": strategy}}
         observed = make.observed(spec=spec, state=state.facts, target=published)
-        observed = replace(observed, desired=None) if without_class else observed
+        observed = with_facts(observed, desired=None) if without_class else observed
         step = placed(step, state.facts, live_after(step, observed))
         return await change_account(
             step,

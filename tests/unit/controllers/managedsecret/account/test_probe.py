@@ -15,6 +15,7 @@ from keyturn.controllers.managedsecret.account.probe import begin_probe, with_ac
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, ProbeKey, TargetKey
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.state.state import state_name
 from keyturn.core.value import Value
@@ -148,7 +149,7 @@ async def test_what_is_known_of_an_account_does_not_depend_on_the_class(prober: 
     gone = Stalled("SecretClassNotFound", "there is no SecretClass")
     seen = make.observed(spec=SPEC, state=prober.api.found.facts, spec_error=gone)
 
-    found = with_account(KEY, replace(seen, desired=None), prober.memory, prober.context)
+    found = with_account(KEY, with_facts(seen, desired=None), prober.memory, prober.context)
 
     assert found.account == AccountFacts()
 

@@ -1,0 +1,198 @@
+"""Which values stay readable next to new ones, and what waits for the overlap of one that it would drop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.labels import ROTATE
+from keyturn.core.rotation.completion import carried_values, held_values, kept_items
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Rest, Stage
+from keyturn.core.rotation.triggers import (
+    is_overdue,
+    reason_for_revision,
+    start_time,
+    waits_for_overlap,
+)
+from keyturn.core.state.records import ItemValues, Revision
+from keyturn.core.value import Value
+from tests.unit.core import builders as make
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEPT: dict[str, Any] = {"data": [{**make.PASSWORD, "keepPrevious": True}]}
+PREVIOUS = frozenset({"password.previous"})
+ASKED = {ROTATE: "again"}
+LATER = make.NOW + make.minutes(30)
+ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW)
+LATE = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW - make.minutes(60))
+
+
+def second(**facts: Any) -> Any:
+    """Return the facts of a rotation that keeps the value of the first revision, until later."""
+    kept = make.revision(2, "Triggered", **{"previous": PREVIOUS, "valid_until": LATER, **facts})
+    return make.state(kept, make.revision())
+
+
+def look(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) -> Any:
+    known = {"state": second(), "target": make.target(2, overlapping=True), "status": {"revision": 2}}
+    return make.observed(KEPT if spec is None else spec, *consumers, **{**known, **others})
+
+
+def waiting(found: Any) -> tuple[str | None, str | None]:
+    """Return what waits, and what does not."""
+    waits, begins = (
+        waits_for_overlap(found),
+        reason_for_revision(found),
+    )
+    return waits.name if waits else None, begins.name if begins else None
+
+
+TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}
+TWO = {"state": replace(second(), keys={name: {"value": name} for name in ("password", "token")})}
+LONGER: dict[str, Any] = {"mismatched_items": ["password"]}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(look(annotations=ASKED), ("Triggered", None), id="a request"),
+        pytest.param(
+            look(annotations=ASKED, state=second(valid_until=None)), ("Triggered", None), id="early"
+        ),
+        pytest.param(look(annotations=ASKED, state=second(ended=True)), (None, "Triggered"), id="at its end"),
+        pytest.param(
+            look({"data": [make.PASSWORD]}, annotations=ASKED), (None, "Triggered"), id="no value is kept"
+        ),
+        pytest.param(
+            look({"data": [*KEPT["data"], TOKEN], "rotation": {"only": ["token"]}}, annotations=ASKED, **TWO),
+            (None, "Triggered"),
+            id="a request for other values",
+        ),
+        pytest.param(look(**LONGER), (None, "SpecChanged"), id="a change of the spec in the overlap"),
+        pytest.param(
+            look(KEPT, ROLLING, state=second(valid_until=None), **LONGER),
+            ("SpecChanged", None),
+            id="a change of the spec in the rollout",
+        ),
+        pytest.param(
+            look(KEPT, LATE, state=second(valid_until=None), **LONGER),
+            (None, "SpecChanged"),
+            id="a change of the spec after a rollout that failed",
+        ),
+        pytest.param(
+            look(state=second(valid_until=None), target=make.target(1), status={"revision": 1}, **LONGER),
+            (None, "SpecChanged"),
+            id="a change of the spec before the publication",
+        ),
+        pytest.param(
+            look({"data": [*KEPT["data"], make.USERNAME]}, ROLLING, state=second(valid_until=None)),
+            (None, "SpecChanged"),
+            id="an added item in the rollout",
+        ),
+        pytest.param(
+            look(
+                {**KEPT, "rotation": {"schedule": {"cron": "0 12 * * *"}}},
+                now=make.NOW + make.minutes(1),
+                state=replace(second(), rotated=make.MADE),
+            ),
+            ("RotationDue", None),
+            id="a date after a request",
+        ),
+    ],
+)
+def test_a_rotation_waits_for_the_end_and_a_change_of_the_spec_for_the_begin(
+    found: Any, expected: tuple[str | None, str | None]
+) -> None:
+    assert waiting(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("{{ previous.password }}", {"password"}), ("{{ password }}", set())],
+    ids=["that reads it", "that does not"],
+)
+def test_a_template_keeps_a_previous_value(text: str, names: set[str]) -> None:
+    spec = {"data": [make.PASSWORD, make.USERNAME], "target": {"template": {"data": {"url": text}}}}
+    found = look(spec, state=second(previous=frozenset({"url"})))
+
+    assert kept_items(found) == names
+
+
+def test_a_requested_rotation_starts_at_the_end_of_the_overlap() -> None:
+    found = look(annotations=ASKED)
+
+    assert next_step(found) == Rest(LATER)
+    assert start_time(found) == LATER
+    ended = replace(found, state=second(ended=True))
+    assert isinstance(next_step(ended), Stage)
+
+
+def test_a_date_that_waits_for_an_overlap_is_not_overdue() -> None:
+    spec = {**KEPT, "rotation": {"schedule": {"cron": "0 12 * * *"}}}
+    state = replace(second(), rotated=make.MADE)
+    found = look(spec, now=make.NOW + make.minutes(1), state=state)
+
+    assert start_time(found) == LATER
+    assert not is_overdue(found)
+    assert is_overdue(replace(found, now=LATER + make.minutes(1)))
+
+
+# Which values stay readable
+
+
+def value(text: str, **others: Any) -> ItemValues:
+    return ItemValues("", {"value": Value.of_text(text)}, {"value": "password"}, **others)
+
+
+def texts(values: Mapping[str, ItemValues]) -> dict[str, str]:
+    return {name: one.outputs["value"].reveal().decode() for name, one in values.items()}
+
+
+FIRST = Revision({"password": value("first"), "token": value("same")})
+SECOND = Revision(
+    {
+        "password": value("second", previous=value("first").outputs),
+        "token": value("same"),
+        "new": value("new"),
+    }
+)
+IN_SECRET = make.target(2, overlapping=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "others", "expected"),
+    [
+        pytest.param({"previous": PREVIOUS}, {}, ["first", "same", "new"], id="until its overlap begins"),
+        pytest.param({}, {}, ["second", "same", "new"], id="of a published revision that keeps none"),
+        pytest.param({"previous": PREVIOUS, "valid_until": LATER}, {}, ["second", "same", "new"], id="then"),
+        pytest.param({"previous": PREVIOUS, "ended": True}, {}, ["second", "same", "new"], id="afterwards"),
+        pytest.param(
+            {"previous": PREVIOUS},
+            {"target": make.target(1), "status": {"revision": 1}},
+            ["first", "same"],
+            id="of one that was never published",
+        ),
+        pytest.param(
+            {"previous": PREVIOUS, "fallback": None, "base": 7},
+            {},
+            ["first", "same", "new"],
+            id="as it is kept",
+        ),
+    ],
+)
+def test_what_pods_hold_stays_readable(facts: Any, others: Any, expected: list[str]) -> None:
+    known = make.record((make.revision(2, "Triggered", **facts), SECOND), (make.revision(), FIRST))
+    found = make.observed(
+        KEPT, **{"state": known.facts, "target": IN_SECRET, "status": {"revision": 2}, **others}
+    )
+
+    assert [*texts(held_values(known, found)).values()] == expected
+
+
+def test_the_first_revision_carries_no_values() -> None:
+    assert carried_values(None) == {}
