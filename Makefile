@@ -67,9 +67,8 @@ soak: sandbox programs ## run the sweeps longer and with other draws than make t
 		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/simulation tests/unit/offline/convert \
 		tests/unit/core tests/unit/api tests/unit/kube/test_state_secret.py tests/unit/controllers/test_workqueue.py \
 		tests/faults/test_churn.py tests/faults/test_kill_sweep.py \
-		tests/faults/test_emergency_kills.py tests/faults/test_answers.py \
-		tests/faults/test_database_kills.py tests/faults/test_database_soak.py \
-		tests/faults/test_database_lost_answers.py tests/faults/test_database_burst.py tests/databases/test_bring_under_load.py \
+		tests/faults/test_answers.py tests/faults/test_database_kills.py tests/faults/test_database_soak.py \
+		tests/faults/test_database_lost_answers.py tests/databases \
 		tests/e2e/test_size.py tests/e2e/test_weight.py $(ARGS)
 
 mutants: $(READY) ## change 200 places of the code, and record how many of the changes a unit test or simulation notices: an hour or two

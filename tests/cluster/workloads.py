@@ -58,6 +58,11 @@ def daemon_set(name: str, pod_spec: Body, **more: Any) -> Body:
     return _workload("DaemonSet", name, pod_spec, **more)
 
 
+def bare_pod(name: str = "bare", secret: str = "auth") -> Body:  # noqa: S107  # a name
+    """Build a pod of no controller that a node has; no kubelet reports on it."""
+    return {"kind": "Pod", "metadata": {"name": name}, "spec": {**env_from(secret), "nodeName": "none"}}
+
+
 def _workload(
     kind: str,
     name: str,
@@ -65,18 +70,16 @@ def _workload(
     *,
     annotations: Body | None = None,
     pod_annotations: Body | None = None,
-    pod_finalizers: tuple[str, ...] = (),
     **spec: Any,
 ) -> Body:
     labels = {"app": name}
-    template = {"labels": labels, "annotations": pod_annotations or {}}
     return {
         "kind": kind,
         "metadata": {"name": name, "annotations": annotations or {}},
         "spec": {
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": template | ({"finalizers": list(pod_finalizers)} if pod_finalizers else {}),
+                "metadata": {"labels": labels, "annotations": pod_annotations or {}},
                 "spec": pod_spec,
             },
             **spec,

@@ -9,6 +9,7 @@ import pytest
 from keyturn.databases.engines.postgresql import driver, operations
 from sandbox.databases import RELEASES
 from tests.databases.servers import PATIENT, Place, Servers
+from tests.support.soak import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 NEWEST = RELEASES[-1]
 _SUPERUSER = f"{NEWEST} as superuser"
+_SUPPORTED = some(RELEASES, 0, -1)
+"""The oldest and the newest release; before and since 16 the rights of an admin differ."""
 _MANY_LOOKS = 600
 
 
@@ -34,15 +37,15 @@ def servers() -> Iterator[Servers]:
     servers.end()
 
 
-@pytest.fixture(params=RELEASES, ids=lambda release: f"PostgreSQL {release}")
+@pytest.fixture(params=_SUPPORTED, ids=lambda release: f"PostgreSQL {release}")
 def any_server(request: pytest.FixtureRequest, servers: Servers) -> PostgresServer:
-    """Each supported release in turn."""
+    """The oldest and the newest release in turn, in `make soak` each supported one."""
     return servers.of(request.param)
 
 
-@pytest.fixture(params=[*RELEASES, _SUPERUSER], ids=lambda release: f"PostgreSQL {release}")
+@pytest.fixture(params=[*_SUPPORTED, _SUPERUSER], ids=lambda release: f"PostgreSQL {release}")
 def place(request: pytest.FixtureRequest, servers: Servers) -> Place:
-    """Each release with an admin that has CREATEROLE alone, and the newest with a superuser."""
+    """A release with an admin that has CREATEROLE alone, and the newest with a superuser."""
     if request.param == _SUPERUSER:
         return Place.of_superuser(servers.of(NEWEST))
     return Place.of_new_admin(servers.of(request.param))
@@ -50,7 +53,7 @@ def place(request: pytest.FixtureRequest, servers: Servers) -> Place:
 
 @pytest.fixture
 def weak(any_server: PostgresServer) -> Place:
-    """Each release with an admin that is no superuser."""
+    """A release with an admin that is no superuser."""
     return Place.of_new_admin(any_server)
 
 

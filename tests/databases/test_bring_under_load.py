@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from keyturn.databases.base import Engine
 
-_TIMES = 50 * TIMES
-_ROTATIONS = 4 * TIMES
+_TIMES = 15 * TIMES
+_ROTATIONS = 3 * TIMES
 
 
 @pytest.fixture(scope="module")

@@ -37,13 +37,6 @@ def accounts(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Call
     return account
 
 
-@pytest.fixture(scope="module")
-def own_shop() -> Iterator[Shop]:
-    """A PostgreSQL server of one file's own, which its tests stop and change."""
-    with Shop() as shop:
-        yield shop
-
-
 @pytest.fixture
 def database_kubeconfig(accounts: Callable[[str], Path]) -> Path:
     """The account of an operator in tests of faults around a database."""

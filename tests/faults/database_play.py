@@ -16,7 +16,7 @@ from tests.databases.assemble import assemble
 from tests.databases.checker import Violation, judge
 from tests.databases.cluster_watch import ClusterWatch, record_of, retime
 from tests.databases.evidence import Evidence
-from tests.databases.recorder import RATE, Recorder
+from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.apiserver import state_of
 from tests.faults.database_namespace import (
@@ -45,8 +45,6 @@ class Play:
     kubeconfig: Path
     folder: Path
     audit_log: Path
-    stack: ExitStack
-    """What ends with the play."""
     operators: list[Operator] = field(default_factory=list)
 
     def operator(self, **env: str) -> KeptOperator:
@@ -63,12 +61,6 @@ class Play:
 
     def _log(self) -> Path:
         return self.folder / f"operator-{len(self.operators)}.log"
-
-    def keep(self, **env: str) -> None:
-        """Have another operator lead on if the last one was held up for too long, and has ended."""
-        if self.operators[-1].has_lost_lease():
-            self.end_lease()
-            self.stack.enter_context(self.operator(**env))
 
     def rotate(self, revision: int) -> None:
         """Ask for a rotation, and wait until it has ended with a revision."""
@@ -108,24 +100,17 @@ def play(
     shop: Shop,
     kubeconfig: Path,
     folder: Path,
-    *,
-    rate: float = RATE,
-    is_started: bool = True,
-    before: Callable[[AccountNamespace], None] = lambda _: None,
-    **spec: Any,
 ) -> Iterator[Play]:
     """Make an account with an operator at its first revision."""
     (account,) = account_namespaces(cluster, shop, 1)
     with ExitStack() as stack:
         stack.enter_context(ClusterWatch(cluster.plane.kubeconfig, {account.namespace: account.subject}))
-        recorder = Recorder([account.journal], {"server": shop.application}, shop.superuser, rate=rate)
+        recorder = Recorder([account.journal], {"server": shop.application}, shop.superuser)
         stack.enter_context(recorder)
-        made = Play(account, shop, recorder, kubeconfig, folder, Path(cluster.plane.audit_log), stack)
-        before(account)
-        account.create(**spec)
-        if is_started:
-            stack.enter_context(made.operator())
-            account.wait_for(1)
+        made = Play(account, shop, recorder, kubeconfig, folder, Path(cluster.plane.audit_log))
+        account.create()
+        stack.enter_context(made.operator())
+        account.wait_for(1)
         yield made
 
 

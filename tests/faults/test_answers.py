@@ -41,10 +41,9 @@ _CALLS: dict[str, tuple[str, str, str]] = {
     "writes the status": ("PUT", f"/managedsecrets/{NAME}/status", "status"),
     "restarts a workload": ("PATCH", f"/deployments/{CONSUMERS[0]}", CONSUMERS[0]),
 }
-_ALWAYS = ("the answer is lost", "409")
-"""What makes a retry find its own write, or that of another."""
-_OTHERS = [(call, act) for call in _CALLS for act in _ACTS if act not in _ALWAYS]
-_CASES = [*((call, act) for call in _CALLS for act in _ALWAYS), *draw(_OTHERS, 4)]
+_OTHERS = [(call, act) for call in _CALLS for act in _ACTS if act != "the answer is lost"]
+_CASES = [*((call, "the answer is lost") for call in _CALLS), *draw(_OTHERS, 3)]
+"""A lost answer makes a retry find its own write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +140,9 @@ def test_each_consumer_restarts_once(story: Story) -> None:
     assert story.after.generations == {**dict.fromkeys(CONSUMERS, 2), BYSTANDER: 1}
 
 
-def test_ten_objects_come_through_a_storm(
-    cluster: Cluster, proxy: FaultProxy, operator: KeptOperator
-) -> None:
+def test_objects_come_through_a_storm(cluster: Cluster, proxy: FaultProxy, operator: KeptOperator) -> None:
     chance, acts = random.Random(20261124), list(_ACTS.values())  # noqa: S311 - a test that can be repeated
-    stage = workload_namespaces(cluster, 10)
+    stage = workload_namespaces(cluster, 4)
     namespaces = {space.namespace for space in stage}
 
     async def anything(asked: Asked, forward: object) -> object:
@@ -162,19 +159,18 @@ def test_ten_objects_come_through_a_storm(
     )
     for space in stage:
         space.create()
-    for number in (1, 2, 3):
-        for space in stage:
-            space.wait_for(number, 90)
-        if number < 3:
-            for space in stage:
-                space.trigger(f"trigger {number}")
+    for space in stage:
+        space.wait_for(1, 90)
+        space.trigger("leaver")
+    for space in stage:
+        space.wait_for(2, 90)
     storm.times = 0
 
     looks = [space.snapshot() for space in stage]
-    assert storm.hits > 30
-    assert {tuple(_stored(proxy, space)) for space in stage} == {(1,) * 6}
-    assert all(snapshot.generations == {**dict.fromkeys(CONSUMERS, 3), BYSTANDER: 1} for snapshot in looks)
-    assert all(sorted(snapshot.history) == [1, 2, 3] for snapshot in looks)
+    assert storm.hits > 10
+    assert {tuple(_stored(proxy, space)) for space in stage} == {(1,) * 4}
+    assert all(snapshot.generations == {**dict.fromkeys(CONSUMERS, 2), BYSTANDER: 1} for snapshot in looks)
+    assert all(sorted(snapshot.history) == [1, 2] for snapshot in looks)
     assert operator.returncode is None
 
 

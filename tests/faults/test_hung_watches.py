@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -29,54 +28,29 @@ def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[FaultProxy]:
         yield proxy
 
 
-@pytest.fixture
-def starts(
+_KINDS = frozenset(
+    ["managedsecrets", "secretclasses", "deployments", "secrets", "databasetargets", "clustersecretstores"]
+)
+
+
+def test_hung_watches_fail_the_liveness_probe_until_they_respond(
     cluster: Cluster, proxy: FaultProxy, accounts: Callable[[str], Path], tmp_path: Path
-) -> Iterator[Callable[[str], KeptOperator]]:
-    """Call it with what is watched; an empty text is one namespace."""
+) -> None:
     (space,) = workload_namespaces(cluster, 1)
     kubeconfig, log = proxy.kubeconfig(accounts("hung")), tmp_path / "operator.log"
     env = {"POD_NAMESPACE": space.namespace, CONSTANTS: _HASTY}
-    with ExitStack() as stack:
-
-        def start(options: str) -> KeptOperator:
-            of = options or f"--namespace={space.namespace}"
-            operator = stack.enter_context(KeptOperator(kubeconfig, log, of, env=env))
-            operator.wait_for_log("leading")
-            return operator
-
-        yield start
-
-
-@pytest.mark.parametrize(
-    ("plurals", "options"),
-    [
-        ("managedsecrets", ""),
-        ("secretclasses deployments secrets databasetargets", ""),
-        ("clustersecretstores", "--all-namespaces"),
-    ],
-)
-def test_hung_watches_fail_the_liveness_probe_until_they_respond(
-    plurals: str, options: str, proxy: FaultProxy, starts: Callable[[str], KeptOperator]
-) -> None:
-    operator, hung = starts(options), set(plurals.split())
-    eventually(lambda: is_well(operator), "a process that is well", 60)
-
-    proxy.is_hung = lambda asked: asked.is_watch and asked.path.rpartition("/")[2] in hung
-    eventually(lambda: stuck(operator) == hung, "each hung watch is named", 60)
-    proxy.is_hung = lambda _: False
-
-    eventually(lambda: is_well(operator), "it is well again", 60)
-    assert operator.returncode is None
-
-
-def test_a_watch_that_never_begins_fails_the_liveness_probe(
-    proxy: FaultProxy, starts: Callable[[str], KeptOperator]
-) -> None:
     proxy.is_hung = lambda asked: asked.is_watch and asked.path.endswith("/secretstores")
-    operator = starts("")
+    with KeptOperator(kubeconfig, log, "--all-namespaces", env=env) as operator:
+        eventually(lambda: stuck(operator) == {"secretstores"}, "a watch that never began is named", 60)
+        proxy.is_hung = lambda _: False
+        eventually(lambda: is_well(operator), "a process that is well", 60)
 
-    eventually(lambda: stuck(operator) == {"secretstores"}, "the missing watch is named", 60)
+        proxy.is_hung = lambda asked: asked.is_watch and asked.path.rpartition("/")[2] in _KINDS
+        eventually(lambda: stuck(operator) == _KINDS, "each hung watch is named", 60)
+        proxy.is_hung = lambda _: False
+
+        eventually(lambda: is_well(operator), "it is well again", 60)
+        assert operator.returncode is None
 
 
 def is_well(operator: KeptOperator) -> bool:

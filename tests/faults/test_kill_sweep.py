@@ -1,20 +1,23 @@
 """Killed at a step of a pass: no value is lost or made twice, and each consumer restarts once.
 
-`make test` has some deaths of each thing that is asked, `make soak` has all.
+In an emergency, what is exposed is replaced once as well, and none of it stays. `make test` has some deaths of each
+thing that is asked, `make soak` has all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.apiserver import Call, Cluster
+from tests.faults.apiserver import MANAGED, Call, Cluster
 from tests.faults.namespace import (
     BYSTANDER,
     CONSUMERS,
@@ -26,15 +29,18 @@ from tests.faults.namespace import (
     Snapshot,
     WorkloadNamespace,
     age_value,
+    managed_secret,
     scheduled_values,
     workload_namespaces,
 )
 from tests.support.kept_operator import KeptOperator
-from tests.support.soak import some
+from tests.support.soak import TIMES, some
 
+pytestmark = pytest.mark.timeout(600 if TIMES == 1 else 1800)
 _KILLED = -9
 _AT_ONCE = 3
 _DATA = "data"
+_INCIDENT = "inc-1"
 
 
 def _create(space: WorkloadNamespace) -> None:
@@ -66,7 +72,25 @@ def _make_it_again(space: WorkloadNamespace) -> None:
     space.create()
 
 
-@dataclass(frozen=True, slots=True)
+def _declare(space: WorkloadNamespace, **chosen: Any) -> None:
+    body = {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "EmergencyRotation",
+        "metadata": {"name": _INCIDENT},
+        "spec": {"reason": "a laptop was stolen", "selector": {}, **chosen},
+    }
+    space.cluster.create(_emergencies(space), body)
+
+
+def _declare_one_value(space: WorkloadNamespace) -> None:
+    _declare(space, items=[ROTATED])
+
+
+def _emergencies(space: WorkloadNamespace) -> str:
+    return f"{MANAGED}/namespaces/{space.namespace}/emergencyrotations"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """What is asked of the operator, where it dies over it, and what is to be there in the end."""
 
@@ -75,14 +99,27 @@ class Case:
     revision: int
     fresh: frozenset[str] = frozenset()
     """The values that are to differ from those before."""
+    dead_in: str = ""
+    """The failpoint of a rotation at which a process dies before this is asked; empty if none rotates then."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        return f"{self.provoke.__name__.strip('_')}, dies {self.failpoint}"
+        begun = f"rotates, dies {self.dead_in}, then " if self.dead_in else ""
+        return f"{begun}{self.provoke.__name__.strip('_')}, dies {self.failpoint}"
+
+    @property
+    def is_emergency(self) -> bool:
+        return self.provoke in {_declare, _declare_one_value}
+
+    @property
+    def restarts(self) -> int:
+        """How often a consumer restarts: a rotation that has published nothing restarts nobody."""
+        return int(self.revision > 1)
 
 
 def _cases(
-    provoke: Callable[[WorkloadNamespace], None], steps: str, revision: int = 1, fresh: str = ""
+    provoke: Callable[[WorkloadNamespace], None], steps: str, revision: int = 1, fresh: str = "", **more: Any
 ) -> list[Case]:
     """Let a process die before the first of steps that follow each other in one pass, and one after each.
 
@@ -90,23 +127,46 @@ def _cases(
     """
     first, *_ = each = steps.split()
     failpoints = [f"before:{first}", *(f"after:{step}" for step in each)]
-    return [Case(provoke, failpoint, revision, frozenset(fresh.split())) for failpoint in failpoints]
+    return [Case(provoke, failpoint, revision, frozenset(fresh.split()), **more) for failpoint in failpoints]
 
 
-def _rotations(provoke: Callable[[WorkloadNamespace], None]) -> list[Case]:
+def _rotations(provoke: Callable[[WorkloadNamespace], None], **more: Any) -> list[Case]:
     """Let a process die around each write of a rotation of one value."""
     passes = ("Stage Publish RollOut", "RollOut#2", "Report", "Report#2")
-    return [case for steps in passes for case in _cases(provoke, steps, 2, ROTATED)]
+    return [case for steps in passes for case in _cases(provoke, steps, 2, ROTATED, **more)]
 
+
+_OVERLAP = {
+    _DATA: [{**item, "keepPrevious": item["name"] == ROTATED} for item in managed_secret()["spec"][_DATA]],
+    "rotation": {"overlap": "24h", "trigger": "at-creation"},
+}
+"""A previous value would stay for a day."""
+
+
+def _emergencies_of(provoke: Callable[[WorkloadNamespace], None], fresh: str) -> list[Case]:
+    """Let a process die around each write of an emergency."""
+    passes = ("Clock", "Stage Publish RollOut", "Report", "Paper", "Clock#2")
+    return [case for steps in passes for case in _cases(provoke, steps, 2, fresh, spec=_OVERLAP)]
+
+
+_BOTH = f"{ROTATED} {KEPT}"
+_BEGUN = [
+    replace(case, revision=3, dead_in="after:Stage")
+    for case in _cases(_declare, "Stage Publish RollOut", fresh=_BOTH, spec=_OVERLAP)
+]
+"""The rotation that was begun has published nothing, and is superseded."""
 
 CASES = [
-    *some([*_cases(_create, "Stage Publish"), *_cases(_create, "Report")], 1, 2),
-    *some(_rotations(_rotate), 1, 2, 3, 5, 7),
-    *some(_rotations(_let_one_value_become_due), 1, 2, 3, 5, 7),
+    *some([*_cases(_create, "Stage Publish"), *_cases(_create, "Report")], 1),
+    *some(_rotations(_rotate), 1, 3, 5),
+    *some(_rotations(_let_one_value_become_due, spec=scheduled_values()), 2),
     *some([*_cases(_edit_the_secret, "Repair"), *_cases(_edit_the_secret, "Report")], 1),
     *some(_cases(_delete_the_secret, "Repair"), 1),
-    *some([*_cases(_delete_the_state, "Claim"), *_cases(_delete_the_state, "Report")], 1, 2),
+    *some([*_cases(_delete_the_state, "Claim"), *_cases(_delete_the_state, "Report")], 1),
     *some(_cases(_make_it_again, "Claim"), 1),
+    *some(_emergencies_of(_declare, _BOTH), 1, 3, 9),
+    *some(_emergencies_of(_declare_one_value, ROTATED), 4),
+    *some(_BEGUN, 3),
 ]
 
 
@@ -117,7 +177,7 @@ class Story:
     case: Case
     space: WorkloadNamespace
     before: Snapshot | None
-    returncode: int
+    returncodes: list[int]
     after: Snapshot
 
 
@@ -137,40 +197,68 @@ def stories(
     folder, kubeconfig = tmp_path_factory.mktemp("sweep"), accounts("sweep")
     stage = dict(zip(CASES, workload_namespaces(cluster, len(CASES)), strict=True))
     existing = {case: space for case, space in stage.items() if case.provoke is not _create}
-    _run_until_at_rest(existing, kubeconfig, folder, 1)
+    for case, space in existing.items():
+        space.create(**case.spec)
+    _run_until_at_rest(existing, kubeconfig, folder, lambda _: 1)
     before = {case: space.snapshot() for case, space in existing.items()}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         codes = list(pool.map(lambda case: _die(case, stage[case], kubeconfig, folder), CASES))
-    _run_until_at_rest(stage, kubeconfig, folder, None)
+    _run_until_at_rest(stage, kubeconfig, folder, lambda case: case.revision, stage)
     return {
-        case.id: Story(case, stage[case], before.get(case), code, stage[case].snapshot())
-        for case, code in zip(CASES, codes, strict=True)
+        case.id: Story(case, stage[case], before.get(case), found, stage[case].snapshot())
+        for case, found in zip(CASES, codes, strict=True)
     }
 
 
 def _run_until_at_rest(
-    stage: dict[Case, WorkloadNamespace], kubeconfig: Path, folder: Path, revision: int | None
+    stage: dict[Case, WorkloadNamespace],
+    kubeconfig: Path,
+    folder: Path,
+    revision: Callable[[Case], int],
+    asked: Iterable[Case] = (),
 ) -> None:
-    if revision is not None:
+    home = next(iter(stage.values()))
+    with _operator(home, kubeconfig, folder / "whole.log") as operator:
         for case, space in stage.items():
-            space.create(**(scheduled_values() if case.provoke is _let_one_value_become_due else {}))
-    home = next(iter(stage.values())).namespace
-    with KeptOperator(kubeconfig, folder / "whole.log", env={"POD_NAMESPACE": home}) as operator:
-        for case, space in stage.items():
-            space.wait_for(revision or case.revision, 120)
+            space.wait_for(revision(case), 120)
+        for case in asked:
+            if case.is_emergency:
+                eventually(partial(_is_over, stage[case]), f"the end of: {case.id}", 120)
         operator.stop()
 
 
-def _die(case: Case, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> int:
+def _operator(
+    home: WorkloadNamespace, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = ""
+) -> KeptOperator:
+    # As if the term of one that died before were over.
+    home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
+    env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
+    return KeptOperator(kubeconfig, log, *arguments, env=env)
+
+
+def _die(case: Case, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> list[int]:
+    codes = []
+    if case.dead_in:
+        _rotate(space)
+        codes.append(_die_once(case.dead_in, space, kubeconfig, folder))
     case.provoke(space)
-    operator = KeptOperator(
-        kubeconfig,
-        folder / f"{space.namespace}.log",
-        f"--namespace={space.namespace}",
-        env={"POD_NAMESPACE": space.namespace, "KEYTURN_FAILPOINT": case.failpoint},
-    )
-    with operator:
+    return [*codes, _die_once(case.failpoint, space, kubeconfig, folder)]
+
+
+def _die_once(failpoint: str, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> int:
+    only, log = f"--namespace={space.namespace}", folder / f"{space.namespace}.log"
+    with _operator(space, kubeconfig, log, only, failpoint=failpoint) as operator:
         return operator.wait_for_kill()
+
+
+def _is_over(space: WorkloadNamespace) -> bool:
+    found = space.cluster.get(f"/api/v1/namespaces/{space.namespace}/configmaps/{_INCIDENT}-report")
+    told = found and "| no pod holds earlier values |" in found["data"]["report.md"]
+    return bool(told and _emergency(space).get("servicesUpdatedAt"))
+
+
+def _emergency(space: WorkloadNamespace) -> dict[str, Any]:
+    return dict(space.cluster.get(f"{_emergencies(space)}/{_INCIDENT}").get("status") or {})
 
 
 @pytest.fixture(params=[case.id for case in CASES])
@@ -178,8 +266,8 @@ def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
     return stories[request.param]
 
 
-def test_the_process_died_there(story: Story) -> None:
-    assert story.returncode == _KILLED
+def test_each_process_died_where_it_was_to(story: Story) -> None:
+    assert set(story.returncodes) == {_KILLED}
 
 
 def test_no_value_is_lost(story: Story) -> None:
@@ -210,12 +298,9 @@ def test_what_is_recorded_is_what_is_published(story: Story) -> None:
 
 
 def test_each_consumer_restarts_once_per_rotation_and_no_other(story: Story) -> None:
-    rotated = story.case.revision > 1
-    assert story.after.generations == {
-        **dict.fromkeys(CONSUMERS, 2 if rotated else 1),
-        BYSTANDER: 1,
-    }
-    marker = f"{NAME}={story.case.revision}" if rotated else ""
+    restarts = story.case.restarts
+    assert story.after.generations == {**dict.fromkeys(CONSUMERS, 1 + restarts), BYSTANDER: 1}
+    marker = f"{NAME}={story.case.revision}" if restarts else ""
     assert story.after.markers == {**dict.fromkeys(CONSUMERS, marker), BYSTANDER: ""}
 
 
@@ -238,8 +323,18 @@ def test_the_dates_are_those_of_each_value(story: Story) -> None:
 
 
 def test_a_trigger_is_handled_once(story: Story) -> None:
-    expected = "leaver" if story.case.provoke is _rotate else "at-creation"
+    is_asked = story.case.provoke is _rotate or story.case.dead_in
+    expected = "leaver" if is_asked else "at-creation"
     assert story.after.trigger == expected
+
+
+def test_each_stage_of_an_emergency_is_reported_once(story: Story) -> None:
+    if story.case.is_emergency:
+        status = _emergency(story.space)
+        told = [one["reason"] for one in status["timeline"] if not one["reason"].startswith("Secret")]
+        assert [one for one in told if one != "DeadlineMissed"] == ["Declared", "Rotated", "ServicesUpdated"]
+        assert len(told) == len(set(told))
+        assert status["secrets"][0]["state"] == "RolledOut"
 
 
 @pytest.fixture(scope="module")
@@ -249,9 +344,12 @@ def restart(
     accounts: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Restart:
-    """Start once more when all is done, under another name, and let it look at everything."""
+    """Start once more when all is done, under another name, and let it look at everything.
+
+    The report of an emergency may be written once more, after what `_is_over` waits for.
+    """
     kubeconfig, folder = accounts("restart"), tmp_path_factory.mktemp("restart")
-    all_scenes = [story.space for story in stories.values()]
+    all_scenes = [story.space for story in stories.values() if not story.case.is_emergency]
     before = _versions(all_scenes)
     with KeptOperator(
         kubeconfig, folder / "restart.log", env={"POD_NAMESPACE": all_scenes[0].namespace}

@@ -16,7 +16,7 @@ from tests.support.kept_operator import KeptOperator
 
 _CRD = "clustersecretstores.keyturn.dev"
 _STORE = f"{MANAGED}/clustersecretstores/away"
-_SHORT = "keyturn.controllers.kopf_source._SERVER_TIMEOUT=10"
+_SHORT = "keyturn.controllers.kopf_source._SERVER_TIMEOUT=3"
 """Seconds of a watch, instead of 60."""
 
 

@@ -13,12 +13,13 @@ from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER, Cluster
 from tests.faults.namespace import WorkloadNamespace, workload_namespaces
 from tests.faults.proxy import Act, Asked, FaultProxy, drop, refuse
+from tests.support.forked_cli import CONSTANTS
 from tests.support.kept_operator import KeptOperator
 
 _ACCOUNT = "startreads"
-_OBJECTS = 40
-_PAGES = 2
-"""Their Secrets are on two pages, of which the first has 50."""
+_OBJECTS = 4
+_SMALL = "keyturn.kube.client._FIRST=5"
+"""Their Secrets, two of each, are on two pages, of which the first would have 50."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def operator(
         proxy.kubeconfig(accounts(_ACCOUNT)),
         tmp_path_factory.mktemp("operator") / "operator.log",
         f"--namespace={space.namespace}",
-        env={"POD_NAMESPACE": space.namespace},
+        env={"POD_NAMESPACE": space.namespace, CONSTANTS: _SMALL},
     ) as operator:
         eventually(lambda: _are_ready(space), "all objects Ready", 120)
         yield operator

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 from keyturn.core.value import Value
-from sandbox.harness import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.support.vault import VaultServer
 
 
@@ -45,6 +42,3 @@ class VaultFolder:
         """Return how often a key was written."""
         found = self.server.call("GET", f"secret/metadata/{self.key(name)}")
         return int(found["data"]["current_version"])
-
-    def until_kept(self, values: Mapping[str, Value], name: str = "auth") -> None:
-        eventually(lambda: self.kept(name) == values, f"what is kept under {name}")

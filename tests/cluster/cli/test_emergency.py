@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.cluster.controllers.emergency.test_other_pods import bare_pod
+from tests.cluster.workloads import bare_pod
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space
@@ -132,13 +132,13 @@ def test_a_wait_names_the_pod_that_services_wait_for_and_ends_with_1(space: Spac
     space.create(bare_pod())
     space.second_after()
 
-    done = console.run(*_DECLARE, "--all", "--wait", "--timeout=20s")
+    done = console.run(*_DECLARE, "--all", "--wait", "--timeout=8s")
 
     state = "every pod of 0 of 1 secrets runs on new values; auth is Rotated: Pod/bare runs since "
     waits = f"{space.namespace}: {state}"
     assert done.returncode == 1
     assert waits in done.stdout
-    assert done.stderr.startswith(f"Error: timed out after 20s waiting for inc-7; {waits}")
+    assert done.stderr.startswith(f"Error: timed out after 8s waiting for inc-7; {waits}")
 
 
 def test_a_namespace_that_refuses_keeps_no_other_from_being_declared(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.harness import eventually
-from tests.cluster.controllers.emergency.test_other_pods import bare_pod
-from tests.cluster.workloads import deployment, env_from
+from tests.cluster.workloads import bare_pod, deployment, env_from
 from tests.support.console import Console, cells
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ def pods_of_every_owner(space: Space) -> None:
     """Have a Deployment, a bare pod and a running Job that use the Secret, and a pod that does not."""
     space.run(deployment("api", env_from("auth")))
     space.create({"kind": "Job", "metadata": {"name": "report"}, "spec": {"template": _RUNS}})
-    foreign = bare_pod("foreign")
-    foreign["spec"] |= env_from("another")
-    for pod in (bare_pod(), foreign):
+    for pod in (bare_pod(), bare_pod("foreign", "another")):
         space.create(pod)
     eventually(lambda: len(space.objects.all("Pod", space.namespace)) == _ALL_PODS, "the pod of the Job")
 

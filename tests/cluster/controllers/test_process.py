@@ -49,17 +49,6 @@ def test_metrics_report_how_each_object_is(space: Space, operator: Operator) -> 
     }
 
 
-def test_metrics_report_that_a_person_is_needed(space: Space, operator: Operator) -> None:
-    space.manage(rotation={"every": "9s"})
-    space.stalled("InvalidSchedule")
-
-    found = of_object(operator, space)
-    conditions = {
-        type_: found[f'keyturn_condition{{name="auth",type="{type_}"}}'] for type_ in ("Ready", "Stalled")
-    }
-    assert conditions == {"Ready": 0, "Stalled": 1}
-
-
 def test_the_series_of_an_object_go_with_it(space: Space, operator: Operator) -> None:
     space.managed()
     before = len(of_object(operator, space))
@@ -99,36 +88,3 @@ def test_metrics_report_the_process(operator: Operator) -> None:
     assert (found["keyturn_leader"], found["keyturn_queue_depth"]) == (1, 0)
     assert [name for name in found if name.startswith("keyturn_build_info{")]
     assert found["process_resident_memory_bytes"] > 0
-
-
-def test_it_says_that_it_lives_and_is_ready(operator: Operator) -> None:
-    assert [operator.get(path, health=True)[0] for path in ("/livez", "/readyz")] == [200, 200]
-
-
-def test_sigterm_ends_it(operator: Operator) -> None:
-    with operator.away():  # which gives it half the time that a kubelet does
-        code = operator.returncode
-
-    assert code == 0
-
-
-def test_what_was_asked_while_it_was_away_is_done_when_it_is_back(space: Space, operator: Operator) -> None:
-    space.managed()
-
-    with operator.away():
-        space.rotate()
-        space.manage(name="other")
-
-    space.settled("auth", revision=2)
-    space.settled("other", revision=1)
-
-
-def test_drift_of_the_time_it_was_away_is_repaired_when_it_is_back(space: Space, operator: Operator) -> None:
-    space.managed()
-    before = space.values()
-
-    with operator.away():
-        space.edit("Secret", "auth", lambda secret: secret["data"].pop("token"))
-
-    eventually(lambda: space.values() == before, "the values as they were")
-    assert space.until_event("DriftRepaired").endswith("restored as revision 1: token")

@@ -155,10 +155,11 @@ async def test_a_list_comes_in_pages_of_one_moment(api: Api, namespace: str) -> 
     assert len({page.resource_version for page in pages}) == 1
 
 
-async def test_a_list_that_became_too_old_starts_again(
+async def test_a_list_from_a_forgotten_version_starts_again_and_a_watch_is_gone(
     troubled: ControlPlane, troubled_api: Api, troubled_namespace: str
 ) -> None:
     path = paths.secrets(troubled_namespace)
+    version = await version_of(troubled_api, path)
     for number in range(4):
         await troubled_api.create(path, secret(f"s{number}"))
     pages: list[Page] = []
@@ -169,6 +170,8 @@ async def test_a_list_that_became_too_old_starts_again(
         pages += [page async for page in coming]
     assert [page.first for page in pages] == [True, True]
     assert [body["metadata"]["name"] for body in pages[-1].items] == ["s1", "s2", "s3"]
+    with pytest.raises(errors.Gone):
+        await changes_of(troubled_api, path, version)
 
 
 # Watches
@@ -204,17 +207,6 @@ async def test_an_object_larger_than_any_buffer_comes_through_a_watch(api: Api, 
     created = await api.create(paths.secrets(namespace), secret("a", x="y" * 700_000))
     changes = await changes_of(api, paths.secrets(namespace), version, timeout_seconds=1)
     assert changes[0].body["data"] == created["data"]
-
-
-async def test_a_watch_from_a_forgotten_version_is_gone(
-    troubled: ControlPlane, troubled_api: Api, troubled_namespace: str
-) -> None:
-    path = paths.secrets(troubled_namespace)
-    version = await version_of(troubled_api, path)
-    await troubled_api.create(path, secret("a"))
-    await forgotten(troubled)
-    with pytest.raises(errors.Gone):
-        await changes_of(troubled_api, path, version)
 
 
 async def test_watches_leave_the_connections_of_calls_alone(

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,9 +27,7 @@ TERMS = Terms(lease_duration=30.0, renew_deadline=20.0, retry_period=0.4)
 """A process that is held up for some seconds keeps its Lease, and renews it often."""
 STEPS = Terms(lease_duration=30.0, renew_deadline=20.0, retry_period=8.0)
 """For attempts of the test's own: one call may take 12 s, so that a busy machine makes none fail."""
-BRIEF = replace(STEPS, lease_duration=3.0, renew_deadline=2.0)
-"""For attempts after the end of a term."""
-TERM = 3
+TERM = 1
 """Seconds of a Lease that another process holds."""
 PATIENCE = 60.0
 
@@ -71,13 +68,6 @@ async def held_by_another(api: Api, namespace: str, **spec: Any) -> None:
     await api.create(paths.leases(namespace), body)
 
 
-async def test_a_process_alone_leads_at_once(api: Api, namespace: str) -> None:
-    one = elector(api, namespace, "one", STEPS)
-    await one.attempt()
-    assert one.is_leading
-    assert 0 < one.deadline() - now() <= STEPS.renew_deadline
-
-
 async def test_the_lease_reads_as_client_go_writes_it(cluster: Cluster, api: Api, namespace: str) -> None:
     one = elector(api, namespace, "one", STEPS)
     await one.attempt()
@@ -90,15 +80,6 @@ async def test_the_lease_reads_as_client_go_writes_it(cluster: Cluster, api: Api
     assert first == {**first, "leaseDurationSeconds": 30, "leaseTransitions": 0, "holderIdentity": "one"}
     assert later == {**first, "renewTime": later["renewTime"]}
     assert later["renewTime"] > first["renewTime"]
-
-
-async def test_a_leader_leads_on(api: Api, namespace: str) -> None:
-    one = elector(api, namespace, "one")
-    async with running(one) as (task,):
-        await one.leading()
-        first = one.deadline()
-        await until(lambda: one.deadline() > first + 5 * TERMS.retry_period)
-        assert not task.done()
 
 
 async def test_of_many_that_start_together_one_leads(api: Api, namespace: str) -> None:
@@ -123,33 +104,6 @@ async def test_a_released_lease_is_taken_at_the_next_look(api: Api, namespace: s
         await asyncio.wait_for(first, PATIENCE)
     spec = await spec_of(api, namespace)
     assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("two", 1)
-
-
-async def test_a_follower_that_releases_changes_nothing(api: Api, namespace: str) -> None:
-    one, two = (elector(api, namespace, name) for name in ("one", "two"))
-    async with running(one):
-        await one.leading()
-        async with running(two) as (second,):
-            await two.release()
-            await asyncio.wait_for(second, PATIENCE)
-        assert (await spec_of(api, namespace))["holderIdentity"] == "one"
-
-
-async def test_a_killed_leader_is_followed_after_its_term_and_not_before(api: Api, namespace: str) -> None:
-    one, two = (elector(api, namespace, name, BRIEF) for name in ("one", "two"))
-    renewed = now()
-    await one.attempt()  # its last one: it is killed
-    await two.attempt()
-    observed, after_the_term = now(), 0
-    async with asyncio.timeout(PATIENCE):
-        while not two.is_leading:
-            after_the_term += now() >= observed + BRIEF.lease_duration
-            await two.attempt()
-            followed = now()
-            await asyncio.sleep(0.1)
-    assert one.deadline() < followed
-    assert followed - renewed >= BRIEF.lease_duration
-    assert after_the_term <= 1, "the first look after the term takes the Lease"
 
 
 async def test_a_leader_that_is_cut_off_stops_before_its_follower_starts(
@@ -194,47 +148,14 @@ async def test_a_deleted_lease_is_lost(api: Api, namespace: str) -> None:
         assert not leads(one)
 
 
-async def test_a_follower_waits_out_the_term_of_a_lease_that_was_deleted(api: Api, namespace: str) -> None:
-    await held_by_another(api, namespace)
-    one, began = elector(api, namespace, "one"), now()
-    async with running(one), asyncio.timeout(PATIENCE):
-        await until(lambda: one._seen != {})
-        await api.delete(paths.lease(namespace, NAME))
-        await one.leading()
-        assert now() - began >= TERM
-
-
-async def test_a_leader_leads_on_over_an_edit_that_is_not_about_leading(api: Api, namespace: str) -> None:
-    one = elector(api, namespace, "one")
-    async with running(one) as (task,):
-        await one.leading()
-        note = {"metadata": {"annotations": {"note": "hello"}}}
-        await api.patch(paths.lease(namespace, NAME), note, Patch.MERGE)
-        edited = now()
-        await until(lambda: one.deadline() > edited + TERMS.renew_deadline + TERMS.retry_period)
-        assert not task.done()
-    lease = await api.get(paths.lease(namespace, NAME))
-    assert lease["metadata"]["annotations"] == {"note": "hello", **signature("one")}
-
-
-@pytest.mark.parametrize("year", ["1999", "2999"])
-async def test_the_clock_of_another_machine_decides_nothing(api: Api, namespace: str, year: str) -> None:
-    await held_by_another(api, namespace, renewTime=f"{year}-01-01T00:00:00.000000Z")
+async def test_the_clock_of_another_machine_decides_nothing(api: Api, namespace: str) -> None:
+    await held_by_another(api, namespace, renewTime="1999-01-01T00:00:00.000000Z")
     one = elector(api, namespace, "one")
     started = now()
     async with running(one), asyncio.timeout(PATIENCE):
         await one.leading()
     assert now() - started >= TERM
     assert (await spec_of(api, namespace))["leaseTransitions"] == 5
-
-
-async def test_a_loop_that_hung_too_long_lost_its_leadership(api: Api, namespace: str) -> None:
-    one = elector(api, namespace, "one", replace(STEPS, renew_deadline=0.2))
-    await one.attempt()
-    await asyncio.sleep(0.3)
-    with pytest.raises(LeadershipLost, match="not renewed in time"):
-        await one.attempt()
-    assert not leads(one)
 
 
 # What is said
@@ -252,20 +173,6 @@ async def test_a_lease_says_which_keyturn_holds_it_and_no_earlier_one(api: Api, 
 
     assert holder is not None
     assert (holder.identity, holder.version) == ("one", __version__)
-
-
-async def test_a_standby_says_once_who_leads_and_has_no_problem(api: Api, namespace: str) -> None:
-    one, two = (elector(api, namespace, name, STEPS) for name in ("one", "two"))
-    with structlog.testing.capture_logs() as logged:
-        await one.attempt()
-        for _ in range(3):
-            await two.attempt()
-            assert two.leader == "one"
-            assert two.problems() == []
-
-    assert [line for line in logged if line["event"] == "standby"] == [
-        {"event": "standby", "leader": "one", "log_level": "info"}
-    ]
 
 
 async def test_without_its_namespace_it_says_so_and_leads_once_there_is_one(api: Api) -> None:

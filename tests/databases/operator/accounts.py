@@ -114,9 +114,6 @@ class DatabaseAccount:
             connect_timeout=int(PATIENT["connect_timeout"]),
         )
 
-    def until_refused(self, pair: Pair) -> None:
-        eventually(lambda: not self.accepts(pair), f"{pair.login} is refused")
-
     def phases(self) -> dict[str, str]:
         """Return the phase of each recorded credential, by revision."""
         return {str(one["revision"]): one["phase"] for one in self.space.status().get("credentials", ())}
@@ -130,13 +127,6 @@ class DatabaseAccount:
         """Return the names of the account that may log in, as the server has them."""
         rows = self.server.execute("SELECT rolname FROM pg_roles WHERE rolcanlogin ORDER BY 1")
         return [name for (name,) in rows if name in self.names]
-
-    def roles(self) -> list[tuple[Any, ...]]:
-        """Return all that the server has of the roles of the account."""
-        rows = self.server.execute(
-            "SELECT a.*, shobj_description(a.oid, 'pg_authid') FROM pg_authid a ORDER BY rolname"
-        )
-        return [row for row in rows if row[1] in self.names]
 
     def alter(self, *statements: str) -> None:
         """Change something at the server as another administrator."""

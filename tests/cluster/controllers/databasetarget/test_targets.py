@@ -114,45 +114,12 @@ def test_a_refused_administrator_stalls_the_target_until_the_secret_is_right(tar
     assert target.condition("Stalled") is None
 
 
-def test_a_missing_secret_is_named_until_it_is_there(target: Target) -> None:
-    target.space.delete("Secret", "db-admin")
-    target.write()
-
-    assert target.until("LoginNotFound").startswith("there is no Secret 'db-admin' in the namespace")
-
-    target.login()
-    target.until("Valid")
-
-
-def test_a_server_that_does_not_answer_is_unreachable_and_no_action_is_required(target: Target) -> None:
-    target.write(port=1)
-
-    assert "refuses the connection" in target.until("Unreachable")
-    assert target.condition("Stalled") is None
-
-
 def test_a_service_of_another_namespace_is_not_reached(target: Target) -> None:
     target.write(host="db.kube-system.svc")
 
     assert target.until("HostNotAllowed").startswith(
         "db.kube-system.svc is a Service of the namespace 'kube-system'; write a target there"
     )
-
-
-def test_a_service_that_does_not_exist_is_named(target: Target) -> None:
-    target.write(host="no-such-service")
-
-    assert f"no-such-service.{target.space.namespace}.svc" in target.until("HostNotFound")
-
-
-def test_a_target_that_is_deleted_is_not_missed(target: Target) -> None:
-    target.write()
-    target.until("Valid")
-
-    target.space.delete("DatabaseTarget", "orders")
-    target.write()
-
-    target.until("Valid")
 
 
 def account(username: str, target: str = "orders") -> dict[str, Any]:
@@ -172,15 +139,6 @@ def test_the_older_of_two_objects_keeps_an_account(target: Target) -> None:
     target.space.manage(password(), name="second", database=account(username))
 
     assert f"{target.space.namespace}/first" in target.space.stalled("AccountTaken", "second")
-
-
-def test_an_account_that_the_target_does_not_allow_is_refused(target: Target) -> None:
-    target.write()
-    target.space.edit("DatabaseTarget", "orders", lambda body: body["spec"].update(allowedUsernames=["x_*"]))
-
-    target.space.manage(password(), database=account("orders_app"))
-
-    assert "write one that matches its spec.allowedUsernames: x_*" in target.space.stalled("AccountForbidden")
 
 
 def test_a_target_that_is_created_later_is_used_at_once(target: Target) -> None:

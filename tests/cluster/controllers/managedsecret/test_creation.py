@@ -20,12 +20,6 @@ def test_a_managed_secret_becomes_a_secret_with_every_key(space: Space) -> None:
     assert space.lengths() == {"password": 40, "token": 44, "id": 36, "username": 4}
 
 
-def test_a_literal_is_written_as_it_stands(space: Space) -> None:
-    space.managed(literal("username", "shöp\n"))
-
-    assert space.values()["username"].reveal() == "shöp\n".encode()
-
-
 def test_the_secret_says_whose_it_is_and_which_revision(space: Space) -> None:
     space.managed()
 
@@ -84,15 +78,6 @@ def test_kubectl_can_wait_for_a_new_secret(space: Space, kubectl: Kubectl) -> No
     space.manage()
 
     kubectl("wait", "ms/auth", "-n", space.namespace, "--for=condition=Ready", "--timeout=20s")
-
-
-def test_every_condition_speaks_of_the_newest_spec(space: Space) -> None:
-    space.managed()
-    space.looked_at()
-
-    body = space.get("ManagedSecret", "auth")
-    generations = {one["observedGeneration"] for one in body["status"]["conditions"]}
-    assert generations == {body["metadata"]["generation"]} == {2}
 
 
 def test_kubectl_prints_what_matters_in_a_row(space: Space, kubectl: Kubectl) -> None:

@@ -1,47 +1,46 @@
-"""What happens to the two Secrets when their ManagedSecret is deleted, with Kubernetes' own garbage collector."""
+"""What goes with a ManagedSecret that is deleted, with Kubernetes' own garbage collector."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.harness import eventually
+from tests.cluster.namespace import password
+from tests.support.store_proxy import refuse
+from tests.support.vault import BUILD_SECONDS
 
 if TYPE_CHECKING:
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
+    from tests.cluster.store_objects import Vault
 
 SECRETS = ("auth", "auth-keyturn")
+GONE = {"deletionPolicy": "Delete"}
 # The garbage collector looks for new kinds every half minute.
 COLLECTED = 90.0
 
 
-def owners(space: Space, name: str) -> list[dict[str, Any]]:
-    return list(space.get("Secret", name)["metadata"].get("ownerReferences") or [])
+def owners(space: Space) -> list[list[str]]:
+    """Return the UIDs of the owners of both Secrets, of one that is not there none."""
+    found = [space.find("Secret", name) or {"metadata": {}} for name in SECRETS]
+    return [[one["uid"] for one in body["metadata"].get("ownerReferences") or ()] for body in found]
 
 
-def test_both_secrets_go_with_the_managed_secret(space: Space) -> None:
-    space.managed(target={"deletionPolicy": "Delete"})
+def test_both_secrets_go_with_the_managed_secret_and_one_made_again_at_once_has_its_own(space: Space) -> None:
+    space.managed(target=GONE)
+    uid = space.get("ManagedSecret", "auth")["metadata"]["uid"]
+    assert owners(space) == [[uid], [uid]]
 
     space.delete("ManagedSecret", "auth")
-
-    eventually(
-        lambda: not any(space.find("Secret", name) for name in SECRETS), "both Secrets are gone", COLLECTED
-    )
-
-
-def test_the_owner_reference_names_the_managed_secret_and_blocks_nothing(space: Space) -> None:
-    space.managed(target={"deletionPolicy": "Delete"})
-
+    space.manage(target=GONE)
     uid = space.get("ManagedSecret", "auth")["metadata"]["uid"]
-    reference = {
-        "apiVersion": "keyturn.dev/v1alpha1",
-        "kind": "ManagedSecret",
-        "name": "auth",
-        "uid": uid,
-        "controller": True,
-    }
-    assert [owners(space, name) for name in SECRETS] == [[reference], [reference]]
+    eventually(lambda: owners(space) == [[uid], [uid]], "both belong to the new one", COLLECTED)
+    space.settled()
+
+    space.delete("ManagedSecret", "auth")
+    eventually(lambda: not any(space.find("Secret", name) for name in SECRETS), "both are gone", COLLECTED)
 
 
 def test_by_default_both_secrets_stay_and_are_found_again(space: Space) -> None:
@@ -52,57 +51,41 @@ def test_by_default_both_secrets_stay_and_are_found_again(space: Space) -> None:
     space.managed()
 
     assert space.values() == before
-    assert [owners(space, name) for name in SECRETS] == [[], []]
+    assert owners(space) == [[], []]
 
 
-def test_the_policy_can_be_changed_both_ways(space: Space) -> None:
-    space.managed()
-    values = space.values()
+@pytest.mark.timeout(BUILD_SECONDS)
+def test_who_is_deleted_in_the_foreground_takes_along_what_was_pushed(
+    space: Space, vault: Vault, kubectl: Kubectl
+) -> None:
+    space.managed(password(), pushTo=[vault.push(**GONE)], target=GONE)
+    space.until_condition("Pushed", "True", "Pushed")
+    vault.store_proxy.fault = lambda _: refuse(503)  # so that Kubernetes is faster
 
-    space.respec(lambda spec: spec.update(target={"deletionPolicy": "Delete"}))
-    eventually(lambda: all(owners(space, name) for name in SECRETS), "both are owned")
-    space.settled(revision=1)
+    here = f"--namespace={space.namespace}"
+    kubectl("delete", "managedsecret", "auth", here, "--cascade=foreground", "--wait=false")
+    eventually(lambda: space.find("Secret", "auth") is None, "the Secret goes with its ManagedSecret", 150)
+    assert space.find("Secret", "auth-keyturn"), "what is to be undone is known"
+    assert vault.kept() is not None
+    vault.store_proxy.fault = lambda _: None
 
-    space.respec(lambda spec: spec.update(target={"deletionPolicy": "Retain"}))
-    eventually(lambda: not any(owners(space, name) for name in SECRETS), "none is owned")
-    space.settled(revision=1)
-    assert space.values() == values
-
-
-@pytest.mark.parametrize("name", SECRETS)
-def test_an_owner_reference_that_was_removed_is_put_back(name: str, space: Space) -> None:
-    space.managed(target={"deletionPolicy": "Delete"})
-
-    space.edit("Secret", name, lambda secret: secret["metadata"].pop("ownerReferences"))
-
-    eventually(lambda: bool(owners(space, name)), "it is owned again")
+    # The longer Kubernetes took, the longer is the pause after the last refusal.
+    eventually(lambda: space.find("ManagedSecret", "auth") is None, "the ManagedSecret is gone", 180)
+    assert vault.kept() is None
+    eventually(lambda: space.find("Secret", "auth-keyturn") is None, "its record is gone")
 
 
-def test_owners_that_others_added_stay(space: Space) -> None:
-    account = space.create({"kind": "ServiceAccount", "metadata": {"name": "other"}})
-    other = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "other", "uid": account["metadata"]["uid"]}
-    space.managed(target={"deletionPolicy": "Delete"})
+@pytest.mark.timeout(BUILD_SECONDS)
+def test_one_that_waits_for_its_store_goes_when_the_key_may_stay(space: Space, vault: Vault) -> None:
+    space.managed(password(), pushTo=[vault.push(**GONE)])
+    space.until_condition("Pushed", "True", "Pushed")
+    vault.store_proxy.fault = lambda _: refuse(503)
+    space.objects.delete("ManagedSecret", space.namespace, "auth")
+    said = space.until_condition("Pushed", "False", "ProviderError")
+    assert "deletionPolicy: Retain" in str(said["conditions"])
 
-    space.edit("Secret", "auth", lambda secret: secret["metadata"]["ownerReferences"].append(other))
-    space.respec(lambda spec: spec.update(target={}))
+    space.respec(lambda spec: spec["pushTo"][0].update(deletionPolicy="Retain"))
 
-    eventually(lambda: owners(space, "auth") == [other], "only the other owner is left")
-
-
-def test_one_made_again_at_once_gets_a_secret_too(space: Space) -> None:
-    space.managed(target={"deletionPolicy": "Delete"})
-
-    space.delete("ManagedSecret", "auth")
-    space.manage(target={"deletionPolicy": "Delete"})
-
-    uid = space.get("ManagedSecret", "auth")["metadata"]["uid"]
-
-    def is_owned_by_the_new_one() -> bool:
-        found = [space.find("Secret", name) for name in SECRETS]
-        return all(
-            secret and [one["uid"] for one in secret["metadata"].get("ownerReferences") or ()] == [uid]
-            for secret in found
-        )
-
-    eventually(is_owned_by_the_new_one, "both Secrets belong to the new one", COLLECTED)
-    space.settled()
+    eventually(lambda: space.find("ManagedSecret", "auth") is None, "it goes")
+    vault.store_proxy.fault = lambda _: None
+    assert vault.kept() == space.values()

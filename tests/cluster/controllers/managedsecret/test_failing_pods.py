@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from sandbox.harness import eventually
-from tests.cluster.workloads import deployment, env_from, stateful_set
+from tests.cluster.namespace import MARKER
+from tests.cluster.workloads import daemon_set, deployment, env_from, stateful_set
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -57,6 +58,33 @@ def test_pods_that_crash_take_a_revision_back_long_before_its_deadline(space: Sp
     assert "its new pods crash: pod api-" in space.until_event("WorkloadFailed", "api")
 
 
+@pytest.mark.parametrize("build", [deployment, daemon_set], ids=["Deployment", "DaemonSet"])
+def test_a_rollout_that_fails_costs_no_healthy_pod(build: Any, space: Space) -> None:
+    space.managed(rollout={"progressDeadline": "2s"})
+    spec = {} if build is daemon_set else {"replicas": 3}
+    fails = {f"{_SANDBOX}/fails-with": "auth=2"}
+    kind = space.run(build("web", env_from("auth"), pod_annotations=fails, **spec))["kind"]
+    before = markers(space)
+
+    space.rotate()
+    eventually(lambda: "auth=2" in markers(space).values(), "a pod that fails")
+    kept = before.keys() & markers(space).keys()
+    space.stalled("RolledBack")
+    space.until_rolled(kind, "web")
+
+    assert kept
+    assert kept <= markers(space).keys(), "each healthy pod is the one that it was"
+    assert set(markers(space).values()) == {""}
+    assert space.marker("web", kind) is None
+    assert space.until_workload("web", state="Current")["state"] == "Current"
+
+
+def markers(space: Space) -> dict[str, str]:
+    """Return the UIDs of the pods, each with its marker."""
+    found = (pod["metadata"] for pod in space.pods("web"))
+    return {one["uid"]: one["annotations"].get(MARKER, "") for one in found}
+
+
 def test_a_pod_that_its_stateful_set_does_not_replace_is_named_with_the_command(space: Space) -> None:
     """The first rotation leaves no marker behind, by which such a workload could be known."""
     space.managed(rollout={"progressDeadline": "2s"})
@@ -93,12 +121,10 @@ def with_the_right(space: Space, kubectl: Kubectl) -> None:
 
 
 @pytest.mark.usefixtures("with_the_right")
-@pytest.mark.parametrize("given_up", [2, 3], ids=["the first rotation", "a later one"])
-def test_such_a_pod_is_deleted_where_the_operator_may_and_no_other_is(given_up: int, space: Space) -> None:
+def test_such_a_pod_is_deleted_where_the_operator_may_and_no_other_is(space: Space) -> None:
     space.managed()
-    space.run(never_ready(f"auth={given_up}", replicas=2))
-    for _ in range(2, given_up):
-        space.rotated()
+    space.run(never_ready("auth=3", replicas=2))
+    space.rotated()
     space.respec(lambda spec: spec["rollout"].update(progressDeadline="2s"))
     pods = uids(space)
     marker = space.marker("web", "StatefulSet")
@@ -114,7 +140,7 @@ def test_such_a_pod_is_deleted_where_the_operator_may_and_no_other_is(given_up: 
     is_current = lambda: (space.workload("web") or {}).get("state") == "Current"  # noqa: E731
     eventually(is_current, "it runs the revision before", _LONG)
     assert space.until_event("PodDeleted", "web") == (
-        f"pod web-1 is deleted and created again: it has revision {given_up} of the Secret of ManagedSecret"
+        "pod web-1 is deleted and created again: it has revision 3 of the Secret of ManagedSecret"
         " auth, which was rolled back, and was never ready"
     )
     assert len(space.events("PodDeleted", "web")) == 1

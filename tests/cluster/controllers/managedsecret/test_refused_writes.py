@@ -55,8 +55,6 @@ def test_a_refused_revocation_is_reported_until_it_is_done(
     "code",
     [
         pytest.param(0, id="without a status"),
-        pytest.param(418, id="with a status that nobody expects"),
-        pytest.param(401, id="as if nobody were known"),
         pytest.param(500, id="as if the API server had failed"),
     ],
 )
@@ -124,17 +122,6 @@ def test_a_label_that_a_policy_requires_of_every_secret_is_written_once_for_both
         assert space.get("Secret", name)["metadata"]["labels"]["cost-centre"] == "4711"
 
 
-def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it(
-    space: Space, policy: Policy
-) -> None:
-    space.managed()
-    policy.refuse("secrets", unless="false")
-
-    space.rotate()
-
-    assert space.stalled("Refused").endswith("; do not delete that Secret, which has the values")
-
-
 @pytest.mark.usefixtures("operator")
 def test_a_namespace_of_kubernetes_itself_is_not_served(objects: Objects) -> None:
     """By the policy keyturn-own-secrets, under which every test runs."""
@@ -165,42 +152,6 @@ def test_a_workload_that_may_not_be_restarted_blocks_no_other(space: Space, poli
     assert space.until_event("Refused") == sentence
     assert (space.marker("web"), space.marker("api")) == ("auth=2", None)
     assert space.condition("Stalled") is None
-
-
-def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
-    space: Space, policy: Policy
-) -> None:
-    space.managed(rollout={"progressDeadline": "2s", "onFailure": "Hold"})
-    space.run(deployment("api", env_from("auth")))
-    policy.refuse("deployments", unless="false", reason="Forbidden")
-
-    space.rotate()
-
-    space.stalled("RolloutFailed")
-    found = space.until_workload("api", state="Failed")
-    assert "denies the request to patch Deployment/api" in found["message"]
-    policy.lift()
-
-    def is_restarted() -> bool:
-        space.looked_at()  # a failed rollout is reconciled each minute, a restart is due after 15 s
-        return space.marker("api") == "auth=2"
-
-    eventually(is_restarted, "its restart, once it is allowed")
-    space.settled(revision=2)
-
-
-def test_a_write_that_is_refused_beside_a_whole_secret_is_reported(space: Space, policy: Policy) -> None:
-    space.managed()
-    policy.refuse("secrets", unless="object.metadata.name != 'auth-keyturn'", reason="Forbidden")
-
-    space.respec(lambda spec: spec.update(target={"deletionPolicy": "Delete"}))
-
-    assert "denies the request to update the Secret 'auth-keyturn'" in space.stalled("Refused")
-    space.until_condition("Ready", "True", "Published")
-    assert space.condition("Reconciling") is None
-    policy.lift()
-    space.looked_at()
-    space.until_condition("Ready", "True", "Published")
 
 
 def drop(path: str, name: str) -> Review:

@@ -1,62 +1,56 @@
-"""When values are replaced: by a trigger, by an annotation, by an interval, by a schedule."""
+"""Other values reach the Secret and its workloads: by a rotation, from a store, and back from an earlier revision."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.core.value import Value
+from tests.cluster.namespace import password
+from tests.cluster.workloads import deployment, env, env_from
+
 if TYPE_CHECKING:
-    from keyturn.core.value import Value
     from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+    from tests.cluster.store_objects import Stores
 
 
-def turned(before: dict[str, Value], after: dict[str, Value]) -> set[str]:
-    """Return the keys that have another value."""
-    assert before.keys() == after.keys()
-    return {key for key in before if before[key] != after[key]}
-
-
-def trigger(space: Space, text: str) -> None:
-    space.respec(lambda spec: spec.setdefault("rotation", {}).update(trigger=text))
-
-
-def time(status: Body, name: str) -> datetime:
-    return datetime.fromisoformat(status[name])
-
-
-# By a person
-
-
-def test_a_new_annotation_replaces_every_generated_value_once(space: Space) -> None:
+def test_a_person_rotates_every_value_and_takes_an_earlier_revision_back(space: Space) -> None:
     space.managed()
-    before = space.values()
-
-    space.annotate("ManagedSecret", "auth", rotate="leaver")
-    space.settled(revision=2)
-    space.looked_at()
-
-    assert turned(before, space.values()) == {"password", "token"}
-    assert space.status()["revision"] == 2
-
-
-def test_the_events_of_a_rotation_can_be_read(space: Space) -> None:
-    space.managed()
+    first = space.values()
+    space.run(deployment("api", env_from("auth")))
 
     space.rotated()
-
+    second = space.values()
+    assert all(second[key] != value for key, value in first.items())
+    assert space.marker("api") == "auth=2"
     assert space.until_event("Published") == "revision 2 is in the Secret"
-    assert space.until_event("Rotated") == "every workload runs revision 2 (Triggered)"
+
+    space.annotate("ManagedSecret", "auth", rollback="1")
+    space.until_condition("Rotating", "False", "Held")
+    assert (space.values(), space.revision(), space.marker("api")) == (first, "1", "auth=1")
 
 
-# By the clock
+def test_another_value_in_a_store_is_a_revision_for_who_uses_it(space: Space, files: Stores) -> None:
+    files.keep("token", "first")
+    space.managed(files.from_file("token"), password(), refreshInterval="30d")
+    space.run(deployment("api", env("auth", "token")))
+    space.run(deployment("web", env("auth", "password")))
+    before = space.values()
+
+    files.keep("token", "second")
+    status = space.refreshed(revision=2)
+
+    assert space.values() == before | {"token": Value(b"second")}
+    assert (space.marker("api"), space.marker("web")) == ("auth=2", None)
+    assert status["history"][0]["reason"] == "Refreshed"
 
 
-def test_an_interval_rotates_automatically_when_the_status_says(space: Space) -> None:
-    before = space.managed(rotation={"every": "10s", "jitter": "0%"})
+def test_other_settings_of_a_store_are_followed_at_once(space: Space, files: Stores) -> None:
+    files.keep("token", "first")
+    space.managed(files.from_file("token"), refreshInterval="30d")
+    (files.files / "other").mkdir()
+    (files.files / "other" / "token").write_text("second")
 
-    after = space.settled(revision=2)
+    files.write_for_all({"files": {"path": str(files.files / "other")}})
 
-    due = time(before, "nextRotationTime")
-    assert due == time(before, "lastRotationTime") + timedelta(seconds=10)
-    assert due <= time(after, "lastRotationTime") < due + timedelta(seconds=10)
+    space.settled(revision=2)
+    assert space.values() == {"token": Value(b"second")}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
 import yaml
-
-from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space
@@ -55,13 +52,3 @@ def test_what_the_templates_of_the_example_make_is_what_others_read(space: Space
     user, _, line = values["users"].strip().partition(":")
     assert user == "orders"
     assert bcrypt.checkpw(password.encode(), line.encode())
-
-
-def test_the_adopted_password_of_the_example_stays_until_it_is_rotated(space: Space) -> None:
-    applied("adopt", space)
-    assert space.lengths("legacy-login")["password"] == len("written by hand years ago")
-
-    space.rotated("legacy-login")
-
-    eventually(lambda: space.lengths("legacy-login")["password"] == 40, "a new password")
-    assert json.dumps(space.status("legacy-login")).count("written by hand") == 0

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from sandbox.harness import eventually
 from tests.cluster.hostile_vault import hostile
 from tests.cluster.store_objects import Stores, pulled
 from tests.unit.stores.providers.moto_server import free_port
@@ -57,13 +56,6 @@ def test_a_store_that_is_not_there_is_named_and_taken_as_soon_as_it_is(space: Sp
     assert space.values() == {"value": Value(b"else")}
 
 
-def test_a_store_of_another_namespace_is_ignored(space: Space, stores: Stores, other: Space) -> None:
-    stores.write({"kubernetes": {}})
-    other.manage(pulled("value", "there"))
-    assert other.stalled("StoreNotFound") == "there is no SecretStore 'store' in this namespace; create it"
-    assert space.find("SecretStore", "store")
-
-
 def test_a_store_for_all_serves_whom_it_names(space: Space, stores: Stores, other: Space) -> None:
     stores.write_files()
     stores.keep("db", "hunter2")
@@ -79,17 +71,6 @@ def test_a_store_for_all_serves_whom_it_names(space: Space, stores: Stores, othe
 
     other.settled()
     assert other.values() == {"value": Value(b"hunter2")}
-
-
-def test_who_is_served_no_more_keeps_what_it_has(space: Space, stores: Stores) -> None:
-    stores.write_files()
-    stores.keep("db", "hunter2")
-    space.managed(of_all(stores, "db"))
-
-    stores.write_files(allowedNamespaces={"names": ["nobody"]})
-    space.until_condition("Refreshed", "False", "NamespaceNotAllowed")
-
-    assert space.values() == {"value": Value(b"hunter2")}
 
 
 def test_a_store_for_all_serves_the_namespaces_with_a_label_as_soon_as_they_have_it(
@@ -116,38 +97,6 @@ def test_each_namespace_reads_below_its_own_prefix(space: Space, stores: Stores,
     for one in (space, other):
         one.managed(of_all(stores, "db"))
         assert one.values() == {"value": Value(f"of {one.namespace}".encode())}
-
-
-def test_a_store_says_whether_namespaces_reach_each_others_keys(
-    space: Space, stores: Stores, other: Space
-) -> None:
-    both = {"names": [space.namespace, other.namespace]}
-    stores.write_files(allowedNamespaces=both)
-    stores.until_for_all("Valid")
-    before = stores.condition("KeysShared", stores.for_all, "ClusterSecretStore")
-
-    stores.write_files(allowedNamespaces=both, keyPrefix="{namespace}_")
-    eventually(
-        lambda: stores.condition("KeysShared", stores.for_all, "ClusterSecretStore") is None, "keys apart"
-    )
-
-    assert before
-    assert (before["status"], before["reason"]) == ("True", "NoNamespaceInPrefix")
-    assert "write keyPrefix: '{namespace}_'" in before["message"]
-
-
-@pytest.mark.parametrize(
-    "form", ["{other}.db", "..{other}.db", "x/{other}.db", "%2e%2e/{other}.db", "db\u2044..{other}"]
-)
-def test_no_key_leads_to_another_namespaces(form: str, space: Space, stores: Stores, other: Space) -> None:
-    both = {"names": [space.namespace, other.namespace]}
-    stores.write_files(keyPrefix="{namespace}.", allowedNamespaces=both)
-    stores.keep(f"{other.namespace}.db", "canary-of-the-other")
-    space.manage(of_all(stores, form.format(other=other.namespace)))
-
-    space.until(_is_stalled, "a sentence on the key")
-
-    assert space.find("Secret", "auth") is None
 
 
 def test_a_store_of_this_cluster_reads_the_namespace_of_the_caller(
@@ -182,7 +131,3 @@ def test_a_store_that_comes_back_serves_those_who_wait(space: Space, stores: Sto
         assert stores.until("Valid")
 
     assert space.values() == {"value": Value(b"hunter2")}
-
-
-def _is_stalled(body: dict[str, Any]) -> bool:
-    return any(one["type"] == "Stalled" for one in (body.get("status") or {}).get("conditions", ()))

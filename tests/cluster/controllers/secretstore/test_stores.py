@@ -52,11 +52,6 @@ def test_a_store_that_works_says_so(space: Space, stores: Stores) -> None:
     assert space.events("ProviderError", "store") == []
 
 
-def test_a_store_for_all_that_works_says_so(stores: Stores) -> None:
-    stores.write_files()
-    stores.until_for_all("Valid")
-
-
 def test_a_login_that_is_not_there_stalls_the_store_until_it_is(space: Space, stores: Stores) -> None:
     stores.write(dotenv())
     said = stores.until("LoginNotFound")
@@ -76,33 +71,11 @@ def test_a_login_that_is_not_there_stalls_the_store_until_it_is(space: Space, st
     assert stores.condition("Stalled") is None
 
 
-def test_a_server_that_does_not_answer_is_unreachable_and_no_action_is_required(
-    space: Space, stores: Stores
-) -> None:
-    login(space, token="canary")  # noqa: S106
-    stores.write(vault())
-    said = stores.until("Unreachable")
-    assert "127.0.0.1 refuses the connection" in said
-    assert stores.condition("Stalled") is None
-
-
 def test_an_inside_address_that_is_not_allowed_is_refused(space: Space, stores: Stores) -> None:
     login(space, token="canary")  # noqa: S106
     stores.write(vault("https://127.0.0.2:8200"))
     said = stores.until("InvalidSettings")
     assert "an administrator can allow it with --allow-host" in said
-
-
-@pytest.mark.parametrize("type_", ["keyturn.dev/state"])
-def test_the_operators_own_records_are_no_login(type_: str, space: Space, stores: Stores) -> None:
-    login(space, type_=type_, token="canary")  # noqa: S106
-    stores.write(vault())
-    assert "is an account's token or the operator's own record" in stores.until("InvalidSettings")
-
-
-def test_a_folder_outside_the_files_root_is_refused(stores: Stores) -> None:
-    stores.write_for_all({"files": {"path": "/etc"}})
-    assert "not below the folder given by --files-root" in stores.until_for_all("InvalidSettings")
 
 
 def test_a_changed_spec_is_looked_at(stores: Stores, space: Space) -> None:
@@ -114,17 +87,6 @@ def test_a_changed_spec_is_looked_at(stores: Stores, space: Space) -> None:
     assert space.get("SecretStore", "store")["metadata"]["generation"] == 2
 
 
-def test_a_status_that_says_it_already_is_not_written_again(stores: Stores, space: Space) -> None:
-    stores.write({"kubernetes": {}})
-    stores.until("Valid")
-
-    space.annotate("SecretStore", "store", note="look")
-    before = space.version("SecretStore", "store")
-    space.managed(name="looked-at-later")
-
-    assert space.version("SecretStore", "store") == before
-
-
 def test_a_status_that_a_user_wrote_over_is_put_right(stores: Stores, space: Space) -> None:
     stores.write({"kubernetes": {}})
     stores.until("Valid")
@@ -134,14 +96,6 @@ def test_a_status_that_a_user_wrote_over_is_put_right(stores: Stores, space: Spa
     )
 
     stores.until("Valid")
-
-
-def test_a_store_that_is_gone_and_comes_again_is_checked_again(stores: Stores, space: Space) -> None:
-    stores.write({"kubernetes": {}})
-    stores.until("Valid")
-    space.delete("SecretStore", "store")
-    stores.write(dotenv())
-    stores.until("LoginNotFound")
 
 
 def test_requests_are_counted(stores: Stores, operator: Operator) -> None:

@@ -16,10 +16,12 @@ from tests.unit.stores.providers.test_kubernetes import (
     CANARY,
     PEM,
     TOKEN,
-    failing,
     kubeconfig,
     refusal_of,
     store_of,
+)
+from tests.unit.stores.providers.test_kubernetes import (
+    failing_elsewhere as failing,
 )
 
 if TYPE_CHECKING:
