@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from keyturn.api.base import docstrings_in
-from keyturn.api.status import WorkloadKind
+from keyturn.api.workloads import WorkloadKind
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.reconcile import reconcile

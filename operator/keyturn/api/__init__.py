@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "API_VERSION",
     "GROUP",
+    "NEVER_OBSERVED",
+    "NEVER_RECONCILED",
     "VERSION",
     "ClusterDatabaseTarget",
     "ClusterSecretStore",
@@ -46,6 +48,11 @@ __all__ = [
 GROUP = "keyturn.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
+NEVER_OBSERVED = -1
+"""Default of `observedGeneration` in the CRD: kstatus does not take an object for ready before its first reconcile.
+"""
+NEVER_RECONCILED = "1970-01-01T00:00:00Z"
+"""`lastTransitionTime` of the condition that the CRD sets as default; a schema holds constants only."""
 
 _HOMES = {
     "ClusterDatabaseTarget": "databasetarget",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from . import NEVER_OBSERVED, NEVER_RECONCILED
 from .base import Schema, rules
 
 MOST_TEXT = 32768
@@ -57,11 +58,6 @@ LabelValue = Annotated[
     ),
 ]
 AnnotationValue = Annotated[str, pydantic.Field(max_length=16384)]
-NEVER_OBSERVED = -1
-"""Default of `observedGeneration` in the CRD: kstatus does not take an object for ready before its first reconcile.
-"""
-NEVER_LOOKED = "1970-01-01T00:00:00Z"
-"""`lastTransitionTime` of the condition that the CRD sets as default; a schema holds constants only."""
 ObservedGeneration = Annotated[
     int | None, pydantic.BeforeValidator(lambda given: None if given == NEVER_OBSERVED else given)
 ]
@@ -124,7 +120,7 @@ def _without_filled_in(given: Any) -> Any:
 
 
 def _is_filled_in(condition: dict[str, Any]) -> bool:
-    return condition.get("lastTransitionTime") == NEVER_LOOKED
+    return condition.get("lastTransitionTime") == NEVER_RECONCILED
 
 
 Conditions = Annotated[list[Condition], pydantic.BeforeValidator(_without_filled_in)]

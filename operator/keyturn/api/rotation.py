@@ -9,7 +9,7 @@ import pydantic
 
 from .base import AS_SET, Duration, Pause, Schema, rules
 from .meta import Name
-from .status import WorkloadKind
+from .workloads import WorkloadKind
 
 _FIVE_FIELDS = r"self.matches('^\\s*(\\S+\\s+){4}\\S+\\s*$')"
 _ONE_CADENCE = (

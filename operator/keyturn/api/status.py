@@ -4,51 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from functools import cached_property
 
 import pydantic
 
 from .base import BY_TYPE, Schema
 from .meta import Conditions, ObservedGeneration
+from .workloads import Via, WorkloadState
 
 MOST_WORKLOADS = 1000
 MOST_VIOLATIONS = 1000
 """More than a spec can violate: each of its 128 values violates a rule in at most two ways."""
-
-
-class WorkloadKind(StrEnum):
-    """The kinds of workload that are restarted."""
-
-    DEPLOYMENT = "Deployment"
-    STATEFUL_SET = "StatefulSet"
-    DAEMON_SET = "DaemonSet"
-    ROLLOUT = "Rollout"
-    """Of Argo Rollouts."""
-
-
-class Via(StrEnum):
-    """How a pod template uses a Secret."""
-
-    ENV = "env"
-    ENV_FROM = "envFrom"
-    VOLUME = "volume"
-    PROJECTED = "projected"
-
-
-class WorkloadState(StrEnum):
-    """The progress of a workload."""
-
-    CURRENT = "Current"
-    RELOADED = "Reloaded"
-    PENDING = "Pending"
-    ROLLING = "Rolling"
-    FAILED = "Failed"
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to do for the workload."""
-        return self in {WorkloadState.CURRENT, WorkloadState.RELOADED}
 
 
 class RotationStatus(Schema):

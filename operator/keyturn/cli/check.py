@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from keyturn.installation.checks import Point, Result, deployment, election, rights, schemas
-from keyturn.installation.checks.deployment import Deployed
-from keyturn.installation.checks.rights import Account, Feature, Place, Right
+from keyturn.installation.checks.deployment import Account, Deployed
+from keyturn.installation.checks.rights import Feature, Place, Right
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api
 from keyturn.kube.secret_informer import SourceKind

@@ -95,7 +95,7 @@ class _Plain(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with unseen("rich"):  # which structlog loads for tracebacks, where it is installed
+            with unseen("rich", "colorama"):  # which structlog loads where they are installed
                 return super().invoke(ctx)
         except click.ClickException as error:
             vars(error)["message"] = make_visible(error.message)  # click keeps the hint about usage

@@ -5,24 +5,28 @@ from __future__ import annotations
 import difflib
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import click
 
+from keyturn.api import NEVER_OBSERVED, NEVER_RECONCILED
 from keyturn.core.keys import ObjectKey
 from keyturn.core.status.summary import Known
 from keyturn.core.texts import first_of
+from keyturn.core.times import time_of
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.objects import readable, slim
 from keyturn.kube.wire import Body, Patch
 
 from . import cluster as clusters
 from .cluster import Cluster
 from .options import Selection
 from .printing import listed, print_lines
+
+if TYPE_CHECKING:
+    from keyturn.api.managedsecret import ManagedSecret
 
 _FEW = 5
 
@@ -38,34 +42,93 @@ class FoundManagedSecret(Known):
         return ObjectKey(self.managed.metadata.namespace, self.managed.metadata.name)
 
 
+Reader: TypeAlias = Callable[[Body], FoundManagedSecret]
+
+
 def found_in(body: Body) -> FoundManagedSecret:
     """Parse a ManagedSecret as the operator does."""
+    from keyturn.kube.cache.objects import readable, slim  # noqa: PLC0415  # it loads the models
+
     managed, trouble = readable(slim(body))
-    return FoundManagedSecret(
-        managed, trouble, datetime.fromisoformat(body["metadata"]["creationTimestamp"]), body
-    )
+    return FoundManagedSecret(managed, trouble, _created(body), body)
 
 
-async def one(cluster: Cluster, name: str) -> FoundManagedSecret:
+def shown_in(body: Body) -> FoundManagedSecret:
+    """Read a ManagedSecret without the models, for commands that only show it: to load them takes half a second."""
+    status = dict(body.get("status") or {})
+    if status.get("observedGeneration") == NEVER_OBSERVED:
+        del status["observedGeneration"]
+    conditions = status.get("conditions") or ()
+    status["conditions"] = [one for one in conditions if one.get("lastTransitionTime") != NEVER_RECONCILED]
+    fields = _Fields({**body, "status": status})
+    return FoundManagedSecret(cast("ManagedSecret", fields), None, _created(body), body)
+
+
+def _created(body: Body) -> datetime:
+    return datetime.fromisoformat(body["metadata"]["creationTimestamp"])
+
+
+_TIMES: Final = frozenset(
+    {"finishedAt", "lastRotationTime", "nextRotationTime", "provenAt", "since", "startedAt", "validUntil"}
+)
+_LISTS: Final = frozenset({"conditions", "history", "via", "workloads"})
+"""Lists that are empty if they are absent."""
+_MAPS: Final = frozenset({"annotations", "labels"})
+
+
+class _Fields:
+    """Fields of a JSON object under the names of the models; the API server has checked it by the CRD."""
+
+    __slots__ = ("_json",)
+
+    def __init__(self, json: Mapping[str, Any]) -> None:
+        self._json = json
+
+    def __getattr__(self, name: str) -> Any:
+        first, *others = name.split("_")
+        name = "".join([first, *map(str.title, others)])
+        found = self._json.get(name)
+        if name in _TIMES:
+            return time_of(found)
+        if name in _MAPS:
+            return found or {}
+        if isinstance(found, list):
+            return [_part(one) for one in found if _part(one) is not None]
+        return _part(found) if found is not None else [] if name in _LISTS else None
+
+
+def _part(json: Any) -> Any:
+    """Return a part of an object; None if it has a time that no calendar has, as the API server accepts it."""
+    if not isinstance(json, dict):
+        return json
+    return _Fields(json) if all(time_of(json[name]) for name in _TIMES & json.keys() if json[name]) else None
+
+
+def picked(json: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return fields of a JSON object, None for an absent one."""
+    return {name: time_of(json.get(name)) if name in _TIMES else json.get(name) for name in names}
+
+
+async def one(cluster: Cluster, name: str, read: Reader = found_in) -> FoundManagedSecret:
     """Return one ManagedSecret; for an unknown name, suggest similar ones."""
     try:
-        return found_in(await cluster.api.get(paths.managed_secret(cluster.namespace, _checked(name))))
+        return read(await cluster.api.get(paths.managed_secret(cluster.namespace, _checked(name))))
     except errors.NotFound:
         pass
     raise click.ClickException(await _unknown(cluster, name))
 
 
 async def all_of(
-    cluster: Cluster, namespace: str | None, labels: str | None = None
+    cluster: Cluster, namespace: str | None, labels: str | None = None, read: Reader = found_in
 ) -> list[FoundManagedSecret]:
     """Return the ManagedSecrets of a namespace, or of all; with `labels`, those that match."""
     params = {"labelSelector": labels} if labels else {}
-    found, _ = await list_of(cluster, paths.managed_secrets(namespace), params)
+    found, _ = await list_of(cluster, paths.managed_secrets(namespace), params, read)
     return found
 
 
 async def list_of(
-    cluster: Cluster, path: str, params: Mapping[str, str]
+    cluster: Cluster, path: str, params: Mapping[str, str], read: Reader
 ) -> tuple[list[FoundManagedSecret], str]:
     """Return the ManagedSecrets of a list, and its version, from which a watch continues.
 
@@ -78,7 +141,7 @@ async def list_of(
         async for page in cluster.api.pages(path, params):
             if page.first:
                 found.clear()
-            found += (found_in(body) for body in page.items)
+            found += map(read, page.items)
             version = page.resource_version
     except errors.BadRequest:
         if labels := params.get("labelSelector"):
@@ -187,16 +250,16 @@ class Chosen:
     failures: tuple[Failure, ...] = ()
 
 
-async def find(cluster: Cluster, selection: Selection) -> Chosen:
+async def find(cluster: Cluster, selection: Selection, read: Reader = found_in) -> Chosen:
     """Find the selected objects; a missing name does not prevent the others, and is an error if it is alone."""
     if not selection.names:
         namespace = None if selection.everywhere else cluster.namespace
-        found = await all_of(cluster, namespace, selection.labels)
+        found = await all_of(cluster, namespace, selection.labels, read)
         return Chosen(tuple(sorted(found, key=lambda one: (one.key.namespace, one.key.name))))
     found, failures = [], []
     for name in selection.names:
         try:
-            found.append(await one(cluster, name))
+            found.append(await one(cluster, name, read))
         except (click.ClickException, errors.ApiError) as error:
             if selection.name or isinstance(error, click.UsageError):
                 raise

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from keyturn.api.status import ManagedSecretStatus
+from keyturn.api.workloads import DONE
 from keyturn.core.labels import ROTATE
 from keyturn.core.reasons import ConditionReason
-from keyturn.core.spec.desired import secret_of
 from keyturn.core.status.summary import (
     AFTER_THE_ROLLOUT,
     Summary,
@@ -27,9 +26,12 @@ from keyturn.kube import config, errors, paths
 from keyturn.kube.leader_election import LEASE
 
 from .cluster import Cluster
-from .managed import FoundManagedSecret, describe_none, find, print_failures
+from .managed import FoundManagedSecret, describe_none, find, picked, print_failures, shown_in
 from .options import Output, Selection, exit_code
 from .printing import print_data, print_lines, print_names, room, table
+
+if TYPE_CHECKING:
+    from keyturn.api.status import ManagedSecretStatus
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _GRACE: Final = timedelta(minutes=1)
@@ -68,6 +70,11 @@ class StatusRow:
     @property
     def status(self) -> ManagedSecretStatus:
         return self.found.managed.status
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The status as the API server has it."""
+        return self.found.body.get("status") or {}
 
     @property
     def order(self) -> tuple[int, datetime, str, str]:
@@ -145,14 +152,15 @@ async def leadership(cluster: Cluster) -> Leadership:
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> int:
     """Print one object with its workloads, or a line for each of several; return the exit code."""
-    there, leader = await asyncio.gather(find(cluster, selection), leadership(cluster))
+    there, leader = await asyncio.gather(find(cluster, selection, shown_in), leadership(cluster))
     rows = rows_of(there.found, cluster.now(), lives=leader.lives)
     none = "" if rows or there.failures else await describe_none(cluster, selection)
     if output is Output.NAME:
         print_names(row.found.key.name for row in rows)
     elif output.is_document and selection.name:
-        workloads = [one.model_dump(by_alias=True, include=_OF_WORKLOAD) for one in rows[0].status.workloads]
-        print_data(document(rows[0]) | {"workloads": workloads}, output)
+        workloads = rows[0].written.get("workloads") or ()
+        shown = [picked({"via": [], **one}, *_OF_WORKLOAD) for one in workloads]
+        print_data(document(rows[0]) | {"workloads": shown}, output)
     elif output.is_document:
         print_data({"items": [document(row) for row in rows]}, output)
     elif none:
@@ -160,7 +168,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> int:
     elif rows:
         header = header_of(output, selection)
         lines: list[str] = [table(header, [cells_of(row, output, selection) for row in rows], room())]
-        print_lines(*lines, *(_details(rows[0]) if selection.name else []))
+        print_lines(*lines, *(details_of(rows[0]) if selection.name else []))
     print_failures(there.failures)
     if leader.line:
         is_text = output in {Output.TABLE, Output.WIDE}
@@ -195,7 +203,7 @@ def cells_of(row: StatusRow, output: Output, selection: Selection) -> list[str]:
     ]
 
 
-def _details(row: StatusRow) -> list[str]:
+def details_of(row: StatusRow) -> list[str]:
     status, now = row.status, row.now
     workloads = [
         (one.kind, one.name, ", ".join(one.via), one.state, str(one.revision or NOTHING), one.message or "")
@@ -227,41 +235,46 @@ def _details(row: StatusRow) -> list[str]:
 # JSON and YAML
 
 
-_OF_STATUS = {"revision", "last_rotation_time", "next_rotation_time", "credentials", "unrevoked_leases"}
-_OF_WORKLOAD = {"kind", "name", "via", "state", "revision", "reason", "message"}
+_OF_WORKLOAD = ("kind", "name", "via", "state", "revision", "reason", "message")
+_OF_CREDENTIAL = ("login", "revision", "phase", "since", "provenAt")
+_OF_LEASES = ("count", "validUntil", "since", "message")
 
 
 def document(row: StatusRow) -> dict[str, Any]:
     """Return the document of a row."""
     key, spec, status = row.found.key, row.found.managed.spec, row.status
-    shown = status.model_dump(by_alias=True, include=_OF_STATUS)
+    credentials, leases = row.written.get("credentials") or (), row.written.get("unrevokedLeases")
     return {
         "namespace": key.namespace,
         "name": key.name,
         "state": row.summary.state,
         "message": row.summary.message,
         "step": status.rotation.step if status.rotation else None,
-        "workloadsCurrent": sum(one.state.is_done for one in status.workloads),
+        "workloadsCurrent": sum(one.state in DONE for one in status.workloads),
         "workloadsTotal": len(status.workloads),
         "suspended": bool(spec.suspend),
-        "secretName": status.secret_name or secret_of(row.found.managed),
+        "secretName": status.secret_name
+        or (row.found.body["spec"].get("target") or {}).get("name")
+        or key.name,
         "className": status.class_name or spec.class_name,
         "owner": spec.owner,
-        **shown,
-        "credentials": shown["credentials"] or [],
+        **picked(row.written, "revision", "lastRotationTime", "nextRotationTime"),
+        "credentials": [picked(one, *_OF_CREDENTIAL) for one in credentials],
+        "unrevokedLeases": picked(leases, *_OF_LEASES) if leases else None,
     }
 
 
 # keyturn history: revisions with reason and result
 
+_OF_HISTORY = ("revision", "reason", "startedAt", "finishedAt", "result", "message")
 _HEADER = ("NAMESPACE", "NAME", "CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT", "MESSAGE")
 
 
 async def show_history(cluster: Cluster, selection: Selection, output: Output) -> int:
     """Print the revisions of each ManagedSecret, the newest first; return the exit code."""
-    there = await find(cluster, selection)
+    there = await find(cluster, selection, shown_in)
     none = "" if there.found or there.failures else await describe_none(cluster, selection)
-    revisions = [(one.key, _revisions(one.managed.status)) for one in there.found]
+    revisions = [(one.key, revisions_of(one)) for one in there.found]
     if output.is_document and selection.name:
         print_data({"items": revisions[0][1]}, output)
     elif output.is_document:
@@ -279,9 +292,11 @@ async def show_history(cluster: Cluster, selection: Selection, output: Output) -
     return exit_code(has_failed=bool(there.failures))
 
 
-def _revisions(status: ManagedSecretStatus) -> list[dict[str, Any]]:
-    found = [one.model_dump(by_alias=True) for one in status.history]
-    rotation = status.rotation
+def revisions_of(one: FoundManagedSecret) -> list[dict[str, Any]]:
+    written = (one.body.get("status") or {}).get("history") or ()
+    read = (picked(entry, *_OF_HISTORY) for entry in written)
+    found = [entry for entry in read if entry["startedAt"] and entry["finishedAt"]]
+    status, rotation = one.managed.status, one.managed.status.rotation
     if rotation and rotation.step not in AFTER_THE_ROLLOUT:
         running = {"revision": int(rotation.id.rpartition("/")[2]), "reason": rotation.reason}
         running |= {"startedAt": rotation.started_at, "finishedAt": None, "result": "Running"}

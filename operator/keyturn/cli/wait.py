@@ -7,12 +7,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequen
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from keyturn.api.managedsecret import ManagedSecret
-from keyturn.api.status import ManagedSecretStatus
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason, WorkloadReason
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, SummaryState, condition, summary_of
@@ -29,6 +27,10 @@ from .managed import FoundManagedSecret, describe_none
 from .options import Output, Selection
 from .printing import Columns, print_data, print_document, print_lines, print_names, room
 from .status import StatusRow, cells_of, document, header_of, rows_of
+
+if TYPE_CHECKING:
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.status import ManagedSecretStatus
 
 _TAKE_UP_SECONDS = 3.0
 """Seconds in which the operator takes up a request; earlier problems in the status are no answer to it."""
@@ -184,14 +186,14 @@ async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[FoundManagedS
     chosen = Selection((name,))
     while True:
         try:
-            found = await managed.one(cluster, name)
+            found = await managed.one(cluster, name, managed.shown_in)
             yield found
             version = found.managed.metadata.resource_version
             async with aclosing(_changes(cluster, chosen, version, _WATCH_SECONDS)) as changes:
                 async for kind, body in changes:
                     if kind == "DELETED":
                         raise click.ClickException(f"ManagedSecret {name!r} was deleted meanwhile")
-                    yield managed.found_in(body)
+                    yield managed.shown_in(body)
         except (errors.Gone, errors.Throttled, errors.Unavailable) as error:
             await clusters.pause_after(error, _PAUSE)
 
@@ -210,7 +212,7 @@ async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
     found, version = await _list(cluster, selection)
     printer = _Printer(cluster, selection, output)
     for name in sorted(set(selection.names) - {one.key.name for one in found}):
-        await managed.one(cluster, name)  # raises a message with suggestions
+        await managed.one(cluster, name, managed.shown_in)  # raises a message with suggestions
     if not found:
         none = await describe_none(cluster, selection)
         if not output.is_document and output is not Output.NAME:
@@ -222,7 +224,7 @@ async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
                 watched = _changes(cluster, selection, version, _STATUS_WATCH_SECONDS)
                 async with aclosing(watched) as changes:
                     async for kind, body in changes:
-                        one = managed.found_in(body)
+                        one = managed.shown_in(body)
                         printer.print_gone([one.key]) if kind == "DELETED" else printer.print_changed([one])
             found, version = await _list(cluster, selection)
             printer.print_list(found)
@@ -290,7 +292,7 @@ def _signs(row: StatusRow) -> tuple[Any, ...]:
 
 async def _list(cluster: Cluster, selection: Selection) -> tuple[list[FoundManagedSecret], str]:
     """Return the selected objects, and the version of the list, from which the watch continues."""
-    found, version = await managed.list_of(cluster, *_where(cluster, selection))
+    found, version = await managed.list_of(cluster, *_where(cluster, selection), managed.shown_in)
     return [one for one in found if _is_chosen(one.key.name, selection)], version
 
 

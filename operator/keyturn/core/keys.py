@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from keyturn.api.database import TargetRef
-from keyturn.api.source import StoreRef
+if TYPE_CHECKING:
+    from keyturn.api.database import TargetRef
+    from keyturn.api.source import StoreRef
 
 STATE_SUFFIX = "-keyturn"
 """Of the name of a state Secret, after the name of its ManagedSecret."""

@@ -19,7 +19,6 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 import structlog
 
@@ -413,6 +412,10 @@ def _environment_proxy(server: SplitResult) -> str | None:
 
     Python knows no networks and no loopback addresses in $NO_PROXY, which kubectl does.
     """
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies_environment, proxy_bypass  # noqa: PLC0415  # few machines have a proxy
+
     proxies, host = getproxies_environment(), server.hostname or ""
     proxy = proxies.get(server.scheme)
     networks = [entry.strip() for entry in proxies.get("no", "").split(",") if "/" in entry]

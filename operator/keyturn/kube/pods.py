@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from keyturn.api.status import Via
+from keyturn.api.workloads import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER
 from keyturn.core.observation.workload import (

@@ -12,15 +12,8 @@ import pytest
 
 from keyturn.api.meta import Condition
 from keyturn.api.secretstore import SecretStoreStatus
-from keyturn.api.status import (
-    HistoryEntry,
-    ManagedSecretStatus,
-    RotationStatus,
-    Via,
-    WorkloadKind,
-    WorkloadState,
-    WorkloadStatus,
-)
+from keyturn.api.status import HistoryEntry, ManagedSecretStatus, RotationStatus, WorkloadStatus
+from keyturn.api.workloads import Via, WorkloadKind, WorkloadState
 from sandbox.harness import eventually
 from tests.cluster.api.objects import body, managed_secret
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from keyturn.installation.checks.rights import Account, Right, missing
+from keyturn.installation.checks.deployment import Account
+from keyturn.installation.checks.rights import Right, missing
 from keyturn.kube.client import Api
 
 OWN = "keyturn-system"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.api import ProviderChoice, Recipe
+from keyturn.api import NEVER_RECONCILED, ProviderChoice, Recipe
 from keyturn.api.base import Duration, Pause, format_duration, parse_duration, validation_sentence
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.api.meta import NEVER_LOOKED, Conditions
+from keyturn.api.meta import Conditions
 from keyturn.api.secretstore import KeyPrefix
 from keyturn.api.source import RefreshInterval, RemoteDestination
 
@@ -176,7 +176,7 @@ def test_a_store_is_read_every_ten_seconds_at_most() -> None:
 
 def test_the_condition_that_the_api_server_fills_in_is_none_of_ours() -> None:
     ready = {"type": "Ready", "status": "Unknown", "reason": "Pending", "message": "wait"}
-    filled_in = {**ready, "lastTransitionTime": NEVER_LOOKED}
+    filled_in = {**ready, "lastTransitionTime": NEVER_RECONCILED}
     ours = {**ready, "lastTransitionTime": "2026-05-01T12:00:00Z"}
 
     (only,) = _CONDITIONS.validate_python([filled_in, ours])

@@ -50,11 +50,11 @@ def modules_after(console: Console, names: Path, *arguments: str) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "most"),
     [
-        (("completion", "bash"), 35),
-        (("version",), 193),
-        (("status", "-n", "shop"), 203),
-        (("check",), 210),
-        (("plan", "auth", "-n", "shop"), 427),
+        (("completion", "bash"), 32),
+        (("version",), 116),
+        (("status", "-n", "shop"), 119),
+        (("check",), 202),
+        (("plan", "auth", "-n", "shop"), 420),
     ],
     ids=lambda given: given[0] if isinstance(given, tuple) else None,
 )

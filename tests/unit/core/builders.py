@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from keyturn.api.database import Strategy
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
-from keyturn.api.status import Via
+from keyturn.api.workloads import Via
 from keyturn.core.errors import Attempts
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER

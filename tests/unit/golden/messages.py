@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.api.status import Via
+from keyturn.api.workloads import Via
 from keyturn.controllers.managedsecret.retries import (
     contention_error,
     error_of_list,

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import pytest
 
-from keyturn.api.status import Via
+from keyturn.api.workloads import Via
 from keyturn.core.observation.workload import Pod, Use
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page

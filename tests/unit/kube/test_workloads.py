@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.status import Via
+from keyturn.api.workloads import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER
 from keyturn.core.observation.workload import Use, Workload

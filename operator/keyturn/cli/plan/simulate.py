@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from keyturn import templates
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.observation.observed import Managed, Observed, Specified, TargetFacts, with_facts

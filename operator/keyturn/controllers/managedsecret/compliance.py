@@ -22,6 +22,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import PRODUCTION
 from keyturn.core.observation.observed import Observed, with_facts
+from keyturn.core.policy import ClassRule
 from keyturn.core.policy.checklist import GRACE, ChecklistFacts, reported_twins
 from keyturn.core.policy.rules import Evidence, Strength, Violation, violations_by_value
 from keyturn.core.rotation.completion import kept_since
@@ -289,7 +290,7 @@ def _signs(
     return ChecklistFacts(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
         shared=_twins(key, observed, memory, cache) if is_production and not asks else frozenset(),
-        unscheduled=frozenset() if "maxInterval" in reported else unscheduled(desired),
+        unscheduled=frozenset() if ClassRule.MAX_INTERVAL in reported else unscheduled(desired),
         unapplied=unapplied(desired),
         is_overdue=is_late,
         kept_since=ended if ended and observed.now >= ended + GRACE else None,

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.controllers.context import Context
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import Consumer, Managed, Observed, Sibling, with_facts

@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadState, WorkloadStatus
+from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
+from keyturn.api.workloads import WorkloadState
 from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey

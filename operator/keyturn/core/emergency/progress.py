@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from keyturn.api.emergency import AffectedLogin, AffectedState
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.emergency import Emergency

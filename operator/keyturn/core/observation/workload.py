@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from keyturn.api.status import Via, WorkloadKind
+from keyturn.api.workloads import Via, WorkloadKind
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.times import may_precede
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from keyturn.api.status import WorkloadKind
+from keyturn.api.workloads import WorkloadKind
 
 _Body: TypeAlias = "Mapping[str, Any]"
 _Check: TypeAlias = "Callable[[_Body, _Body], bool]"

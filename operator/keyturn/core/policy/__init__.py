@@ -8,3 +8,18 @@ A rule returns data; `core.status.conditions` and `checklist` turn it into condi
 
 Imports: `core.state`, `core.spec`, and `api`.
 """
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["ClassRule"]
+
+
+class ClassRule(StrEnum):
+    """The rules of a SecretClass; a violated one is the reason of `PolicyCompliant`."""
+
+    MIN_LENGTH = "minLength"
+    MIN_ENTROPY_BITS = "minEntropyBits"
+    MAX_INTERVAL = "maxInterval"
+    DISTINCT = "distinctAcrossEnvironments"

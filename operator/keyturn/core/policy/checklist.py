@@ -13,9 +13,10 @@ from typing import Final
 
 from keyturn.api.status import MOST_VIOLATIONS, ManagedSecretStatus, PolicyStatus, PolicyViolation
 from keyturn.core.labels import ROTATE
+from keyturn.core.policy import ClassRule
 from keyturn.core.texts import few
 
-from .rules import DISTINCT, Violation
+from .rules import Violation
 
 
 class Verdict(enum.StrEnum):
@@ -119,10 +120,10 @@ _SHARED: Final = "sharedValue"
 
 POINTS: Final[Mapping[str, Point]] = {
     # Rules of a class.
-    "minLength": Point.STRENGTH,
-    "minEntropyBits": Point.STRENGTH,
-    "maxInterval": Point.SCHEDULE,
-    DISTINCT: Point.ENVIRONMENTS,
+    ClassRule.MIN_LENGTH: Point.STRENGTH,
+    ClassRule.MIN_ENTROPY_BITS: Point.STRENGTH,
+    ClassRule.MAX_INTERVAL: Point.SCHEDULE,
+    ClassRule.DISTINCT: Point.ENVIRONMENTS,
     # Rules of the checklist.
     "weakValue": Point.STRENGTH,
     _SHARED: Point.ENVIRONMENTS,
@@ -177,7 +178,7 @@ def reported_violations(status: ManagedSecretStatus) -> tuple[PolicyViolation, .
 
 def reported_twins(status: ManagedSecretStatus) -> frozenset[str]:
     """Return the values that a status reports as equal to those of another environment."""
-    rules = (DISTINCT, _SHARED)
+    rules = (ClassRule.DISTINCT, _SHARED)
     return frozenset(
         violation.item
         for violation in reported_violations(status)

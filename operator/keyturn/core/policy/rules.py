@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Final
 
 from keyturn.api.base import format_duration
 from keyturn.api.secretclass import Enforcement, SecretClass
+from keyturn.core.policy import ClassRule
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.schedule import Cron, Every, Window
@@ -36,9 +36,6 @@ class Strength:
     def is_enough(self) -> bool:
         """Whether it meets the floor of 32 characters and 128 bits."""
         return self.length >= LEAST_LENGTH and self.bits >= LEAST_BITS
-
-
-DISTINCT: Final = "distinctAcrossEnvironments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +134,19 @@ def min_length(secret_class: SecretClass, found: Evidence) -> Iterator[Violation
     for name, strength in found.strengths.items():
         if strength.length < minimum:
             yield Violation(
-                "minLength",
+                ClassRule.MIN_LENGTH,
                 f"{name} would have {strength.length} characters {asks}; write {strength.to_be_longer}",
                 item=name,
             )
     for name, length in found.pulled.items():
         if length < minimum:
             shorter = f"{name} in its store is too short"
-            yield Violation("minLength", f"{shorter}, {asks}; store a longer one", frozenset({name}), name)
+            yield Violation(
+                ClassRule.MIN_LENGTH, f"{shorter}, {asks}; store a longer one", frozenset({name}), name
+            )
     for name, strength in _known(found.older):
         if strength.length < minimum:
-            yield _outdated("minLength", name, f"has {strength.length} characters {asks}")
+            yield _outdated(ClassRule.MIN_LENGTH, name, f"has {strength.length} characters {asks}")
 
 
 def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
@@ -158,17 +157,21 @@ def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Vio
     for name, strength in found.strengths.items():
         if strength.bits < minimum:
             yield Violation(
-                "minEntropyBits",
+                ClassRule.MIN_ENTROPY_BITS,
                 f"{name} would have {math.floor(strength.bits)} bits of entropy {asks};"
                 f" write {strength.to_be_stronger}",
                 item=name,
             )
     for name, strength in _known(found.older):
         if strength.bits < minimum:
-            yield _outdated("minEntropyBits", name, f"has {math.floor(strength.bits)} bits of entropy {asks}")
+            yield _outdated(
+                ClassRule.MIN_ENTROPY_BITS, name, f"has {math.floor(strength.bits)} bits of entropy {asks}"
+            )
     for name, known in found.older.items():
         if known is None:
-            yield _outdated("minEntropyBits", name, f"was adopted, so its entropy is unknown, {asks}")
+            yield _outdated(
+                ClassRule.MIN_ENTROPY_BITS, name, f"was adopted, so its entropy is unknown, {asks}"
+            )
 
 
 def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
@@ -178,21 +181,21 @@ def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violati
     allows = f"class {secret_class.metadata.name} allows {format_duration(maximum)} at most"
     if found.immutable:
         yield Violation(
-            "maxInterval",
+            ClassRule.MAX_INTERVAL,
             f'an immutable Secret is never rotated and {allows}; write immutable: false, className: "", or the'
             " name of a class without maxInterval",
         )
     elif flaw := _too_rare(found.cadence, maximum):
-        yield Violation("maxInterval", f"{flaw[0]} and {allows}; {flaw[1]}")
+        yield Violation(ClassRule.MAX_INTERVAL, f"{flaw[0]} and {allows}; {flaw[1]}")
     elif pause := _too_long_closed(found.windows, maximum):
         yield Violation(
-            "maxInterval",
+            ClassRule.MAX_INTERVAL,
             f"rotation.windows stay closed for up to {format_duration(pause)} and {allows}; write a window that opens"
             " more often",
         )
     elif left_out := sorted(found.strengths.keys() - found.rotates):
         yield Violation(
-            "maxInterval",
+            ClassRule.MAX_INTERVAL,
             f"rotation.only leaves out {few(left_out)} and {allows}; name it too, or remove only",
         )
 
@@ -202,17 +205,17 @@ def distinct_across_environments(secret_class: SecretClass, found: Evidence) -> 
         return
     for name in sorted(found.equal_values):
         yield _outdated(
-            DISTINCT,
+            ClassRule.DISTINCT,
             name,
             f"has the same value as in another environment, which class {secret_class.metadata.name} forbids",
         )
 
 
 RULES: Mapping[str, Callable[[SecretClass, Evidence], Iterator[Violation]]] = {
-    "minLength": min_length,
-    "minEntropyBits": min_entropy_bits,
-    "maxInterval": max_interval,
-    DISTINCT: distinct_across_environments,
+    ClassRule.MIN_LENGTH: min_length,
+    ClassRule.MIN_ENTROPY_BITS: min_entropy_bits,
+    ClassRule.MAX_INTERVAL: max_interval,
+    ClassRule.DISTINCT: distinct_across_environments,
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.spec.desired import Desired

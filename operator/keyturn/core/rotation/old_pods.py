@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from keyturn.api.status import Via, WorkloadState, WorkloadStatus
+from keyturn.api.status import WorkloadStatus
+from keyturn.api.workloads import Via, WorkloadState
 from keyturn.core.observation.observed import Consumer, Managed, Observed
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC, Owner, Pod, Use, Workload, owners_of
 from keyturn.core.reasons import RevisionReason

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from keyturn.api.rotation import OnFailure
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.observation.observed import Consumer, Managed, Observed
 from keyturn.core.observation.workload import Workload
 from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason

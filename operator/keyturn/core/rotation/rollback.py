@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.observed import Managed, Observed

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.observation.observed import Consumer, Managed, Observed, Sibling, once
 from keyturn.core.observation.workload import Pod, Workload, read_marker, write_marker

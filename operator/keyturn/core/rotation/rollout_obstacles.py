@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from keyturn.api.rotation import Restart
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.observation.observed import Consumer, Denial, Managed, Observed
 from keyturn.core.observation.workload import Pod, Workload, is_of

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.meta import Condition
-from keyturn.api.status import ManagedSecretStatus, RotationStatus, WorkloadState
+from keyturn.api.status import ManagedSecretStatus, RotationStatus
+from keyturn.api.workloads import DONE, WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH
 from keyturn.core.observation.observed import Managed, Observed, Specified
@@ -229,7 +230,7 @@ def _what_is_under_way(look: ConditionInput) -> str:
 
 
 def _workloads_current(look: ConditionInput) -> ConditionVerdict:
-    behind = [progress for progress in look.everyone if not progress.state.is_done]
+    behind = [progress for progress in look.everyone if progress.state not in DONE]
     absent = look.observed.missing_targets
     count = len(look.everyone)
     if look.observed.desired is None:

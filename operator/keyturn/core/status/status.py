@@ -15,9 +15,9 @@ from keyturn.api.status import (
     PreviousStatus,
     RotationStatus,
     ValueStatus,
-    WorkloadState,
     WorkloadStatus,
 )
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.observation.workload import Owner

@@ -6,17 +6,19 @@ import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from keyturn.api.managedsecret import ManagedSecret
-from keyturn.api.meta import MOST_TEXT, Condition
-from keyturn.api.status import ManagedSecretStatus, WorkloadState, WorkloadStatus
+from keyturn.api.workloads import DONE, WorkloadState
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.external import Health
-from keyturn.core.policy.rules import RULES
+from keyturn.core.policy import ClassRule
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
-from keyturn.core.state.records import Phase
 from keyturn.core.times import length, to_second
+
+if TYPE_CHECKING:  # the models are slow to load, and `keyturn status` reads an object without them
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.meta import Condition
+    from keyturn.api.status import ManagedSecretStatus, WorkloadStatus
+    from keyturn.core.observation.external import Health
 
 
 class ConditionVerdict(NamedTuple):
@@ -46,6 +48,8 @@ def stamped(
     type_: str, verdict: ConditionVerdict, before: Iterable[Condition], now: datetime, generation: int
 ) -> Condition:
     """Return a condition for a verdict; lastTransitionTime changes only with the status."""
+    from keyturn.api.meta import MOST_TEXT, Condition  # noqa: PLC0415  # commands write none
+
     last = condition_of(before, type_)
     stays = last is not None and last.status == verdict.status
     return Condition(
@@ -192,7 +196,7 @@ def with_state(managed: ManagedSecret, status: ManagedSecretStatus) -> ManagedSe
 
 def done_of(workloads: list[WorkloadStatus]) -> str | None:
     """Return how many workloads are done, such as 1/2; None without workloads."""
-    return f"{sum(one.state.is_done for one in workloads)}/{len(workloads)}" if workloads else None
+    return f"{sum(one.state in DONE for one in workloads)}/{len(workloads)}" if workloads else None
 
 
 def condition(managed: ManagedSecret, type_: str) -> Condition | None:
@@ -204,7 +208,7 @@ def _failed(known: Known, _: datetime) -> str | None:
     stalled = condition(known.managed, "Stalled")
     if stalled and stalled.status == "True" and stalled.reason in WORKLOAD_FAILED:
         return stalled.message
-    if any(workload.state is WorkloadState.FAILED for workload in known.managed.status.workloads):
+    if any(workload.state == WorkloadState.FAILED for workload in known.managed.status.workloads):
         return _message(known.managed, "WorkloadsCurrent", "False") or ""
     return None
 
@@ -262,9 +266,9 @@ def _not_synced(known: Known, _: datetime) -> str | None:
 def _not_compliant(known: Known, _: datetime) -> str | None:
     """Report violations of the class only; `keyturn audit` reports those of the checklist."""
     compliant = condition(known.managed, "PolicyCompliant")
-    return (
-        compliant.message if compliant and compliant.status == "False" and compliant.reason in RULES else None
-    )
+    if compliant is None or compliant.status != "False" or compliant.reason not in set(ClassRule):
+        return None
+    return compliant.message
 
 
 def _rotating(known: Known, _: datetime) -> str | None:
@@ -338,6 +342,8 @@ _CHECKS: tuple[tuple[SummaryState, Callable[[Known, datetime], str | None]], ...
 
 def describe_phase(phase: str) -> str:
     """Return the phase of a database credential in words: a closed one is proven refused."""
+    from keyturn.core.state.records import Phase  # noqa: PLC0415  # the records load the models
+
     return "Closed (proven refused)" if phase == Phase.CLOSED else phase
 
 

@@ -10,11 +10,30 @@ from keyturn.installation.checks import Point
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api
 
-from .rights import Account
-
 _NAME: Final = "keyturn"
 _POINT: Final = "deployment"
 _LABELS: Final = {"labelSelector": "app.kubernetes.io/name=keyturn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A ServiceAccount with its user name."""
+
+    namespace: str
+    name: str
+
+    @property
+    def user(self) -> str:
+        return f"system:serviceaccount:{self.namespace}:{self.name}"
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        groups = [
+            "system:serviceaccounts",
+            f"system:serviceaccounts:{self.namespace}",
+            "system:authenticated",
+        ]
+        return {"user": self.user, "groups": groups}
 
 
 @dataclass(frozen=True, slots=True)

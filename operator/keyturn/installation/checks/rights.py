@@ -14,6 +14,8 @@ from keyturn.kube.client import Api
 from keyturn.kube.leader_election import LEASE
 from keyturn.kube.secret_informer import SourceKind
 
+from .deployment import Account
+
 
 class RightScope(enum.Enum):
     """Scope of a permission."""
@@ -151,27 +153,6 @@ class Right:
         resource, _, subresource = self.resource.partition("/")
         asked = {"verb": self.verb, "group": self.group, "resource": resource, "subresource": subresource}
         return {"resourceAttributes": asked | {"name": self.name, "namespace": self.namespace}}
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A ServiceAccount with its user name."""
-
-    namespace: str
-    name: str
-
-    @property
-    def user(self) -> str:
-        return f"system:serviceaccount:{self.namespace}:{self.name}"
-
-    @property
-    def subject(self) -> dict[str, Any]:
-        groups = [
-            "system:serviceaccounts",
-            f"system:serviceaccounts:{self.namespace}",
-            "system:authenticated",
-        ]
-        return {"user": self.user, "groups": groups}
 
 
 def rights_of(place: Place) -> Iterator[Right]:

@@ -10,6 +10,8 @@ import pydantic
 
 from keyturn.api import (
     GROUP,
+    NEVER_OBSERVED,
+    NEVER_RECONCILED,
     VERSION,
     ClusterDatabaseTarget,
     ClusterSecretStore,
@@ -19,7 +21,6 @@ from keyturn.api import (
     SecretClass,
     SecretStore,
 )
-from keyturn.api.meta import NEVER_LOOKED, NEVER_OBSERVED
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.status.summary import SummaryState
 
@@ -82,7 +83,7 @@ class Kind:
             "status": "Unknown",
             "reason": str(ConditionReason.PENDING),
             "message": _WAITING,
-            "lastTransitionTime": NEVER_LOOKED,
+            "lastTransitionTime": NEVER_RECONCILED,
         }
         state = {"state": self.state} if self.state else {}
         return {"observedGeneration": NEVER_OBSERVED, "conditions": [waiting], **state}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.status import Via
+from keyturn.api.workloads import Via
 from keyturn.cli.managed import found_in
 from keyturn.cli.options import Output
 from keyturn.cli.plan.observe import PlanObservation, state_of_status

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from keyturn.controllers.managedsecret.compliance import ComplianceMemory, ValueIndex, with_compliance
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ENVIRONMENT
-from keyturn.core.policy.rules import DISTINCT
+from keyturn.core.policy import ClassRule
 from keyturn.core.value import Value
 from keyturn.kube.cache.cache import InformerCache
 from tests.unit.core import builders as make
@@ -31,7 +31,7 @@ def memory() -> ComplianceMemory:
 
 @pytest.mark.parametrize(
     ("environment", "rules"),
-    [("staging", [DISTINCT]), ("production", []), (None, [])],
+    [("staging", [ClassRule.DISTINCT]), ("production", []), (None, [])],
     ids=["another environment", "the same environment", "no environment"],
 )
 def test_equal_values_of_two_environments_violate_the_rule(

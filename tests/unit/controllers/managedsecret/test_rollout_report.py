@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadState, WorkloadStatus
+from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
+from keyturn.api.workloads import WorkloadState
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory, Pass
 from keyturn.controllers.managedsecret.report import report_ends

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.api.status import Via
+from keyturn.api.workloads import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.observation.workload import (
     Controller,

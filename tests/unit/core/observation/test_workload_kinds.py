@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.status import WorkloadKind
+from keyturn.api.workloads import WorkloadKind
 from keyturn.core.observation.workload_kinds import (
     OPTIONAL_TYPES,
     REQUIRED_TYPES,

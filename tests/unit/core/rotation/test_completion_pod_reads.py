@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.rotation.completion import Need, need_of, needs_holders
 from tests.unit.core import builders as make

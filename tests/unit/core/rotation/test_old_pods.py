@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import Via, WorkloadState
+from keyturn.api.workloads import Via, WorkloadState
 from keyturn.core.errors import Wait
 from keyturn.core.observation.workload import Pod, PodsSeen
 from keyturn.core.reasons import ErrorReason

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import Via
+from keyturn.api.workloads import Via
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.workload import Controller, PodsSeen
 from keyturn.core.rotation.decision import next_step

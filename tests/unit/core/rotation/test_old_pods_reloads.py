@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.emergency import AffectedState
-from keyturn.api.status import Via, WorkloadState
+from keyturn.api.workloads import Via, WorkloadState
 from keyturn.core.emergency.progress import affected
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.workload import PodsSeen

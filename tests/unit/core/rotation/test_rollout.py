@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import MOST_WORKLOADS, WorkloadState
+from keyturn.api.status import MOST_WORKLOADS
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Attempts, Wait
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Denial, Restarted, RestartWait, Sibling

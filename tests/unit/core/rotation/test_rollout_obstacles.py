@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.observation.workload import NOT_READY, Trouble
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import trouble_of, worst_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step

@@ -11,9 +11,8 @@ import pytest
 
 from keyturn import __version__
 from keyturn.installation.checks import Result, deployment, election
-from keyturn.installation.checks.deployment import Deployed
+from keyturn.installation.checks.deployment import Account, Deployed
 from keyturn.installation.checks.election import Election
-from keyturn.installation.checks.rights import Account
 from keyturn.kube.leader_election import Holder
 from tests.conftest import ROOT
 
