@@ -34,11 +34,6 @@ class WorkloadState(StrEnum):
     ROLLING = "Rolling"
     FAILED = "Failed"
 
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to do for the workload."""
-        return self in DONE
-
 
 DONE: Final = frozenset({WorkloadState.CURRENT, WorkloadState.RELOADED})
 """States of a workload for which nothing is left to do."""

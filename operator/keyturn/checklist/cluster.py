@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from keyturn.api.workloads import DONE
 from keyturn.core.labels import ENVIRONMENT, PRODUCTION
 from keyturn.core.policy.checklist import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
@@ -205,7 +206,7 @@ def _in_stores(one: Declared) -> Iterator[Finding]:
 
 def _in_workloads(one: Declared) -> Iterator[Finding]:
     """Judge workloads that may run with previous values, which they have in memory."""
-    behind = [each for each in one.managed.status.workloads if not each.state.is_done]
+    behind = [each for each in one.managed.status.workloads if each.state not in DONE]
     for each in behind:
         why = f", {each.reason}" if each.reason else ""
         evidence = f"{each.kind}/{each.name} may have a previous value ({each.state.lower()}{why})"

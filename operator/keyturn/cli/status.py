@@ -244,6 +244,7 @@ def document(row: StatusRow) -> dict[str, Any]:
     """Return the document of a row."""
     key, spec, status = row.found.key, row.found.managed.spec, row.status
     credentials, leases = row.written.get("credentials") or (), row.written.get("unrevokedLeases")
+    target = row.found.body["spec"].get("target") or {}
     return {
         "namespace": key.namespace,
         "name": key.name,
@@ -253,9 +254,7 @@ def document(row: StatusRow) -> dict[str, Any]:
         "workloadsCurrent": sum(one.state in DONE for one in status.workloads),
         "workloadsTotal": len(status.workloads),
         "suspended": bool(spec.suspend),
-        "secretName": status.secret_name
-        or (row.found.body["spec"].get("target") or {}).get("name")
-        or key.name,
+        "secretName": status.secret_name or target.get("name") or key.name,
         "className": status.class_name or spec.class_name,
         "owner": spec.owner,
         **picked(row.written, "revision", "lastRotationTime", "nextRotationTime"),

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import Priority
 from keyturn.api.status import ManagedSecretStatus
+from keyturn.api.workloads import DONE
 from keyturn.checklist.monitor import ClusterEvidence
 from keyturn.core.emergency.timeline import open_stages
 from keyturn.core.errors import Stalled
@@ -166,7 +167,7 @@ def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> O
         rotation_started=status.rotation.started_at if status.rotation else None,
         previous_valid_until=status.previous.valid_until if status.previous else None,
         workloads=len(status.workloads),
-        workloads_current=sum(one.state.is_done for one in status.workloads),
+        workloads_current=sum(one.state in DONE for one in status.workloads),
         credential_valid=probe.status == "True" if probe and probe.status != "Unknown" else None,
         credential_contested=probe is not None and probe.reason == ConditionReason.CONTESTED,
         credentials_live=sum(one.phase != Phase.CLOSED for one in status.credentials or ()) or None,

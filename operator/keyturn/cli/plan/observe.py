@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.status import ManagedSecretStatus
+from keyturn.api.workloads import DONE
 from keyturn.cli.cluster import Cluster
 from keyturn.cli.managed import FoundManagedSecret
 from keyturn.controllers.cache_sync import find_named_types
@@ -269,7 +270,7 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
         for number, base in zip(numbers, [*numbers[1:], None], strict=True)
     ]
     current = numbers.index(status.revision)
-    if any(not one.state.is_done for one in status.workloads):
+    if any(one.state not in DONE for one in status.workloads):
         every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
         revisions[current] = replace(revisions[current], changed=every_key)
     if kept := status.previous:

@@ -19,6 +19,7 @@ from liquid import CachingDictLoader, Environment, StrictUndefined
 
 from keyturn.api.emergency import EmergencyRotation
 from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.workloads import DONE
 from keyturn.cli import managed, status
 from keyturn.cli import status as statuses
 from keyturn.cli.cluster import Cluster, sentence
@@ -229,7 +230,7 @@ def _row(row: StatusRow) -> Shown:
         "message": _short(row.summary.message),
         "revision": str(status.revision or NOTHING),
         "workloads": done_of(status.workloads) or NOTHING,
-        "is_behind": not all(one.state.is_done for one in status.workloads),
+        "is_behind": not all(one.state in DONE for one in status.workloads),
         "rotated": f"{since(rotated, row.now)} ago" if rotated else NOTHING,
         "rotated_at": exact(rotated),
         "due": until(due, row.now),
