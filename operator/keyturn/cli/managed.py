@@ -93,7 +93,7 @@ class _Fields:
         if name in _MAPS:
             return found or {}
         if isinstance(found, list):
-            return [_part(one) for one in found if _part(one) is not None]
+            return [part for one in found if (part := _part(one)) is not None]
         return _part(found) if found is not None else [] if name in _LISTS else None
 
 

@@ -15,7 +15,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import StoreKey, TargetKey
 from keyturn.core.observation.external import Health
 from keyturn.core.reasons import EventReason, StoreReason
-from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of, stamp_all
+from keyturn.core.status.conditions import stamp_all
+from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.externals import AnyStore, AnyTarget, ExternalCache, Key, Model
 from keyturn.kube.events import EventType

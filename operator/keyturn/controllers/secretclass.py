@@ -16,7 +16,8 @@ from keyturn.core.policy.rules import Evidence, Strength, violations_of
 from keyturn.core.reasons import ClassReason, ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.schedule import Every, cadence_of, windows_of
-from keyturn.core.status.summary import readiness_of, stamp_all
+from keyturn.core.status.conditions import stamp_all
+from keyturn.core.status.summary import readiness_of
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 

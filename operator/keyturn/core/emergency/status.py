@@ -16,7 +16,8 @@ from keyturn.api.emergency import (
 )
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import EmergencyReason
-from keyturn.core.status.summary import ConditionVerdict, stamp_all
+from keyturn.core.status.conditions import stamp_all
+from keyturn.core.status.summary import ConditionVerdict
 from keyturn.core.texts import and_more, first_of
 from keyturn.core.times import to_second
 

@@ -57,15 +57,13 @@ def has_account(observed: Observed) -> bool:
 
 def is_pending(observed: Managed, desired: Desired) -> bool:
     """Whether a candidate is in progress, for which other steps wait; without `spec.database` none continues it."""
-    return (
-        desired.database is not None and observed.state is not None and observed.state.candidate is not None
-    )
+    return desired.database is not None and observed.state.candidate is not None
 
 
 def next_candidate(observed: Managed, desired: Desired) -> steps.Step | None:
     """Return the next step of a credential that no Secret has: of the candidate, or of one that was given up."""
     state = observed.state
-    if state is None or desired.database is None:
+    if desired.database is None:
         return None
     closing = (one for one in state.credentials if one.is_closing)
     if given_up := next((one for one in closing if _was_abandoned(one, state)), None):
@@ -80,7 +78,7 @@ def next_candidate(observed: Managed, desired: Desired) -> steps.Step | None:
 def next_current(observed: Managed, desired: Desired) -> steps.Step | None:
     """Return the next step of the current credential, if it is not proven: that of a first or adopted revision."""
     state = observed.state
-    if state is None or desired.database is None or state.candidate:
+    if desired.database is None or state.candidate:
         return None
     credential = state.current_credential
     if credential is None or not credential.is_candidate:
@@ -94,7 +92,7 @@ def next_current(observed: Managed, desired: Desired) -> steps.Step | None:
 def close_credentials_of_former_spec(observed: Managed, desired: Desired) -> steps.StateChange | None:
     """Give up credentials of an earlier `database` in the spec, except the last one, which pods may have."""
     state = observed.state
-    if state is None or desired.database is None or state.current.credential is not None or state.candidate:
+    if desired.database is None or state.current.credential is not None or state.candidate:
         return None
     kept = previous_credential(state)
     left = tuple(one.revision for one in state.open_credentials if one is not kept and not one.is_closing)
@@ -103,7 +101,7 @@ def close_credentials_of_former_spec(observed: Managed, desired: Desired) -> ste
 
 def is_publishable(observed: Managed, desired: Desired) -> bool:
     """Whether the Secret may have the current revision: the server has accepted its credential."""
-    credential = observed.state.current_credential if observed.state else None
+    credential = observed.state.current_credential
     return desired.database is None or credential is None or credential.is_proven
 
 
@@ -166,7 +164,7 @@ def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
 
 def next_revocation(observed: Managed, desired: Desired) -> steps.Account | None:
     """Return the revocation of the next closing credential that no pod needs."""
-    if desired.database is None or observed.state is None or _waits(observed):
+    if desired.database is None or _waits(observed):
         return None
     if _stays_locked(observed):
         return None
@@ -177,7 +175,7 @@ def next_revocation(observed: Managed, desired: Desired) -> steps.Account | None
 def revocation_limit(observed: Managed, desired: Desired) -> datetime | None:
     """Return when a credential that was rolled back is revoked although pods may need it, by rotation.maxOverlap."""
     state = observed.state
-    if desired.database is None or state is None or not state.gives_up_credential:
+    if desired.database is None or not state.gives_up_credential:
         return None
     limit = publication_limit(observed)
     return limit if limit and limit > observed.now else None
@@ -189,7 +187,7 @@ def next_repair(observed: Managed, desired: Desired) -> steps.Account | None:
     One that was locked is opened on request; if a rotation can begin, that opens it.
     """
     database, account, state, target = desired.database, _account(observed), observed.state, observed.target
-    if database is None or state is None or target is None or _waits(observed):
+    if database is None or target is None or _waits(observed):
         return None
     if state.credential_of(target.revision) is not state.current_credential:
         return None  # the Secret does not have it yet
@@ -206,7 +204,7 @@ def next_repair(observed: Managed, desired: Desired) -> steps.Account | None:
 def needs_slot(observed: Managed, desired: Desired) -> bool:
     """Whether an emergency closes the previous credential at once, because a third one is never opened."""
     state = observed.state
-    if desired.database is None or state is None or state.current.supersedes is None:
+    if desired.database is None or state.current.supersedes is None:
         return False
     previous = state.credential(state.current.supersedes)
     is_in_the_way = previous is not None and previous.is_open
@@ -220,7 +218,7 @@ def _emergency_brings_credential(observed: Managed, desired: Desired) -> bool:
 
 def _ends_at_once(observed: Managed) -> bool:
     """Whether an emergency removes previous passwords at once."""
-    database = observed.desired.database if observed.desired else None
+    database = observed.desired.database
     return revokes_at_once(observed, [database.password] if database else [])
 
 
@@ -231,7 +229,7 @@ def _may_be_revoked(credential: Credential, observed: Managed, desired: Desired)
     needed until every pod runs on the current revision again.
     """
     state = observed.state
-    if state is None or not credential.is_closing:
+    if not credential.is_closing:
         return False
     if _was_abandoned(credential, state):
         return True
@@ -307,7 +305,7 @@ def live_credentials(
         Stalled: The record contradicts itself: it was edited.
     """
     state = observed.state
-    if state is None or desired.database is None:
+    if desired.database is None:
         return ()
     capacity, learned, live = desired.database.capacity, unproven(state), list[Credential]()
     if learned and learned.phase is not Phase.APPLIED:
@@ -348,7 +346,7 @@ def account_again(observed: Observed) -> datetime | None:
 
 def account_problem(observed: Managed, desired: Desired) -> Wait | Stalled | None:
     """Return why the account is not as the spec says, or None."""
-    if desired.database is None or observed.state is None:
+    if desired.database is None:
         return None
     account = _account(observed)
     problem = (
@@ -365,7 +363,7 @@ def refuse_exhausted(observed: Managed, desired: Desired) -> None:
     Raises:
         Stalled: PasswordRefused.
     """
-    if desired.database is None or observed.state is None or not is_exhausted(observed.state):
+    if desired.database is None or not is_exhausted(observed.state):
         return
     passwords = f"{MOST_CANDIDATES} new passwords of {desired.database.username!r} in a row"
     what = f"the database server refused {passwords}; check its rules for passwords and logins"

@@ -5,12 +5,12 @@ Also those of a failed observation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.api.meta import Condition
+from keyturn.api.meta import MOST_TEXT, Condition
 from keyturn.api.status import ManagedSecretStatus, RotationStatus
 from keyturn.api.workloads import DONE, WorkloadState
 from keyturn.core.errors import Stalled, Wait
@@ -26,9 +26,10 @@ from keyturn.core.rotation.store_steps import push_problem
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.references import Destination
 from keyturn.core.texts import FEW, few, first_of
+from keyturn.core.times import to_second
 
 from .credentials import credential_valid
-from .summary import ConditionVerdict, condition, stamp_all, stamped, with_state
+from .summary import ConditionVerdict, condition, with_state
 
 _WAITING: dict[str, str] = {
     RevisionReason.TRIGGERED: "the requested rotation starts when the overlap of the previous values is over",
@@ -378,9 +379,30 @@ def status_unseen(managed: ManagedSecret, error: Wait, now: datetime) -> Managed
     kept = [one for one in before.conditions if one.type not in _REPLACED]
     ready = ConditionVerdict("Unknown", error.reason, error.message)
     waits = ConditionVerdict("True", error.reason, error.message)
-    conditions = [
-        stamped("Ready", ready, before.conditions, now, generation),
-        *kept,
-        stamped("Reconciling", waits, before.conditions, now, generation),
+    verdicts = (("Ready", ready), ("Reconciling", waits))
+    first, last = stamp_all(verdicts, before.conditions, now, generation)
+    return with_state(managed, before.model_copy(update={"conditions": [first, *kept, last]}))
+
+
+# Times of conditions
+
+
+def stamp_all(
+    verdicts: Iterable[tuple[str, ConditionVerdict]],
+    before: Sequence[Condition],
+    now: datetime,
+    generation: int,
+) -> list[Condition]:
+    """Return the conditions for verdicts by type; lastTransitionTime changes only with the status."""
+    known = {(one.type, one.status): one.last_transition_time for one in before}
+    return [
+        Condition(
+            type=type_,
+            status=verdict.status,
+            reason=verdict.reason,
+            message=verdict.message[:MOST_TEXT],
+            last_transition_time=known.get((type_, verdict.status)) or to_second(now),
+            observed_generation=generation,
+        )
+        for type_, verdict in verdicts
     ]
-    return with_state(managed, before.model_copy(update={"conditions": conditions}))

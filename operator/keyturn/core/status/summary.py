@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -12,13 +12,16 @@ from keyturn.api.workloads import DONE, WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.policy import ClassRule
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
-from keyturn.core.times import length, to_second
+from keyturn.core.times import length
 
 if TYPE_CHECKING:  # the models are slow to load, and `keyturn status` reads an object without them
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
     from keyturn.api.status import ManagedSecretStatus, WorkloadStatus
     from keyturn.core.observation.external import Health
+
+
+_RULES_OF_CLASS = frozenset(ClassRule)
 
 
 class ConditionVerdict(NamedTuple):
@@ -32,34 +35,6 @@ class ConditionVerdict(NamedTuple):
 def condition_of(conditions: Iterable[Condition], type_: str) -> Condition | None:
     """Return the condition of a type, or None."""
     return next((condition for condition in conditions if condition.type == type_), None)
-
-
-def stamp_all(
-    verdicts: Iterable[tuple[str, ConditionVerdict]],
-    before: Sequence[Condition],
-    now: datetime,
-    generation: int,
-) -> list[Condition]:
-    """Return the conditions for verdicts by type, each with the time of its last transition."""
-    return [stamped(type_, verdict, before, now, generation) for type_, verdict in verdicts]
-
-
-def stamped(
-    type_: str, verdict: ConditionVerdict, before: Iterable[Condition], now: datetime, generation: int
-) -> Condition:
-    """Return a condition for a verdict; lastTransitionTime changes only with the status."""
-    from keyturn.api.meta import MOST_TEXT, Condition  # noqa: PLC0415  # commands write none
-
-    last = condition_of(before, type_)
-    stays = last is not None and last.status == verdict.status
-    return Condition(
-        type=type_,
-        status=verdict.status,
-        reason=verdict.reason,
-        message=verdict.message[:MOST_TEXT],
-        last_transition_time=last.last_transition_time if last and stays else to_second(now),
-        observed_generation=generation,
-    )
 
 
 def readiness_of(health: Health) -> list[tuple[str, ConditionVerdict]]:
@@ -266,7 +241,7 @@ def _not_synced(known: Known, _: datetime) -> str | None:
 def _not_compliant(known: Known, _: datetime) -> str | None:
     """Report violations of the class only; `keyturn audit` reports those of the checklist."""
     compliant = condition(known.managed, "PolicyCompliant")
-    if compliant is None or compliant.status != "False" or compliant.reason not in set(ClassRule):
+    if compliant is None or compliant.status != "False" or compliant.reason not in _RULES_OF_CLASS:
         return None
     return compliant.message
 

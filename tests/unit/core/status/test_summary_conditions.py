@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from keyturn.core.observation.external import Health
-from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of, stamped
+from keyturn.core.status.conditions import stamp_all
+from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of
 from tests.unit.core.builders import NOW
 
 VALID = Health(is_ready=True, reason="Valid", message="as it is")
@@ -35,12 +36,12 @@ def test_only_trouble_that_does_not_pass_stalls(health: Health, statuses: dict[s
     ],
 )
 def test_readiness_changes_with_status_or_reason(health: Health, changes: bool) -> None:  # noqa: FBT001
-    before = stamped("Ready", ConditionVerdict("False", "Unreachable", "earlier words"), (), NOW, 1)
+    before = stamp_all([("Ready", ConditionVerdict("False", "Unreachable", "earlier words"))], (), NOW, 1)
 
-    assert changes_readiness(health, [before]) is changes
+    assert changes_readiness(health, before) is changes
     assert changes_readiness(health, [])
 
 
 def test_a_message_is_cut_where_kubernetes_limits_it() -> None:
-    told = stamped("Ready", ConditionVerdict("True", "Published", "x" * 40_000), (), NOW, 1)
+    (told,) = stamp_all([("Ready", ConditionVerdict("True", "Published", "x" * 40_000))], (), NOW, 1)
     assert len(told.message) == 32_768
