@@ -117,8 +117,7 @@ async def with_consumers(
         return observed
     record = memory.record(key)
     reads = _Reads(context, record, published)
-    observed = _with_pauses(_with_blocked_since(observed, record), record)
-    observed = _with_completed(observed, record)
+    observed = _with_record(observed, record)
     _drop_complete(observed, record)
     try:
         found = await reads.read_rollouts(observed)
@@ -286,43 +285,31 @@ def _with_consumer(consumer: Consumer, observed: Managed) -> Managed:
     )
 
 
-def _with_blocked_since(observed: Managed, record: _RolloutRecord) -> Managed:
+def _with_record(observed: Managed, record: _RolloutRecord) -> Managed:
+    """Add what this process has seen of the rollouts before, and note what it sees now.
+
+    A controller that has reported completion for a while has done so for good: a pod that is unavailable later does
+    not revoke that.
+    """
+    pauses, completed, record.pauses, record.completed = record.pauses, record.completed, {}, {}
+    was_complete, consumers = is_recorded_complete(observed.current.number, observed), list[Consumer]()
     for consumer in observed.consumers:
-        key = consumer.workload.key
-        if key not in record.blocked_since and was_blocked_before(consumer.workload, observed):
+        workload, key, rollout = consumer.workload, consumer.workload.key, _rollout_of(consumer, observed)
+        if key not in record.blocked_since and was_blocked_before(workload, observed):
             record.blocked_since[key] = observed.now
-        if key in record.blocked_since:
-            observed = _with_consumer(replace(consumer, blocked_since=record.blocked_since[key]), observed)
-    return observed
-
-
-def _with_pauses(observed: Managed, record: _RolloutRecord) -> Managed:
-    before, record.pauses = record.pauses, {}
-    for consumer in observed.consumers:
-        workload, key = consumer.workload, consumer.workload.key
+        resumed: datetime | None = None
         if workload.paused:
             record.pauses[key] = None
-        elif not workload.settled and (key in before or was_paused(workload, observed)):
-            ended = before.get(key) or observed.now
-            record.pauses[key] = ended
-            observed = _with_consumer(replace(consumer, resumed=ended), observed)
-    return observed
-
-
-def _with_completed(observed: Managed, record: _RolloutRecord) -> Managed:
-    """Note whose controllers report the rollout as complete: a pod that is unavailable later does not revoke that."""
-    before, record.completed = record.completed, {}
-    if is_recorded_complete(observed.current.number, observed):
-        return observed
-    for consumer in observed.consumers:
-        key, rollout = consumer.workload.key, _rollout_of(consumer, observed)
-        known, since = before.get(key, (None, observed.now))
-        is_lasting = known == rollout and observed.now - since >= _LASTING
-        if is_lasting or reports_completion(consumer, observed):
-            record.completed[key] = (rollout, since if known == rollout else observed.now)
-        if is_lasting:
-            observed = _with_consumer(replace(consumer, completed=True), observed)
-    return observed
+        elif not workload.settled and (key in pauses or was_paused(workload, observed)):
+            resumed = record.pauses[key] = pauses.get(key) or observed.now
+        known, since = completed.get(key, (rollout, observed.now))
+        since = since if known == rollout else observed.now
+        is_lasting = not was_complete and observed.now - since >= _LASTING
+        if is_lasting or (not was_complete and reports_completion(consumer, observed)):
+            record.completed[key] = (rollout, since)
+        blocked = record.blocked_since.get(key)
+        consumers.append(replace(consumer, blocked_since=blocked, resumed=resumed, completed=is_lasting))
+    return with_facts(observed, consumers=tuple(consumers))
 
 
 def _drop_complete(observed: Managed, record: _RolloutRecord) -> None:

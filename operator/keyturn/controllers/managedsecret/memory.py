@@ -54,7 +54,7 @@ class Memory:
 
     def forget_values(self, key: ObjectKey) -> None:
         """Drop the values of an object: its pass has ended, or another writer has changed them."""
-        self.specs.forget(key)
+        self.specs.forget_values(key)
         self.secrets.forget_values(key)
         self.stores.pulls.forget_values(key)
 

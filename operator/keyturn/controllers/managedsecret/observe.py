@@ -37,7 +37,7 @@ from .adoption import adopted_values, is_written
 from .compliance import note_values, with_compliance
 from .consumers import with_consumers, with_holders
 from .memory import Memory
-from .resolve import Parsed, ParsedSpecs, resolved, template_flaw
+from .resolve import ParsedSpecs, resolved, template_flaw
 from .secret_reads import is_left_immutable, versions_of
 from .signers import with_signers
 
@@ -48,7 +48,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     Raises:
         ApiError: A read failed, or the Secrets of the namespace cannot be listed.
     """
-    parsed = await _parse(key, memory.specs, context)
+    parsed = memory.specs.parsed(key, context.cache)
     if parsed is None:
         return None
     if not context.covers(key.namespace):
@@ -72,18 +72,6 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
     return await with_holders(key, observed, memory.pods, context)
-
-
-async def _parse(key: ObjectKey, specs: ParsedSpecs, context: Context) -> Parsed | None:
-    """Return the parsed ManagedSecret; an unchanged version is parsed once per pass."""
-    version, known = context.cache.version_of(key), specs.parsed.get(key)
-    if known and known.version == version:
-        return known
-    found = context.cache.managed(key)
-    if found is None:
-        return None
-    parsed = specs.parsed[key] = Parsed(version, *found)
-    return parsed
 
 
 async def observe_spec(

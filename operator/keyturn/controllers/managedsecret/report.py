@@ -235,10 +235,11 @@ async def report(this: Pass, outcome: Outcome) -> None:
     """
     managed = this.observed.managed
     before, after = managed.status, status_of(this.observed, outcome)
-    await write_status(this.key, managed, after, this.context)
+    has_changed = await write_status(this.key, managed, after, this.context)
     _report_trouble(this.key, managed, outcome.error, this.memory, this.context)
-    _report_violations(this, before)
-    report_ends(this, before, after)
+    if has_changed:
+        _report_violations(this, before)
+        report_ends(this, before, after)
 
 
 async def report_unseen(key: ObjectKey, error: Wait, memory: Memory, context: Context) -> None:
@@ -285,8 +286,8 @@ def _report_violations(this: Pass, before: ManagedSecretStatus) -> None:
 
 async def write_status(
     key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, context: Context
-) -> None:
-    """Write the changed fields of the status.
+) -> bool:
+    """Write the changed fields of the status; return whether there are any.
 
     The resourceVersion is the fence: a pass never continues with a spec that has changed since it was read.
 
@@ -302,6 +303,7 @@ async def write_status(
         raise
     if dropped and not context.dropped_status_fields:
         context.crds_doubted.set()
+    return dropped is not None
 
 
 async def _read_again(key: ObjectKey, context: Context) -> None:

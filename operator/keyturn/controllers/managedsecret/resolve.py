@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from keyturn import templates
 from keyturn.api.managedsecret import ManagedSecret
@@ -22,6 +22,9 @@ from keyturn.runtime import threadpools
 
 from .generate import making_order
 
+T = TypeVar("T")
+
+_MOST_KEPT: Final = 64
 _CERTIFICATE: Final = "tls.crt"
 """The key of a Secret that has the certificate of a CA."""
 _PREVIOUS: Final = "previous"
@@ -37,10 +40,9 @@ class Parsed(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A resolved spec; valid while the spec and its classes are unchanged."""
+    """A resolved spec, which follows from these objects alone; all of them are replaced when they change."""
 
-    of: tuple[str, int]
-    """UID and generation of the ManagedSecret."""
+    managed: ManagedSecret
     secret_class: SecretClass | None
     of_values: Mapping[str, SecretClass]
     """Classes that values name themselves."""
@@ -48,15 +50,41 @@ class Resolved(NamedTuple):
 
 
 class ParsedSpecs:
-    """Specs as parsed and resolved in this pass, by ManagedSecret; literals of a spec may be values."""
+    """Specs as parsed and resolved for the last passes; they are large, so few are kept.
+
+    A rotation has several passes, most of them after events of workloads.
+    """
 
     def __init__(self) -> None:
-        self.parsed: dict[ObjectKey, Parsed] = {}
+        self._parsed: dict[ObjectKey, Parsed] = {}
         self.resolved: dict[ObjectKey, Resolved] = {}
 
+    def parsed(self, key: ObjectKey, cache: InformerCache) -> Parsed | None:
+        """Return a ManagedSecret of the cache, parsed once for each version; None if it was deleted."""
+        version, known = cache.version_of(key), self._parsed.get(key)
+        if known and known.version == version:
+            return known
+        found = cache.managed(key)
+        return _keep(self._parsed, key, Parsed(version, *found)) if found else None
+
+    def forget_values(self, key: ObjectKey) -> None:
+        """Drop a spec that has literals, which may be values."""
+        known = self._parsed.get(key)
+        if known and any(item.literal is not None for item in known.managed.spec.data):
+            self.forget(key)
+
     def forget(self, key: ObjectKey) -> None:
-        self.parsed.pop(key, None)
+        self._parsed.pop(key, None)
         self.resolved.pop(key, None)
+
+
+def _keep(kept: dict[ObjectKey, T], key: ObjectKey, new: T) -> T:
+    """Keep what was parsed or resolved now, in place of the oldest."""
+    kept.pop(key, None)
+    if len(kept) == _MOST_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = new
+    return new
 
 
 def resolved(
@@ -65,7 +93,6 @@ def resolved(
     """Return the class, the resolved spec and the error; the resolved spec is None after an error."""
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
     secret_class, known = None, specs.resolved.get(key)
-    of = (managed.metadata.uid, managed.metadata.generation)
     try:
         name = cache.class_name(managed.spec.class_name)
         secret_class = None if name is None else cache.secret_class(name)
@@ -77,7 +104,7 @@ def resolved(
                 raise _no_class(item.class_name, cache, f"remove className of data item {item.name!r}")
         if (
             known
-            and known.of == of
+            and known.managed is managed
             and known.secret_class is secret_class
             and known.desired.database == database
             and all(known.of_values.get(name) is one for name, one in of_values.items())
@@ -90,7 +117,7 @@ def resolved(
         _check_issuers(desired)
     except Stalled as stalled:
         return secret_class, None, stalled
-    specs.resolved[key] = Resolved(of, secret_class, of_values, desired)
+    _keep(specs.resolved, key, Resolved(managed, secret_class, of_values, desired))
     return secret_class, desired, None
 
 

@@ -262,29 +262,17 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
         ),
         pytest.param(
             errors.Throttled("Status429", retry_after=90),
-            Wait(
-                "ProviderError",
-                f"{WHERE}: request failed (Status429); retrying",
-                timedelta(seconds=90),
-            ),
+            Wait("ProviderError", f"{WHERE}: request failed (Status429); retrying", timedelta(seconds=90)),
             id="too often, and it says when",
         ),
         pytest.param(
             errors.Throttled("Status429", retry_after=0.1),
-            Wait(
-                "ProviderError",
-                f"{WHERE}: request failed (Status429); retrying",
-                timedelta(seconds=5),
-            ),
+            Wait("ProviderError", f"{WHERE}: request failed (Status429); retrying", timedelta(seconds=5)),
             id="too often, and it says too soon",
         ),
         pytest.param(
             errors.Unreachable("Timeout"),
-            Wait(
-                "ProviderError",
-                f"{WHERE}: request failed (Timeout); retrying",
-                timedelta(seconds=5),
-            ),
+            Wait("ProviderError", f"{WHERE}: request failed (Timeout); retrying", timedelta(seconds=5)),
             id="no answer",
         ),
         pytest.param(
@@ -294,11 +282,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
         ),
         pytest.param(
             errors.Conflict("Status409"),
-            Wait(
-                "ProviderError",
-                f"{WHERE}: request failed (Status409); retrying",
-                timedelta(seconds=5),
-            ),
+            Wait("ProviderError", f"{WHERE}: request failed (Status409); retrying", timedelta(seconds=5)),
             id="somebody wrote in between",
         ),
         pytest.param(

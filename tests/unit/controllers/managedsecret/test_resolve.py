@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.controllers.managedsecret import resolve
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved
+from keyturn.core.keys import ObjectKey
 from keyturn.kube.cache.cache import InformerCache
 from tests.unit.core.accounts import ALONE, TWICE, spec
 from tests.unit.core.builders import PASSWORD, database_in, managed
 
 if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
+    from keyturn.core.spec.references import Capacity
 
 _OVERLAPS = {"every": "1h", "overlap": "24h"}
 _READS = "{{ password }}{% if previous.password %},{{ previous['password'] }}{% endif %}"
@@ -98,28 +101,42 @@ def test_a_value_of_its_own_kind_is_refused_with_what_to_write(
     assert (found.reason, found.message) == (reason, message)
 
 
-def test_a_changed_class_of_a_value_changes_what_is_wanted() -> None:
-    cache, specs = InformerCache(), ParsedSpecs()
-    found = managed({"data": [{**PASSWORD, "className": "jwt"}]})
+def test_a_spec_is_resolved_again_once_it_or_what_it_names_is_another_one() -> None:
+    cache, specs, key = InformerCache(), ParsedSpecs(), ObjectKey("shop", "db")
+    metadata = {"name": "db", "namespace": "shop", "uid": "db", "generation": 1}
 
-    def intervals(every: str, version: str) -> list[Any]:
-        metadata = {"name": "jwt", "uid": "jwt", "resourceVersion": version}
-        cache.put_class({"metadata": metadata, "spec": {"rotation": {"every": every}}})
-        desired = resolved(found, specs, cache)[1]
-        assert desired
-        return [one.cadence for one in desired.timetables]
+    def put(version: str, every: str) -> None:
+        # Of an object whose metadata was too large the spec is read without a change of the generation.
+        body = spec(data=[{**PASSWORD, "className": "jwt"}], rotation={"every": every})
+        cache.put_managed({"metadata": metadata | {"resourceVersion": version}, "spec": body})
 
-    assert intervals("90d", "1") != intervals("30d", "2")
+    def put_class(version: str, every: str) -> None:
+        named = {"name": "jwt", "uid": "jwt", "resourceVersion": version}
+        cache.put_class({"metadata": named, "spec": {"rotation": {"every": every}}})
+
+    def wanted(capacity: Capacity = ALONE) -> Any:
+        parsed = specs.parsed(key, cache)
+        return parsed and resolved(parsed.managed, specs, cache, database_in(parsed.managed, capacity))[1]
+
+    put("1", "90d")
+    put_class("1", "80d")
+    first = wanted()
+    assert wanted() is first
+    assert wanted(TWICE).database != first.database
+    put_class("2", "70d")
+    assert wanted().timetables != first.timetables
+    put("2", "60d")
+    assert wanted().cadence != first.cadence
+    cache.drop_managed(key)
+    assert wanted() is None
 
 
-def test_a_changed_capacity_of_the_server_changes_what_is_wanted() -> None:
-    cache, specs = InformerCache(), ParsedSpecs()
-    found = managed(spec())
-    for capacity in (ALONE, TWICE):
-        database = database_in(found, capacity)
-        _, desired, _ = resolved(found, specs, cache, database)
-        assert desired
-        assert desired.database == database
+def test_few_specs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "_MOST_KEPT", 2)
+    specs = ParsedSpecs()
+    for name in ("a", "b", "c"):
+        resolved(managed({"data": [PASSWORD]}, name=name), specs, InformerCache())
+    assert [key.name for key in specs.resolved] == ["b", "c"]
 
 
 def test_a_generator_that_is_too_weak_is_refused_with_its_item() -> None:

@@ -194,19 +194,15 @@ NOBODY = {"rollout": {"restart": "None"}}
             "NotConsuming",
             id="listed, does not consume, has not agreed",
         ),
-        pytest.param(
-            LISTED,
-            consumer("api", uses=(), restart="allow"),
-            Turn.NEXT,
-            "WaitingForTurn",
-            id="listed, does not consume, agreed",
-        ),
-        pytest.param(
-            LISTED,
-            consumer("api", uses=(), restart="Allow"),
-            Turn.NEXT,
-            "WaitingForTurn",
-            id="listed, does not consume, agreed with a capital",
+        *(
+            pytest.param(
+                LISTED,
+                consumer("api", uses=(), restart=text),
+                Turn.NEXT,
+                "WaitingForTurn",
+                id=f"listed, does not consume, agreed: {text}",
+            )
+            for text in ("allow", "Allow")
         ),
         pytest.param(
             LISTED,
