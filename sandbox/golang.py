@@ -157,7 +157,7 @@ def pinned_release() -> str:
     return wanted[1]
 
 
-def pip_install(requirements: Path, into: Path, trouble: str) -> None:
+def pip_install(requirements: Path, into: Path, trouble: str, *options: str) -> None:
     """Put packages of PyPI, held to their hashes, into a folder."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", *options]
     output_of([*pip, "--target", into, "-r", requirements], _PIP_TIMEOUT, trouble)

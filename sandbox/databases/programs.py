@@ -9,6 +9,7 @@ import platform
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -79,9 +80,27 @@ def ensure() -> Path:
 
 
 def install(release: str, into: Path) -> Path:
-    """Make the programs of a release usable for the server's user; the cache may be below a folder that is not."""
-    source = programs(release)
+    """Make the programs of a release usable for the server's user."""
+    return install_from(programs(release), into)
+
+
+def install_from(source: Path, into: Path) -> Path:
+    """Make programs of the cache usable for the server's user; it may be below a folder that is not."""
     return Path(shutil.copytree(source, into, symlinks=True, copy_function=_link))
+
+
+def unpack_of_distribution(names: Sequence[str], into: Path) -> None:
+    """Fetch packages of the distribution with apt, which verifies them, and unpack them; nothing is installed."""
+    packages = into.with_name(f"{into.name}.packages")
+    packages.mkdir()
+    try:
+        output_of(
+            ["apt-get", "-qq", "-oAPT::Sandbox::User=root", "download", *names], npm.SECONDS, cwd=packages
+        )
+        for package in sorted(packages.glob("*.deb")):
+            output_of(["dpkg-deb", "--extract", str(package), str(into)], npm.SECONDS)
+    finally:
+        shutil.rmtree(packages)
 
 
 def _key(release: str) -> str:

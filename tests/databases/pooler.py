@@ -17,13 +17,11 @@ from sandbox.databases import programs
 from sandbox.errors import SandboxError, log_tail
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
     from sandbox.databases import PostgresServer
 
 _PACKAGES: Final = ("pgbouncer", "libc-ares2")
-_TIMEOUT: Final = 300.0
 _START: Final = 60.0
 _PAUSE: Final = 0.05
 _LOGIN: Final = 60
@@ -60,7 +58,11 @@ class Pooler:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        files = cache.filled("pgbouncer-of-the-distribution", "PgBouncer", _unpack)
+        files = cache.filled(
+            "pgbouncer-of-the-distribution",
+            "PgBouncer",
+            lambda into: programs.unpack_of_distribution(_PACKAGES, into),
+        )
         home = self._folder / "programs"
         shutil.copytree(files, home, symlinks=True)
         self._folder.chmod(0o755)
@@ -141,21 +143,3 @@ class Pooler:
                 return
             time.sleep(_PAUSE)
         raise SandboxError(f"PgBouncer accepted no login:\n{log_tail(self._folder / 'pooler.log')}")
-
-
-def _unpack(into: Path) -> None:
-    """Fetch packages of the distribution with apt, which verifies them, and unpack them; nothing is installed."""
-    packages = into.with_name(f"{into.name}.packages")
-    packages.mkdir()
-    try:
-        _run("apt-get", "-qq", "-oAPT::Sandbox::User=root", "download", *_PACKAGES, folder=packages)
-        for package in sorted(packages.glob("*.deb")):
-            _run("dpkg-deb", "--extract", str(package), str(into), folder=packages)
-    finally:
-        shutil.rmtree(packages)
-
-
-def _run(*command: str, folder: Path) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT)
-    if done.returncode != 0:
-        raise SandboxError(f"{command[0]} failed with code {done.returncode}:\n{done.stderr[-1000:]}")

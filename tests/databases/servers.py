@@ -1,25 +1,38 @@
-"""PostgreSQL servers that tests share, one per release and process, and accounts of a test's own."""
+"""Servers that tests share, one per release and process, with an admin of an engine, and accounts of a test's own."""
 
 from __future__ import annotations
 
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Account, Endpoint, EngineSettings, Login, Template, Tls
+from keyturn.databases.base import Account, Answer, Endpoint, EngineSettings, Login, Template, Tls
 from keyturn.databases.engines.postgresql import Postgresql
+from keyturn.databases.engines.redis import Redis
+from keyturn.databases.engines.redis.guards import key_of
 from keyturn.databases.errors import Fenced, Overloaded
 from sandbox.databases import PostgresServer
+from sandbox.databases.redis import Keeps, RedisServer
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import psycopg
+    import redis
 
     from keyturn.databases.base import Limits, Verdict
 
 PATIENT: Final = {"connect_timeout": 60.0, "statement_timeout": 60.0, "idle_timeout": 60.0}
 """Time limits that a server which answers never exceeds, also where a process is held up for ten seconds."""
+TEMPLATE: Final = Template(("public",), ("CREATE",), ("~orders:*", "+@read", "+@write"))
+"""What a new account of each engine may do."""
+LEAST: Final = (
+    "+acl|setuser +acl|getuser +acl|list +acl|save +config|get +config|rewrite +info +client|list +client|kill"
+    " +multi +exec +discard +watch +unwatch +get +set +del ~keyturn:*"
+)
+"""What an admin of Redis needs, as docs/redis.md has it."""
 _LONGER: Final = (1, 10, 60)
 """Multiples of a short limit of time."""
 
@@ -38,6 +51,12 @@ class Servers:
 
     def __init__(self) -> None:
         self._running: dict[str, PostgresServer] = {}
+        self._redis: dict[str, RedisServer] = {}
+
+    def redis(self, release: str) -> RedisServer:
+        if release not in self._redis:
+            self._redis[release] = RedisServer(release).__enter__()
+        return self._redis[release]
 
     def of(self, release: str) -> PostgresServer:
         if release not in self._running:
@@ -50,6 +69,8 @@ class Servers:
     def end(self) -> None:
         for server in self._running.values():
             server.remove()
+        for other in self._redis.values():
+            other.remove()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +118,94 @@ class Place:
             self.database, user=login.name, password=plain(login), connect_timeout=patience
         )
 
+    def account(self) -> Account:
+        return account()
+
+    def lock(self, name: str) -> None:
+        """Close a login as another administrator does, and leave its password."""
+        self.server.execute(f"ALTER ROLE {name} NOLOGIN")
+
+    def drop(self, name: str) -> None:
+        self.server.execute(f"DROP ROLE {name}")
+
+    def mark(self, owned: Account, mark: str = "", *names: str) -> None:
+        """Give names of an account another mark, or none."""
+        text = f"'keyturn.dev/managed-secret: {mark}'" if mark else "NULL"
+        self.server.execute(*(f"COMMENT ON ROLE {name} IS {text}" for name in names or owned.names))
+
+    def is_alive(self, session: Any) -> bool:
+        found: bool = session.execute("SELECT 1").fetchone() == (1,)
+        return found
+
     def powers(self, name: str) -> tuple[bool, bool]:
         """Return whether a role may log in, and whether it has a password."""
         query = f"SELECT rolcanlogin, rolpassword IS NOT NULL FROM pg_authid WHERE rolname = '{name}'"  # noqa: S608
         ((may_log_in, has_password),) = self.server.execute(query)
         return may_log_in, has_password
+
+
+@dataclass(frozen=True, slots=True)
+class RedisPlace:
+    """The same for Redis and Valkey."""
+
+    server: RedisServer
+    admin: Login
+    replicas: tuple[RedisServer, ...] = ()
+    own: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_new_admin(cls, *servers: RedisServer, rules: str = LEAST, **own: str) -> Self:
+        """Create an admin with the least rights at a primary and its replicas."""
+        login = new_login(f"admin_{secrets.token_hex(4)}")
+        for server in servers:
+            server.execute(f"ACL SETUSER {login.name} on >{plain(login)} {rules}")
+            if server.keeps is Keeps.FILE_OF_USERS:
+                server.execute("ACL SAVE")
+        return cls(servers[0], login, servers[1:], own)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.server.host, self.server.port)
+
+    def engine(self, limits: Limits | None = None) -> Redis:
+        settings = EngineSettings(
+            self.endpoint,
+            "",
+            self.admin,
+            Tls(self.server.ca) if self.server.ca else None,
+            tuple(Endpoint(one.host, one.port) for one in self.replicas),
+            own=self.own,
+            **(PATIENT | self.settings),  # type: ignore[arg-type]  # names of numbers
+        )
+        return Redis(replace(settings, limits=limits) if limits else settings)
+
+    def session(self, login: Login) -> AbstractContextManager[redis.Redis]:
+        return self.server.session(login.name, plain(login))
+
+    def account(self) -> Account:
+        owner = f"app_{secrets.token_hex(4)}"
+        return Account(owner, Redis.strategies["DualPassword"](owner), f"shop/{owner}/cluster")
+
+    def lock(self, name: str) -> None:
+        self.server.execute(f"ACL SETUSER {name} off")
+
+    def drop(self, name: str) -> None:
+        self.server.execute(f"ACL DELUSER {name}")
+
+    def mark(self, owned: Account, mark: str = "", *_: str) -> None:
+        self.server.execute(f"SET {key_of(owned)} {mark}" if mark else f"DEL {key_of(owned)}")
+
+    def is_alive(self, session: Any) -> bool:
+        return session.get("orders:1") is None
+
+    def powers(self, name: str) -> tuple[bool, bool]:
+        reply = self.server.execute(f"ACL GETUSER {name}")
+        facts = dict(zip(reply[::2], reply[1::2], strict=False))
+        return "on" in facts["flags"], bool(facts["passwords"])
+
+
+AnyPlace: TypeAlias = Place | RedisPlace
 
 
 class Fences:
@@ -148,10 +252,21 @@ def plain(login: Login) -> str:
     return login.password.reveal().decode()
 
 
-async def opened(place: Place, owned: Account, *names: str) -> tuple[Login, ...]:
+def both(owned: Account) -> tuple[str, str]:
+    """Return the names of the two logins that an account may have at the same time: two, or one twice."""
+    first, second, *_ = owned.logins * 2
+    return first, second
+
+
+async def answers(place: AnyPlace, *logins: Login) -> list[Answer]:
+    engine = place.engine()
+    return [(await engine.prove(login)).answer for login in logins]
+
+
+async def opened(place: AnyPlace, owned: Account, *names: str) -> tuple[Login, ...]:
     """Create the account, and open some of its names."""
     engine = place.engine()
-    await engine.create(owned, Template(("public",), ("CREATE",)), open_fence)
+    await engine.create(owned, TEMPLATE, open_fence)
     live = tuple(new_login(name) for name in names)
     await engine.bring(owned, live, open_fence)
     return live

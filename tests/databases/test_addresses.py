@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.databases import addresses
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
-from keyturn.databases.engines.postgresql import Postgresql, connecting
+from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError
 from sandbox.pki import Authority
 from tests.databases import rogues
@@ -179,7 +180,7 @@ async def test_an_address_on_which_no_server_listens_beside_others_of_its_family
 async def test_more_addresses_than_are_tried_prove_nothing(servers: Servers) -> None:
     await servers.start(REFUSES)
 
-    verdict = await servers.prove(*(f"127.0.1.{number}" for number in range(connecting.MOST + 1)))
+    verdict = await servers.prove(*(f"127.0.1.{number}" for number in range(addresses.MOST + 1)))
 
     assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "TooManyAddresses")
     assert servers.asked == [0]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
+from keyturn.databases import addresses
 from keyturn.databases.base import Answer, Login, Salt
 from keyturn.databases.engines.postgresql import connecting, driver
 from keyturn.databases.errors import DatabaseError, RefusedByPolicy
@@ -73,7 +74,7 @@ async def error_of(place: Place, wrong: Login) -> str:
 async def hashing_session(place: Place, iterations: int) -> AsyncIterator[driver.Session]:
     """A session of a server that wants a password hashed so often."""
     settings = place.engine().settings
-    at = await connecting.first_place(settings, settings.endpoint)
+    at = await addresses.first_place(settings, settings.endpoint)
     async with driver.connect(settings, at, place.admin, "hash") as session:
         await session.query(f"SET scram_iterations = {iterations}")
         yield session

@@ -67,6 +67,8 @@ class Account:
     It keeps two ManagedSecrets, also of two clusters, from changing one account. It is the same after the
     ManagedSecret was deleted and created again, and printable, without spaces and quotes.
     """
+    template: Template | None = None
+    """What a new account may do, for a server that loses accounts with its memory."""
 
     @property
     def logins(self) -> tuple[str, ...]:
@@ -145,6 +147,8 @@ class Template:
     schemas: tuple[str, ...] = ()
     privileges: tuple[str, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
     """On all tables of the schemas; CREATE is on the schemas themselves. Their USAGE is always granted."""
+    rules: tuple[str, ...] = ()
+    """Of an engine whose users have rules instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,8 @@ class FoundLogin:
     """Whether the server refuses its password because of a date."""
     is_marked: bool = False
     """Whether it has the mark of the account."""
+    is_lost: bool = False
+    """Whether the server has lost it with its memory, so that `bring` creates it again."""
     obstacle: str = ""
     """Why no session with it begins, whatever its password is, such as "does not exist"; empty if one may."""
 
@@ -325,6 +331,8 @@ class EngineSettings:
     """Salts of logins at this server, with which the next login costs less."""
     silent: SilentFamilies = field(default_factory=SilentFamilies)
     """Addresses of `also_at` that a proof does not wait for again."""
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Settings that only one engine has."""
     owner: str = ""
     """The tenant of the server; a server whose logins take long delays only this tenant."""
 
@@ -399,6 +407,8 @@ class Engine(ABC):
         Atomic: clients observe the set before or the set after. Repeating it does no harm, and an open login stays
         open with its sessions. What the server stores of a recorded credential does not change, because a pooler may
         log in with what it knows of that. A name is in `live` at most as often as it may have passwords.
+
+        A name that the server has lost with its memory is created again from the account's template.
 
         Raises:
             Missing: A name does not exist (`AccountMissing`); `create` was not called, or it was dropped.

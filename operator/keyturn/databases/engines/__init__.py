@@ -9,8 +9,10 @@ Imports: `databases.base`, `databases.errors`, `kube` for the engine of a target
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any, ClassVar, cast
 
 from keyturn.api.database import Database
 from keyturn.api.managedsecret import ManagedSecret
@@ -18,11 +20,57 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import TargetKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.references import Capacity, DatabaseDesired, database_of
-from keyturn.databases.base import Engine
+from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Login, Server, Template, Verdict
 from keyturn.kube.cache.externals import TargetCache
-from keyturn.runtime import imports
+from keyturn.runtime import imports, threadpools
 
-__all__ = ["account_in", "capacity_of", "engine_for", "engines"]
+__all__ = ["DriverEngine", "account_in", "capacity_of", "engine_for", "engines"]
+
+
+class DriverEngine(Engine):
+    """An engine whose methods are in a module that imports its driver, which is imported when one is called."""
+
+    operations: ClassVar[str]
+    """The module, which has a class `Operations` with methods of the same names."""
+    _loaded: ClassVar[dict[str, Any]] = {}
+    _operations: Engine | None = None
+    """Has the methods of an engine that wait."""
+
+    async def check(self) -> Server:
+        return await (await self._with_driver()).check()
+
+    async def find(self, account: Account) -> Found:
+        return await (await self._with_driver()).find(account)
+
+    async def create(
+        self,
+        account: Account,
+        template: Template | None,
+        fence: Fence,
+        proven: frozenset[str] = frozenset(),
+    ) -> Found:
+        return await (await self._with_driver()).create(account, template, fence, proven)
+
+    async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
+        await (await self._with_driver()).bring(account, live, fence)
+
+    async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
+        return await (await self._with_driver()).prove(login, endpoint)
+
+    async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
+        return await (await self._with_driver()).end_sessions(account, login, fence)
+
+    async def retire(self, account: Account, fence: Fence) -> None:
+        await (await self._with_driver()).retire(account, fence)
+
+    async def _with_driver(self) -> Engine:
+        """Return the operations; a driver is imported in a thread, as that takes a tenth of a second and more."""
+        if self._operations is None:
+            if self.operations not in self._loaded:
+                module = await threadpools.run_own(importlib.import_module, self.operations)
+                self._loaded[self.operations] = module.Operations
+            self._operations = self._loaded[self.operations](self.settings)
+        return cast("Engine", self._operations)
 
 
 @functools.cache

@@ -43,9 +43,9 @@ def account(strategy: str | None = None) -> Database:
 
 @pytest.mark.parametrize(
     ("strategy", "capacity"),
-    [(None, ALTERNATING), ("AlternatingUsers", ALTERNATING), ("SingleUser", ALONE)],
+    [("AlternatingUsers", ALTERNATING), ("SingleUser", ALONE)],
 )
-def test_one_engine_needs_no_target(strategy: str | None, capacity: Capacity) -> None:
+def test_a_strategy_of_one_engine_needs_no_target(strategy: str | None, capacity: Capacity) -> None:
     assert capacity_of(account(strategy), None) == capacity
 
 

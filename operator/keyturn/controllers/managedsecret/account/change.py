@@ -216,7 +216,7 @@ async def account_of(key: ObjectKey, desired: DatabaseDesired, context: Context)
     if uid is None:
         body = await context.api.get(paths.namespace(key.namespace), metadata_only=True)
         uid = body["metadata"]["uid"]
-    return Account(desired.username, desired.capacity, f"{key}/{uid}")
+    return Account(desired.username, desired.capacity, f"{key}/{uid}", _template_of(desired))
 
 
 def server_of(key: ObjectKey, desired: DatabaseDesired) -> Hashable:

@@ -209,5 +209,5 @@ async def _judge(account: Account, login: Login, closed: frozenset[str], engine:
         return locked
     # A server that was restored, or lost its last change in a failover, has a login open that was closed since.
     is_earlier = any(one.is_open for one in found.logins if one.name in closed)
-    is_usable = there.exists and (there.is_open or is_earlier) and not there.is_expired
+    is_usable = there.is_lost or (there.exists and (there.is_open or is_earlier) and not there.is_expired)
     return _Probed(ProbeVerdict.REFUSED) if is_usable else locked

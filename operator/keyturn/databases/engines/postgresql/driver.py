@@ -25,12 +25,13 @@ from typing import Final, TypeAlias, TypeVar
 
 from psycopg import OperationalError, generators, pq, waiting
 
+from keyturn.databases.addresses import TIMEOUT, Place
 from keyturn.databases.base import Account, EngineSettings, Login, Salt
 from keyturn.databases.errors import Overloaded, RefusedByPolicy, Unreachable
 from keyturn.runtime import threadpools
 
 from . import codes, connecting
-from .connecting import TIMEOUT, Opening, OtherSalt, Place
+from .connecting import Opening, OtherSalt
 
 _PROHIBITED: Final = (
     stringprep.in_table_a1,

@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
+from keyturn.databases import addresses
+from keyturn.databases.addresses import Place
 from keyturn.databases.base import (
-    NO_CONNECTION_LEFT,
     Account,
     Answer,
     Endpoint,
@@ -31,8 +33,8 @@ from keyturn.databases.errors import (
     Unreachable,
 )
 
-from . import catalog, codes, connecting, driver, guards, statements
-from .connecting import OtherSalt, Place
+from . import catalog, codes, driver, guards, statements
+from .connecting import OtherSalt
 from .driver import ConnectionFailed, Session, StatementFailed, connect, text_of
 from .facts import Facts, mark_of
 from .statements import About, Statement
@@ -109,45 +111,14 @@ class Operations:
 
     async def prove(self, login: Login, endpoint: Endpoint | None) -> Verdict:
         try:
-            return await self._prove_each(login, endpoint or self._settings.endpoint)
+            at = endpoint or self._settings.endpoint
+            return await addresses.prove_at_each(self._settings, at, partial(self._prove_at, login))
         except Overloaded:
             raise
         except RefusedByPolicy as error:
             return Verdict(Answer.UNKNOWN, error.code, error.message)
         except DatabaseError as error:
             return codes.verdict_of(error)
-
-    async def _prove_each(self, login: Login, endpoint: Endpoint) -> Verdict:
-        """Log in at the server, or at each address of another endpoint.
-
-        libpq would stop at the first that answers, and another may be a replica or pooler that answers otherwise. The
-        addresses of the server are those of one primary, of which some may not answer.
-        """
-        if endpoint == self._settings.endpoint:
-            return await self._prove_at(login, await connecting.first_place(self._settings, endpoint))
-        places = await connecting.each_place(self._settings, endpoint)
-        if len(places) > connecting.MOST:
-            return connecting.too_many(endpoint, len(places))
-        verdicts = await self._prove_together(login, connecting.to_try(places, self._settings.silent))
-        connecting.note_silence(verdicts, self._settings.silent)
-        return connecting.overall(verdicts)
-
-    async def _prove_together(self, login: Login, places: tuple[Place, ...]) -> dict[Place, Verdict]:
-        """Log in at all places at once, as each one that does not answer lasts until its time limit.
-
-        Several may be of one server with one free connection, such as its two families; each is then tried alone.
-        """
-        proofs = (self._prove_at(login, place) for place in places)
-        found = await asyncio.gather(*proofs, return_exceptions=True)
-        verdicts: dict[Place, Verdict] = {}
-        for place, verdict in zip(places, found, strict=True):
-            if isinstance(verdict, BaseException):
-                raise verdict
-            verdicts[place] = verdict
-        for place in places if len(places) > 1 else ():
-            if verdicts[place].reason == NO_CONNECTION_LEFT:
-                verdicts[place] = await self._prove_at(login, place)
-        return verdicts
 
     async def _prove_at(self, login: Login, place: Place) -> Verdict:
         limits = self._settings.limits
@@ -215,7 +186,7 @@ class Operations:
         try:
             async with settings.limits.admin, settings.limits.tenant:
                 refused.check(credential)
-                place = await connecting.first_place(settings, settings.endpoint)
+                place = await addresses.first_place(settings, settings.endpoint)
                 async with connect(settings, place, settings.admin, f"keyturn {operation}") as session:
                     refused.forget(credential)
                     await session.query(_PREPARE)

@@ -13,6 +13,7 @@ import pytest
 from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases import errors
+from keyturn.databases.addresses import Place
 from keyturn.databases.base import (
     MOST_ADMIN_CONNECTIONS,
     Account,
@@ -25,7 +26,6 @@ from keyturn.databases.base import (
     prove_refused,
 )
 from keyturn.databases.engines.postgresql import codes, operations
-from keyturn.databases.engines.postgresql.connecting import Place
 from keyturn.databases.engines.postgresql.driver import ConnectionFailed, StatementFailed
 from keyturn.databases.engines.postgresql.operations import Operations
 from keyturn.databases.errors import Busy, DatabaseError, Overloaded, ReadOnly, Unauthorized
