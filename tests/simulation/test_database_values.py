@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.keys import DATABASE_TARGET, TargetKey
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint
@@ -35,6 +36,10 @@ class Site(Cluster):
     def _started(self) -> Context:
         context = super()._started()
         context.databases = self.databases  # type: ignore[assignment]  # a fake
+        metadata = {"name": "orders", "namespace": "shop", "uid": "orders", "resourceVersion": "1"}
+        login, server = {"secretRef": {"name": "db-admin"}}, {"host": "db", "database": "orders"}
+        target = {"metadata": metadata, "spec": {"postgresql": server, "adminCredentials": login}}
+        context.cache.put_external(TargetKey(DATABASE_TARGET, "shop", "orders"), target)
         return context
 
     def decoded(self, key: str) -> str:
