@@ -158,7 +158,7 @@ def _account(name: str, overlap: str, **database: Any) -> Body:
     whole = {
         "targetRef": {"name": _TARGET},
         "username": name.replace("-", "_"),
-        "template": {"schemas": ["public"]},
+        "postgresql": {"template": {"schemas": ["public"]}},
         **database,
     }
     return managed_secret(name, database=whole, rotation={"overlap": overlap}, rollout={"debounce": "0s"})

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
+from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Answer, Endpoint, EngineSettings, Login, Template, Tls
 from keyturn.databases.engines.postgresql import Postgresql
@@ -17,6 +18,7 @@ from sandbox.databases import PostgresServer
 from sandbox.databases.redis import Keeps, RedisServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     import psycopg
@@ -185,7 +187,7 @@ class RedisPlace:
 
     def account(self) -> Account:
         owner = f"app_{secrets.token_hex(4)}"
-        return Account(owner, Redis.strategies["DualPassword"](owner), f"shop/{owner}/cluster")
+        return Account(owner, Capacity((owner,), 2), f"shop/{owner}/cluster")
 
     def lock(self, name: str) -> None:
         self.server.execute(f"ACL SETUSER {name} off")
@@ -234,10 +236,10 @@ async def prove_patiently(settings: EngineSettings, login: Login) -> Verdict:
     raise AssertionError(f"no thread was free within {longer.connect_timeout:g} s")
 
 
-def account(strategy: str = "AlternatingUsers") -> Account:
+def account(capacity: Callable[[str], Capacity] = Capacity.alternating) -> Account:
     """Return an account that no other test has."""
     owner = f"app_{secrets.token_hex(4)}"
-    return Account(owner, Postgresql.strategies[strategy](owner), f"cluster/shop/{owner}")
+    return Account(owner, capacity(owner), f"cluster/shop/{owner}")
 
 
 def new_value() -> Value:

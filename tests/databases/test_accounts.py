@@ -123,7 +123,7 @@ async def test_the_owner_is_not_created_again_once_it_is_renamed(weak: Place) ->
 
 
 async def test_a_role_that_an_account_sets_for_itself_is_no_wrong_role(newest: Place) -> None:
-    owned = account("SingleUser")
+    owned = account(lambda name: Capacity((name,)))
     (login,) = await opened(newest, owned, owned.owner)
     newest.server.execute(f"ALTER ROLE {owned.owner} SET role = 'none'")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.exceptions import NoPermissionError
 
+from keyturn.core.spec.references import Capacity
 from keyturn.databases.base import Answer, Endpoint, Limits, Tls
 from keyturn.databases.engines.redis import Redis, guards, operations
 from keyturn.databases.errors import (
@@ -297,7 +298,7 @@ async def test_users_of_the_admin_and_of_replicas_are_refused(pair: RedisPlace) 
 async def test_the_default_user_has_two_passwords_too(stack: ExitStack) -> None:
     server = stack.enter_context(RedisServer())
     place = RedisPlace.of_new_admin(server)
-    owned = replace(place.account(), owner="default", capacity=Redis.strategies["DualPassword"]("default"))
+    owned = replace(place.account(), owner="default", capacity=Capacity(("default",), 2))
     old = replace(new_login("default"), password=type(place.admin.password).of_text(server.password))
     new = new_login("default")
     await place.engine().create(owned, None, open_fence, frozenset({"default"}))

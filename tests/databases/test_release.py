@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def operation(place: Place, owned: Account, state: State, *live: Credential, step: AccountStep) -> Operation:
     engine = place.engine()
     step = placed(step, state.facts, live)
-    return Operation(engine, owned, None, state, step, "password", open_fence, "database: app")
+    return Operation(engine, owned, None, state, step, "password", open_fence, "account: app")
 
 
 def recorded(logins: tuple[Login, ...], *credentials: Credential, current: int) -> State:

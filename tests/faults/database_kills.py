@@ -252,7 +252,7 @@ ADOPTION = AccountScenario(
     _settled(1),
     {},
     ((1, "Succeeded"),),
-    database={"template": None},
+    database={"postgresql": None},
     spec={"target": {"adopt": "IfUnowned"}},
     prepare=lambda account: account.put_in_use(),
     is_new=True,

@@ -152,7 +152,7 @@ class AccountNamespace:
         account = {
             "targetRef": {"name": _TARGET},
             "username": self.username,
-            "template": {"schemas": ["public"]},
+            "postgresql": {"template": {"schemas": ["public"]}},
             **database,
         }
         return {
@@ -161,7 +161,7 @@ class AccountNamespace:
             "metadata": {"name": NAME},
             "spec": {
                 "data": [{"name": PASSWORD, "generate": {"password": {}}}],
-                "database": {name: value for name, value in account.items() if value is not None},
+                "account": {name: value for name, value in account.items() if value is not None},
                 "rotation": {"trigger": "at-creation", "overlap": "1s"},
                 "rollout": {"debounce": "0s"},
                 **spec,

@@ -65,7 +65,7 @@ def bodies(namespace: str, kubectl: Kubectl) -> Iterator[list[Body]]:
     """
     bodies = [body for path in _EXAMPLES for body in example(path, namespace)]
     bodies = [body for body in bodies if body["kind"] != "EmergencyRotation"]
-    bodies = [body for body in bodies if "database" not in body.get("spec", {})]
+    bodies = [body for body in bodies if "account" not in body.get("spec", {})]
     yield bodies
     kubectl("delete", "--wait=false", "--ignore-not-found", "-f", "-", given=as_list(bodies))
 

@@ -188,7 +188,7 @@ def unapplied(bodies: Iterator[dict[str, Any]]) -> set[str]:
             for item in one.spec.data
             if item.rotation is None or item.rotation.applied_by is None
         )
-        if one.spec.rotation.applied_by is None and one.spec.database is None
+        if one.spec.rotation.applied_by is None and one.spec.account is None
     }
 
 

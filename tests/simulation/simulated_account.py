@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keyturn.api.database import USERNAME
+from keyturn.api.account import USERNAME
 from keyturn.api.emergency import Revoke
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import ROLLBACK, ROTATE
@@ -278,7 +278,7 @@ class Account:
         }
         is_new = self.state is None or "password" not in fresh
         previous = frozenset[str]() if is_new else frozenset(kept)
-        assert desired.database is None or staged_login(fresh, self.state, desired) is not None
+        assert desired.account is None or staged_login(fresh, self.state, desired) is not None
         return transitions.Content(
             desired.keys,
             {},

@@ -46,7 +46,7 @@ def at_rest(capacity: Capacity, database: dict[str, Any] | None = None, **spec: 
     made = Account(
         {"rotation": {"every": "90d", "overlap": "10m"}, "rollout": {"debounce": "0s"}}
         | spec
-        | {"database": {**ACCOUNT, **(database or {})}},
+        | {"account": {**ACCOUNT, **(database or {})}},
         capacity=capacity,
     )
     made.settle()
@@ -151,7 +151,7 @@ def test_a_third_refused_candidate_is_the_last(account: Make) -> None:
 
 
 def test_a_first_candidate_is_replaced_though_other_values_were_added_meanwhile(capacity: Capacity) -> None:
-    made = Account({"database": ACCOUNT}, capacity=capacity)
+    made = Account({"account": ACCOUNT}, capacity=capacity)
     made.refuses = 1
     made.settle_until("Apply")
     made.spec["data"] = [{"name": "password", "generate": {"password": {}}}, {"name": "n", "literal": "x"}]
@@ -186,7 +186,7 @@ def test_candidates_that_were_all_refused_stay_reported_after_another_revision(a
 def test_a_first_candidate_that_is_refused_is_replaced_before_anything_is_published(
     capacity: Capacity,
 ) -> None:
-    made = Account({"database": ACCOUNT}, capacity=capacity)
+    made = Account({"account": ACCOUNT}, capacity=capacity)
     made.refuses = 1
     made.settle()
     assert (made.revision, made.accepts) == (2, {2})
@@ -294,7 +294,7 @@ def test_a_login_that_is_given_up_stays_open_until_the_owner_of_a_workload_resta
     capacity: Capacity,
 ) -> None:
     made = RestartedByHand(
-        {"rotation": {"every": "90d", "overlap": "10m"}, "database": dict(ACCOUNT)}, capacity=capacity
+        {"rotation": {"every": "90d", "overlap": "10m"}, "account": dict(ACCOUNT)}, capacity=capacity
     )
     made.settle()
     made.add_workload()
@@ -370,7 +370,7 @@ def test_an_account_is_added_to_a_secret_that_exists(capacity: Capacity) -> None
     )
     made.settle()
     made.add_workload()
-    made.spec["database"] = dict(ACCOUNT)
+    made.spec["account"] = dict(ACCOUNT)
     made.settle()
     assert made.taken[2:] == ["Stage", "Apply", "Prove", "Publish", "RollOut"]
     assert (made.revision, made.accepts) == (2, {2})
@@ -384,7 +384,7 @@ def test_an_account_that_is_removed_from_the_spec_and_added_again_continues(acco
     made = account()
     made.rotate("leaver")
     made.settle_until(step)
-    database = made.spec.pop("database")
+    database = made.spec.pop("account")
     made.settle()
     assert made.error is None
     made.rotate("without an account")
@@ -392,7 +392,7 @@ def test_an_account_that_is_removed_from_the_spec_and_added_again_continues(acco
     assert made.error is None
     assert made.state is not None
     assert made.revision == made.state.newest.number
-    made.spec["database"] = database
+    made.spec["account"] = database
     made.settle()
     assert made.error is None
     assert made.read["current"] == next(iter(made.server))

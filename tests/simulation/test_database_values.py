@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
 
 PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}}
-ACCOUNT: dict[str, Any] = {"targetRef": {"name": "orders"}, "username": "app", "template": {}}
+ACCOUNT: dict[str, Any] = {"targetRef": {"name": "orders"}, "username": "app", "postgresql": {"template": {}}}
 REPLICA = Endpoint("replica.shop.svc", 5432)
 _HOUR = timedelta(hours=1)
 
@@ -72,7 +72,7 @@ class Site(Cluster):
 async def site(*, keeps: bool = False, **spec: Any) -> Site:
     """Make an account with one workload, at rest."""
     password = PASSWORD | ({"keepPrevious": True} if keeps else {})
-    made = Site({"data": [password], "database": ACCOUNT, "rotation": {"overlap": "1h"}} | spec)
+    made = Site({"data": [password], "account": ACCOUNT, "rotation": {"overlap": "1h"}} | spec)
     await made.settle()
     made.add_workload("api", None)
     await made.settle()
@@ -163,7 +163,7 @@ async def test_a_secret_that_names_another_login_is_not_followed() -> None:
 async def test_an_account_in_use_is_adopted_with_its_password(username: str | None) -> None:
     spec = {
         "data": [PASSWORD],
-        "database": ACCOUNT,
+        "account": ACCOUNT,
         "rotation": {"overlap": "1h"},
         "target": {"adopt": "IfUnowned"},
     }
@@ -226,7 +226,7 @@ async def test_candidates_that_were_all_refused_repair_no_published_login() -> N
 
 @pytest.mark.parametrize("is_silent", [True, False], ids=["before the change", "since the change"])
 async def test_a_single_password_works_while_a_replica_is_silent(is_silent: bool) -> None:  # noqa: FBT001  # a parameter
-    made = await site(database={**ACCOUNT, "strategy": "SingleUser"})
+    made = await site(account={**ACCOUNT, "postgresql": {"strategy": "SingleUser", "template": {}}})
     first, server = made.login, made.databases.server
     made.databases.also_at = (REPLICA,)
     if is_silent:

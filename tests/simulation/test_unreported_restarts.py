@@ -80,7 +80,7 @@ async def test_the_way_back_is_not_complete_because_of_a_status_from_before_it()
 
 def test_the_login_of_the_restarted_pods_stays_open_until_they_have_returned() -> None:
     rotation = {"every": "90d", "overlap": "10m"}
-    one = Account({"rotation": rotation, "rollout": {"debounce": "0s"}, "database": dict(ACCOUNT)})
+    one = Account({"rotation": rotation, "rollout": {"debounce": "0s"}, "account": dict(ACCOUNT)})
     one.settle()
     one.add_workload()
     one.rotate("one")

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases.base import (
     ANSWERS_DIFFER,
@@ -24,12 +23,13 @@ from keyturn.databases.base import (
     TargetIdentity,
     Verdict,
 )
+from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import Busy, DatabaseError, Forbidden, Missing, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from keyturn.api.database import TargetRef
+    from keyturn.api.account import TargetRef
     from keyturn.core.keys import ObjectKey
     from keyturn.databases.base import Account, Fence, Template
 
@@ -117,7 +117,8 @@ class MemoryEngine(Engine):
     """The engine of a server in memory."""
 
     kind: ClassVar = "postgresql"
-    strategies: ClassVar = {"AlternatingUsers": Capacity.alternating}
+
+    capacity = Postgresql.capacity
 
     def __init__(
         self, server: MemoryServer, also_at: Iterable[Endpoint] = (), limits: Limits | None = None

@@ -9,7 +9,7 @@ Kinds
 
 Modules
     managedsecret, secretclass, secretstore, databasetarget, emergency   one kind each
-    target, source, rotation, database                   parts of a ManagedSecret's spec
+    target, source, rotation, account                    parts of a ManagedSecret's spec
     status, meta                                         what the operator writes and reads of an object
     base                                                 building blocks
     contradictions                                       CEL rules over several fields

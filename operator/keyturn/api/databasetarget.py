@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Final, NamedTuple
 
 import pydantic
 
+from .account import NO_SCHEMA_OF_THE_SERVER, SchemaName
 from .base import AS_SET, BY_TYPE, Schema, Spelled, rules
-from .database import NO_SCHEMA_OF_THE_SERVER, SchemaName
 from .meta import Conditions, Metadata, Name, ObservedGeneration
 from .secretstore import AllowedNamespaces
 
@@ -51,7 +51,7 @@ ACCOUNT_MANAGERS: Final = (
     AccountManager(
         "CloudNativePG",
         "cnpg.io/cluster",
-        "write another database.username and another target.name, because a Cluster keeps its own roles",
+        "write another account.username and another target.name, because a Cluster keeps its own roles",
     ),
     AccountManager(
         "CloudNativePG",

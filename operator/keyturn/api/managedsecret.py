@@ -7,8 +7,8 @@ from typing import Annotated
 import pydantic
 
 from . import contradictions
+from .account import Account
 from .base import Recipe, Schema, rules
-from .database import Database
 from .meta import Metadata, Name, NameOrNone
 from .rotation import ItemRotation, Rollout, Rotation
 from .source import READ_SELDOM, DataFrom, From, PushTo, RefreshInterval
@@ -112,8 +112,8 @@ class ManagedSecretSpec(Schema):
     """When values that changed in their stores are written; in a window of rotation.windows if absent."""
     rotation: Rotation | None = None
     """When generated values are replaced; without it and without a class, never on a schedule."""
-    database: Database | None = None
-    """The database account that a generated password belongs to; Keyturn changes it there before it is published."""
+    account: Account | None = None
+    """The account that a generated password belongs to; its server learns each new one before it is published."""
     rollout: Rollout = pydantic.Field(default_factory=Rollout)
     """Which workloads are restarted when the Secret changes, and how."""
     push_to: list[PushTo] = pydantic.Field(

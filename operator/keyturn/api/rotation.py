@@ -18,7 +18,7 @@ _ONE_CADENCE = (
 )
 _NOT_BY_KEYTURN = (
     "!has(self.appliedBy) || self.appliedBy != 'Keyturn'",
-    "Keyturn applies the password of database alone, without appliedBy; remove it, or write Application",
+    "Keyturn applies the password of account alone, without appliedBy; remove it, or write Application",
     ".appliedBy",
 )
 _EXACT_SCHEDULE = (

@@ -62,7 +62,7 @@ class SecretClassSpec(Schema):
             (
                 "!has(self.rotation) || !has(self.rotation.appliedBy) || self.rotation.appliedBy != 'Keyturn'",
                 (
-                    "a ManagedSecret with database is applied by Keyturn whatever its class says; write"
+                    "a ManagedSecret with account is applied by Keyturn whatever its class says; write"
                     " appliedBy: Nobody, or Application if something of yours applies the values of the class"
                 ),
                 ".rotation.appliedBy",

@@ -149,7 +149,7 @@ def _overlap(found: ManagedSecret) -> str:
     keeps = any(item.keep_previous for item in found.spec.data) or any(
         "previous" in text for text in templates.values()
     )
-    if previous is None or not (keeps or found.spec.database):
+    if previous is None or not (keeps or found.spec.account):
         return ""
     until = f", at {clock(previous.valid_until)}" if previous.valid_until else ""
     return f"; it starts when the overlap with revision {previous.revision} is over{until}"

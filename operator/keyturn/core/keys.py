@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
-    from keyturn.api.database import TargetRef
+    from keyturn.api.account import TargetRef
     from keyturn.api.source import StoreRef
 
 STATE_SUFFIX = "-keyturn"

@@ -22,7 +22,7 @@ from datetime import timedelta
 from typing import Final
 from weakref import WeakValueDictionary
 
-from keyturn.api.database import TargetRef
+from keyturn.api.account import TargetRef
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.external import Health, HealthEvents

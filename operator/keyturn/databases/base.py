@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
+from keyturn.api.account import Account as AccountSpec
 from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.runtime.concurrency import KeyedLimiter
@@ -58,7 +59,7 @@ class Account:
     """What one ManagedSecret owns at a server."""
 
     owner: str
-    """The role that owns the objects of the application; `spec.database.username`."""
+    """The role that owns the objects of the application; `spec.account.username`."""
     capacity: Capacity
     """The names that log in, such as `app_a` and `app_b`, or the owner alone, and how many passwords each has."""
     mark: str
@@ -357,11 +358,14 @@ class Engine(ABC):
 
     kind: ClassVar[str]
     """The name of its settings in a target's spec."""
-    strategies: ClassVar[Mapping[str, Callable[[str], Capacity]]]
-    """What it accepts of a username at the same time, by `spec.database.strategy`, the default first."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
+
+    @classmethod
+    @abstractmethod
+    def capacity(cls, account: AccountSpec) -> Capacity:
+        """Return how many passwords of an account the server accepts at the same time, and under which names."""
 
     @abstractmethod
     async def check(self) -> Server:

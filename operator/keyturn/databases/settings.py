@@ -193,8 +193,8 @@ def check_schemas(key: TargetKey, target: AnyTarget, schemas: Collection[str], n
         instead = ", ".join(allowed[:_MAX_NAMED]) or "none"
         raise Stalled(
             ErrorReason.ACCOUNT_FORBIDDEN,
-            f"{key} does not allow the schema {refused[0]!r} in database.template.schemas; remove it, or let an"
-            f" administrator add it to its spec.allowedSchemas: {instead}",
+            f"{key} does not allow the schema {refused[0]!r} in account.postgresql.template; remove it, or let"
+            f" an administrator add it to its spec.allowedSchemas: {instead}",
         )
 
 

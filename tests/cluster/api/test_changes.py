@@ -96,7 +96,7 @@ def test_the_name_of_a_secret_stays_once_it_is_written(
 
 def with_account(objects: Objects) -> Body:
     passwords: list[Body] = [{"name": name, "generate": {"password": {}}} for name in ("password", "other")]
-    return objects.create(managed_secret(*passwords, name=new_name(), database=_ACCOUNT))
+    return objects.create(managed_secret(*passwords, name=new_name(), account=_ACCOUNT))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def with_account(objects: Objects) -> Body:
         {"username": "other"},
         {"targetRef": {"name": "other"}},
         {"targetRef": {"kind": "ClusterDatabaseTarget", "name": "orders"}},
-        {"strategy": "SingleUser"},
+        {"postgresql": {"strategy": "SingleUser"}},
         {"passwordValue": "other"},
     ],
     ids=str,
@@ -113,22 +113,17 @@ def with_account(objects: Objects) -> Body:
 def test_the_account_of_an_object_cannot_change(change: Body, objects: Objects) -> None:
     stored = with_account(objects)
 
-    [(field, message)] = changed(objects, stored, stored["spec"] | {"database": _ACCOUNT | change})
+    [(field, message)] = changed(objects, stored, stored["spec"] | {"account": _ACCOUNT | change})
 
-    assert field == "spec.database"
-    assert "username, targetRef, strategy and passwordValue stay as they are" in message
+    assert field == "spec.account"
+    assert "username, targetRef, postgresql.strategy and passwordValue stay as they are" in message
 
 
 def test_a_default_that_is_written_is_no_change(objects: Objects) -> None:
     stored = with_account(objects)
-    account = {
-        "username": "orders_app",
-        "strategy": "AlternatingUsers",
-        "passwordValue": "password",
-        "targetRef": {"kind": "DatabaseTarget", "name": "orders"},
-    }
-
-    assert changed(objects, stored, stored["spec"] | {"database": account}) == []
+    account = {"postgresql": {"strategy": "AlternatingUsers"}, "passwordValue": "password"}
+    account |= _ACCOUNT | {"targetRef": {"kind": "DatabaseTarget", "name": "orders"}}
+    assert changed(objects, stored, stored["spec"] | {"account": account}) == []
 
 
 def declared(objects: Objects) -> Body:

@@ -86,12 +86,12 @@ class DatabaseAccount:
         whole = {
             "targetRef": {"name": "orders"},
             "username": self.username,
-            "template": {"schemas": ["public"], "privileges": ["SELECT"]},
+            "postgresql": {"template": {"schemas": ["public"], "privileges": ["SELECT"]}},
             **(database or {}),
         }
         whole = {field: part for field, part in whole.items() if part is not None}
         rotation = {"every": "30d", "overlap": overlap, **spec.pop("rotation", {})}
-        self.space.manage(password(), database=whole, rotation=rotation, **spec)
+        self.space.manage(password(), account=whole, rotation=rotation, **spec)
 
     def published(self) -> Pair:
         """Return what the Secret has."""

@@ -32,7 +32,7 @@ def in_use(account: DatabaseAccount) -> Pair:
 def test_an_account_in_use_is_adopted_with_its_password_and_becomes_the_owner_of_two_logins(
     account: DatabaseAccount, in_use: Pair
 ) -> None:
-    account.manage(target={"adopt": "IfUnowned"}, database={"template": None}, overlap="1s")
+    account.manage(target={"adopt": "IfUnowned"}, database={"postgresql": None}, overlap="1s")
     account.space.until_condition("CredentialValid", "True", "Accepted")
     assert account.published() == in_use
     assert account.space.until_event("AccountAdopted")
@@ -72,7 +72,7 @@ def test_an_account_that_is_removed_and_added_again_as_another_one_is_refused(
     )
     account.space.respec(lambda spec: spec.update(database={**written, "username": "another_app"}))
 
-    assert "write username and strategy as they were" in account.space.stalled("InvalidDatabase")
+    assert "write account as it was" in account.space.stalled("InvalidDatabase")
     assert account.accepts(first)
     assert account.open_names() == [first.login]
 
@@ -105,7 +105,7 @@ def test_a_renamed_account_is_not_replaced_by_an_empty_one(account: DatabaseAcco
     assert (account.accepts(pair), account.open_names()) == (True, [pair.login])
 
     account.alter(f"ALTER ROLE {account.username}_old RENAME TO {account.username}")
-    # Without a change of `database`, a missing account is looked for after a minute.
+    # Without a change of `account`, a missing account is looked for after a minute.
     often = {"every": "5m"}
     account.space.edit("ManagedSecret", "auth", lambda body: body["spec"]["database"].update(probe=often))
     eventually(lambda: account.space.revision("auth") == "2", "the rotation")

@@ -450,7 +450,7 @@ def target(generation: int = 1, key: TargetKey = TARGET, **spec: Any) -> dict[st
 def account(handlers: EventHandlers, key: ObjectKey, created: str = "2026-01-01T00:00:00Z") -> None:
     database = {"targetRef": {"name": "orders"}, "username": "orders_app"}
     body = {"metadata": metadata(key.name, key.namespace, creationTimestamp=created)}
-    handlers.put_managed({**body, "spec": {"database": database}})
+    handlers.put_managed({**body, "spec": {"account": database}})
 
 
 def test_a_changed_target_concerns_the_users_and_a_changed_status_does_not() -> None:
@@ -514,7 +514,7 @@ def test_labels_of_a_namespace_concern_the_users_of_a_target_that_selects() -> N
     seen = Seen()
     key = TargetKey(CLUSTER_DATABASE_TARGET, "", "orders")
     database = {"targetRef": {"kind": key.kind, "name": "orders"}, "username": "orders_app"}
-    seen.handlers.put_managed({"metadata": metadata("auth", "office"), "spec": {"database": database}})
+    seen.handlers.put_managed({"metadata": metadata("auth", "office"), "spec": {"account": database}})
     body = target(key=key, allowedNamespaces={"selector": {}}, allowedUsernames=["orders_app"])
     seen.handlers.put_target(key.kind, body)
     seen.enqueued()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State, StateFacts
 
 ACCOUNT: Mapping[str, Any] = {"targetRef": {"name": "orders"}, "username": "app"}
-SINGLE = {"strategy": "SingleUser"}
+SINGLE = {"postgresql": {"strategy": "SingleUser"}}
 ALONE = Capacity(("app",))
 TWICE = Capacity(("app",), values_per_name=2)
 """Of a server that keeps two passwords of one name."""
@@ -30,7 +30,7 @@ LOGINS = {number: "app_b" if number % 2 == 0 else "app_a" for number in range(10
 
 
 def spec(database: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
-    return {"database": {**ACCOUNT, **(database or {})}, **others}
+    return {"account": {**ACCOUNT, **(database or {})}, **others}
 
 
 def credential(number: int, phase: Phase = Phase.PROVEN, *, login: str = "", tries: int = 0) -> Credential:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from keyturn.api.database import Strategy
+from keyturn.api.account import Strategy
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.api.workloads import Via
@@ -17,7 +17,7 @@ from keyturn.core.observation.external import NOT_PULLED, Pulled, RevocationProb
 from keyturn.core.observation.observed import Consumer, Managed, Observed, Sibling, TargetFacts, with_facts
 from keyturn.core.observation.workload import Controller, Pod, PodsSeen, Use, Workload
 from keyturn.core.spec.desired import Desired, resolve_spec
-from keyturn.core.spec.references import Capacity, DatabaseDesired, database_of
+from keyturn.core.spec.references import AccountDesired, Capacity, account_desired
 from keyturn.core.state.records import Revision, RevisionFacts
 from keyturn.core.state.state import Publication, Pushed, State, StateFacts, Triggers
 
@@ -96,17 +96,17 @@ def desired(
     capacity: Capacity | None = None,
 ) -> Desired:
     found = managed(spec)
-    return replace(resolve_spec(found, given), database=database_in(found, capacity))
+    return replace(resolve_spec(found, given), account=account_in(found, capacity))
 
 
-def database_in(found: ManagedSecret, capacity: Capacity | None = None) -> DatabaseDesired | None:
+def account_in(found: ManagedSecret, capacity: Capacity | None = None) -> AccountDesired | None:
     """Return the account of a spec, at a server of PostgreSQL unless another capacity is given."""
-    spec = found.spec.database
+    spec = found.spec.account
     if spec is None:
         return None
-    alone = spec.strategy is Strategy.SINGLE_USER
+    alone = spec.postgresql is not None and spec.postgresql.strategy is Strategy.SINGLE_USER
     usual = Capacity((spec.username,)) if alone else Capacity.alternating(spec.username)
-    return database_of(spec, capacity or usual)
+    return account_desired(spec, capacity or usual)
 
 
 def revision(
@@ -326,12 +326,12 @@ def observed(
     found = managed(
         spec, uid=uid, annotations=annotations, status=status, finalized=finalized, deleted=deleted
     )
-    database = database_in(found, capacity)
-    desired = None if spec_error else replace(resolve_spec(found, given), database=database)
+    account = account_in(found, capacity)
+    desired = None if spec_error else replace(resolve_spec(found, given), account=account)
     look = with_facts(
         Observed(NOW, found, given, desired, spec_error),
         now=now,
-        database=database,
+        account_desired=account,
         state=state,
         state_owner=state_owner,
         state_is_foreign=state_is_foreign,

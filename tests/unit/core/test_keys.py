@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.api.database import TargetRef
+from keyturn.api.account import TargetRef
 from keyturn.api.source import StoreRef
 from keyturn.core.keys import (
     CLUSTER_DATABASE_TARGET,

@@ -6,12 +6,12 @@ import base64
 from itertools import count
 from typing import Any, ClassVar
 
-from keyturn.api.database import TargetKind, TargetRef
+from keyturn.api.account import TargetKind, TargetRef
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKey, TargetKey
 from keyturn.core.observation.external import HealthEvents
-from keyturn.core.spec.references import Capacity
 from keyturn.databases import Databases
 from keyturn.databases.base import Engine, EngineSettings, Server
+from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
@@ -30,7 +30,6 @@ class FakeEngine(Engine):
     """A server that answers what the test wants."""
 
     kind = "postgresql"
-    strategies: ClassVar = {"AlternatingUsers": Capacity.alternating}
     problem: ClassVar[DatabaseError | None] = None
     server: ClassVar[Server] = Server("18.1")
     checks: ClassVar[int] = 0
@@ -41,6 +40,8 @@ class FakeEngine(Engine):
         FakeEngine.last = settings
 
     last: ClassVar[EngineSettings]
+
+    capacity = Postgresql.capacity
 
     @classmethod
     def reset(cls) -> None:
@@ -136,7 +137,7 @@ class FakeTargets:
             "resourceVersion": version,
         }
         database = {"targetRef": {"name": "orders", **({"kind": kind} if kind else {})}, "username": username}
-        self.cache.put_managed({"metadata": metadata, "spec": {"database": database}, **more})
+        self.cache.put_managed({"metadata": metadata, "spec": {"account": database}, **more})
 
     async def engine(
         self, ref: TargetRef = REF, namespace: str = "shop", username: str = "orders_app"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.database import TargetRef
+from keyturn.api.account import TargetRef
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, ObjectKey
 from keyturn.databases.base import Endpoint

@@ -33,7 +33,7 @@ from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.ownership import adopts_first
 from keyturn.core.spec.desired import Desired, resolve_spec, secret_of
 from keyturn.core.spec.items import VALUE, Item, previous_key
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.records import Credential, Phase, RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
 from keyturn.databases.engines import account_in
@@ -146,9 +146,9 @@ def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCa
     try:
         secret_class = cache.secret_class(name) if name else observed.secret_class
         of_values = cache.classes_of_values(applied)
-        database, _ = account_in(applied, cache.targets)
+        account, _ = account_in(applied, cache.targets)
         desired = resolve_spec(applied, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
-        return replace(desired, database=database)
+        return replace(desired, account=account)
     except Stalled:
         return observed.desired
 
@@ -264,7 +264,7 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
         spoken.add(int(number))
     numbers = sorted((one for one in spoken if 0 < one <= HIGHEST_HINT), reverse=True)
     published = _published(observed) or observed.now
-    credentials = _credentials(status, before.database) if before.database else ()
+    credentials = _credentials(status, before.account) if before.account else ()
     revisions = [
         _revision(number, base, published, credentials)
         for number, base in zip(numbers, [*numbers[1:], None], strict=True)
@@ -312,15 +312,15 @@ def _revision(
     )
 
 
-def _credentials(status: ManagedSecretStatus, database: DatabaseDesired) -> tuple[Credential, ...]:
+def _credentials(status: ManagedSecretStatus, account: AccountDesired) -> tuple[Credential, ...]:
     return tuple(
         Credential(
             row.revision,
             row.login,
             Phase(row.phase),
             row.since,
-            item=database.password,
-            target=database.target_name,
+            item=account.password,
+            target=account.target_name,
             proven=row.proven_at,
         )
         for row in status.credentials or ()
@@ -339,7 +339,7 @@ def _makers(desired: Desired | None) -> Makers:
     items = desired.items if desired else ()
     made = {item.name: generator_for(item.recipe) for item in items if item.recipe}
     login = {item.name for item in items if item.is_login}
-    password = frozenset({desired.database.password}) if desired and desired.database else frozenset[str]()
+    password = frozenset({desired.account.password}) if desired and desired.account else frozenset[str]()
     return Makers(
         needs={name: generator.needs for name, generator in made.items()} | dict.fromkeys(login, password),
         merges={name: generator.merges for name, generator in made.items()},

@@ -239,10 +239,10 @@ def _notes(plan: Plan) -> Iterator[str]:
     if desired:
         yield from _breakage(plan, desired)
         yield from (one.message for one in findings_of(ChecklistFacts(unapplied=unapplied(desired))))
-    database = desired.database if desired else None
-    if database and not database.capacity.overlaps and plan.now.state and plan.foresight.at_server:
+    account = desired.account if desired else None
+    if account and not account.capacity.overlaps and plan.now.state and plan.foresight.at_server:
         yield (
-            f"{database.username} has one password at a time: new connections with the old one fail from the change"
+            f"{account.username} has one password at a time: new connections with the old one fail from the change"
             " at the server until each pod is restarted"
         )
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:

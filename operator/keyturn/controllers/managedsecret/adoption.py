@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from keyturn.api.account import USERNAME
 from keyturn.api.base import Recipe
-from keyturn.api.database import USERNAME
 from keyturn.controllers.context import Context
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
@@ -243,18 +243,18 @@ def found_login(desired: Desired, values: Mapping[str, ItemValues]) -> str | Non
     Raises:
         Stalled: It names no login of the account.
     """
-    if desired.database is None:
+    if desired.account is None:
         return None
-    kept, logins = values.get(USERNAME), desired.database.every_name
+    kept, logins = values.get(USERNAME), desired.account.every_name
     if kept is None and desired.target_policy.adopts:
-        return desired.database.username
+        return desired.account.username
     named = kept.outputs[VALUE] if kept else None
     login = next((login for login in logins if Value.of_text(login) == named), None)
     if login is None:
         raise Stalled(
             ErrorReason.USERNAME_DIFFERS,
             f"the key {USERNAME!r} of the Secret {desired.secret!r} names no login of the account"
-            f" {desired.database.username!r}; write {' or '.join(logins)}, the one that its"
+            f" {desired.account.username!r}; write {' or '.join(logins)}, the one that its"
             " password belongs to",
         )
     return login

@@ -227,8 +227,8 @@ def _every_need(desired: Desired) -> dict[str, frozenset[str]]:
 
 
 def _needs(item: Item, desired: Desired) -> frozenset[str]:
-    if item.is_login and desired.database:
-        return frozenset({desired.database.password})
+    if item.is_login and desired.account:
+        return frozenset({desired.account.password})
     return generator_for(item.recipe).needs if item.recipe else frozenset()
 
 

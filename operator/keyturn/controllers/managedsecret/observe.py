@@ -78,8 +78,8 @@ async def observe_spec(
     managed: ManagedSecret, trouble: Stalled | None, specs: ParsedSpecs, cache: InformerCache, now: datetime
 ) -> Observed:
     """Return an observation of the spec with its class and emergencies, from the cache alone."""
-    database, unknown = account_in(managed, cache.targets)
-    secret_class, desired, problem = resolved(managed, specs, cache, database)
+    account, unknown = account_in(managed, cache.targets)
+    secret_class, desired, problem = resolved(managed, specs, cache, account)
     desired = None if trouble or unknown else desired  # with trouble, `managed` has an empty spec
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
     emergencies = cache.emergencies.of(
@@ -92,7 +92,7 @@ async def observe_spec(
     if desired and (flaw := await template_flaw(key.namespace, desired)):
         desired, problem = None, flaw
     found = Observed(now, managed, secret_class, desired, trouble or unknown or problem)
-    return with_facts(found, emergencies=emergencies, database=database)
+    return with_facts(found, emergencies=emergencies, account_desired=account)
 
 
 def _with_sources(emergency: Emergency, desired: Desired) -> Emergency:

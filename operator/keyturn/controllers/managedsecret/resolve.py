@@ -15,7 +15,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import Desired, resolve_spec
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.generators import generator_for
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime import threadpools
@@ -88,7 +88,7 @@ def _keep(kept: dict[ObjectKey, T], key: ObjectKey, new: T) -> T:
 
 
 def resolved(
-    managed: ManagedSecret, specs: ParsedSpecs, cache: InformerCache, database: DatabaseDesired | None = None
+    managed: ManagedSecret, specs: ParsedSpecs, cache: InformerCache, account: AccountDesired | None = None
 ) -> tuple[SecretClass | None, Desired | None, Stalled | None]:
     """Return the class, the resolved spec and the error; the resolved spec is None after an error."""
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
@@ -106,12 +106,12 @@ def resolved(
             known
             and known.managed is managed
             and known.secret_class is secret_class
-            and known.desired.database == database
+            and known.desired.account == account
             and all(known.of_values.get(name) is one for name, one in of_values.items())
         ):
             return secret_class, known.desired, None
         desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
-        desired = replace(desired, database=database)
+        desired = replace(desired, account=account)
         _check_schedule(managed, desired)
         making_order(desired)
         _check_issuers(desired)

@@ -355,8 +355,8 @@ class _Recorded(_Pass):
     def _previous_login(self) -> str | None:
         """Return a message with the logins that Keyturn closes at the database server."""
         state, account = self.observed.state, self.observed.account
-        database = self.observed.desired.database
-        if database is None or not self._takes([database.password]):
+        desired = self.observed.desired.account
+        if desired is None or not self._takes([desired.password]):
             return None
         logins = sorted(one.name for one in state.open_credentials if one is not state.current_credential)
         because = f": {account.problem.message}" if account and account.problem else ""
@@ -419,9 +419,9 @@ def _why_open(
     one: Credential, published: Credential | None, observed: Managed, error: Wait | Stalled | None
 ) -> str:
     """Return why the server is not proven to refuse a login."""
-    if observed.desired.database is None:
+    if observed.desired.account is None:
         return (
-            "the spec has no database any more, so Keyturn closes nothing; add it again, or close it yourself"
+            "the spec has no account any more, so Keyturn closes nothing; add it again, or close it yourself"
         )
     if observed.managed.spec.suspend:
         return "spec.suspend is true, so nothing is closed"

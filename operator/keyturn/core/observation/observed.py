@@ -23,7 +23,7 @@ from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.spec.desired import Desired
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
@@ -160,10 +160,10 @@ class Observed:
     """Declared emergencies that affect this ManagedSecret, and are not closed."""
     restart_wait: RestartWait | None = None
     """Why restarts wait for those of other ManagedSecrets; None if they do not."""
-    database: DatabaseDesired | None = None
+    account_desired: AccountDesired | None = None
     """The database account of the spec, which no class changes; None without one."""
     account: AccountFacts | None = None
-    """What the process knows of the database account; None without `spec.database`."""
+    """What the process knows of the database account; None without `spec.account`."""
     dropped_status_fields: tuple[str, ...] = ()
     """Status fields that the installed CRD lacks, so the API server drops them."""
     state_problem: Stalled | None = None

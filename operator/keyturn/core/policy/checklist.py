@@ -211,7 +211,7 @@ def _findings(signs: ChecklistFacts) -> Iterator[Violation]:
         yield Violation(
             "notApplied",
             f"{few(signs.unapplied)}: rotates on schedule in the Secret alone, and by the name a server checks it;"
-            " write spec.database, or appliedBy: Nobody, or Application if something of yours applies it",
+            " write spec.account, or appliedBy: Nobody, or Application if something of yours applies it",
         )
     if signs.is_overdue:
         yield Violation(OVERDUE, "a rotation is due and has not begun; keyturn status shows why")

@@ -23,7 +23,7 @@ class ErrorReason(StrEnum):
     """another operator sets the password of the database account | see the message, or name another account"""
     ACCOUNT_MISSING = "AccountMissing"
     """a role of the database account does not exist at the server, or was renamed or dropped | rename it back, create
-    it, or set `database.template` for a new account"""
+    it, or set `account.postgresql.template` for a new account"""
     ACCOUNT_TAKEN = "AccountTaken"
     """another ManagedSecret has the database account, in this cluster or by its mark at the server | name another
     account, or delete the other ManagedSecret"""
@@ -75,7 +75,7 @@ class ErrorReason(StrEnum):
     """the Secret is immutable and a spec change needs other values | create another ManagedSecret for new values, or
     revert the change"""
     INVALID_DATABASE = "InvalidDatabase"
-    """`database` names no generated password, another item writes the key `username`, or open credentials belong to
+    """`account` names no generated password, another item writes the key `username`, or open credentials belong to
     another account, server or item | fix what the message names"""
     INVALID_GENERATOR = "InvalidGenerator"
     """the generator's settings contradict each other | fix what the message names"""

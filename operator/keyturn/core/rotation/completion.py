@@ -38,7 +38,7 @@ def users_of_previous_login(observed: Managed) -> tuple[WorkloadProgress, ...]:
 
     None in an overlap that has begun; a login that a rollback gave up has no overlap.
     """
-    state, database = observed.state, observed.desired.database
+    state, database = observed.state, observed.desired.account
     if database is None or not database.capacity.overlaps:
         return ()
     current = state.current_credential
@@ -74,7 +74,7 @@ def is_known_complete(observed: Managed) -> bool:
         return True  # there is no earlier revision
     if current.overlaps and current.valid_until is None:
         return False
-    if observed.desired.database and state.gives_up_credential:
+    if observed.desired.account and state.gives_up_credential:
         return False
     return is_recorded_complete(current.number, observed)
 

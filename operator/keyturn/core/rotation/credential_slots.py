@@ -13,7 +13,7 @@ from keyturn.core.observation.external import NOT_PROBED, ProbeVerdict
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.records import Credential, Phase
 from keyturn.core.state.state import StateFacts, state_name
 
@@ -29,16 +29,16 @@ _ANOTHER = "create another ManagedSecret for another account"
 
 def brings_credential(fresh: Collection[str], desired: Desired) -> bool:
     """Whether a revision with these new values has another password for the database account."""
-    return desired.database is not None and desired.database.password in fresh
+    return desired.account is not None and desired.account.password in fresh
 
 
 def staged_login(fresh: Collection[str], state: StateFacts | None, desired: Desired) -> str | None:
     """Return the login of the next revision: one with room for a new password, else that of the current revision."""
-    if desired.database is None:
+    if desired.account is None:
         return None
     current = state.current_credential if state else None
     if current is None or brings_credential(fresh, desired):
-        capacity = desired.database.capacity
+        capacity = desired.account.capacity
         taken = [one.login for one in state.open_credentials] if state else []
         return capacity.free_name(taken) or capacity.names[0]  # without room the previous one is replaced
     return current.login
@@ -47,7 +47,7 @@ def staged_login(fresh: Collection[str], state: StateFacts | None, desired: Desi
 def previous_credential(state: StateFacts) -> Credential | None:
     """Return the credential that stays open next to a new one: that of the current revision.
 
-    If `database` was absent from the spec meanwhile, it is the last one that worked.
+    If `account` was absent from the spec meanwhile, it is the last one that worked.
     """
     if state.current.credential is not None:
         return state.current_credential
@@ -148,20 +148,18 @@ def check_record(observed: Observed, desired: Desired) -> None:
     Raises:
         Stalled: They are of another one, or there are too many; users can edit the state Secret.
     """
-    if desired.database and (problem := record_problem(observed, desired.database)):
+    if desired.account and (problem := record_problem(observed, desired.account)):
         raise problem
 
 
-def record_problem(observed: Observed, database: DatabaseDesired) -> Stalled | None:
+def record_problem(observed: Observed, database: AccountDesired) -> Stalled | None:
     """Return why nothing is done at the server of the spec; None if the open credentials are of its account."""
     opened = observed.state.open_credentials if observed.state else ()
     if len(opened) > _MOST_OPEN:
         return contradiction(observed)
     differences = (_difference(one, database, observed) for one in opened)
     difference = next((text for text in differences if text), None)
-    return (
-        Stalled(ErrorReason.INVALID_DATABASE, f"database: {difference}; {_ANOTHER}") if difference else None
-    )
+    return Stalled(ErrorReason.INVALID_DATABASE, f"account: {difference}; {_ANOTHER}") if difference else None
 
 
 def contradiction(observed: Observed) -> Stalled:
@@ -173,12 +171,12 @@ def contradiction(observed: Observed) -> Stalled:
     )
 
 
-def _difference(one: Credential, database: DatabaseDesired, observed: Observed) -> str | None:
+def _difference(one: Credential, database: AccountDesired, observed: Observed) -> str | None:
     """Return how an open credential differs from the account of the spec."""
     if one.login not in database.every_name:
         return (
             f"the open login {one.login!r} is none of account {database.username!r}, which has"
-            f" {', '.join(database.every_name)}; write username and strategy as they were, or restore the state"
+            f" {', '.join(database.every_name)}; write account as it was, or restore the state"
             f" Secret {state_name(observed.name)!r} if it was edited"
         )
     if one.target != database.target_name:

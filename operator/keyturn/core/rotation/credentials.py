@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keyturn.api.database import Sessions
+from keyturn.api.account import Sessions
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, AccountFacts, ProbeVerdict
 from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.state import StateFacts
@@ -56,19 +56,19 @@ def has_account(observed: Observed) -> bool:
 
 
 def is_pending(observed: Managed, desired: Desired) -> bool:
-    """Whether a candidate is in progress, for which other steps wait; without `spec.database` none continues it."""
-    return desired.database is not None and observed.state.candidate is not None
+    """Whether a candidate is in progress, for which other steps wait; without `spec.account` none continues it."""
+    return desired.account is not None and observed.state.candidate is not None
 
 
 def next_candidate(observed: Managed, desired: Desired) -> steps.Step | None:
     """Return the next step of a credential that no Secret has: of the candidate, or of one that was given up."""
     state = observed.state
-    if desired.database is None:
+    if desired.account is None:
         return None
     closing = (one for one in state.credentials if one.is_closing)
     if given_up := next((one for one in closing if _was_abandoned(one, state)), None):
         is_kept = _waits(observed) or _stays_locked(observed)
-        return None if is_kept else _revoke(given_up, observed, desired, desired.database, was_used=False)
+        return None if is_kept else _revoke(given_up, observed, desired, desired.account, was_used=False)
     if state.candidate is None:
         return None
     exposed = _close_exposed(state.candidate.number, observed)
@@ -78,7 +78,7 @@ def next_candidate(observed: Managed, desired: Desired) -> steps.Step | None:
 def next_current(observed: Managed, desired: Desired) -> steps.Step | None:
     """Return the next step of the current credential, if it is not proven: that of a first or adopted revision."""
     state = observed.state
-    if desired.database is None or state.candidate:
+    if desired.account is None or state.candidate:
         return None
     credential = state.current_credential
     if credential is None or not credential.is_candidate:
@@ -90,9 +90,9 @@ def next_current(observed: Managed, desired: Desired) -> steps.Step | None:
 
 
 def close_credentials_of_former_spec(observed: Managed, desired: Desired) -> steps.StateChange | None:
-    """Give up credentials of an earlier `database` in the spec, except the last one, which pods may have."""
+    """Give up credentials of an earlier `account` in the spec, except the last one, which pods may have."""
     state = observed.state
-    if desired.database is None or state.current.credential is not None or state.candidate:
+    if desired.account is None or state.current.credential is not None or state.candidate:
         return None
     kept = previous_credential(state)
     left = tuple(one.revision for one in state.open_credentials if one is not kept and not one.is_closing)
@@ -102,7 +102,7 @@ def close_credentials_of_former_spec(observed: Managed, desired: Desired) -> ste
 def is_publishable(observed: Managed, desired: Desired) -> bool:
     """Whether the Secret may have the current revision: the server has accepted its credential."""
     credential = observed.state.current_credential
-    return desired.database is None or credential is None or credential.is_proven
+    return desired.account is None or credential is None or credential.is_proven
 
 
 def _close_exposed(number: int, observed: Managed) -> steps.Close | None:
@@ -144,7 +144,7 @@ def _repair_beside(observed: Managed, desired: Desired, state: StateFacts) -> st
 
     Without an overlap the server refuses the published one because it has the candidate's.
     """
-    is_beside = state.candidate and desired.database and desired.database.capacity.overlaps
+    is_beside = state.candidate and desired.account and desired.account.capacity.overlaps
     is_refused = _account(observed).verdict in NEEDS_REPAIR
     return next_repair(observed, desired) if is_beside and is_refused else None
 
@@ -164,18 +164,18 @@ def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
 
 def next_revocation(observed: Managed, desired: Desired) -> steps.Account | None:
     """Return the revocation of the next closing credential that no pod needs."""
-    if desired.database is None or _waits(observed):
+    if desired.account is None or _waits(observed):
         return None
     if _stays_locked(observed):
         return None
     ready = (one for one in observed.state.credentials if _may_be_revoked(one, observed, desired))
-    return next((_revoke(one, observed, desired, desired.database) for one in ready), None)
+    return next((_revoke(one, observed, desired, desired.account) for one in ready), None)
 
 
 def revocation_limit(observed: Managed, desired: Desired) -> datetime | None:
     """Return when a credential that was rolled back is revoked although pods may need it, by rotation.maxOverlap."""
     state = observed.state
-    if desired.database is None or not state.gives_up_credential:
+    if desired.account is None or not state.gives_up_credential:
         return None
     limit = publication_limit(observed)
     return limit if limit and limit > observed.now else None
@@ -186,7 +186,7 @@ def next_repair(observed: Managed, desired: Desired) -> steps.Account | None:
 
     One that was locked is opened on request; if a rotation can begin, that opens it.
     """
-    database, account, state, target = desired.database, _account(observed), observed.state, observed.target
+    database, account, state, target = desired.account, _account(observed), observed.state, observed.target
     if database is None or target is None or _waits(observed):
         return None
     if state.credential_of(target.revision) is not state.current_credential:
@@ -204,7 +204,7 @@ def next_repair(observed: Managed, desired: Desired) -> steps.Account | None:
 def needs_slot(observed: Managed, desired: Desired) -> bool:
     """Whether an emergency closes the previous credential at once, because a third one is never opened."""
     state = observed.state
-    if desired.database is None or state.current.supersedes is None:
+    if desired.account is None or state.current.supersedes is None:
         return False
     previous = state.credential(state.current.supersedes)
     is_in_the_way = previous is not None and previous.is_open
@@ -218,7 +218,7 @@ def _emergency_brings_credential(observed: Managed, desired: Desired) -> bool:
 
 def _ends_at_once(observed: Managed) -> bool:
     """Whether an emergency removes previous passwords at once."""
-    database = observed.desired.database
+    database = observed.desired.account
     return revokes_at_once(observed, [database.password] if database else [])
 
 
@@ -248,7 +248,7 @@ def _revoke(
     credential: Credential,
     observed: Managed,
     desired: Desired,
-    database: DatabaseDesired,
+    database: AccountDesired,
     *,
     was_used: bool = True,
 ) -> steps.Account:
@@ -265,7 +265,7 @@ def _revoke(
 
 def closes_account(observed: Observed) -> bool:
     """Whether the deletion of the ManagedSecret has to close logins at the server, also if its class is gone."""
-    database = observed.database
+    database = observed.account_desired
     if database is None or observed.state is None:
         return False
     return database.deletes and bool(observed.state.open_credentials)
@@ -277,7 +277,7 @@ def last_closing(observed: Observed, state: StateFacts) -> steps.Step | None:
     Raises:
         Stalled: The spec has another account.
     """
-    if observed.database and (problem := record_problem(observed, observed.database)):
+    if observed.account_desired and (problem := record_problem(observed, observed.account_desired)):
         raise problem
     if left := tuple(one.revision for one in state.open_credentials if not one.is_closing):
         return steps.Close(left)
@@ -305,9 +305,9 @@ def live_credentials(
         Stalled: The record contradicts itself: it was edited.
     """
     state = observed.state
-    if desired.database is None:
+    if desired.account is None:
         return ()
-    capacity, learned, live = desired.database.capacity, unproven(state), list[Credential]()
+    capacity, learned, live = desired.account.capacity, unproven(state), list[Credential]()
     if learned and learned.phase is not Phase.APPLIED:
         learned = None
     # By precedence: for a name without room for all, first the ones whose passwords the server must have.
@@ -346,11 +346,11 @@ def account_again(observed: Observed) -> datetime | None:
 
 def account_problem(observed: Managed, desired: Desired) -> Wait | Stalled | None:
     """Return why the account is not as the spec says, or None."""
-    if desired.database is None:
+    if desired.account is None:
         return None
     account = _account(observed)
     problem = (
-        account.problem or _refusal(account, desired.database) or _lock(observed, desired, desired.database)
+        account.problem or _refusal(account, desired.account) or _lock(observed, desired, desired.account)
     )
     if problem or not waits_for_previous(observed):
         return problem
@@ -363,16 +363,16 @@ def refuse_exhausted(observed: Managed, desired: Desired) -> None:
     Raises:
         Stalled: PasswordRefused.
     """
-    if desired.database is None or not is_exhausted(observed.state):
+    if desired.account is None or not is_exhausted(observed.state):
         return
-    passwords = f"{MOST_CANDIDATES} new passwords of {desired.database.username!r} in a row"
+    passwords = f"{MOST_CANDIDATES} new passwords of {desired.account.username!r} in a row"
     what = f"the database server refused {passwords}; check its rules for passwords and logins"
-    if not desired.database.capacity.overlaps:
+    if not desired.account.capacity.overlaps:
         what = f"{passwords} were not accepted at every address; check the server's rules, and alsoAt"
     raise Stalled(ErrorReason.PASSWORD_REFUSED, f"{what}, then run `keyturn rotate {observed.name}`")
 
 
-def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None:
+def _refusal(account: AccountFacts, database: AccountDesired) -> Stalled | None:
     """Return why a refused published credential needs manual action; None if it is accepted, unknown, or repaired."""
     match account.verdict:
         case ProbeVerdict.CONTESTED:
@@ -397,7 +397,7 @@ def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None
             return None
 
 
-def _lock(observed: Managed, desired: Desired, database: DatabaseDesired) -> Stalled | None:
+def _lock(observed: Managed, desired: Desired, database: AccountDesired) -> Stalled | None:
     """Return that the published login is locked, and what waits for that."""
     if not is_locked(observed):
         return None

@@ -128,7 +128,7 @@ def _reported_while_suspended(observed: Observed) -> datetime | None:
 
 def _end_overlap(observed: Managed) -> steps.Expire | None:
     """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
-    current, database = observed.current, observed.desired.database
+    current, database = observed.current, observed.desired.account
     if not current.overlaps:
         return None
     kept = completion.kept_items(observed)

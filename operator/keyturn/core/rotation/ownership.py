@@ -58,7 +58,7 @@ def refuse_managed_account(observed: Specified) -> None:
         Stalled: Its labels name one.
     """
     manager = observed.target.account_manager if observed.target else None
-    if manager and observed.desired.database:
+    if manager and observed.desired.account:
         raise Stalled(
             ErrorReason.ACCOUNT_MANAGED_ELSEWHERE,
             f"{manager.operator} sets the password of the Secret {observed.desired.secret!r} (label {manager.label})"

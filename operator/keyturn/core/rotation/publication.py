@@ -86,7 +86,7 @@ def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
     """
     if number not in state.restorable or not leases_last(number, state):
         return False
-    if desired.database is None:
+    if desired.account is None:
         return True
     credential = state.credential_of(number)
     return credential is not None and credential.is_proven

@@ -127,7 +127,7 @@ def _exchange(step: GoBack, state: StateFacts, observed: Observed, now: datetime
         state = state.with_phase(Phase.CLOSING, now, {given_up.revision})
         if publication_of(observed) is None:
             state = state.with_revision_facts(replace(state.current, abandoned=True))
-    if is_replaced and observed.database and not observed.database.capacity.overlaps:
+    if is_replaced and observed.account_desired and not observed.account_desired.capacity.overlaps:
         state = state.with_phase(Phase.STAGED, now, {back.revision})  # the server has one password at a time
     restored = state.revision(step.number)
     superseded = state.credential(restored.supersedes) if restored else None
@@ -156,7 +156,7 @@ def refuse_unknown_return(observed: Managed) -> None:
             ErrorReason.CREDENTIAL_REVOKED,
             f"{ROLLBACK}: the dynamic credentials of revision {asked} are revoked at their store; {hint}",
         )
-    if observed.desired.database and state.revision(asked):
+    if observed.desired.account and state.revision(asked):
         raise Stalled(
             ErrorReason.CREDENTIAL_REVOKED,
             f"{ROLLBACK}: the database server does not accept the credential of revision {asked}; {hint}",
@@ -198,7 +198,7 @@ def return_after_failure(observed: Managed) -> GoBack:
 def _help(observed: Managed, *commands: str) -> str:
     """Return what ends a failed rollout; a rotation does not that waits for the end of this rollout."""
     waits = ""
-    if observed.desired.database and not may_open(observed):
+    if observed.desired.account and not may_open(observed):
         commands = tuple(command for command in commands if command != "rotate")
         waits = f"; {previous_still_open(observed.state)}"
     runs = " or ".join(f"`keyturn {command} {observed.name}`" for command in commands)

@@ -291,7 +291,7 @@ def binder_of(observed: Specified, state: StateFacts) -> str:
     While the state has pushes to delete, leases to revoke or logins to close it must outlive its ManagedSecret:
     foreground deletion would delete the dependents first.
     """
-    database, policy = observed.desired.database, observed.desired.target_policy
+    database, policy = observed.desired.account, observed.desired.target_policy
     closes = database is not None and database.deletes and bool(state.open_credentials)
     is_needed = closes or bool(state.leases) or any(record.deletes for record in state.pushed)
     return observed.uid if policy.deletes and not (observed.is_finalized and is_needed) else ""

@@ -14,7 +14,7 @@ from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.observed import Managed, Observed, Specified
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase, RevisionFacts
 from keyturn.core.state.state import StateFacts, Triggers
 
@@ -127,7 +127,7 @@ def claim(
     # The state had recorded which workloads run which revision; a revision after the first may concern them all.
     keys = (key for of_outputs in content.keys.values() for key in of_outputs.values())
     changed = frozenset(keys if step.number > 1 else ())
-    database, tables = observed.desired.database, observed.desired.timetables
+    database, tables = observed.desired.account, observed.desired.timetables
     credentials = _found_credentials(step.number, database, content, now)
     facts = RevisionFacts(step.number, RevisionReason.CLAIMED, now, changed, previous=content.previous)
     if database:
@@ -149,7 +149,7 @@ def adopt(
 ) -> StateFacts:
     """Record the content of a Secret without owner; workloads that read it already run it, if nothing changed."""
     base = state.current_number if state else None
-    credentials = _found_credentials(step.number, observed.desired.database, content, now)
+    credentials = _found_credentials(step.number, observed.desired.account, content, now)
     facts = RevisionFacts(
         step.number,
         RevisionReason.CLAIMED,
@@ -281,7 +281,7 @@ def _credential_facts(
         previous = previous_credential(state) if state else None
         return step.number, previous.revision if previous and previous.is_open else None
     before = state.current_credential if state else None
-    if state is None or before is None or desired.database is None:
+    if state is None or before is None or desired.account is None:
         return None, None
     return before.revision, None if state.current.ended else state.current.supersedes
 
@@ -290,21 +290,19 @@ def _staged_credential(
     step: steps.Stage, state: StateFacts | None, desired: Desired, now: datetime
 ) -> tuple[Credential, ...]:
     """Return the credential that a new revision brings, if any, before the server is touched."""
-    database, login = desired.database, staged_login(step.reason.fresh, state, desired)
+    database, login = desired.account, staged_login(step.reason.fresh, state, desired)
     if database is None or login is None or not brings_credential(step.reason.fresh, desired):
         return ()
     staged = _credential(step.number, login, Phase.STAGED, database, now)
     return (replace(staged, tries=tries_of(step.reason.name, state)),)
 
 
-def _credential(
-    number: int, login: str, phase: Phase, database: DatabaseDesired, now: datetime
-) -> Credential:
+def _credential(number: int, login: str, phase: Phase, database: AccountDesired, now: datetime) -> Credential:
     return Credential(number, login, phase, now, item=database.password, target=database.target_name)
 
 
 def _found_credentials(
-    number: int, database: DatabaseDesired | None, content: Content, now: datetime
+    number: int, database: AccountDesired | None, content: Content, now: datetime
 ) -> tuple[Credential, ...]:
     """Return the credential of a Secret that exists: the server has it, and a login is to prove that."""
     if database is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from keyturn.api.database import USERNAME
+from keyturn.api.account import USERNAME
 from keyturn.core.observation.observed import Managed, Observed, Specified, once
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import Desired
@@ -53,7 +53,7 @@ def emergency_was_declared(observed: Managed) -> Reason | None:
 
 def candidate_was_abandoned(observed: Managed) -> Reason | None:
     """Continue a rotation whose candidate was given up before it was published, with another one."""
-    last, database = observed.state.last_new_credential, observed.desired.database
+    last, database = observed.state.last_new_credential, observed.desired.account
     if last is None or database is None or not last.abandoned or is_exhausted(observed.state):
         return None
     fresh = {item.name for item in observed.desired.items if item.recipe and item.name in last.fresh}
@@ -66,7 +66,7 @@ def candidate_was_abandoned(observed: Managed) -> Reason | None:
 
 
 def account_is_new(observed: Managed) -> Reason | None:
-    database = observed.desired.database
+    database = observed.desired.account
     if database is None or observed.current.credential is not None or is_exhausted(observed.state):
         return None
     fresh = frozenset({database.password})
@@ -77,7 +77,7 @@ def account_is_new(observed: Managed) -> Reason | None:
 
 def items_were_added(observed: Managed) -> Reason | None:
     added = observed.desired.names - observed.state.names
-    if observed.desired.database and observed.current.credential is None:
+    if observed.desired.account and observed.current.credential is None:
         added -= {USERNAME}  # `account_is_new` brings it, with a password
     if not added:
         return None
@@ -234,7 +234,7 @@ def reason_for_revision(observed: Managed) -> Reason | None:
     """
     applying = _applying_reasons(observed)
     reasons = [reason for reason in applying if not drops_kept_value(reason, observed)]
-    if observed.desired.database is not None and not may_open(observed):
+    if observed.desired.account is not None and not may_open(observed):
         reasons = [reason for reason in reasons if not brings_credential(reason.fresh, observed.desired)]
     if is_locked(observed):
         # The first one names the revision.
@@ -257,7 +257,7 @@ def is_asked(observed: Managed) -> bool:
 
 def waits_for_previous(observed: Managed) -> bool:
     """Whether a reason for a new password waits until another credential is closed or proven."""
-    if observed.desired.database is None or may_open(observed):
+    if observed.desired.account is None or may_open(observed):
         return False
     return any(brings_credential(reason.fresh, observed.desired) for reason in _applying_reasons(observed))
 

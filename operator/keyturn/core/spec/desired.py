@@ -22,7 +22,7 @@ from keyturn.core.reasons import ErrorReason
 
 from . import schedule
 from .items import VALUE, Item, OwnRotation, Timetable, items_of, own_rotation, timetables_of, usual_gather
-from .references import DatabaseDesired, Destination, destination_of, password_of
+from .references import AccountDesired, Destination, destination_of, password_of
 
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
@@ -106,7 +106,7 @@ class Desired:
     pulls_at_once: bool = False
     """Values that changed in stores do not wait for a window."""
     applied_by: AppliedBy | None = None
-    database: DatabaseDesired | None = None
+    account: AccountDesired | None = None
     """The database account of the password, as its server takes it; None without one."""
     gather: timedelta | None = None
     """How early a value rotates with another one that is due; None for the default."""
@@ -216,10 +216,10 @@ def _filled(
     cadences = (spec.rotation, of_class)
     template, rotation = spec.target.template.metadata, spec.rotation
     # A class that says otherwise is about values that no server checks.
-    applied_by = AppliedBy.KEYTURN if spec.database else schedule.applied_by_of(*cadences)
+    applied_by = AppliedBy.KEYTURN if spec.account else schedule.applied_by_of(*cadences)
     shared = OwnRotation(schedule.cadence_of(*cadences), applied_by, schedule.overlap_of(cadences))
     if not policy.immutable:
-        password = password_of(spec.database) if spec.database else None
+        password = password_of(spec.account) if spec.account else None
         own = {one.name: own_rotation(one, classes, cadences, shared, password) for one in spec.data}
         items = tuple(replace(item, own=own.get(item.name)) if item.is_generated else item for item in items)
     return Desired(

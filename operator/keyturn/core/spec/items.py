@@ -8,8 +8,8 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from keyturn.api.account import USERNAME
 from keyturn.api.base import FORMS
-from keyturn.api.database import USERNAME
 from keyturn.api.rotation import AppliedBy
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
@@ -114,8 +114,8 @@ def items_of(
         _item(item, classes.get(item.class_name or ""), secret_class, outputs_of)
         for item in managed.spec.data
     )
-    if managed.spec.database:
-        password = _password_item(password_of(managed.spec.database), written)
+    if managed.spec.account:
+        password = _password_item(password_of(managed.spec.account), written)
         written += (_login_item(password),)
     _check_keys_distinct(written)
     spread = tuple(
@@ -137,7 +137,7 @@ def _password_item(name: str, items: tuple[Item, ...]) -> Item:
     if item is None or item.recipe is None or len(item.keys) != 1:
         raise Stalled(
             ErrorReason.INVALID_DATABASE,
-            f"database.passwordValue {name!r} names no item of data that generates one value;"
+            f"account.passwordValue {name!r} names no item of data that generates one value;"
             " name an item with generate: {password: {}}",
         )
     if item.recipe.kind == "bytes" and item.recipe.settings.get("encoding") == "raw":

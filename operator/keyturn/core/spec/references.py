@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from keyturn.api.database import PASSWORD, AccountTemplate, Database, Drift, Sessions, TargetRef
+from keyturn.api.account import PASSWORD, Account, AccountTemplate, Drift, Sessions, TargetRef
 from keyturn.api.source import DataFrom, From, PushTo, RemoteDestination, StoreKind, StoreRef, UpdatePolicy
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.keys import StoreKey, TargetKey
@@ -216,8 +216,8 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseDesired:
-    """`spec.database` with every default resolved."""
+class AccountDesired:
+    """`spec.account` with every default resolved."""
 
     target: TargetRef
     username: str
@@ -254,15 +254,15 @@ class DatabaseDesired:
         return self.drift is Drift.REPAIR
 
 
-def password_of(spec: Database) -> str:
+def password_of(spec: Account) -> str:
     """Return the item that is the password."""
     return spec.password_value or PASSWORD
 
 
-def database_of(spec: Database, capacity: Capacity) -> DatabaseDesired:
-    """Complete `spec.database` from the defaults; `capacity` is that of its server."""
+def account_desired(spec: Account, capacity: Capacity) -> AccountDesired:
+    """Complete `spec.account` from the defaults; `capacity` is that of its server."""
     probe = spec.probe
-    return DatabaseDesired(
+    return AccountDesired(
         target=spec.target_ref,
         username=spec.username,
         capacity=capacity,
@@ -270,6 +270,6 @@ def database_of(spec: Database, capacity: Capacity) -> DatabaseDesired:
         sessions=spec.sessions or Sessions.KEEP,
         probe_interval=(probe.every if probe else None) or _DEFAULT_PROBE,
         drift=(probe.drift if probe else None) or Drift.REPAIR,
-        template=spec.template,
+        template=spec.postgresql.template if spec.postgresql else None,
         deletion=spec.deletion_policy or DeletionPolicy.RETAIN,
     )

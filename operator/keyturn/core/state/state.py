@@ -163,7 +163,7 @@ class StateFacts:
     leases_by_revision: Mapping[int, frozenset[str]] = field(default_factory=lambda: _NO_LEASES)
     """Lease identifiers by revision, for the restorable ones with a lease."""
     credentials: tuple[Credential, ...] = ()
-    """Credentials of the database account, the newest first; empty without `spec.database`."""
+    """Credentials of the database account, the newest first; empty without `spec.account`."""
     history: tuple[HistoryEntry, ...] = ()
     """The history at the last write: an older CRD removes it from the status."""
 

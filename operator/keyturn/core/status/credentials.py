@@ -70,7 +70,7 @@ def credential_valid(observed: Observed) -> ConditionVerdict | None:
     A process that has not probed yet repeats the previous condition, so that its start writes nothing. A lock is kept
     until there is another answer, so that the next process knows it, too.
     """
-    is_managed = observed.desired is not None and observed.desired.database is not None
+    is_managed = observed.desired is not None and observed.desired.account is not None
     if not is_managed or not observed.is_published:
         return None
     account = observed.account or NOT_PROBED

@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, cast
 
-from keyturn.api.database import Database
+from keyturn.api.account import Account
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import TargetKey
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.references import Capacity, DatabaseDesired, database_of
-from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Login, Server, Template, Verdict
+from keyturn.core.spec.references import AccountDesired, Capacity, account_desired
+from keyturn.databases.base import Account as OwnedAccount
+from keyturn.databases.base import Endpoint, Engine, Fence, Found, Login, Server, Template, Verdict
 from keyturn.kube.cache.externals import TargetCache
 from keyturn.runtime import imports, threadpools
 
@@ -39,28 +40,28 @@ class DriverEngine(Engine):
     async def check(self) -> Server:
         return await (await self._with_driver()).check()
 
-    async def find(self, account: Account) -> Found:
+    async def find(self, account: OwnedAccount) -> Found:
         return await (await self._with_driver()).find(account)
 
     async def create(
         self,
-        account: Account,
+        account: OwnedAccount,
         template: Template | None,
         fence: Fence,
         proven: frozenset[str] = frozenset(),
     ) -> Found:
         return await (await self._with_driver()).create(account, template, fence, proven)
 
-    async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
+    async def bring(self, account: OwnedAccount, live: tuple[Login, ...], fence: Fence) -> None:
         await (await self._with_driver()).bring(account, live, fence)
 
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         return await (await self._with_driver()).prove(login, endpoint)
 
-    async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
+    async def end_sessions(self, account: OwnedAccount, login: str, fence: Fence) -> int:
         return await (await self._with_driver()).end_sessions(account, login, fence)
 
-    async def retire(self, account: Account, fence: Fence) -> None:
+    async def retire(self, account: OwnedAccount, fence: Fence) -> None:
         await (await self._with_driver()).retire(account, fence)
 
     async def _with_driver(self) -> Engine:
@@ -84,12 +85,12 @@ def engine_for(kind: str) -> type[Engine] | None:
     return engines().get(kind)
 
 
-def account_in(managed: ManagedSecret, targets: TargetCache) -> tuple[DatabaseDesired | None, Stalled | None]:
+def account_in(managed: ManagedSecret, targets: TargetCache) -> tuple[AccountDesired | None, Stalled | None]:
     """Return the database account of a spec, which no class changes, and why it is not usable.
 
     One whose server is not known has no name, so that nothing is done for it, and its deletion waits.
     """
-    spec = managed.spec.database
+    spec = managed.spec.account
     if spec is None:
         return None, None
     target, key = None, TargetKey.of(spec.target_ref, managed.metadata.namespace)
@@ -97,29 +98,25 @@ def account_in(managed: ManagedSecret, targets: TargetCache) -> tuple[DatabaseDe
         target = targets.get(key)
     kind, _ = (target and target.spec.server) or (None, None)
     try:
-        return database_of(spec, capacity_of(spec, kind)), None
+        return account_desired(spec, capacity_of(spec, kind)), None
     except Stalled as stalled:
-        return database_of(spec, Capacity(())), stalled
+        return account_desired(spec, Capacity(())), stalled
 
 
-def capacity_of(account: Database, kind: str | None) -> Capacity:
+def capacity_of(account: Account, kind: str | None) -> Capacity:
     """Return what the server of an account accepts at the same time; `kind` is its engine, None if it is not known.
 
     Raises:
-        Stalled: The engine does not know the strategy, or it is not known, and engines differ.
+        Stalled: The account has settings of another engine, or the engine is not known, and engines differ.
     """
-    known = [one for one in engines().values() if kind in {None, one.kind}]
-    chosen = [(account.strategy or next(iter(one.strategies)), one.strategies) for one in known]
-    found = {offered[strategy](account.username) for strategy, offered in chosen if strategy in offered}
+    if kind and (others := sorted(account.engines - {kind})):
+        raise Stalled(
+            ErrorReason.INVALID_DATABASE,
+            f"account.{others[0]}: the server is of the engine {kind}; remove account.{others[0]}",
+        )
+    named = {kind} if kind else account.engines or engines().keys()
+    found = {engines()[one].capacity(account) for one in named if one in engines()}
     if len(found) == 1:
         return found.pop()
-    if kind is None:
-        what = "there is no such database target, whose engine says which logins the account has; create it"
-        raise Stalled(
-            ErrorReason.TARGET_NOT_READY, f"database.targetRef.name {account.target_ref.name!r}: {what}"
-        )
-    offers = " or ".join(dict.fromkeys(name for _, offered in chosen for name in offered))
-    raise Stalled(
-        ErrorReason.INVALID_DATABASE,
-        f"database.strategy {account.strategy}: a server of the engine {kind} has another one; write {offers}",
-    )
+    what = "there is no such database target, whose engine says which logins the account has; create it"
+    raise Stalled(ErrorReason.TARGET_NOT_READY, f"account.targetRef.name {account.target_ref.name!r}: {what}")

@@ -14,8 +14,8 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import pydantic
 
+from keyturn.api.account import TargetRef
 from keyturn.api.base import validation_sentence
-from keyturn.api.database import TargetRef
 from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from keyturn.api.secretstore import AllowedNamespaces, ClusterSecretStore, SecretStore
 from keyturn.api.source import StoreRef
@@ -253,8 +253,8 @@ class TargetCache(ExternalCache[TargetKey, AnyTarget]):
 
 def _claim_of(user: ObjectKey, body: Mapping[str, Any]) -> _Claim | None:
     """Return the claim of a ManagedSecret, as the API server sent it; the CRD schema has validated it."""
-    database = (body.get("spec") or {}).get("database") or {}
-    ref, username = database.get("targetRef") or {}, database.get("username")
+    account = (body.get("spec") or {}).get("account") or {}
+    ref, username = account.get("targetRef") or {}, account.get("username")
     if not ref.get("name") or not username:
         return None
     metadata = body["metadata"]

@@ -124,7 +124,7 @@ def test_a_service_of_another_namespace_is_not_reached(target: Target) -> None:
 
 def account(username: str, target: str = "orders") -> dict[str, Any]:
     schemas = {"schemas": ["public"], "privileges": ["SELECT"]}
-    return {"targetRef": {"name": target}, "username": username, "template": schemas}
+    return {"targetRef": {"name": target}, "username": username, "postgresql": {"template": schemas}}
 
 
 def password() -> dict[str, Any]:
@@ -134,16 +134,16 @@ def password() -> dict[str, Any]:
 def test_the_older_of_two_objects_keeps_an_account(target: Target) -> None:
     username = f"app_{secrets.token_hex(4)}"
     target.write()
-    target.space.managed(password(), name="first", database=account(username))
+    target.space.managed(password(), name="first", account=account(username))
 
-    target.space.manage(password(), name="second", database=account(username))
+    target.space.manage(password(), name="second", account=account(username))
 
     assert f"{target.space.namespace}/first" in target.space.stalled("AccountTaken", "second")
 
 
 def test_a_target_that_is_created_later_is_used_at_once(target: Target) -> None:
     username = f"app_{secrets.token_hex(4)}"
-    target.space.manage(password(), database=account(username))
+    target.space.manage(password(), account=account(username))
     assert "there is no DatabaseTarget 'orders'" in target.space.stalled("TargetNotReady")
 
     target.write()

@@ -11,7 +11,7 @@ from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved
 from keyturn.core.keys import ObjectKey
 from keyturn.kube.cache.cache import InformerCache
 from tests.unit.core.accounts import ALONE, TWICE, spec
-from tests.unit.core.builders import PASSWORD, database_in, managed
+from tests.unit.core.builders import PASSWORD, account_in, managed
 
 if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
@@ -116,13 +116,13 @@ def test_a_spec_is_resolved_again_once_it_or_what_it_names_is_another_one() -> N
 
     def wanted(capacity: Capacity = ALONE) -> Any:
         parsed = specs.parsed(key, cache)
-        return parsed and resolved(parsed.managed, specs, cache, database_in(parsed.managed, capacity))[1]
+        return parsed and resolved(parsed.managed, specs, cache, account_in(parsed.managed, capacity))[1]
 
     put("1", "90d")
     put_class("1", "80d")
     first = wanted()
     assert wanted() is first
-    assert wanted(TWICE).database != first.database
+    assert wanted(TWICE).account != first.account
     put_class("2", "70d")
     assert wanted().timetables != first.timetables
     put("2", "60d")

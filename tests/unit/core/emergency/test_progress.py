@@ -121,9 +121,9 @@ def test_a_login_that_may_be_accepted_has_the_reason(
 def test_an_account_that_left_the_spec_is_not_closed() -> None:
     seen = rotated(credential(2))
     assert seen.desired is not None
-    gone = replace(seen, desired=replace(seen.desired, database=None))
+    gone = replace(seen, desired=replace(seen.desired, account=None))
     message = (
-        "the spec has no database any more, so Keyturn closes nothing; add it again, or close it yourself"
+        "the spec has no account any more, so Keyturn closes nothing; add it again, or close it yourself"
     )
     assert exposed(gone) == [("app_b", message)]
     told = affected(INCIDENT, gone, None)

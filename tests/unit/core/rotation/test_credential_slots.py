@@ -143,7 +143,7 @@ def recorded(**facts: Any) -> Credential:
 
 
 def problem_of(seen: Managed) -> Stalled | None:
-    database = make.wanted(seen).database
+    database = make.wanted(seen).account
     assert database
     return record_problem(seen, database)
 
@@ -183,11 +183,11 @@ def test_credentials_of_the_account_are_followed(found: StateFacts | None) -> No
         pytest.param(
             state(recorded(login="postgres")),
             {},
-            "write username and strategy as they were",
+            "write account as it was",
             id="another account",
         ),
         pytest.param(
-            state(recorded()), SINGLE, "which has app; write username and strategy", id="another strategy"
+            state(recorded()), SINGLE, "which has app; write account as it was", id="another strategy"
         ),
     ],
 )

@@ -759,7 +759,7 @@ WITHOUT = (superseding(3, credential=None, supersedes=None), superseding(2), sup
 
 
 def left_over(*credentials: Any, **facts: Any) -> Any:
-    """Observe credentials from before `database` was absent, and a current revision without one."""
+    """Observe credentials from before `account` was absent, and a current revision without one."""
     return look(state(*credentials, revisions=WITHOUT, current=3), **facts)
 
 

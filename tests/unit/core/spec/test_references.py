@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.api.database import Database, Drift, Sessions
+from keyturn.api.account import Account, Drift, Sessions
 from keyturn.api.rotation import AppliedBy
 from keyturn.api.source import DataFrom, From, PushTo, StoreKind, StoreRef
 from keyturn.api.target import DeletionPolicy
@@ -18,7 +18,7 @@ from keyturn.core.spec.references import (
     Capacity,
     Destination,
     Source,
-    database_of,
+    account_desired,
     destination_of,
     next_refresh,
     source_of,
@@ -258,7 +258,7 @@ def test_the_key_that_goes_somewhere_alone_is_read_back(text: str, key: str | No
     assert Destination.secret_key_in(text) == key
 
 
-# `spec.database` with its defaults, and the value that is its password
+# `spec.account` with its defaults, and the value that is its password
 
 
 ALTERNATING = Capacity.alternating("app")
@@ -266,7 +266,7 @@ LONG: dict[str, Any] = {"name": "token", "generate": {"password": {}}}
 
 
 def test_defaults() -> None:
-    found = make.desired(spec()).database
+    found = make.desired(spec()).account
     assert found is not None
     assert (found.target.name, found.username, found.password) == ("orders", "app", "password")
     assert (found.sessions, found.drift) == (Sessions.KEEP, Drift.REPAIR)
@@ -275,8 +275,8 @@ def test_defaults() -> None:
 
 
 def test_everything_is_set() -> None:
-    found = database_of(
-        Database.model_validate(
+    found = account_desired(
+        Account.model_validate(
             {
                 **ACCOUNT,
                 "passwordValue": "token",
@@ -309,7 +309,7 @@ def test_what_a_capacity_says_of_two_passwords(
     capacity: Capacity, every_name: tuple[str, ...], *, overlaps: bool, renames: bool
 ) -> None:
     assert (capacity.overlaps, capacity.renames) == (overlaps, renames)
-    database = make.desired(spec(), capacity=capacity).database
+    database = make.desired(spec(), capacity=capacity).account
     assert database is not None
     assert database.every_name == every_name
 
@@ -368,4 +368,4 @@ def test_a_password_of_a_class_is_text() -> None:
         make.desired(spec(data=[{"name": "password"}]), raw)
     assert "raw" in caught.value.message
     text = make.secret_class(generate={"bytes": {"encoding": "hex"}})
-    assert make.desired(spec(data=[{"name": "password"}]), text).database
+    assert make.desired(spec(data=[{"name": "password"}]), text).account

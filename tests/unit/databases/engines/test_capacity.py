@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 
-from keyturn.api.database import Database
+from keyturn.api.account import Account
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import DATABASE_TARGET, TargetKey
 from keyturn.core.spec.references import Capacity
@@ -26,7 +24,10 @@ class Twice(Engine):
     """An engine of a server that keeps two passwords of one name."""
 
     kind = "twice"
-    strategies: ClassVar = {"DualPassword": lambda username: Capacity((username,), values_per_name=2)}
+
+    @classmethod
+    def capacity(cls, account: Account) -> Capacity:
+        return Capacity((account.username,), values_per_name=2)
 
 
 @pytest.fixture
@@ -35,9 +36,10 @@ def _another_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "engines", lambda: known)
 
 
-def account(strategy: str | None = None) -> Database:
-    return Database.model_validate(
-        {"targetRef": {"name": "orders"}, "username": "app"} | ({"strategy": strategy} if strategy else {})
+def account(strategy: str | None = None) -> Account:
+    of_engine = {"strategy": strategy} if strategy else None
+    return Account.model_validate(
+        {"targetRef": {"name": "orders"}, "username": "app", "postgresql": of_engine}
     )
 
 
@@ -72,7 +74,7 @@ def test_an_account_waits_and_has_no_name_while_its_target_is_not_there() -> Non
 
 
 @pytest.mark.usefixtures("_another_engine")
-def test_a_strategy_of_another_engine_is_refused_with_what_to_write() -> None:
+def test_settings_of_another_engine_are_refused_with_what_to_remove() -> None:
     with pytest.raises(Stalled, match="InvalidDatabase") as caught:
         capacity_of(account("SingleUser"), "twice")
-    assert caught.value.message.endswith("write DualPassword")
+    assert caught.value.message.endswith("remove account.postgresql")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.database import TargetRef
+from keyturn.api.account import TargetRef
 from keyturn.api.source import StoreRef
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import StoreKey, TargetKey

@@ -33,7 +33,7 @@ def target(version: int = 1, generation: int = 1, **spec: Any) -> dict[str, Any]
 
 def user(created: str = OLD, username: str = "app", kind: str | None = None, **status: Any) -> dict[str, Any]:
     ref = {"name": "orders"} | ({"kind": kind} if kind else {})
-    spec = {"database": {"targetRef": ref, "username": username}}
+    spec = {"account": {"targetRef": ref, "username": username}}
     return {"metadata": {"creationTimestamp": created, "uid": created}, "spec": spec, "status": status}
 
 
@@ -56,8 +56,8 @@ def test_the_users_of_a_target_are_known(kind: str | None) -> None:
     [
         {"metadata": {}, "spec": {}},
         {"metadata": {}},
-        {"metadata": {}, "spec": {"database": {"username": "app"}}},
-        {"metadata": {}, "spec": {"database": {"targetRef": {"name": "orders"}}}},
+        {"metadata": {}, "spec": {"account": {"username": "app"}}},
+        {"metadata": {}, "spec": {"account": {"targetRef": {"name": "orders"}}}},
     ],
 )
 def test_an_object_without_an_account_uses_no_target(body: dict[str, Any]) -> None:

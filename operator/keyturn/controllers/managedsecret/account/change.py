@@ -18,7 +18,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import was_found
 from keyturn.core.rotation.steps import Action
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.state import State, state_name
 from keyturn.databases.base import Account, Template
 from keyturn.databases.errors import DatabaseError, Fenced, ReadOnly, Unauthorized, Unreachable
@@ -61,7 +61,7 @@ async def change_account(
     Raises:
         Conflict: The state Secret has changed since the step was decided; the server was not changed.
     """
-    desired = observed.database
+    desired = observed.account_desired
     if desired is None:
         raise invalid_spec()
     change = _Change(step, key, desired, state, version, memory.of(key), memory, context)
@@ -82,7 +82,7 @@ class _Change:
 
     step: steps.Account
     key: ObjectKey
-    desired: DatabaseDesired
+    desired: AccountDesired
     state: State
     version: str | None
     record: AccountRecord
@@ -200,10 +200,10 @@ class _Change:
     def _where(self) -> str:
         """Return account and target, for messages."""
         target = TargetKey.of(self.desired.target, self.key.namespace)
-        return f"database: account {self.desired.username} at {target}"
+        return f"account {self.desired.username} at {target}"
 
 
-async def account_of(key: ObjectKey, desired: DatabaseDesired, context: Context) -> Account:
+async def account_of(key: ObjectKey, desired: AccountDesired, context: Context) -> Account:
     """Return the account at the server; its mark is the same for a ManagedSecret that is created again.
 
     The mark has the UID of the namespace, so that two clusters with the same ManagedSecret, such as a cluster and its
@@ -219,12 +219,12 @@ async def account_of(key: ObjectKey, desired: DatabaseDesired, context: Context)
     return Account(desired.username, desired.capacity, f"{key}/{uid}", _template_of(desired))
 
 
-def server_of(key: ObjectKey, desired: DatabaseDesired) -> Hashable:
+def server_of(key: ObjectKey, desired: AccountDesired) -> Hashable:
     """Return what the circuit breaker counts by: target and namespace, which can make its own logins fail."""
     return TargetKey.of(desired.target, key.namespace), key.namespace
 
 
-def _template_of(desired: DatabaseDesired) -> Template | None:
+def _template_of(desired: AccountDesired) -> Template | None:
     """Return what a new account may do; None if accounts are not created."""
     if desired.template is None:
         return None

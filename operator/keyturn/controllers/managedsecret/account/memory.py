@@ -19,7 +19,7 @@ from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import NEEDS_REPAIR, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.state import Triggers
 from keyturn.core.times import backoff
 from keyturn.databases.base import TargetIdentity
@@ -125,7 +125,7 @@ class AccountRecord:
     """What the last step did, until that is reported."""
     target: TargetIdentity | None = None
     """Identity of the target at the last observation."""
-    claim: tuple[DatabaseDesired, ObjectKey | None, Triggers] | None = None
+    claim: tuple[AccountDesired, ObjectKey | None, Triggers] | None = None
     """At the last observation: the account in the spec, who else had it after a failure, what users requested."""
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
     is_locked: bool = False
@@ -136,7 +136,7 @@ class AccountRecord:
     """The revision whose credential the verdict is about."""
     probed_at: datetime | None = None
     probe_due: datetime | None = None
-    desired: DatabaseDesired | None = None
+    desired: AccountDesired | None = None
     """The account in the spec, if its published credential is to be probed."""
     probe: asyncio.Task[None] | None = None
 
@@ -203,7 +203,7 @@ class AccountRecord:
         if self.verdict in {ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED}:
             self.probe_due = now
 
-    def replace_claim(self, spec: DatabaseDesired, rival: ObjectKey | None, requested: Triggers) -> bool:
+    def replace_claim(self, spec: AccountDesired, rival: ObjectKey | None, requested: Triggers) -> bool:
         """Replace the account in the spec, who else has it, and what is requested.
 
         Return whether a failed operation may succeed now, or a person asks for it.

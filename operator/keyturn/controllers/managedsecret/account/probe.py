@@ -18,7 +18,7 @@ from keyturn.core.observation.external import NEEDS_REPAIR, ProbeVerdict
 from keyturn.core.observation.observed import Observed, with_facts
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.credential_slots import record_problem
-from keyturn.core.spec.references import DatabaseDesired
+from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.state import state_name
 from keyturn.core.status.summary import condition
 from keyturn.databases.base import NO_CONNECTION_LEFT, Account, Answer, Engine, Login
@@ -46,7 +46,7 @@ class _Probed(NamedTuple):
 
 def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, context: Context) -> Observed:
     """Add what is known of the database account, and plan its next probe."""
-    desired = observed.database
+    desired = observed.account_desired
     if desired is None:
         if known := memory.known(key):
             known.desired = None
@@ -85,9 +85,7 @@ def begin_probe(key: ObjectKey, memory: AccountMemory, context: Context) -> date
     return record.probe_due
 
 
-def _plan_probe(
-    observed: Observed, desired: DatabaseDesired, record: AccountRecord
-) -> DatabaseDesired | None:
+def _plan_probe(observed: Observed, desired: AccountDesired, record: AccountRecord) -> AccountDesired | None:
     """Plan the next probe of the published credential; return its account, or None for an inactive object."""
     credential = observed.state.current_credential if observed.state else None
     is_published = credential is not None and credential.is_proven and not record_problem(observed, desired)
@@ -113,7 +111,7 @@ class _Probe:
 
     key: ObjectKey
     number: int
-    desired: DatabaseDesired
+    desired: AccountDesired
     record: AccountRecord
     memory: AccountMemory
     context: Context

@@ -168,9 +168,7 @@ def not_closed(where: str, login: str, endpoint: Endpoint, cause: str, remedy: s
 
 def with_retain_hint(problem: Wait | Stalled) -> Wait | Stalled:
     """Return a problem that a deletion waits for, with what ends the deletion without the server."""
-    message = (
-        f"{problem.message}; or write database.deletionPolicy: Retain, which leaves the account as it is"
-    )
+    message = f"{problem.message}; or write account.deletionPolicy: Retain, which leaves the account as it is"
     if isinstance(problem, Wait):
         return type(problem)(problem.reason, message, problem.after)
     return Stalled(problem.reason, message, problem.again)
@@ -180,7 +178,7 @@ def candidate_refused(endpoint: Endpoint) -> Wait:
     """Return the problem of a new password that an endpoint refuses, while it accepts the published one."""
     return Wait(
         ErrorReason.CANDIDATE_REFUSED,
-        f"database: {endpoint} refuses the new password and accepts the published one; it is tried again, and then"
+        f"account: {endpoint} refuses the new password and accepts the published one; it is tried again, and then"
         " replaced",
         _RETRY_DELAY,
     )
@@ -191,7 +189,7 @@ def refused_elsewhere(endpoint: Endpoint, verdict: Verdict) -> Wait:
     which = f" ({verdict.message})" if verdict.message else ""
     return Wait(
         ErrorReason.CANDIDATE_REFUSED,
-        f"database: {endpoint} refuses the new password, which the server accepts{which}; retrying. A replica must"
+        f"account: {endpoint} refuses the new password, which the server accepts{which}; retrying. A replica must"
         " have replayed the change, and a pooler must look up passwords at the server, as PgBouncer does with"
         " auth_query",
         _RETRY_DELAY,

@@ -12,8 +12,8 @@ Modules
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
+from keyturn.api.account import Account as AccountSpec
+from keyturn.api.account import Strategy
 from keyturn.core.spec.references import Capacity
 from keyturn.databases.base import Account
 from keyturn.databases.engines import DriverEngine
@@ -30,10 +30,13 @@ class Postgresql(DriverEngine):
     """
 
     kind = "postgresql"
-    strategies = MappingProxyType(
-        {"AlternatingUsers": Capacity.alternating, "SingleUser": lambda username: Capacity((username,))}
-    )
     operations = f"{__name__}.operations"
+
+    @classmethod
+    def capacity(cls, account: AccountSpec) -> Capacity:
+        if account.postgresql and account.postgresql.strategy is Strategy.SINGLE_USER:
+            return Capacity((account.username,))
+        return Capacity.alternating(account.username)
 
     def marking(self, account: Account) -> str:
         return marking(account, account.names)

@@ -99,7 +99,11 @@ _STATEMENTS: Final[Mapping[str, tuple[type[DatabaseError], str, str]]] = Mapping
         "XX000": _INTERNAL,
         "XX001": _INTERNAL,
         "XX002": _INTERNAL,
-        "3F000": (Missing, "SchemaMissing", "a schema of database.template does not exist; create it"),
+        "3F000": (
+            Missing,
+            "SchemaMissing",
+            "a schema of account.postgresql.template does not exist; create it",
+        ),
     }
 )
 _NO_ANSWER: Final = ("NoAnswer", "no answer from {host}")

@@ -29,7 +29,7 @@ _MANAGED: Final = frozenset(
 )
 _LONGEST_MARK: Final = 400
 """Characters of a mark in a message; namespace and name have 317 at most."""
-_FIELD: Final = "database.username"
+_FIELD: Final = "account.username"
 _MANAGERS: Final = "CloudNativePG or the operator of Zalando"
 
 
@@ -73,7 +73,7 @@ def check_new(owner: str, template: Template | None) -> None:
         raise Forbidden(
             "AccountForbidden",
             f"schema {of_server[0]!r} is the server's, which can show its passwords; remove it from"
-            " database.template.schemas",
+            " account.postgresql.template.schemas",
         )
 
 
@@ -82,7 +82,7 @@ def absent(name: str) -> DatabaseError:
     return Missing(
         "AccountMissing",
         f"role {name!r} does not exist. If it was renamed, send as an administrator: ALTER ROLE <its name now> RENAME"
-        f" TO {identifier(name)}; otherwise create it with its privileges, or set database.template if it is new",
+        f" TO {identifier(name)}; otherwise create it with its privileges, or set account.postgresql.template",
     )
 
 

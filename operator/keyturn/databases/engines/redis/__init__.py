@@ -11,8 +11,7 @@ Modules
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
+from keyturn.api.account import Account as AccountSpec
 from keyturn.core.spec.references import Capacity
 from keyturn.databases.base import Account
 from keyturn.databases.engines import DriverEngine
@@ -21,15 +20,18 @@ from .guards import closing, marking
 
 
 class Redis(DriverEngine):
-    """DualPassword: a user accepts the new and the previous password during an overlap.
+    """A user accepts the new and the previous password during an overlap.
 
     Users are not replicated, so each address of `also_at` is a node that is changed and proven as the primary is. A
     closed user is off and has no password. The mark, the key `keyturn:{user}`, can be lost with all other keys.
     """
 
     kind = "redis"
-    strategies = MappingProxyType({"DualPassword": lambda username: Capacity((username,), values_per_name=2)})
     operations = f"{__name__}.operations"
+
+    @classmethod
+    def capacity(cls, account: AccountSpec) -> Capacity:
+        return Capacity((account.username,), values_per_name=2)
 
     def marking(self, account: Account) -> str:
         return marking(account)

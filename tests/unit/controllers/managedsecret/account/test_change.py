@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 KEY = ObjectKey("shop", "db")
 SPEC: dict[str, dict[str, Any]] = {
-    "database": {"targetRef": {"name": "orders"}, "username": "app", "template": {}}
+    "account": {"targetRef": {"name": "orders"}, "username": "app", "postgresql": {"template": {}}}
 }
 POOLER = Endpoint("pooler.shop.svc", 6432)
 _STATE_PATH = "/api/v1/namespaces/shop/secrets/db-keyturn"
@@ -113,7 +113,7 @@ class Changer:
         strategy: str = "AlternatingUsers",
     ) -> State | None:
         published = make.target(state.facts.current_number)
-        spec = {"database": {**SPEC["database"], "strategy": strategy}}
+        spec = {"account": {**SPEC["account"], "postgresql": {"strategy": strategy}}}
         observed = make.observed(spec=spec, state=state.facts, target=published)
         observed = with_facts(observed, desired=None) if without_class else observed
         step = placed(step, state.facts, live_after(step, observed))
@@ -426,7 +426,7 @@ async def test_failures_of_one_namespace_hold_up_no_other_at_a_shared_server(
     changer: Changer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An account's owner can make its own logins fail, such as with a setting of its role."""
-    monkeypatch.setitem(SPEC["database"], "targetRef", {"kind": "ClusterDatabaseTarget", "name": "orders"})
+    monkeypatch.setitem(SPEC["account"], "targetRef", {"kind": "ClusterDatabaseTarget", "name": "orders"})
     changer.server.is_down = True
     for _ in range(3):
         await changer.take(At.apply(2))
@@ -613,7 +613,7 @@ async def test_a_deletion_that_waits_says_how_to_let_the_account_go(changer: Cha
     assert changer.facts.problem
     assert changer.facts.problem.reason == "StillAccepted"
     assert changer.facts.problem.message.endswith(
-        "close the login as an administrator: CLOSE app_a; or write database.deletionPolicy: Retain, which leaves the"
+        "close the login as an administrator: CLOSE app_a; or write account.deletionPolicy: Retain, which leaves the"
         " account as it is"
     )
     assert changer.server.accepts("app_a", FIRST)
@@ -626,7 +626,7 @@ async def test_a_deletion_whose_target_is_stalled_says_how_to_let_the_account_go
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "AccountTaken"
-    assert "or write database.deletionPolicy: Retain" in changer.facts.problem.message
+    assert "or write account.deletionPolicy: Retain" in changer.facts.problem.message
 
 
 async def test_an_effect_that_could_not_be_recorded_is_not_reported_with_a_later_failure(

@@ -82,7 +82,7 @@ class Site:
             placed(step, state.facts, live),
             "password",
             self.fence,
-            "database: app",
+            "account: app",
         )
         return await operation.run()
 
@@ -517,7 +517,7 @@ async def test_a_pooler_that_does_not_have_the_candidate_yet_is_waited_for(
     assert isinstance(done, Wait)
     assert (done.reason, is_answer(done)) == ("CandidateRefused", True)
     assert done.message.startswith(
-        f"database: {POOLER} refuses the new password, which the server accepts; retrying"
+        f"account: {POOLER} refuses the new password, which the server accepts; retrying"
     )
 
 
@@ -600,7 +600,7 @@ async def test_a_login_that_is_not_admitted_proves_nothing_and_keeps_its_sentenc
 
     assert (reason(done), message(done)) == (
         "LoginNotAdmitted",
-        f"database: app at {HOST}: {NOT_ADMITTED}; retrying",
+        f"account: app at {HOST}: {NOT_ADMITTED}; retrying",
     )
 
 
@@ -742,7 +742,7 @@ async def test_a_login_that_stays_open_in_an_account_that_is_not_keyturns_any_mo
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
-        f"database: app: app_a is not closed at {HOST}, and Keyturn cannot close it: {cause}; or close the login as"
+        f"account: app: app_a is not closed at {HOST}, and Keyturn cannot close it: {cause}; or close the login as"
         " an administrator: CLOSE app_a"
     )
     assert site.server.accepts("app_a", FIRST)
@@ -909,7 +909,7 @@ async def test_a_login_without_a_mark_is_not_retired_while_its_password_is_accep
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
-        f"database: app: app_a is not closed at {HOST}, and Keyturn cannot close it: the account has no mark of this"
+        f"account: app: app_a is not closed at {HOST}, and Keyturn cannot close it: the account has no mark of this"
         " ManagedSecret; close the login as an administrator: CLOSE app_a"
     )
     assert site.server.accepts("app_a", FIRST)
@@ -935,7 +935,7 @@ async def test_an_account_that_another_object_has_now_is_retired_once_it_refuses
 
     assert reason(done) == "StillAccepted"
     assert message(done) == (
-        f"database: app: app_a is not closed at {HOST}, and Keyturn cannot close it: the account belongs to"
+        f"account: app: app_a is not closed at {HOST}, and Keyturn cannot close it: the account belongs to"
         " ManagedSecret office/db/here now; rotate the account there, until the password of this one is refused"
     )
     site.server.roles["app_a"].password = Value.of_text("of-the-other")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 KEY = ObjectKey("shop", "db")
 TARGET = TargetKey("DatabaseTarget", "shop", "orders")
-SPEC = {"database": {"targetRef": {"name": "orders"}, "username": "app"}}
+SPEC = {"account": {"targetRef": {"name": "orders"}, "username": "app"}}
 PASSWORD = "first-password"  # noqa: S105
 PROVEN = Credential(1, "app_a", Phase.PROVEN, NOW, item="password", target="DatabaseTarget/orders")
 ACCEPTED_BEFORE = {
@@ -211,7 +211,7 @@ async def test_a_shorter_interval_counts_at_once_and_a_longer_one_after_the_next
 
 
 def probed_every(interval: str) -> dict[str, Any]:
-    return {"database": SPEC["database"] | {"probe": {"every": interval}}}
+    return {"account": SPEC["account"] | {"probe": {"every": interval}}}
 
 
 async def test_a_probe_logs_in_with_the_password_that_is_recorded_now(prober: Prober) -> None:
@@ -653,7 +653,7 @@ async def test_a_corrected_account_ends_the_back_off(prober: Prober) -> None:
     assert found
     assert found.again == again
 
-    found = await prober.look({"database": {"targetRef": {"name": "orders"}, "username": "app2"}})
+    found = await prober.look({"account": {"targetRef": {"name": "orders"}, "username": "app2"}})
 
     assert found
     assert found.again == prober.now

@@ -22,7 +22,7 @@ def test_an_account_of_another_cluster_is_taken_and_the_message_releases_it() ->
         "AccountTaken",
         (
             "role 'orders' belongs to ManagedSecret shop/orders/elsewhere, not shop/orders/here; write another"
-            " database.username, or, if no cluster uses it there, send as an administrator:"
+            " account.username, or, if no cluster uses it there, send as an administrator:"
             ' COMMENT ON ROLE "orders" IS NULL; COMMENT ON ROLE "orders_a" IS NULL;'
             ' COMMENT ON ROLE "orders_b" IS NULL;'
         ),

@@ -1,4 +1,4 @@
-"""Model of `spec.database`: the account of a database server that a generated password belongs to."""
+"""Model of `spec.account`: the account of a database server that a generated password belongs to."""
 
 from __future__ import annotations
 
@@ -128,20 +128,31 @@ _ACCOUNT_STAYS = (
         "self.username == oldSelf.username && self.targetRef.name == oldSelf.targetRef.name"
         " && (has(self.targetRef.kind) ? self.targetRef.kind : 'DatabaseTarget')"
         " == (has(oldSelf.targetRef.kind) ? oldSelf.targetRef.kind : 'DatabaseTarget')"
-        " && (has(self.strategy) ? self.strategy : 'AlternatingUsers')"
-        " == (has(oldSelf.strategy) ? oldSelf.strategy : 'AlternatingUsers')"
+        " && (has(self.postgresql) && has(self.postgresql.strategy) ? self.postgresql.strategy : 'AlternatingUsers')"
+        " == (has(oldSelf.postgresql) && has(oldSelf.postgresql.strategy) ? oldSelf.postgresql.strategy"
+        " : 'AlternatingUsers')"
         " && (has(self.passwordValue) ? self.passwordValue : 'password')"
         " == (has(oldSelf.passwordValue) ? oldSelf.passwordValue : 'password')"
     ),
     (
-        "username, targetRef, strategy and passwordValue stay as they are, because open credentials belong to them;"
-        " create another ManagedSecret for another account"
+        "username, targetRef, postgresql.strategy and passwordValue stay as they are, because open credentials belong"
+        " to them; create another ManagedSecret for another account"
     ),
 )
 
 
-class Database(Schema):
-    """The account of a database server that learns each new password before the Secret has it."""
+class AccountOfPostgresql(Schema):
+    """What an account has only at PostgreSQL."""
+
+    strategy: Strategy | None = None
+    """AlternatingUsers (the default) has two logins, <username>_a and <username>_b; SingleUser has one, whose old
+    password fails between the change at the server and the restart of each pod."""
+    template: AccountTemplate | None = None
+    """What a new account may do; without it, the account must exist already."""
+
+
+class Account(Schema):
+    """The account of a server that learns each new password before the Secret has it."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_ACCOUNT_STAYS))
 
@@ -149,16 +160,18 @@ class Database(Schema):
     """The server of the account."""
     username: Annotated[str, _SPELLING] = pydantic.Field(json_schema_extra=_OF_USERNAME)
     """The name of the account; the key username of the Secret has the login that works now."""
-    strategy: Strategy | None = None
-    """AlternatingUsers (the default) has two logins, <username>_a and <username>_b; SingleUser has one, whose old
-    password fails between the change at the server and the restart of each pod."""
     password_value: str | None = pydantic.Field(None, min_length=1, max_length=253)
     """The name of the item of data that is the password; password if absent."""
     sessions: Sessions | None = None
     """Keep (the default) leaves open sessions of a revoked credential to the application, Terminate ends them."""
     probe: Probe | None = None
     """How the published credential is checked at the server."""
-    template: AccountTemplate | None = None
-    """What a new account may do; without it, the account must exist already."""
     deletion_policy: DeletionPolicy | None = None
     """Retain (the default) leaves the account open when the ManagedSecret is deleted, Delete closes its logins."""
+    postgresql: AccountOfPostgresql | None = None
+    """What the account has only at PostgreSQL."""
+
+    @property
+    def engines(self) -> frozenset[str]:
+        """Return the engines that have settings of their own here; one at most is right."""
+        return frozenset({"postgresql"} if self.postgresql else ())
