@@ -135,7 +135,7 @@ class Cluster(Api):
     def _started(self) -> Context:
         context = Context(api=self, events=Quiet(), now=lambda: self.now)  # type: ignore[arg-type]  # a fake
         # Pauses depend on how long a list takes, and no time passes here that would end them.
-        context.namespace_pods.share = 1.0
+        context.pods.share = 1.0
         return context
 
     def tell(self) -> None:

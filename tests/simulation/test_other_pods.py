@@ -13,7 +13,7 @@ from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import ROLLBACK
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
-from keyturn.kube.namespace_pods import ListPaused
+from keyturn.kube.pod_lists import ListPaused
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, TARGET, Cluster
 from tests.simulation.test_terminating_pods import looks
@@ -21,7 +21,7 @@ from tests.simulation.test_terminating_pods import looks
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from keyturn.kube.namespace_pods import PodList
+    from keyturn.core.observation.workload import PodsSeen
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}, "keepPrevious": True}],
@@ -125,16 +125,15 @@ async def test_a_pass_ends_while_lists_pause_and_its_request_is_served_later() -
     cluster = Cluster(copy.deepcopy(SPEC))
     await rotating(cluster)
     cluster.other_pods.clear()
-    reader, requested = cluster.context.namespace_pods, []
+    read, requested = cluster.context.pods.of_namespace, []
 
-    class Pausing:
-        async def read(self, namespace: str, since: float, wake: Callable[[], None]) -> PodList:
-            requested.append(since)
-            if len(requested) <= 3:
-                raise ListPaused(7.0)
-            return await reader.read(namespace, since, wake)
+    async def pausing(namespace: str, since: float, wake: Callable[[], None]) -> PodsSeen:
+        requested.append(since)
+        if len(requested) <= 3:
+            raise ListPaused(7.0)
+        return await read(namespace, since, wake)
 
-    cluster.context.namespace_pods = Pausing()  # type: ignore[assignment]  # a fake
+    cluster.context.pods.of_namespace = pausing  # type: ignore[assignment,method-assign]  # a fake
     due = None
     while not requested:
         due = await cluster.look()

@@ -25,8 +25,7 @@ from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.client import Api
 from keyturn.kube.events import Events
-from keyturn.kube.namespace_pods import NamespacePods
-from keyturn.kube.pods import PodReader
+from keyturn.kube.pod_lists import PodLists
 from keyturn.kube.secret_informer import SourceKind
 from keyturn.kube.wire import Body
 from keyturn.runtime import failpoints
@@ -207,8 +206,7 @@ class Context:
     """Whether the Secrets of a namespace are known; without the right to list them, they are not."""
     stores: Stores = field(init=False)
     databases: Databases = field(init=False)
-    pods: PodReader = field(init=False)
-    namespace_pods: NamespacePods = field(init=False)
+    pods: PodLists = field(init=False)
     evidence: ClusterEvidence = field(default_factory=ClusterEvidence)
     contacts: Mapping[str, str] = field(default_factory=dict)
     """Contacts of the organisation by role, for emergencies."""
@@ -218,8 +216,7 @@ class Context:
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.cache, self.reach)
         self.databases = Databases(self.api, self.cache, self.reach)
-        self.pods = PodReader(self.api, self.now)
-        self.namespace_pods = NamespacePods(self.api, loop_time)
+        self.pods = PodLists(self.api, loop_time)
 
     def drop_managed(self, key: ObjectKey) -> None:
         """Drop a ManagedSecret that is gone, and wake those that wait for its database account."""

@@ -9,7 +9,7 @@ Modules
     target_secret, state_secret      Secrets of ours
     secret_informer                  how changes of Secrets are noticed: watch, or reads
     workloads                        restarts
-    pods, namespace_pods             pods of a workload; all pods that use Secrets
+    pods, pod_lists                  pods: their parser; lists of a workload's, and of all that use Secrets
     events, status                   Events; writes of a status
     cache                            informer cache
 

@@ -1,20 +1,17 @@
-"""Pods of a workload: their parser, requests that list, delete and evict them, and when they are read.
+"""Pods: their parser, and requests that delete and evict them.
 
-During a rollout they are read often. The parser tells which workload controls a pod, its template and age, and what
-keeps its containers from running.
+The parser tells which workload controls a pod, its template and age, the Secrets that it uses, and what keeps its
+containers from running.
 """
 
 from __future__ import annotations
 
-import enum
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from keyturn.api.workloads import Via
-from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER
 from keyturn.core.observation.workload import (
     FILES,
@@ -22,14 +19,10 @@ from keyturn.core.observation.workload import (
     NOT_READY,
     Controller,
     Pod,
-    PodsSeen,
     Trouble,
-    Use,
-    Workload,
-    is_of,
+    uses_of,
 )
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
-from keyturn.core.rotation.rollout_obstacles import is_left_behind
 
 from . import errors, paths
 from .client import Api
@@ -47,9 +40,9 @@ _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
 
 
-def pod_of(body: Body, uses: tuple[Use, ...] = ()) -> Pod:
-    """Parse a pod; `uses` are the Secrets that it uses, which tell since when it has read them."""
-    metadata = body["metadata"]
+def pod_of(body: Body) -> Pod:
+    """Parse a pod."""
+    metadata, uses = body["metadata"], uses_of(body.get("spec") or {})
     labels = metadata.get("labels") or {}
     controller = _controller(metadata, labels)
     return Pod(
@@ -64,7 +57,7 @@ def pod_of(body: Body, uses: tuple[Use, ...] = ()) -> Pod:
         template=labels.get(_TEMPLATE, ""),
         marker=(metadata.get("annotations") or {}).get(MARKER, ""),
         leaves=terminating_since(metadata),
-        **(_status_fields(body["status"]) if "status" in body else {}),
+        **_status_fields(body.get("status") or {}),
     )
 
 
@@ -233,44 +226,7 @@ def _image(container: Mapping[str, Any]) -> str | None:
     return image if _IMAGE.fullmatch(image) else None
 
 
-NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
-"""A pod that has ended reads no Secret, even if a finalizer keeps it."""
-READ_GRACE = timedelta(seconds=10)
-"""Time after the start of a rollout without reads: most are complete by then."""
-NO_GRACE = timedelta(0)
-"""For a failed rollout, whose pods have the cause."""
-_MIN_INTERVAL = timedelta(seconds=5)
-_MAX_INTERVAL = timedelta(minutes=5)
-_FORBIDDEN_INTERVAL = timedelta(minutes=1)
-_INTERVAL_DIVISOR = 4
-"""Divisor: the interval is this part of the time since the rollout began."""
-
-
-class PodDetail(enum.Enum):
-    """Whether pods are read whole or only their metadata."""
-
-    METADATA = enum.auto()
-    WHOLE = enum.auto()
-
-
-async def pods_of(api: Api, workload: Workload, part: PodDetail) -> tuple[tuple[Pod, ...], int]:
-    """Return the pods of a workload, and the number of pages.
-
-    Raises:
-        ApiError: They could not be read.
-    """
-    selected = {"labelSelector": workload.selector, "fieldSelector": NOT_ENDED}
-    path = paths.pods(workload.key.namespace)
-    pods: list[Pod] = []
-    pages = 0
-    async for page in api.pages(path, selected, metadata_only=part is PodDetail.METADATA):
-        pods = [] if page.first else pods
-        pods += (pod for body in page.items if is_of(pod := pod_of(body), workload))
-        pages += 1
-    return tuple(pods), pages
-
-
-async def _may_delete_pods(api: Api, namespace: str) -> bool:
+async def may_delete_pods(api: Api, namespace: str) -> bool:
     """Return whether RBAC lets the operator delete pods, which it does not by default."""
     asked = {"namespace": namespace, "verb": "delete", "group": "", "resource": "pods"}
     review = {
@@ -311,72 +267,3 @@ async def evict_pod(api: Api, namespace: str, name: str, uid: str) -> None:
         await api.create(paths.eviction(namespace, name), body)
     except (errors.NotFound, errors.Conflict):
         return
-
-
-# Reads during a rollout
-
-
-class _Read(NamedTuple):
-    of: tuple[str, str]
-    """UID and marker of the workload; a result of another rollout does not count."""
-    again: datetime
-    observed: PodsSeen
-
-
-class PodReader:
-    """Reader of the pods of workloads with a rollout in progress, with a growing interval.
-
-    Old results are dropped.
-    """
-
-    def __init__(self, api: Api, now: Callable[[], datetime]) -> None:
-        self._api = api
-        self._now = now
-        self._reads: dict[WorkloadKey, _Read] = {}
-
-    def last(self, workload: Workload, began: datetime, grace: timedelta) -> PodsSeen | None:
-        """Return the last result, which is empty within the grace period; None if a read is due."""
-        now, known = self._now(), self._reads.get(workload.key)
-        if known is None or known.of != (workload.uid, workload.marker):
-            again = min(began, now) + grace
-            known = _Read((workload.uid, workload.marker), again, PodsSeen(again=again))
-        return known.observed if known.again > now else None
-
-    async def read(self, workload: Workload, began: datetime) -> PodsSeen:
-        """Read the pods now; for a settled workload only their metadata, because its remaining pods are ready.
-
-        Raises:
-            ApiError: They could not be read; missing permission is a result, not an error.
-        """
-        try:
-            return await (self.read_ages(workload) if workload.settled else self._read_whole(workload, began))
-        except errors.Forbidden:
-            return self._store(workload, self._now() + _FORBIDDEN_INTERVAL, PodsSeen(forbidden=True))
-
-    async def read_ages(self, workload: Workload) -> PodsSeen:
-        """Read the metadata of the pods now: creation time and template.
-
-        Raises:
-            ApiError: They could not be read.
-        """
-        pods, _ = await pods_of(self._api, workload, PodDetail.METADATA)
-        return PodsSeen(pods=pods)
-
-    def forget(self, workload: WorkloadKey) -> None:
-        """Drop the result, because a pod was changed just now."""
-        self._reads.pop(workload, None)
-
-    async def _read_whole(self, workload: Workload, began: datetime) -> PodsSeen:
-        since = self._now() - began
-        pods, pages = await pods_of(self._api, workload, PodDetail.WHOLE)
-        is_stuck = any(is_left_behind(pod, workload) and pod.never_ready for pod in pods)
-        deletable = is_stuck and await _may_delete_pods(self._api, workload.key.namespace)
-        pause = min(max(since / _INTERVAL_DIVISOR, _MIN_INTERVAL * pages), _MAX_INTERVAL)
-        return self._store(workload, self._now() + pause, PodsSeen(pods=pods, deletable=deletable))
-
-    def _store(self, workload: Workload, again: datetime, observed: PodsSeen) -> PodsSeen:
-        moment = self._now() - 2 * _MAX_INTERVAL
-        self._reads = {key: read for key, read in self._reads.items() if read.again > moment}
-        observed = replace(observed, again=again)
-        self._reads[workload.key] = _Read((workload.uid, workload.marker), again, observed)
-        return observed

@@ -246,7 +246,6 @@ def consumer(
 
 
 def pod(name: str = "api-0", *, owner: str = "uid-of-api", **facts: Any) -> Pod:
-    """Make a pod that was read whole; of one whose metadata only was read, `ready` is None."""
     known: dict[str, Any] = {"template": "new", "created": BEFORE, "marker": "db=2", "ready": True}
     known |= {"owner": ("Deployment", "api"), "controller": Controller("StatefulSet", "", owner)} | facts
     return Pod(name=name, uid=f"uid-of-{name}", version="7", began=known["created"], **known)

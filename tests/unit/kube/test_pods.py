@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from keyturn.core.observation.workload import NOT_READY, Controller, Pod, PodsSeen, Trouble, Workload
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
-from keyturn.kube.pods import NO_GRACE, READ_GRACE, PodDetail, PodReader, evict_pod, pod_of, pods_of
+from keyturn.kube.pod_lists import PodLists
+from keyturn.kube.pods import evict_pod, pod_of
 from tests.unit.core.builders import NOW, seconds, workload
 
 
@@ -22,13 +24,12 @@ class Pods:
     def __init__(self, *pages: Page) -> None:
         self._pages = pages
 
-    async def pages(self, path: str, params: Any, *, metadata_only: bool) -> AsyncIterator[Page]:
-        assert path == "/api/v1/namespaces/shop/pods"
+    async def pages(self, path: str, params: Any, *, limit: int) -> AsyncIterator[Page]:
+        assert (path, limit) == ("/api/v1/namespaces/shop/pods", 500)
         assert params["labelSelector"] == "app=api"
         assert params["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
         for page in self._pages:
-            items = [{"metadata": one["metadata"]} if metadata_only else one for one in page.items]
-            yield Page(items, page.resource_version, page.first)
+            yield page
 
 
 def made_by(owner: Any = ("ReplicaSet", "api-7f", "u"), name: str = "api-1") -> dict[str, Any]:
@@ -40,11 +41,9 @@ def made_by(owner: Any = ("ReplicaSet", "api-7f", "u"), name: str = "api-1") -> 
     return made
 
 
-def pods(
-    *pages: Page, of: Workload | None = None, part: PodDetail = PodDetail.WHOLE
-) -> tuple[tuple[Pod, ...], int]:
-    api: Any = Pods(*pages)
-    return asyncio.run(pods_of(api, of or workload("api"), part))
+def pods(*pages: Page) -> tuple[Pod, ...]:
+    lists = PodLists(Pods(*pages), lambda: 0.0)  # type: ignore[arg-type]  # a fake
+    return asyncio.run(lists.of_workload(workload("api"), NOW, NOW)).pods
 
 
 @pytest.mark.parametrize(
@@ -56,28 +55,20 @@ def pods(
     ],
 )
 def test_a_pod_counts_by_its_controller(owner: Any, *, counts: bool) -> None:
-    found, _ = pods(Page([made_by(owner)], "1", first=True))
-    assert bool(found) == counts
+    assert bool(pods(Page([made_by(owner)], "1", first=True))) == counts
 
 
 @pytest.mark.parametrize("owners", [None, [], [{"uid": "u"}], [{"uid": "u", "controller": False}]], ids=str)
 def test_a_pod_that_no_controller_made_is_none_of_a_workload(owners: Any) -> None:
     made = made_by()
     made["metadata"]["ownerReferences"] = owners
-    assert pods(Page([made], "1", first=True))[0] == ()
-
-
-@pytest.mark.parametrize(("part", "ready"), [(PodDetail.METADATA, None), (PodDetail.WHOLE, True)], ids=str)
-def test_whether_a_pod_is_ready_is_read_on_request(part: PodDetail, *, ready: bool | None) -> None:
-    (found,), _ = pods(Page([made_by()], "1", first=True), part=part)
-    assert found.ready is ready
+    assert pods(Page([made], "1", first=True)) == ()
 
 
 def test_a_list_that_begins_again_replaces_what_came_before() -> None:
     lists = ("a", True), ("b", False), ("bc", True), ("d", False)
     pages = [Page([made_by(name=name) for name in names], "1", first=first) for names, first in lists]
-    found, count = pods(*pages)
-    assert ([pod.name for pod in found], count) == (["b", "c", "d"], 4)
+    assert [pod.name for pod in pods(*pages)] == ["b", "c", "d"]
 
 
 class Evictions:
@@ -128,24 +119,20 @@ class Server:
 
     def __init__(self) -> None:
         self.now = NOW
-        self.lists = self.whole = 0
+        self.lists = 0
         self.forbidden = False
         self.asked: list[Any] = []
         self.pages_of_one = 1
         self.allowed: bool | type[errors.ApiError] = True
-        self.looks = PodReader(self, lambda: self.now)  # type: ignore[arg-type]  # a fake
+        self.looks = PodLists(self, lambda: 0.0)  # type: ignore[arg-type]  # a fake
 
-    async def pages(
-        self, path: str, params: Mapping[str, str], *, metadata_only: bool
-    ) -> AsyncIterator[Page]:
-        assert (path, params["labelSelector"]) == (paths.pods("shop"), "app=web")
+    async def pages(self, path: str, params: Mapping[str, str], *, limit: int) -> AsyncIterator[Page]:
+        assert (path, params["labelSelector"], limit) == (paths.pods("shop"), "app=web", 500)
         self.lists += 1
-        self.whole += not metadata_only
         if self.forbidden:
             raise errors.Forbidden("list", path, 403, "Forbidden")
         for number in range(self.pages_of_one):
-            one = body()
-            yield Page([{"metadata": one["metadata"]} if metadata_only else one], "1", first=number == 0)
+            yield Page([body()], "1", first=number == 0)
 
     async def request(self, path: str, asked: Any) -> Any:
         self.asked.append((path, asked["spec"]))
@@ -153,13 +140,14 @@ class Server:
             raise self.allowed("request", path, 403, "Forbidden")
         return {"status": {"allowed": self.allowed}}
 
-    async def look(self, after: float, grace: timedelta = READ_GRACE) -> PodsSeen:
+    async def look(self, after: float) -> PodsSeen:
         self.now = NOW + seconds(after)
-        return await self.look_at(ONE, NOW, grace)
+        return await self.look_at(ONE, NOW)
 
-    async def look_at(self, one: Workload, began: datetime, grace: timedelta = READ_GRACE) -> PodsSeen:
+    async def look_at(self, one: Workload, began: datetime) -> PodsSeen:
         """Read pods when they are due, as a look does while a rollout is under way."""
-        return self.looks.last(one, began, grace) or await self.looks.read(one, began)
+        first = began + seconds(10)
+        return self.looks.last(one, first, self.now) or await self.looks.of_workload(one, began, self.now)
 
 
 async def test_a_rollout_that_is_over_soon_has_no_pod_read() -> None:
@@ -189,12 +177,6 @@ async def test_a_rollout_that_lasts_is_looked_at_every_five_minutes() -> None:
     assert found.again == NOW + timedelta(days=1, minutes=5)
 
 
-async def test_a_rollout_that_has_failed_is_looked_at_without_delay() -> None:
-    server = Server()
-    found = await server.look(2, NO_GRACE)
-    assert (server.lists, found.again) == (1, NOW + seconds(7))
-
-
 async def test_many_pods_are_read_less_often() -> None:
     server = Server()
     server.pages_of_one = 4
@@ -202,18 +184,12 @@ async def test_many_pods_are_read_less_often() -> None:
     assert (len(found.pods), found.again) == (4, NOW + seconds(30))
 
 
-async def test_a_clock_that_was_put_back_delays_no_look() -> None:
-    server = Server()
-    server.now = NOW - timedelta(days=1)
-    found = await server.look_at(ONE, NOW)
-    assert found.again == server.now + READ_GRACE
-
-
 async def test_another_rollout_is_looked_at_again() -> None:
     server = Server()
     await server.look(600)
-    found = await server.look_at(STUCK, server.now)
-    assert (server.lists, found.again, found.pods) == (1, server.now + READ_GRACE, ())
+    for other in (STUCK, replace(ONE, restarted=server.now)):
+        found = await server.look_at(other, server.now)
+        assert (server.lists, found.again, found.pods) == (1, server.now + seconds(10), ())
 
 
 async def test_what_was_forgotten_is_read_again() -> None:
@@ -229,7 +205,7 @@ async def test_what_is_long_over_is_not_kept() -> None:
     await server.look(20)
     server.now += timedelta(hours=1)
     await server.look_at(workload("web", marker="db=9", settled=False), NOW)
-    assert len(server.looks._reads) == 1
+    assert len(server.looks._workloads) == 1
 
 
 @pytest.mark.parametrize(
@@ -256,26 +232,18 @@ async def test_no_right_is_asked_for_where_no_pod_is_stuck() -> None:
 async def test_what_is_read_meanwhile_counts_as_a_look() -> None:
     server = Server()
     server.now = NOW + seconds(100)
-    await server.looks.read(ONE, NOW)
+    await server.looks.of_workload(ONE, NOW, server.now)
     assert (await server.look(124)).again == NOW + seconds(125)
-    assert (server.lists, server.whole) == (1, 1)
-
-
-async def test_of_a_workload_that_is_settled_only_metadata_is_read_and_not_kept() -> None:
-    server = Server()
-    settled = workload(kind="StatefulSet", name="web", marker="db=2")
-    found = await server.looks.read(settled, NOW)
-    assert ([pod.ready for pod in found.pods], found.again) == ([None], None)
-    assert (server.lists, server.whole, server.looks._reads) == (1, 0, {})
+    assert server.lists == 1
 
 
 async def test_pods_that_may_not_be_read_are_asked_for_again_in_a_minute() -> None:
     server = Server()
     server.forbidden = True
-    found = await server.look(10)
-    assert (found.forbidden, found.again, found.pods) == (True, NOW + seconds(70), ())
     with pytest.raises(errors.Forbidden):
-        await server.looks.read_ages(ONE)
+        await server.look(10)
+    found = await server.look(69)
+    assert (server.lists, found.forbidden, found.again, found.pods) == (1, True, NOW + seconds(70), ())
 
 
 CREATED = datetime(2026, 11, 24, 11, 59, tzinfo=UTC)
@@ -346,12 +314,6 @@ def test_a_pod_that_is_new_says_little() -> None:
     found = pod_of(made)
     assert (found.template, found.marker, found.ready, found.never_ready) == ("", "", False, True)
     assert (found.restarts, found.crashes, found.trouble) == (0, 0, None)
-
-
-def test_of_its_metadata_alone_nothing_is_said_of_what_it_does() -> None:
-    found = pod_of({"metadata": body(ready="True")["metadata"]})
-    assert (found.ready, found.never_ready, found.trouble) == (None, False, None)
-    assert (found.name, found.created, found.marker) == ("web-1", CREATED, "db=2")
 
 
 def test_a_pod_that_is_terminating_is_since_it_was_asked_to_end() -> None:

@@ -28,7 +28,7 @@ from keyturn.core.status.summary import SummaryState, summary_of
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.client import Api
-from keyturn.kube.namespace_pods import NamespacePods
+from keyturn.kube.pod_lists import PodLists
 from keyturn.kube.wire import Body
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.yaml_text import without_nulls
@@ -118,7 +118,7 @@ async def dry_run(api: Api, declared: Declared) -> tuple[Body | None, Body]:
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> int:
     """Print the plan of each; return the exit code."""
-    pods, there = NamespacePods(cluster.api, loop_time), await find(cluster, selection)
+    pods, there = PodLists(cluster.api, loop_time), await find(cluster, selection)
     if not there.found and not there.failures:
         raise click.ClickException(await describe_none(cluster, selection))
     plans = [await _of_rotation(cluster.at(found.key.namespace), found, pods) for found in there.found]
@@ -134,7 +134,7 @@ async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output,
     classes = {one.name: (await dry_run(cluster.api, one))[1] for one in declared if one.kind == _CLASS}
     planned = {ObjectKey(one.namespace, one.name) for one in secrets}
     of_classes = await plan_classes(cluster, classes, planned) if classes else []
-    plans, refused, pods = list[Plan](), list[Refused](), NamespacePods(cluster.api, loop_time)
+    plans, refused, pods = list[Plan](), list[Refused](), PodLists(cluster.api, loop_time)
     for one in secrets:
         try:
             now, then = await dry_run(cluster.api, one)
@@ -153,7 +153,7 @@ async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output,
     return exit_code(has_failed=False, needs_a_person=is_refused or bool(refused))
 
 
-async def _of_rotation(cluster: Cluster, found: FoundManagedSecret, pods: NamespacePods) -> Plan:
+async def _of_rotation(cluster: Cluster, found: FoundManagedSecret, pods: PodLists) -> Plan:
     look = await look_at(cluster, found, pods)
     asked = _awake(look.observed, annotations={ROTATE: "keyturn plan: a trigger that is not in the object"})
     return Plan(found, look, foresee(asked, look.makers), is_rotation=True)

@@ -42,7 +42,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.objects import readable, slim
 from keyturn.kube.client import Api
-from keyturn.kube.namespace_pods import NamespacePods
+from keyturn.kube.pod_lists import PodLists
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.target_secret import foreign_owner, target_facts
 from keyturn.kube.wire import Body
@@ -67,7 +67,7 @@ class PlanObservation:
 async def look_at(
     cluster: Cluster,
     found: FoundManagedSecret,
-    pods: NamespacePods,
+    pods: PodLists,
     applied: ManagedSecret | None = None,
     classes: Mapping[str, Body] = MappingProxyType({}),
 ) -> PlanObservation:
@@ -120,11 +120,11 @@ def _adopting(
     return observed, recorded | {name: one.keys for name, one in found.items()}
 
 
-async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tuple[Owner, ...] | None:
+async def _owners(observed: Observed, namespace: str, pods: PodLists) -> tuple[Owner, ...] | None:
     """Return the owners of pods that no consumer controls; None without permission to list pods."""
     if observed.desired is None:
         return ()
-    listed = await pods.read(namespace, 0)
+    listed = await pods.of_namespace(namespace, 0)
     if listed.forbidden:
         return None
     workloads = [consumer.workload for consumer in observed.consumers]

@@ -13,36 +13,37 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from keyturn.api.workloads import WorkloadState
 from keyturn.controllers.context import Context
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import Consumer, Managed, Observed, Sibling, with_facts
 from keyturn.core.observation.workload import Pod, PodsSeen, Workload, is_of
-from keyturn.core.rotation.completion import Need, may_be_blocked, need_of, needs_holders, waits_for_old_pods
+from keyturn.core.rotation.completion import (
+    depends_on_pods,
+    may_be_blocked,
+    needs_holders,
+    restarts_in_question,
+    waits_for_old_pods,
+)
 from keyturn.core.rotation.old_pods import (
     are_newer,
-    holds_back,
-    next_read,
+    next_read_of_all,
     pods_behind,
     terminating_pods_block,
     was_blocked_before,
 )
 from keyturn.core.rotation.publication import is_recorded_complete, reports_completion
 from keyturn.core.rotation.rollout import (
-    Turn,
     WorkloadProgress,
     goes_back,
-    next_restarts,
     progress_of,
     progress_of_workloads,
 )
 from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.kube import errors
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.namespace_pods import PodList
-from keyturn.kube.pods import NO_GRACE, READ_GRACE
 from keyturn.kube.target_secret import plausible
 from keyturn.runtime.clock import loop_time
 
@@ -51,6 +52,8 @@ from .secret_reads import Published
 
 _Rollout: TypeAlias = "tuple[int, datetime | None]"
 """The revision of a rollout, and the time of the restart marker."""
+READ_GRACE = timedelta(seconds=10)
+"""Time after the start of a rollout without reads of its pods."""
 _LASTING = timedelta(minutes=1)
 """For how long a controller must report completion: a pod that crashes is ready for a moment after each start."""
 
@@ -59,13 +62,17 @@ _Subject: TypeAlias = "tuple[int, datetime]"
 """The revision, and the time of its publication."""
 
 
-class _KnownHolders(NamedTuple):
-    """The last list of the pods that no consumer controls."""
+@dataclass(slots=True)
+class _Holders:
+    """The pods that no consumer controls."""
 
     subject: _Subject
-    pods: PodsSeen
-    read: float
-    """When it was read, by the process's monotonic clock."""
+    since: float
+    """A list that was requested at this time of the process's monotonic clock or later is new enough."""
+    pods: PodsSeen | None = None
+    """The last list; None before the first."""
+    read: float = 0.0
+    """When it was read."""
 
 
 @dataclass(slots=True)
@@ -80,9 +87,7 @@ class _RolloutRecord:
     """Workloads whose controller reports their rollout as complete, each with the time since when."""
     pauses: dict[WorkloadKey, datetime | None] = field(default_factory=dict)
     """When the pause of a rollout ended; None while it lasts."""
-    holders: _KnownHolders | None = None
-    request: tuple[_Subject, float] | None = None
-    """A request of a list that is not served, with the time from which a list serves it."""
+    holders: _Holders | None = None
 
 
 class PodMemory:
@@ -96,9 +101,8 @@ class PodMemory:
 
     def note_eviction(self, key: ObjectKey, uid: str) -> None:
         """Note a pod whose eviction is requested, until pods are read again."""
-        record = self.record(key)
-        if known := record.holders:
-            record.holders = known._replace(pods=replace(known.pods, tried=known.pods.tried | {uid}))
+        if (known := self.record(key).holders) and known.pods:
+            known.pods = replace(known.pods, tried=known.pods.tried | {uid})
 
     def forget(self, key: ObjectKey) -> None:
         self._records.pop(key, None)
@@ -120,9 +124,7 @@ async def with_consumers(
     observed = _with_record(observed, record)
     _drop_complete(observed, record)
     try:
-        found = await reads.read_rollouts(observed)
-        found = await reads.read_rollouts(await reads.read_restarts(found))
-        return await reads.read_rollbacks(found)
+        return await reads.read(observed)
     except errors.NotLeading:
         raise
     except errors.ApiError as error:
@@ -173,82 +175,80 @@ class _Reads:
     last: Published | None
     """The last publication by this process."""
     made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
+    asked: set[WorkloadKey] = field(default_factory=set)
+    """Workloads whose restarts were in question."""
 
-    async def read_rollouts(self, observed: Managed) -> Managed:
+    async def read(self, observed: Managed) -> Managed:
+        """Read the pods of rollouts, and then of the workloads whose turn it is to restart, until none is left."""
+        while True:
+            for progress in progress_of_workloads(observed):
+                observed = await self._of_rollout(progress, observed)
+            asked = [one for one in restarts_in_question(observed) if one.workload.key not in self.asked]
+            if not asked:
+                return observed
+            for consumer in asked:
+                self.asked.add(consumer.workload.key)
+                observed = await self._of_restart(consumer, observed)
+
+    async def _of_rollout(self, progress: WorkloadProgress, observed: Managed) -> Managed:
         """Read the pods that show how far a rollout is, or what blocks it."""
-        for before in progress_of_workloads(observed):
-            progress = before
-            while (need := self._need(progress, observed)) and not self._is_met(need, progress.consumer):
-                consumer = await self._read(progress.consumer, need, observed)
-                progress = self._record(progress_of(observed, consumer), observed)
-                observed = _with_consumer(progress.consumer, observed)
-        return observed
+        while True:
+            consumer, workload = progress.consumer, progress.consumer.workload
+            if self._depends_on_pods(progress, observed):
+                if consumer.pods is not None and consumer.pods is self.made.get(workload.key):
+                    return observed
+                pods = await self._list_if_permitted(consumer, observed)
+            elif progress.is_read_at_intervals and consumer.pods is None:
+                first = _first_read(progress, observed)
+                last = self.context.pods.last(workload, first, observed.now)
+                pods = last or await self._list_if_permitted(consumer, observed)
+            else:
+                return observed
+            progress = self._record(progress_of(observed, replace(consumer, pods=pods)), observed)
+            observed = _with_consumer(progress.consumer, observed)
 
-    async def read_restarts(self, observed: Managed) -> Managed:
-        """Read the pods of workloads that are to be restarted, wait for it, or may not be restarted.
+    async def _of_restart(self, consumer: Consumer, observed: Managed) -> Managed:
+        """Read the pods of a workload that is to be restarted, waits for it, or may not be restarted.
 
-        The restart marker does not show whether another client has restarted the pods since; their age does.
+        Those of one whose marker returns to an earlier revision, for a rollback, have that marker.
         """
-        asked: set[WorkloadKey] = set()
         published = observed.target_published if observed.is_published else None
-        while published and (candidates := self._in_question(observed, asked)):
-            before = observed
-            for consumer in candidates:
-                asked.add(consumer.workload.key)
-                if self._has_not_changed(consumer.workload, observed):
-                    continue
-                if are_newer((await self._ages(consumer)).pods, published):
-                    observed = _with_consumer(replace(consumer, renewed=True), observed)
-            if observed is before:
-                break  # no other workload has its turn
-        return observed
-
-    async def read_rollbacks(self, observed: Managed) -> Managed:
-        """Read the pods of workloads that restart for a rollback, whose markers return to an earlier revision."""
-        if not any(goes_back(consumer, observed) for consumer in observed.consumers):
+        if published and not self._has_not_changed(consumer.workload, observed):
+            pods = await self._list(consumer, observed)
+            consumer = replace(consumer, renewed=are_newer(pods.pods, published))
+        elif goes_back(consumer, observed):
+            pods = await self._list_if_permitted(consumer, observed)
+        else:
             return observed
-        for consumer in next_restarts(observed):
-            if goes_back(consumer, observed):
-                try:
-                    observed = _with_consumer(replace(consumer, pods=await self._ages(consumer)), observed)
-                except errors.Forbidden:
-                    observed = _with_consumer(replace(consumer, pods=PodsSeen(forbidden=True)), observed)
-        return observed
+        return _with_consumer(replace(consumer, pods=pods), observed)
 
     def without_pods(self, observed: Managed) -> Managed:
         """Record that the pods are unknown on which a decision or a report depends."""
         for progress in progress_of_workloads(observed):
-            if self._need(progress, observed):
+            if self._depends_on_pods(progress, observed) or progress.is_read_at_intervals:
                 unknown = replace(progress.consumer, pods=PodsSeen(forbidden=True))
                 observed = _with_consumer(unknown, observed)
         return observed
 
-    def _need(self, progress: WorkloadProgress, observed: Managed) -> Need | None:
+    def _depends_on_pods(self, progress: WorkloadProgress, observed: Managed) -> bool:
         consumer = progress.consumer
-        have_ended = self.known.ended.get(consumer.workload.key) == _rollout_of(consumer, observed)
-        if have_ended and waits_for_old_pods(progress, observed):
-            return None
-        return need_of(progress, observed)
+        if self.known.ended.get(consumer.workload.key) == _rollout_of(consumer, observed):
+            return not waits_for_old_pods(progress, observed) and depends_on_pods(progress, observed)
+        return depends_on_pods(progress, observed)
 
-    def _is_met(self, need: Need, consumer: Consumer) -> bool:
-        return consumer.pods is not None and (
-            need is not Need.NOW or consumer.pods is self.made.get(consumer.workload.key)
-        )
-
-    async def _read(self, consumer: Consumer, need: Need, observed: Managed) -> Consumer:
+    async def _list(self, consumer: Consumer, observed: Managed) -> PodsSeen:
         key, began = consumer.workload.key, _began(consumer, observed)
-        grace = NO_GRACE if need is Need.SOON else READ_GRACE
-        if need is not Need.NOW and (last := self.context.pods.last(consumer.workload, began, grace)):
-            return replace(consumer, pods=last)
-        if key not in self.made:
-            self.made[key] = await self.context.pods.read(consumer.workload, began)
-        return replace(consumer, pods=self.made[key])
-
-    async def _ages(self, consumer: Consumer) -> PodsSeen:
-        key = consumer.workload.key
-        if key not in self.made:
-            self.made[key] = await self.context.pods.read_ages(consumer.workload)
+        if key not in self.made or self.made[key].forbidden:
+            self.made[key] = await self.context.pods.of_workload(consumer.workload, began, observed.now)
         return self.made[key]
+
+    async def _list_if_permitted(self, consumer: Consumer, observed: Managed) -> PodsSeen:
+        """Return the pods; a missing permission is a result."""
+        try:
+            return await self._list(consumer, observed)
+        except errors.Forbidden:
+            self.made[consumer.workload.key] = PodsSeen(forbidden=True)
+            return self.made[consumer.workload.key]
 
     def _record(self, progress: WorkloadProgress, observed: Managed) -> WorkloadProgress:
         """Record that no pod has earlier values any more, or that such pods block new ones; return the progress."""
@@ -268,13 +268,6 @@ class _Reads:
         if self.last is None or self.last.number != observed.current.number:
             return False
         return not workload.idle and self.context.cache.version_of(workload.key) < self.last.version
-
-    def _in_question(self, observed: Managed, asked: set[WorkloadKey]) -> list[Consumer]:
-        every_progress = progress_of_workloads(observed)
-        behind = (one for one in every_progress if one.state is WorkloadState.PENDING)
-        kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
-        restarts = next_restarts(observed)
-        return [consumer for consumer in (*kept_back, *restarts) if consumer.workload.key not in asked]
 
 
 def _with_consumer(consumer: Consumer, observed: Managed) -> Managed:
@@ -332,6 +325,12 @@ def _began(consumer: Consumer, observed: Managed) -> datetime:
     return max(filter(None, (consumer.workload.restarted, published)), default=observed.now)
 
 
+def _first_read(progress: WorkloadProgress, observed: Managed) -> datetime:
+    """Return when the pods of a rollout are read first: most are complete before; a failure has its cause in them."""
+    began = min(_began(progress.consumer, observed), observed.now)
+    return began if progress.state is WorkloadState.FAILED else began + READ_GRACE
+
+
 # Pods that no consumer controls
 
 
@@ -346,30 +345,27 @@ async def with_holders(key: ObjectKey, observed: Observed, memory: PodMemory, co
     """
     if not isinstance(observed, Managed) or not needs_holders(observed):
         return observed
-    record, subject = memory.record(key), (observed.current.number, observed.published)
-    known = record.holders if record.holders and record.holders.subject == subject else None
-    if known and (known.pods.again is None or observed.now < known.pods.again):
+    record, subject, now = memory.record(key), (observed.current.number, observed.published), loop_time()
+    known = record.holders
+    if known is None or known.subject != subject:
+        known = record.holders = _Holders(subject, since=now)
+    elif known.pods and (known.pods.again is None or observed.now < known.pods.again):
         return with_facts(observed, holders=known.pods)
-    if record.request is None or record.request[0] != subject:
-        # The time of the first request, and later half of the time since the last list: all that wait share the next.
-        now = loop_time()
-        record.request = subject, ((known.read if known else now) + now) / 2
+    elif known.since <= known.read:  # half of the time since the last list: all that wait share the next
+        known.since = (known.read + now) / 2
     try:
-        found = await context.namespace_pods.read(
-            key.namespace, record.request[1], partial(context.queue.add, key)
-        )
+        found = await context.pods.of_namespace(key.namespace, known.since, partial(context.queue.add, key))
     except errors.NotLeading:
         raise
     except errors.ApiError as error:
         return with_facts(observed, holders=PodsSeen(forbidden=True), unread=error_of_list(error))
     pods = _holders_of(found, observed)
-    observed = with_facts(observed, holders=pods)
-    pods = replace(pods, again=next_read(observed) if holds_back(observed) else None)
-    record.request, record.holders = None, _KnownHolders(subject, pods, loop_time())
+    pods = replace(pods, again=next_read_of_all(with_facts(observed, holders=pods)))
+    known.pods, known.read = pods, loop_time()
     return with_facts(observed, holders=pods)
 
 
-def _holders_of(found: PodList, observed: Managed) -> PodsSeen:
+def _holders_of(found: PodsSeen, observed: Managed) -> PodsSeen:
     """Return the pods with earlier values of the Secret that belong to no consumer.
 
     A pod of an earlier template belongs to none if it uses other keys: a consumer is judged by its present keys.

@@ -16,7 +16,7 @@ from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
-from keyturn.kube.namespace_pods import ListPaused
+from keyturn.kube.pod_lists import ListPaused
 from keyturn.runtime import failpoints, metrics
 from keyturn.runtime.clock import loop_time
 

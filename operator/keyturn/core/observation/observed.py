@@ -90,7 +90,7 @@ class Consumer:
     renewed: bool = False
     """Every pod that is not terminating was created after the revision was published."""
     pods: PodsSeen | None = None
-    """Its pods, if a decision depends on them (see `pod_reads.need_of`)."""
+    """Its pods, if a decision or a message depends on them."""
     blocked_since: datetime | None = None
     """When terminating pods with earlier values last occupied the places of new ones beyond a deadline."""
     resumed: datetime | None = None

@@ -294,20 +294,19 @@ class Pod:
     """Its resource version."""
     created: datetime
     began: datetime
-    """When the container that runs longest was started; the pod's creation if that is unknown or was not read."""
+    """When the container that runs longest was started; the pod's creation if that is unknown."""
     owner: tuple[str, str]
     """Kind and name of its topmost owner as far as the pod shows it; itself if it has none."""
     controller: Controller | None = None
     uses: tuple[Use, ...] = ()
-    """The Secrets of its own spec; read of all pods of a namespace only."""
+    """The Secrets of its own spec."""
     template: str = ""
     """The template revision in the pod's labels, for a StatefulSet and a DaemonSet."""
     marker: str = ""
     """The restart marker of its template."""
     leaves: datetime | None = None
     """Since when it is terminating."""
-    ready: bool | None = None
-    """None, like everything below, if only its metadata was read."""
+    ready: bool = False
     never_ready: bool = False
     """The API proves that it was never ready."""
     restarts: int = 0
@@ -326,11 +325,11 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class PodsSeen:
-    """Result of the last read of a workload's pods, or of the pods with earlier values that no consumer controls."""
+    """A list of pods: of a workload, of a namespace, or of those with earlier values that no consumer controls."""
 
     pods: tuple[Pod, ...] = ()
     again: datetime | None = None
-    """When they are read again; None for a settled workload, or if no later read can differ."""
+    """When they are read again unless a decision depends on them before; None if no later read can differ."""
     deletable: bool = False
     """At least one may have to be deleted, and RBAC permits it."""
     forbidden: bool = False

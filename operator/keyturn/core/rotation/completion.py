@@ -6,13 +6,12 @@ setting forbids is not waited for, except while it may log in with a previous pa
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from keyturn.api.workloads import WorkloadState
-from keyturn.core.observation.observed import Managed, Observed
+from keyturn.core.observation.observed import Consumer, Managed, Observed
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import is_spread, previous_key
@@ -22,7 +21,14 @@ from keyturn.core.texts import first_of
 
 from .old_pods import holds_back
 from .publication import is_current_published, is_recorded_complete, published_at
-from .rollout import Turn, WorkloadProgress, any_failed, is_under_way, progress_of_workloads
+from .rollout import (
+    Turn,
+    WorkloadProgress,
+    any_failed,
+    is_under_way,
+    next_restarts,
+    progress_of_workloads,
+)
 from .steps import Reason
 
 _MAX_NAMED = 3
@@ -127,28 +133,25 @@ def kept_since(observed: Observed) -> datetime | None:
     return current.valid_until if current.overlaps else None
 
 
-# Pods that are read: those on which a decision or a report depends now, or at intervals during a rollout
+# Pods that are read now, because a decision or a message depends on them
 
 
-class Need(enum.Enum):
-    """Required age of the last read of a workload's pods."""
-
-    NOW = enum.auto()
-    """This reconcile: a decision or message depends on them."""
-    SOON = enum.auto()
-    """At intervals, and immediately the first time: it has failed, and the pods have the cause."""
-    LATER = enum.auto()
-    """At intervals, once its rollout takes longer than most."""
+def depends_on_pods(progress: WorkloadProgress, observed: Managed) -> bool:
+    """Whether its pods decide if a workload is current, or if it has failed."""
+    return waits_for_old_pods(progress, observed) or may_be_blocked(progress)
 
 
-def need_of(progress: WorkloadProgress, observed: Managed) -> Need | None:
-    """Return how recent the read must be; None if pods add nothing."""
-    if waits_for_old_pods(progress, observed) or may_be_blocked(progress):
-        return Need.NOW
-    workload = progress.consumer.workload
-    if progress.turn is not Turn.HINDERED or workload.settled or workload.paused:
-        return None
-    return Need.SOON if progress.state is WorkloadState.FAILED else Need.LATER
+def restarts_in_question(observed: Managed) -> tuple[Consumer, ...]:
+    """Return the consumers to restart now, and those that are kept from it.
+
+    The restart marker does not show whether another client has restarted the pods since; their age does.
+    """
+    kept = (
+        one.consumer
+        for one in progress_of_workloads(observed)
+        if one.state is WorkloadState.PENDING and one.turn in {Turn.REFUSED, Turn.HINDERED}
+    )
+    return *kept, *next_restarts(observed)
 
 
 def waits_for_old_pods(progress: WorkloadProgress, observed: Managed) -> bool:

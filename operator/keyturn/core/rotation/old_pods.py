@@ -29,10 +29,13 @@ BEFORE_FIRST_KEYS = (
     " unless its containers have restarted since"
 )
 UNPROVEN = "reads its files again by keyturn.dev/reload: wait; whether it has done so is not proven"
-_MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=1)
-_MAX_LIST_INTERVAL, _UNREAD_INTERVAL = timedelta(minutes=5), timedelta(minutes=1)
-_INTERVAL_DIVISOR = 4
-"""Divisor: lists of a namespace follow after this part of the time since the publication."""
+UNREAD_INTERVAL = timedelta(minutes=1)
+"""Time after which pods are asked for again that could not be listed."""
+_MIN_INTERVAL, _MAX_END_INTERVAL, _MAX_INTERVAL = (
+    timedelta(seconds=2),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+)
 _MAX_NAMED = 3
 _BEFORE_ALL = 0
 """Number of a pod from before the first publication."""
@@ -106,13 +109,18 @@ def had_rolled_back_revision(status: WorkloadStatus, observed: Observed) -> bool
 
 
 def look_again(consumer: Consumer, observed: Managed) -> datetime:
-    """Return when to read the pods again: after a quarter of their termination so far, between 2 s and 1 min.
+    """Return when to read the pods again whose end is waited for.
 
     Only a Deployment's status changes when a pod has ended, and an Argo Rollout's when it ends pods that it has kept.
     """
+    latest = observed.now + _MAX_END_INTERVAL
     since = [pod.leaves for pod in older_pods(consumer, observed) if pod.leaves]
-    pause = (observed.now - min(since)) / 4 if since else _MAX_INTERVAL
-    return observed.now + min(max(pause, _MIN_INTERVAL), _MAX_INTERVAL)
+    return min(next_read(min(since), observed.now), latest) if since else latest
+
+
+def next_read(since: datetime, now: datetime, shortest: timedelta = _MIN_INTERVAL) -> datetime:
+    """Return when pods are read again that are waited for since a time: after a quarter of it, 5 minutes at most."""
+    return now + min(max((now - since) / 4, shortest), _MAX_INTERVAL)
 
 
 def _pods_message(pods: list[Pod], one_is: str, more_are: str, observed: Managed) -> str:
@@ -187,11 +195,6 @@ def _is_older(pod: Pod, consumer: Consumer, observed: Managed) -> bool:
         or observed.has_current_marker(consumer.workload)
     )
     return has_ground and template_is_outdated(pod, consumer, observed)
-
-
-def has_earlier_values(began: datetime, use: Use | None, observed: Managed) -> bool:
-    """Whether what a pod has read at `began` differs from the current revision, by age alone."""
-    return may_precede(began, observed.published) and _lacks_current_values(None, began, use, observed)
 
 
 def revision_at(began: datetime, observed: Managed) -> int | None:
@@ -277,9 +280,12 @@ def reloaded_at(observed: Managed) -> datetime:
 
 def pods_behind(observed: Managed) -> tuple[Pod, ...]:
     """Return the pods with earlier values that no consumer controls, sorted by name."""
-    pods = observed.holders.pods if observed.holders else ()
+    secret, published, pods = observed.desired.secret, observed.published, observed.holders
     older = (
-        pod for pod in pods if has_earlier_values(pod.began, pod.use_of(observed.desired.secret), observed)
+        pod
+        for pod in (pods.pods if pods else ())
+        if may_precede(pod.began, published)
+        and _lacks_current_values(None, pod.began, pod.use_of(secret), observed)
     )
     return tuple(sorted(older, key=lambda pod: pod.name))
 
@@ -336,9 +342,8 @@ def waiting_message(observed: Managed) -> str | None:
     return f"{owners[0]} {behind_message(owners[0], observed)}{and_more(len(owners) - 1)}"
 
 
-def next_read(observed: Managed) -> datetime:
-    """Return when the pods are read again: no event tells of their end."""
+def next_read_of_all(observed: Managed) -> datetime | None:
+    """Return when all pods of the namespace are read again, of whose end no event tells; None without a reason."""
     if are_unread(observed):
-        return observed.now + _UNREAD_INTERVAL
-    pause = (observed.now - observed.published) / _INTERVAL_DIVISOR
-    return observed.now + min(max(pause, _MIN_INTERVAL), _MAX_LIST_INTERVAL)
+        return observed.now + UNREAD_INTERVAL
+    return next_read(observed.published, observed.now) if pods_behind(observed) else None

@@ -1,6 +1,6 @@
 """Progress of each workload with the current revision, and which ones are restarted next, with which marker.
 
-For some of them it depends on their pods (`pod_reads.need_of`).
+For some of them it depends on their pods (`completion.depends_on_pods`).
 
 The restart marker of a pod template has the revisions of all managed Secrets that new pods read, or is the previous
 marker.
@@ -69,6 +69,12 @@ class WorkloadProgress:
     def under_way(self) -> bool:
         """Whether a rotation waits for it."""
         return self.turn in (Turn.NEXT, Turn.HINDERED)
+
+    @property
+    def is_read_at_intervals(self) -> bool:
+        """Whether its pods show what it waits for."""
+        workload = self.consumer.workload
+        return self.turn is Turn.HINDERED and not workload.settled and not workload.paused
 
     @property
     def takes_a_slot(self) -> bool:
@@ -182,7 +188,8 @@ def _changes_of(progress: WorkloadProgress, observed: Managed) -> Iterator[datet
     yield _watched_until(observed, progress)
     yield old_pods.look_again(progress.consumer, observed) if progress.leaving else None
     yield rollout_obstacles.denied_until(progress.consumer.workload, observed)
-    yield progress.consumer.pods.again if progress.consumer.pods else None
+    pods = progress.consumer.pods
+    yield pods.again if pods and progress.is_read_at_intervals else None
 
 
 def progress_of(observed: Managed, consumer: Consumer) -> WorkloadProgress:

@@ -238,7 +238,7 @@ def _failed_before(consumer: Consumer, number: int, observed: Managed) -> str | 
 def is_left_behind(pod: Pod, workload: Workload) -> bool:
     """Whether a pod of the StatefulSet has an outdated template and is not ready."""
     is_of_no_template = bool(workload.templates) and pod.template not in {"", *workload.templates}
-    return is_of_no_template and is_of(pod, workload) and pod.ready is False and not pod.leaves
+    return is_of_no_template and is_of(pod, workload) and not pod.ready and not pod.leaves
 
 
 def is_deletable(pod: Pod, workload: Workload, secret: str, rolled_back: int) -> bool:

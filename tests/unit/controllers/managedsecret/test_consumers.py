@@ -12,9 +12,8 @@ from keyturn.controllers.managedsecret import consumers
 from keyturn.controllers.managedsecret.consumers import PodMemory, with_consumers
 from keyturn.controllers.managedsecret.secret_reads import Published
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.workload import Controller
+from keyturn.core.observation.workload import Controller, PodsSeen
 from keyturn.kube.client import Page
-from keyturn.kube.namespace_pods import PodList
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, holding, revision, state, target, use
 
@@ -100,7 +99,7 @@ def test_a_pod_of_an_earlier_template_is_judged_by_its_own_keys(
         target=target(2, published=NOW),
     )
 
-    found = consumers._holders_of(PodList(0.0, (pod,)), seen)
+    found = consumers._holders_of(PodsSeen((pod,)), seen)
 
     assert [one.name for one in found.pods] == ["api-7d9f-x"] * is_other
 
@@ -114,4 +113,4 @@ def test_the_pods_of_a_listed_workload_are_its_own() -> None:
         state=state(revision(2, "Triggered", made=NOW), revision(1)),
         target=target(2, published=NOW),
     )
-    assert not consumers._holders_of(PodList(0.0, (pod,)), seen).pods
+    assert not consumers._holders_of(PodsSeen((pod,)), seen).pods

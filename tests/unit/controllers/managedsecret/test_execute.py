@@ -19,7 +19,6 @@ from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
-from keyturn.kube.pods import NO_GRACE
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, minutes, observed, pod
 
@@ -91,12 +90,12 @@ async def test_it_stays_where_the_stateful_set(found: dict[str, Any] | None) -> 
 async def test_pods_are_read_again_after_a_deletion() -> None:
     context = Context(api=Server(stateful_set()), events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
     workload, began = STEP.consumer.workload, NOW - minutes(1)
-    await context.pods.read(workload, began)
-    assert context.pods.last(workload, began, NO_GRACE)
+    await context.pods.of_workload(workload, began, NOW)
+    assert context.pods.last(workload, began, NOW)
 
     await execute_step(STEP, Pass(KEY, observed(), Memory(context), context))
 
-    assert context.pods.last(workload, began, NO_GRACE) is None
+    assert context.pods.last(workload, began, NOW) is None
 
 
 async def test_nothing_is_recorded_over_a_state_that_has_changed() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.api.workloads import WorkloadState
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.rotation.completion import Need, need_of, needs_holders
+from keyturn.core.rotation.completion import depends_on_pods, needs_holders, restarts_in_question
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, minutes
 from tests.unit.core.rotation.test_rollout_obstacles import crashing, look, rolling, standing
@@ -33,31 +33,44 @@ ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW 
 
 
 @pytest.mark.parametrize(
-    ("one", "need"),
+    ("one", "reads"),
     [
-        pytest.param(rolling(None), Need.LATER, id="it rolls"),
-        pytest.param(consumer(marker="db=1", settled=False), Need.LATER, id="an earlier rollout is not over"),
-        pytest.param(rolling([crashing()]), Need.SOON, id="it has failed"),
-        pytest.param(consumer(marker="db=1"), None, id="it is to be restarted"),
-        pytest.param(consumer(marker="db=1", settled=False, paused=True), None, id="it is paused"),
-        pytest.param(consumer(marker="db=1", settled=False, restart="never"), None, id="it refuses"),
+        pytest.param(rolling(None), True, id="it rolls"),
+        pytest.param(consumer(marker="db=1", settled=False), True, id="an earlier rollout is not over"),
+        pytest.param(rolling([crashing()]), True, id="it has failed"),
+        pytest.param(consumer(marker="db=1"), False, id="it is to be restarted"),
+        pytest.param(consumer(marker="db=1", settled=False, paused=True), False, id="it is paused"),
+        pytest.param(consumer(marker="db=1", settled=False, restart="never"), False, id="it refuses"),
     ],
 )
-def test_pods_are_read_now_and_then_while_a_rollout_is_waited_for(one: Consumer, need: Need | None) -> None:
-    at = look(one)
-    assert need_of(standing(one), at) is need
+def test_pods_are_read_at_intervals_while_a_rollout_is_waited_for(one: Consumer, *, reads: bool) -> None:
+    found = standing(one)
+    assert (found.is_read_at_intervals, depends_on_pods(found, look(one))) == (reads, False)
 
 
 @pytest.mark.parametrize(
-    ("now", "need"),
-    [pytest.param(NOW, Need.LATER, id="in time"), pytest.param(NOW + minutes(11), Need.NOW, id="late")],
+    ("now", "depends"),
+    [pytest.param(NOW, False, id="in time"), pytest.param(NOW + minutes(11), True, id="late")],
 )
 def test_whether_old_pods_hold_the_places_of_new_ones_is_read_when_it_is_late(
-    now: datetime, need: Need
+    now: datetime, *, depends: bool
 ) -> None:
     one = rolling(None, in_place=True)
-    at = look(one, now=now)
-    assert need_of(standing(one, now=now), at) is need
+    assert depends_on_pods(standing(one, now=now), look(one, now=now)) is depends
+
+
+@pytest.mark.parametrize(
+    ("one", "asked"),
+    [
+        pytest.param(consumer(marker="db=1"), True, id="to be restarted now"),
+        pytest.param(consumer(marker="db=1", restart="never"), True, id="that refuses"),
+        pytest.param(consumer(marker="db=1", settled=False), True, id="with an earlier rollout"),
+        pytest.param(rolling(None), False, id="that rolls"),
+        pytest.param(consumer(marker="db=2"), False, id="that is current"),
+    ],
+)
+def test_others_may_have_restarted_a_workload(one: Consumer, *, asked: bool) -> None:
+    assert restarts_in_question(look(one)) == (one,) * asked
 
 
 def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
@@ -67,7 +80,7 @@ def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
     at = look(one, status=status)
     found = standing(one, status=status)
     assert found.state is WorkloadState.CURRENT
-    assert need_of(found, at) is None
+    assert (found.is_read_at_intervals, depends_on_pods(found, at)) == (False, False)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from keyturn.api.workloads import Via, WorkloadState
 from keyturn.core.errors import Wait
 from keyturn.core.observation.workload import Pod, PodsSeen
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.rotation.completion import Need, need_of
+from keyturn.core.rotation.completion import depends_on_pods
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import are_newer, older_pods, was_blocked_before
 from keyturn.core.rotation.rollout import (
@@ -343,7 +343,7 @@ def test_one_that_waits_for_nothing_of_the_kind_is_not_looked_at_for_it() -> Non
 
 
 def asked(at: Managed) -> bool:
-    return need_of(standing_of(at), at) is Need.NOW
+    return depends_on_pods(standing_of(at), at)
 
 
 DONE = {"revision": 2, "reason": "Triggered", "startedAt": MADE, "finishedAt": MADE, "result": "Succeeded"}
@@ -533,7 +533,7 @@ def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer
 
 def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
     at = look(late(), now=LATE)
-    assert need_of(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at) is None
+    assert not depends_on_pods(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from keyturn.core.rotation.old_pods import (
     are_unread,
     behind_message,
     holds_back,
-    next_read,
+    next_read_of_all,
     owners_behind,
     pod_to_evict,
     pods_behind,
@@ -124,7 +124,7 @@ def test_pods_that_may_not_be_listed_hold_everything_back() -> None:
     assert are_unread(observed)
     assert holds_back(observed)
     assert waiting_message(observed) is not None
-    assert next_read(observed) == make.NOW + make.minutes(1)
+    assert next_read_of_all(observed) == make.NOW + make.minutes(1)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,8 @@ def test_pods_that_may_not_be_listed_hold_everything_back() -> None:
     ],
 )
 def test_pods_are_read_again_at_growing_intervals(ago: timedelta, pause: timedelta) -> None:
-    assert next_read(rotated(make.holding(), published=make.NOW - ago)) == make.NOW + pause
+    assert next_read_of_all(rotated(make.holding(), published=make.NOW - ago)) == make.NOW + pause
+    assert next_read_of_all(rotated(published=make.NOW - ago)) is None
 
 
 # Evictions in an emergency

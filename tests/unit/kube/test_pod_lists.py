@@ -15,7 +15,7 @@ from keyturn.api.workloads import Via
 from keyturn.core.observation.workload import Pod, Use
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
-from keyturn.kube.namespace_pods import ListPaused, NamespacePods, holding_pod_of
+from keyturn.kube.pod_lists import ListPaused, PodLists, holding_pod_of
 
 CREATED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ENV: dict[str, Any] = {"envFrom": [{"secretRef": {"name": "auth"}}]}
@@ -195,8 +195,8 @@ class Api:
             yield page
 
 
-def reader(api: Api) -> NamespacePods:
-    return NamespacePods(api, asyncio.get_running_loop().time)  # type: ignore[arg-type]  # a fake
+def reader(api: Api) -> PodLists:
+    return PodLists(api, asyncio.get_running_loop().time)  # type: ignore[arg-type]  # a fake
 
 
 def named(name: str) -> dict[str, Any]:
@@ -208,20 +208,20 @@ def named(name: str) -> dict[str, Any]:
 async def test_requests_during_a_list_wait_in_no_worker_and_come_again_at_its_end() -> None:
     now, woken = [1.0], list[float]()
     api = Api(Page([named("a")], "1", first=True))
-    pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
-    first = asyncio.create_task(pods.read("shop", 1.0))
+    pods = PodLists(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
+    first = asyncio.create_task(pods.of_namespace("shop", 1.0))
     await asyncio.sleep(0)
     for since in (1.0, 1.1):
         with pytest.raises(ListPaused):
-            await pods.read("shop", since, partial(woken.append, since))
+            await pods.of_namespace("shop", since, partial(woken.append, since))
     assert woken == []
     api.released.set()
     found = await first
 
     assert woken == [1.0, 1.1]
-    assert await pods.read("shop", 1.0) is found, "all that it serves share it"
+    assert await pods.of_namespace("shop", 1.0) is found, "all that it serves share it"
     now[0] = 1.1
-    assert await pods.read("shop", 1.1) is not found, "it started before this request"
+    assert await pods.of_namespace("shop", 1.1) is not found, "it started before this request"
     assert len(api.lists) == 2
 
 
@@ -229,10 +229,10 @@ async def test_a_list_that_is_cancelled_wakes_the_requests_that_wait_for_its_end
     woken = list[str]()
     api = Api()
     pods = reader(api)
-    first = asyncio.create_task(pods.read("shop", 0.0))
+    first = asyncio.create_task(pods.of_namespace("shop", 0.0))
     await asyncio.sleep(0)
     with pytest.raises(ListPaused):
-        await pods.read("shop", 0.0, partial(woken.append, "second"))
+        await pods.of_namespace("shop", 0.0, partial(woken.append, "second"))
     first.cancel()
     await asyncio.wait([first])
 
@@ -255,19 +255,20 @@ async def test_a_namespace_is_not_listed_all_the_time(took: float, pause: float)
 
     api = SlowApi(Page([named("a")], "1", first=True))
     api.released.set()
-    pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
-    first = await pods.read("shop", now[0])
+    pods = PodLists(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
+    began = now[0]
+    first = await pods.of_namespace("shop", began)
     wanted = now[0]
 
     with pytest.raises(ListPaused) as paused:
-        await pods.read("shop", wanted)
+        await pods.of_namespace("shop", wanted)
     assert paused.value.seconds == pytest.approx(pause)
-    assert await pods.read("shop", first.began) is first, "an earlier request is served"
+    assert await pods.of_namespace("shop", began) is first, "an earlier request is served"
 
     now[0] += paused.value.seconds
-    later = await pods.read("shop", wanted)
+    later = await pods.of_namespace("shop", wanted)
     assert later is not first
-    assert await pods.read("shop", wanted) is later, "all that waited share one list"
+    assert await pods.of_namespace("shop", wanted) is later, "all that waited share one list"
 
 
 async def test_a_list_that_starts_again_replaces_its_first_pages() -> None:
@@ -277,7 +278,7 @@ async def test_a_list_that_starts_again_replaces_its_first_pages() -> None:
         Page([named("c"), body(containers=0)], "2", first=False),
     )
     api.released.set()
-    found = await reader(api).read("shop", 0)
+    found = await reader(api).of_namespace("shop", 0)
 
     assert [pod.name for pod in found.pods] == ["b", "c"]
 
@@ -285,7 +286,7 @@ async def test_a_list_that_starts_again_replaces_its_first_pages() -> None:
 async def test_pods_that_have_ended_are_not_listed() -> None:
     api = Api()
     api.released.set()
-    await reader(api).read("shop", 0)
+    await reader(api).of_namespace("shop", 0)
 
     assert api.lists == [{"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}]
 
@@ -294,7 +295,7 @@ async def test_a_missing_permission_is_a_result() -> None:
     api = Api(error=errors.Forbidden("list", paths.pods("shop"), 403, "Forbidden"))
     api.released.set()
 
-    assert (await reader(api).read("shop", 0)).forbidden
+    assert (await reader(api).of_namespace("shop", 0)).forbidden
 
 
 async def test_a_failed_list_has_a_pause_in_which_its_error_is_known() -> None:
@@ -309,11 +310,11 @@ async def test_a_failed_list_has_a_pause_in_which_its_error_is_known() -> None:
                 now[0] += 0.1
 
     api = FailingApi(error=errors.Unavailable("list", paths.pods("shop"), 503, "ServiceUnavailable"))
-    pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
-    first = asyncio.create_task(pods.read("shop", 100.0))
+    pods = PodLists(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
+    first = asyncio.create_task(pods.of_namespace("shop", 100.0))
     await asyncio.sleep(0)
     with pytest.raises(ListPaused):
-        await pods.read("shop", 100.0, partial(woken.append, "second"))
+        await pods.of_namespace("shop", 100.0, partial(woken.append, "second"))
     api.released.set()
     with pytest.raises(errors.Unavailable):
         await first
@@ -322,24 +323,24 @@ async def test_a_failed_list_has_a_pause_in_which_its_error_is_known() -> None:
     caught = []
     for _ in range(3):
         with pytest.raises(errors.Unavailable) as known:
-            await pods.read("shop", now[0])
+            await pods.of_namespace("shop", now[0])
         caught.append(known.value)
         now[0] += 0.6
     assert len(api.lists) == 1
     assert len({*map(id, caught)}) == 3  # no object is raised twice, which keeps the frames of every caller
     now[0] += 0.2
     with pytest.raises(errors.Unavailable):
-        await pods.read("shop", now[0])
+        await pods.of_namespace("shop", now[0])
     assert len(api.lists) == 2
 
 
 async def test_lists_are_dropped_after_two_minutes() -> None:
     api, now = Api(Page([named("a")], "1", first=True)), [0.0]
     api.released.set()
-    pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
-    await pods.read("shop", 0)
+    pods = PodLists(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
+    await pods.of_namespace("shop", 0)
     now[0] = 121.0
-    await pods.read("shop", 0)
+    await pods.of_namespace("shop", 0)
 
     assert len(api.lists) == 2
 
@@ -387,7 +388,7 @@ class Handle:
 
 async def test_of_5000_pods_at_most_two_pages_are_in_memory() -> None:
     api = LargeNamespace()
-    found = await NamespacePods(api, lambda: 0.0).read("shop", 0)  # type: ignore[arg-type]  # a fake
+    found = await PodLists(api, lambda: 0.0).of_namespace("shop", 0)  # type: ignore[arg-type]  # a fake
 
     assert len(found.pods) == 5000
     assert api.most <= 1000
