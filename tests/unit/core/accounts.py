@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from keyturn.core.observation.external import AccountFacts
+from keyturn.core.observation.observed import WithAccount
 from keyturn.core.rotation.credentials import live_credentials
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Account, Action, Step
@@ -75,7 +76,7 @@ def look(
     account: AccountFacts | None = None,
     others: Mapping[str, Any] | None = None,
     **facts: Any,
-) -> Managed:
+) -> WithAccount:
     """Observe an account; its Secret has the current revision unless another is given."""
     known = found or state()
     number = known.current_number if published is None else published
@@ -85,7 +86,7 @@ def look(
         state=known,
         **{"target": make.target(number, published=make.PUBLISHED), "status": {"revision": number}, **facts},
     )
-    return replace(seen, account=account or AccountFacts())
+    return cast("WithAccount", replace(seen, account=account or AccountFacts()))
 
 
 def moved(found: StateFacts, number: int, **facts: Any) -> StateFacts:
@@ -134,12 +135,12 @@ def placed(step: Account, facts: StateFacts, live: Iterable[Credential] = ()) ->
 
 def live_after(step: Account, observed: Managed) -> tuple[Credential, ...]:
     """Return what the server must accept after a step."""
-    if observed.state is None or observed.desired is None or step.action is Action.RETIRE:
+    if not isinstance(observed, WithAccount) or step.action is Action.RETIRE:
         return ()
     about = next(iter(placed(step, observed.state).credentials), None)
     opens = about if step.action is Action.APPLY else None
     closes = about if step.action is Action.REVOKE else None
-    return live_credentials(observed, observed.desired, opens, closes)
+    return live_credentials(observed, opens, closes)
 
 
 def decide(observed: Managed) -> Step:

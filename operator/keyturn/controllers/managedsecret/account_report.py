@@ -56,13 +56,12 @@ def report_account_step(step: steps.Account, this: Pass) -> None:
 def report_verdict(this: Pass) -> None:
     """Report that the database refuses the published login, when the status first says so."""
     account, managed = this.observed.account, this.observed.managed
-    verdict = account.verdict if account else ProbeVerdict.NOT_PROBED
-    found, before = meaning_of(verdict), condition(managed, "CredentialValid")
+    found, before = meaning_of(account.verdict), condition(managed, "CredentialValid")
     if found.status != "False" or (before and before.reason == found.reason):
         return
-    note = f"{found.message}: {account.cause}" if account and account.cause else found.message
+    note = f"{found.message}: {account.cause}" if account.cause else found.message
     this.warn(EventReason.CREDENTIAL_REFUSED, note)
-    _log.warning("published credential refused", secret=this.name, verdict=str(verdict))
+    _log.warning("published credential refused", secret=this.name, verdict=str(account.verdict))
 
 
 def _report_effect(step: steps.Account, effect: Effect, this: Pass) -> None:
@@ -97,7 +96,7 @@ def _report_effect(step: steps.Account, effect: Effect, this: Pass) -> None:
 
 def _cause(observed: Observed) -> str:
     """Return why the recorded credentials were set again."""
-    if observed.account and observed.account.verdict is ProbeVerdict.WRONG_ROLE:
+    if observed.account.verdict is ProbeVerdict.WRONG_ROLE:
         return "sessions of the published login did not act as the account"
     return "the database refused the published password"
 

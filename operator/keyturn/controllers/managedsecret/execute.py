@@ -229,7 +229,7 @@ async def _state_after(
     if isinstance(step, steps.Claim):
         return await claim(step, key, this.of_case(Specified), memory.secrets, context)
     before = await _state_as_seen(this)
-    if isinstance(step, steps.Adopt | steps.Stage | steps.Close) and observed.account is not None:
+    if isinstance(step, steps.Adopt | steps.Stage | steps.Close) and observed.account_desired:
         memory.accounts.of(key).renew()
     if isinstance(step, steps.Adopt):
         return await adopt(step, key, this.of_case(Specified), before, memory.secrets, context)

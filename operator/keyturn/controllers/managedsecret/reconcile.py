@@ -166,7 +166,7 @@ async def _end_pass(this: Pass, outcome: Outcome) -> datetime | None:
         return later
     failpoints.reached("before", "Report")
     await report(this, outcome)
-    if this.observed.account is not None:
+    if this.observed.account_desired:
         report_verdict(this)
     if affected := memory.emergencies.note(key, this.observed, outcome.error):
         for emergency in affected:

@@ -294,6 +294,8 @@ async def write_status(
     Raises:
         Conflict: The object has changed; the cache gets the newer one.
     """
+    if status == managed.status:
+        return False
     path = paths.managed_secret_status(key.namespace, key.name)
     try:
         write, put = context.own_writes.write_status, context.cache.put_managed

@@ -359,7 +359,7 @@ class _Recorded(_Pass):
         if desired is None or not self._takes([desired.password]):
             return None
         logins = sorted(one.name for one in state.open_credentials if one is not state.current_credential)
-        because = f": {account.problem.message}" if account and account.problem else ""
+        because = f": {account.problem.message}" if account.problem else ""
         return f"the previous login {', '.join(logins)} is to be closed{because}" if logins else None
 
     def _replaced_by_lease(self) -> frozenset[str]:
@@ -425,7 +425,7 @@ def _why_open(
         )
     if observed.managed.spec.suspend:
         return "spec.suspend is true, so nothing is closed"
-    problem = (observed.account.problem if observed.account else None) or error
+    problem = observed.account.problem or error
     if problem is not None:
         return f"{problem.reason}: {problem.message}" if isinstance(problem, Stalled) else problem.message
     nexts = (

@@ -1,8 +1,9 @@
 """Observation of a ManagedSecret: all facts that one reconcile decides from, never values.
 
-It is one of three cases, so that a rule asks for what it needs and checks nothing: `Managed` has a spec that can be
+It is one of four cases, so that a rule asks for what it needs and checks nothing: `Managed` has a spec that can be
 followed and a state Secret, `Specified` at least that spec, `Observed` perhaps neither. A ManagedSecret that is
 suspended or deleted is no further case, because its status shows the same facts; `decision.next_step` does less then.
+`WithAccount` is a `Managed` with a database account.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
 from .emergency import Emergency
-from .external import NOT_PULLED, AccountFacts, Pulled, RevocationProblem
+from .external import NOT_PROBED, NOT_PULLED, AccountFacts, Pulled, RevocationProblem
 from .workload import Pod, PodsSeen, Use, Workload
 
 T = TypeVar("T")
@@ -162,8 +163,8 @@ class Observed:
     """Why restarts wait for those of other ManagedSecrets; None if they do not."""
     account_desired: AccountDesired | None = None
     """The database account of the spec, which no class changes; None without one."""
-    account: AccountFacts | None = None
-    """What the process knows of the database account; None without `spec.account`."""
+    account: AccountFacts = NOT_PROBED
+    """What the process knows of the database account."""
     dropped_status_fields: tuple[str, ...] = ()
     """Status fields that the installed CRD lacks, so the API server drops them."""
     state_problem: Stalled | None = None
@@ -334,6 +335,12 @@ class Managed(Specified):
         return self.rollback_pause is not None or self.has_open_emergency
 
 
+class WithAccount(Managed):
+    """Facts of a `Managed` whose password is that of a database account."""
+
+    account_desired: AccountDesired
+
+
 _DERIVED = frozenset(
     name
     for case in (Observed, Specified, Managed)
@@ -355,7 +362,9 @@ else:
         fields = vars(observed) | facts
         for name in _DERIVED & fields.keys():
             del fields[name]
-        case = Observed if fields["desired"] is None else Specified if fields["state"] is None else Managed
+        case: type[Observed] = Managed if fields["account_desired"] is None else WithAccount
+        if fields["desired"] is None or fields["state"] is None:
+            case = Observed if fields["desired"] is None else Specified
         copy = object.__new__(case)
         vars(copy).update(fields)
         return copy

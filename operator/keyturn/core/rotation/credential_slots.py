@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.external import NOT_PROBED, ProbeVerdict
+from keyturn.core.observation.external import ProbeVerdict
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
 from keyturn.core.spec.desired import Desired
@@ -90,11 +90,7 @@ def may_open(observed: Observed) -> bool:
         return False
     if current is None or current.phase in {Phase.PROVEN, Phase.CLOSED}:
         return True
-    return (
-        current.phase is Phase.APPLIED
-        and observed.account is not None
-        and observed.account.refused >= REFUSALS
-    )
+    return current.phase is Phase.APPLIED and observed.account.refused >= REFUSALS
 
 
 def previous_still_open(state: StateFacts) -> str:
@@ -121,7 +117,7 @@ def is_locked(observed: Observed) -> bool:
     current = observed.state.current_credential if observed.state else None
     if current is None or not current.is_proven:
         return False
-    account = observed.account or NOT_PROBED
+    account = observed.account
     if account.verdict in _NO_ANSWERS and not account.locked:
         conditions = observed.managed.status.conditions
         return any(
@@ -142,19 +138,14 @@ def tries_of(reason: str, state: StateFacts | None) -> int:
 # Whether the open credentials are of the account in the spec
 
 
-def check_record(observed: Observed, desired: Desired) -> None:
-    """Check that the open credentials are of the account.
+def record_problem(observed: Observed) -> Stalled | None:
+    """Return why nothing is done at the server of the spec; None if the open credentials are of its account.
 
-    Raises:
-        Stalled: They are of another one, or there are too many; users can edit the state Secret.
+    Users can edit the state Secret.
     """
-    if desired.account and (problem := record_problem(observed, desired.account)):
-        raise problem
-
-
-def record_problem(observed: Observed, database: AccountDesired) -> Stalled | None:
-    """Return why nothing is done at the server of the spec; None if the open credentials are of its account."""
-    opened = observed.state.open_credentials if observed.state else ()
+    database, opened = observed.account_desired, observed.state.open_credentials if observed.state else ()
+    if database is None:
+        return None
     if len(opened) > _MOST_OPEN:
         return contradiction(observed)
     differences = (_difference(one, database, observed) for one in opened)

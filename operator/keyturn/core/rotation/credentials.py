@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 
 from keyturn.api.account import Sessions
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, AccountFacts, ProbeVerdict
-from keyturn.core.observation.observed import Managed, Observed
+from keyturn.core.observation.external import NEEDS_REPAIR, AccountFacts, ProbeVerdict
+from keyturn.core.observation.observed import Observed, WithAccount
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.references import AccountDesired
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
@@ -26,7 +25,6 @@ from .completion import is_rollout_complete, publication_limit
 from .credential_slots import (
     MOST_CANDIDATES,
     REFUSALS,
-    brings_credential,
     contradiction,
     is_doubtful,
     is_exhausted,
@@ -55,30 +53,23 @@ def has_account(observed: Observed) -> bool:
 # Before the Secret is written
 
 
-def is_pending(observed: Managed, desired: Desired) -> bool:
-    """Whether a candidate is in progress, for which other steps wait; without `spec.account` none continues it."""
-    return desired.account is not None and observed.state.candidate is not None
-
-
-def next_candidate(observed: Managed, desired: Desired) -> steps.Step | None:
+def next_candidate(observed: WithAccount) -> steps.Step | None:
     """Return the next step of a credential that no Secret has: of the candidate, or of one that was given up."""
     state = observed.state
-    if desired.account is None:
-        return None
     closing = (one for one in state.credentials if one.is_closing)
     if given_up := next((one for one in closing if _was_abandoned(one, state)), None):
         is_kept = _waits(observed) or _stays_locked(observed)
-        return None if is_kept else _revoke(given_up, observed, desired, desired.account, was_used=False)
+        return None if is_kept else _revoke(given_up, observed, was_used=False)
     if state.candidate is None:
         return None
     exposed = _close_exposed(state.candidate.number, observed)
-    return exposed or _set_and_prove(observed, desired, state)
+    return exposed or _set_and_prove(observed)
 
 
-def next_current(observed: Managed, desired: Desired) -> steps.Step | None:
+def next_current(observed: WithAccount) -> steps.Step | None:
     """Return the next step of the current credential, if it is not proven: that of a first or adopted revision."""
     state = observed.state
-    if desired.account is None or state.candidate:
+    if state.candidate:
         return None
     credential = state.current_credential
     if credential is None or not credential.is_candidate:
@@ -86,33 +77,33 @@ def next_current(observed: Managed, desired: Desired) -> steps.Step | None:
     exposed = None
     if not observed.is_published and not was_in_use(credential.revision, state):
         exposed = _close_exposed(credential.revision, observed)
-    return exposed or _set_and_prove(observed, desired, state)
+    return exposed or _set_and_prove(observed)
 
 
-def close_credentials_of_former_spec(observed: Managed, desired: Desired) -> steps.StateChange | None:
+def close_credentials_of_former_spec(observed: WithAccount) -> steps.StateChange | None:
     """Give up credentials of an earlier `account` in the spec, except the last one, which pods may have."""
     state = observed.state
-    if desired.account is None or state.current.credential is not None or state.candidate:
+    if state.current.credential is not None or state.candidate:
         return None
     kept = previous_credential(state)
     left = tuple(one.revision for one in state.open_credentials if one is not kept and not one.is_closing)
     return steps.Close(left) if left else None
 
 
-def is_publishable(observed: Managed, desired: Desired) -> bool:
+def is_publishable(observed: WithAccount) -> bool:
     """Whether the Secret may have the current revision: the server has accepted its credential."""
     credential = observed.state.current_credential
-    return desired.account is None or credential is None or credential.is_proven
+    return credential is None or credential.is_proven
 
 
-def _close_exposed(number: int, observed: Managed) -> steps.Close | None:
+def _close_exposed(number: int, observed: WithAccount) -> steps.Close | None:
     """Give up an unpublished credential that an emergency has exposed."""
     return steps.Close((number,)) if emergency_was_declared(observed) else None
 
 
-def _set_and_prove(observed: Managed, desired: Desired, state: StateFacts) -> steps.Step | None:
+def _set_and_prove(observed: WithAccount) -> steps.Step | None:
     """Let the server learn the unproven credential, then prove it; give it up if the server refuses it."""
-    credential = unproven(state)
+    state, credential = observed.state, unproven(observed.state)
     if credential is None or _waits(observed):
         return None
     if closes_account(observed) and not observed.is_finalized:
@@ -121,35 +112,33 @@ def _set_and_prove(observed: Managed, desired: Desired, state: StateFacts) -> st
         revision = state.revision(credential.revision)
         is_asked_for = revision is not None and revision.reason in ON_REQUEST
         return (
-            _at_server(Action.APPLY, credential, observed, desired)
+            _at_server(Action.APPLY, credential, observed)
             if is_asked_for or not _stays_locked(observed)
             else None
         )
-    return _repair_beside(observed, desired, state) or _prove(credential, observed, desired, state)
+    return _repair_beside(observed) or _prove(credential, observed)
 
 
-def _prove(
-    credential: Credential, observed: Managed, desired: Desired, state: StateFacts
-) -> steps.Step | None:
-    is_refused = _account(observed).refused >= REFUSALS
+def _prove(credential: Credential, observed: WithAccount) -> steps.Step | None:
+    state, is_refused = observed.state, observed.account.refused >= REFUSALS
     if is_refused and was_found(credential.revision, state):
-        return next_repair(observed, desired)
+        return next_repair(observed)
     if is_refused and not was_in_use(credential.revision, state):
         return steps.Close((credential.revision,))
-    return _at_server(Action.PROVE, credential, observed, desired)
+    return _at_server(Action.PROVE, credential, observed)
 
 
-def _repair_beside(observed: Managed, desired: Desired, state: StateFacts) -> steps.Account | None:
+def _repair_beside(observed: WithAccount) -> steps.Account | None:
     """Return the repair of the published credential next to a candidate, which cannot be proven without it.
 
     Without an overlap the server refuses the published one because it has the candidate's.
     """
-    is_beside = state.candidate and desired.account and desired.account.capacity.overlaps
-    is_refused = _account(observed).verdict in NEEDS_REPAIR
-    return next_repair(observed, desired) if is_beside and is_refused else None
+    is_beside = observed.state.candidate and observed.account_desired.capacity.overlaps
+    is_refused = observed.account.verdict in NEEDS_REPAIR
+    return next_repair(observed) if is_beside and is_refused else None
 
 
-def _stays_locked(observed: Managed) -> bool:
+def _stays_locked(observed: WithAccount) -> bool:
     """Whether no change at the server may open the published login, which was locked there: nothing asks for that."""
     return is_locked(observed) and not _ends_at_once(observed) and not is_asked(observed)
 
@@ -162,67 +151,62 @@ def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
 # After the Secret was written
 
 
-def next_revocation(observed: Managed, desired: Desired) -> steps.Account | None:
+def next_revocation(observed: WithAccount) -> steps.Account | None:
     """Return the revocation of the next closing credential that no pod needs."""
-    if desired.account is None or _waits(observed):
+    if _waits(observed) or _stays_locked(observed):
         return None
-    if _stays_locked(observed):
-        return None
-    ready = (one for one in observed.state.credentials if _may_be_revoked(one, observed, desired))
-    return next((_revoke(one, observed, desired, desired.account) for one in ready), None)
+    ready = (one for one in observed.state.credentials if _may_be_revoked(one, observed))
+    return next((_revoke(one, observed) for one in ready), None)
 
 
-def revocation_limit(observed: Managed, desired: Desired) -> datetime | None:
+def revocation_limit(observed: WithAccount) -> datetime | None:
     """Return when a credential that was rolled back is revoked although pods may need it, by rotation.maxOverlap."""
     state = observed.state
-    if desired.account is None or not state.gives_up_credential:
+    if not state.gives_up_credential:
         return None
     limit = publication_limit(observed)
     return limit if limit and limit > observed.now else None
 
 
-def next_repair(observed: Managed, desired: Desired) -> steps.Account | None:
+def next_repair(observed: WithAccount) -> steps.Account | None:
     """Return the repair of an account that refuses the published credential, unless the spec only reports that.
 
     One that was locked is opened on request; if a rotation can begin, that opens it.
     """
-    database, account, state, target = desired.account, _account(observed), observed.state, observed.target
-    if database is None or target is None or _waits(observed):
+    account, state, target = observed.account, observed.state, observed.target
+    if target is None or _waits(observed):
         return None
     if state.credential_of(target.revision) is not state.current_credential:
         return None  # the Secret does not have it yet
     if account.verdict is ProbeVerdict.LOCKED and is_asked(observed) and not may_open(observed):
-        return steps.Account(Action.ASSERT, live_credentials(observed, desired), opens=True)
-    if not database.repairs:
+        return steps.Account(Action.ASSERT, live_credentials(observed), opens=True)
+    if not observed.account_desired.repairs:
         return None
     is_refused = account.verdict in NEEDS_REPAIR or account.refused >= REFUSALS
     if not is_refused or account.verdict is ProbeVerdict.CONTESTED:
         return None
-    return steps.Account(Action.ASSERT, live_credentials(observed, desired))
+    return steps.Account(Action.ASSERT, live_credentials(observed))
 
 
-def needs_slot(observed: Managed, desired: Desired) -> bool:
+def needs_slot(observed: WithAccount) -> bool:
     """Whether an emergency closes the previous credential at once, because a third one is never opened."""
     state = observed.state
-    if desired.account is None or state.current.supersedes is None:
-        return False
     previous = state.credential(state.current.supersedes)
     is_in_the_way = previous is not None and previous.is_open
-    return is_in_the_way and observed.is_published and _emergency_brings_credential(observed, desired)
+    return is_in_the_way and observed.is_published and _emergency_brings_credential(observed)
 
 
-def _emergency_brings_credential(observed: Managed, desired: Desired) -> bool:
+def _emergency_brings_credential(observed: WithAccount) -> bool:
     reason = emergency_was_declared(observed)
-    return reason is not None and brings_credential(reason.fresh, desired)
+    return reason is not None and observed.account_desired.password in reason.fresh
 
 
-def _ends_at_once(observed: Managed) -> bool:
+def _ends_at_once(observed: WithAccount) -> bool:
     """Whether an emergency removes previous passwords at once."""
-    database = observed.desired.account
-    return revokes_at_once(observed, [database.password] if database else [])
+    return revokes_at_once(observed, [observed.account_desired.password])
 
 
-def _may_be_revoked(credential: Credential, observed: Managed, desired: Desired) -> bool:
+def _may_be_revoked(credential: Credential, observed: WithAccount) -> bool:
     """Whether the server may refuse a closing credential now.
 
     A superseded one is recorded as closing when its overlap has ended. One of a revision that was rolled back is
@@ -239,24 +223,17 @@ def _may_be_revoked(credential: Credential, observed: Managed, desired: Desired)
     if (current and credential.revision < current.revision) or _ends_at_once(observed):
         return True
     limit = publication_limit(observed)
-    if (limit and observed.now >= limit) or _emergency_brings_credential(observed, desired):
+    if (limit and observed.now >= limit) or _emergency_brings_credential(observed):
         return True
     return is_rollout_complete(observed)
 
 
-def _revoke(
-    credential: Credential,
-    observed: Managed,
-    desired: Desired,
-    database: AccountDesired,
-    *,
-    was_used: bool = True,
-) -> steps.Account:
+def _revoke(credential: Credential, observed: WithAccount, *, was_used: bool = True) -> steps.Account:
     """Return a revocation; the sessions that it ends may be those of the published password, if that has its name."""
-    may_end = was_used or database.capacity.renames
-    is_asked = may_end and database.sessions is Sessions.TERMINATE
+    may_end = was_used or observed.account_desired.capacity.renames
+    is_asked = may_end and observed.account_desired.sessions is Sessions.TERMINATE
     has_open_emergency = _ends_at_once(observed) and (may_end or is_exposed(credential.revision, observed))
-    step = _at_server(Action.REVOKE, credential, observed, desired)
+    step = _at_server(Action.REVOKE, credential, observed)
     return replace(step, ends_sessions=is_asked or has_open_emergency)
 
 
@@ -277,7 +254,7 @@ def last_closing(observed: Observed, state: StateFacts) -> steps.Step | None:
     Raises:
         Stalled: The spec has another account.
     """
-    if observed.account_desired and (problem := record_problem(observed, observed.account_desired)):
+    if problem := record_problem(observed):
         raise problem
     if left := tuple(one.revision for one in state.open_credentials if not one.is_closing):
         return steps.Close(left)
@@ -287,15 +264,14 @@ def last_closing(observed: Observed, state: StateFacts) -> steps.Step | None:
 # What the server must accept
 
 
-def _at_server(action: Action, about: Credential, observed: Managed, desired: Desired) -> steps.Account:
+def _at_server(action: Action, about: Credential, observed: WithAccount) -> steps.Account:
     opens = about if action is Action.APPLY else None
     closes = about if action is Action.REVOKE else None
-    return steps.Account(action, live_credentials(observed, desired, opens, closes), (about,))
+    return steps.Account(action, live_credentials(observed, opens, closes), (about,))
 
 
 def live_credentials(
-    observed: Managed,
-    desired: Desired,
+    observed: WithAccount,
     opens: Credential | None = None,
     closes: Credential | None = None,
 ) -> tuple[Credential, ...]:
@@ -305,32 +281,31 @@ def live_credentials(
         Stalled: The record contradicts itself: it was edited.
     """
     state = observed.state
-    if desired.account is None:
-        return ()
-    capacity, learned, live = desired.account.capacity, unproven(state), list[Credential]()
+    capacity, learned, live = observed.account_desired.capacity, unproven(state), list[Credential]()
     if learned and learned.phase is not Phase.APPLIED:
         learned = None
     # By precedence: for a name without room for all, first the ones whose passwords the server must have.
     firsts = (opens, learned, state.current_credential, *state.open_credentials)
     for one in {one.revision: one for one in firsts if one}.values():
-        is_live = one is opens or (one is not closes and _stays_open(one, observed, desired, state))
+        is_live = one is opens or (one is not closes and _stays_open(one, observed))
         if is_live and capacity.has_room(one.login, [other.login for other in live]):
             live.append(one)
-    published = _published(observed, state)
+    published = _published(observed)
     if published and capacity.overlaps and published not in live:
         raise contradiction(observed)
     return tuple(sorted(live, key=lambda one: one is not published))
 
 
-def _stays_open(credential: Credential, observed: Managed, desired: Desired, state: StateFacts) -> bool:
+def _stays_open(credential: Credential, observed: WithAccount) -> bool:
     if credential.phase is Phase.STAGED:  # without an overlap also the published one, after a rollback
-        return credential is _published(observed, state)
+        return credential is _published(observed)
     is_known = credential.is_open and credential.revision != UNKNOWN_REVISION
-    return is_known and not _may_be_revoked(credential, observed, desired)
+    return is_known and not _may_be_revoked(credential, observed)
 
 
-def _published(observed: Managed, state: StateFacts) -> Credential | None:
+def _published(observed: WithAccount) -> Credential | None:
     """Return the credential that the Secret has now."""
+    state = observed.state
     credential = state.credential_of(observed.target.revision) if observed.target else None
     return credential if credential and credential.is_open and not _was_abandoned(credential, state) else None
 
@@ -340,34 +315,30 @@ def _published(observed: Managed, state: StateFacts) -> Credential | None:
 
 def account_again(observed: Observed) -> datetime | None:
     """Return when the next operation at the server is due; probes have items of the work queue of their own."""
-    again = _account(observed).again
+    again = observed.account.again
     return again if again and again > observed.now else None
 
 
-def account_problem(observed: Managed, desired: Desired) -> Wait | Stalled | None:
+def account_problem(observed: WithAccount) -> Wait | Stalled | None:
     """Return why the account is not as the spec says, or None."""
-    if desired.account is None:
-        return None
-    account = _account(observed)
-    problem = (
-        account.problem or _refusal(account, desired.account) or _lock(observed, desired, desired.account)
-    )
+    account = observed.account
+    problem = account.problem or _refusal(account, observed.account_desired) or _lock(observed)
     if problem or not waits_for_previous(observed):
         return problem
     return Wait(ErrorReason.PREVIOUS_STILL_OPEN, previous_still_open(observed.state), _RECHECK_INTERVAL)
 
 
-def refuse_exhausted(observed: Managed, desired: Desired) -> None:
+def refuse_exhausted(observed: WithAccount) -> None:
     """Report that the server refused every candidate of a rotation.
 
     Raises:
         Stalled: PasswordRefused.
     """
-    if desired.account is None or not is_exhausted(observed.state):
+    if not is_exhausted(observed.state):
         return
-    passwords = f"{MOST_CANDIDATES} new passwords of {desired.account.username!r} in a row"
+    passwords = f"{MOST_CANDIDATES} new passwords of {observed.account_desired.username!r} in a row"
     what = f"the database server refused {passwords}; check its rules for passwords and logins"
-    if not desired.account.capacity.overlaps:
+    if not observed.account_desired.capacity.overlaps:
         what = f"{passwords} were not accepted at every address; check the server's rules, and alsoAt"
     raise Stalled(ErrorReason.PASSWORD_REFUSED, f"{what}, then run `keyturn rotate {observed.name}`")
 
@@ -397,26 +368,21 @@ def _refusal(account: AccountFacts, database: AccountDesired) -> Stalled | None:
             return None
 
 
-def _lock(observed: Managed, desired: Desired, database: AccountDesired) -> Stalled | None:
+def _lock(observed: WithAccount) -> Stalled | None:
     """Return that the published login is locked, and what waits for that."""
     if not is_locked(observed):
         return None
-    waits = "" if is_open(desired.windows, observed.now) else ", which waits for a window"
-    account = _account(observed)
+    waits = "" if is_open(observed.desired.windows, observed.now) else ", which waits for a window"
+    account, name = observed.account, observed.account_desired.username
     how = f" ({account.cause})" if account.verdict is ProbeVerdict.LOCKED and account.cause else ""
     return Stalled(
         ErrorReason.CREDENTIAL_LOCKED,
-        f"the published login of {database.username!r} was closed, locked or dropped at the database server{how};"
+        f"the published login of {name!r} was closed, locked or dropped at the database server{how};"
         " open it there, with a later date if it has expired, or run `keyturn rotate`"
         f"{waits}. Until then no other rotation begins, and no login is closed",
     )
 
 
-def _account(observed: Observed) -> AccountFacts:
-    return observed.account or NOT_PROBED
-
-
 def _waits(observed: Observed) -> bool:
     """Whether an operation is in progress, or the next one is postponed after a failure."""
-    account = _account(observed)
-    return account.busy or (account.again is not None and account.again > observed.now)
+    return observed.account.busy or account_again(observed) is not None

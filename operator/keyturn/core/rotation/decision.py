@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait, copied
 from keyturn.core.observation.external import being_read
-from keyturn.core.observation.observed import Managed, Observed, Specified
+from keyturn.core.observation.observed import Managed, Observed, Specified, WithAccount
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
@@ -72,18 +72,22 @@ def _first(observed: Specified) -> steps.Step:
 
 
 def _next(observed: Managed) -> steps.Step:
+    account = observed if isinstance(observed, WithAccount) else None
     first = (
         (steps.Claim(observed.state.newest.number) if observed.state.uid != observed.uid else None)
         or _adopt(observed)
         or rollback.requested_return(observed)
         or (steps.Decline() if observed.is_requested and triggers.rotates_nothing(observed.desired) else None)
-        or credentials.next_candidate(observed, observed.desired)
-        or credentials.close_credentials_of_former_spec(observed, observed.desired)
+        or (
+            credentials.next_candidate(account) or credentials.close_credentials_of_former_spec(account)
+            if account
+            else None
+        )
     )
     if first:  # before a new revision
         return first
     reason, problem = None, observed.pulled.problem
-    if not credentials.is_pending(observed, observed.desired):
+    if account is None or account.state.candidate is None:  # else other steps wait for it
         reason = triggers.reason_for_revision(observed)
         _refuse_violation(observed, reason.fresh if reason else frozenset())
     if reason and _may_renew(observed, reason):
@@ -94,13 +98,12 @@ def _next(observed: Managed) -> steps.Step:
     return (
         _end_overlap(observed)
         or _write(observed)
-        or credentials.next_current(observed, observed.desired)
-        or credentials.next_repair(observed, observed.desired)
+        or (credentials.next_current(account) or credentials.next_repair(account) if account else None)
         or (steps.Refresh() if observed.pulled.read and observed.asks_to_refresh else None)
         or store_steps.next_push(observed)
         or (steps.Bind() if observed.has_wrong_binder else None)
         or store_steps.next_lease_revocation(observed)
-        or credentials.next_revocation(observed, observed.desired)
+        or (credentials.next_revocation(account) if account else None)
         or _without_pods(observed)
         or _roll_out(observed, problem)
     )
@@ -113,7 +116,7 @@ def _rest_before_deletion(observed: Observed) -> steps.Rest:
         credentials.account_again(observed),
     )
     problem = store_steps.push_problem(observed)
-    if problem is None and observed.account and observed.is_finalized:
+    if problem is None and observed.is_finalized:
         problem = observed.account.problem
     return steps.Rest(min((when for when in times if when), default=None), problem)
 
@@ -128,14 +131,15 @@ def _reported_while_suspended(observed: Observed) -> datetime | None:
 
 def _end_overlap(observed: Managed) -> steps.Expire | None:
     """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
-    current, database = observed.current, observed.desired.account
+    current = observed.current
     if not current.overlaps:
         return None
     kept = completion.kept_items(observed)
-    if database and current.supersedes is not None:
-        kept |= {database.password}
-    is_ended = revokes_at_once(observed, kept) or credentials.needs_slot(observed, observed.desired)
-    return steps.Expire(current.number) if is_ended else None
+    if isinstance(observed, WithAccount) and current.supersedes is not None:
+        if credentials.needs_slot(observed):
+            return steps.Expire(current.number)
+        kept |= {observed.account_desired.password}
+    return steps.Expire(current.number) if revokes_at_once(observed, kept) else None
 
 
 def _unread_problem(observed: Specified, reason: Reason, *, is_needed: bool = False) -> Wait | Stalled | None:
@@ -194,7 +198,8 @@ def _allowed(observed: Observed) -> Specified:
             owner,
             ownership.RENAME if owner else ownership.unlabelled(secret, observed) + ownership.RENAME,
         )
-    credential_slots.check_record(observed, observed.desired)
+    if problem := credential_slots.record_problem(observed):
+        raise problem
     return observed
 
 
@@ -215,8 +220,12 @@ def _write(observed: Managed) -> steps.Step | None:
     A revision whose credential the database server has not accepted is published later.
     """
     step = _lacking(observed)
-    if isinstance(step, steps.Publish) and not credentials.is_publishable(observed, observed.desired):
-        return credentials.next_current(observed, observed.desired) or _rest_unproven(observed)
+    if (
+        isinstance(observed, WithAccount)
+        and isinstance(step, steps.Publish)
+        and not credentials.is_publishable(observed)
+    ):
+        return credentials.next_current(observed) or _rest_unproven(observed)
     if step is None or not ownership.is_contested(observed):
         return step
     is_new = isinstance(step, steps.Publish | steps.Settle) and not ownership.was_sent(observed)
@@ -224,12 +233,10 @@ def _write(observed: Managed) -> steps.Step | None:
     return step if is_new else waits
 
 
-def _rest_unproven(observed: Managed) -> steps.Rest:
+def _rest_unproven(observed: WithAccount) -> steps.Rest:
     """Wait for the database server."""
-    credentials.refuse_exhausted(observed, observed.desired)
-    return steps.Rest(
-        credentials.account_again(observed), credentials.account_problem(observed, observed.desired)
-    )
+    credentials.refuse_exhausted(observed)
+    return steps.Rest(credentials.account_again(observed), credentials.account_problem(observed))
 
 
 def _lacking(observed: Managed) -> steps.TargetWrite | None:
@@ -268,7 +275,7 @@ def _roll_out(observed: Managed, problem: Wait | Stalled | None) -> steps.Step:
     problem = (
         problem
         or store_steps.push_problem(observed)
-        or credentials.account_problem(observed, observed.desired)
+        or (credentials.account_problem(observed) if isinstance(observed, WithAccount) else None)
         or ownership.contest_problem(observed)
     )
     return steps.Rest(_wake_up(observed), problem)
@@ -282,7 +289,8 @@ def _ask_for_action(observed: Managed) -> None:
     """
     try:
         rollback.refuse_unknown_return(observed)
-        credentials.refuse_exhausted(observed, observed.desired)
+        if isinstance(observed, WithAccount):
+            credentials.refuse_exhausted(observed)
         if not rollout.is_under_way(observed):
             rollback.ask_for_help(observed)
     except Stalled as stalled:
@@ -313,7 +321,7 @@ def _wake_up(observed: Managed) -> datetime | None:
     times = rollout.next_changes(observed)
     if observed.current.overlaps:
         times += (when for when in (observed.current.valid_until, completion.overlap_limit(observed)) if when)
-    if limit := credentials.revocation_limit(observed, observed.desired):
+    if isinstance(observed, WithAccount) and (limit := credentials.revocation_limit(observed)):
         times.append(limit)
     if observed.holders and observed.holders.again:
         times.append(observed.holders.again)

@@ -14,7 +14,7 @@ from keyturn.api.status import UnrevokedLeases
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED
-from keyturn.core.observation.observed import Managed, Observed, Specified, once
+from keyturn.core.observation.observed import Managed, Observed, Specified, WithAccount, once
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.references import Destination, destination_of
@@ -228,7 +228,7 @@ class Unpushed:
 
 def next_push(observed: Managed) -> steps.Step | None:
     """Return the next step for stores; a failed push lets others go first until its retry is due."""
-    if not is_publishable(observed, observed.desired):
+    if isinstance(observed, WithAccount) and not is_publishable(observed):
         return None
     is_kept = _is_kept_for(observed)
     if is_kept and not observed.is_finalized:

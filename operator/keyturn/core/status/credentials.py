@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from keyturn.api.status import CredentialStatus
-from keyturn.core.observation.external import NEEDS_REPAIR, NOT_PROBED, ProbeVerdict
+from keyturn.core.observation.external import NEEDS_REPAIR, ProbeVerdict
 from keyturn.core.observation.observed import Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.core.rotation.credential_slots import is_locked, unproven
@@ -73,7 +73,7 @@ def credential_valid(observed: Observed) -> ConditionVerdict | None:
     is_managed = observed.desired is not None and observed.desired.account is not None
     if not is_managed or not observed.is_published:
         return None
-    account = observed.account or NOT_PROBED
+    account = observed.account
     verdict, meaning = account.verdict, meaning_of(account.verdict)
     before = condition_of(observed.managed.status.conditions, "CredentialValid")
     if verdict is ProbeVerdict.NOT_PROBED and before:
@@ -84,7 +84,7 @@ def credential_valid(observed: Observed) -> ConditionVerdict | None:
         lock = meaning_of(ProbeVerdict.LOCKED)
         return lock._replace(message=f"{lock.message}; since then, {meaning.message}")
     # A problem says why a repair, or the proof of a password that was found in the Secret, does not succeed.
-    problem = observed.account.problem if observed.account else None
+    problem = account.problem
     published = observed.state.current_credential if observed.state else None
     concerns = verdict in NEEDS_REPAIR or (published is not None and published.is_candidate)
     if problem is None or not concerns or problem.reason == ErrorReason.CHANGING_CREDENTIAL:
@@ -96,7 +96,7 @@ def at_server(step: str, observed: Observed) -> str | None:
     """Return what a step at the database server waits for, or changes; None for another step."""
     if observed.state is None or step not in _WORDS:
         return None
-    if observed.account and observed.account.problem:
+    if observed.account.problem:
         return observed.account.problem.message
     closing = [one.name for one in observed.state.credentials if one.is_closing]
     new = unproven(observed.state)

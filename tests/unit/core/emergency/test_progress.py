@@ -131,9 +131,7 @@ def test_an_account_that_left_the_spec_is_not_closed() -> None:
 
 
 def test_before_a_process_has_asked_the_server_there_is_no_problem_to_report() -> None:
-    assert exposed(replace(rotated(credential(2, CLOSING)), account=None)) == [
-        ("app_b", "it is to be closed")
-    ]
+    assert exposed(rotated(credential(2, CLOSING))) == [("app_b", "it is to be closed")]
 
 
 def test_a_login_whose_password_is_lost_has_no_revision() -> None:

@@ -26,7 +26,6 @@ from tests.unit.core.accounts import SINGLE, TWICE, credential, look, moved, spe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.observation.observed import Managed
     from keyturn.core.state.state import StateFacts
 
 
@@ -142,12 +141,6 @@ def recorded(**facts: Any) -> Credential:
     return replace(credential(1), **facts)
 
 
-def problem_of(seen: Managed) -> Stalled | None:
-    database = make.wanted(seen).account
-    assert database
-    return record_problem(seen, database)
-
-
 @pytest.mark.parametrize(
     "found",
     [
@@ -161,7 +154,7 @@ def problem_of(seen: Managed) -> Stalled | None:
 )
 def test_credentials_of_the_account_are_followed(found: StateFacts | None) -> None:
     seen = look(found) if found else with_facts(look(), state=None)
-    assert problem_of(seen) is None
+    assert record_problem(seen) is None
 
 
 @pytest.mark.parametrize(

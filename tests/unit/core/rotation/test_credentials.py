@@ -541,7 +541,7 @@ def test_what_the_operator_does_not_repair_requires_manual_action(
 
 def test_a_locked_login_is_named_with_what_locks_it() -> None:
     seen = look(account=AccountFacts(ProbeVerdict.LOCKED, cause="login 'app_a' does not exist"))
-    problem = credentials.account_problem(seen, make.wanted(seen))
+    problem = credentials.account_problem(seen)
     assert problem
     assert "at the database server (login 'app_a' does not exist); open it there" in problem.message
 
@@ -559,7 +559,7 @@ def test_a_credential_that_the_secret_does_not_have_is_not_repaired() -> None:
     two = state(credential(2), credential(1))
     for published, repairs in ((1, False), (2, True)):
         seen = look(two, account=refused, published=published)
-        assert (next_repair(seen, make.wanted(seen)) is not None) is repairs
+        assert (next_repair(seen) is not None) is repairs
 
 
 def test_a_single_user_is_not_repaired_while_its_server_has_the_next_password() -> None:
@@ -658,7 +658,7 @@ def test_a_superseded_credential_is_refused_after_the_overlap() -> None:
 def test_nothing_is_refused_that_the_secret_still_has() -> None:
     ended = moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)
     assert decide(look(ended, published=1)) == Publish(2)
-    assert credentials.next_revocation(look(ended, published=1), make.wanted(look(ended))) is None
+    assert credentials.next_revocation(look(ended, published=1)) is None
 
 
 def rolled_back(*, failed: bool = False, **facts: Any) -> Any:
@@ -699,7 +699,7 @@ def test_an_emergency_refuses_what_was_rolled_back_at_once() -> None:
     late = make.consumer(marker="db=2", settled=False, paused=True)
     for incident in (INCIDENT, GENTLE):
         seen = rolled_back(consumers=(late,), emergencies=(incident,))
-        step = credentials.next_revocation(seen, make.wanted(seen))
+        step = credentials.next_revocation(seen)
         assert step
         assert (numbers(step.credentials), step.ends_sessions) == ([2], incident is INCIDENT)
 
@@ -736,10 +736,7 @@ def test_an_emergency_closes_the_previous_credential_to_have_room(incident: Emer
 
 
 def test_an_emergency_with_room_needs_no_slot() -> None:
-    seen = look(emergencies=(GENTLE,))
-    assert credentials.needs_slot(seen, make.wanted(seen)) is False
-    plain = make.observed({})
-    assert credentials.needs_slot(plain, make.wanted(plain)) is False
+    assert credentials.needs_slot(look(emergencies=(GENTLE,))) is False
 
 
 def test_a_current_credential_that_is_not_proven_is_waited_for() -> None:
@@ -966,4 +963,3 @@ def test_an_emergency_says_why_the_previous_login_is_still_open() -> None:
         "Rotated",
         "the previous login app_a of revision 1 is to be closed: no answer",
     )
-    assert services(replace(renewed(CLOSING), account=None))[0] == "Rotated"

@@ -88,7 +88,7 @@ def begin_probe(key: ObjectKey, memory: AccountMemory, context: Context) -> date
 def _plan_probe(observed: Observed, desired: AccountDesired, record: AccountRecord) -> AccountDesired | None:
     """Plan the next probe of the published credential; return its account, or None for an inactive object."""
     credential = observed.state.current_credential if observed.state else None
-    is_published = credential is not None and credential.is_proven and not record_problem(observed, desired)
+    is_published = credential is not None and credential.is_proven and not record_problem(observed)
     if credential is None or not is_published or observed.is_inactive:
         return None
     interval, due = desired.probe_interval, record.probe_due

@@ -113,7 +113,7 @@ class Prober:
         """Observe, and probe if that is due; return what an observation afterwards has."""
         observed = make.observed(spec=spec or SPEC, state=self.api.found.facts, **facts)
         found = with_account(KEY, replace(observed, now=self.now), self.memory, self.context)
-        if found.account is None:
+        if found.account_desired is None:
             return None
         await self.work(waits=waits)
         return self.memory.of(KEY).facts(self.now)
