@@ -3,8 +3,6 @@
 The points by the values of Secrets are here: 1 (strength), 3 (environments) and 8 (revocation).
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Data of a cluster for the checklist: each read once, with the caller's permissions, and without values."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hmac

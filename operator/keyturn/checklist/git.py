@@ -1,7 +1,5 @@
 """Git as a subprocess that starts no program of the repository: files of the tree, additions of all commits."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

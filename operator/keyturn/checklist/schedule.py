@@ -1,7 +1,5 @@
 """Point 6: the rotation schedule is documented, matches the cluster, and nothing is overdue."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta

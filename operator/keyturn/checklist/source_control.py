@@ -4,8 +4,6 @@ What is a secret: the patterns of detect-secrets, values of Kubernetes Secrets i
 of a .env file. Of the scanner only patterns and comments are used; its checks of keys against services never run.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import hmac
@@ -188,9 +186,7 @@ def _real_values(text: str) -> Iterator[tuple[int, str]]:
 @functools.cache
 def _rules() -> tuple[Any, ...]:
     try:
-        from detect_secrets.core.plugins.util import (  # noqa: PLC0415  # on first use, which no pod has
-            get_mapping_from_secret_type_to_class,
-        )
+        from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class  # noqa: PLC0415  # on first use, which no pod has
         from detect_secrets.plugins.base import RegexBasedDetector  # noqa: PLC0415  # the same
     except ModuleNotFoundError:
         raise CannotLook(

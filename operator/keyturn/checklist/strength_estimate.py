@@ -5,8 +5,6 @@ frequent word of zxcvbn's lists, a run or a repetition costs the bits that name 
 the character classes in the text. zxcvbn's own estimate takes up to half a second for one text.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import itertools

@@ -1,7 +1,5 @@
 """Requests for ManagedSecrets: each is a small patch, which the operator answers in the status."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable

@@ -39,11 +39,7 @@ identity_option = _identity()
     help="A public key of age (age1…) or of SSH whose secret key, without a passphrase, opens the file; repeatable.",
 )
 @click.option(
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    required=True,
-    help="The file to write; it must not exist yet.",
+    "--output", type=FILE, metavar="FILE", required=True, help="The file to write; it must not exist yet."
 )
 @place
 def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> None:

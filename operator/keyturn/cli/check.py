@@ -1,7 +1,5 @@
 """Runs the checks of `keyturn check` in order, and prints the results."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -43,9 +41,7 @@ async def points(api: Api, namespace: str) -> list[Point]:
     crds, _ = await _read("crds", schemas.read(api), lambda found: schemas.points_of(schemas.compared(found)))
     security, _ = await _read("pod-security", deployment.security_point(api, namespace), _alone)
     pods, deployed = await _read(
-        "deployment",
-        deployment.find(api, namespace),
-        lambda found: [deployment.point_of(found, namespace)],
+        "deployment", deployment.find(api, namespace), lambda found: [deployment.point_of(found, namespace)]
     )
     account = deployed.account if deployed else Account(namespace, _ACCOUNT)
     place = _place(deployed, namespace)

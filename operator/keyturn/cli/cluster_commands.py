@@ -1,7 +1,5 @@
 """Commands about an installation and a cluster as a whole: check, version, ui and audit."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from collections.abc import Callable
@@ -82,8 +80,7 @@ def ui_command(*, all_namespaces: bool, port: int, no_browser: bool, where: Wher
 
     _refuse_both(where, all_namespaces=all_namespaces)
     cluster.run(
-        where,
-        lambda here: server.serve(here, port, everywhere=all_namespaces, opens_browser=not no_browser),
+        where, lambda here: server.serve(here, port, everywhere=all_namespaces, opens_browser=not no_browser)
     )
     sys.exit(INTERRUPTED)
 

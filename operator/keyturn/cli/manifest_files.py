@@ -3,8 +3,6 @@
 YAML is refused with the line and without a word of the text.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

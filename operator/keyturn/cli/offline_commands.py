@@ -124,9 +124,7 @@ _FORMS = ("dotenv", "compose", "kubernetes")
 )
 @folder_option
 @click.option(
-    "--output",
-    type=FILE,
-    help="The file to write. Default: .env, or standard output for what has no value.",
+    "--output", type=FILE, help="The file to write. Default: .env, or standard output for what has no value."
 )
 @click.option("--name", help="kubernetes: the name. Default: the folder's name with -secrets.")
 @click.option("-n", "--namespace", metavar="NAME", help="kubernetes: the namespace.")

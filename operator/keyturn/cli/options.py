@@ -1,7 +1,5 @@
 """Common options: cluster, namespace, output format, and the selection of ManagedSecrets."""
 
-from __future__ import annotations
-
 import enum
 import functools
 import gc
@@ -203,11 +201,7 @@ def _plain_all(_: click.Context, __: click.Parameter, given: tuple[str, ...]) ->
 name = click.argument("name", shell_complete=completed, callback=lambda _, __, given: _plain(given))
 names = click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed, callback=_plain_all)
 _labels = click.option(
-    "-l",
-    "--selector",
-    "labels",
-    metavar="SELECTOR",
-    help="Select by labels, such as team=auth,tier!=test.",
+    "-l", "--selector", "labels", metavar="SELECTOR", help="Select by labels, such as team=auth,tier!=test."
 )
 
 

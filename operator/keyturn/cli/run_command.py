@@ -328,11 +328,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @click.command("crds", short_help="Print the CustomResourceDefinitions.")
 @click.option("--output", type=FILE, help="The folder to write them to.")
-@click.option(
-    "--check",
-    type=FILE,
-    help="Fail if the files of this folder differ from the models.",
-)
+@click.option("--check", type=FILE, help="Fail if the files of this folder differ from the models.")
 def crds_command(output: Path | None, check: Path | None) -> None:
     """Print the CustomResourceDefinitions, ready for `kubectl apply --server-side -f -`."""
     from keyturn.installation import crds

@@ -37,13 +37,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 _GRACE: Final = timedelta(minutes=1)
 """Time in which a leader takes up a change."""
 _SILENT: Final = frozenset(
-    {
-        SummaryState.BEHIND,
-        SummaryState.NOT_COMPLIANT,
-        SummaryState.HELD,
-        SummaryState.DUE,
-        SummaryState.READY,
-    }
+    {SummaryState.BEHIND, SummaryState.NOT_COMPLIANT, SummaryState.HELD, SummaryState.DUE, SummaryState.READY}
 )
 """States that do not explain why a requested rotation has not started."""
 _SILENT_REASONS: Final = frozenset({ConditionReason.IDLE, ConditionReason.DUE, ConditionReason.HELD})

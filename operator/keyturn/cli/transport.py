@@ -4,8 +4,6 @@ To load aiohttp takes a third of a short command, so it is used only for a serve
 are those of aiohttp.
 """
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """Finds and prints versions of a cluster."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Periodic checks of the cluster: CRDs and permissions."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import random

@@ -6,8 +6,6 @@ timeout of a request. An event that cannot be of the write does not wait: a dele
 than the write leaves.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 A handler compares and enqueues. It never writes, and calls the API server only for lists of its own.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Reconcilers of stores and database targets: write the health of what an object describes to its status."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar

@@ -1,7 +1,5 @@
 """Manager of one process: its parts, and the order in which they start and end."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import signal

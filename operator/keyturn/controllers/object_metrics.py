@@ -1,7 +1,5 @@
 """Samples for /metrics of each ManagedSecret, store and emergency, and of the checklist; collected at each scrape."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Reconciler of SecretClass: checks the class against its own policy and writes the status."""
 
-from __future__ import annotations
-
 import math
 import sys
 from contextlib import suppress
@@ -82,8 +80,7 @@ def _status(secret_class: SecretClass, flaw: Stalled | None, context: Context) -
     verdicts = readiness_of(Health(is_ready=flaw is None, reason=reason, message=message))
     before, generation = secret_class.status.conditions, secret_class.metadata.generation
     return SecretClassStatus(
-        observed_generation=generation,
-        conditions=stamp_all(verdicts, before, context.now(), generation),
+        observed_generation=generation, conditions=stamp_all(verdicts, before, context.now(), generation)
     )
 
 

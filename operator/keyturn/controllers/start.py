@@ -6,8 +6,6 @@ The reconcile reads a Secret by name if the page lacks it, if the informer has a
 to be read.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Collection, Iterable

@@ -226,13 +226,7 @@ class WorkQueue(Generic[K]):
     def _is_in(self, priority: Priority, key: K) -> bool:
         return self._waiting.get(key) is priority
 
-    async def run(
-        self,
-        work: Work[K],
-        *,
-        workers: int,
-        grace: timedelta = timedelta(seconds=10),
-    ) -> None:
+    async def run(self, work: Work[K], *, workers: int, grace: timedelta = timedelta(seconds=10)) -> None:
         """Process keys until cancelled; then wait up to `grace` for work in progress.
 
         `work` returns when its key is due next, or None. After an exception the key is retried with exponential

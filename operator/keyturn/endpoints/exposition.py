@@ -1,7 +1,5 @@
 """Per-object series in the Prometheus text format and OpenMetrics."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ A scrape is authorized by TokenReview, then by SubjectAccessReview of `get /metr
 time under a hash of the token; the token itself goes to the API server only.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

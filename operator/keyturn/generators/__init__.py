@@ -14,8 +14,6 @@ tests/unit/generators/test_contract.py.
 Imports: `runtime` (TLS limits), `core`, `api`.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Interface of generators: values of one form, and their strength."""
 
-from __future__ import annotations
-
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Generators basicAuth and dockerConfig: a user name with a password, for a server or a registry."""
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Generators password and passphrase: characters of several classes, or words that people read, type and dictate."""
 
-from __future__ import annotations
-
 import functools
 import importlib.resources
 import itertools

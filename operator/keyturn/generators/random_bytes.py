@@ -3,8 +3,6 @@
 The one-time passwords are those of RFC 6238; a UUID is no secret.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

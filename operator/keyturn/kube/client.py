@@ -6,8 +6,6 @@ answers are small. A page is bounded by the bytes of its answer, because an obje
 1.5 MiB: a larger answer is not read to its end, and the next request asks for a quarter of the objects.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping

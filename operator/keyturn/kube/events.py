@@ -99,13 +99,7 @@ class _Event:
 class Events:
     """Event recorder of one process: a queue, and the task that sends from it."""
 
-    def __init__(
-        self,
-        api: Api,
-        instance: str,
-        *,
-        is_busy: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, api: Api, instance: str, *, is_busy: Callable[[], bool] = lambda: False) -> None:
         """`instance` is the name of this process.
 
         While `is_busy`, events are delayed up to 10 s, so the API server serves reconciles first.

@@ -8,8 +8,6 @@ The poller, for an operator without permission to list Secrets: every Secret tha
 per round; decisions read theirs in addition (`observe`), and each write returns the new metadata.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 import re

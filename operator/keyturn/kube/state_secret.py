@@ -4,8 +4,6 @@ Users with write permission on Secrets can edit this one, so everything in it is
 that exceeds the size of a Secret loses its oldest parts until it fits.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

@@ -5,8 +5,6 @@ It is written whole, by POST and PUT, never by PATCH: the answer to a malformed 
 Types, owner references, labels and annotations tell who owns a Secret; one with another owner is never adopted.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ A TokenRequest gets one that is valid for ten minutes, and never for the API ser
 SubjectAccessReview.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Parses and restarts workloads of the kinds in `core.observation.workload_kinds`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

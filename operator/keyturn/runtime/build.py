@@ -4,8 +4,6 @@ A wheel has the commit in a file that the build writes (`operator/build_commit.p
 a checkout it is read from git's files; git itself is never started while Keyturn runs.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from functools import cache

@@ -3,8 +3,6 @@
 Clients that fail together do not return together.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ A limiter admits the names that wait in turn, and reserves some places for the f
 one name cannot take all of them. A background task is referenced until it ends, and cancelled with the process.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine

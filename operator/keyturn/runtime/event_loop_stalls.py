@@ -5,8 +5,6 @@ values. It measures lateness, not single calls: many short calls can delay an an
 some seconds answers four times a second, so that a first stall of less than 0.4 s can pass unseen.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import threading

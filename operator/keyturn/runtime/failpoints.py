@@ -1,7 +1,5 @@
 """Fail points for tests: the process dies by SIGKILL at a named step; inactive without an environment variable."""
 
-from __future__ import annotations
-
 import os
 import signal
 from itertools import count

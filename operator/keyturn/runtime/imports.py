@@ -1,7 +1,5 @@
 """Imports of plugins, which a package has one module each for, and of modules without their unused dependencies."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import inspect

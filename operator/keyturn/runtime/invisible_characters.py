@@ -1,7 +1,5 @@
 """Characters that a terminal does not show as written, and their escapes."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

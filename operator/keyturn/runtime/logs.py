@@ -1,7 +1,5 @@
 """Structured logging: fixed event names with fields, one format for all libraries, no messages of foreign errors."""
 
-from __future__ import annotations
-
 import enum
 import logging
 import re

@@ -6,8 +6,6 @@ Values are in memory while they are generated and published. RLIMIT_CORE=0 does 
 (https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html).
 """
 
-from __future__ import annotations
-
 import ctypes
 import resource
 import sys

@@ -1,7 +1,5 @@
 """Prometheus metrics of this process: counters, gauges and histograms."""
 
-from __future__ import annotations
-
 import platform
 from functools import cache, partial
 
@@ -26,10 +24,7 @@ _histogram = partial(Histogram, namespace=_PREFIX, registry=REGISTRY)
 
 ROTATIONS = _counter("rotations", "Completed rotations by reason and result.", ("reason", "result"))
 ROTATION_STEP_SECONDS = _histogram(
-    "rotation_step_seconds",
-    "Duration of each step of a rotation.",
-    ("step",),
-    buckets=_STEP_BUCKETS,
+    "rotation_step_seconds", "Duration of each step of a rotation.", ("step",), buckets=_STEP_BUCKETS
 )
 WORKLOAD_RESTARTS = _counter(
     "workload_restarts", "Restarts of workloads by kind and result.", ("kind", "result")

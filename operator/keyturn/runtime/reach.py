@@ -10,8 +10,6 @@ resolver cannot be cancelled, so it counts until it ends, not until its caller g
 thread does not delay the end of the process.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ipaddress

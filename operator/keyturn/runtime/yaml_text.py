@@ -6,8 +6,6 @@ reads as another type are quoted. Keys are texts. Sources: gopkg.in/yaml.v2, `re
 `yaml.go`.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -13,8 +13,6 @@ Modules
 Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Coroutine

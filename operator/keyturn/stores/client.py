@@ -1,7 +1,5 @@
 """Client of one store: caches and deduplicates reads, limits the rate, honours Retry-After."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
 from contextlib import nullcontext

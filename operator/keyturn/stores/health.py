@@ -4,8 +4,6 @@ Rate limiter and breaker take the time as an argument and do no I/O, so that tes
 circuit breaker of database servers, which counts operations, is in `controllers.managedsecret.account.memory`.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass

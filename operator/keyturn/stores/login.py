@@ -387,15 +387,13 @@ class ConnectionPool:
         try:
             return await self._context.tokens.token(namespace, account, audience)
         except api_errors.ApiError as error:
-            meant = _meaning(error, namespace, account)
-        raise meant
+            errors.raise_alone(_meaning(error, namespace, account))
 
     async def _hold_to_consent(self, namespace: str, account: str) -> str:
         try:
             return await hold_to_consent(namespace, account, self._plan.key, self._context.api)
         except api_errors.ApiError as error:
-            meant = _meaning(error, namespace, account)
-        raise meant
+            errors.raise_alone(_meaning(error, namespace, account))
 
     @property
     def _owner(self) -> str:

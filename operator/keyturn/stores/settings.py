@@ -1,7 +1,5 @@
 """What a store's spec means: its provider and rate, whether namespaces share keys, and its credentials."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,7 +29,7 @@ from keyturn.kube.client import Api
 from keyturn.kube.wire import Body
 
 from .providers import Provider, Reference, RemoteValue, discover, provider_of
-from .providers.errors import Refused, Unauthorized, Unreachable
+from .providers.errors import Refused, Unauthorized, Unreachable, raise_alone
 
 _MIN_INTERVAL: Final = 15.0
 PLACEHOLDER: Final = "{namespace}"
@@ -73,13 +71,10 @@ def plan_of(key: StoreKey, store: AnyStore) -> StoreSettings:
             "UnknownProvider",
             f"this version knows no provider {choice.kind!r}; write one of {', '.join(discover())}",
         )
-    wrong = ""
     try:
         config = provider.Config.model_validate(choice.settings)
     except pydantic.ValidationError as error:
-        wrong = validation_sentence(error, "spec.provider", choice.kind)
-    if wrong:
-        raise Refused("InvalidSettings", wrong)
+        raise_alone(Refused("InvalidSettings", validation_sentence(error, "spec.provider", choice.kind)))
     prefix = store.spec.key_prefix if isinstance(store, ClusterSecretStore) else None
     if prefix and not provider.takes_prefix(config):  # such a store may precede the validation rule
         raise Refused(
@@ -190,23 +185,17 @@ async def read_references(needs: Iterable[Reference], namespace: str, api: Api) 
 
 async def _read(reference: Reference, namespace: str, api: Api) -> Body:
     path = paths.secret if reference.kind == _SECRET else paths.config_map
+    named = f"{reference.kind} {reference.name!r} in the namespace {namespace!r}"
     try:
         return await api.get(path(namespace, reference.name))
     except api_errors.NotFound:
-        meant: Exception = Unauthorized(
-            LOGIN_NOT_FOUND,
-            f"there is no {reference.kind} {reference.name!r} in the namespace {namespace!r}; create it with"
-            f" the key {reference.key!r}",
-        )
+        hint = f"there is no {named}; create it with the key {reference.key!r}"
+        raise_alone(Unauthorized(LOGIN_NOT_FOUND, hint))
     except api_errors.Forbidden:
-        meant = Unauthorized(
-            LOGIN_NOT_FOUND,
-            f"the operator may not read the {reference.kind} {reference.name!r} in the namespace {namespace!r};"
-            " give it the right, or write a SecretStore",
-        )
+        hint = f"the operator may not read the {named}; give it the right, or write a SecretStore"
+        raise_alone(Unauthorized(LOGIN_NOT_FOUND, hint))
     except api_errors.ApiError as error:
-        meant = Unreachable("ApiServerUnavailable", retry_after=error.retry_after)
-    raise meant
+        raise_alone(Unreachable("ApiServerUnavailable", retry_after=error.retry_after))
 
 
 def _found(reference: Reference, namespace: str, body: Body) -> RemoteValue:
@@ -321,12 +310,8 @@ class SessionSecret:
                 await self._api.replace(self._path, self._body(login, found))
         except api_errors.Forbidden:
             _log.warning("session not persisted", reason="the write is forbidden", secret=self._path)
-            return
         except api_errors.ApiError as error:
-            after = error.retry_after
-        else:
-            return
-        raise Unreachable("ApiServerUnavailable", retry_after=after)
+            raise_alone(Unreachable("ApiServerUnavailable", retry_after=error.retry_after))
 
     async def _read(self) -> Body | None:
         try:
@@ -334,8 +319,7 @@ class SessionSecret:
         except (api_errors.NotFound, api_errors.Forbidden):
             return None
         except api_errors.ApiError as error:
-            after = error.retry_after
-        raise Unreachable("ApiServerUnavailable", retry_after=after)
+            raise_alone(Unreachable("ApiServerUnavailable", retry_after=error.retry_after))
 
     @property
     def _name(self) -> str:

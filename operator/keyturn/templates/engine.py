@@ -5,8 +5,6 @@ Work is counted where it is done: each rendered node, each name lookup, each loo
 that is read or produced, and the memory of all that is kept. So the result for a template does not depend on timing.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Filters of a template, and limits of its work and of the size of what it reads and keeps."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

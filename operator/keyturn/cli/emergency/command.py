@@ -135,13 +135,7 @@ def declare_command(  # click passes options by name
 @click.argument("incident", required=False)
 @output
 @_somewhere
-def status_command(
-    *,
-    incident: str | None,
-    output: Output,
-    scope: Scope,
-    where: Where,
-) -> None:
+def status_command(*, incident: str | None, output: Output, scope: Scope, where: Where) -> None:
     """Show the progress of every incident; with INCIDENT, also which of its secrets are not done.
 
     Ends with 0 if no manual action is required, and with 3 if it is, if a deadline is missed, or while values are to
@@ -163,13 +157,7 @@ def status_command(
 @answer
 @_somewhere
 def acknowledge_command(
-    *,
-    incident: str,
-    what: str | None,
-    by: str,
-    output: Output | None,
-    scope: Scope,
-    where: Where,
+    *, incident: str, what: str | None, by: str, output: Output | None, scope: Scope, where: Where
 ) -> None:
     """Mark a stage of INCIDENT as completed, in each namespace that it concerns."""
     from keyturn.cli import cluster

@@ -1,7 +1,5 @@
 """Declares incidents, one EmergencyRotation per namespace with a common number; shows and acknowledges them."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections import defaultdict
@@ -21,15 +19,7 @@ from keyturn.cli import managed
 from keyturn.cli.cluster import Cluster, sentence
 from keyturn.cli.managed import confirm
 from keyturn.cli.options import Output
-from keyturn.cli.printing import (
-    listed,
-    print_data,
-    print_document,
-    print_lines,
-    print_names,
-    room,
-    table,
-)
+from keyturn.cli.printing import listed, print_data, print_document, print_lines, print_names, room, table
 from keyturn.core.emergency.status import absent_items, needs_a_person
 from keyturn.core.emergency.timeline import (
     REPORT_FILE,

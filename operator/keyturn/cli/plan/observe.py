@@ -4,8 +4,6 @@ Of target and state Secret only metadata is read, or the status without that per
 values can tell, are no part of it, except of a Secret that is to be adopted: whether its values stay.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

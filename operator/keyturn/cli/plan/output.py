@@ -1,7 +1,5 @@
 """What a plan shows: a document per object, printed as tables of text or for programs."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

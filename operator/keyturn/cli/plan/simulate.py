@@ -5,8 +5,6 @@ become ready, a paused Deployment is resumed. A plan reads and generates no valu
 estimated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Listener of `keyturn ui` on the loopback address: who may ask, and what a browser may do with an answer."""
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import os

@@ -1,7 +1,5 @@
 """Incident document in Markdown: timeline, affected secrets and workloads, and what is still open."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import defaultdict
@@ -72,9 +70,7 @@ _MOST_REFUSED: Final = 100
 
 
 def readership(
-    emergency: EmergencyRotation,
-    known: Mapping[str, Affected | None],
-    readers: Readership | None,
+    emergency: EmergencyRotation, known: Mapping[str, Affected | None], readers: Readership | None
 ) -> Iterator[str]:
     """Yield the section: permitted subjects of the affected secrets, and recorded reads."""
     namespace = code(emergency.metadata.namespace)

@@ -1,7 +1,5 @@
 """Reconciler of EmergencyRotation: progress of its secrets, deadlines, status, and incident document."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,12 +11,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from keyturn.api import API_VERSION
-from keyturn.api.emergency import (
-    AffectedSecret,
-    EmergencyRotation,
-    EmergencyRotationStatus,
-    TimelineEntry,
-)
+from keyturn.api.emergency import AffectedSecret, EmergencyRotation, EmergencyRotationStatus, TimelineEntry
 from keyturn.controllers.context import Context
 from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.emergency.status import absent_items, is_done, rows_of, status_of, wake_up

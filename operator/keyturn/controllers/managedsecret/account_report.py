@@ -1,7 +1,5 @@
 """Reports operations at database servers and verdicts of probes: Events, log lines and metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import structlog

@@ -1,7 +1,5 @@
 """Takes over the data of an existing Secret: sorted by the items of the spec, and recorded as a revision."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime

@@ -3,8 +3,6 @@
 Values that are equal to those of other ManagedSecrets are found by keyed hashes of this process.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import secrets

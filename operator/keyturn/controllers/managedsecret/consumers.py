@@ -7,8 +7,6 @@ read now and then (`kube.pods`), and whenever a decision or a report depends on 
 rollout, rollback, restart. The results are kept as long as the process lives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta

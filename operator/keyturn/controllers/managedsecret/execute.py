@@ -3,8 +3,6 @@
 State and target Secret are written over the version that was read, and compared with what was sent.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -27,13 +25,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube.pods import delete_pod, evict_pod
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import fitted, require_room, too_large
-from keyturn.kube.target_secret import (
-    LARGEST,
-    Stamp,
-    size_of,
-    target_body,
-    target_facts,
-)
+from keyturn.kube.target_secret import LARGEST, Stamp, size_of, target_body, target_facts
 from keyturn.kube.wire import Body
 from keyturn.kube.workloads import restart, workload_of
 

@@ -3,8 +3,6 @@
 An acquired credential stays in memory until a revision records it, so that a cancelled read acquires none twice.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -3,8 +3,6 @@
 `Pass` hands it on, with what one pass has observed.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 

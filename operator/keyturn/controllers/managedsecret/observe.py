@@ -3,8 +3,6 @@
 It includes which recorded values do not match the spec.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Reads all values of a ManagedSecret from their stores, one failure discards them all; and the memory of reads."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -50,12 +48,7 @@ def reads_stores(observed: Specified) -> bool:
 
 
 async def read_all(
-    key: ObjectKey,
-    observed: Specified,
-    stores: Stores,
-    manager: LeaseManager,
-    *,
-    fresh: bool,
+    key: ObjectKey, observed: Specified, stores: Stores, manager: LeaseManager, *, fresh: bool
 ) -> Reading:
     """Read all values; after a failure return none, with the error in the result.
 
@@ -184,12 +177,9 @@ async def _item(
             return _with_lease(every, lease)
         value = await documents.take(found, lambda document: document.take(source.part))
     except errors.StoreError as error:
-        trouble = trouble_of(error, f"{item.name}: {source}")
-    else:
-        _check_value(value, item, source, observed)
-        return _with_lease(ItemValues(source.text, {VALUE: value}, item.keys), lease)
-    # outside the except block, so that the store's error is not its context
-    raise trouble
+        errors.raise_alone(trouble_of(error, f"{item.name}: {source}"))
+    _check_value(value, item, source, observed)
+    return _with_lease(ItemValues(source.text, {VALUE: value}, item.keys), lease)
 
 
 def _check_cycle(name: str, source: Source, key: ObjectKey, desired: Desired, stores: Stores) -> None:
@@ -291,22 +281,19 @@ async def _read_pushed(destination: Destination, key: ObjectKey, stores: Stores)
         Stalled: It exists and its value cannot be read, so that a new value would replace one that is in use.
         Wait: The store did not answer.
     """
-    trouble: Wait | Stalled
     try:
         found = await stores.inspect(destination.ref, key.namespace, destination.key)
     except errors.UnusableError as error:
-        trouble = Stalled(
-            ErrorReason.PROVIDER_ERROR,
+        what = (
             f"pushTo: {destination} exists and cannot be read ({errors.detail_of(error)}); make it readable, or"
-            " delete it at the store to generate a new value",
+            " delete it at the store to generate a new value"
         )
+        errors.raise_alone(Stalled(ErrorReason.PROVIDER_ERROR, what))
     except errors.NotFound:
         return {}
     except errors.StoreError as error:
-        trouble = trouble_of(error, f"pushTo: {destination}")
-    else:
-        return await threadpools.run_for_tenant(key.namespace, _pushed_parts, destination, found.content)
-    raise trouble
+        errors.raise_alone(trouble_of(error, f"pushTo: {destination}"))
+    return await threadpools.run_for_tenant(key.namespace, _pushed_parts, destination, found.content)
 
 
 def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value]:

@@ -1,7 +1,5 @@
 """Pushes values to stores and deletes pushed keys, as background jobs, after the state has recorded the intent."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

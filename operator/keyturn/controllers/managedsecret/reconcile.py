@@ -1,7 +1,5 @@
 """Reconcile loop of ManagedSecret: observe, choose a step, execute it, report. Repeats until no step is left."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from functools import partial
 

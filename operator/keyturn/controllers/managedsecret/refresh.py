@@ -1,7 +1,5 @@
 """Decides when the stores of a ManagedSecret are read, and compares the values with the recorded ones."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Reports a pass: status, Events, metrics and log lines."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Final

@@ -1,7 +1,5 @@
 """Resolves a spec with the defaults of its class, or returns what is invalid in it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

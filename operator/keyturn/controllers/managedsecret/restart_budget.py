@@ -5,8 +5,6 @@ that one with many workloads does not delay another's first restart. Emergencies
 restarts count.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections import OrderedDict, deque

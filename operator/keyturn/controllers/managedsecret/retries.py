@@ -3,8 +3,6 @@
 It is reconciled again at rest, after a failure with back-off, or to report what it awaits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 

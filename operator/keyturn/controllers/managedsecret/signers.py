@@ -1,7 +1,5 @@
 """CAs in an emergency: a certificate is exposed as long as the CA that signs it is."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Collection, Mapping

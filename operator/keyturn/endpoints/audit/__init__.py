@@ -11,8 +11,6 @@ Values never come here: bodies are neither asked for nor kept.
 Imports: `kube`, `runtime`, `core`, `api`. The record of the proof is handed in (`audit.Proof`).
 """
 
-from __future__ import annotations
-
 from .audit import Audit, AuditSettings
 
 __all__ = ["Audit", "AuditSettings"]

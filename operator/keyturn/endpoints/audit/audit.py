@@ -1,7 +1,5 @@
 """Audit webhook of the API server: the endpoint POST /audit, its classifier, and the record in its Secret."""
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import random

@@ -1,7 +1,5 @@
 """Classifies audit events: the secret that they concern, metrics, and unusual reads."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace

@@ -58,10 +58,7 @@ class SubjectKind(StrEnum):
 
 
 _PREFIX_OF_NODES: Final = "system:node:"
-_PREFIXES: Final = {
-    "system:serviceaccount:": SubjectKind.SERVICE_ACCOUNT,
-    _PREFIX_OF_NODES: SubjectKind.NODE,
-}
+_PREFIXES: Final = {"system:serviceaccount:": SubjectKind.SERVICE_ACCOUNT, _PREFIX_OF_NODES: SubjectKind.NODE}
 
 
 class AccessOutcome(StrEnum):

@@ -1,7 +1,5 @@
 """Checks that the pods of the operator's Deployment are ready, and what protects its namespace."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Checks the versions and clocks of the API server and of the leader, and by the Lease that a replica leads."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Permissions that the operator needs, the manifest that grants each, and the missing ones."""
 
-from __future__ import annotations
-
 import asyncio
 import enum
 from collections.abc import Iterable, Iterator

@@ -5,8 +5,6 @@ permission on CustomResourceDefinitions is needed.
 https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus

@@ -9,8 +9,6 @@ Modules
 Imports: `stores.providers`, `generators`, `api`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from keyturn.api import GROUP

@@ -1,7 +1,5 @@
 """CustomResourceDefinition of each kind: names, columns, schema."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,5 @@
 """Converts a model to the structural schema of a CRD."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
@@ -61,14 +59,8 @@ def _providers() -> Mapping[str, Any]:
 
 
 _UNIONS: Mapping[str, tuple[Callable[[], Mapping[str, Any]], str]] = {
-    "Recipe": (
-        _generators,
-        "write exactly one generator under generate, such as password: {length: 40}",
-    ),
-    "ProviderChoice": (
-        _providers,
-        "write exactly one provider under provider, such as kubernetes: {}",
-    ),
+    "Recipe": (_generators, "write exactly one generator under generate, such as password: {length: 40}"),
+    "ProviderChoice": (_providers, "write exactly one provider under provider, such as kubernetes: {}"),
 }
 """Settings that are collected from generators and providers, by model name."""
 

@@ -1,7 +1,5 @@
 """Informer cache of the watched kinds, with indexes from a changed object to the ManagedSecrets it affects."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any, Final, TypeAlias

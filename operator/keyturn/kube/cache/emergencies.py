@@ -4,8 +4,6 @@ A namespace may declare any number. Handled are the first MOST_OPEN open ones, a
 acknowledged yet, so a reconcile costs the same however many there are.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping

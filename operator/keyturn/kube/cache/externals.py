@@ -3,8 +3,6 @@
 Of stores these are the keys that fill a Secret, of database targets the accounts.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ An object is parsed without what its status has that this version cannot parse. 
 JSON, a quarter of the size of parsed models. The schema limits the size of a spec.
 """
 
-from __future__ import annotations
-
 import copy
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping

@@ -10,8 +10,6 @@ Modules
 Imports: `runtime`, `core` and `api`.
 """
 
-from __future__ import annotations
-
 from .conversion import Conversion, convert, printable, written
 from .reading import Weight, grouped
 

@@ -1,7 +1,5 @@
 """All documents of a conversion: which are converted, what one names in another, and the YAML of the result."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Converts a Secret with annotations of mittwald's secret generator to a ManagedSecret."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from typing import Any, Final

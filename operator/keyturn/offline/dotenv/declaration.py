@@ -9,8 +9,6 @@ The source is a hint above or after a variable; without one the name decides:
 # keyturn: keep                                no secret: as in .env.example
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping

@@ -1,7 +1,5 @@
 """The .env file of each environment, what it lacks, which values are weak or shared, and whether Git ignores it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

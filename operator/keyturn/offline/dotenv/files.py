@@ -1,7 +1,5 @@
 """File access for secrets: private mode, no symbolic links, atomic replacement."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import secrets

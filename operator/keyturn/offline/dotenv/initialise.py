@@ -1,7 +1,5 @@
 """Fills .env files: missing values are generated, existing ones stay byte for byte."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -68,10 +66,7 @@ def item_of(variable: Variable, made: Made) -> Item:
 
 
 def generate_missing(
-    declaration: Declaration,
-    present: Mapping[str, Value],
-    now: datetime,
-    renew: frozenset[str] = frozenset(),
+    declaration: Declaration, present: Mapping[str, Value], now: datetime, renew: frozenset[str] = frozenset()
 ) -> Making:
     """Generate missing values; with `renew` regenerate these variables and all that depend on them, and no others."""
     making = Making()

@@ -1,7 +1,5 @@
 """Renders an environment: a portable .env, compose secrets, or a ManagedSecret with recipes and no values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ To add a provider, add a module and run the contract suite, tests/cluster/stores
 Imports: `kube` for stores in Kubernetes, `runtime`, `core`, `api`.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 kubectl would start plugins and open files; settings that do so are rejected.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import re
@@ -92,10 +90,7 @@ def _load(content: bytes) -> dict[str, Any]:
         loaded = yaml.safe_load(content) if _is_plain(yaml.parse(content)) else None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, LookupError, AttributeError):
         loaded = None
-    if isinstance(loaded, dict):
-        return loaded
-    # Outside the except block, since the error quotes the line.
-    return _refuse("it is no plain YAML object")
+    return loaded if isinstance(loaded, dict) else _refuse("it is no plain YAML object")
 
 
 def _is_plain(events: Iterable[Any]) -> bool:
@@ -144,30 +139,27 @@ def _trust(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContex
         if certificate is not None and key is not None:
             show(context, certificate, key)
     except (ssl.SSLError, ValueError):
-        pass
-    else:
-        return context
-    return _refuse(
-        "a certificate or key in it cannot be used; each is PEM in base64,"
-        f" and a key of RSA has {tls.LARGEST_RSA} bits at most"
-    )
+        _refuse(
+            "a certificate or key in it cannot be used; each is PEM in base64,"
+            f" and a key of RSA has {tls.LARGEST_RSA} bits at most"
+        )
+    return context
 
 
 def _decoded(settings: Mapping[str, Any], name: str) -> bytes | None:
     text = settings.get(name)
     if text is None or text == "":
         return None
+    if not isinstance(text, str):
+        _refuse(f"{name} is no text")
     try:
-        return (
-            base64.b64decode(text, validate=True) if isinstance(text, str) else _refuse(f"{name} is no text")
-        )
+        return base64.b64decode(text, validate=True)
     except ValueError:
-        pass
-    return _refuse(f"{name} is no base64")
+        _refuse(f"{name} is no base64")
 
 
 def _refuse(what: str) -> NoReturn:
-    raise Refused("InvalidKubeconfig", what)
+    errors.raise_alone(Refused("InvalidKubeconfig", what))
 
 
 # Client certificate: loaded only after its key is known to sign within milliseconds. OpenSSL signs on the event
@@ -250,13 +242,9 @@ class _GuardTransport:
                 trust=self._trust,
             )
         except errors.Unreachable as error:
-            code, hint = error.code, error.hint
+            errors.raise_alone(errors.Unreachable(error.code, error.hint))
         except errors.Refused as error:
             if error.code != "TooLarge" or call.most == inf:
                 raise
             return Response(200, None)
-        else:
-            retry_after = errors.seconds(answer.headers.get("Retry-After"))
-            return Response(answer.status, answer.body, retry_after)
-        # Raised outside the handler: the error of the guard names the host, which a Secret holds.
-        raise errors.Unreachable(code, hint)
+        return Response(answer.status, answer.body, errors.seconds(answer.headers.get("Retry-After")))

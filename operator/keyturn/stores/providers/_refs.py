@@ -1,7 +1,5 @@
 """What settings refer to: keys of Secrets and ConfigMaps, ServiceAccounts, credentials and their tokens, and CAs."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import ssl
@@ -163,5 +161,4 @@ def _context(bundle: bytes) -> ssl.SSLContext:
     try:
         return tls.client_context(bundle)
     except (ssl.SSLError, ValueError):
-        pass
-    raise Refused("NoAuthorities", "caRef names no certificates in PEM")
+        errors.raise_alone(Refused("NoAuthorities", "caRef names no certificates in PEM"))

@@ -1,7 +1,5 @@
 """Interface of a provider: one external store, read by key and, if it can, written."""
 
-from __future__ import annotations
-
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -20,7 +18,7 @@ from keyturn.kube.client import Api
 from keyturn.runtime.clock import loop_time
 
 from . import properties
-from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable, UnusableError
+from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable, UnusableError, raise_alone
 from .guard import PERMIT, Guard
 
 
@@ -345,9 +343,7 @@ class Provider(ABC, Generic[C]):
             async with asyncio.timeout(self.given.patience):
                 return await doing
         except TimeoutError:
-            pass
-        # Outside the except block, so that no library's error is the context.
-        raise Unreachable("Timeout")
+            raise_alone(Unreachable("Timeout"))
 
     def _check(self, key: str) -> None:
         """Reject a key that no store can have; a provider adds its own rules."""

@@ -3,8 +3,6 @@
 Variables expand from the file alone, never from the operator's environment.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path

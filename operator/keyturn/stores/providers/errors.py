@@ -5,13 +5,11 @@ has the operation, a code of one word, and at most a message of ours.
 """
 # ruff: noqa: N818  # each is named after what happened
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final, ParamSpec, Self, TypeVar
+from typing import Final, NoReturn, ParamSpec, Self, TypeVar
 
 from keyturn.runtime import threadpools
 
@@ -176,6 +174,14 @@ def detail_of(error: StoreError) -> str:
     return f"{error.code}: {hint}" if hint else error.code
 
 
+def raise_alone(error: Exception) -> NoReturn:
+    """Raise an error without a context: what is being handled may quote a value, or a host that a Secret holds."""
+    try:
+        raise error
+    finally:
+        error.__context__ = None
+
+
 async def run_apart(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """Run a function that the settings or responses of a store make necessary in a thread of its tenant.
 
@@ -185,6 +191,4 @@ async def run_apart(owner: str, doing: Callable[P, T], *args: P.args, **named: P
     try:
         return await threadpools.run_for_tenant(owner, doing, *args, **named)
     except threadpools.TookTooLong as error:
-        refusal = Refused(error.reason, error.message)
-    # Outside the except block, so that the timeout is not the context.
-    raise refusal
+        raise_alone(Refused(error.reason, error.message))

@@ -1,7 +1,5 @@
 """A mounted folder with one file per key, as Docker and Kubernetes mount secrets."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import stat

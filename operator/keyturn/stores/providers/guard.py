@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,7 +44,7 @@ from keyturn.runtime.reach import (
     unwrapped,
 )
 
-from .errors import NO_HOST, UNTRUSTED, Refused, StoreError, Unreachable
+from .errors import NO_HOST, UNTRUSTED, Refused, StoreError, Unreachable, raise_alone
 
 # Codes of OpenSSL (X509_V_ERR_…).
 _CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(
@@ -224,7 +225,6 @@ class Guard:
             Unreachable: There was no whole response in time.
         """
         admitted = self.admit(url)
-        failure = Unreachable("Timeout", host=str(admitted.host))
         try:
             async with (
                 asyncio.timeout(self.limits.seconds),
@@ -232,12 +232,12 @@ class Guard:
                 asking_for(self._owner),
             ):
                 return await self._send(method, admitted, headers, body, trust)
-        except (TimeoutError, StoreError) as error:
-            refusal = error if isinstance(error, StoreError) else None
+        except StoreError as error:
+            raise_alone(error.with_traceback(None))
+        except TimeoutError:
+            raise_alone(Unreachable("Timeout", host=str(admitted.host)))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            refusal, failure = None, of_connection(error, str(admitted.host))
-        # Outside the except block, so that the library's error with headers and bytes is not the context.
-        raise refusal.with_traceback(None) if refusal else failure
+            raise_alone(of_connection(error, str(admitted.host)))
 
     async def _send(
         self,
@@ -274,10 +274,8 @@ class Guard:
 
 def _address(host: str) -> Address | None:
     """Parse a host that is an address, also as `inet_aton` does: 127.1, 0x7f.1 and 2130706433 are loopback."""
-    try:
+    with suppress(ValueError):
         return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        pass
     if not re.fullmatch(r"[0-9a-fA-FxX.]+", host):
         return None
     try:

@@ -1,7 +1,5 @@
 """Secrets of Kubernetes: in the same namespace, or in one namespace of another cluster."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Mapping
 from math import inf
@@ -182,11 +180,8 @@ def _parts(content: Value) -> Content:
     try:
         return properties.parts(content)
     except Refused:
-        pass
-    raise Refused(
-        "NoProperties",
-        "a Secret has keys and a single value has none; remove secretKey, or push a JSON object",
-    )
+        hint = "a Secret has keys and a single value has none; remove secretKey, or push a JSON object"
+        errors.raise_alone(Refused("NoProperties", hint))
 
 
 def _found(body: Body) -> RemoteValue:
@@ -196,8 +191,7 @@ def _found(body: Body) -> RemoteValue:
             raise Refused("TooManyProperties", f"a Secret of a store may have {properties.MOST} keys")
         return RemoteValue({name: Value.from_base64(text) for name, text in data.items()}, _version(body))
     except (ValueError, TypeError, AttributeError):  # of a server that is no Kubernetes
-        pass
-    raise Unreachable("MalformedAnswer")
+        errors.raise_alone(Unreachable("MalformedAnswer"))
 
 
 def _version(body: Body) -> str:
@@ -214,5 +208,4 @@ async def _without_api_errors(request: Awaitable[T]) -> T:
         return await request
     except api_errors.ApiError as error:
         kind = _MEANINGS.get(type(error), Refused)
-        meant = kind(error.reason, retry_after=error.retry_after)
-    raise meant
+        errors.raise_alone(kind(error.reason, retry_after=error.retry_after))

@@ -4,8 +4,6 @@ JSON is parsed within limits, with numbers kept as text and serialised again: a 
 long account number.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -40,12 +38,9 @@ def loaded(raw: bytes) -> Any:
     try:
         parsed = json.loads(raw.decode(), parse_int=_number, parse_float=_number, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        pass
-    else:
-        _hold_to_depth(parsed)
-        return parsed
-    # Outside the except block, since the error quotes the text.
-    raise Refused("NotJson", "the value is no JSON")
+        errors.raise_alone(Refused("NotJson", "the value is no JSON"))
+    _hold_to_depth(parsed)
+    return parsed
 
 
 def _number(written: str) -> _Number:
@@ -160,6 +155,7 @@ LARGEST: Final = 256 * 1024
 MOST: Final = 1000
 """Maximum properties of one document."""
 _UNREAD: Final = object()
+_NO_OBJECT: Final = "the value is no JSON object; read it by data instead of dataFrom"
 _MAX_PATH_LENGTH: Final = 512
 
 Content: TypeAlias = Value | Mapping[str, Value]
@@ -250,16 +246,14 @@ def fields(content: Content) -> dict[str, Any]:
 
 
 def _object_in(content: Value) -> dict[str, Any]:
+    members: dict[str, Any]
     try:
-        parsed = _parse(content)
-        _hold_to_object(parsed)
-    except Refused as error:
-        code = error.code
-    else:
-        members: dict[str, Any] = parsed
-        return members
-    # A message about values that are read does not help with a push.
-    raise Refused(code, "this store keeps properties; push all of them, without secretKey, or a JSON object")
+        members = _parse(content)
+        _hold_to_object(members)
+    except Refused as error:  # whose message is about values that are read
+        hint = "this store keeps properties; push all of them, without secretKey, or a JSON object"
+        errors.raise_alone(Refused(error.code, hint))
+    return members
 
 
 def object_from(found: Mapping[str, Value]) -> Value:
@@ -276,10 +270,9 @@ def object_from(found: Mapping[str, Value]) -> Value:
 def _member_in(part: Value) -> Any:
     text = readable(part)
     try:
-        parsed = _parse(part) if text.startswith(("{", "[")) else text
+        return _parse(part) if text.startswith(("{", "[")) else text
     except Refused:
         return text
-    return parsed
 
 
 def object_of(answer: bytes) -> dict[str, Any]:
@@ -324,8 +317,7 @@ def json_of(answer: bytes) -> Any:
     try:
         return loaded(answer)
     except Refused:
-        pass
-    raise Unreachable("MalformedAnswer")
+        errors.raise_alone(Unreachable("MalformedAnswer"))
 
 
 def written(parsed: Any) -> bytes:
@@ -388,14 +380,12 @@ def readable(part: Value, hint: str = "this store keeps text only; push a value 
     try:
         return part.reveal().decode()
     except UnicodeDecodeError:
-        pass
-    # Outside the except block, since the error quotes the value.
-    raise Refused("NotText", hint)
+        errors.raise_alone(Refused("NotText", hint))
 
 
 def _hold_to_object(parsed: Any) -> None:
     if not isinstance(parsed, dict):
-        raise Refused("NoProperties", "the value is no JSON object; read it by data instead of dataFrom")
+        raise Refused("NoProperties", _NO_OBJECT)
     if len(parsed) > MOST:
         raise Refused("TooManyProperties", f"a document may have {MOST} properties")
 
@@ -411,14 +401,10 @@ def _parse(content: Value, path: str | None = None) -> Any:
     try:
         return loaded(raw)
     except Refused as error:
-        refusal = error
-    if refusal.code != "NotJson":
-        raise refusal.with_traceback(None)
-    if path is None:
-        raise Refused("NotJson", "the value is no JSON object; read it by data instead of dataFrom")
-    raise Refused(
-        "NotJson", f"the value is no JSON, which the property {path[:64]!r} needs; remove remoteRef.property"
-    )
+        if error.code != "NotJson":
+            raise
+    hint = f"the value is no JSON, which the property {(path or '')[:64]!r} needs; remove remoteRef.property"
+    raise Refused("NotJson", _NO_OBJECT if path is None else hint)
 
 
 def _descend(node: Any, path: str) -> Any:

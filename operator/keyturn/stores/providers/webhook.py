@@ -261,10 +261,8 @@ def variables(templates: Templates) -> frozenset[str]:
                     case (str(variable), *_) if variable != _VALUES:
                         found.add(variable)
     except Stalled as stalled:
-        flaw = stalled.message
-    else:
-        return frozenset(found - {KEY, _NOW})
-    raise Refused("InvalidTemplate", flaw)
+        errors.raise_alone(Refused("InvalidTemplate", stalled.message))
+    return frozenset(found - {KEY, _NOW})
 
 
 def _outputs(templates: Templates) -> Mapping[str, str]:
@@ -312,10 +310,8 @@ class _Filling:
             asked = {keys[output]: output for output in outputs}
             rendered = templates.render(asked, self._values, self._now, self._budget)
         except Stalled as stalled:
-            flaw = stalled.message
-        else:
-            return _OUTPUT.sub(lambda found: escape(rendered[keys[found[0]]].reveal().decode()), template)
-        raise Refused("InvalidTemplate", flaw)
+            errors.raise_alone(Refused("InvalidTemplate", stalled.message))
+        return _OUTPUT.sub(lambda found: escape(rendered[keys[found[0]]].reveal().decode()), template)
 
 
 def _url(template: str, fill: _Filling) -> str:
@@ -421,11 +417,8 @@ class Result:
         try:
             found: list[Any] = path.findall(document)
         except (jsonpath.JSONPathError, ValueError, TypeError, RecursionError):
-            pass
-        else:
-            return found
-        # Outside the except block, so that the library's message, which quotes the document, is not the context.
-        raise Refused("InvalidJsonPath", _HINT)
+            errors.raise_alone(Refused("InvalidJsonPath", _HINT))
+        return found
 
 
 def _is_bounded(path: Any) -> bool:

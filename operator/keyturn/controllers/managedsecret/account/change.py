@@ -1,7 +1,5 @@
 """Steps at a database server: background jobs behind a fence, recorded after their effect was observed."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -27,14 +25,7 @@ from keyturn.runtime import failpoints
 
 from .memory import AccountMemory, AccountRecord, next_probe
 from .operation import Effect, Operation
-from .problems import (
-    candidate_refused,
-    is_answer,
-    problem_of,
-    taken_by,
-    waits_for_server,
-    with_retain_hint,
-)
+from .problems import candidate_refused, is_answer, problem_of, taken_by, waits_for_server, with_retain_hint
 
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""

@@ -4,8 +4,6 @@ A server without an answer gets one attempt per pause and namespace. The circuit
 single requests, is in `stores.health`.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Hashable

@@ -1,7 +1,5 @@
 """Operations of one step at a database server: claim an account, assert its credentials, prove and refuse logins."""
 
-from __future__ import annotations
-
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from enum import Enum, auto

@@ -4,8 +4,6 @@ A pass of the ManagedSecret says what is probed, and when first. The probe itsel
 from the state Secret as that is now, and wakes the object if the result is news.
 """
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

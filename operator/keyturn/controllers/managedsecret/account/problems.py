@@ -1,7 +1,5 @@
 """Maps errors of database servers to Wait, or to Stalled if they need manual action."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Final
 

@@ -1,7 +1,5 @@
 """AWS Secrets Manager and AWS Systems Manager Parameter Store."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar
@@ -18,7 +16,15 @@ from keyturn.stores.providers.base import (
     Reference,
     RemoteValue,
 )
-from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
+from keyturn.stores.providers.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    Refused,
+    Unauthorized,
+    Unreachable,
+    raise_alone,
+)
 
 from .client import AwsClient
 from .login import AwsConfig, StsLogin
@@ -51,9 +57,7 @@ def text_of(answer: Mapping[str, Any], name: str) -> Value:
     try:
         return Value.of_text(member(answer, name, str))
     except UnicodeEncodeError:
-        pass
-    # Outside the except block, since the error quotes the value.
-    raise Unreachable("MalformedAnswer")
+        raise_alone(Unreachable("MalformedAnswer"))
 
 
 class AwsStore(Provider[A]):
@@ -129,14 +133,12 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
         except Refused as error:
             if error.code != _IN_NO_STATE_FOR_THAT or not await self._is_deleted(key):
                 raise
+            raise_alone(NotFound("Deleted"))
+        if "SecretString" in answer:
+            content = text_of(answer, "SecretString")
         else:
-            content = (
-                text_of(answer, "SecretString")
-                if "SecretString" in answer
-                else Value(member(answer, "SecretBinary", bytes))
-            )
-            return RemoteValue(content, member(answer, "VersionId", str))
-        raise NotFound("Deleted")
+            content = Value(member(answer, "SecretBinary", bytes))
+        return RemoteValue(content, member(answer, "VersionId", str))
 
     async def _get(self, key: str, version: str | None) -> dict[str, Any]:
         """Get a version by its stage or ID; both may have the same form, and a stage has precedence."""
@@ -249,8 +251,8 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
         try:
             return await self._call("DescribeParameters", **asked)
         except Denied as error:
-            code = error.code
-        raise Denied(code, "allow ssm:DescribeParameters, so that the parameter keeps its KMS key")
+            hint = "allow ssm:DescribeParameters, so that the parameter keeps its KMS key"
+            raise_alone(Denied(error.code, hint))
 
     async def _delete(self, key: str) -> None:
         await self._call("DeleteParameter", Name=_named(key))

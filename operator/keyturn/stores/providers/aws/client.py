@@ -213,10 +213,9 @@ def _without_botocore_errors(doing: Callable[[], T]) -> T:
     try:
         return doing()
     except ParamValidationError:
-        refusal: errors.StoreError = errors.Refused("InvalidParameter", "AWS rejects this key or value")
+        errors.raise_alone(errors.Refused("InvalidParameter", "AWS rejects this key or value"))
     except (BotoCoreError, ResponseParserError, *_PARSER_ERRORS):
-        refusal = errors.Unreachable("MalformedAnswer")
-    raise refusal
+        errors.raise_alone(errors.Unreachable("MalformedAnswer"))
 
 
 def _meaning(response: Any) -> errors.StoreError:

@@ -3,8 +3,6 @@
 Temporary keys stay in memory and are replaced 5 min before their end.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Mapping
@@ -19,7 +17,15 @@ from keyturn.api.meta import Name
 from keyturn.runtime.clock import loop_time
 from keyturn.stores.providers._refs import DataKey, OneOf, ServiceAccountRef, credential_text
 from keyturn.stores.providers.base import ProviderContext, Reference
-from keyturn.stores.providers.errors import Denied, NotFound, Refused, Throttled, Unauthorized, Unreachable
+from keyturn.stores.providers.errors import (
+    Denied,
+    NotFound,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+    raise_alone,
+)
 
 from .client import AwsClient, Keys
 
@@ -237,10 +243,9 @@ class StsLogin:
         except (Denied, NotFound, Refused) as error:
             if error.hint:  # the guard's
                 raise
-            code = error.code
-        # Without the role the store would reject every request.
-        hint = "STS denies the role; check roleArn, its trust policy, and the credentials under auth"
-        raise Unauthorized(code, hint)
+            # Without the role the store would reject every request.
+            hint = "STS denies the role; check roleArn, its trust policy, and the credentials under auth"
+            raise_alone(Unauthorized(error.code, hint))
 
     def _hold_to_aws(self) -> None:
         """Send a ServiceAccount's token only to AWS, or to a host that the administrator allows."""

@@ -3,13 +3,12 @@
 Its REST API by the guard. Source: Microsoft, "Azure Key Vault REST API reference", Secrets.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -130,10 +129,9 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text, content_type = _written(content)
-        try:
+        kept: _Kept | None = None
+        with suppress(NotFound):
             kept = await self._get(key, None)
-        except NotFound:
-            kept = None
         used = None if kept is None or _has_expired(kept) else kept  # an expired one was read as absent
         if (used and used.version) != (before and before.version):
             raise Conflict("Overtaken")
@@ -162,12 +160,11 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
             try:
                 await self._ask("GET", path)
             except NotFound:
-                pass
+                await asyncio.sleep(_POLL_SECONDS)
             except (Denied, Refused):  # it is there, and may not be read
                 return
             else:
                 return
-            await asyncio.sleep(_POLL_SECONDS)
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send a request; a vault gets no token and no value before it has shown whose it is."""
@@ -228,9 +225,7 @@ def _kept(secret: dict[str, Any]) -> _Kept:
         value = Value.of_text(secret["value"])
         begins, ends = float(attributes.get("nbf", "-inf")), float(attributes.get("exp", "inf"))
     except (LookupError, TypeError, ValueError, AttributeError):
-        value = None
-    if value is None:
-        raise Unreachable("MalformedAnswer")
+        errors.raise_alone(Unreachable("MalformedAnswer"))
     return _Kept(value, _version(secret), _tags(secret), begins, ends)
 
 

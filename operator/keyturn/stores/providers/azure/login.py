@@ -5,9 +5,8 @@ section 4.4). azure-identity would need 14 MiB more, msal and requests; it quote
 settings from the environment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Final, NamedTuple
@@ -158,10 +157,9 @@ def admit_challenge(header: str, place: Place) -> bool:
     named = said.get("authorization_uri") or said.get("authorization")
     if not named:
         return False
-    try:
+    authority = URL()
+    with suppress(ValueError):
         authority = URL(named)
-    except ValueError:
-        authority = URL()
     if authority.scheme != "https" or netloc(authority) not in _LOGINS | {netloc(place.authority)}:
         raise Refused("ForeignAuthority", "the vault names a login authority that is not its cloud's")
     if authority.path.strip("/").partition("/")[0].lower() != place.tenant:

@@ -3,8 +3,6 @@
 Its REST API by the guard: Google's own client would connect itself, by gRPC, past the guard.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json
@@ -25,13 +23,7 @@ from keyturn.stores.providers.base import (
     Reference,
     RemoteValue,
 )
-from keyturn.stores.providers.errors import (
-    Conflict,
-    Refused,
-    StoreError,
-    Unreachable,
-    UnusableError,
-)
+from keyturn.stores.providers.errors import Conflict, Refused, StoreError, Unreachable, UnusableError
 from keyturn.stores.providers.guard import Answer
 
 from .login import GcpAuth, GcpLogin
@@ -133,12 +125,9 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
         try:
             await self._ask("POST", f"{self.config.parent}/secrets?secretId={key}", secret)
         except Conflict:
-            pass
-        else:
-            return
-        if await self._is_taken(key):
-            await asyncio.sleep(_CONFLICT_DELAY)
-            raise Conflict("AlreadyExists")
+            if await self._is_taken(key):
+                await asyncio.sleep(_CONFLICT_DELAY)
+                errors.raise_alone(Conflict("AlreadyExists"))
 
     async def _is_taken(self, key: str) -> bool:
         """Whether a secret has an enabled version, or is so new that its creator is about to add one."""
@@ -150,9 +139,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
         try:
             created = datetime.fromisoformat(str(secret.get("createTime"))).timestamp()
         except (ValueError, OverflowError):
-            created = None
-        if created is None:
-            raise Unreachable("MalformedAnswer")
+            errors.raise_alone(Unreachable("MalformedAnswer"))
         return time.time() - created < _CREATION_SECONDS
 
     async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
@@ -216,9 +203,7 @@ def _content(payload: Any) -> Value:
         data = base64.b64decode(payload.get("data", ""), validate=True)
         checksum = payload.get("dataCrc32c")
     except (ValueError, TypeError, AttributeError):
-        data = None
-    if data is None:
-        raise Unreachable("MalformedAnswer")
+        errors.raise_alone(Unreachable("MalformedAnswer"))
     if len(data) > _MAX_BYTES:
         raise Refused("TooLarge", f"Secret Manager keeps values of {_MAX_BYTES} bytes")
     if checksum not in (None, str(_checksum(data))):

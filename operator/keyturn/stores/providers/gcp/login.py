@@ -6,8 +6,6 @@ A key signs tokens for Secret Manager alone instead of asking for ones that open
 be asked, and an endpoint that keeps what it is shown can use it nowhere else.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """HashiCorp Vault and OpenBao: key-value engine, versions 1 and 2, and engines with dynamic credentials."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -22,7 +20,15 @@ from keyturn.stores.providers.base import (
     Reference,
     RemoteValue,
 )
-from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
+from keyturn.stores.providers.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    Refused,
+    Unauthorized,
+    Unreachable,
+    raise_alone,
+)
 
 from .auth import (
     Http,
@@ -202,9 +208,8 @@ class Vault(Provider[VaultConfig]):
         except Refused:  # not the newest version, or another error: only the text differs
             if _newest(await self._facts(key)) == based_on:
                 raise
-        else:
-            return str(_at(answer, "data").get("version"))
-        raise Conflict("CheckAndSet")
+            raise_alone(Conflict("CheckAndSet"))
+        return str(_at(answer, "data").get("version"))
 
     async def _delete(self, key: str) -> None:
         await self._ask("DELETE", f"data/{key}" if self.config.has_versions else key)

@@ -4,8 +4,6 @@ A token from a login stays in memory, is renewed while Vault allows it, and repl
 on it, it is stored in a Secret before the first lease. Leases are kept by the caller.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import re
@@ -343,15 +341,12 @@ class VaultLogin:
         except (errors.Denied, errors.NotFound, errors.Refused) as error:
             if error.hint:  # the guard's
                 raise
-            code = error.code
-        else:
-            session = session_of(answer, asked)
-            if self._keep is not None:  # before a lease depends on it
-                await self._keep.save(Value.of_text(session.token))
-            return session
-        raise errors.Unauthorized(
-            code, "Vault rejects the login; check mountPath, the role, and its bound ServiceAccounts"
-        )
+            hint = "Vault rejects the login; check mountPath, the role, and its bound ServiceAccounts"
+            errors.raise_alone(errors.Unauthorized(error.code, hint))
+        session = session_of(answer, asked)
+        if self._keep is not None:  # before a lease depends on it
+            await self._keep.save(Value.of_text(session.token))
+        return session
 
     async def _credentials(self) -> tuple[str, Mapping[str, str]]:
         """Return the mount of the auth method and the login request."""
