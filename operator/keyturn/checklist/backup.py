@@ -1,14 +1,12 @@
 """Backup of the state Secrets of a namespace in an age file, its restore, and the drill that proves both."""
 
-from __future__ import annotations
-
 import base64
 import codecs
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
@@ -63,7 +61,7 @@ class Backup:
     """Names of Secrets that no version could restore from it: they were edited, or are of a newer version."""
 
     @classmethod
-    def of(cls, namespace: str, taken: datetime, bodies: Iterable[Body]) -> Backup:
+    def of(cls, namespace: str, taken: datetime, bodies: Iterable[Body]) -> Self:
         """Build a backup from state Secrets, without those that cannot be read."""
         states: dict[str, str] = {}
         left_out: list[str] = []

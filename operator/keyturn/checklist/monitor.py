@@ -3,25 +3,21 @@
 Source: kubernetes.io, "Kubernetes Metrics Reference", apiserver_storage_transformation_operations_total.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from keyturn.core.policy.checklist import Finding, Point, Verdict
 from keyturn.kube import errors
 from keyturn.kube.client import Api
 from keyturn.runtime import logs, threadpools
-
-if TYPE_CHECKING:
-    from prometheus_client.samples import Sample
 
 _TRANSFORMED: Final = "apiserver_storage_transformation_operations_total"
 _WRITTEN: Final = ("etcd_requests_total", "etcd_request_duration_seconds_count")

@@ -1,7 +1,5 @@
 """Connection of a command to the API server, and messages for its errors."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
@@ -9,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import click
 
@@ -48,7 +46,7 @@ class Cluster:
     namespace: str
     server: str = ""
 
-    def at(self, namespace: str) -> Cluster:
+    def at(self, namespace: str) -> Self:
         """Return the same API server with another namespace."""
         return replace(self, namespace=namespace)
 

@@ -1,14 +1,12 @@
 """Reads ManagedSecrets from the cluster, by name or by selection, with messages for missing ones."""
 
-from __future__ import annotations
-
 import difflib
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 import click
 
@@ -184,7 +182,7 @@ async def describe_none(cluster: Cluster, selection: Selection) -> str:
     return f"there is no ManagedSecret{selection} in namespace {cluster.namespace!r}{unknown}"
 
 
-def print_failures(failures: Iterable[Failure | click.ClickException]) -> None:
+def print_failures(failures: Iterable["Failure | click.ClickException"]) -> None:
     for failure in failures:
         print_lines(f"Error: {failure.message}", err=True)
 
@@ -236,7 +234,7 @@ class Failure:
     message: str
 
     @classmethod
-    def of(cls, key: ObjectKey, error: click.ClickException | errors.ApiError, cluster: Cluster) -> Failure:
+    def of(cls, key: ObjectKey, error: click.ClickException | errors.ApiError, cluster: Cluster) -> Self:
         if isinstance(error, errors.ApiError):
             return cls(key, clusters.sentence(error, cluster.server))
         return cls(key, error.message)

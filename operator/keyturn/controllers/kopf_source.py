@@ -4,8 +4,6 @@ A handler makes kopf watch a kind, and is not called. Other kinds of handler kee
 a Secret's data there. What kopf gets instead of objects and events, and why: docs/architecture.md.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
@@ -32,7 +30,7 @@ with unseen("kubernetes", "kubernetes_asyncio", "pykube"):
     import kopf
 
 
-Take: TypeAlias = "Callable[[dict[str, Any]], None]"
+Take: TypeAlias = Callable[[dict[str, Any]], None]
 
 _SERVER_TIMEOUT = 60
 _END_TIMEOUT = 5.0
@@ -115,7 +113,7 @@ class _Backoffs:
         return pauses(1.0, 10.0)
 
 
-def watch_only(takers: Mapping[str, Take], starts: dict[str, str]) -> type[WatchOnlyResponse]:
+def watch_only(takers: Mapping[str, Take], starts: dict[str, str]) -> "type[WatchOnlyResponse]":
     return type("HandledResponse", (WatchOnlyResponse,), {"takers": takers, "starts": starts})
 
 

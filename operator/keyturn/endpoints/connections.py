@@ -1,7 +1,5 @@
 """Connections of a server: how many a port takes, how long one is idle, which one closes, and the certificate."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import ssl
@@ -12,16 +10,13 @@ from enum import IntEnum
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.typedefs import Handler
 
 from keyturn.runtime.tls import server_context
-
-if TYPE_CHECKING:
-    from aiohttp import StreamReader
-    from aiohttp.typedefs import Handler
 
 _Greeting: TypeAlias = "asyncio.Task[None]"
 _Held: TypeAlias = "_Greeting | web.RequestHandler"

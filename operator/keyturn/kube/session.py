@@ -1,16 +1,15 @@
 """The operator's transport: a session of aiohttp that authenticates each request, with a fence around each write."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from keyturn.runtime import build
@@ -20,9 +19,6 @@ from . import wire
 from .client import NoResponse
 from .config import Connection
 from .wire import Call, Response
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
 
 _AUTHORIZATION: Final = "Authorization"
 _KEEP_ALIVE: Final = 30.0

@@ -3,8 +3,6 @@
 A connection is reopened when its credential changes, and closed when it is idle.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -114,7 +112,7 @@ class StoreConnection:
         provider: Provider[Any],
         login: Credentials,
         tasks: Tasks,
-        before: StoreConnection | None = None,
+        before: "StoreConnection | None" = None,
         *,
         is_apart: bool = False,
     ) -> None:

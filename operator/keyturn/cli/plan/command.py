@@ -1,7 +1,5 @@
 """`keyturn plan`: what a rotation, or a manifest, would do if it were asked for now."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -204,7 +202,7 @@ async def plan_classes(
 
 
 def _document(
-    name: str, body: Body, after: InformerCache, effects: list[Effect], notes: list[str]
+    name: str, body: Body, after: InformerCache, effects: list["Effect"], notes: list[str]
 ) -> dict[str, Any]:
     try:
         found = after.secret_class(name)
@@ -235,7 +233,7 @@ def _document(
 
 async def find_effects(
     found: FoundManagedSecret, before: InformerCache, after: InformerCache, now: datetime
-) -> tuple[Effect, ...]:
+) -> tuple["Effect", ...]:
     """Return what a ManagedSecret of both caches becomes by the classes of the second one."""
     then, later = await observe_cached(found, before, now), await observe_cached(found, after, now)
     state = state_of_status(later, then.desired or later.desired)

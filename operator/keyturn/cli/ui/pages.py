@@ -3,8 +3,6 @@
 What may not be read is a sentence, and the rest is shown. The templates are Liquid with automatic escaping.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from importlib import resources
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import pydantic
 from liquid import CachingDictLoader, Environment, StrictUndefined
@@ -47,7 +45,7 @@ class Section(Generic[_Item]):
     items: tuple[_Item, ...]
     notes: tuple[str, ...] = ()
 
-    def __add__(self, other: Section[_Item]) -> Section[_Item]:
+    def __add__(self, other: "Section[_Item]") -> "Section[_Item]":
         return Section(self.items + other.items, self.notes + other.notes)
 
 
@@ -167,7 +165,7 @@ class Group(Enum):
     )
 
     @classmethod
-    def of(cls, state: SummaryState) -> Group:
+    def of(cls, state: SummaryState) -> Self:
         return next(one for one in cls if state in one.value[3:])
 
 

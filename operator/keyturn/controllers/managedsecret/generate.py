@@ -1,7 +1,5 @@
 """Builds a new revision: generates new values and keeps the others."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -40,7 +38,7 @@ async def generate_revision(
     key: ObjectKey,
     observed: Specified,
     state: State | None,
-    generated: GeneratedValues,
+    generated: "GeneratedValues",
     context: Context,
 ) -> State:
     """Return the state with the new revision, of values that are generated, or that the last read of stores has.
@@ -73,7 +71,7 @@ class _Making:
     key: ObjectKey
     observed: Specified
     state: State | None
-    generated: GeneratedValues
+    generated: "GeneratedValues"
     context: Context
 
     async def collect(self) -> tuple[dict[str, ItemValues], frozenset[str]]:

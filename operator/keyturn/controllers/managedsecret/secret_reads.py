@@ -1,32 +1,22 @@
 """State and target Secret, each read once per pass and neither while both are in sync with the spec; their writes."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from keyturn.controllers.context import Context
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.observation.observed import Observed, Restarted
 from keyturn.core.spec.desired import secret_of
-from keyturn.core.state.state import state_name
+from keyturn.core.state.state import State, StateFacts, state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_informer import SourceKind, meta_of
+from keyturn.kube.secret_informer import SecretMeta, SourceKind, meta_of
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.target_secret import owner_of
+from keyturn.kube.wire import Body
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TypeAlias
-
-    from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
-    from keyturn.core.state.state import State, StateFacts
-    from keyturn.kube.secret_informer import SecretMeta
-    from keyturn.kube.wire import Body
-
-    Versions: TypeAlias = "tuple[str | int, ...]"
-    from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import Restarted
+Versions: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(slots=True)

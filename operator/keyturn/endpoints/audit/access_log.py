@@ -3,8 +3,6 @@
 Its form in a Secret of the operator's namespace leaves out what does not fit.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import zlib
@@ -12,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -52,7 +50,7 @@ class Entry:
     status: ReaderStatus = ReaderStatus.UNKNOWN
     """Status at its first request."""
 
-    def add(self, other: Entry) -> None:
+    def add(self, other: Self) -> None:
         if other.first < self.first:
             self.status = other.status
         self.verbs |= other.verbs
@@ -74,7 +72,7 @@ class AccessLog:
         one = Entry(access.kind, frozenset({access.verb}), access.time, access.time, 1, status)
         self._add(scope, access.subject, one, _MAX_READ)
 
-    def add(self, other: AccessLog) -> None:
+    def add(self, other: Self) -> None:
         """Add the counts of another log, which keeps its own entries."""
         for scope, page in other.pages.items():
             for subject, entry in page.items():
@@ -142,7 +140,7 @@ class Record:
     def is_empty(self) -> bool:
         return not (self.read.pages or self.refused.pages)
 
-    def has_all(self, other: Record) -> bool:
+    def has_all(self, other: Self) -> bool:
         """Whether each reader of another record is a reader of this one."""
         return all(
             subject in mine.pages.get(scope, ())
@@ -150,7 +148,7 @@ class Record:
             for scope, subject, _ in log.rows()
         )
 
-    def add(self, other: Record) -> None:
+    def add(self, other: Self) -> None:
         """Add another record, which keeps its own entries."""
         times = [time for time in (self.since, other.since) if time]
         self.since = min(times, default=None)

@@ -1,14 +1,12 @@
 """Parses audit events (audit.k8s.io/v1) about Secrets and authentication; everything else is dropped."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
@@ -46,7 +44,7 @@ class SubjectKind(StrEnum):
     ANONYMOUS = "anonymous"
 
     @classmethod
-    def of(cls, name: str, groups: Collection[str] = ()) -> SubjectKind:
+    def of(cls, name: str, groups: Collection[str] = ()) -> Self:
         """Return the kind by name; without the group, a name like one of Kubernetes may be a user's."""
         if name in _CONTROL_PLANE:
             return cls.SYSTEM

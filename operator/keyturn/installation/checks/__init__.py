@@ -11,10 +11,9 @@ A check only reads; what it may not read is unknown, never in order.
 Imports: `installation.crds`, `kube`, `core`, `api`.
 """
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass
+from typing import Self
 
 __all__ = ["Point", "Result"]
 
@@ -40,18 +39,18 @@ class Point:
     """What to do; empty if nothing."""
 
     @classmethod
-    def ok(cls, name: str, found: str) -> Point:
+    def ok(cls, name: str, found: str) -> Self:
         return cls(name, Result.OK, found)
 
     @classmethod
-    def warn(cls, name: str, found: str, advice: str) -> Point:
+    def warn(cls, name: str, found: str, advice: str) -> Self:
         return cls(name, Result.WARN, found, advice)
 
     @classmethod
-    def failed(cls, name: str, found: str, advice: str) -> Point:
+    def failed(cls, name: str, found: str, advice: str) -> Self:
         return cls(name, Result.FAILED, found, advice)
 
     @classmethod
-    def unknown(cls, name: str, why: str) -> Point:
+    def unknown(cls, name: str, why: str) -> Self:
         """Return an unknown result, which is no success."""
         return cls(name, Result.WARN, f"unknown: {why}", "ask a cluster admin to run keyturn check")

@@ -1,7 +1,5 @@
 """Findings of a conversion, and the reader that reports every field of a document that no code reads."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -113,13 +111,13 @@ class Reader:
             return None if found is None else str(found)
         return self._misshapen(name, "text", None)
 
-    def part(self, name: str) -> Reader:
+    def part(self, name: str) -> "Reader":
         """Return a mapping; empty if absent."""
         if name not in self._parts:
             self._parts[name] = [Reader(self.raw(name), self.at(name), self.report)]
         return self._parts[name][0]
 
-    def parts(self, name: str) -> list[Reader]:
+    def parts(self, name: str) -> list["Reader"]:
         """Return a list of mappings."""
         if name not in self._parts:
             found = self.raw(name)
@@ -204,7 +202,7 @@ def present(**fields: Any) -> dict[str, Any]:
     return {name: content for name, content in fields.items() if content not in (None, "", [], {})}
 
 
-def opened(body: Body, report: Report) -> Reader:
+def opened(body: Body, report: Report) -> "Reader":
     """Return the reader of a whole document."""
     document = Reader(body, "", report)
     document.ignore("apiVersion", "kind", "status")

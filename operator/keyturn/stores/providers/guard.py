@@ -4,8 +4,6 @@ The address is decided once per connection: aiohttp connects to the address that
 rebinding gains nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import ipaddress
@@ -21,7 +19,7 @@ from functools import partial
 from http import HTTPStatus
 from math import inf
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -159,7 +157,7 @@ class Guard:
     async def close(self) -> None:
         await self._session.close()
 
-    def of(self, owner: str) -> Guard:
+    def of(self, owner: str) -> Self:
         """Return the same guard, with requests counted for `owner`."""
         twin = copy.copy(self)
         twin._owner = owner  # noqa: SLF001  # it is one of us

@@ -6,15 +6,13 @@ nor undo its escaping by a filter. Of JSONPath (RFC 9535) only what selects one 
 names, indexes, and filters that compare texts.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
 import pydantic
@@ -112,13 +110,13 @@ class WebhookConfig(Schema):
         raise ValueError(_NAMES[1])
 
     @pydantic.model_validator(mode="after")
-    def _posts_a_body(self) -> WebhookConfig:
+    def _posts_a_body(self) -> Self:
         if self.body is not None and self.method is not Method.POST:
             raise ValueError(_BODIES[1])
         return self
 
     @property
-    def templates(self) -> Templates:
+    def templates(self) -> "Templates":
         return Templates(self.url, self.headers or {}, self.body)
 
 
@@ -165,7 +163,7 @@ class Webhook(Provider[WebhookConfig]):
         path = self.config.result.json_path
         return RemoteValue(await errors.run_apart(self.given.owner, self._extract, path, answer.body))
 
-    async def _ask(self, asked: Request) -> Answer:
+    async def _ask(self, asked: "Request") -> Answer:
         return await self.given.network.ask(
             self.config.method or Method.GET,
             URL(asked.url, encoded=True),
@@ -174,7 +172,7 @@ class Webhook(Provider[WebhookConfig]):
             trust=await self._trust.load(),
         )
 
-    def _request(self, key: str) -> Request:
+    def _request(self, key: str) -> "Request":
         if self._secret is None:
             self._secret = _secret(self.config)
         secret = {name: self.given.value_of(reference) for name, reference in self._secret.items()}

@@ -4,8 +4,6 @@ botocore opens no connection, so an endpoint that a tenant writes obeys the rule
 and clients, which read settings and look for credentials, are not used.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import logging
@@ -111,7 +109,7 @@ class AwsClient:
         answer = await self._given.network.ask(request.method, request.url, headers=headers, body=body)
         return await self._parse(service, operation, answer)
 
-    async def _parse(self, service: _Service, operation: str, answer: Answer) -> dict[str, Any]:
+    async def _parse(self, service: "_Service", operation: str, answer: Answer) -> dict[str, Any]:
         """Parse a response with botocore; a large one in a thread."""
         read = partial(service.parse, operation, answer)
         is_quick = len(answer.body) <= _MAX_INLINE_BYTES and service.model.resolved_protocol == "json"
