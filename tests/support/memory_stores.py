@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from keyturn.api.source import StoreRef
+    from keyturn.core.keys import StoreKey
     from keyturn.stores.providers import Content
 
 
@@ -62,8 +63,8 @@ class InMemoryStores:
         self.hangs[key] = asyncio.Event()
         return self.hangs[key]
 
-    def is_own_namespace(self, ref: StoreRef, namespace: str) -> bool:
-        del ref, namespace
+    def is_own_namespace(self, key: StoreKey) -> bool:
+        del key
         return self.here
 
     def reference_cycle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:

@@ -42,22 +42,13 @@ def end_of(token: bytes) -> datetime | None:
         return None
 
 
-def has_header(token: bytes) -> bool:
-    """Whether a text starts with the header of a token, which names an algorithm."""
-    return "alg" in _part(token, 0)
-
-
 def _claims(token: bytes) -> Mapping[str, Any]:
-    return _part(token, 1)
-
-
-def _part(token: bytes, place: int) -> Mapping[str, Any]:
-    """Parse a part of a token; empty if it is no JSON object."""
+    """Parse the claims of a token; empty if they are no JSON object."""
     try:
-        part = orjson.loads(texts.decode(token.split(b".")[place]))
+        claims = orjson.loads(texts.decode(token.split(b".")[1]))
     except (IndexError, ValueError):
         return {}
-    return part if isinstance(part, dict) else {}
+    return claims if isinstance(claims, dict) else {}
 
 
 OWN_AUDIENCE: Final = "OwnAudience"

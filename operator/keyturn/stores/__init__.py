@@ -96,20 +96,17 @@ class Stores:
             lambda store, key: self._secret_at(store, namespace, key),
         )
 
-    def is_own_namespace(self, ref: StoreRef, namespace: str) -> bool:
-        """Whether a store is the Secrets of the consumer's own namespace."""
-        return self._is_here(StoreKey.of(ref, namespace))
-
     def _secret_at(self, store: StoreKey, namespace: str, key: str) -> str | None:
         """Return the Secret of the consumer's namespace that a key names; None if it names none."""
-        if not self._is_here(store):
+        if not self.is_own_namespace(store):
             return None
         try:
             return located(key, None, namespace)  # such a store has no prefix
         except Refused:
             return None
 
-    def _is_here(self, key: StoreKey) -> bool:
+    def is_own_namespace(self, key: StoreKey) -> bool:
+        """Whether a store is the Secrets of the consumer's own namespace."""
         try:
             store = self._informer_cache.stores.get(key)
         except Stalled:

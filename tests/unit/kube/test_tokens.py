@@ -28,7 +28,6 @@ GOOD = token({"alg": "RS256"}, CLAIMS)
 
 
 def test_the_parts_of_a_token_are_read() -> None:
-    assert tokens.has_header(GOOD)
     assert tokens.issuer_of(GOOD) == "https://issuer.test"
     assert tokens.audiences_of(GOOD) == {"vault"}
     assert tokens.end_of(GOOD) == datetime.fromtimestamp(1_800_000_000, UTC)
@@ -40,7 +39,6 @@ def test_the_parts_of_a_token_are_read() -> None:
     ids=range(6),
 )
 def test_what_is_no_token_has_no_parts(text: bytes) -> None:
-    assert not tokens.has_header(text)
     assert (tokens.issuer_of(text), tokens.audiences_of(text), tokens.end_of(text)) == (
         None,
         frozenset(),

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from keyturn.controllers.context import BackgroundJob
 from keyturn.core.errors import Attempts, Stalled, Wait
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import ObjectKey, StoreKey
 from keyturn.core.observation.external import Reading
 from keyturn.core.observation.observed import Observed, Specified
 from keyturn.core.policy.rules import denies
@@ -184,7 +184,7 @@ async def _item(
 
 def _check_cycle(name: str, source: Source, key: ObjectKey, desired: Desired, stores: Stores) -> None:
     """Reject a cycle: a Secret that is read into itself, directly or through other Secrets."""
-    if source.key == desired.secret and stores.is_own_namespace(source.ref, key.namespace):
+    if source.key == desired.secret and stores.is_own_namespace(StoreKey.of(source.ref, key.namespace)):
         raise Stalled(
             ErrorReason.INVALID_SOURCE,
             f"{name}: {source} is the Secret that this ManagedSecret writes; write another key",

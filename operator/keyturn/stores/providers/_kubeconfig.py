@@ -24,28 +24,6 @@ from .guard import Guard
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 32
-_AS_DATA: Final = "write what the file holds into the kubeconfig (kubectl config view --raw --flatten)"
-_REFUSED: Final[Mapping[str, Mapping[str, str]]] = {
-    "cluster": {
-        "certificate-authority": f"certificate-authority names a file; {_AS_DATA}",
-        "insecure-skip-tls-verify": "insecure-skip-tls-verify is not supported; write certificate-authority-data",
-        "proxy-url": "proxy-url is not supported; write a server that is reachable without a proxy",
-        "tls-server-name": "tls-server-name is not supported; write a server whose certificate has its name",
-    },
-    "user": {
-        "exec": "exec would start a program; write a token, such as one of a ServiceAccount",
-        "auth-provider": "auth-provider would start a login; write a token, such as one of a ServiceAccount",
-        "tokenFile": f"tokenFile names a file; {_AS_DATA}",
-        "client-certificate": f"client-certificate names a file; {_AS_DATA}",
-        "client-key": f"client-key names a file; {_AS_DATA}",
-        "username": "username and password are a login that clusters no longer have; write a token",
-        "password": "username and password are a login that clusters no longer have; write a token",
-        "as": "impersonation is not used; write the login of the account itself",
-        "as-uid": "impersonation is not used; write the login of the account itself",
-        "as-groups": "impersonation is not used; write the login of the account itself",
-        "as-user-extra": "impersonation is not used; write the login of the account itself",
-    },
-}
 _TAKEN: Final[Mapping[str, frozenset[str]]] = {
     "cluster": frozenset({"server", "certificate-authority-data", "disable-compression", "extensions"}),
     "user": frozenset({"token", "client-certificate-data", "client-key-data", "extensions"}),
@@ -115,12 +93,12 @@ def _named(whole: Mapping[str, Any], group: str, name: object, part: str) -> dic
 
 
 def _only(settings: dict[str, Any], part: str) -> dict[str, Any]:
-    """Reject unsupported settings; one that kubectl knows is named."""
-    for name, sentence in _REFUSED[part].items():
-        if settings.get(name):
-            _refuse(sentence)
-    if not settings.keys() <= _TAKEN[part] | _REFUSED[part].keys():
-        _refuse(f"its {part} says more than {', '.join(sorted(_TAKEN[part]))}")
+    """Reject unsupported settings, such as those that start a program or read a file."""
+    if not {name for name, given in settings.items() if given} <= _TAKEN[part]:
+        _refuse(
+            f"its {part} says more than {', '.join(sorted(_TAKEN[part]))}; write what files hold into it"
+            " (kubectl config view --raw --flatten), and a token in place of a plugin or a password"
+        )
     return settings
 
 
