@@ -1,18 +1,17 @@
 """What every test can ask for: a cluster, kubectl, a namespace of its own, an operator with its own rights."""
 
-from __future__ import annotations
-
 import gc
 import json
 import secrets
 import signal
 import tempfile
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.controllers.manager import Options
 from keyturn.kube.config import NotConfigured
 from sandbox import ControlPlane, SandboxError, kind
 from sandbox.harness import Kubectl, installation
@@ -24,11 +23,6 @@ from tests.support.forked_cli import CONSTANTS
 from tests.support.kept_operator import KeptOperator
 from tests.support.objects import shared
 from tests.support.operator_logs import OperatorLogs
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from keyturn.controllers.manager import Options
 
 ROOT = Path(__file__).parents[1]
 _MEASURED = frozenset({("unit", "core"), ("unit", "api")})

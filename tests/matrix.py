@@ -4,8 +4,6 @@
 that are named. It ends with the rows of the support matrix in `docs/install/index.md`.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re
@@ -13,15 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sandbox import SandboxError, build
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,8 +5,6 @@ dropped. No file is written. The choice depends on the code of each candidate al
 own lines change, wherever they move.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import gc

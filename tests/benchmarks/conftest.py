@@ -1,16 +1,11 @@
 """Short benchmarks for tests, which look at no figure of speed."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 import pytest
 
 from benchmarks import cluster
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 _USUAL, _SHORT = 2.0, 0.3
 """Seconds of rest between two measurements; a longer rest waits for something that comes late."""

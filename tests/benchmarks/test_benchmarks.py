@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -73,9 +71,7 @@ def test_the_table_shows_least_middle_and_most_of_all_runs(tmp_path: Path) -> No
     marks = (results.BEGIN, "old\n", results.END, results.PEERS_BEGIN, "old\n", results.PEERS_END)
     readme.write_text(f"before\n{''.join(marks)}after\n")
     results.keep(
-        "latency",
-        [{"first": first, "edited": 1, "deleted": 1} for first in (0.3, 0.1, 0.2)],
-        tmp_path,
+        "latency", [{"first": first, "edited": 1, "deleted": 1} for first in (0.3, 0.1, 0.2)], tmp_path
     )
 
     results.write_tables(tmp_path, readme)

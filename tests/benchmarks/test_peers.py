@@ -1,15 +1,10 @@
 """The comparison with other controllers: its templates, and how it counts calls."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from benchmarks.contender import SHIPPED, AuditLog, Template
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("values", ["generated", "pulled"])

@@ -1,19 +1,13 @@
 """What a test has the API server itself refuse in one namespace: by an admission policy, or by a webhook."""
 
-from __future__ import annotations
-
 from base64 import b64encode
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sandbox.harness import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.objects import Body, Objects
-    from tests.support.webhook import Webhook
+from tests.support.objects import Body, Objects
+from tests.support.webhook import Webhook
 
 _OPERATOR = "system:serviceaccount:keyturn-system:keyturn"
 

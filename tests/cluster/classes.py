@@ -1,14 +1,10 @@
 """A SecretClass of a test's own, and what a test does with it and reads of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.harness import eventually
-
-if TYPE_CHECKING:
-    from tests.support.objects import Body, Objects
+from tests.support.objects import Body, Objects
 
 _DEFAULT = "keyturn.dev/is-default-class"
 

@@ -1,27 +1,20 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sandbox.harness import Kubectl
 from tests.cluster.admission_policies import Policy
 from tests.cluster.classes import Class
 from tests.cluster.namespace import Space
 from tests.cluster.store_objects import Stores, Vault
+from tests.conftest import Cluster
 from tests.support.objects import Objects
+from tests.support.operator import Operator
 from tests.support.store_proxy import store_proxy
-from tests.support.vault import running
-from tests.support.webhook import webhook
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
-    from tests.conftest import Cluster
-    from tests.support.operator import Operator
-    from tests.support.vault import VaultServer
-    from tests.support.webhook import Webhook
+from tests.support.vault import VaultServer, running
+from tests.support.webhook import Webhook, webhook
 
 
 @pytest.fixture(scope="session")

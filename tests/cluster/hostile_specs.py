@@ -1,15 +1,11 @@
 """What a hostile tenant asks for in a cluster, of the corpus in tests/hostile."""
 
-from __future__ import annotations
-
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.cluster.namespace import Space
+from tests.support.objects import Body
 
 
 def made(name: str, **recipe: Any) -> Body:

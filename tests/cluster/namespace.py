@@ -1,21 +1,16 @@
 """One namespace, and what a test does and looks at in it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn.core.value import Value
 from sandbox.harness import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.objects import Body, Objects
+from tests.support.objects import Body, Objects
 
 OWNER = "keyturn.dev/managed-secret"
 REVISION = "keyturn.dev/revision"

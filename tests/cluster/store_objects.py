@@ -1,20 +1,16 @@
 """Stores of a test's own, and what a test does with them and reads of them."""
 
-from __future__ import annotations
-
 import base64
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.harness import eventually
+from tests.cluster.namespace import Space
+from tests.support.objects import Body
+from tests.support.store_proxy import StoreProxy
 from tests.support.vault_folder import VaultFolder
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
-    from tests.support.store_proxy import StoreProxy
 
 
 def pulled(name: str, key: str, store: str = "store", **ref: Any) -> Body:

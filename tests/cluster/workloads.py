@@ -1,11 +1,8 @@
 """Workloads that use a Secret, in each way there is."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 
 def pod(**spec: Any) -> Body:

@@ -1,28 +1,17 @@
 """Makes one body of evidence of a journal, the server's log and what is known of the operator's writes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 from tests.databases.evidence import Evidence, Pair, Roles
-from tests.databases.server_log import Recogniser, ServerLog, of_each_account
+from tests.databases.journal import Journal
+from tests.databases.server_log import Line, Recogniser, ServerLog, of_each_account
 from tests.leaks.scan import leaks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from tests.databases.journal import Journal
-    from tests.databases.server_log import Line
 
 _RECORDER = "recorder"
 """The application_name of logins that the recorder does itself."""
 
 
-def assemble(
-    journal: Journal,
-    lines: Iterable[Line],
-    places: Mapping[str, bytes] | None = None,
-) -> Evidence:
+def assemble(journal: Journal, lines: Iterable[Line], places: Mapping[str, bytes] | None = None) -> Evidence:
     """Return the evidence about one account; `places` are texts in which no value belongs."""
     recogniser, logins = Recogniser(journal.values), journal.logins
     log = ServerLog(lines, recogniser, logins)

@@ -1,19 +1,12 @@
 """Judges evidence of rotations: which rule was violated when, in words without a value."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from tests.databases.evidence import Answer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from tests.databases.evidence import Attempt, Change, Evidence, Pair
+from tests.databases.evidence import Answer, Attempt, Change, Evidence, Pair
 
 _TICK = 0.002
 """The server's log has milliseconds, the audit log microseconds."""

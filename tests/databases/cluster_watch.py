@@ -1,31 +1,25 @@
 """Fills journals from a cluster: versions of the two Secrets of an account, pods that use one, restarts."""
 
-from __future__ import annotations
-
 import base64
 import http.client
 import json
 import re
 import socket
 import ssl
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from kubernetes import config
 
-from tests.databases.journal import Kept
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
-    from types import TracebackType
-
-    from tests.databases.evidence import Pair
-    from tests.databases.journal import Journal
+from tests.databases.evidence import Pair
+from tests.databases.journal import Journal, Kept
 
 _MARKER = "keyturn.dev/secret-versions"
 _NAMESPACE = re.compile(rb'"namespace":"([^"]+)"')

@@ -1,20 +1,13 @@
 """Servers and admins that the tests of engines ask for."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from keyturn.databases.engines.postgresql import driver, operations
-from sandbox.databases import RELEASES
+from sandbox.databases import RELEASES, PostgresServer
 from tests.databases.servers import PATIENT, Place, Servers
 from tests.support.soak import some
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.databases import PostgresServer
 
 NEWEST = RELEASES[-1]
 _SUPERUSER = f"{NEWEST} as superuser"

@@ -1,15 +1,10 @@
 """What is known of rotations after they ran: logins, records, publications, pods, and changes at the server."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 
 class Answer(StrEnum):

@@ -1,18 +1,13 @@
 """Collects evidence while rotations run: what was recorded, published and started, and what to log in with."""
 
-from __future__ import annotations
-
 import math
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from tests.databases.evidence import Attempt, Entry, Pair, Publication, Record, Restart, Run
 from tests.faults.namespace import digest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)

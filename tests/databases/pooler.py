@@ -7,19 +7,15 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Self
+from types import TracebackType
+from typing import Any, Final, Self
 
 import psycopg
 
 from keyturn.databases.base import Endpoint
 from sandbox import cache, runtime
-from sandbox.databases import programs
+from sandbox.databases import PostgresServer, programs
 from sandbox.errors import SandboxError, log_tail
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from sandbox.databases import PostgresServer
 
 _PACKAGES: Final = ("pgbouncer", "libc-ares2")
 _START: Final = 60.0

@@ -1,25 +1,20 @@
 """Logs in while rotations run, as applications do, and reads from the server's catalogue what it would accept."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle, product
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
 
 import psycopg
 
+from sandbox.databases import PostgresServer
 from tests.databases.evidence import Answer, Attempt, Pair
 from tests.databases.journal import Journal
 from tests.support.soak import TIMES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import TracebackType
-
-    from sandbox.databases import PostgresServer
 
 RATE = 8.0 if TIMES == 1 else 20.0
 """Logins per second: in `make soak` as many as the specification of the proof says; each takes 20 ms of processor."""

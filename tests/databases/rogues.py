@@ -1,7 +1,5 @@
 """Servers that pose as PostgreSQL, and keep every byte that a client sends."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib
@@ -10,15 +8,13 @@ import re
 import ssl
 import struct
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from types import TracebackType
+from typing import Final, Self
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from types import TracebackType
-
-    from sandbox.pki import Authority
+from sandbox.pki import Authority
 
 _TLS_REQUEST: Final = 80877103
 _SEVERITY: Final = "ФАТАЛЬНО"

@@ -6,15 +6,12 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.databases.evidence import Change, Pair
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 PREFIX = "%n|%p|%a|"
 SETTINGS: Mapping[str, str] = {

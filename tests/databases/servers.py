@@ -1,30 +1,33 @@
 """Servers that tests share, one per release and process, with an admin of an engine, and accounts of a test's own."""
 
-from __future__ import annotations
-
 import secrets
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
+
+import psycopg
+import redis
 
 from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
-from keyturn.databases.base import Account, Answer, Endpoint, EngineSettings, Login, Template, Tls
+from keyturn.databases.base import (
+    Account,
+    Answer,
+    Endpoint,
+    EngineSettings,
+    Limits,
+    Login,
+    Template,
+    Tls,
+    Verdict,
+)
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.engines.redis import Redis
 from keyturn.databases.engines.redis.guards import key_of
 from keyturn.databases.errors import Fenced, Overloaded
 from sandbox.databases import PostgresServer
 from sandbox.databases.redis import Keeps, RedisServer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    import psycopg
-    import redis
-
-    from keyturn.databases.base import Limits, Verdict
 
 PATIENT: Final = {"connect_timeout": 60.0, "statement_timeout": 60.0, "idle_timeout": 60.0}
 """Time limits that a server which answers never exceeds, also where a process is held up for ten seconds."""

@@ -1,10 +1,7 @@
 """What an application notices: objects and settings of the owner, adoption of an account that is in use."""
 
-from __future__ import annotations
-
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -13,10 +10,7 @@ from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Answer, Login, Template, Verdict
 from keyturn.databases.errors import Denied, Forbidden, Missing
-from tests.databases.servers import Place, account, new_login, open_fence, opened, plain
-
-if TYPE_CHECKING:
-    from tests.databases.servers import Servers
+from tests.databases.servers import Place, Servers, account, new_login, open_fence, opened, plain
 
 
 def names_of(session: psycopg.Connection) -> tuple[str, str]:
@@ -222,8 +216,7 @@ async def test_a_setting_that_a_superuser_gave_to_a_login_alone_does_not_keep_it
     owned = account()
     (login,) = await opened(weak, owned, owned.logins[0])
     weak.server.execute(
-        f"ALTER ROLE {login.name} SET log_statement = 'all'",
-        f"ALTER ROLE {login.name} SET work_mem = '1MB'",
+        f"ALTER ROLE {login.name} SET log_statement = 'all'", f"ALTER ROLE {login.name} SET work_mem = '1MB'"
     )
 
     await weak.engine().bring(owned, (), open_fence)

@@ -1,28 +1,20 @@
 """A login is proven at each address of an endpoint, as one may be a replica or pooler that answers otherwise."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn.databases import addresses
-from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
+from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls, Verdict
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError
 from sandbox.pki import Authority
 from tests.databases import rogues
-from tests.databases.rogues import Rogue
+from tests.databases.rogues import Rogue, Talk
 from tests.databases.servers import PATIENT, new_login, plain
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from keyturn.databases.base import Verdict
-    from tests.databases.rogues import Talk
 
 OURS = Authority.new("ours")
 SERVER, HOST = "primary.shop.svc", "replicas.shop.svc"

@@ -1,15 +1,13 @@
 """The set of open credentials is asserted again and again while applications log in, and no login fails."""
 
-from __future__ import annotations
-
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
-from keyturn.databases.base import Account, Answer, Endpoint, EngineSettings, Login, Template, Tls
+from keyturn.databases.base import Account, Answer, Endpoint, Engine, EngineSettings, Login, Template, Tls
 from keyturn.databases.engines import engine_for
 from sandbox.databases import PostgresServer
 from tests.databases.assemble import assemble
@@ -19,11 +17,6 @@ from tests.databases.recorder import Recorder, application
 from tests.databases.server_log import SETTINGS, read_lines
 from tests.databases.servers import PATIENT
 from tests.support.soak import TIMES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.databases.base import Engine
 
 _TIMES = 15 * TIMES
 _ROTATIONS = 3 * TIMES

@@ -1,7 +1,5 @@
 """The checker on evidence that is made for it: a rotation without a defect, then each rule violated alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -93,11 +91,7 @@ OTHER = Pair("app_b", "of another administrator")
 REPAIRED = replace(
     WHOLE,
     attempts=[*WHOLE.attempts, _attempt(43, B2, Answer.REFUSED), _attempt(45, B2)],
-    changes=[
-        *WHOLE.changes,
-        _foreign(42, "app_b", B2, OTHER),
-        _change(44, "app_b", OTHER, B2),
-    ],
+    changes=[*WHOLE.changes, _foreign(42, "app_b", B2, OTHER), _change(44, "app_b", OTHER, B2)],
     roles=[*WHOLE.roles, Roles(43, frozenset({OTHER}))],
 )
 """Another administrator has changed the published password, and the operator has set it again."""

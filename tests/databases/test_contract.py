@@ -1,25 +1,24 @@
 """What every engine keeps to, on each release of its servers, with a superuser and with the least admin."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Answer, Login, Verdict, prove_refused
+from keyturn.databases.base import Account, Answer, Login, Verdict, prove_refused
 from keyturn.databases.engines import engine_for, engines
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, RefusedByPolicy
 from sandbox.databases import RELEASES, redis
 from tests.databases.conftest import NEWEST
 from tests.databases.servers import (
     TEMPLATE,
+    AnyPlace,
     Fences,
     Place,
     RedisPlace,
+    Servers,
     answers,
     both,
     new_login,
@@ -27,10 +26,6 @@ from tests.databases.servers import (
     opened,
 )
 from tests.support.soak import some
-
-if TYPE_CHECKING:
-    from keyturn.databases.base import Account
-    from tests.databases.servers import AnyPlace, Servers
 
 _POSTGRESQL = [*some(RELEASES, 0, -1), "as superuser"]
 

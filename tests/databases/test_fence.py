@@ -1,22 +1,16 @@
 """A process that lost the leadership, or was stopped for a while, changes nothing at a server."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
-from keyturn.databases.base import Answer, Limits, Template
+from keyturn.databases.base import Account, Answer, Limits, Login, Template
 from keyturn.databases.engines.postgresql import connecting
 from keyturn.databases.errors import Busy, DatabaseError, Fenced, Unreachable
 from sandbox.harness import eventually
-from tests.databases.servers import Fences, account, new_login, open_fence, opened
-
-if TYPE_CHECKING:
-    from keyturn.databases.base import Account, Login
-    from tests.databases.servers import Place
+from tests.databases.servers import Fences, Place, account, new_login, open_fence, opened
 
 _SECONDS = 60.0
 _MANY = 20

@@ -1,20 +1,13 @@
 """A closed role with the name of a login, which others use: nothing of it is given to the account."""
 
-from __future__ import annotations
-
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from keyturn.databases.base import Account, Answer, Template
 from keyturn.databases.errors import Forbidden
-from tests.databases.servers import account, new_login, open_fence, opened
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.databases.servers import Place
+from tests.databases.servers import Place, account, new_login, open_fence, opened
 
 
 def owns_a_table(place: Place, role: str) -> None:

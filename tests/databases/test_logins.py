@@ -1,10 +1,9 @@
 """How a login proceeds: with the salt of the last one, and with few changes of threads."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,16 +12,11 @@ from keyturn.databases.base import Answer, Endpoint, EngineSettings, Login, Salt
 from keyturn.databases.engines.postgresql import Postgresql, connecting, driver
 from keyturn.databases.errors import Overloaded
 from keyturn.runtime import threadpools
+from sandbox.databases import PostgresServer
 from sandbox.pki import Authority
 from tests.databases import rogues
 from tests.databases.rogues import Rogue
-from tests.databases.servers import PATIENT, account, new_login, open_fence, opened, plain
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sandbox.databases import PostgresServer
-    from tests.databases.servers import Place
+from tests.databases.servers import PATIENT, Place, account, new_login, open_fence, opened, plain
 
 OURS = Authority.new("ours")
 ROGUE_SALT = Salt(b"s" * 16, 4096)

@@ -3,25 +3,18 @@
 It opens sessions at the server with the keys of its clients, which fit the salt that they logged in with.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from keyturn.databases.base import Answer, prove_refused
+from keyturn.databases.base import Answer, Login, prove_refused
 from sandbox.databases import PostgresServer
 from sandbox.harness import eventually
 from tests.databases.pooler import Pooler
 from tests.databases.server_log import SETTINGS
 from tests.databases.servers import PATIENT, Place, account, new_login, open_fence, opened, plain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.databases.base import Login
 
 
 @pytest.fixture(scope="module")

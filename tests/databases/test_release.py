@@ -1,23 +1,16 @@
 """An account whose marks are gone is claimed with its recorded passwords: steps of the operator at a real server."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation
 from keyturn.core.errors import Wait
+from keyturn.core.rotation.steps import Account as AccountStep
 from keyturn.core.spec.items import VALUE
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
+from keyturn.core.state.state import State
 from keyturn.databases.base import Account, Answer, Login
-from tests.databases.servers import account, open_fence, opened
+from tests.databases.servers import Place, account, open_fence, opened
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import At, placed
 from tests.unit.core.builders import NOW
-
-if TYPE_CHECKING:
-    from keyturn.core.rotation.steps import Account as AccountStep
-    from keyturn.core.state.state import State
-    from tests.databases.servers import Place
 
 
 def operation(place: Place, owned: Account, state: State, *live: Credential, step: AccountStep) -> Operation:
@@ -51,9 +44,7 @@ async def answers(place: Place, logins: tuple[Login, ...]) -> list[Answer]:
     return [(await engine.prove(login)).answer for login in logins]
 
 
-async def test_a_rotation_claims_the_released_account_and_its_published_login_stays_open(
-    weak: Place,
-) -> None:
+async def test_a_rotation_claims_the_released_account_and_its_published_login_stays_open(weak: Place) -> None:
     owned, logins = await released(weak)
     old, new = (
         Credential(1, owned.logins[0], Phase.PROVEN, NOW, item="password", target="DatabaseTarget/orders"),

@@ -1,19 +1,12 @@
 """What the admin lacks is named with the statement after which it works, on each release."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
-from keyturn.databases.base import Answer, Template
+from keyturn.databases.base import Account, Answer, Template
 from keyturn.databases.engines.postgresql.operations import _lock_of as lock_of
 from keyturn.databases.errors import Busy, Denied
+from sandbox.databases import PostgresServer
 from tests.databases.servers import Place, account, new_login, open_fence, opened, plain
-
-if TYPE_CHECKING:
-    from keyturn.databases.base import Account
-    from sandbox.databases import PostgresServer
 
 TEMPLATE = Template()
 

@@ -1,30 +1,23 @@
 """A server that is not the one that was meant gets no password, in no form."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib
 import resource
 import struct
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
+from keyturn.databases.base import Answer, Endpoint, EngineSettings, Login, Tls
 from keyturn.databases.engines.postgresql import Postgresql, connecting
 from keyturn.databases.errors import DatabaseError, Unreachable
 from sandbox.pki import Authority
 from tests.databases import rogues
 from tests.databases.rogues import Rogue
 from tests.databases.servers import PATIENT, new_login, plain, prove_patiently
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from keyturn.databases.base import Login
 
 OURS, OTHER = Authority.new("ours"), Authority.new("other")
 APP = new_login("app")

@@ -1,12 +1,10 @@
 """A server that does not answer is never one that refuses, and every call ends in time."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +16,6 @@ from keyturn.databases.errors import DatabaseError, Overloaded, ReadOnly, Unauth
 from sandbox.databases import PostgresServer
 from sandbox.pki import Authority
 from tests.databases.servers import Place, account, new_login, open_fence, opened, prove_patiently
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
 
 _QUICK = {"connect_timeout": 1.0, "statement_timeout": 1.0}
 """The limits of calls to a server that is frozen."""

@@ -1,13 +1,11 @@
 """No value is in a server's log, whatever is logged and whatever fails, nor in an error."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import threading
 import traceback
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,13 +14,9 @@ from keyturn.databases import addresses
 from keyturn.databases.base import Answer, Login, Salt
 from keyturn.databases.engines.postgresql import connecting, driver
 from keyturn.databases.errors import DatabaseError, RefusedByPolicy
+from sandbox.databases import PostgresServer
 from tests.databases.servers import Place, account, new_login, new_value, open_fence, opened, plain
 from tests.leaks.scan import leaks
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from sandbox.databases import PostgresServer
 
 _TIMEOUT = 30.0
 

@@ -1,7 +1,5 @@
 """The demo as a process of its own: started so that all it makes can be found, heard, and looked for afterwards."""
 
-from __future__ import annotations
-
 import base64
 import os
 import subprocess

@@ -1,19 +1,14 @@
 """The demo does what it says in both chapters, tells no value, and leaves nothing behind."""
 
-from __future__ import annotations
-
 import re
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.demo.showing import ValueCollector, begin, left_behind, read_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _INTERRUPTED = 130
 _SHOWN = (

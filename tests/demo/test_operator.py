@@ -1,7 +1,5 @@
 """The demo keeps the log of an operator that fails."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from pathlib import Path

@@ -1,14 +1,10 @@
 """Applications for a real node: each reads a secret in each way there is, and shows fingerprints of it."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.node.images import APP
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MARKER = "metadata.annotations['keyturn.dev/secret-versions']"
 """What the pod template was restarted for, such as `auth=2`."""

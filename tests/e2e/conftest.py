@@ -1,21 +1,14 @@
 """One cluster with a real node for the tests of this folder, and Keyturn in it as its README installs it."""
 
-from __future__ import annotations
-
 import os
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from sandbox.harness import Kubectl
 from tests.e2e.machine import Installed, Machine, install, running
 from tests.support import soak
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from sandbox.harness import Kubectl
-
 
 if os.geteuid() != 0:
     collect_ignore_glob = ["test_*.py"]  # a real node needs root

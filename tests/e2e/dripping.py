@@ -1,7 +1,5 @@
 """A server for stores that answers one byte a second: `dripping.py ADDRESS PORT`."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import sys

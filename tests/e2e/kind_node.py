@@ -1,19 +1,14 @@
 """The node of a cluster of kind, with what the tests of this folder ask of a real node of the sandbox."""
 
-from __future__ import annotations
-
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from pytest_kind import KindCluster
 
 from sandbox import SandboxError, kind
 from sandbox.node import images
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from pytest_kind import KindCluster
 
 _TIMEOUT = 300.0
 

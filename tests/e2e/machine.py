@@ -1,36 +1,30 @@
 """A cluster with a real node and Keyturn in its own image, and what a test does to the operator's pods there."""
 
-from __future__ import annotations
-
 import json
 import os
 import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_kind import KindCluster
 from urllib3.exceptions import HTTPError
 
 from release import image
 from sandbox import ControlPlane
 from sandbox.harness import HarnessError, Kubectl, eventually
 from sandbox.node import images
+from sandbox.node.real import RealNode
 from tests.e2e.kind_node import KindNode
 from tests.install.installation import BASE
 from tests.support.objects import Objects
 from tests.support.operator import BEGUN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pytest_kind import KindCluster
-
-    from sandbox.node.real import RealNode
 
 NAMESPACE = "keyturn-system"
 OPERATORS = "app.kubernetes.io/name=keyturn"

@@ -1,19 +1,12 @@
 """The operator's own pods: how they start, and what happens when one is deleted, killed, frozen, or replaced."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from sandbox.harness import eventually
+from sandbox.harness import Kubectl, eventually
 from tests.e2e.applications import application, managed_secret
-from tests.e2e.machine import NAMESPACE, OPERATORS, names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sandbox.harness import Kubectl
-    from tests.e2e.machine import Installed, Machine
+from tests.e2e.machine import NAMESPACE, OPERATORS, Installed, Machine, names
 
 _OBJECTS = 50
 

@@ -3,22 +3,16 @@
 PostgreSQL is a pod of the example, as on the cluster of a user, and psql in it tells why a login is refused.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from sandbox.databases import image
 from tests.conftest import ROOT
+from tests.e2e.machine import Machine
 from tests.support.console import Console
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.e2e.machine import Machine
 
 _NAMESPACE = "shop"
 _MARK = "--- exit code "

@@ -1,24 +1,18 @@
 """What a rotation does to real containers: under load, and where the new value breaks them."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from sandbox.harness import eventually
+from sandbox.harness import Kubectl, eventually
 from tests.e2e.applications import application, managed_secret, service
+from tests.e2e.machine import Machine
 from tests.install.installation import MANIFESTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.harness import Kubectl
-    from tests.e2e.machine import Machine
-    from tests.support.objects import Objects
+from tests.support.objects import Objects
 
 _REPLICAS = 2
 

@@ -3,11 +3,9 @@
 `make test` creates a tenth of them, at rest too, and computes the memory of all; `make soak` creates all.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -16,13 +14,8 @@ from keyturn.kube import config, paths
 from keyturn.kube.session import open_session
 from sandbox.harness import eventually
 from tests.e2e.applications import managed_secret
-from tests.e2e.machine import NAMESPACE, names, restarts
+from tests.e2e.machine import NAMESPACE, Machine, names, restarts
 from tests.support import soak
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.machine import Machine
 
 _NAMESPACE = "crowd"
 _CLAIMED = 10_000
@@ -64,9 +57,7 @@ def test_the_shipped_limits_hold_ten_thousand_objects(
     )
     eventually(lambda: crowded.queue_depth(leader) == 0, "an empty queue", timeout=120)
     eventually(
-        lambda: _cores(crowded, leader) < _REQUESTED_CORES,
-        "rest within the requested processor",
-        timeout=180,
+        lambda: _cores(crowded, leader) < _REQUESTED_CORES, "rest within the requested processor", timeout=180
     )
 
     assert (crowded.leader(), restarts(crowded.pods())) == (leader, restarts(pods)), crowded.ended()

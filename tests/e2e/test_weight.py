@@ -1,7 +1,5 @@
 """That the shipped limit of memory holds what tenants can put into a cluster, and a start with all of it there."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json
@@ -10,27 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
 from keyturn.kube.session import open_session
-from sandbox.harness import eventually
+from sandbox.harness import Kubectl, eventually
 from sandbox.node.settings import ADDRESS
 from tests.conftest import ROOT
 from tests.e2e.applications import managed_secret
-from tests.e2e.machine import NAMESPACE, is_ready, killed, names, restarts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sandbox.harness import Kubectl
-    from tests.e2e.machine import Machine
+from tests.e2e.machine import NAMESPACE, Machine, is_ready, killed, names, restarts
 
 _MOST = 400 * 1024 * 1024
 """Bytes, of the 512 MiB of manifests/base."""

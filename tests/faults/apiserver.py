@@ -140,11 +140,7 @@ LEASES = {
     "kind": "ClusterRole",
     "metadata": {"name": "keyturn-faults-leases"},
     "rules": [
-        {
-            "apiGroups": ["coordination.k8s.io"],
-            "resources": ["leases"],
-            "verbs": ["get", "create", "update"],
-        }
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
     ],
 }
 

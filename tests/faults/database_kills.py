@@ -1,7 +1,5 @@
 """Scenarios in which the operator is killed while it changes a database account, and how each must end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product

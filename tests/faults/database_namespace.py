@@ -1,7 +1,5 @@
 """Namespaces whose ManagedSecret has an account at a real PostgreSQL server, with a journal of what happens to it."""
 
-from __future__ import annotations
-
 import base64
 import itertools
 import secrets

@@ -1,7 +1,5 @@
 """One account, one operator and one recorder, with all that the checker needs to judge them."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -95,12 +93,7 @@ class Play:
 
 
 @contextmanager
-def play(
-    cluster: Any,
-    shop: Shop,
-    kubeconfig: Path,
-    folder: Path,
-) -> Iterator[Play]:
+def play(cluster: Any, shop: Shop, kubeconfig: Path, folder: Path) -> Iterator[Play]:
     """Make an account with an operator at its first revision."""
     (account,) = account_namespaces(cluster, shop, 1)
     with ExitStack() as stack:

@@ -1,7 +1,5 @@
 """Calls to the API server that go wrong once, in `make test` some of them, in `make soak` each in every way."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,9 +63,7 @@ def proxy(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def operator(
-    proxy: FaultProxy,
-    accounts: Callable[[str], Path],
-    tmp_path_factory: pytest.TempPathFactory,
+    proxy: FaultProxy, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[KeptOperator]:
     """An operator that sees the API server through the proxy only."""
     log = tmp_path_factory.mktemp("answers") / "operator.log"

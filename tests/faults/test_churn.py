@@ -5,8 +5,6 @@ API server accepted of which replica, and what it had stored when each pod was c
 digest.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import signal

@@ -1,7 +1,5 @@
 """Leaders that freeze before or in a change of a database account, and an API server that loses its record."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

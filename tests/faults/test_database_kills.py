@@ -5,8 +5,6 @@ something that is not recorded yet. `make test` has moments in which the server 
 others; `make soak` has all, and pairs of them.
 """
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

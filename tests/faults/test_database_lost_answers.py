@@ -4,8 +4,6 @@ The connection is reset when the server has executed a statement and sends the a
 change, and after a statement before that it has none.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -70,10 +68,7 @@ class Answers:
 def test_a_rotation_loses_the_answers_to_both_of_its_changes(
     statement: str, cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    with (
-        WiredShop() as shop,
-        play(cluster, shop, accounts("database-answers"), tmp_path) as place,
-    ):
+    with WiredShop() as shop, play(cluster, shop, accounts("database-answers"), tmp_path) as place:
         answers = Answers(shop.server.log, statement, frozenset({0, 2}))
         shop.wire.lose_answers(answers.is_lost)
         place.account.space.trigger("leaver")

@@ -5,8 +5,6 @@ steps. How many records an operator writes before its kill is drawn by the seed 
 some rotations, `make soak` a thousand.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence

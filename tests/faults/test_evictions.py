@@ -1,7 +1,5 @@
 """Evictions of an emergency, on a real API server: each pod once, and not against a PodDisruptionBudget."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

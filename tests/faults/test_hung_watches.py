@@ -1,7 +1,5 @@
 """A watch that hangs, of kopf or of our own, is what a liveness probe is answered with, until it goes on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -4,8 +4,6 @@ In an emergency, what is exposed is replaced once as well, and none of it stays.
 thing that is asked, `make soak` has all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """A kind that is taken away and comes back, as by a CRD that is replaced, stops nothing but its own objects."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

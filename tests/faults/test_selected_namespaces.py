@@ -1,7 +1,5 @@
 """An operator for selected namespaces, of which one may not be read: it was deleted, or its RoleBinding was."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

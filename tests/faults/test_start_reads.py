@@ -1,7 +1,5 @@
 """A restart reads all Secrets in pages, by name what a failed list has not returned, and writes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A namespace with a SecretStore of a real Vault, what goes wrong before that, and operators that serve it."""
 
-from __future__ import annotations
-
 import base64
 import secrets
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The network between an operator and a database server, which can lose an answer."""
 
-from __future__ import annotations
-
 import socket
 import struct
 from collections.abc import Callable

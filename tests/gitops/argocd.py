@@ -1,15 +1,12 @@
 """Argo CD's way with Lua: the libraries that it opens, and what it makes of what a script returns."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from lupa import lua51  # type: ignore[import-untyped]  # ships no stubs
 
-if TYPE_CHECKING:
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 _FOLDER = Path(__file__).parents[2] / "manifests" / "gitops" / "argocd"
 SETTINGS: dict[str, str] = yaml.safe_load((_FOLDER / "argocd-cm.yaml").read_text())["data"]

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from tests.cluster.conftest import objects, space
 
 __all__ = ["objects", "space"]

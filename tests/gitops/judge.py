@@ -1,21 +1,16 @@
 """What kstatus and Flux say of objects: a program around their own libraries, built once into the cache."""
 
-from __future__ import annotations
-
 import json
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from tests.support.goprogram import built
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 _MODULE = Path(__file__).with_name("judge-go")
 _FLUX = Path(__file__).parents[2] / "manifests" / "gitops" / "flux" / "health-checks.yaml"

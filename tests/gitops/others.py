@@ -1,8 +1,7 @@
 """The situations of stores, database targets, emergencies and classes, as the operator itself tells of them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
@@ -14,10 +13,12 @@ from keyturn.databases.base import Server
 from keyturn.databases.client import health_of as health_of_target
 from keyturn.databases.client import health_of_server
 from keyturn.databases.errors import Unauthorized, Unreachable
+from keyturn.kube.cache.externals import AnyStore, AnyTarget
 from keyturn.stores.health import IN_USE, VALID, health_of
 from keyturn.stores.providers import errors
 from tests.gitops.situations import Expected
 from tests.support.initial_status import filled_in
+from tests.support.objects import Body
 from tests.unit.core.builders import NOW
 from tests.unit.core.emergency.test_status import (
     FAILED,
@@ -28,12 +29,6 @@ from tests.unit.core.emergency.test_status import (
     Incident,
     after,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.kube.cache.externals import AnyStore, AnyTarget
-    from tests.support.objects import Body
 
 _NOT_LOOKED = "Keyturn has not looked at this spec yet"
 _TARGETS: Mapping[str, type[AnyTarget]] = {

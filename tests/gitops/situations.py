@@ -1,23 +1,25 @@
 """The situations that a ManagedSecret can be in, as the operator itself tells of them."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import keyturn
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import Pulled
+from keyturn.core.observation.observed import Consumer, Observed
 from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.spec.references import Destination
+from keyturn.core.state.records import RevisionFacts
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.support.initial_status import filled_in
+from tests.support.objects import Body
 from tests.unit.core.builders import (
     API_KEY,
     NOW,
@@ -32,13 +34,6 @@ from tests.unit.core.builders import (
     state,
     target,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.state.records import RevisionFacts
-    from tests.support.objects import Body
 
 _CODE = Path(keyturn.__file__).parent
 _TYPES = (
@@ -325,9 +320,7 @@ SITUATIONS: Mapping[str, Expected] = {
     "gone at its store, and kept": Expected(
         told(
             observed(
-                _PULLS,
-                state=_READ,
-                pulled=Pulled(read=True, was_read=True, retained=frozenset({"api-key"})),
+                _PULLS, state=_READ, pulled=Pulled(read=True, was_read=True, retained=frozenset({"api-key"}))
             )
         ),
         "Current",

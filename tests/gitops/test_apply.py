@@ -1,30 +1,22 @@
 """Applied again and again from Git: nothing drifts, and the operator has nothing to write."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from keyturn.core.reasons import ErrorReason
-from sandbox.harness import eventually
-from tests.cluster.namespace import password
+from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually
+from tests.cluster.namespace import Space, password
 from tests.gitops.argocd import SETTINGS, run_action
 from tests.gitops.judge import CHECKS
 from tests.support.initial_status import filled_in
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox import ControlPlane
-    from sandbox.harness import Kubectl
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 _MANIFESTS = Path(__file__).parents[2] / "manifests"
 _ARGO_CD = _MANIFESTS / "gitops" / "argocd"

@@ -1,9 +1,7 @@
 """What Argo CD shows of an object and offers to do with it: its Lua, run as Argo CD runs it."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,9 +10,7 @@ from tests.gitops.argocd import actions, health, run_action
 from tests.gitops.judge import CHECKS
 from tests.gitops.others import EMERGENCIES, STORES, TARGETS
 from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, verdicts, waiting
-
-if TYPE_CHECKING:
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 OTHERS = {**STORES, **TARGETS, **EMERGENCIES}
 AT_REST = SITUATIONS["at rest"].body

@@ -1,9 +1,7 @@
 """What kstatus and Flux make of an object, by their own code: both must wait, go on or give up alike."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -12,10 +10,7 @@ from tests.gitops.judge import CHECKS, Verdict, judge
 from tests.gitops.others import EMERGENCIES, STORES, TARGETS
 from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, waiting
 from tests.support.initial_status import filled_in
-
-if TYPE_CHECKING:
-    from tests.support.objects import Body
-
+from tests.support.objects import Body
 
 OTHERS = {**STORES, **TARGETS, **EMERGENCIES}
 _CRDS = Path(__file__).parents[2] / "crds"

@@ -1,14 +1,10 @@
 """What hostile clouds answer: JSON that costs as much as it can, and JSON in which nothing is as it should be."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from keyturn.stores.providers.guard import Limits
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LARGEST: Final = Limits().size
 """Bytes that are read of an answer; the rest is refused before anybody parses it."""

@@ -1,23 +1,18 @@
 """What a hostile tenant writes: each costs us as much as it can for its size."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import itertools
 import json
 import math
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _EXPONENT = 65537
 NOW = datetime.now(UTC).replace(microsecond=0)

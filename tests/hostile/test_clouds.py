@@ -1,18 +1,17 @@
 """What AWS, Azure and Google Cloud answer in JSON is read by the providers' own parsers, and holds up no loop."""
 
-from __future__ import annotations
-
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from keyturn.core.value import Value
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, discover
+from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.gcp.login import GcpAuth, GcpLogin
 from keyturn.stores.providers.guard import Answer, Guard
@@ -21,11 +20,6 @@ from tests.support.timedcalls import holds_no_loop
 from tests.unit.stores.providers.azure.fake_entra_id import TENANT
 from tests.unit.stores.providers.provider_fixtures import access_key, aws_settings
 from tests.unit.stores.providers.resolver import Names
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-
-    from keyturn.stores.providers import Provider
 
 PROVIDERS = discover()
 

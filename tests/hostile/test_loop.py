@@ -1,14 +1,13 @@
 """No call holds up the event loop, whatever a tenant writes, by the processor time of the loop's thread."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -29,7 +28,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Adopt, Reason, Stage
-from keyturn.core.spec.desired import resolve_spec
+from keyturn.core.spec.desired import Desired, resolve_spec
 from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
@@ -46,11 +45,6 @@ from tests.hostile import corpus
 from tests.support.memory_stores import InMemoryStores
 from tests.support.timedcalls import holds_no_loop
 from tests.unit.core.builders import EVERYTHING, NOW, managed, observed, record, revision
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from keyturn.core.spec.desired import Desired
 
 PROVIDERS = providers.discover()
 generators.discover()  # as the operator does when it starts

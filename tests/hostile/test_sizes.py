@@ -1,9 +1,8 @@
 """How much of keys and certificates is read, whoever wrote them."""
 
-from __future__ import annotations
-
 import ssl
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,9 +21,6 @@ from keyturn.runtime import tls
 from keyturn.stores.providers import _kubeconfig
 from tests.hostile import corpus
 from tests.unit.generators.generated import boxed, generator_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 LARGEST, TOO_LARGE = 8192, 8200
 BY_CA = {"issuer": {"secretRef": {"name": "ca"}}}

@@ -7,14 +7,12 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
+from pathlib import Path
+from typing import IO, Any, Final, Self, cast
 
 from release.image import NAMES, blob_path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)

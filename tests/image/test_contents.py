@@ -1,14 +1,14 @@
 """What is in the image, and what is not."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json
 import re
 import stat
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
+from tarfile import TarInfo
 
 import pytest
 from packaging.requirements import Requirement
@@ -18,14 +18,8 @@ from keyturn import __version__
 from keyturn.stores.providers.aws import AwsParameterStore, AwsSecretsManager
 from release import image as images
 from tests.conftest import ROOT
+from tests.image.container import Container, Image
 from tests.image.seconds import SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from tarfile import TarInfo
-
-    from tests.image.container import Container, Image
 
 pytestmark = pytest.mark.timeout(SECONDS)
 _LARGEST = 120_000_000

@@ -1,16 +1,12 @@
 """The archive of an image depends on what is in it, and not on what was built before."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from release.image import pack
 from tests.image.container import Image
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _NAME = "keyturn.invalid/keyturn:1"
 

@@ -1,20 +1,15 @@
 """What can be wrong before an image is built, and the sentence that says so."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from release import bases, image
 from release.checkout import ReleaseError
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_without_root_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

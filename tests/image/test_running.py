@@ -1,18 +1,13 @@
 """That the operator runs as a pod has it: from the image, read-only, without rights, as a user without a name."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn import __version__
 from release.checkout import source
+from tests.image.container import Container
 from tests.image.seconds import SECONDS
-
-if TYPE_CHECKING:
-    from tests.image.container import Container
 
 pytestmark = pytest.mark.timeout(SECONDS)
 

@@ -1,7 +1,5 @@
 """A real Helm, built from its own module once into the cache, and what the chart becomes by it."""
 
-from __future__ import annotations
-
 import atexit
 import functools
 import os

@@ -1,7 +1,5 @@
 """That the manifests are admitted as they are, and do what they promise."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -48,10 +46,7 @@ def test_a_second_apply_changes_nothing(installation: Installation) -> None:
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [
-        ("cluster_wide", ["run", "--all-namespaces"]),
-        ("namespaced", ["run", "--namespace", "shop"]),
-    ],
+    [("cluster_wide", ["run", "--all-namespaces"]), ("namespaced", ["run", "--namespace", "shop"])],
 )
 def test_it_looks_where_it_has_rights(
     name: str, arguments: list[str], request: pytest.FixtureRequest

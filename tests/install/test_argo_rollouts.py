@@ -3,8 +3,6 @@
 The kind has a small definition of the same name; the test writes the status that the controller would write.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,12 +63,7 @@ def managed(name: str, **rollout_of: Any) -> Body:
     data = [{"name": "token", "generate": {"bytes": {}}}]
     metadata = {"name": name, "namespace": "shop"}
     spec = {"data": data, "rollout": {"debounce": "0s", **rollout_of}}
-    return {
-        "apiVersion": "keyturn.dev/v1alpha1",
-        "kind": "ManagedSecret",
-        "metadata": metadata,
-        "spec": spec,
-    }
+    return {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret", "metadata": metadata, "spec": spec}
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """What is applied to open the endpoint fits what the operator takes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

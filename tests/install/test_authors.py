@@ -1,7 +1,5 @@
 """Nobody has the operator do what he may not do himself: who may write which ManagedSecret, and which SecretStore."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -220,10 +218,7 @@ ALLOWED = {
     "Secrets that they may get by a store": ("picker", managed(pulled("theirs"), pulled("auth", "second"))),
     "a CA that they may get": ("picker", managed(SIGNED)),
     "a key that can be no Secret's name": ("owner", managed(pulled("prod/payments"))),
-    "any number of keys": (
-        "reader",
-        managed(*(pulled("theirs", f"item-{number}") for number in range(60))),
-    ),
+    "any number of keys": ("reader", managed(*(pulled("theirs", f"item-{number}") for number in range(60)))),
     "a workload that they may patch": ("roller", managed(rollout=listed("db", kind="StatefulSet"))),
     "as many workloads as are asked for": ("roller", managed(rollout=listed(*EIGHT))),
     "any number of workloads": (
@@ -313,12 +308,7 @@ ACCOUNTS: dict[str, Body] = {
     "gcpSecretManager": {
         "gcpSecretManager": {
             "projectId": "shop-1",
-            "auth": {
-                "workloadIdentity": {
-                    "audience": POOL,
-                    **ACCOUNT,
-                }
-            },
+            "auth": {"workloadIdentity": {"audience": POOL, **ACCOUNT}},
         }
     },
 }

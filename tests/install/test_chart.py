@@ -1,7 +1,5 @@
 """The Helm chart: the same objects as the kustomizations, and each value at its place."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -350,9 +348,7 @@ def full(full_file: Path) -> list[Body]:
 def test_every_value_about_pods_arrives(full: list[Body]) -> None:
     template = one("Deployment", full)["spec"]["template"]
     (main,) = template["spec"]["containers"]
-    names = [
-        *("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity", "volumes"),
-    ]
+    names = [*("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity", "volumes")]
 
     assert {name: template["spec"][name] for name in names} == {name: _FULL[name] for name in names}
     assert {name: main[name] for name in ("env", "resources", "volumeMounts")} == {

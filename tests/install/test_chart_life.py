@@ -1,7 +1,5 @@
 """The chart on a real API server: installed, upgraded, uninstalled, and installed again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """What the page on installing says of the chart and of the kustomizations is so."""
 
-from __future__ import annotations
-
 import json
 import re
 import textwrap

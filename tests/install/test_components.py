@@ -1,7 +1,5 @@
 """What is added to an installation by a line under components."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 What stands here needs no builder.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """That what users copy is right: the examples and the shipped classes."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

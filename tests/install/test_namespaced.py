@@ -1,7 +1,5 @@
 """An operator that has rights in one namespace only, and serves it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """An operator that may neither list nor watch Secrets: under exactly the rights of its overlay."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterator

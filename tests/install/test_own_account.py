@@ -1,7 +1,5 @@
 """What a stolen token of the operator's account is refused, though its rights would allow it."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Which ConfigMaps the operator may write: reports of emergencies, and no other one of anybody."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

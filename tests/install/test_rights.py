@@ -1,7 +1,5 @@
 """Exactly what the operator may do, by the API server's own answer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

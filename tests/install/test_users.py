@@ -1,7 +1,5 @@
 """What users may do with the objects of Keyturn by the roles view, edit and admin, by the API server's own answer."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

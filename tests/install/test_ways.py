@@ -1,7 +1,5 @@
 """The pages on installing, walked over as they are written: each way in, from one to another, and out again."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +26,7 @@ _INSTALLED = (
     *(f"{_ADMISSION}/validatingadmission{plural}" for plural in ("policies", "policybindings")),
     "/api/v1/namespaces",
 )
-_COMPONENTS = (
-    *("components/workload-identity", "components/encryption-proof"),
-    "monitoring/audit",
-)
+_COMPONENTS = (*("components/workload-identity", "components/encryption-proof"), "monitoring/audit")
 _MANAGED = {
     "apiVersion": "keyturn.dev/v1alpha1",
     "kind": "ManagedSecret",

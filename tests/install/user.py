@@ -1,7 +1,5 @@
 """What the API server answers to another user, whom an administrator impersonates: one request each, no kubectl."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

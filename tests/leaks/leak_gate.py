@@ -1,7 +1,5 @@
 """That no operator of any test has logged a value: a gate over the whole run, however many processes share it."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """A value in one operator's log fails the whole run, in whichever process the operator's test ran."""
 
-from __future__ import annotations
-
 import base64
 import os
 import secrets
@@ -57,11 +55,7 @@ def test_what_is_reported_of_a_leak_holds_nothing_of_any_value() -> None:
     forms = forms_of_all((first, second, document))
     told = {form.value: line for form, line in traces(forms, log)}
 
-    assert told == {
-        first: "1 <value>",
-        second: "2 <value> then <value>",
-        document: "2 <value> then <value>",
-    }
+    assert told == {first: "1 <value>", second: "2 <value> then <value>", document: "2 <value> then <value>"}
 
 
 def run(log: bytes, processes: str, folder: Path) -> tuple[int, str]:

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
@@ -27,13 +25,7 @@ _OURS = (
     "the pages of keyturn ui",
 )
 # A review asks what the caller itself may; it has no namespace and is not stored.
-_FOR_ALL = {
-    "",
-    "secretclasses",
-    "clustersecretstores",
-    "clusterdatabasetargets",
-    "selfsubjectaccessreviews",
-}
+_FOR_ALL = {"", "secretclasses", "clustersecretstores", "clusterdatabasetargets", "selfsubjectaccessreviews"}
 _SERVERS = (
     "the audit log",
     "events.events.k8s.io",

@@ -1,7 +1,5 @@
 """When each alert fires, what it says then, and when it is over."""
 
-from __future__ import annotations
-
 from tests.monitoring.rules import Case, of_object, of_process
 
 _AUTH = {
@@ -19,10 +17,7 @@ _WHILE = "_x6 1x60 stale"
 
 _SECRETS = (
     Case(
-        "KeyturnSecretNotReady",
-        of_object("condition", "1x5 0x60 1x60", type="Ready"),
-        *(15, 16, 67),
-        _AUTH,
+        "KeyturnSecretNotReady", of_object("condition", "1x5 0x60 1x60", type="Ready"), *(15, 16, 67), _AUTH
     ),
     Case(
         "KeyturnSecretNotReady",
@@ -89,12 +84,7 @@ _SECRETS = (
         )
         for type_ in ("Refreshed", "Pushed")
     ),
-    Case(
-        "KeyturnCredentialRefused",
-        of_object("credential_valid", "1x5 0x60 1x60"),
-        *(10, 11, 67),
-        _AUTH,
-    ),
+    Case("KeyturnCredentialRefused", of_object("credential_valid", "1x5 0x60 1x60"), *(10, 11, 67), _AUTH),
     Case(
         "KeyturnPolicyViolated",
         of_process("policy_violations", "_x6 2x80 stale", rule="minLength", point="strength")

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from tests.cluster.conftest import class_, objects, space
 
 __all__ = ["class_", "objects", "space"]

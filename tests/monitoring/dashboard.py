@@ -1,7 +1,5 @@
 """The shipped dashboard, as its panels and the queries in them."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Prometheus' own tools: promtool and a program around its parser, built once into the cache."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """What looks like a reason for an alert, and is none."""
 
-from __future__ import annotations
-
 from tests.monitoring.rules import Quiet, of_object, of_process
 
 _USE = {"provider": "vault", "operation": "read"}

@@ -1,7 +1,5 @@
 """The shipped rules, and what promtool makes of them over series of a test's own."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What the alerts have a user type to look at something works, on a real API server."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

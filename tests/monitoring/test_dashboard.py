@@ -1,7 +1,5 @@
 """The dashboard is one that Grafana can show: each panel in its place, each query readable."""
 
-from __future__ import annotations
-
 import re
 from itertools import combinations
 from typing import Any

@@ -1,7 +1,5 @@
 """Rules and dashboard ask for what the operator really tells: every metric and label, compared with a running one."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

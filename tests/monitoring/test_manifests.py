@@ -1,7 +1,5 @@
 """What is applied: three objects that the Prometheus operator and Grafana's sidecar understand."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page of the alerts is that of the rules, and each alert says what to do."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Every alert fires when it should, says what it should, and is over when its cause is."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

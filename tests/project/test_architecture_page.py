@@ -1,7 +1,5 @@
 """What the page on the architecture names is there: packages, their order, steps and files."""
 
-from __future__ import annotations
-
 import ast
 import re
 import tomllib

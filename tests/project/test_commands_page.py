@@ -1,17 +1,12 @@
 """The page on the command line has each command, and it explains each option."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from keyturn.cli.commands import main
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[2]
 _PAGE = (_ROOT / "docs" / "cli.md").read_text()

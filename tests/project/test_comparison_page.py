@@ -1,7 +1,5 @@
 """What the comparison says of Keyturn itself is so, and what it says of others has a source."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,18 +1,14 @@
 """What users read is true: manifests are taken by the API server, and lists are complete."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from keyturn.endpoints.exposition import expose
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
+from sandbox.harness import Kubectl
 
 _ROOT = Path(__file__).parents[2]
 _PAGES = sorted([*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md")])

@@ -1,7 +1,5 @@
 """Each measured figure of the documentation is one of the kept results."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

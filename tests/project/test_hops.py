@@ -1,12 +1,11 @@
 """A reader follows one rotation, and one reconcile at rest, through few files: the ceilings only shrink."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
 
 import pytest
 
@@ -15,10 +14,6 @@ from keyturn import stores
 from keyturn.core.labels import ROTATE
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 from tests.unit.stores.fake_stores import FakeProvider, FakeStores, ref
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from types import FrameType
 
 _PACKAGE = str(Path(keyturn.__file__).parent)
 

@@ -1,7 +1,5 @@
 """The locks pin what pyproject.toml asks for, and the same in each of them."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The tests of a module notice most changes of it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

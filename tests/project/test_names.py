@@ -1,7 +1,5 @@
 """Names in the operator's code: actions are verbs, and a class has a name of its own."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from functools import cache

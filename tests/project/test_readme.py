@@ -1,12 +1,11 @@
 """Numbers, commands and manifests of the README are those of the code."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex
 import tomllib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import click
 import pytest
@@ -21,9 +20,6 @@ from keyturn.stores.providers import discover as providers
 from sandbox.databases.programs import RELEASES
 from tests.conftest import ROOT
 from tests.project.test_comparison_page import WRITTEN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _README = (ROOT / "README.md").read_text()
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -1,12 +1,10 @@
 """Reasons come from the enums of keyturn.core.reasons: in the code, in the tables of the docs and in alerts."""
 
-from __future__ import annotations
-
 import ast
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +12,6 @@ from keyturn.api.base import docstrings_in
 from keyturn.core import reasons
 from keyturn.core.reasons import ErrorReason, EventReason
 from tests.monitoring.rules import ALERTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[2]
 _TAKEN_BY_CODE = {

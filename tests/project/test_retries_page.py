@@ -1,7 +1,5 @@
 """The page on retries has the pauses of the code."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page about a rotation explains each field of the status once."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

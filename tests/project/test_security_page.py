@@ -1,16 +1,12 @@
 """The pages on security are true: its tests exist, and its table of rights is that of the manifests."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[2]
 _PAGES = {name: (_ROOT / name).read_text() for name in ("docs/security.md", "docs/threat-model.md")}

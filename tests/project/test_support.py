@@ -1,9 +1,7 @@
 """Documentation, chart, `keyturn check` and sandbox name the same releases of Kubernetes as supported."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,9 +10,6 @@ from keyturn.installation.checks import election
 from sandbox import build
 from tests import matrix
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _TESTED = (*build.older(), build.NEWEST)
 _OLDEST, _NEWEST = _TESTED[0].name, _TESTED[-1].name

@@ -5,29 +5,22 @@ neighbour in another namespace asks for a generated and for a pulled value, seve
 something was broken.
 """
 
-from __future__ import annotations
-
 import argparse
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from sandbox import ControlPlane, SandboxError
 from sandbox.harness import HarnessError
-from tests.redteam.attack import chosen
+from tests.redteam.attack import Attack, chosen
 from tests.redteam.fight import ALL, fight
 from tests.redteam.target import AttackTarget
 from tests.redteam.tenant import tenant
-from tests.redteam.verdict import shown, summary
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.redteam.attack import Attack
-    from tests.redteam.verdict import Row
+from tests.redteam.verdict import Row, shown, summary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

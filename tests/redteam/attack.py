@@ -1,17 +1,12 @@
 """What an attack is, and which there are."""
 
-from __future__ import annotations
-
 import inspect
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
-
-    from tests.redteam.target import AttackTarget
+from tests.redteam.target import AttackTarget
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,22 @@
 """Attacks by what has to be computed: certificates, keys, templates, paths, schedules, documents."""
 
-from __future__ import annotations
-
 import base64
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sandbox.harness import eventually
 from tests.cluster.hostile_specs import large_key, made, signed, write_secret
-from tests.cluster.namespace import password
+from tests.cluster.namespace import Space, password
 from tests.cluster.store_objects import Stores, pulled
 from tests.hostile import corpus
 from tests.redteam.attack import attack
+from tests.redteam.target import AttackTarget
 from tests.redteam.tenant import first
+from tests.support.objects import Body
 from tests.support.store_proxy import refuse, store_proxy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.namespace import Space
-    from tests.redteam.target import AttackTarget
-    from tests.support.objects import Body
 
 _SOON: Final = 5.0
 _PATIENCE: Final = 180.0

@@ -1,15 +1,10 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from sandbox import ControlPlane
 from tests.redteam.target import AttackTarget
 from tests.redteam.tenant import OtherTenant, tenant
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="package")

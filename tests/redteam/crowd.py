@@ -1,25 +1,19 @@
 """Every kind of attack at once, from many namespaces."""
 
-from __future__ import annotations
-
 import itertools
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sandbox.harness import eventually
 from tests.cluster.hostile_specs import large_key, signed, write_secret
-from tests.cluster.namespace import literal, password
+from tests.cluster.namespace import Space, literal, password
 from tests.cluster.store_objects import Stores, pulled
 from tests.hostile import corpus
 from tests.redteam.attack import attack
 from tests.redteam.servers import dripping
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.namespace import Space
-    from tests.redteam.target import AttackTarget
+from tests.redteam.target import AttackTarget
 
 _HOSTILE: Final = 150
 _TOUCHED: Final = 20

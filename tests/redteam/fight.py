@@ -1,22 +1,16 @@
 """How an attack is run: a new operator, the attack, a neighbour meanwhile, a verdict, and nothing left."""
 
-from __future__ import annotations
-
 import os
 import time
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sandbox.harness import HarnessError
 from tests.redteam import computing, crowd, memory, ports, rights, stores
-from tests.redteam.attack import ATTACKS
-from tests.redteam.verdict import LIMITS, Hold, Row
-
-if TYPE_CHECKING:
-    from tests.redteam.attack import Attack
-    from tests.redteam.target import AttackTarget
-    from tests.redteam.tenant import OtherTenant
-    from tests.redteam.verdict import Limits
+from tests.redteam.attack import ATTACKS, Attack
+from tests.redteam.target import AttackTarget
+from tests.redteam.tenant import OtherTenant
+from tests.redteam.verdict import LIMITS, Hold, Limits, Row
 
 MODULES: Final = (computing, memory, rights, stores, ports, crowd)
 """Where the attacks are; to import them makes them known."""

@@ -1,17 +1,11 @@
 """Attacks by the size of objects: all of them lie in the cluster when the operator starts."""
 
-from __future__ import annotations
+from collections.abc import Iterator
+from typing import Final
 
-from typing import TYPE_CHECKING, Final
-
-from tests.cluster.namespace import literal
+from tests.cluster.namespace import Space, literal
 from tests.redteam.attack import attack
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.namespace import Space
-    from tests.redteam.target import AttackTarget
+from tests.redteam.target import AttackTarget
 
 _KIB: Final = 1024
 _LITERAL: Final = 16 * _KIB

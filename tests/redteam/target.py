@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
+from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually, installation
 from tests.cluster.namespace import Space
 from tests.support.kept_operator import KeptOperator
-from tests.support.objects import Objects, Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from sandbox import ControlPlane
-    from tests.support.objects import Body
+from tests.support.objects import Body, Objects, Refused
 
 ROOT: Final = Path(__file__).parents[2]
 HOME: Final = "redteam"

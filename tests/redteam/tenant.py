@@ -1,24 +1,18 @@
 """Another tenant of the cluster under attack: the seconds until its first Secrets exist."""
 
-from __future__ import annotations
-
 import base64
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tests.cluster.hostile_vault import hostile
-from tests.cluster.namespace import password
+from tests.cluster.namespace import Space, password
 from tests.cluster.store_objects import Stores, pulled
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.namespace import Space
-    from tests.redteam.target import AttackTarget
-    from tests.support.objects import Body
+from tests.redteam.target import AttackTarget
+from tests.support.objects import Body
 
 PATIENCE: Final = 60.0
 

@@ -1,12 +1,10 @@
 """What `make redteam` runs, what it calls held, and a short run of it: few attacks, and no bound in seconds."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,15 +12,9 @@ from tests.redteam.__main__ import main
 from tests.redteam.attack import ATTACKS, Attack, attack, chosen
 from tests.redteam.crowd import hostile_crowd
 from tests.redteam.fight import ALL, fight
-from tests.redteam.target import Processors
-from tests.redteam.tenant import PATIENCE, Served, Wait
+from tests.redteam.target import AttackTarget, Processors
+from tests.redteam.tenant import PATIENCE, OtherTenant, Served, Wait
 from tests.redteam.verdict import Hold, Limits, Row, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.redteam.target import AttackTarget
-    from tests.redteam.tenant import OtherTenant
 
 _FEW = 10
 NOT_BY_SECONDS = Limits(tenant=math.nextafter(PATIENCE, 0.0), hold=math.inf, losses=1)

@@ -1,16 +1,10 @@
 """What came of an attack, whether that is held, and how all of it is shown."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from tests.redteam.tenant import Wait
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tests.redteam.tenant import Served
+from tests.redteam.tenant import Served, Wait
 
 
 @dataclass(frozen=True, slots=True)

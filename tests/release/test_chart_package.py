@@ -1,18 +1,13 @@
 """The chart's package is what Helm itself makes."""
 
-from __future__ import annotations
-
 import tarfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
 
 from release import chart
 from tests.install import helm
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(helm.BUILD_SECONDS)
 

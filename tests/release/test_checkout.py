@@ -1,19 +1,14 @@
 """A release is made of one commit, of one version."""
 
-from __future__ import annotations
-
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from keyturn import __version__
 from release import checkout as checkouts
 from release.checkout import ReleaseError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -1,18 +1,13 @@
 """A signature is what openssl verifies, and a key that could make no such signature is refused."""
 
-from __future__ import annotations
-
 import base64
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from release.checkout import ReleaseError
 from release.whole import read_key, sign
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _OPENSSL = {
     "P-256": ("ecparam", "-name", "prime256v1", "-genkey", "-noout"),

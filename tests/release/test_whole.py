@@ -1,14 +1,13 @@
 """`make release` makes every file at once, the same each time, or says what keeps it from that."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,6 @@ from release import chart, checkout, image, whole
 from release.checkout import ReleaseError
 from tests.conftest import ROOT
 from tests.release.test_signing import key
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(300)
 _IMAGE = f"keyturn-{__version__}-linux-amd64.tar"

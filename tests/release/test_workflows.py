@@ -1,18 +1,14 @@
 """The workflows pin what they use by its commit, have the least rights, and do what the Makefile does."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _FOLDER = ROOT / ".github" / "workflows"
 _PATHS = sorted(_FOLDER.glob("*.yml"))

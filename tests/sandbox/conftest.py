@@ -1,16 +1,11 @@
-from __future__ import annotations
-
 import os
 import secrets
-from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox import ControlPlane
 from sandbox.harness import Kubectl
 from tests.support.objects import shared
-
-if TYPE_CHECKING:
-    from sandbox import ControlPlane
 
 if os.geteuid() != 0:
     collect_ignore = ["test_real_node_ends.py"]  # a real node needs root

@@ -1,7 +1,5 @@
 """What the tests of the sandbox look at the machine with."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

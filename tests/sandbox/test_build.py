@@ -1,7 +1,5 @@
 """The programs are built once, by whatever Go there is, or the trouble is told."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A folder of the cache is complete or it is not there."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

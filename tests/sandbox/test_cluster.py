@@ -1,17 +1,10 @@
 """A control plane keeps secrets to itself, forgets what was before a gap, and is of the chosen release."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from sandbox import build
+from sandbox import ControlPlane, build
 from sandbox.harness import Kubectl
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox import ControlPlane
 
 PASSWORD = "keyturn-canary-7c1f"  # noqa: S105  # it guards nothing
 

@@ -1,7 +1,5 @@
 """The command line brings a plane up, shows it and takes it down."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

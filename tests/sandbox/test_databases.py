@@ -1,7 +1,5 @@
 """Database servers of the sandbox: nothing outlives their owner."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

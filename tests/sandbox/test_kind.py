@@ -1,12 +1,10 @@
 """The demo gets a kind cluster from pinned parts, which is deleted whatever happens; kind is a stand-in."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +12,6 @@ from demo.__main__ import kind_cluster
 from demo.terminal import Screen
 from sandbox import SandboxError, kind
 from sandbox.build import KUBERNETES
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _KIND = """#!/bin/sh
 echo "$@" >>"{log}"

@@ -1,7 +1,5 @@
 """Where no real node can run, a sentence says what the machine lacks, before anything starts."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

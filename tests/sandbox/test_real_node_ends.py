@@ -1,7 +1,5 @@
 """A control plane and its real node end completely, however their end comes."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,20 +1,15 @@
 """Running planes have folders that nobody else can enter, and ports that nobody else gets."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox import SandboxError, runtime
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)

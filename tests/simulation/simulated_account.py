@@ -4,15 +4,15 @@ Everything but the decision and its records is a model: the server, the pods, an
 invariants are checked after each effect, also when the operator dies between effect and record.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from keyturn.api.account import USERNAME
 from keyturn.api.emergency import Revoke
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import Emergency
@@ -25,19 +25,13 @@ from keyturn.core.rotation.credential_slots import staged_login
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.steps import Action
+from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import previous_key
 from keyturn.core.spec.references import Capacity
-from keyturn.core.state.records import UNKNOWN_REVISION
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential
+from keyturn.core.state.state import StateFacts
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.records import Credential
-    from keyturn.core.state.state import StateFacts
 
 ACCOUNT: Mapping[str, Any] = {"targetRef": {"name": "orders"}, "username": "app"}
 ALTERNATING = Capacity.alternating("app")

@@ -6,9 +6,10 @@ Everything above the calls is the operator's own code. The operator can be made 
 from __future__ import annotations
 
 import copy
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from keyturn.api.base import docstrings_in
 from keyturn.api.workloads import WorkloadKind
@@ -21,17 +22,11 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import type_of
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.kube import errors, paths
-from keyturn.kube.client import Api, Page
+from keyturn.kube.client import Api, Page, Params
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
-from keyturn.kube.wire import Patch
+from keyturn.kube.wire import Body, Patch
 from keyturn.kube.workloads import workload_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
-
-    from keyturn.kube.client import Params
-    from keyturn.kube.wire import Body
 
 KEY = ObjectKey("shop", "db")
 MANAGED = paths.managed_secret("shop", "db")

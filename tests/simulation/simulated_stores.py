@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from keyturn.api.source import StoreRef
+from keyturn.controllers.context import Context
 from keyturn.core.labels import FINALIZER
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.references import Destination
+from keyturn.core.state.state import State
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
+from keyturn.kube.wire import Body
+from keyturn.stores.providers import Content, Policy, Written
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.support.memory_stores import InMemoryStores
-
-if TYPE_CHECKING:
-    from keyturn.api.source import StoreRef
-    from keyturn.controllers.context import Context
-    from keyturn.core.state.state import State
-    from keyturn.kube.wire import Body
-    from keyturn.stores.providers import Content, Policy, Written
 
 API, APP, PLACE = "prod/api", "prod/app", "shop/db"
 

@@ -1,22 +1,18 @@
 """A store stays the source of a Secret that was adopted, or whose state was lost."""
 
-from __future__ import annotations
-
 import base64
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.labels import ROTATE
 from keyturn.core.value import Value
+from keyturn.kube.wire import Body
 from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import APP, PLACE, StoreCluster
-
-if TYPE_CHECKING:
-    from keyturn.kube.wire import Body
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}

@@ -1,7 +1,5 @@
 """Values of an existing Secret stay, and workloads that have others restart."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,29 +1,23 @@
 """What the API server refuses is told, and tried again more and more slowly."""
 
-from __future__ import annotations
-
+from collections.abc import AsyncGenerator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from structlog.testing import CapturingLogger
 
 from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import RESTART, ROTATE
+from keyturn.core.state.state import StateFacts
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Page, Params
+from keyturn.kube.errors import ApiError
 from keyturn.kube.state_secret import state_of
+from keyturn.kube.wire import Body
 from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
 from tests.simulation.test_other_pods import bare_pod
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from keyturn.core.state.state import StateFacts
-    from keyturn.kube.client import Page, Params
-    from keyturn.kube.errors import ApiError
-    from keyturn.kube.wire import Body
-
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 

@@ -1,24 +1,19 @@
 """Argo Rollouts, with a pod template and with that of a Deployment, whenever the operator dies."""
 
-from __future__ import annotations
-
 import copy
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.labels import MARKER
 from keyturn.kube import paths
+from keyturn.kube.client import Page, Params
 from keyturn.kube.state_secret import state_of
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from keyturn.kube.client import Page, Params
-    from keyturn.kube.wire import Body
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}}],

@@ -1,27 +1,22 @@
 """A CA and a certificate that it signs, each of its own ManagedSecret: in emergencies, and after its renewal."""
 
-from __future__ import annotations
-
 import base64
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from cryptography import x509
 
 from keyturn.api.emergency import AffectedState
 from keyturn.controllers.managedsecret.reconcile import reconcile
+from keyturn.core.emergency.progress import Affected
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import OWNER_LABEL, ROLLBACK, ROTATE
 from keyturn.kube import paths
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, TARGET, Cluster, Died
 from tests.support.work_queue import Recorded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from keyturn.core.emergency.progress import Affected
 
 CA = ObjectKey("shop", "ca")
 CA_MANAGED, CA_TARGET = paths.managed_secret("shop", "ca"), paths.secret("shop", "ca")

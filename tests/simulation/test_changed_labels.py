@@ -1,8 +1,6 @@
 """The owner label of a Secret is changed: its owner reports that, and the named one leaves the Secret as it is."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import pytest
 
@@ -11,9 +9,6 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import paths
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
-
-if TYPE_CHECKING:
-    from typing import Any
 
 OTHER: Final = ObjectKey("shop", "other")
 MANAGED_OTHER: Final = paths.managed_secret(OTHER.namespace, OTHER.name)

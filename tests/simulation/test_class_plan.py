@@ -1,19 +1,15 @@
 """What `keyturn plan -f class.yaml` says of a ManagedSecret is what the operator then does."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.cli.managed import found_in
 from keyturn.cli.plan.command import Becomes, Effect, find_effects
 from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, Cluster
-
-if TYPE_CHECKING:
-    from keyturn.kube.wire import Body
 
 DATA = [{"name": "password", "generate": {"password": {"length": 32}}}]
 LONG: dict[str, Any] = {"rotation": {"every": "90d"}}

@@ -1,7 +1,5 @@
 """A clock that is set causes at most one rotation, undoes nothing and stops nothing."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

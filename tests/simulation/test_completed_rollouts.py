@@ -1,21 +1,17 @@
 """A rollout that was complete is not rolled back because of what fails later."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api import ManagedSecret
+from keyturn.api.status import ManagedSecretStatus
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
 from tests.simulation.test_argo_rollouts import BlueGreenCluster
 from tests.simulation.test_other_pods import bare_pod
-
-if TYPE_CHECKING:
-    from keyturn.api.status import ManagedSecretStatus
 
 PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}}
 

@@ -1,7 +1,5 @@
 """Entries of dataFrom that a change of the spec moves: no key is lost while their stores are slow, away, or wait."""
 
-from __future__ import annotations
-
 import base64
 from datetime import timedelta
 from typing import Any

@@ -1,24 +1,20 @@
 """The Secret of a database account: its login changes with its password, and the server has what it says."""
 
-from __future__ import annotations
-
 import base64
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from keyturn.controllers.context import Context
 from keyturn.core.keys import DATABASE_TARGET, TargetKey
 from keyturn.core.labels import ROLLBACK, ROTATE
+from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.support.memory_databases import MemoryDatabases, Role
-
-if TYPE_CHECKING:
-    from keyturn.controllers.context import Context
-    from keyturn.core.state.state import State
 
 PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}}
 ACCOUNT: dict[str, Any] = {"targetRef": {"name": "orders"}, "username": "app", "postgresql": {"template": {}}}

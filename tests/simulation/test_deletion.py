@@ -1,11 +1,10 @@
 """A deletion while the record, the class or the spec cannot be read: nothing is left unnoticed."""
 
-from __future__ import annotations
-
 import base64
 import copy
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -17,9 +16,6 @@ from keyturn.core.reasons import ErrorReason
 from tests.simulation.simulated_cluster import MANAGED, STATE
 from tests.simulation.simulated_stores import PLACE, StoreCluster
 from tests.simulation.test_leases import VAULT, LeaseCluster
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OF_A_NEWER_VERSION = base64.b64encode(b'{"format": 99, "revisions": [1]}').decode()
 PUSH = {"storeRef": VAULT, "remoteRef": {"key": PLACE}, "deletionPolicy": "Delete"}

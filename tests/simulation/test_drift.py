@@ -1,20 +1,16 @@
 """Others who change the Secret, and webhooks that change what is written, are told and not fought for ever."""
 
-from __future__ import annotations
-
 import copy
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.labels import OWNER_LABEL, ROTATE
 from keyturn.core.value import Value
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.simulation.test_api_errors import Posted
-
-if TYPE_CHECKING:
-    from keyturn.kube.wire import Body
 
 SPEC: dict[str, Any] = {
     "data": [

@@ -1,22 +1,18 @@
 """An emergency is not done while a workload uses exposed values, wherever they are."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn.api.emergency import AffectedState
+from keyturn.core.emergency.progress import Affected
 from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import MARKER, RELOAD, ROLLBACK, ROTATE
 from keyturn.kube import paths
 from keyturn.kube.state_secret import state_of
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, STATE, TARGET, Cluster
 from tests.simulation.simulated_stores import API, StoreCluster
 from tests.simulation.test_other_pods import bare_pod
-
-if TYPE_CHECKING:
-    from keyturn.core.emergency.progress import Affected
-    from keyturn.kube.wire import Body
 
 PASSWORD: list[dict[str, Any]] = [{"name": "password", "generate": {"password": {}}}]
 OTHER = "b3RoZXI="

@@ -1,18 +1,14 @@
 """Equal values of environments: a namespace that gets its label during a write, and objects with an equal value."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn.controllers.event_handlers import EventHandlers
+from keyturn.core.keys import ObjectKey
 from keyturn.kube.state_secret import state_of
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import KEY, STATE, TARGET, Cluster
 from tests.support.work_queue import Recorded
-
-if TYPE_CHECKING:
-    from keyturn.core.keys import ObjectKey
-    from keyturn.kube.wire import Body
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 NAMESPACE: dict[str, Any] = {

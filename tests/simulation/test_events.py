@@ -1,21 +1,16 @@
 """What a rotation leaves behind for people and machines: an event or a count for each thing that happens, once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.labels import REFRESH, RESTART, ROLLBACK, ROTATE
-from keyturn.kube.events import ref_of
+from keyturn.kube.events import About, ref_of
 from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 from tests.simulation.simulated_stores import API, PLACE, StoreCluster
-
-if TYPE_CHECKING:
-    from keyturn.kube.events import About
 
 VAULT = {"kind": "SecretStore", "name": "vault"}
 PULLED = {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": API}}}
@@ -69,16 +64,8 @@ async def test_a_rotation_is_reported_from_its_publication_to_the_end_of_the_val
 
     assert posted.notes == [
         ("ManagedSecret", "Published", "revision 2 is in the Secret"),
-        (
-            "Deployment",
-            "Restarted",
-            "restarted to use revision 2 of ManagedSecret db",
-        ),
-        (
-            "Deployment",
-            "Restarted",
-            "restarted to use revision 2 of ManagedSecret db",
-        ),
+        ("Deployment", "Restarted", "restarted to use revision 2 of ManagedSecret db"),
+        ("Deployment", "Restarted", "restarted to use revision 2 of ManagedSecret db"),
         ("ManagedSecret", "RolledOut", "2 workloads were restarted and run revision 2"),
         ("ManagedSecret", "Rotated", "every workload runs revision 2 (Triggered)"),
         ("ManagedSecret", "Revoked", "the values of the revision before 2 are removed from the Secret"),

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
 
 from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.meta import Condition
+from keyturn.api.source import StoreRef
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors
-from keyturn.stores.providers.errors import Unreachable
+from keyturn.kube.wire import Body
+from keyturn.stores.providers import RemoteValue
+from keyturn.stores.providers.base import ProviderLease
+from keyturn.stores.providers.errors import StoreError, Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import SimulatedStore, StoreCluster
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from keyturn.api.meta import Condition
-    from keyturn.api.source import StoreRef
-    from keyturn.kube.wire import Body
-    from keyturn.stores.providers import RemoteValue
-    from keyturn.stores.providers.base import ProviderLease
-    from keyturn.stores.providers.errors import StoreError
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -117,10 +113,7 @@ class LeaseCluster(StoreCluster):
 
 def items(role: str) -> list[dict[str, Any]]:
     return [
-        {
-            "name": name,
-            "from": {"storeRef": VAULT, "remoteRef": {"key": f"creds/{role}", "property": name}},
-        }
+        {"name": name, "from": {"storeRef": VAULT, "remoteRef": {"key": f"creds/{role}", "property": name}}}
         for name in ("username", "password")
     ]
 

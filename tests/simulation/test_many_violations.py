@@ -1,7 +1,5 @@
 """A class that 128 values violate in two ways each: the status tells of it, and rotations and emergencies go on."""
 
-from __future__ import annotations
-
 import pytest
 
 from keyturn.api import ManagedSecret

@@ -1,20 +1,16 @@
 """Memory of the reconciler: no value outlives a pass, and a deleted object leaves nothing."""
 
-from __future__ import annotations
-
 import gc
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.labels import ROTATE
 from keyturn.core.value import Value
 from tests.simulation.simulated_cluster import KEY, MANAGED
 from tests.simulation.simulated_stores import StoreCluster
 from tests.simulation.test_observation import SPEC
-
-if TYPE_CHECKING:
-    from keyturn.controllers.managedsecret.memory import Memory
 
 _ELSEWHERE = (Context, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
 

@@ -1,7 +1,5 @@
 """An observation reads only: it writes nothing, starts nothing, and wakes no object."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Values that nothing applies outside of the Secret rotate on request only, also after crashes."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

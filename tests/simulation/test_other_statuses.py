@@ -1,7 +1,5 @@
 """A status that this version did not write, read by a new process: no workload is restarted."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,22 +1,17 @@
 """A watch that tells of our own write before its answer comes has nobody looked at once more."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.managedsecret.observe import observe
+from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.decision import refusal
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Cluster
 from tests.support.work_queue import Recorded
-
-if TYPE_CHECKING:
-    from keyturn.core.keys import ObjectKey
-    from keyturn.kube.wire import Body
 
 RENAMED = paths.secret("shop", "db2")
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}

@@ -1,17 +1,12 @@
 """A Deployment that is paused during its rollout is waited for, also by a new process."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.kube.wire import Body
+from tests.simulation.simulated_cluster import Cluster
 from tests.simulation.test_completed_rollouts import current, request, rotated, status_of
-
-if TYPE_CHECKING:
-    from keyturn.kube.wire import Body
-    from tests.simulation.simulated_cluster import Cluster
 
 LIVES = pytest.mark.parametrize("restarts", [False, True], ids=["one process", "new processes"])
 

@@ -1,10 +1,9 @@
 """What `keyturn plan` simulates is what the operator records, step by step."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -13,19 +12,15 @@ from keyturn.api.managedsecret import ManagedSecret
 from keyturn.cli.plan import simulate
 from keyturn.cli.plan.simulate import Makers
 from keyturn.controllers.managedsecret import execute, reconcile
+from keyturn.controllers.managedsecret.memory import Pass
 from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.rollback import GoBack
+from keyturn.core.state.state import StateFacts
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import StoreCluster
 from tests.unit.core.builders import API_KEY, PUSH
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.controllers.managedsecret.memory import Pass
-    from keyturn.core.state.state import StateFacts
 
 PASSWORD = {"name": "password", "generate": {"password": {}}, "keepPrevious": True}
 TOKEN = {"name": "token", "generate": {"bytes": {}}}

@@ -1,22 +1,17 @@
 """A template holds the previous value exactly as long as it is valid: over rollouts, crashes and rotations."""
 
-from __future__ import annotations
-
 import base64
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn.api import ManagedSecret
+from keyturn.api.status import ManagedSecretStatus
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.kube import errors
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, TARGET, Cluster
 from tests.simulation.test_emergencies import put_emergency
-
-if TYPE_CHECKING:
-    from keyturn.api.status import ManagedSecretStatus
-    from keyturn.kube.wire import Body
 
 _TEXT = "{{ jwt }}{% if previous.jwt %},{{ previous.jwt }}{% endif %}"
 

@@ -1,23 +1,18 @@
 """A workload whose restart is refused keeps no other from its own, and is told of."""
 
-from __future__ import annotations
-
 import itertools
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.labels import MARKER, ROLLBACK, ROTATE
 from keyturn.kube import errors
+from keyturn.kube.errors import ApiError
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
 from tests.simulation.test_api_errors import Posted
-
-if TYPE_CHECKING:
-    from keyturn.kube.errors import ApiError
-    from keyturn.kube.wire import Body
-
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {"length": 32}}}],

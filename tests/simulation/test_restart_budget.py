@@ -1,7 +1,5 @@
 """A ManagedSecret whose restarts wait for the limits of the cluster."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any

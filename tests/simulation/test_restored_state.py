@@ -1,7 +1,5 @@
 """A state Secret from before later revisions was restored."""
 
-from __future__ import annotations
-
 import copy
 from datetime import timedelta
 

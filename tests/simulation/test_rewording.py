@@ -1,16 +1,12 @@
 """A process that finds the words of another version in a status posts no event for what that version has told."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyturn.kube import errors
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 from tests.simulation.test_api_errors import Posted, Refusing
 from tests.simulation.test_refused_restarts import SPEC, rotated
-
-if TYPE_CHECKING:
-    from keyturn.kube.wire import Body
 
 CLASSED: dict[str, Any] = {
     "className": "strict",
@@ -56,10 +52,7 @@ class Classed(Cluster):
             "resourceVersion": str(self.edits),
             "generation": 1,
         }
-        body: Body = {
-            "metadata": metadata,
-            "spec": {"enforcement": "Warn", "minLength": 40} | spec,
-        }
+        body: Body = {"metadata": metadata, "spec": {"enforcement": "Warn", "minLength": 40} | spec}
         self.context.cache.put_class(body)
 
 

@@ -1,24 +1,16 @@
 """A rollback on request pauses rotation until the next date, also after crashes."""
 
-from __future__ import annotations
-
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 import pytest
 
 from keyturn.api import ManagedSecret
+from keyturn.api.status import ManagedSecretStatus
 from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import ROLLBACK, ROTATE
+from keyturn.core.state.state import State
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.api.status import ManagedSecretStatus
-    from keyturn.core.state.state import State
-
 
 _QUARTER = timedelta(days=90)
 _NOON = {"cron": "0 12 * * *", "duration": "1h"}

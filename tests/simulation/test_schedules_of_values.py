@@ -1,7 +1,5 @@
 """Values of one Secret with a schedule each: every one rotates at its own date, and restarts are gathered."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Any
 

@@ -1,16 +1,12 @@
 """A class that changes rotates nothing before its date of the spread, wherever the operator dies."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, Cluster
-
-if TYPE_CHECKING:
-    from keyturn.kube.wire import Body
 
 DATA = [{"name": "password", "generate": {"password": {"length": 32}}}]
 LONG: dict[str, Any] = {"rotation": {"every": "365d", "jitter": "0%"}}

@@ -1,20 +1,15 @@
 """A restart decides from the Secrets of a list as from Secrets that were read by name, whatever changes meanwhile."""
 
-from __future__ import annotations
-
 import copy
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pytest
 
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ROTATE
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Cluster
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.kube.wire import Body
 
 SPEC: dict[str, Any] = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 FOREIGN = "Zm9yZWlnbg=="

@@ -1,22 +1,17 @@
 """Pods end slowly and the operator may die at any write: nothing is said or revoked before the last one has ended."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
+from collections.abc import AsyncGenerator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Page
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from keyturn.kube.client import Page
 
 GRACE = timedelta(seconds=60)
 _SPEC: dict[str, Any] = {

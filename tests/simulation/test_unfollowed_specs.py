@@ -1,7 +1,5 @@
 """What stays known of an object while its spec cannot be followed."""
 
-from __future__ import annotations
-
 import copy
 from datetime import timedelta
 from typing import Any

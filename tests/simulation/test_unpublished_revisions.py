@@ -1,21 +1,16 @@
 """A revision that is recorded and cannot be written to the Secret: no status claims that a workload runs it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn.api import ManagedSecret
+from keyturn.api.status import ManagedSecretStatus
 from keyturn.core.labels import ROTATE
 from keyturn.kube import errors
+from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, TARGET, Cluster
 from tests.simulation.test_other_pods import bare_pod
-
-if TYPE_CHECKING:
-    from keyturn.api.status import ManagedSecretStatus
-    from keyturn.kube.wire import Body
 
 
 class Refusing(Cluster):

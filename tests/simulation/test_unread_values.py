@@ -1,7 +1,5 @@
 """What cannot be read from a store keeps neither an emergency nor the renewal of a certificate from happening."""
 
-from __future__ import annotations
-
 import base64
 import traceback
 from datetime import timedelta

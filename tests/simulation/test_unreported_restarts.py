@@ -1,7 +1,5 @@
 """A rollback right after a restart that no status has reported yet: the workload returns, and keeps its login."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from keyturn.core.labels import ROLLBACK, ROTATE

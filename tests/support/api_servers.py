@@ -1,23 +1,18 @@
 """API servers of tests: one with scripted answers, and calls to a real one."""
 
-from __future__ import annotations
-
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from keyturn.kube.client import Api, StreamTransport
 from keyturn.kube.config import ApiCredentials, Connection
 from keyturn.kube.session import SessionTransport, open_session
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
-
-    from sandbox import ControlPlane
+from sandbox import ControlPlane
 
 Answer = web.Response | float
 """What a scripted server answers, or for how many seconds it says nothing."""

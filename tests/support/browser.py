@@ -1,24 +1,20 @@
 """Client of Chromium's DevTools protocol, for tests of the web UI."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import websocket
 
 from sandbox.harness import eventually
 from tests.support.chromium import chromium
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _PATIENCE: Final = 30.0
 _BOUND: Final = ("setpriv", "--pdeathsig=KILL", "--")

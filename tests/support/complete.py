@@ -1,13 +1,9 @@
 """pytest plugin for full runs (`-p tests.support.complete`): a skipped, xfailed or deselected test fails it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
 
 _REPORTED = ("skipped", "xfailed")
 _DESELECTED = pytest.StashKey[int]()

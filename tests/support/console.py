@@ -1,20 +1,16 @@
 """Runs `keyturn` as a process with a kubeconfig and an otherwise empty environment."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.support.forked_cli import run
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 BIN = Path(sys.executable).parent
 _TIMES = re.compile(r"\b(\d+[smhd])+ ago\b|\bin (\d+[smhd])+|\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")

@@ -1,11 +1,6 @@
 """Prints, at the end of a run, the figures that tests have recorded with `record_property`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 
 class Figures:

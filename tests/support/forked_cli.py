@@ -5,27 +5,23 @@ forked is a process of its own all the same: with its own environment, arguments
 Tests of the start itself run the console script.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import pkgutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock, Thread
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from keyturn import cli
 from keyturn.runtime import failpoints
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 CONSTANTS = "KEYTURN_TEST_CONSTANTS"
 """Environment variable with numbers of modules to replace in the fork, such as an interval of a minute:

@@ -3,8 +3,6 @@
 A fork whose garbage collection walks through imported objects copies each of their pages.
 """
 
-from __future__ import annotations
-
 import gc
 import importlib
 

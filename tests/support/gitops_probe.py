@@ -1,21 +1,16 @@
 """Records each ManagedSecret status of a session and compares the health that GitOps tools compute from it."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, NamedTuple, Self
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from subprocess import Popen
+from types import TracebackType
+from typing import NamedTuple, Self
 
+from sandbox.harness import Kubectl
 from tests.gitops.argocd import health
 from tests.gitops.judge import judge
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-    from subprocess import Popen
-    from types import TracebackType
-
-    from sandbox.harness import Kubectl
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 _LINE = r'jsonpath={.metadata.generation}|{.spec.suspend}|{.status}{"\n"}'
 

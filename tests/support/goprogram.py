@@ -1,15 +1,10 @@
 """Go programs of tests, built into the cache once."""
 
-from __future__ import annotations
-
 import hashlib
 import platform
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sandbox import cache, golang
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def built(module: Path, name: str, seconds: float, *, package: str = ".") -> Path:

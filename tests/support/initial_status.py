@@ -1,7 +1,5 @@
 """Status that the API server sets by default, according to the CRDs."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Event loop whose clock jumps to the next timer."""
 
-from __future__ import annotations
-
 import asyncio
 import selectors
 from typing import Any

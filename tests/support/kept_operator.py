@@ -4,18 +4,14 @@ An operator that is held up for longer than the renew deadline of its Lease ends
 followed by another start: one that crashes or is killed stays ended, and the next wait or assertion fails.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from threading import RLock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.harness import HarnessError
+from sandbox.harness.operator import Process
 from tests.support.operator import LEADERSHIP_LOST, Operator
-
-if TYPE_CHECKING:
-    from sandbox.harness.operator import Process
 
 _START_TIMEOUT, _END_TIMEOUT, _PATIENCE = 60.0, 30.0, 90.0
 _LOOK_INTERVAL = 0.05

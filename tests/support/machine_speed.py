@@ -1,13 +1,8 @@
 """Measures the machine's speed, so that bounds of processor time hold on a slow machine."""
 
-from __future__ import annotations
-
 import statistics
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 _TURNS = 400_000
 _AT_REST = 0.0135

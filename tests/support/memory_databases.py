@@ -1,37 +1,34 @@
 """A database server in memory, with the contract of an engine, and what the operator reaches it by."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from keyturn.api.account import TargetRef
+from keyturn.core.keys import ObjectKey
 from keyturn.core.value import Value
 from keyturn.databases.base import (
     ANSWERS_DIFFER,
     NO_CONNECTION_LEFT,
+    Account,
     Answer,
     Client,
     Endpoint,
     Engine,
     EngineSettings,
+    Fence,
     Found,
     FoundLogin,
     Limits,
     Login,
     Server,
     TargetIdentity,
+    Template,
     Verdict,
 )
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import Busy, DatabaseError, Forbidden, Missing, Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-
-    from keyturn.api.account import TargetRef
-    from keyturn.core.keys import ObjectKey
-    from keyturn.databases.base import Account, Fence, Template
 
 HOST = Endpoint("db.shop.svc", 5432)
 NOT_ADMITTED = "no line of pg_hba.conf at db.shop.svc:5432 admits this name; add one"

@@ -1,25 +1,18 @@
 """A store in memory, whose failures and delays a test sets."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
+from keyturn.api.source import StoreRef
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import StoreKey
 from keyturn.core.value import Value
-from keyturn.stores.providers import Policy, RemoteValue, WriteResult, Written
+from keyturn.stores.providers import Content, Policy, RemoteValue, WriteResult, Written
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable, UnusableError
 from keyturn.stores.providers.properties import are_same
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import timedelta
-
-    from keyturn.api.source import StoreRef
-    from keyturn.core.keys import StoreKey
-    from keyturn.stores.providers import Content
 
 
 @dataclass

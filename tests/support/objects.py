@@ -1,22 +1,18 @@
 """Creates, reads, changes and deletes objects of a cluster: dict bodies, one HTTP call each."""
 
-from __future__ import annotations
-
 import functools
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self, cast
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
 from urllib.parse import urlencode
 
 from kubernetes import config
 
 from sandbox.harness import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-    from types import TracebackType
 
 Body = dict[str, Any]
 

@@ -1,19 +1,14 @@
 """The operator as a process of tests: forked, verbose, and killed at failpoints."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, Any
 
 from sandbox import harness
+from sandbox.harness.operator import Process
 from tests.support.forked_cli import CONSTANTS, Forked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from sandbox.harness.operator import Process
 
 _PROGRAM = ("-m", "keyturn")
 _SOONER = "keyturn.core.rotation.rollout._MIN_RESTART_INTERVAL=1"

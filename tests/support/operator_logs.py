@@ -1,16 +1,11 @@
 """Adds to the report of a failed test the last lines that its operators logged."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from .operator import BEGUN
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-    from pathlib import Path
 
 _LINES = 25
 _LENGTH = 400

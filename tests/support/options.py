@@ -1,15 +1,10 @@
 """Runs `keyturn run` with options that name files of a folder."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run(folder: Path, *options: str) -> tuple[int, str]:

@@ -6,17 +6,11 @@ process, and wait for it much of their time: files of tests that only compute co
 have work.
 """
 
-from __future__ import annotations
-
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import pytest
-from xdist.scheduler import LoadFileScheduling
-
-if TYPE_CHECKING:
-    from xdist.remote import Producer
-    from xdist.scheduler import Scheduling
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling, Scheduling
 
 _TROUBLED = "troubled"
 """The fixture whose control plane one process has, and the folder that its tests are sorted as."""

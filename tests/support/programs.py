@@ -3,12 +3,11 @@
 Before the tests, not in them: a compiler beside a test takes the processor that its deadlines count on.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 from release import image
 from sandbox import databases
@@ -19,10 +18,6 @@ from tests.install import helm
 from tests.monitoring import prometheus
 from tests.support import vault
 from tests.support.chromium import chromium
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _PROGRAMS: dict[str, Callable[[], Path]] = {
     "the judge of kstatus and Flux": judge.program,

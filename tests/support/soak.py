@@ -3,16 +3,12 @@
 KEYTURN_SOAK is by how much longer, and KEYTURN_SEED which stories; both are printed at the start of a run.
 """
 
-from __future__ import annotations
-
 import os
 import random
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 import hypothesis
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 T = TypeVar("T")
 

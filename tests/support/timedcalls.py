@@ -1,18 +1,14 @@
 """Measures the processor time of each call of the asyncio loop, to find calls that block it."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from time import thread_time
-from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec
+from typing import Final, NamedTuple, ParamSpec
 
 from keyturn.runtime.event_loop_stalls import LONGEST
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
 
 P = ParamSpec("P")
 

@@ -1,22 +1,18 @@
 """Real Vault server, built into the cache once, and a client that does not use Keyturn's code."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import HTTPError
 
 from sandbox.harness import eventually
 from tests.support.goprogram import built
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BUILD_SECONDS = 1800
 """Six minutes on two idle cores; seconds for one who has the cache."""

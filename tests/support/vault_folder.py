@@ -1,16 +1,11 @@
 """Reads and writes one folder of a real Vault without Keyturn's code."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 from keyturn.core.value import Value
-
-if TYPE_CHECKING:
-    from tests.support.vault import VaultServer
+from tests.support.vault import VaultServer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,18 @@
 """`keyturn ui` as a process of tests."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sandbox.harness import eventually
 from tests.support.forked_cli import Forked
 from tests.support.operator import BEGUN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)

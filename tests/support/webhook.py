@@ -1,23 +1,18 @@
 """Real admission webhook: an https server with scripted answers."""
 
-from __future__ import annotations
-
 import base64
 import json
 import ssl
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import TypeAlias
 
 from sandbox.pki import Authority
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 Review: TypeAlias = "Callable[[Body], Body]"
 """What is answered to a request."""

@@ -1,7 +1,5 @@
 """A work queue whose keys a test takes, instead of a worker."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any

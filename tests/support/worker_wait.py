@@ -1,13 +1,8 @@
 """How long a worker waits for a background job: in tests for long, so that a busy machine makes no job look slow."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,16 +1,11 @@
-from __future__ import annotations
-
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox import ControlPlane
 from sandbox.harness import Kubectl, installation
 from tests.cluster.api.objects import Objects
-
-if TYPE_CHECKING:
-    from sandbox import ControlPlane
 
 CRDS = Path(__file__).parents[3] / "crds"
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 from kubernetes import client, config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 Body = dict[str, Any]
 
@@ -37,12 +35,7 @@ def managed_secret(*data: Body, name: str = "example", **spec: Any) -> Body:
 
 
 def body(kind: str, name: str, spec: Body) -> Body:
-    return {
-        "apiVersion": f"{_GROUP}/{_VERSION}",
-        "kind": kind,
-        "metadata": {"name": name},
-        "spec": spec,
-    }
+    return {"apiVersion": f"{_GROUP}/{_VERSION}", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,13 @@
 """The table of what the API server refuses and accepts, `rules.yaml`, as whole objects."""
 
-from __future__ import annotations
-
 import copy
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from tests.cluster.api.objects import body
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.api.objects import Body
+from tests.cluster.api.objects import Body, body
 
 
 class _Loader(yaml.CSafeLoader):

@@ -1,17 +1,12 @@
 """What of an object may change once it exists."""
 
-from __future__ import annotations
-
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api.managedsecret import NAME_STAYS
-from tests.cluster.api.objects import body, managed_secret, refusals
-
-if TYPE_CHECKING:
-    from tests.cluster.api.objects import Body, Objects
+from tests.cluster.api.objects import Body, Objects, body, managed_secret, refusals
 
 _LOGIN = "kubernetes.io/basic-auth"
 _LITERAL = {"name": "username", "literal": "shop"}

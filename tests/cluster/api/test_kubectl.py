@@ -1,12 +1,10 @@
 """What people see of our kinds through kubectl."""
 
-from __future__ import annotations
-
 import json
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,11 +12,8 @@ from keyturn.api.meta import Condition
 from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.api.status import HistoryEntry, ManagedSecretStatus, RotationStatus, WorkloadStatus
 from keyturn.api.workloads import Via, WorkloadKind, WorkloadState
-from sandbox.harness import eventually
+from sandbox.harness import Kubectl, eventually
 from tests.cluster.api.objects import body, managed_secret
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
 _DUE = _NOW + timedelta(days=30)

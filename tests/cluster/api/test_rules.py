@@ -1,15 +1,9 @@
 """The API server refuses and accepts the rows of `rules.yaml`, and names the field and the rule."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.cluster.api import rules
-
-if TYPE_CHECKING:
-    from tests.cluster.api.objects import Body, Objects
+from tests.cluster.api.objects import Body, Objects
 
 
 @pytest.mark.parametrize(

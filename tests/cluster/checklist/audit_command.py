@@ -1,14 +1,8 @@
 """What `keyturn audit` says of a cluster to somebody."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from tests.support.console import Console
 from tests.support.forked_cli import run
 from tests.unit.checklist.git_repository import Audit
-
-if TYPE_CHECKING:
-    from tests.support.console import Console
 
 
 def audited(console: Console, *options: str, everywhere: bool = False) -> Audit:

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from tests.cluster.cli.conftest import console, rights, viewer
 from tests.unit.checklist.conftest import repository
 

@@ -1,11 +1,10 @@
 """What was backed up comes back with the same values, and only to whom it was meant for."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import stat
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +14,6 @@ from tests.cluster.namespace import Space, bytes_, literal, password
 from tests.leaks.scan import leaks
 from tests.support.console import Console
 from tests.unit.checklist.test_backup import Recipient, new_recipient
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

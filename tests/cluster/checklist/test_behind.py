@@ -1,15 +1,9 @@
 """Point 8 names pods that started before the current revision, as the operator has found them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from tests.cluster.checklist.audit_command import audited
 from tests.cluster.cli.test_pods import pods_of_every_owner
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.support.console import Console
+from tests.cluster.namespace import Space
+from tests.support.console import Console
 
 _POINT = ("--only", "revocation")
 

@@ -1,25 +1,20 @@
 """The points of the checklist hold on a real API server, for whoever asks."""
 
-from __future__ import annotations
-
 import base64
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl
 from tests.cluster.checklist.audit_command import audited
 from tests.cluster.namespace import Space, bytes_, literal
 from tests.leaks.scan import leaks
 from tests.support.console import Console
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
 
 WEAK = "hunter2"
 _FORMS = ("table", "json", "sarif")
@@ -41,10 +36,7 @@ def test_a_weak_value_of_an_unmanaged_secret_is_found_by_its_key(space: Space, c
 
     assert done.code == 1
     assert done.found("Fail") == [
-        (
-            f"{space.namespace}/weak",
-            "key password looks weak: estimated below 32 characters or 128 bits",
-        )
+        (f"{space.namespace}/weak", "key password looks weak: estimated below 32 characters or 128 bits")
     ]
 
 

@@ -1,18 +1,11 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from sandbox.harness import Kubectl
+from tests.conftest import ROOT, Cluster
 from tests.support.console import Console
 from tests.support.objects import shared
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
-    from tests.conftest import Cluster
 
 
 @pytest.fixture

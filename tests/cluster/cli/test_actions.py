@@ -1,19 +1,14 @@
 """`keyturn rotate`, `refresh`, `rollback`, `suspend`, `resume`, with and without waiting, for people and programs."""
 
-from __future__ import annotations
-
 import re
 import signal
-from typing import TYPE_CHECKING
 
 from keyturn.core.value import Value
 from sandbox.harness import eventually
+from tests.cluster.namespace import Space
+from tests.cluster.store_objects import Stores
 from tests.cluster.workloads import deployment, env_from
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.cluster.store_objects import Stores
-    from tests.support.console import Console
+from tests.support.console import Console
 
 
 def steps(output: str) -> list[str]:

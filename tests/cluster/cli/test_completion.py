@@ -1,19 +1,13 @@
 """What shells and kubectl are told that may follow."""
 
-from __future__ import annotations
-
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.namespace import password
+from tests.cluster.namespace import Space, password
 from tests.support.console import BIN, Console, cells
 from tests.unit.cli.test_completion import in_bash
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
 
 
 def patient(console: Console) -> Console:

@@ -1,18 +1,13 @@
 """`keyturn emergency`: an incident from its declaration to its end, in one namespace and in several."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.harness import eventually
+from tests.cluster.namespace import Space
 from tests.cluster.workloads import bare_pod
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.support.console import Console
+from tests.support.console import Console
 
 _DECLARE = ("emergency", "declare", "INC-7", "--reason", "a laptop was stolen")
 

@@ -1,17 +1,11 @@
 """What is said where a command cannot be followed: one sentence, and what to do."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.cluster.namespace import password
+from tests.cluster.namespace import Space, password
+from tests.support.console import Console
 from tests.unit.cli.test_errors import _COMMANDS
 
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.support.console import Console
 _READS, _WRITES = _COMMANDS[:3], [*_COMMANDS[3:4], ("suspend", "auth"), ("rollback", "auth", "--to=1")]
 
 

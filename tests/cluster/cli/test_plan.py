@@ -1,25 +1,20 @@
 """`keyturn plan`: what it says is what then happens, and it changes nothing."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
+from keyturn.core.value import Value
 from keyturn.kube import paths
 from keyturn.kube.client import Api
 from sandbox.harness import eventually
-from tests.cluster.namespace import bytes_, literal, password
+from tests.cluster.namespace import Space, bytes_, literal, password
 from tests.cluster.workloads import deployment, env, env_from, stateful_set, volume
 from tests.support.console import Console
-
-if TYPE_CHECKING:
-    from keyturn.core.value import Value
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 ANYBODY = {"keyturn.dev/restart": "allow"}
 NOBODY = {"keyturn.dev/restart": "never"}

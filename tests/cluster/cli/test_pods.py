@@ -1,21 +1,15 @@
 """What `keyturn plan` and `--wait` say of pods that Keyturn does not restart, on a real API server."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sandbox.harness import eventually
+from sandbox.harness import Kubectl, eventually
+from tests.cluster.namespace import Space
 from tests.cluster.workloads import bare_pod, deployment, env_from
+from tests.conftest import Cluster
 from tests.support.console import Console, cells
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
-    from tests.cluster.namespace import Space
-    from tests.conftest import Cluster
 
 _RUNS = {
     "spec": {

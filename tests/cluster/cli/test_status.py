@@ -1,22 +1,17 @@
 """`keyturn status`, `history` and what programs read of them."""
 
-from __future__ import annotations
-
 import os
 import pty
 import re
 import subprocess
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.namespace import password
+from tests.cluster.namespace import Space, password
 from tests.cluster.workloads import deployment, env_from, volume
 from tests.support.console import Console, cells
 from tests.unit.cli.test_status import _PAGE
 
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
 REFUSAL = "refuses restarts by keyturn.dev/restart: never; restart it yourself"
 
 
@@ -62,10 +57,7 @@ def test_one_is_shown_with_its_workloads(space: Space, console: Console) -> None
         [""],
         ["KIND", "NAME", "USES IT BY", "STATE", "REVISION", "MESSAGE"],
         ["Deployment", "api", "envFrom", "Current", "2"],
-        [
-            *("Deployment", "web", "volume", "Pending", "-"),
-            REFUSAL,
-        ],
+        [*("Deployment", "web", "volume", "Pending", "-"), REFUSAL],
     ]
 
 

@@ -1,17 +1,9 @@
 """What people are told of a ManagedSecret whose values stores hold, and get: where, and never what."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from tests.cluster.conftest import files  # noqa: F401  # stores of the same cluster
-from tests.cluster.namespace import password
-from tests.support.console import cells
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.cluster.store_objects import Stores
-    from tests.support.console import Console
+from tests.cluster.namespace import Space, password
+from tests.cluster.store_objects import Stores
+from tests.support.console import Console, cells
 
 CANARY = "canary-9Rk2-kept-in-a-store"
 HERE = {"storeRef": {"name": "here"}, "remoteRef": {"key": "copy"}}

@@ -1,18 +1,12 @@
 """kubectl reads the YAML that the commands write with the types that it has, and they read YAML as kubectl does."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from keyturn.runtime import yaml_text
 from keyturn.runtime.yaml_text import dump
+from sandbox.harness import Kubectl
 from tests.unit.runtime.test_yaml_text import OTHERS, PLAIN, QUOTED, TEXTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
 
 
 def test_kubectl_reads_every_text_as_a_text(kubectl: Kubectl, tmp_path: Path) -> None:

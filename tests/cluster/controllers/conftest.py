@@ -1,17 +1,11 @@
 """The operator on a real API server. GitOps tools follow each status that its tests produce."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
+from sandbox.harness import Kubectl
 from tests.support.gitops_probe import GitOpsProbe, meant, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.harness import Kubectl
 
 
 @pytest.fixture(scope="session", autouse=True)

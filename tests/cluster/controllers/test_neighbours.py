@@ -1,9 +1,8 @@
 """A tenant that gives the operator as much work as it can, and a neighbour whose first Secret comes all the same."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,12 +10,8 @@ from sandbox.harness import eventually
 from tests.cluster.hostile_specs import large_key, made, signed, write_secret
 from tests.cluster.namespace import Space, password
 from tests.hostile import corpus
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from tests.support.objects import Objects
-    from tests.support.operator import Operator
+from tests.support.objects import Objects
+from tests.support.operator import Operator
 
 KEYS, SIZE = 4, 8192
 

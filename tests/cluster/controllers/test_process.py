@@ -1,16 +1,11 @@
 """The operator as a process: what it tells over HTTP, and how it ends."""
 
-from __future__ import annotations
-
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sandbox.harness import eventually
+from tests.cluster.namespace import Space
 from tests.cluster.workloads import deployment, env_from
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.support.operator import Operator
+from tests.support.operator import Operator
 
 
 def series(operator: Operator) -> dict[str, float]:

@@ -1,11 +1,10 @@
 """The audit webhook of a real API server, with the policy and the kubeconfig that are shipped."""
 
-from __future__ import annotations
-
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -21,9 +20,6 @@ from tests.support.console import Console
 from tests.support.forked_cli import CONSTANTS
 from tests.support.objects import Objects
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 AUDIT = ROOT / "manifests" / "monitoring" / "audit"

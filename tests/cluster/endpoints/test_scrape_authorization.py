@@ -1,25 +1,18 @@
 """Metrics for those only who may get /metrics, as a real API server judges tokens."""
 
-from __future__ import annotations
-
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from sandbox.harness import eventually
+from sandbox.harness import Kubectl, eventually
 from sandbox.pki import Authority
 from tests.conftest import ROOT
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
 
 _COMPONENT = ROOT / "manifests" / "components" / "metrics-auth"
 _AUDIENCE = "--audience=keyturn-metrics"

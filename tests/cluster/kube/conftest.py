@@ -1,22 +1,15 @@
-from __future__ import annotations
-
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from keyturn.kube import config
 from keyturn.kube.client import Api
+from keyturn.kube.config import Connection
 from keyturn.kube.session import SessionTransport, open_session
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    import aiohttp
-
-    from keyturn.kube.config import Connection
-    from sandbox import ControlPlane
-    from tests.conftest import Cluster
+from sandbox import ControlPlane
+from tests.conftest import Cluster
 
 
 @pytest.fixture

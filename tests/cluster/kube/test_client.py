@@ -1,26 +1,19 @@
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api, Page
+from keyturn.kube.config import Connection
 from keyturn.kube.session import SessionTransport, open_session
 from keyturn.kube.wire import Patch
+from sandbox import ControlPlane
 from tests.support.api_servers import forgotten, secret
 from tests.unit.kube.test_client import CANARY, SECRETS, changes_of, everything_in, pages_of
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-
-    import aiohttp
-
-    from keyturn.kube.config import Connection
-    from sandbox import ControlPlane
 
 
 async def version_of(api: Api, path: str) -> str:

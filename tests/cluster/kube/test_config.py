@@ -1,6 +1,4 @@
 # ruff: noqa: ASYNC240  # the small files of a test wait for nobody
-from __future__ import annotations
-
 import asyncio
 import base64
 import json
@@ -263,11 +261,7 @@ async def test_a_plugin_that_fails_is_named(
     kubeconfig: Callable[..., str], script: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     user = {
-        "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1",
-            "command": "sh",
-            "args": ["-c", script],
-        }
+        "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script]}
     }
     with pytest.raises(NotConfigured, match="sh gave no credentials; run it yourself to see the cause"):
         await config.load(kubeconfig(user))

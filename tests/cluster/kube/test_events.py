@@ -1,16 +1,11 @@
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.kube.client import Api
 from keyturn.kube.events import Events, EventType, ObjectRef
 from sandbox.harness import Kubectl
-
-if TYPE_CHECKING:
-    from keyturn.kube.client import Api
-    from tests.conftest import Cluster
+from tests.conftest import Cluster
 
 
 async def test_an_event_is_shown_by_kubectl_describe(cluster: Cluster, api: Api, namespace: str) -> None:

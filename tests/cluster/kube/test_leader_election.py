@@ -1,9 +1,8 @@
-from __future__ import annotations
-
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -13,14 +12,10 @@ from keyturn.kube import errors, paths
 from keyturn.kube.client import Api
 from keyturn.kube.leader_election import Elector, LeadershipLost, Terms, holder_of, signature
 from keyturn.kube.wire import Patch
+from sandbox import ControlPlane
 from sandbox.harness import Kubectl, until
+from tests.conftest import Cluster
 from tests.support.api_servers import secret
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from sandbox import ControlPlane
-    from tests.conftest import Cluster
 
 NAME = "leader"
 TERMS = Terms(lease_duration=30.0, renew_deadline=20.0, retry_period=0.4)

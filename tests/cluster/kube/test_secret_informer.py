@@ -1,21 +1,15 @@
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from keyturn.core.labels import OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
 from keyturn.kube import paths
+from keyturn.kube.client import Api
 from keyturn.kube.secret_informer import SecretMeta
+from sandbox import ControlPlane
 from sandbox.harness import Kubectl, until
 from tests.support.api_servers import forgotten, secret
 from tests.unit.kube.test_secret_informer import watching
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from keyturn.kube.client import Api
-    from sandbox import ControlPlane
 
 CANARY = "canary-5f1c0e"
 
@@ -35,10 +29,7 @@ async def test_what_is_there_is_reported_before_it_is_synced(api: Api, namespace
 
 async def test_what_we_noted_on_a_secret_is_reported(api: Api, namespace: str) -> None:
     body = secret("a", owner="a")
-    body["metadata"]["annotations"] = {
-        REVISION_ANNOTATION: "3",
-        PUBLISHED_ANNOTATION: "2026-11-24T03:00:00Z",
-    }
+    body["metadata"]["annotations"] = {REVISION_ANNOTATION: "3", PUBLISHED_ANNOTATION: "2026-11-24T03:00:00Z"}
     await api.create(paths.secrets(namespace), body)
     async with watching(api, [namespace]) as (context, _):
         await until(lambda: "a" in context.there)

@@ -1,22 +1,18 @@
 """Tokens of ServiceAccounts, as a real API server makes them."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from keyturn.core.value import Value
 from keyturn.kube import errors
+from keyturn.kube.client import Api
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from sandbox.harness import Kubectl
-
-if TYPE_CHECKING:
-    from keyturn.core.value import Value
-    from keyturn.kube.client import Api
-    from tests.conftest import Cluster
+from tests.conftest import Cluster
 
 AUDIENCE = "https://vault.shop.test"
 

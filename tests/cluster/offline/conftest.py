@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from tests.unit.offline.dotenv.conftest import folder, shop
 
 __all__ = ["folder", "shop"]

@@ -1,17 +1,11 @@
 """A real API server takes every manifest that comes out, as it is."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from sandbox.harness import Kubectl
 from tests.unit.offline.convert.cases import CASES, Case
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox.harness import Kubectl
 
 
 @pytest.mark.parametrize(

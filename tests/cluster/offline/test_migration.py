@@ -1,29 +1,22 @@
 """The page on migration says what works: a Secret of External Secrets is taken over, and nobody restarts."""
 
-from __future__ import annotations
-
 import base64
 import os
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
 from keyturn.core.value import Value
 from keyturn.offline.convert import convert
-from sandbox.harness import eventually
-from tests.cluster.namespace import OWNER
+from sandbox.harness import Kubectl, eventually
+from tests.cluster.namespace import OWNER, Space
 from tests.cluster.workloads import deployment, env
+from tests.conftest import Cluster
 from tests.support.console import BIN
 from tests.unit.offline.convert.test_migration import _LETS_GO, _LOOKS_AGAIN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.harness import Kubectl
-    from tests.cluster.namespace import Space
-    from tests.conftest import Cluster
 
 # As the operator of External Secrets would find it served: the schema is nobody's business here.
 _CRD = {

@@ -1,19 +1,12 @@
 """What `keyturn render` writes, for whom, and what it never prints."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from keyturn import generators
 from keyturn.api import ManagedSecret
-from tests.unit.offline.dotenv.project_folder import EXAMPLE
+from sandbox.harness import Kubectl
+from tests.unit.offline.dotenv.project_folder import EXAMPLE, Folder
 from tests.unit.offline.dotenv.test_render import declared
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
-    from tests.unit.offline.dotenv.project_folder import Folder
 
 
 @pytest.mark.parametrize(

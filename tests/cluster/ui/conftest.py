@@ -1,6 +1,4 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
@@ -8,15 +6,10 @@ from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually, installation
 from tests.cluster.ui.ui_cluster import CANARY, Desk, applied, managed, role
 from tests.cluster.ui.ui_objects import set_up
-from tests.support.browser import browser
+from tests.support.browser import Page, browser
 from tests.support.objects import Objects
 from tests.support.operator import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.browser import Page
-    from tests.support.web_ui import WebUi
+from tests.support.web_ui import WebUi
 
 _BOTH = ("managedsecrets", "emergencyrotations")
 _ALL = ("secretstores", "clustersecretstores", "databasetargets", "clusterdatabasetargets", "secretclasses")

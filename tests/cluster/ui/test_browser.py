@@ -1,25 +1,19 @@
 """The pages of `keyturn ui` in a real browser, against a real API server, with the rights of several people."""
 
-from __future__ import annotations
-
 import base64
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn.core.times import clock
 from sandbox.harness import eventually
-from tests.cluster.ui.ui_cluster import CANARY, HOSTILE
+from tests.cluster.ui.ui_cluster import CANARY, HOSTILE, Desk
 from tests.cluster.ui.ui_objects import CONTACTS, STATES
+from tests.support.browser import Page
 from tests.support.chromium import SECONDS
-
-if TYPE_CHECKING:
-    from tests.cluster.ui.ui_cluster import Desk
-    from tests.support.browser import Page
-    from tests.support.operator import Operator
-    from tests.support.web_ui import WebUi
+from tests.support.operator import Operator
+from tests.support.web_ui import WebUi
 
 pytestmark = pytest.mark.timeout(SECONDS)
 

@@ -1,23 +1,17 @@
 """What `keyturn ui` answers without a browser, where it can be reached, and what it leaves."""
 
-from __future__ import annotations
-
 import signal
 import socket
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from sandbox.harness import eventually
+from tests.cluster.ui.ui_cluster import Client, Desk
 from tests.support import forked_cli
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.cluster.ui.ui_cluster import Client, Desk
-    from tests.support.web_ui import WebUi
+from tests.support.web_ui import WebUi
 
 
 @pytest.fixture

@@ -6,24 +6,20 @@ import json
 import secrets
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from http.client import HTTPMessage
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+from sandbox import ControlPlane
+from sandbox.harness import Kubectl
+from tests.support.objects import Objects
 from tests.support.operator import BEGUN
-from tests.support.web_ui import web_ui
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from contextlib import AbstractContextManager
-    from http.client import HTTPMessage
-    from pathlib import Path
-
-    from sandbox import ControlPlane
-    from sandbox.harness import Kubectl
-    from tests.support.objects import Objects
-    from tests.support.web_ui import WebUi
+from tests.support.web_ui import WebUi, web_ui
 
 CANARY = f"canary-{secrets.token_urlsafe(24)}"
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&{{ server }}"

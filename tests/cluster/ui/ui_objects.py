@@ -1,13 +1,8 @@
 """What is shown on the stage: a ManagedSecret in each state, and emergencies, with statuses written by hand."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from tests.cluster.ui.ui_cluster import HOSTILE, at, condition, managed
-
-if TYPE_CHECKING:
-    from tests.cluster.ui.ui_cluster import Desk
+from tests.cluster.ui.ui_cluster import HOSTILE, Desk, at, condition, managed
 
 Status = dict[str, Any]
 
@@ -66,8 +61,7 @@ STATES: dict[str, tuple[str, Status]] = {
     "legacy-smtp": (
         "Stalled",
         status(
-            condition("Stalled", "True", "SecretNotOwned", "the Secret legacy-smtp is foreign"),
-            workloads=[],
+            condition("Stalled", "True", "SecretNotOwned", "the Secret legacy-smtp is foreign"), workloads=[]
         ),
     ),
     "nightly-report": ("Overdue", status(nextRotationTime=at(hours=-7), overdue=True)),

@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import psycopg
 
 from keyturn.core.value import Value
+from sandbox.databases.postgresql import PostgresServer
 from sandbox.harness import eventually
-from tests.cluster.namespace import password
+from tests.cluster.namespace import Space, password
 from tests.databases.evidence import Answer
 from tests.databases.recorder import answer_to, application
 from tests.databases.servers import PATIENT
-
-if TYPE_CHECKING:
-    import psycopg
-
-    from sandbox.databases.postgresql import PostgresServer
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,13 @@
 """How an account begins, is repaired and comes back: adopted, refused, without its role, under another name."""
 
-from __future__ import annotations
-
 import base64
 import secrets
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.harness import eventually
 from tests.cluster.namespace import password
-
-if TYPE_CHECKING:
-    from tests.databases.operator.accounts import DatabaseAccount, Pair
+from tests.databases.operator.accounts import DatabaseAccount, Pair
 
 
 def _put_into_secret(account: DatabaseAccount, login: str, chosen: str) -> None:

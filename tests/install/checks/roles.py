@@ -1,7 +1,5 @@
 """How a right of the operator is taken away for a while."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Iterator

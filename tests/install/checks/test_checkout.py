@@ -1,7 +1,5 @@
 """`make run`: the operator of this checkout against the current context, and when it does not start."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -1,7 +1,5 @@
 """`keyturn check` and `keyturn version`, as an admin, as the operator and as a stranger run them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a running operator says of a cluster that does not fit it, and that it goes to work once it does."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Every right that a shipped Role gives is asked for, and each is named when it is taken away."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace

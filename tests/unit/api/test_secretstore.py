@@ -1,7 +1,5 @@
 """Stores, and what is pulled and pushed, as the models read them."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

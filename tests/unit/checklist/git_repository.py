@@ -1,7 +1,5 @@
 """Git repositories as tests make them, and what `keyturn audit` says of one."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

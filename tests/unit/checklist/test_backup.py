@@ -1,7 +1,5 @@
 """What was backed up comes back with the same values, and only to whom it was meant for."""
 
-from __future__ import annotations
-
 import base64
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """What a drill proves where the cluster has nothing, or where what comes back is not what went in."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What commands say where the packages are missing that the operator's image leaves out."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path

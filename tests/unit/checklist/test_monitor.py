@@ -1,7 +1,5 @@
 """What the metrics of an API server prove, and the operator's check of encryption at rest."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """What is written for code hosts is well-formed, whatever stands in it."""
 
-from __future__ import annotations
-
 import importlib.resources
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """When an old value counts as revoked."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """When the schedule of a ManagedSecret is known, documented and kept."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """A secret in a repository or its history is found, wherever it hides; an innocent repository passes."""
 
-from __future__ import annotations
-
 import base64
 import os
 import random
@@ -77,9 +75,7 @@ def test_what_looks_issued_is_found_with_its_line(repository: Repository, make: 
 
 @pytest.mark.parametrize("first", ["n", "r", "a"])
 @pytest.mark.parametrize(
-    "end",
-    ["\n", "\\n", "\\\\n", "\\\n"],
-    ids=["new line", "escaped", "escaped twice", "continued line"],
+    "end", ["\n", "\\n", "\\\\n", "\\\n"], ids=["new line", "escaped", "escaped twice", "continued line"]
 )
 def test_a_private_key_is_found_whatever_letter_it_begins_with(first: str, end: str) -> None:
     body = first + base64.b64encode(secrets.token_bytes(45)).decode()

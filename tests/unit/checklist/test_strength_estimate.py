@@ -1,7 +1,5 @@
 """What is certainly weak is found, and what is random never taken for it."""
 
-from __future__ import annotations
-
 import base64
 import random
 import secrets

@@ -1,7 +1,5 @@
 """Which values count as generated, so that their recipe is trusted; all others are estimated."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 from typing import Any

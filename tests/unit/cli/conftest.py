@@ -1,7 +1,5 @@
 """A command line for the API server of a test module."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """An API server of a few objects, for tests of what `keyturn` asks and prints: no operator answers it."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

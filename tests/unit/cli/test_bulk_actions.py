@@ -1,7 +1,5 @@
 """Several ManagedSecrets at once: by name, by label, all of a namespace, and of every one."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -123,9 +121,7 @@ def test_nothing_is_done_in_every_namespace_without_a_yes(api: FakeApi, console:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "said"),
-    [(b"\x03", 130, "interrupted"), (b"n\n", 1, "Aborted!")],
-    ids=["Ctrl-C", "no"],
+    ("answer", "code", "said"), [(b"\x03", 130, "interrupted"), (b"n\n", 1, "Aborted!")], ids=["Ctrl-C", "no"]
 )
 def test_an_interrupt_at_the_question_differs_from_a_no(
     answer: bytes, code: int, said: str, api: FakeApi, console: Console

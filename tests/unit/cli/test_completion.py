@@ -1,7 +1,5 @@
 """What shells and kubectl are told that may follow."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 from functools import cache

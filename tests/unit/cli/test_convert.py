@@ -1,7 +1,5 @@
 """`keyturn convert`, as people and pipelines type it."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

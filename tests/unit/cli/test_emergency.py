@@ -1,7 +1,5 @@
 """Which ManagedSecrets `keyturn emergency declare` takes, in which namespaces, and what it refuses."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is said where a command cannot be followed: one sentence, and what to do."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator

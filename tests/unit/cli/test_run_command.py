@@ -1,7 +1,5 @@
 """What `keyturn run` takes and refuses."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -39,11 +37,7 @@ def test_a_name_that_can_be_a_namespace_is_served(served: list[Options]) -> None
 
 @pytest.mark.parametrize(
     ("option", "pod", "own"),
-    [
-        ([], "", "keyturn-system"),
-        ([], "secrets", "secrets"),
-        (["--lease-namespace=mine"], "secrets", "mine"),
-    ],
+    [([], "", "keyturn-system"), ([], "secrets", "secrets"), (["--lease-namespace=mine"], "secrets", "mine")],
     ids=["the usual one", "that of the pod", "the one that is named"],
 )
 def test_its_own_namespace_is_not_that_of_the_context(
@@ -117,10 +111,7 @@ def test_secrets_are_watched_unless_it_is_said(
     ]
 
 
-@pytest.mark.parametrize(
-    ("end", "code"),
-    [("return", 0), ("raise LeadershipLost('Lease lost')", 1)],
-)
+@pytest.mark.parametrize(("end", "code"), [("return", 0), ("raise LeadershipLost('Lease lost')", 1)])
 def test_the_process_ends_without_waiting_for_a_large_key(end: str, code: int) -> None:
     ended = run_until(end)
 

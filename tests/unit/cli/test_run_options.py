@@ -1,7 +1,5 @@
 """What `keyturn run` takes and refuses for the audit webhook, metrics and contacts."""
 
-from __future__ import annotations
-
 import secrets
 from datetime import timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A command answers soon, since it brings along only what it needs."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import subprocess
@@ -151,10 +149,7 @@ def test_an_audit_whose_report_cannot_be_written_ends_with_2(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "error",
-    [
-        OSError(errno.EADDRINUSE, "Address already in use"),
-        OSError(errno.EIO, "Input/output error", "x.yaml"),
-    ],
+    [OSError(errno.EADDRINUSE, "Address already in use"), OSError(errno.EIO, "Input/output error", "x.yaml")],
     ids=["of an address", "of a file"],
 )
 def test_another_error_of_the_system_is_not_taken_for_one_of_the_output(

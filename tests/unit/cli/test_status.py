@@ -1,7 +1,5 @@
 """`keyturn status`, `history` and what programs read of them."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """How tables and lengths of time read."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -1,7 +1,5 @@
 """`keyturn version` distinguishes an operator without a leader from one that the user may not read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """`keyturn status`, `history`, `plan` and the emergency commands of several objects, and in every format."""
 
-from __future__ import annotations
-
 import json
 import re
 import signal

@@ -1,7 +1,5 @@
 """How long a command waits for a request, and which problem of a ManagedSecret ends the wait."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -228,9 +226,7 @@ async def test_an_emergency_is_followed_across_an_api_server_that_restarts(
     assert not answers
 
 
-def test_an_emergency_that_does_not_change_is_printed_once(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_emergency_that_does_not_change_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     stalled = {"type": "Stalled", "status": "True", "reason": "SecretStalled", "message": "db: immutable"}
 
     async def get(_: str) -> Any:

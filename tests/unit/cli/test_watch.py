@@ -1,7 +1,5 @@
 """What `keyturn status --watch` does when the API server refuses a watch."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime

@@ -3,8 +3,6 @@
 python -m tests.unit.controllers.list_memory http://127.0.0.1:1234
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from datetime import UTC, datetime

@@ -1,10 +1,8 @@
 """Optional kinds of workload, which are watched if discovery names them and the operator may."""
 
-from __future__ import annotations
-
 import asyncio
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -17,10 +15,8 @@ from keyturn.controllers.cache_sync import (
     find_watchable,
     is_stuck,
 )
+from keyturn.kube.client import Api
 from tests.unit.stores.fast_clock import in_no_time
-
-if TYPE_CHECKING:
-    from keyturn.kube.client import Api
 
 ARGO = {"groups": [{"name": "argoproj.io", "versions": [{"groupVersion": "argoproj.io/v1alpha1"}]}]}
 

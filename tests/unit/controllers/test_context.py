@@ -1,7 +1,5 @@
 """Events of an object wait for the answer to a write of the operator, and no longer."""
 
-from __future__ import annotations
-
 import asyncio
 from functools import partial
 from typing import Any

@@ -1,12 +1,11 @@
 """Whom an event of a store, or of a namespace, concerns."""
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -33,12 +32,8 @@ from keyturn.core.rotation.steps import Finalize
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.secret_informer import SecretMeta
+from keyturn.kube.wire import Patch
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from keyturn.kube.wire import Patch
 
 AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")

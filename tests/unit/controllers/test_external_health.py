@@ -1,8 +1,6 @@
 """The status of a store or a database target: written once for each change of its health."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -19,11 +17,9 @@ from keyturn.core.keys import (
 )
 from keyturn.core.observation.external import Health
 from keyturn.kube import errors
+from keyturn.kube.cache.externals import AnyStore, AnyTarget
+from keyturn.kube.wire import Body
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from keyturn.kube.cache.externals import AnyStore, AnyTarget
-    from keyturn.kube.wire import Body
 
 STORE, TARGET = StoreKey(SECRET_STORE, "shop", "vault"), TargetKey(DATABASE_TARGET, "shop", "orders")
 BOTH = pytest.mark.parametrize("key", [STORE, TARGET], ids=str)

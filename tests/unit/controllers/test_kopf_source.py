@@ -1,16 +1,14 @@
 """Which kinds kopf watches, what becomes of their events, and who gets the signals while it starts."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import Mock
 
 import kopf
@@ -30,9 +28,6 @@ from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WORKLOAD_TYP
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 @pytest.mark.parametrize("types", [REQUIRED_TYPES, WORKLOAD_TYPES], ids=["required", "all"])

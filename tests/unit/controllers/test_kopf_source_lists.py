@@ -1,7 +1,5 @@
 """What kopf is shown of a list, the version from which it watches and no objects, and of a watch, no events."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -3,21 +3,17 @@
 The API server is a fake one: 500 MB of StatefulSets are more than etcd takes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
 
 from tests.support.api_servers import serving
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _MOST_MIB = 400
 

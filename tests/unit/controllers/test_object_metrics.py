@@ -1,10 +1,9 @@
 """What metrics tell of each object, from a status as it comes from the API server."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -15,9 +14,6 @@ from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey, Targ
 from keyturn.core.policy.checklist import Verdict
 from keyturn.endpoints.exposition import expose
 from keyturn.kube.cache.cache import InformerCache
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NOON = "2026-11-24T12:00:00Z"
 NOON_IN_SECONDS = 1795521600.0
@@ -216,9 +212,7 @@ def put(
 
 
 def of_operator(
-    cache: InformerCache,
-    proofs: ClusterEvidence | None = None,
-    clock: Callable[[], datetime] = machine_now,
+    cache: InformerCache, proofs: ClusterEvidence | None = None, clock: Callable[[], datetime] = machine_now
 ) -> dict[str, str]:
     """Return by point the one verdict that is 1."""
     text = expose(partial(facts, cache, proofs or ClusterEvidence(), clock), "")[0].decode()

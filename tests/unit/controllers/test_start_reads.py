@@ -1,7 +1,5 @@
 """After a start each ManagedSecret is reconciled with the Secrets of a page, and none before its page."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field

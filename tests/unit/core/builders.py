@@ -1,34 +1,36 @@
 """A managed secret at rest, and each part of it with one thing changed."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from keyturn.api.account import Strategy
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.api.workloads import Via
-from keyturn.core.errors import Attempts
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import NOT_PULLED, Pulled, RevocationProblem
-from keyturn.core.observation.observed import Consumer, Managed, Observed, Sibling, TargetFacts, with_facts
+from keyturn.core.observation.observed import (
+    Consumer,
+    Denial,
+    Managed,
+    Observed,
+    Restarted,
+    RestartWait,
+    Sibling,
+    TargetFacts,
+    with_facts,
+)
 from keyturn.core.observation.workload import Controller, Pod, PodsSeen, Use, Workload
+from keyturn.core.policy.rules import Violation
 from keyturn.core.spec.desired import Desired, resolve_spec
-from keyturn.core.spec.references import AccountDesired, Capacity, account_desired
+from keyturn.core.spec.references import AccountDesired, Capacity, Destination, account_desired
 from keyturn.core.state.records import Revision, RevisionFacts
 from keyturn.core.state.state import Publication, Pushed, State, StateFacts, Triggers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Denial, Restarted, RestartWait
-    from keyturn.core.policy.rules import Violation
-    from keyturn.core.spec.references import Destination
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MADE = NOW - timedelta(hours=1)

@@ -1,7 +1,5 @@
 """Keys of objects: how messages show them, and how they are read from objects and references."""
 
-from __future__ import annotations
-
 import pytest
 
 from keyturn.api.account import TargetRef

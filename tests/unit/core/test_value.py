@@ -1,24 +1,20 @@
 """A value is never text."""
 
-from __future__ import annotations
-
 import copy
 import io
 import json
 import logging
 import pickle
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pprint import pformat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
 
 from keyturn.core.value import Value, size_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytest_plugins = ["pytester"]
 

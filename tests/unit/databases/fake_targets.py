@@ -1,7 +1,5 @@
 """Targets on an API server and database servers of this process, which the tests change as they like."""
 
-from __future__ import annotations
-
 import base64
 from itertools import count
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """Which engine a target has, with which Secrets, and how its health is found."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import re
@@ -26,15 +24,7 @@ from keyturn.databases.errors import (
     Unreachable,
 )
 from keyturn.kube import paths
-from tests.unit.databases.fake_targets import (
-    CLUSTER_KEY,
-    KEY,
-    OPERATOR,
-    REF,
-    SHARED,
-    FakeEngine,
-    FakeTargets,
-)
+from tests.unit.databases.fake_targets import CLUSTER_KEY, KEY, OPERATOR, REF, SHARED, FakeEngine, FakeTargets
 from tests.unit.stores.fast_clock import in_no_time
 
 CA = "-----BEGIN CERTIFICATE-----"
@@ -188,9 +178,7 @@ async def test_a_changed_target_has_the_limits_of_the_operations_in_progress(fak
     assert first.settings.limits.tenant is third.settings.limits.tenant
 
 
-async def test_a_login_at_a_shared_server_is_computed_in_the_time_of_its_namespace(
-    fake: FakeTargets,
-) -> None:
+async def test_a_login_at_a_shared_server_is_computed_in_the_time_of_its_namespace(fake: FakeTargets) -> None:
     """An account can have a verifier of its owner that takes minutes to compute."""
     fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop", "office"]})
     fake.secret(namespace=OPERATOR, username="shared", password="x")  # noqa: S106

@@ -1,7 +1,5 @@
 """How often a server is asked with the credential of an administrator that it refused."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Which accounts and schemas of a database target a namespace may use."""
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 from collections.abc import Collection

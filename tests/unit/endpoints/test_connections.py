@@ -1,7 +1,5 @@
 """What a port does with clients that hold connections and ask for nothing."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import ssl

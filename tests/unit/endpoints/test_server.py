@@ -1,7 +1,5 @@
 """What the process answers over HTTP."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

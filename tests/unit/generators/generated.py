@@ -1,7 +1,5 @@
 """What the tests of generators share: how outputs are made, and what other programs say of them."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime

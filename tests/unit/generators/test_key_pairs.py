@@ -1,7 +1,5 @@
 """RSA, elliptic-curve and Ed25519 keys, as openssl reads and writes them."""
 
-from __future__ import annotations
-
 import base64
 import functools
 from collections.abc import Mapping

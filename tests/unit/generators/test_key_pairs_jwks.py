@@ -1,7 +1,5 @@
 """JSON Web Keys: what PyJWT signs and verifies with them, before, during and after an overlap."""
 
-from __future__ import annotations
-
 import functools
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """SSH keys, as ssh-keygen reads, uses and writes them."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Any

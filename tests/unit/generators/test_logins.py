@@ -1,7 +1,5 @@
 """Logins of basic authentication, verified by other implementations of bcrypt, and logins of container registries."""
 
-from __future__ import annotations
-
 import base64
 import ctypes
 import functools

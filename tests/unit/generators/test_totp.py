@@ -1,7 +1,5 @@
 """Secrets of one-time passwords, as pyotp reads them and computes codes of them."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import secrets

@@ -4,12 +4,11 @@
 so that a sentence can be reworded in one place.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from keyturn.api.workloads import Via
 from keyturn.controllers.managedsecret.retries import (
@@ -19,8 +18,8 @@ from keyturn.controllers.managedsecret.retries import (
     error_of_step,
     unexpected_error,
 )
-from keyturn.core.observation.observed import RestartWait
-from keyturn.core.observation.workload import PodsSeen, Trouble
+from keyturn.core.observation.observed import Consumer, Observed, RestartWait
+from keyturn.core.observation.workload import Pod, PodsSeen, Trouble
 from keyturn.core.policy.checklist import ChecklistFacts, findings_of
 from keyturn.core.policy.rules import Evidence, Strength, violations_of
 from keyturn.core.rotation.rollout import progress_of_workloads
@@ -33,6 +32,7 @@ from keyturn.core.rotation.steps import (
     Rest,
     RollOut,
     Stage,
+    Step,
 )
 from keyturn.core.spec.schedule import Cron, Every, Window
 from keyturn.core.status.status import Outcome, status_of
@@ -49,13 +49,6 @@ from tests.unit.core.builders import (
     target,
     use,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.core.observation.observed import Consumer, Observed
-    from keyturn.core.observation.workload import Pod
-    from keyturn.core.rotation.steps import Step
 
 FILE: Final = Path(__file__).with_name("messages.txt")
 _ASKED: Final = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)

@@ -1,7 +1,5 @@
 """What users read is what tests/unit/golden/messages.txt has; `python -m tests.unit.golden.messages` writes it."""
 
-from __future__ import annotations
-
 from keyturn.core.policy.checklist import POINTS
 from keyturn.core.reasons import WorkloadReason
 from tests.unit.golden import messages

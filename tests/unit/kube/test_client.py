@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import asyncio
 import traceback
 from collections.abc import AsyncIterator
@@ -260,11 +258,7 @@ async def test_each_try_is_counted_with_its_resource_and_status() -> None:
         api.on_response = count
         await api.get(SECRET)
         await api.patch(paths.managed_secret_status("shop", "a"), {}, Patch.MERGE)
-    assert told == [
-        ("get", "secrets", 503),
-        ("get", "secrets", 200),
-        ("patch", "managedsecrets/status", 200),
-    ]
+    assert told == [("get", "secrets", 503), ("get", "secrets", 200), ("patch", "managedsecrets/status", 200)]
 
 
 async def test_a_try_without_an_answer_counts_as_status_0() -> None:

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json
@@ -115,13 +113,7 @@ async def test_an_event_is_reported_again_after_ten_minutes(monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("coming", "kept"),
-    [
-        ("wG GGG", "wGG"),
-        ("wGG w", "wGw"),
-        ("wGG ww", "www"),
-        ("www w", "www"),
-        ("www G", "www"),
-    ],
+    [("wG GGG", "wGG"), ("wGG w", "wGw"), ("wGG ww", "www"), ("www w", "www"), ("www G", "www")],
 )
 async def test_a_full_queue_drops_the_oldest_good_news_first(
     coming: str, kept: str, monkeypatch: pytest.MonkeyPatch

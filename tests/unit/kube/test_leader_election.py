@@ -1,7 +1,5 @@
 """Times of an election, with an API server whose answers are slow; `tests/cluster` has its rules on a real one."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 from collections.abc import Coroutine
@@ -280,10 +278,7 @@ def test_what_only_a_person_can_change_is_no_readiness_at_once(error: errors.Api
 
 @pytest.mark.parametrize(
     ("error", "line"),
-    [
-        (unreachable(), f"get {_PATH}: Timeout"),
-        (TimeoutError(), "the API server does not answer in time"),
-    ],
+    [(unreachable(), f"get {_PATH}: Timeout"), (TimeoutError(), "the API server does not answer in time")],
     ids=["no answer", "timeout"],
 )
 def test_what_may_pass_gets_a_grace(error: errors.ApiError | TimeoutError, line: str, clock: Clock) -> None:

@@ -1,7 +1,5 @@
 """Which pods of a namespace use Secrets and since when, and that all that ask at one time share one list."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

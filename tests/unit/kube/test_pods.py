@@ -1,7 +1,5 @@
 """Which pods count as a workload's, which are evicted, and how often they are read during a rollout."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """How Secrets are read by their names: in a loop whose time jumps, from an API server in memory."""
 
-from __future__ import annotations
-
 import asyncio
 import bisect
 import itertools

@@ -1,7 +1,5 @@
 """What a state Secret keeps when it would become too large."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime

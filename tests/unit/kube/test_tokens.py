@@ -1,7 +1,5 @@
 """Tokens: the audiences of the operator's own, and for how long one of a ServiceAccount is used."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

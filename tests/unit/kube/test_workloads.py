@@ -1,7 +1,5 @@
 """What a rollout knows of a workload, as `kubectl rollout status` would say it."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """Which Keyturn one is: found without git, and never anything but a commit."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

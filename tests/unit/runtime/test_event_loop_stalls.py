@@ -1,7 +1,5 @@
 """Which calls of the event loop are told of, and that nothing of them is told but their place."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

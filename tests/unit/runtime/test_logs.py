@@ -1,7 +1,5 @@
 """What the process says, and what it never says."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import json

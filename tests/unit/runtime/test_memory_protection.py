@@ -1,7 +1,5 @@
 """That values in the operator's memory are not written to a core file, and what it can do all the same."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

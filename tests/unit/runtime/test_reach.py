@@ -1,7 +1,5 @@
 """Hosts that an administrator allows."""
 
-from __future__ import annotations
-
 import asyncio
 from threading import Thread
 

@@ -1,7 +1,5 @@
 """Whose work waits for whose: a tenant's for the tenant's own, and ours for nobody's."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import os

@@ -1,7 +1,5 @@
 """TLS contexts of clients trust the authorities that other clients trust, on each Python."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,10 +18,7 @@ PEM = serialization.Encoding.PEM
 
 Contexts = pytest.mark.parametrize(
     "context_of",
-    [
-        lambda file: tls.client_context(file.read_bytes()),
-        lambda file: tls.cluster_context(str(file)),
-    ],
+    [lambda file: tls.client_context(file.read_bytes()), lambda file: tls.cluster_context(str(file))],
     ids=["client", "cluster"],
 )
 

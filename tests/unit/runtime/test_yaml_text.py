@@ -1,7 +1,5 @@
 """Plain scalars have the types that kubectl reads; tests/cluster/cli/test_yaml.py compares with kubectl."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

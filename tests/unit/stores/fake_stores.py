@@ -1,7 +1,5 @@
 """Fake stores whose answers a test sets, and an API server in memory that holds their credentials."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """An event loop whose clock jumps to the next timer: an hour of sleeps takes milliseconds."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import inspect

@@ -3,8 +3,6 @@
 The clock jumps, so that minutes pass in no time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from datetime import timedelta

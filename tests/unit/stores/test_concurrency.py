@@ -1,7 +1,5 @@
 """Whose turn it is: a namespace whose stores are slow leaves room for the stores of everybody else."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 

@@ -1,7 +1,5 @@
 """What is said of a store, and when."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Stores that are made to keep us busy: they hold up neither the loop nor the stores of others."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """With which login a store is opened, and what happens when it changes."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from datetime import timedelta

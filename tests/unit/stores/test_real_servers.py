@@ -1,7 +1,5 @@
 """Stores with real servers behind them: what changes there, and in the objects that settings refer to, is seen."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where a key lies in a store, which stores share keys among namespaces, and cycles of Secrets."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from typing import Any

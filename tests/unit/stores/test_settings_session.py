@@ -1,7 +1,5 @@
 """Where a login is kept that something lent ends with: beside what it was made from, for these settings alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What templates make of values, what they are refused, and that they reach and exhaust nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import subprocess
@@ -9,8 +7,8 @@ import sys
 import time
 import traceback
 import tracemalloc
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
@@ -22,9 +20,6 @@ from keyturn.core.value import Value
 from keyturn.templates import TemplateFailed
 from keyturn.templates.filters import FILTERS
 from tests.support.machine_speed import pace
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 CANARY = "c4n4ry-in-a-value"

@@ -1,21 +1,16 @@
 """What the operator says of database targets, on a real API server and with a real PostgreSQL."""
 
-from __future__ import annotations
-
 import base64
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from sandbox.databases import PostgresServer
 from sandbox.harness import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.namespace import Space
+from tests.cluster.namespace import Space
 
 
 @pytest.fixture(scope="module")

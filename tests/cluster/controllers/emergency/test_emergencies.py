@@ -1,24 +1,19 @@
 """A declared emergency on a real API server: what is rotated at once, what is lifted for it, and what is told."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from sandbox.harness import eventually
 from tests.cluster.namespace import Space, password
+from tests.cluster.store_objects import Vault
 from tests.cluster.workloads import deployment, env_from
+from tests.support.objects import Body
 from tests.support.vault import BUILD_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.store_objects import Vault
-    from tests.support.objects import Body
 
 
 def declare(space: Space, name: str = "inc-1", **spec: Any) -> Body:

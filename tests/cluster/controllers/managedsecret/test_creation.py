@@ -1,15 +1,9 @@
 """What comes of a new ManagedSecret."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
 
-from tests.cluster.namespace import bytes_, literal, password
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
-    from tests.cluster.namespace import Space
+from sandbox.harness import Kubectl
+from tests.cluster.namespace import Space, bytes_, literal, password
 
 
 def test_a_managed_secret_becomes_a_secret_with_every_key(space: Space) -> None:

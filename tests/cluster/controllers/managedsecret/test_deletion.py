@@ -1,20 +1,12 @@
 """What goes with a ManagedSecret that is deleted, with Kubernetes' own garbage collector."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
-from sandbox.harness import eventually
-from tests.cluster.namespace import password
+from sandbox.harness import Kubectl, eventually
+from tests.cluster.namespace import Space, password
+from tests.cluster.store_objects import Vault
 from tests.support.store_proxy import refuse
 from tests.support.vault import BUILD_SECONDS
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
-    from tests.cluster.namespace import Space
-    from tests.cluster.store_objects import Vault
 
 SECRETS = ("auth", "auth-keyturn")
 GONE = {"deletionPolicy": "Delete"}

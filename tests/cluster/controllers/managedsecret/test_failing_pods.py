@@ -1,21 +1,15 @@
 """What is done, and said, while the pods of a rollout crash, wait, or stay where they are."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.harness import eventually
-from tests.cluster.namespace import MARKER
+from sandbox.harness import Kubectl, eventually
+from tests.cluster.namespace import MARKER, Space
 from tests.cluster.workloads import daemon_set, deployment, env_from, stateful_set
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 _SANDBOX = "sandbox.keyturn.dev"
 _SAID = ("what-the-container-said", "what-the-kubelet-said")

@@ -1,21 +1,14 @@
 """What others write to a Secret stays or is put back, and a Secret of theirs is touched only as its spec allows."""
 
-from __future__ import annotations
-
 import base64
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from keyturn.core.value import Value
 from sandbox.harness import eventually
-from tests.cluster.namespace import OWNER, REVISION, password
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.cluster.namespace import OWNER, REVISION, Space, password
+from tests.support.objects import Body
 
 OTHER = base64.b64encode(b"something else").decode()
 DRESSED = {"metadata": {"labels": {"team": "auth"}, "annotations": {"shop.test/why": "login"}}}

@@ -1,22 +1,14 @@
 """What real admission policies and webhooks refuse or change is told in words that help, and nothing is half done."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from sandbox.harness import eventually
-from tests.cluster.admission_policies import asked
+from tests.cluster.admission_policies import Policy, asked
 from tests.cluster.namespace import Space, bytes_, password
 from tests.cluster.workloads import deployment, env_from
-from tests.support.webhook import allow, deny, patch
-
-if TYPE_CHECKING:
-    from tests.cluster.admission_policies import Policy
-    from tests.support.objects import Body, Objects
-    from tests.support.operator import Operator
-    from tests.support.webhook import Review, Webhook
+from tests.support.objects import Body, Objects
+from tests.support.operator import Operator
+from tests.support.webhook import Review, Webhook, allow, deny, patch
 
 KEPT = {**password(), "keepPrevious": True}
 KEEPS_THE_OVERLAP = (
@@ -52,11 +44,7 @@ def test_a_refused_revocation_is_reported_until_it_is_done(
 
 
 @pytest.mark.parametrize(
-    "code",
-    [
-        pytest.param(0, id="without a status"),
-        pytest.param(500, id="as if the API server had failed"),
-    ],
+    "code", [pytest.param(0, id="without a status"), pytest.param(500, id="as if the API server had failed")]
 )
 def test_a_webhook_that_denies_is_named(code: int, space: Space, hook: Webhook) -> None:
     hook.review = deny(code)

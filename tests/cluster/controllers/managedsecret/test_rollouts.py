@@ -1,19 +1,14 @@
 """Who is restarted by a rotation, in what order, and what holds a restart up, with Kubernetes' own controllers."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from sandbox.harness import eventually
 from tests.cluster import workloads
-from tests.cluster.namespace import MARKER
+from tests.cluster.namespace import MARKER, Space
 from tests.cluster.workloads import daemon_set, deployment, env, env_from, stateful_set
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.support.objects import Body
 
 WAYS = {
     "env": (env("auth", "token"), "env"),

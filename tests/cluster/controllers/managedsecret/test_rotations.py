@@ -1,16 +1,9 @@
 """Other values reach the Secret and its workloads: by a rotation, from a store, and back from an earlier revision."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from keyturn.core.value import Value
-from tests.cluster.namespace import password
+from tests.cluster.namespace import Space, password
+from tests.cluster.store_objects import Stores
 from tests.cluster.workloads import deployment, env, env_from
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.cluster.store_objects import Stores
 
 
 def test_a_person_rotates_every_value_and_takes_an_earlier_revision_back(space: Space) -> None:

@@ -1,17 +1,13 @@
 """The examples of the page on the shape of the Secret come to rest, and make what they say."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
 import yaml
 
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.cluster.namespace import Space
+from tests.support.objects import Body
 
 EXAMPLES = Path(__file__).parents[4] / "manifests" / "examples"
 

@@ -1,14 +1,7 @@
 """What the API server refuses is named with what to do instead, and never half done."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from sandbox.harness import eventually
-from tests.cluster.namespace import bytes_, literal
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
+from tests.cluster.namespace import Space, bytes_, literal
 
 BROKEN = literal(".dockerconfigjson", "no JSON")
 WHOLE = literal(".dockerconfigjson", '{"auths": {}}')

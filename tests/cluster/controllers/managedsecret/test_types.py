@@ -1,16 +1,11 @@
 """Secrets of Kubernetes' own types, whose keys come from wherever a spec can take them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.cluster.namespace import literal, password
-
-if TYPE_CHECKING:
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
+from tests.cluster.namespace import Space, literal, password
+from tests.support.objects import Body
 
 RENAMED = {"privateKey": "ssh-privatekey", "publicKey": "id.pub"}
 CONFIG = '{"auths":{}}'

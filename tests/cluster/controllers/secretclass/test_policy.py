@@ -1,22 +1,16 @@
 """What a SecretClass gives to its ManagedSecrets and refuses to them, by its watch and that of namespaces."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from keyturn.core.policy.checklist import POINTS
 from sandbox.harness import eventually
-from tests.cluster.namespace import OWNER, bytes_, password
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.classes import Class
-    from tests.cluster.namespace import Space
-    from tests.support.objects import Body
-    from tests.support.operator import Operator
+from tests.cluster.classes import Class
+from tests.cluster.namespace import OWNER, Space, bytes_, password
+from tests.support.objects import Body
+from tests.support.operator import Operator
 
 MONTHLY: dict[str, Any] = {"every": "30d", "jitter": "0%"}
 ROTATE = "rotate it, such as by the annotation keyturn.dev/rotate"

@@ -1,22 +1,17 @@
 """Who may use which store, and which of its keys, by what a ManagedSecret gets on a real API server."""
 
-from __future__ import annotations
-
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keyturn.core.value import Value
 from tests.cluster.hostile_vault import hostile
+from tests.cluster.namespace import Space
 from tests.cluster.store_objects import Stores, pulled
 from tests.unit.stores.providers.moto_server import free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.cluster.namespace import Space
 
 
 @pytest.fixture

@@ -1,29 +1,23 @@
 """What leaves the cluster when a store logs in as a ServiceAccount: never what the operator itself has."""
 
-from __future__ import annotations
-
 import base64
 import json
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
-from sandbox.harness import eventually
+from sandbox.harness import Kubectl, eventually
 from tests.cluster.hostile_vault import Hostile, hostile, hung
+from tests.cluster.namespace import Space
 from tests.cluster.store_objects import Stores
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.harness import Kubectl
-    from tests.cluster.namespace import Space
-    from tests.conftest import Cluster
-    from tests.support.operator import Operator
+from tests.conftest import Cluster
+from tests.support.operator import Operator
 
 
 @pytest.fixture

@@ -1,21 +1,16 @@
 """What the operator says of stores, by the status of each, on a real API server."""
 
-from __future__ import annotations
-
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.harness import eventually
+from tests.cluster.namespace import Space
 from tests.cluster.store_objects import Stores
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.cluster.namespace import Space
-    from tests.support.operator import Operator
+from tests.support.operator import Operator
 
 
 @pytest.fixture

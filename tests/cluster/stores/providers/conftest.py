@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from tests.unit.stores.conftest import one_authority
 from tests.unit.stores.providers.conftest import azure, google, locked, moto, prefix, tested, vault
 

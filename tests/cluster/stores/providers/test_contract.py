@@ -1,7 +1,5 @@
 """What every provider keeps to, from the moment its file exists."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import pkgutil
@@ -10,23 +8,28 @@ import secrets
 import subprocess
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Mapping
+from typing import Any
 
 import pytest
 
 from keyturn.core.value import Value
 from keyturn.installation.crds.schema import structural
 from keyturn.stores import providers
-from keyturn.stores.providers import Capability, Policy, WriteResult, discover, properties, provider_of
+from keyturn.stores.providers import (
+    Capability,
+    Policy,
+    Provider,
+    RemoteValue,
+    WriteResult,
+    discover,
+    properties,
+    provider_of,
+)
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized, Unreachable
 from tests.leaks.scan import leaks
 from tests.support import vault as vaults
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
-
-    from keyturn.stores.providers import Provider, RemoteValue
-    from tests.unit.stores.providers.provider_fixtures import ProviderUnderTest
+from tests.unit.stores.providers.provider_fixtures import ProviderUnderTest
 
 KINDS = list(discover())
 READERS = [kind for kind in KINDS if Capability.WRITE not in discover()[kind].capabilities]

@@ -1,14 +1,8 @@
 """Which Secrets a store of Kubernetes reads, and what its settings look like to the API server."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from keyturn.installation.crds.schema import structural
 from keyturn.stores.providers import discover
-
-if TYPE_CHECKING:
-    from sandbox.harness import Kubectl
+from sandbox.harness import Kubectl
 
 
 async def test_the_api_server_takes_the_settings_of_every_provider(kubectl: Kubectl) -> None:

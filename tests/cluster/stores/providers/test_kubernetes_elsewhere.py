@@ -1,36 +1,21 @@
 """Secrets of another cluster: which kubeconfigs are followed, what is written there, and what is left alone."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Policy, WriteResult, properties
+from keyturn.stores.providers import Policy, Provider, WriteResult, properties
 from keyturn.stores.providers.errors import Denied, NotFound, Refused, Unauthorized
+from sandbox.harness import Kubectl
+from tests.conftest import Cluster
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded
-from tests.unit.stores.providers.test_kubernetes import (
-    CANARY,
-    PEM,
-    TOKEN,
-    kubeconfig,
-    refusal_of,
-    store_of,
-)
-from tests.unit.stores.providers.test_kubernetes import (
-    failing_elsewhere as failing,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from keyturn.stores.providers import Provider
-    from sandbox.harness import Kubectl
-    from tests.conftest import Cluster
+from tests.unit.stores.providers.test_kubernetes import CANARY, PEM, TOKEN, kubeconfig, refusal_of, store_of
+from tests.unit.stores.providers.test_kubernetes import failing_elsewhere as failing
 
 
 @pytest.mark.parametrize(

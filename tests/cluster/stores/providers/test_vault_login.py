@@ -1,27 +1,22 @@
 """How stores of Vault log in: tokens, AppRoles and ServiceAccounts, each kept alive and shown to its server only."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Unauthorized
+from keyturn.stores.providers.guard import Guard
+from sandbox import ControlPlane
+from sandbox.harness import Kubectl
+from tests.conftest import Cluster
 from tests.support import vault as vaults
+from tests.support.vault import VaultServer
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded
 from tests.unit.stores.providers.vault.test_auth import failing, store_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from keyturn.stores.providers.guard import Guard
-    from sandbox import ControlPlane
-    from sandbox.harness import Kubectl
-    from tests.conftest import Cluster
-    from tests.support.vault import VaultServer
 
 pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)
 

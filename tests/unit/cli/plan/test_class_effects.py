@@ -1,7 +1,5 @@
 """What a ManagedSecret becomes by another class, without a cluster."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

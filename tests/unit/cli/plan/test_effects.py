@@ -1,7 +1,5 @@
 """The simulated effect of steps that tests/simulation/test_plan.py does not compare with the operator's own."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """What a plan assumes of values that it neither reads nor generates."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

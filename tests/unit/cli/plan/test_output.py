@@ -1,7 +1,5 @@
 """What a plan says: of values, places, accounts, the overlap, and pods that Keyturn does not restart."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What is foreseen from a look at the world, without a cluster."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """What is written on a page, from statuses as they come from the API server."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,11 +54,7 @@ def condition(type_: str, status: str, message: str = HOSTILE) -> dict[str, str]
     return {"type": type_, "status": status, **about}
 
 
-def found(
-    *bodies: dict[str, Any],
-    notes: tuple[str, ...] = (),
-    leader: Leadership = LEADS,
-) -> Overview:
+def found(*bodies: dict[str, Any], notes: tuple[str, ...] = (), leader: Leadership = LEADS) -> Overview:
     secrets = tuple(found_in(body) for body in bodies if "data" in body["spec"])
     incidents = tuple(parse(EmergencyRotation, body) for body in bodies if "reason" in body["spec"])
     return Overview(Section(secrets, notes), Section(incidents, notes), leader, NOW)

@@ -1,7 +1,5 @@
 """How many requests a page needs, and what becomes of those that fail."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any

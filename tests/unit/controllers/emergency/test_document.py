@@ -1,7 +1,5 @@
 """The incident document: complete, bounded, and never saying what somebody wrote into a name or a reason."""
 
-from __future__ import annotations
-
 import html
 import re
 from dataclasses import replace

@@ -1,10 +1,8 @@
 """Passes over an EmergencyRotation: its document is complete at the end, and secrets learn of a new status."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,13 +12,9 @@ from keyturn.controllers.emergency.reconcile import EmergencyMemory, reconcile_e
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.kube import errors
+from keyturn.kube.wire import Body
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.kube.wire import Body
 
 KEY = EmergencyKey("shop", "inc-1")
 SECRET = ObjectKey("shop", "db")

@@ -1,9 +1,6 @@
 """What people are told of operations at a database, and of a login that it refuses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,14 +11,12 @@ from keyturn.controllers.managedsecret.memory import Memory, Pass
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
+from keyturn.core.rotation.steps import Account as AccountStep
 from keyturn.core.state.records import Credential, Phase
 from keyturn.databases.base import Endpoint
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import At
 from tests.unit.core.builders import NOW, seconds
-
-if TYPE_CHECKING:
-    from keyturn.core.rotation.steps import Account as AccountStep
 
 KEY = ObjectKey("shop", "db")
 STATE = make.state(
@@ -48,10 +43,7 @@ class Teller:
         self.types.append(str(type_))
 
     def tell(
-        self,
-        step: AccountStep,
-        effect: Effect | None = None,
-        verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED,
+        self, step: AccountStep, effect: Effect | None = None, verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
     ) -> list[tuple[str, str]]:
         if effect:
             self.account.effect = effect

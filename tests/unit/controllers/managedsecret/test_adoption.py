@@ -1,7 +1,5 @@
 """States of existing Secrets: their values are as old as the Secret."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from keyturn.controllers.context import Context

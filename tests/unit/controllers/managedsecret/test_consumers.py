@@ -1,9 +1,7 @@
 """What an observation records about the pods of consumers, and when it reads none."""
 
-from __future__ import annotations
-
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,10 +14,6 @@ from keyturn.core.observation.workload import Controller, PodsSeen
 from keyturn.kube.client import Page
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, holding, revision, state, target, use
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 
 KEY = ObjectKey("shop", "db")
 

@@ -1,13 +1,12 @@
 """How a value is made that takes a while: apart from the workers, and once."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -24,15 +23,10 @@ from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
-from keyturn.generators import GeneratorContext
+from keyturn.generators import GeneratorContext, Outputs
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, managed, observed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from keyturn.generators import Outputs
 
 KEY = ObjectKey("shop", "db")
 (ITEM,) = resolve_spec(managed({"data": [{"name": "key", "generate": {"password": {}}}]}), None).items

@@ -5,35 +5,27 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.leases import (
-    LeaseManager,
-    LeaseMemory,
-    UnrecordedLeases,
-    revoke_lease,
-)
+from keyturn.controllers.managedsecret.leases import LeaseManager, LeaseMemory, UnrecordedLeases, revoke_lease
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.external import Reading
 from keyturn.core.rotation.steps import GiveBack
 from keyturn.core.state.records import LITERAL, ItemValues, Revision
+from keyturn.core.state.state import State
 from keyturn.core.value import Value
-from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
+from keyturn.stores.providers.errors import Denied, Refused, StoreError, Throttled, Unauthorized, Unreachable
 from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW, VAULT, minutes, observed, seconds
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.external import Reading
-    from keyturn.core.state.state import State
-    from keyturn.stores.providers.errors import StoreError
 
 KEY = ObjectKey("shop", "db")
 ORDERS = "creds/orders"

@@ -1,13 +1,11 @@
 """A deleted object is dropped by each owner, and its jobs are cancelled."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from keyturn.controllers.context import Context, begin
+from keyturn.controllers.context import BackgroundJob, Context, begin
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.errors import Attempts, Wait
 from keyturn.core.keys import ObjectKey
@@ -16,9 +14,6 @@ from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.observation.observed import DriftHistory, Restarted
 from tests.support.work_queue import Recorded
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
-
-if TYPE_CHECKING:
-    from keyturn.controllers.context import BackgroundJob
 
 KEY, OTHER = ObjectKey("shop", "db"), ObjectKey("shop", "other")
 

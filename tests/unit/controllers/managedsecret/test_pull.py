@@ -1,12 +1,10 @@
 """How the values of a managed secret are read: all of them or none, and what is said of one that cannot be."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
@@ -15,6 +13,7 @@ from keyturn.controllers.managedsecret.leases import LeaseManager, UnrecordedLea
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.external import Reading
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators.base import GeneratorContext
@@ -35,9 +34,6 @@ from tests.unit.core.builders import (
     observed,
     secret_class,
 )
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.external import Reading
 
 KEY = ObjectKey("shop", "db")
 TOKEN: dict[str, Any] = {"name": "token", "from": {"storeRef": VAULT, "remoteRef": {"key": "prod/token"}}}

@@ -1,36 +1,30 @@
 """How values are written into stores: recorded before, one write at a time, and apart from the workers."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.push import PushMemory, delete_pushed_key, push, set_finalizer
-from keyturn.core.errors import Stalled, Wait
+from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import Finalize, Push, Withdraw
 from keyturn.core.spec.references import Destination, Source
 from keyturn.core.state.records import ItemValues, Rendered, Revision
+from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.kube import errors
+from keyturn.kube.wire import Body, Patch
 from keyturn.stores.providers.errors import Denied, Unreachable, UnusableError
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW, minutes, seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.core.errors import Attempts
-    from keyturn.core.state.state import State
-    from keyturn.kube.wire import Body, Patch
 
 KEY = ObjectKey("shop", "db")
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")

@@ -1,11 +1,10 @@
 """When stores are read, what counts as another value, and what is remembered of a read that failed."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import REFRESH
 from keyturn.core.observation.external import Pulled
+from keyturn.core.observation.observed import Observed
 from keyturn.core.spec.references import next_refresh
 from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.state.state import RollbackPause, State
@@ -36,11 +36,6 @@ from tests.unit.core.builders import (
     observed,
     seconds,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from keyturn.core.observation.observed import Observed
 
 KEY = ObjectKey("shop", "db")
 BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}

@@ -1,9 +1,8 @@
 """A status is written over the version that was observed; after a conflict the cache has the newer one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -14,18 +13,14 @@ from keyturn.controllers.managedsecret.report import report, report_step, write_
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.external import RevocationProblem
+from keyturn.core.observation.observed import Observed
 from keyturn.core.rotation.steps import GiveBack
 from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import StoreLease
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
+from keyturn.kube.wire import Body
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Observed
-    from keyturn.kube.wire import Body
 
 KEY = ObjectKey("shop", "db")
 

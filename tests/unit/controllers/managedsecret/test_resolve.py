@@ -1,21 +1,17 @@
 """What is invalid in a spec with its class, and how it is reported."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.controllers.managedsecret import resolve
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved
+from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.core.spec.references import Capacity
 from keyturn.kube.cache.cache import InformerCache
 from tests.unit.core.accounts import ALONE, TWICE, spec
 from tests.unit.core.builders import PASSWORD, account_in, managed
-
-if TYPE_CHECKING:
-    from keyturn.core.errors import Stalled
-    from keyturn.core.spec.references import Capacity
 
 _OVERLAPS = {"every": "1h", "overlap": "24h"}
 _READS = "{{ password }}{% if previous.password %},{{ previous['password'] }}{% endif %}"

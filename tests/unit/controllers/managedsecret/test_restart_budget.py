@@ -1,11 +1,8 @@
 """The restart budget of the cluster: limits, turns of namespaces, and what it never forgets."""
 
-from __future__ import annotations
-
 import gc
 from collections import Counter
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -17,9 +14,6 @@ from keyturn.controllers.managedsecret.restart_budget import (
 )
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from tests.unit.core.builders import NOW, minutes, seconds
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 DEADLINE = minutes(10)
 

@@ -1,9 +1,6 @@
 """When a ManagedSecret is reconciled again after a pass."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -30,13 +27,11 @@ from keyturn.core.rotation.steps import (
     Rest,
     RollOut,
     Stage,
+    Step,
 )
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
 from tests.unit.core.builders import NOW, consumer, holding, minutes, observed, pod, seconds, workload
-
-if TYPE_CHECKING:
-    from keyturn.core.rotation.steps import Step
 
 KEY = ObjectKey("shop", "db")
 WAIT = Wait("ProviderError", "", seconds(5))
@@ -81,12 +76,7 @@ def test_the_next_pass_is_due_at_the_first_of_schedule_and_retry(
 
 @pytest.mark.parametrize(
     ("began", "due"),
-    [
-        (timedelta(0), seconds(1)),
-        (seconds(0.9), seconds(0.1)),
-        (seconds(1), None),
-        (seconds(-1), None),
-    ],
+    [(timedelta(0), seconds(1)), (seconds(0.9), seconds(0.1)), (seconds(1), None), (seconds(-1), None)],
     ids=["at once", "within the second", "after it", "a clock that was set back"],
 )
 def test_an_awaited_read_is_reported_after_a_second(began: timedelta, due: timedelta | None) -> None:

@@ -1,7 +1,5 @@
 """Metrics of the rotations that ended between two statuses."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What is in sync, and what is read once more: a doubt during a pass outlives the pass."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

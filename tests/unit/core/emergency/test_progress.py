@@ -1,9 +1,7 @@
 """Database logins with exposed passwords: which ones, when each was refused, and why one may still be accepted."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,13 +11,10 @@ from keyturn.core.emergency.status import kept_logins
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import AccountFacts
-from keyturn.core.state.records import UNKNOWN_REVISION, Phase
+from keyturn.core.observation.observed import Managed
+from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import credential, look, moved, state, superseding
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Managed
-    from keyturn.core.state.records import Credential
 
 STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
 INCIDENT = Emergency("inc-1", "uid-1", make.NOW - make.minutes(1))

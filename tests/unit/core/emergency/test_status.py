@@ -1,7 +1,5 @@
 """The clock of an emergency: its stamps, deadlines, conditions and timeline, at any time and after any absence."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

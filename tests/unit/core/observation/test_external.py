@@ -1,7 +1,5 @@
 """Other operators of an account, and the health to report."""
 
-from __future__ import annotations
-
 import pytest
 
 from keyturn.core.observation.external import Health, manager_of, reported

@@ -1,7 +1,5 @@
 """A copy of an observation with other facts has all else unchanged."""
 
-from __future__ import annotations
-
 from dataclasses import fields, replace
 
 import pytest

@@ -1,18 +1,11 @@
 """The table of workload kinds: when a rollout of each is complete, and how its pods are replaced."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
 
 from keyturn.api.workloads import WorkloadKind
-from keyturn.core.observation.workload_kinds import (
-    OPTIONAL_TYPES,
-    REQUIRED_TYPES,
-    WORKLOAD_TYPES,
-    type_of,
-)
+from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES, WORKLOAD_TYPES, type_of
 
 DEPLOYED = {"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
 STATEFUL = {

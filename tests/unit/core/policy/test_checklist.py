@@ -1,7 +1,5 @@
 """Which rules of the checklist a managed secret breaks, and how the points of the checklist follow from that."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -168,9 +166,7 @@ SECRETS = ChecklistTotals(count=2, has_environments=True)
             id="a workload needs an old value",
         ),
         pytest.param(
-            replace(SECRETS, has_unjudged=True),
-            dict.fromkeys(WELL, Verdict.UNKNOWN),
-            id="one is not judged",
+            replace(SECRETS, has_unjudged=True), dict.fromkeys(WELL, Verdict.UNKNOWN), id="one is not judged"
         ),
         pytest.param(
             ChecklistTotals(), dict.fromkeys(WELL, Verdict.NOT_APPLICABLE), id="there is no ManagedSecret"
@@ -249,9 +245,4 @@ def test_points_are_counted_by_their_verdicts() -> None:
         ]
     )
 
-    assert report.counts == {
-        Verdict.FAIL: 1,
-        Verdict.UNKNOWN: 0,
-        Verdict.PASS: 1,
-        Verdict.NOT_APPLICABLE: 0,
-    }
+    assert report.counts == {Verdict.FAIL: 1, Verdict.UNKNOWN: 0, Verdict.PASS: 1, Verdict.NOT_APPLICABLE: 0}

@@ -1,13 +1,12 @@
 """Which rules of its class a managed secret breaks."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
+from keyturn.api.secretclass import SecretClass
 from keyturn.core.policy.rules import (
     Evidence,
     Strength,
@@ -19,10 +18,6 @@ from keyturn.core.policy.rules import (
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.spec.schedule import Cron, Every, Window
 from tests.unit.core.builders import managed, secret_class
-
-if TYPE_CHECKING:
-    from keyturn.api.secretclass import SecretClass
-
 
 Broken: TypeAlias = tuple[str, str | None, frozenset[str]]
 """A rule, the value that breaks it, and what a rotation has to replace."""

@@ -1,28 +1,21 @@
 """When a rollout is complete, and when an overlap begins and ends."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pytest
 
 from keyturn.core.errors import Wait
-from keyturn.core.observation.observed import with_facts
+from keyturn.core.observation.observed import Consumer, Managed, with_facts
 from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.completion import is_rollout_complete, kept_since, overlap_limit, publication_limit
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Expire, Overlap, Rest
+from keyturn.core.rotation.steps import Expire, Overlap, Rest, Step
 from keyturn.core.state.state import Publication
 from tests.unit.core import builders as make
 from tests.unit.core.rotation.test_old_pods_others import PUBLISHED, rotated
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Consumer, Managed
-    from keyturn.core.rotation.steps import Step
 
 PREVIOUS = frozenset({"password.previous"})
 FIRST = Publication(1, make.MADE)

@@ -1,16 +1,16 @@
 """Reads of stores that a change of the spec waits for."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import Pulled, being_read
+from keyturn.core.observation.observed import Managed
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Reason, Rest, Stage
 from keyturn.core.rotation.triggers import reason_for_revision
@@ -30,10 +30,6 @@ from tests.unit.core.builders import (
     state,
 )
 from tests.unit.core.rotation.test_decision_pulled import AWAY, GONE, NO_ANSWER, READ
-
-if TYPE_CHECKING:
-    from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.observation.observed import Managed
 
 ENTRY = {"storeRef": {"kind": "SecretStore", "name": "vault"}, "remoteRef": {"key": "prod/app"}}
 ONE_ENTRY: dict[str, Any] = {"data": [PASSWORD], "dataFrom": [ENTRY]}

@@ -1,9 +1,8 @@
 """Which values stay readable next to new ones, and what waits for the overlap of one that it would drop."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,18 +10,10 @@ from keyturn.core.labels import ROTATE
 from keyturn.core.rotation.completion import carried_values, held_values, kept_items
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Rest, Stage
-from keyturn.core.rotation.triggers import (
-    is_overdue,
-    reason_for_revision,
-    start_time,
-    waits_for_overlap,
-)
+from keyturn.core.rotation.triggers import is_overdue, reason_for_revision, start_time, waits_for_overlap
 from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 KEPT: dict[str, Any] = {"data": [{**make.PASSWORD, "keepPrevious": True}]}
 PREVIOUS = frozenset({"password.previous"})
@@ -45,10 +36,7 @@ def look(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) -> 
 
 def waiting(found: Any) -> tuple[str | None, str | None]:
     """Return what waits, and what does not."""
-    waits, begins = (
-        waits_for_overlap(found),
-        reason_for_revision(found),
-    )
+    waits, begins = (waits_for_overlap(found), reason_for_revision(found))
     return waits.name if waits else None, begins.name if begins else None
 
 

@@ -1,9 +1,7 @@
 """The next step of a database account, and what its server must accept."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,7 +10,7 @@ from keyturn.core.emergency.progress import affected
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
-from keyturn.core.observation.observed import with_facts
+from keyturn.core.observation.observed import Consumer, with_facts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import credentials
 from keyturn.core.rotation.completion import is_known_complete
@@ -49,9 +47,6 @@ from tests.unit.core.accounts import (
     superseding,
 )
 
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer
-
 STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
 UNREACHABLE = Wait("DatabaseUnreachable", "no answer", make.minutes(1))
 REFUSED_TWICE = AccountFacts(refused=2)
@@ -79,9 +74,7 @@ def overlapping(**facts: Any) -> Any:
 
 
 NEW_ACCOUNT = state(
-    credential(2, STAGED),
-    current=1,
-    revisions=(superseding(2, supersedes=None), make.revision(1)),
+    credential(2, STAGED), current=1, revisions=(superseding(2, supersedes=None), make.revision(1))
 )
 """A candidate for a Secret that had no account before."""
 
@@ -186,9 +179,7 @@ def test_an_emergency_opens_a_locked_login() -> None:
 
 
 @pytest.mark.parametrize(
-    ("revision", "step"),
-    [(DUE, None), (superseding(2), At.apply(2))],
-    ids=["of a schedule", "of a request"],
+    ("revision", "step"), [(DUE, None), (superseding(2), At.apply(2))], ids=["of a schedule", "of a request"]
 )
 def test_a_candidate_opens_a_locked_login_only_if_it_was_requested(revision: Any, step: object) -> None:
     known = state(credential(2, STAGED), credential(1), current=1, revisions=(revision, superseding(1)))

@@ -1,17 +1,15 @@
 """What is done next, for every situation."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import with_facts
+from keyturn.core.observation.observed import Managed, with_facts
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.decision import next_number, next_step
 from keyturn.core.rotation.rollback import GoBack, failures
@@ -29,7 +27,7 @@ from keyturn.core.rotation.steps import (
     Step,
     rotation_id,
 )
-from keyturn.core.state.state import RollbackPause, Triggers
+from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 from tests.unit.core.builders import (
     MADE,
     NOW,
@@ -44,12 +42,6 @@ from tests.unit.core.builders import (
     target,
     workload,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Managed
-    from keyturn.core.state.state import StateFacts
 
 CREATED = Reason("Created", "the Secret is written for the first time", frozenset({"password"}), rotates=True)
 LOST = Reason(
@@ -139,9 +131,7 @@ WARNED = replace(OUTDATED, denied=False)
             id="claimed without a revision: a new number",
         ),
         pytest.param(
-            observed(state=None, target=None),
-            Stage(2, LOST),
-            id="both are gone: new values, on record",
+            observed(state=None, target=None), Stage(2, LOST), id="both are gone: new values, on record"
         ),
         pytest.param(
             observed(state=state(revision(5), uid="first-life"), status={}, annotations=ASKED),

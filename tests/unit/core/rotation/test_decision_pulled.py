@@ -1,10 +1,8 @@
 """What follows when a store holds another value, the same one, or does not answer."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,9 +11,10 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import Pulled, being_made
+from keyturn.core.observation.observed import Managed
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage
+from keyturn.core.rotation.steps import Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage, Step
 from keyturn.core.rotation.triggers import reason_for_revision
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.spec.references import Destination
@@ -44,10 +43,6 @@ from tests.unit.core.builders import (
     state,
     target,
 )
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Managed
-    from keyturn.core.rotation.steps import Step
 
 BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}
 NAMES = ("password", "api-key")

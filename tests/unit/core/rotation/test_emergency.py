@@ -1,10 +1,8 @@
 """What an emergency asks of a managed secret, what it lifts, and how far the secret is with it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -16,24 +14,13 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.external import Pulled, RevocationProblem
+from keyturn.core.observation.observed import Consumer, Managed
 from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.emergency import (
-    COOL_DOWN,
-    MAX_ANSWERS,
-    answered,
-    is_exposed,
-    without_delays,
-)
+from keyturn.core.rotation.emergency import COOL_DOWN, MAX_ANSWERS, answered, is_exposed, without_delays
 from keyturn.core.rotation.rollback import GoBack
-from keyturn.core.rotation.steps import (
-    Reason,
-    Refresh,
-    Rest,
-    Settle,
-    Stage,
-)
+from keyturn.core.rotation.steps import Reason, Refresh, Rest, Settle, Stage
 from keyturn.core.rotation.store_steps import Unpushed
 from keyturn.core.rotation.triggers import reason_for_revision, start_time
 from keyturn.core.spec.references import Destination
@@ -58,11 +45,6 @@ from tests.unit.core.builders import (
     state,
     target,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Consumer, Managed
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
 STARTED = NOW - minutes(1)
@@ -1206,11 +1188,7 @@ def derived(base: int, *fresh: str, reason: str = "SpecChanged") -> Managed:
     [
         pytest.param(derived(2, "username"), None, id="from that of the emergency"),
         pytest.param(derived(1, "password"), None, id="from an exposed one, with a new value"),
-        pytest.param(
-            derived(1, "username"),
-            UNPROVEN,
-            id="from an exposed one",
-        ),
+        pytest.param(derived(1, "username"), UNPROVEN, id="from an exposed one"),
         pytest.param(derived(2, "password", reason="Claimed"), UNPROVEN, id="adopted"),
         pytest.param(derived(7, "username"), UNPROVEN, id="from one that is not recorded"),
     ],
@@ -1304,10 +1282,7 @@ def pushing(*records: Any, push: Any = (PUSH,), data: Any = (PASSWORD, USERNAME)
             pushing(pushed(OTHER, 1), pushed(PLACE, 2)), id="what is not pushed to any more and stays"
         ),
         pytest.param(
-            pushing(
-                pushed(NAME_ALONE, 2, kept=True),
-                push=({**PUSH, "secretKey": "username"},),
-            ),
+            pushing(pushed(NAME_ALONE, 2, kept=True), push=({**PUSH, "secretKey": "username"},)),
             id="what is no other after a rotation",
         ),
     ],

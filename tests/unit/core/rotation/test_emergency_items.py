@@ -1,7 +1,5 @@
 """An emergency with `items` concerns the values that it names, and leaves the others of the same Secret alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -203,10 +201,7 @@ def test_it_concerns_what_has_a_named_value(
 
 
 def test_what_had_a_named_value_stays_affected() -> None:
-    rows = [
-        {"name": "db", "state": "Pending", "items": ["token"]},
-        {"name": "web", "state": "NotFound"},
-    ]
+    rows = [{"name": "db", "state": "Pending", "items": ["token"]}, {"name": "web", "state": "NotFound"}]
     one = declared(selector={})
     one = EmergencyRotation.model_validate({**one.model_dump(by_alias=True), "status": {"secrets": rows}})
 

@@ -1,15 +1,14 @@
 """Pods with earlier values that are waited for: which they are, when they are read, and what they do not fail."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from keyturn.api.workloads import Via, WorkloadState
 from keyturn.core.errors import Wait
+from keyturn.core.observation.observed import Consumer, Managed
 from keyturn.core.observation.workload import Pod, PodsSeen
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.completion import depends_on_pods
@@ -41,11 +40,6 @@ from tests.unit.core.builders import (
     target,
     use,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Consumer, Managed
 
 CURRENT, ROLLING, FAILED = WorkloadState.CURRENT, WorkloadState.ROLLING, WorkloadState.FAILED
 KEPT = {"password.previous"}
@@ -323,10 +317,7 @@ def test_no_deadline_counts_for_them() -> None:
     assert step.until == at.now + minutes(1)
 
 
-@pytest.mark.parametrize(
-    ("waited", "pause"),
-    [(0, 2), (8, 2), (20, 5), (240, 60), (3600, 60)],
-)
+@pytest.mark.parametrize(("waited", "pause"), [(0, 2), (8, 2), (20, 5), (240, 60), (3600, 60)])
 def test_they_are_looked_at_more_and_more_rarely(waited: int, pause: int) -> None:
     at = look(settled(ending()), now=LEFT + seconds(waited))
     assert next_changes(at) == [at.now + seconds(pause)]

@@ -1,16 +1,15 @@
 """Which pods hold earlier values that Keyturn does not restart, and how long they are waited for."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from keyturn.api.workloads import Via
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.workload import Controller, PodsSeen
+from keyturn.core.observation.observed import Consumer, Managed
+from keyturn.core.observation.workload import Controller, Pod, PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import (
     are_unread,
@@ -24,12 +23,6 @@ from keyturn.core.rotation.old_pods import (
 )
 from keyturn.core.rotation.steps import EvictPod
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Consumer, Managed
-    from keyturn.core.observation.workload import Pod
 
 PUBLISHED = make.NOW - make.minutes(40)
 

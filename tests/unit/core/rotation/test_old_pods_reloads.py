@@ -1,9 +1,8 @@
 """A workload that reads changed files without a restart: what it counts as, and from when on."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,17 +10,13 @@ from keyturn.api.emergency import AffectedState
 from keyturn.api.workloads import Via, WorkloadState
 from keyturn.core.emergency.progress import affected
 from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.observed import Consumer, Managed
 from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import Rest, RollOut
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from keyturn.core.observation.observed import Consumer, Managed
 
 SYNC = make.minutes(2)
 FILES = (make.use("db", via=(Via.VOLUME, Via.PROJECTED)),)

@@ -1,15 +1,14 @@
 """Which Secret may be written, and what comes first."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.external import manager_of
+from keyturn.core.observation.observed import Managed, TargetFacts
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_step
@@ -19,9 +18,6 @@ from tests.unit.core.accounts import credential, look, superseding
 from tests.unit.core.accounts import spec as account_spec
 from tests.unit.core.accounts import state as account_state
 from tests.unit.core.builders import PUBLISHED_TARGET, observed, state
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Managed, TargetFacts
 
 FOREIGN = replace(PUBLISHED_TARGET, owner=None, revision=None, published=None, has_metadata_of_spec=False)
 MERGE: dict[str, Any] = {"target": {"creationPolicy": "Merge"}}

@@ -1,29 +1,22 @@
 """When a revision was published, and which time a write of the Secret sets."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import DriftHistory
+from keyturn.core.observation.observed import DriftHistory, Managed, TargetFacts
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.ownership import with_change, with_repair, with_unchanged_write
 from keyturn.core.rotation.publication import publication_of, publication_time
-from keyturn.core.rotation.steps import Publish, Repair, Rest, Settle
+from keyturn.core.rotation.steps import Publish, Repair, Rest, Settle, Step
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core import accounts
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, minutes, observed, revision, seconds, state, target
-
-if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-
-    from keyturn.core.observation.observed import Managed, TargetFacts
-    from keyturn.core.rotation.steps import Step
 
 BACK: dict[str, Any] = {"current": 1, "rollback_pause": RollbackPause(2, 1, PUBLISHED, failed=False)}
 PROVEN_LATE = accounts.state(replace(accounts.credential(2), since=PUBLISHED), accounts.credential(1))

@@ -1,7 +1,5 @@
 """Which revisions a rollback may publish."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,10 +1,8 @@
 """Who is restarted, when, in which order, and with which marker."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,7 +10,7 @@ from keyturn.api.status import MOST_WORKLOADS
 from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Attempts, Wait
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import Denial, Restarted, RestartWait, Sibling
+from keyturn.core.observation.observed import Consumer, Denial, Managed, Restarted, RestartWait, Sibling
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import runs_other_values
 from keyturn.core.rotation.publication import reports_completion
@@ -44,9 +42,6 @@ from tests.unit.core.builders import (
     target,
     use,
 )
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Managed
 
 HISTORY = state(
     revision(4, "Triggered", changed=["password"]),
@@ -134,13 +129,7 @@ def restarted(at: Managed) -> tuple[str, ...]:
             "EarlierRollout",
             id="another rollout of it was aborted",
         ),
-        pytest.param(
-            consumer(restart="never"),
-            PENDING,
-            Turn.REFUSED,
-            "RestartNever",
-            id="refuses",
-        ),
+        pytest.param(consumer(restart="never"), PENDING, Turn.REFUSED, "RestartNever", id="refuses"),
         pytest.param(
             consumer(restart="never", renewed=True),
             CURRENT,
@@ -165,21 +154,9 @@ NOBODY = {"rollout": {"restart": "None"}}
 @pytest.mark.parametrize(
     ("spec", "one", "turn", "reason"),
     [
-        pytest.param(
-            NOBODY,
-            consumer(),
-            Turn.REFUSED,
-            "RestartDisabled",
-            id="restart: None",
-        ),
+        pytest.param(NOBODY, consumer(), Turn.REFUSED, "RestartDisabled", id="restart: None"),
         pytest.param(LISTED, consumer("api"), Turn.NEXT, "WaitingForTurn", id="listed"),
-        pytest.param(
-            LISTED,
-            consumer("web"),
-            Turn.REFUSED,
-            "NotListed",
-            id="not listed",
-        ),
+        pytest.param(LISTED, consumer("web"), Turn.REFUSED, "NotListed", id="not listed"),
         pytest.param(
             LISTED,
             consumer("api", kind="StatefulSet"),
@@ -205,11 +182,7 @@ NOBODY = {"rollout": {"restart": "None"}}
             for text in ("allow", "Allow")
         ),
         pytest.param(
-            LISTED,
-            consumer("api", restart="never"),
-            Turn.REFUSED,
-            "RestartNever",
-            id="listed and refuses",
+            LISTED, consumer("api", restart="never"), Turn.REFUSED, "RestartNever", id="listed and refuses"
         ),
         *(
             pytest.param(

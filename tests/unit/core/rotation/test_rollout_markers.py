@@ -1,13 +1,12 @@
 """Which marker a template gets when a revision is given up: what stood there, so that healthy pods stay."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pytest
 
-from keyturn.core.observation.observed import Sibling
+from keyturn.core.observation.observed import Consumer, Managed, Sibling
 from keyturn.core.observation.workload import Pod, PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import next_marker
@@ -27,11 +26,6 @@ from tests.unit.core.builders import (
     target,
     use,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Consumer, Managed
 
 DURING = PUBLISHED + minutes(2)
 BACK = PUBLISHED + minutes(5)

@@ -1,23 +1,17 @@
 """When pods crash again and again by the fault of a revision, and what is said of a pod that does not run."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
 from keyturn.api.workloads import WorkloadState
-from keyturn.core.observation.workload import NOT_READY, Trouble
+from keyturn.core.observation.observed import Consumer, Managed
+from keyturn.core.observation.workload import NOT_READY, Pod, Trouble
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import trouble_of, worst_of
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import NOW, PUBLISHED, consumer, observed, pod, revision, seconds, state, target
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from keyturn.core.observation.observed import Consumer, Managed
-    from keyturn.core.observation.workload import Pod
 
 ROLLING, FAILED, PENDING = WorkloadState.ROLLING, WorkloadState.FAILED, WorkloadState.PENDING
 CRASH = Trouble("CrashLoopBackOff", "main", 1)

@@ -1,15 +1,14 @@
 """Whose restart the API server refuses: it is tried again later, others go on, and in the end it has failed."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api.workloads import WorkloadState
 from keyturn.core.errors import Attempts, Stalled, Wait
-from keyturn.core.observation.observed import Denial
+from keyturn.core.keys import WorkloadKey
+from keyturn.core.observation.observed import Consumer, Denial, Managed
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, progress_of_workloads
@@ -27,10 +26,6 @@ from tests.unit.core.builders import (
     target,
     workload,
 )
-
-if TYPE_CHECKING:
-    from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import Consumer, Managed
 
 NO = "the API server forbids the request to patch Deployment/api"
 ERROR = Wait("Forbidden", NO, seconds(15))

@@ -1,24 +1,19 @@
 """Which pod is deleted so that its StatefulSet goes back, which is only named, and which is left alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.labels import ROTATE
-from keyturn.core.observation.observed import Denial
+from keyturn.core.observation.observed import Consumer, Denial, Managed
+from keyturn.core.observation.workload import Pod
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import DeletePod, Rest
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import NOW, consumer, minutes, observed, pod, revision, seconds, state, target
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Managed
-    from keyturn.core.observation.workload import Pod
 
 HELD = RollbackPause(2, 1, NOW - seconds(30), failed=True)
 BACK: dict[str, Any] = {

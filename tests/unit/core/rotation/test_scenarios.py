@@ -1,23 +1,18 @@
 """The scenarios in the docstring of `core.rotation` are what `next_step` decides."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from keyturn.core import rotation
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.observed import Consumer, Managed
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import RollOut
-from keyturn.core.state.state import RollbackPause, Triggers
+from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 from tests.unit.core import builders as make
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Managed
-    from keyturn.core.state.state import StateFacts
 
 _NONE = "-"
 _ROTATE: dict[str, Any] = {"rotation": {"trigger": "leaver"}, "rollout": {"debounce": "0s"}}

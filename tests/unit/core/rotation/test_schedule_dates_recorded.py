@@ -1,7 +1,5 @@
 """When a rotation is due while the spec cannot be followed, or the state is unknown."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,10 +55,7 @@ def later(look: Any, now: datetime) -> Any:
 @LACKS
 @pytest.mark.parametrize(
     "rotation",
-    [
-        pytest.param(QUARTERLY, id="interval"),
-        pytest.param({"schedule": {"cron": "0 11 22 2 *"}}, id="cron"),
-    ],
+    [pytest.param(QUARTERLY, id="interval"), pytest.param({"schedule": {"cron": "0 11 22 2 *"}}, id="cron")],
 )
 def test_a_suspended_one_is_looked_at_when_its_rotation_becomes_overdue(
     rotation: dict[str, Any], lack: str

@@ -1,12 +1,11 @@
 """How long each step of a rotation took, from its begin until it was through, whichever process began it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from keyturn.core.observation.observed import Managed
 from keyturn.core.rotation.steps import (
     Account,
     Action,
@@ -16,6 +15,7 @@ from keyturn.core.rotation.steps import (
     Repair,
     Settle,
     Stage,
+    Step,
     duration_of,
     rollout_duration,
     rotation_id,
@@ -34,10 +34,6 @@ from tests.unit.core.builders import (
     state,
     target,
 )
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Managed
-    from keyturn.core.rotation.steps import Step
 
 WROTE = seconds(0.02)
 TRIGGERED = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)

@@ -1,16 +1,15 @@
 """What is written into stores, in which order, and what is left there."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH
+from keyturn.core.observation.observed import Managed
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import (
     Bind,
@@ -21,6 +20,7 @@ from keyturn.core.rotation.steps import (
     Refresh,
     Rest,
     RollOut,
+    Step,
     Withdraw,
 )
 from keyturn.core.spec.references import Destination
@@ -38,10 +38,6 @@ from tests.unit.core.builders import (
     state,
     target,
 )
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Managed
-    from keyturn.core.rotation.steps import Step
 
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 OTHER = Destination(StoreKind.SECRET_STORE, "vault", "shop/other")
@@ -306,10 +302,7 @@ def test_a_record_that_was_not_read_holds_only_what_may_have_something_outside(
         ),
         pytest.param(
             observed(
-                PUSHES,
-                state=state(pushed=(pushed(PLACE, deletes=True),)),
-                deleted=True,
-                finalized=True,
+                PUSHES, state=state(pushed=(pushed(PLACE, deletes=True),)), deleted=True, finalized=True
             ),
             Intend(pushed(PLACE)),
             id="what stays by the last word of the spec stays",

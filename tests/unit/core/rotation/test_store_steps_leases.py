@@ -1,10 +1,8 @@
 """What stores have lent: when it is recorded, and when it is given back."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,10 +11,11 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import Pulled, RevocationProblem
+from keyturn.core.observation.observed import Consumer, Managed
 from keyturn.core.observation.workload import PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollback import GoBack
-from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, Publish, Rest
+from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, Publish, Rest, Step
 from keyturn.core.rotation.store_steps import next_lease_revocation, next_lease_revocation_time, unrevoked
 from keyturn.core.spec.references import Destination, Source
 from keyturn.core.state.records import StoreLease
@@ -35,12 +34,6 @@ from tests.unit.core.builders import (
     target,
     use,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import Consumer, Managed
-    from keyturn.core.rotation.steps import Step
 
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "creds/orders")
 LENT: dict[str, Any] = {
@@ -378,10 +371,7 @@ def test_all_that_is_taken_of_a_key_is_lent_at_one_place() -> None:
 
 def test_without_a_record_nothing_is_given_back() -> None:
     look = observed(SPEC, state=None)
-    assert (next_lease_revocation(look), next_lease_revocation_time(look)) == (
-        None,
-        None,
-    )
+    assert (next_lease_revocation(look), next_lease_revocation_time(look)) == (None, None)
 
 
 def test_half_of_its_time_it_is_left_alone() -> None:

@@ -1,18 +1,14 @@
 """Whom the state Secret is deleted with by Kubernetes: nobody, while it says what is to be undone outside."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.rotation.store_steps import binder_of
+from keyturn.core.state.state import StateFacts
 from tests.unit.core.builders import UID, observed, pushed, state
 from tests.unit.core.rotation.test_store_steps import KEPT_FOR, PLACE
 from tests.unit.core.rotation.test_store_steps_leases import NEW
-
-if TYPE_CHECKING:
-    from keyturn.core.state.state import StateFacts
 
 GOES: dict[str, Any] = {"target": {"deletionPolicy": "Delete"}}
 PUSHED = state(pushed=(pushed(KEPT_FOR, deletes=True),))

@@ -1,16 +1,15 @@
 """What each step records in the state, without its values."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.api.status import HistoryEntry
 from keyturn.core.labels import FINALIZER
+from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.observation.workload import Trouble
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollback import GoBack
@@ -21,11 +20,6 @@ from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import Publication, Pushed, RollbackPause, StateFacts, Triggers
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, UID, minutes
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.observed import TargetFacts
 
 ROLLBACK = {"keyturn.dev/rollback": "2026-11"}
 ROTATE = {"keyturn.dev/rotate": "leaver"}

@@ -1,9 +1,7 @@
 """What each step records about the credentials of a database account."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,6 +9,7 @@ from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.state.records import Phase
+from keyturn.core.state.state import StateFacts
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import (
     SINGLE,
@@ -24,9 +23,6 @@ from tests.unit.core.accounts import (
     state,
     superseding,
 )
-
-if TYPE_CHECKING:
-    from keyturn.core.state.state import StateFacts
 
 STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
 NEW = frozenset({"password"})

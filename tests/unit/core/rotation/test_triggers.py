@@ -1,16 +1,14 @@
 """Reasons for new values: these and no others."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import with_facts
+from keyturn.core.observation.observed import Managed, with_facts
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollback import GoBack
@@ -33,7 +31,7 @@ from keyturn.core.rotation.triggers import (
     waits_until,
 )
 from keyturn.core.state.records import Validity
-from keyturn.core.state.state import RollbackPause, Triggers
+from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import (
     API_KEY,
@@ -49,11 +47,6 @@ from tests.unit.core.builders import (
     secret_class,
     state,
 )
-
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Managed
-    from keyturn.core.state.state import StateFacts
-
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
 TWO = {"data": [PASSWORD, TOKEN]}
@@ -373,10 +366,7 @@ HELD_BACK = replace(
 @pytest.mark.parametrize("now", [NOW - seconds(1), NOW, NOW + seconds(1)], ids=["before", "at", "after"])
 @pytest.mark.parametrize(
     ("spec", "known"),
-    [
-        pytest.param({}, {"state": HELD_BACK}, id="held"),
-        pytest.param({"suspend": True}, {}, id="suspended"),
-    ],
+    [pytest.param({}, {"state": HELD_BACK}, id="held"), pytest.param({"suspend": True}, {}, id="suspended")],
 )
 def test_what_holds_a_rotation_does_not_hold_the_news_that_it_is_overdue(
     spec: dict[str, Any], known: dict[str, Any], now: datetime

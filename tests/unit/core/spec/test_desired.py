@@ -1,7 +1,5 @@
 """What a spec asks for once its class and the defaults have spoken."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a spec says of the Secret's keys and life."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,22 +1,18 @@
 """Where each value comes from, and under which keys it is written."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.api.base import Recipe
+from keyturn.api.secretclass import SecretClass
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.spec.items import Item, is_spread, items_of
 from keyturn.core.spec.references import Source
 from keyturn.core.value import Value
 from tests.unit.core.builders import API_KEY, EVERYTHING, PASSWORD, USERNAME, managed, secret_class
-
-if TYPE_CHECKING:
-    from keyturn.api.secretclass import SecretClass
 
 VAULT = StoreKind.SECRET_STORE, "vault"
 READ = Item("api-key", None, None, {"value": "api-key"}, source=Source(*VAULT, "prod/api"))

@@ -1,7 +1,5 @@
 """What the state records, and what it forgets."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any

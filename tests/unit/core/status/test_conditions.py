@@ -1,7 +1,5 @@
 """What is said where nobody could look."""
 
-from __future__ import annotations
-
 from keyturn.core.errors import Wait
 from keyturn.core.status.conditions import status_unseen
 from tests.unit.core.builders import NOW, managed, minutes, seconds

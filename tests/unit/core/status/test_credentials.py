@@ -1,7 +1,5 @@
 """What the status shows of a database account."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any

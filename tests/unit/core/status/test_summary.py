@@ -1,17 +1,12 @@
 """How a ManagedSecret is judged, from what the operator wrote and the time it is."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from keyturn.cli.managed import found_in
+from keyturn.cli.managed import FoundManagedSecret, found_in
 from keyturn.core.status.summary import Summary, SummaryState, describe_phase, summary_of
-
-if TYPE_CHECKING:
-    from keyturn.cli.managed import FoundManagedSecret
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ROLLING = {
@@ -108,8 +103,7 @@ CASES = {
     "gone back, and due on request": (
         found(history=[RETURN], nextRotationTime=at(days=2), rotatesOnRequest=True),
         Summary(
-            SummaryState.HELD,
-            "rolled back to revision 1; run `keyturn rotate` or change the spec to resume",
+            SummaryState.HELD, "rolled back to revision 1; run `keyturn rotate` or change the spec to resume"
         ),
     ),
     "due in 24 hours": (found(nextRotationTime=at(days=-1)), Summary(SummaryState.DUE)),
@@ -179,8 +173,7 @@ CASES = {
     "gone back": (
         found(history=[RETURN]),
         Summary(
-            SummaryState.HELD,
-            "rolled back to revision 1; run `keyturn rotate` or change the spec to resume",
+            SummaryState.HELD, "rolled back to revision 1; run `keyturn rotate` or change the spec to resume"
         ),
     ),
     "gone back until a date": (

@@ -1,7 +1,5 @@
 """What the server of an account accepts at the same time: its engine says so, or all engines alike."""
 
-from __future__ import annotations
-
 import pytest
 
 from keyturn.api.account import Account

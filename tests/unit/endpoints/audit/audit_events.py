@@ -1,7 +1,5 @@
 """Audit events as an API server writes them at level Metadata."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from datetime import UTC, datetime, timedelta

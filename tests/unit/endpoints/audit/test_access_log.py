@@ -1,7 +1,5 @@
 """Who is remembered as a reader of a secret, and for how long."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import zlib

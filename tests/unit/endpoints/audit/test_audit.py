@@ -1,7 +1,5 @@
 """How what was seen gets into its Secret, whatever the API server says to that."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import io

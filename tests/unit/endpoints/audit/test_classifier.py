@@ -1,7 +1,5 @@
 """Whom an audit event concerns, and what is counted and told of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial

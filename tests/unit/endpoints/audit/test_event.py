@@ -1,7 +1,5 @@
 """What is read of an audit event, and what is not."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

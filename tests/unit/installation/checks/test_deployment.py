@@ -1,7 +1,5 @@
 """What is found about the parts of an installation, and what is said of it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

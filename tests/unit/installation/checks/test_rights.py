@@ -1,7 +1,5 @@
 """The manifests name the kinds of workload that the operator's table has."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

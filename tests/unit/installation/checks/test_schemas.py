@@ -1,7 +1,5 @@
 """What an older CRD lacks is named, field by field; a newer one lacks nothing."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """That the CRDs follow the models, and say something about every field."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the watches told: only news count, and each change names whom it concerns."""
 
-from __future__ import annotations
-
 import tracemalloc
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The emergencies that the watches told of, and what each is to the secrets that it concerns."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

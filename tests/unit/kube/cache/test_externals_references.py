@@ -1,7 +1,5 @@
 """Which store or database target a reference names, and which namespaces may use it."""
 
-from __future__ import annotations
-
 from itertools import count
 from typing import Any
 

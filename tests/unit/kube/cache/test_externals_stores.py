@@ -1,7 +1,5 @@
 """Which stores there are, and who uses which."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Which database targets there are, and which ManagedSecret has which account."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

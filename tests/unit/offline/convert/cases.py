@@ -3,8 +3,6 @@
 `python -m tests.unit.offline.convert.cases` writes anew what is expected; read the difference before you commit it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

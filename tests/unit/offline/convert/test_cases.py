@@ -1,7 +1,5 @@
 """What real repositories hold is converted as the files beside this one say."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

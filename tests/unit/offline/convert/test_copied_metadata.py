@@ -1,7 +1,5 @@
 """A Secret has the labels and annotations that External Secrets would copy to it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The page on migration says what works: a Secret of External Secrets is taken over, and nobody restarts."""
 
-from __future__ import annotations
-
 import re
 
 from tests.conftest import ROOT

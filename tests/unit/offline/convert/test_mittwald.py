@@ -1,7 +1,5 @@
 """A value of mittwald's secret generator keeps its characters and its length, or a finding says that it does not."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import string

@@ -1,7 +1,5 @@
 """A store allows the namespaces that it allowed, and one that cannot be read is named."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A template of field references renders the same text in Liquid; another one is quoted with what to write."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest

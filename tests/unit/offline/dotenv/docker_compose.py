@@ -1,7 +1,5 @@
 """What docker compose makes of files: the command itself, which needs no engine to read them."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """How a .env file is read by those who read one: python-dotenv, docker compose, shells."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Callable, Mapping

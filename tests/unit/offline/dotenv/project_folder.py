@@ -1,7 +1,5 @@
 """A folder with a .env.example, and the commands on it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Mapping

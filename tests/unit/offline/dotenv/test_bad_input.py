@@ -1,7 +1,5 @@
 """That each bad input gets one sentence, changes nothing, and is never quoted."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

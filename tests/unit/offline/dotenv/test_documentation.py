@@ -1,7 +1,5 @@
 """That docs/local.md shows what the commands print, on the example that it names."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What `keyturn init` writes, keeps, and leaves to a person."""
 
-from __future__ import annotations
-
 import base64
 import os
 import re

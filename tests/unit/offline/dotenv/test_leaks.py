@@ -1,7 +1,5 @@
 """That no value is printed, told in an error, or handed over where others read it, whatever happens."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import secrets

@@ -1,7 +1,5 @@
 """What `keyturn render` writes, for whom, and what it never prints."""
 
-from __future__ import annotations
-
 import re
 import stat
 from pathlib import Path
@@ -370,10 +368,7 @@ def test_the_name_is_made_of_the_folder_s(folder: Folder) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [
-        (("--to=dotenv", "--name=a"), "belong to --to kubernetes"),
-        ((), "Missing option '--to'"),
-    ],
+    [(("--to=dotenv", "--name=a"), "belong to --to kubernetes"), ((), "Missing option '--to'")],
 )
 def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], sentence: str, full: Folder) -> None:
     before = full.everything()

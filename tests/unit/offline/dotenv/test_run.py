@@ -1,7 +1,5 @@
 """That a program gets the values in its environment, and is itself."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Where values come from: hints, names, and what neither can tell."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

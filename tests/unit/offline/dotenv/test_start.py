@@ -1,7 +1,5 @@
 """These commands need no cluster, so they bring nothing along that speaks to one, and are there at once."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """The servers that speak what the providers speak, each a process of its own, for the whole session."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Each provider with a real store behind it, for the contract suite."""
 
-from __future__ import annotations
-
 import base64
 import json
 import secrets

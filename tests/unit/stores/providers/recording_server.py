@@ -1,7 +1,5 @@
 """A server that records each request, and answers what a test sets."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,7 +1,5 @@
 """A resolver of names that are nowhere."""
 
-from __future__ import annotations
-
 import socket
 
 from aiohttp.abc import AbstractResolver, ResolveResult

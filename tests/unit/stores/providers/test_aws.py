@@ -1,7 +1,5 @@
 """What is special about AWS: stages, types, recovery windows, and whom our keys are shown to."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator

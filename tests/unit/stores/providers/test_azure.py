@@ -1,7 +1,5 @@
 """What may be written about a vault."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How a .env file is read: as python-dotenv reads it, and from nothing else."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import io

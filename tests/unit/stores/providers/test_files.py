@@ -1,7 +1,5 @@
 """Where a key may lead in a folder, and what is seen of changes."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What is special about Google Cloud: versions and their states, who signs what, and what its refusals mean."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

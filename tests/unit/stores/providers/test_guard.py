@@ -1,7 +1,5 @@
 """What a tenant's URL may be, and what its server may do to us; against real servers."""
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import re

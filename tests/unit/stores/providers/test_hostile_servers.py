@@ -1,7 +1,5 @@
 """Servers that lie: whatever they answer, they hear one store's login at most, and say nothing through us."""
 
-from __future__ import annotations
-
 import asyncio
 import email.utils
 import json

@@ -1,7 +1,5 @@
 """What is special about Vault: check-and-set, folders, deleted versions, and whom the token is shown to."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any

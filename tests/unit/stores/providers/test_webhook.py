@@ -1,7 +1,5 @@
 """What is special about webhooks: what a key can do to a request, and a server's answer to us."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

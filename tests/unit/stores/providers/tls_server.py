@@ -1,7 +1,5 @@
 """A server with a certificate of its own authority."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -1,10 +1,9 @@
 """How a step at a database server is run, fenced and recorded: one at a time, and apart from the workers."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -14,9 +13,11 @@ from keyturn.controllers.managedsecret.account.change import change_account
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
-from keyturn.core.observation.external import ProbeVerdict
+from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.observation.observed import with_facts
+from keyturn.core.rotation.steps import Account as AccountStep
 from keyturn.core.state.records import Phase
+from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, Limits
 from keyturn.databases.errors import Denied, Overloaded, ReadOnly, RefusedByPolicy
@@ -27,13 +28,6 @@ from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import FIRST, SECOND, At, live_after, of_login, placed, recorded
 from tests.unit.core.builders import NOW, minutes, seconds
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from keyturn.core.observation.external import AccountFacts
-    from keyturn.core.rotation.steps import Account as AccountStep
-    from keyturn.core.state.state import State
 
 KEY = ObjectKey("shop", "db")
 SPEC: dict[str, dict[str, Any]] = {
@@ -117,15 +111,7 @@ class Changer:
         observed = make.observed(spec=spec, state=state.facts, target=published)
         observed = with_facts(observed, desired=None) if without_class else observed
         step = placed(step, state.facts, live_after(step, observed))
-        return await change_account(
-            step,
-            key,
-            observed,
-            state,
-            self.version,
-            self.memory,
-            self.context,
-        )
+        return await change_account(step, key, observed, state, self.version, self.memory, self.context)
 
     async def until_woken(self) -> None:
         async with asyncio.timeout(60):

@@ -1,7 +1,5 @@
 """What the process remembers of a database account between passes."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,9 +1,7 @@
 """What one step does at a database server, whatever it finds there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,6 +14,7 @@ from keyturn.controllers.managedsecret.account.operation import (
 )
 from keyturn.controllers.managedsecret.account.problems import is_answer
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.rotation.steps import Account as AccountStep
 from keyturn.core.spec.references import Capacity
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
 from keyturn.core.state.state import State
@@ -25,9 +24,6 @@ from keyturn.databases.errors import Fenced, Forbidden, Missing
 from tests.support.memory_databases import HOST, NOT_ADMITTED, MemoryEngine, MemoryServer, Role
 from tests.unit.core.accounts import FIRST, SECOND, At, of_login, placed, recorded
 from tests.unit.core.builders import NOW
-
-if TYPE_CHECKING:
-    from keyturn.core.rotation.steps import Account as AccountStep
 
 ACCOUNT = Account("app", Capacity.alternating("app"), "shop/db")
 POOLER = Endpoint("pooler.shop.svc", 6432)

@@ -1,11 +1,11 @@
 """When the published credential is probed, and what its result means."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -17,23 +17,17 @@ from keyturn.core.keys import ObjectKey, ProbeKey, TargetKey
 from keyturn.core.observation.external import AccountFacts, ProbeVerdict
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.state.records import Credential, ItemValues, Phase, Revision
-from keyturn.core.state.state import state_name
+from keyturn.core.state.state import State, state_name
 from keyturn.core.value import Value
 from keyturn.databases.base import Login
 from keyturn.databases.errors import Denied, Overloaded
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_body
+from keyturn.kube.wire import Body
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes, seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
-    from keyturn.core.state.state import State
-    from keyturn.kube.wire import Body
 
 KEY = ObjectKey("shop", "db")
 TARGET = TargetKey("DatabaseTarget", "shop", "orders")
@@ -546,9 +540,7 @@ async def test_a_server_that_is_down_is_not_probed_for_every_object(prober: Prob
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_probe_that_outlasts_a_rotation_says_nothing_about_the_new_credential(
-    prober: Prober,
-) -> None:
+async def test_a_probe_that_outlasts_a_rotation_says_nothing_about_the_new_credential(prober: Prober) -> None:
     prober.server.open.clear()
     await prober.look(waits=False)
     await asyncio.sleep(0)

@@ -1,7 +1,5 @@
 """Which accounts are refused, and with which way out."""
 
-from __future__ import annotations
-
 import pytest
 
 from keyturn.core.spec.references import Capacity
@@ -47,9 +45,7 @@ def with_login(login: Role, /, **settings: str) -> Facts:
     of_owner = {("", "work_mem"): "1MB"}
     of_login = {**of_owner, **{("", name): value for name, value in settings.items()}}
     return Facts(
-        Admin("keyturn", 180_000),
-        {**others, "orders_b": login},
-        {"orders": of_owner, "orders_b": of_login},
+        Admin("keyturn", 180_000), {**others, "orders_b": login}, {"orders": of_owner, "orders_b": of_login}
     )
 
 

@@ -1,7 +1,5 @@
 """What the sessions of an admin begin with, whatever the server answers."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """Statements, and what an administrator sends if the admin may not send them."""
 
-from __future__ import annotations
-
 import pytest
 
 from keyturn.core.spec.references import Capacity

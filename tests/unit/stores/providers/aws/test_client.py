@@ -1,7 +1,5 @@
 """Requests to AWS are those of botocore's own client, whose private parts build ours."""
 
-from __future__ import annotations
-
 import functools
 import os
 import re

@@ -1,7 +1,5 @@
 """How stores of AWS log in: with a key, with a role, and as a ServiceAccount; whom they show what."""
 
-from __future__ import annotations
-
 import asyncio
 import email.utils
 import json

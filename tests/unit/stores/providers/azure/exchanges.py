@@ -1,7 +1,5 @@
 """How the tests of Azure ask, and answers that they put into Azure's mouth."""
 
-from __future__ import annotations
-
 import json
 import traceback
 from collections.abc import Awaitable

@@ -1,7 +1,5 @@
 """A small Azure in this process: one vault and one tenant, over TLS, and a record of all that was sent to them."""
 
-from __future__ import annotations
-
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable

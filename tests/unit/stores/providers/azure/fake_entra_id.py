@@ -3,8 +3,6 @@
 Source: Microsoft, "Microsoft identity platform and the OAuth 2.0 client credentials flow".
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import secrets

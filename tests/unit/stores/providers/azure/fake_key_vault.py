@@ -3,8 +3,6 @@
 Source: Microsoft, "Azure Key Vault REST API reference", Secrets, 7.5.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import secrets

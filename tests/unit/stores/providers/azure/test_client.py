@@ -1,7 +1,5 @@
 """What Azure keeps, and how; what the refusals of a vault mean; and which challenges of a vault are followed."""
 
-from __future__ import annotations
-
 import json
 import time
 from itertools import product

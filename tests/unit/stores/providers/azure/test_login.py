@@ -1,7 +1,5 @@
 """How we log in to Azure: two ways, one token at a time, and what its refusals mean."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

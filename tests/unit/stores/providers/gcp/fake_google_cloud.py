@@ -1,7 +1,5 @@
 """A Google Cloud of our own: the service behind its certificate, keys of service accounts, and stores that use it."""
 
-from __future__ import annotations
-
 import functools
 import json
 import socket

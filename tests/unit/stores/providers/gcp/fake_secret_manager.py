@@ -1,7 +1,5 @@
 """Google Cloud Secret Manager as its REST reference has it: secrets, versions, aliases, checksums and who may ask."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """How stores of Vault log in: tokens, AppRoles and ServiceAccounts, each kept alive and shown to its server only."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import secrets

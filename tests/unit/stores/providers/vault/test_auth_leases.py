@@ -1,7 +1,5 @@
 """What Vault lends: a login for each read, renewed by whoever knows its lease, and given back."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
