@@ -169,6 +169,11 @@ class RedisPlace:
                 server.execute("ACL SAVE")
         return cls(servers[0], login, servers[1:], own)
 
+    @classmethod
+    def of_default(cls, server: RedisServer) -> Self:
+        """Return a place whose admin is there after each start, of a server that keeps nothing."""
+        return cls(server, Login(server.admin, Value.of_text(server.password)), own={"persistence": "None"})
+
     @property
     def endpoint(self) -> Endpoint:
         return Endpoint(self.server.host, self.server.port)

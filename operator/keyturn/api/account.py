@@ -151,6 +151,35 @@ class AccountOfPostgresql(Schema):
     """What a new account may do; without it, the account must exist already."""
 
 
+RULES_OF_ADMINS: Final = (
+    r"[+](@(all|admin|dangerous)|acl|config|debug|module|replicaof|slaveof|shutdown|psync|sync|replconf|failover|cluster)"
+    r"([|].*)?"
+)
+"""Rules with which a user could change its own or others' passwords, or administer the server."""
+RedisRule = Annotated[
+    str,
+    Spelled(
+        r"^([~&][!-~]+|%[RW]+~[!-~]+|[+-]@?[A-Za-z0-9_|.-]+|(all|reset)(keys|channels)|nocommands)$",
+        "write keys, channels and commands, such as ~orders:*, &orders:* and +@read, and none that sets a password",
+        256,
+        (
+            (
+                f"!self.matches('^(?i){RULES_OF_ADMINS}$')",
+                "such a rule lets a user change passwords or administer the server; write +@read or the like",
+            ),
+        ),
+    ),
+]
+
+
+class AccountOfRedis(Schema):
+    """What an account has only at Redis and Valkey."""
+
+    rules: list[RedisRule] = pydantic.Field(min_length=1, max_length=64)
+    """What a new user may do, in the order of ACL SETUSER, such as ~orders:* and +@read; one that exists keeps its
+    rules."""
+
+
 class Account(Schema):
     """The account of a server that learns each new password before the Secret has it."""
 
@@ -170,8 +199,15 @@ class Account(Schema):
     """Retain (the default) leaves the account open when the ManagedSecret is deleted, Delete closes its logins."""
     postgresql: AccountOfPostgresql | None = None
     """What the account has only at PostgreSQL."""
+    redis: AccountOfRedis | None = None
+    """What the account has only at Redis and Valkey."""
+
+    @property
+    def template(self) -> AccountTemplate | AccountOfRedis | None:
+        """Return what a new account may do."""
+        return self.redis or (self.postgresql.template if self.postgresql else None)
 
     @property
     def engines(self) -> frozenset[str]:
         """Return the engines that have settings of their own here; one at most is right."""
-        return frozenset({"postgresql"} if self.postgresql else ())
+        return frozenset(name for name in ("postgresql", "redis") if getattr(self, name))

@@ -126,9 +126,40 @@ class PostgresqlServer(Schema):
     """How connections to the server are protected."""
     also_at: list[Endpoint] = pydantic.Field(default_factory=list, min_length=1, max_length=8)
     """Further addresses at which each credential must work, such as poolers and replicas."""
+    own: ClassVar[dict[str, str]] = {}
 
 
-Server = PostgresqlServer
+class Persistence(StrEnum):
+    """Whether changes are to outlive a restart of the server."""
+
+    SERVER = "Server"
+    NONE = "None"
+
+
+class RedisServer(Schema):
+    """A primary of Redis, version 6 or newer, or of Valkey."""
+
+    default_port: ClassVar[int] = 6379
+    database: ClassVar[str] = ""
+    host: Host
+    """The host: a Service of the same namespace (a name without dot), or a full name, which leads to the primary."""
+    port: _Port | None = None
+    """The port; 6379 if absent."""
+    tls: Tls = Tls()
+    """How connections to the server are protected."""
+    also_at: list[Endpoint] = pydantic.Field(default_factory=list, min_length=1, max_length=8)
+    """The other nodes, which have users of their own: replicas, or a headless Service that leads to all of them."""
+    persistence: Persistence | None = None
+    """Server (the default) has each change saved by ACL SAVE or CONFIG REWRITE; None saves nothing, and accounts are
+    set again after a restart."""
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Return the settings that no other engine has."""
+        return {"persistence": self.persistence} if self.persistence else {}
+
+
+Server = PostgresqlServer | RedisServer
 """The settings of a server, whichever its engine."""
 
 
@@ -144,15 +175,15 @@ class AdminSecret(Schema):
 
 
 class AdminCredentials(Schema):
-    """The account that changes passwords; it needs CREATEROLE, and no superuser."""
+    """The account that changes passwords; at PostgreSQL it needs CREATEROLE, and no superuser."""
 
     secret_ref: AdminSecret
     """The Secret with its name and password."""
 
 
 _ONE_ENGINE = (
-    "has(self.postgresql)",
-    "write exactly one engine, such as postgresql: {host: db, database: orders}",
+    "has(self.postgresql) != has(self.redis)",
+    "write exactly one engine, such as postgresql: {host: db, database: orders}, or redis: {host: cache}",
 )
 _MAX_PATTERNS: Final = 64
 _Pattern = Annotated[
@@ -190,6 +221,8 @@ class _TargetSpec(Schema):
 
     postgresql: PostgresqlServer | None = None
     """A PostgreSQL server."""
+    redis: RedisServer | None = None
+    """A primary of Redis or Valkey."""
     admin_credentials: AdminCredentials
     """The account that changes passwords."""
     max_connections: int | None = pydantic.Field(None, ge=1, le=32)
@@ -198,6 +231,8 @@ class _TargetSpec(Schema):
     @property
     def server(self) -> tuple[str, Server] | None:
         """Return the engine and its settings; None if this version knows none of them."""
+        if self.redis:
+            return "redis", self.redis
         return ("postgresql", self.postgresql) if self.postgresql else None
 
 
@@ -216,26 +251,29 @@ class DatabaseTargetSpec(_TargetSpec):
     """The schemas in which a template may grant privileges, such as public; every one of applications if absent."""
 
 
-_HOST_IS_FULL = (
-    "!has(self.postgresql) || self.postgresql.host.matches('[.:]')",
-    "a ClusterDatabaseTarget has no namespace of its own; write the host in full, such as db.shop.svc",
-    ".postgresql.host",
+_FULL: Final = (
+    "a ClusterDatabaseTarget has no namespace of its own; write the host in full, such as db.shop.svc"
 )
-_OTHER_HOSTS_ARE_FULL = (
-    (
-        "!has(self.postgresql) || !has(self.postgresql.alsoAt)"
-        " || self.postgresql.alsoAt.all(e, e.host.matches('[.:]'))"
-    ),
-    "a ClusterDatabaseTarget has no namespace of its own; write the host in full, such as db.shop.svc",
-    ".postgresql.alsoAt",
-)
+
+
+def _hosts_are_full(engine: str) -> tuple[tuple[str, str, str], ...]:
+    """Return the rules for the hosts of one engine."""
+    others = f"self.{engine}.alsoAt"
+    return (
+        (f"!has(self.{engine}) || self.{engine}.host.matches('[.:]')", _FULL, f".{engine}.host"),
+        (
+            f"!has(self.{engine}) || !has({others}) || {others}.all(e, e.host.matches('[.:]'))",
+            _FULL,
+            f".{engine}.alsoAt",
+        ),
+    )
 
 
 class ClusterDatabaseTargetSpec(_TargetSpec):
     """A server for several namespaces; references are to the operator's namespace."""
 
     model_config = pydantic.ConfigDict(
-        json_schema_extra=rules(_ONE_ENGINE, _HOST_IS_FULL, _OTHER_HOSTS_ARE_FULL)
+        json_schema_extra=rules(_ONE_ENGINE, *_hosts_are_full("postgresql"), *_hosts_are_full("redis"))
     )
 
     allowed_namespaces: AllowedNamespaces | None = None

@@ -358,6 +358,8 @@ class Engine(ABC):
 
     kind: ClassVar[str]
     """The name of its settings in a target's spec."""
+    named_alone: ClassVar[frozenset[str]] = frozenset()
+    """Accounts that only a target permits which lists them by name."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings

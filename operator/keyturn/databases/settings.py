@@ -58,6 +58,7 @@ class TargetSettings:
     authority: Reference | None
     has_tls: bool
     max_connections: int | None
+    own: Mapping[str, str]
 
     @property
     def needs(self) -> tuple[Reference, ...]:
@@ -83,6 +84,7 @@ class TargetSettings:
                 self.also_at,
                 resolve=resolve,
                 limits=limits,
+                own=self.own,
                 owner=owner,
             )
         )
@@ -123,6 +125,7 @@ def settings_of(key: TargetKey, target: AnyTarget, hosts: Hosts) -> TargetSettin
         authority=Reference(_SECRET, ca.name, ca.key or "ca.crt") if ca else None,
         has_tls=has_tls,
         max_connections=target.spec.max_connections,
+        own=server.own,
     )
 
 
@@ -165,6 +168,14 @@ def check_username(key: TargetKey, target: AnyTarget, username: str, namespace: 
         Stalled: It does not.
     """
     allowed = target.spec.allowed_usernames
+    kind, _ = target.spec.server or ("", None)
+    engine = engine_for(kind)
+    if engine and username in engine.named_alone and username not in (allowed or ()):
+        raise Stalled(
+            ErrorReason.ACCOUNT_FORBIDDEN,
+            f"{key} does not name the account {username!r}, which clients use that name none; write it into"
+            " spec.allowedUsernames, without *",
+        )
     if allowed is None:
         return
     patterns = [one.replace(_NAMESPACE, namespace) if key.is_for_all else one for one in allowed]

@@ -192,9 +192,23 @@ def test_no_secret_gets_the_annotation_in_which_kubectl_keeps_a_manifest() -> No
     assert "!('kubectl.kubernetes.io/last-applied-configuration' in self)" in [one["rule"] for one in rules_]
 
 
-def test_a_target_names_its_engine_and_its_settings() -> None:
-    postgresql = {"host": "db.example.com", "database": "orders"}
-    spec = {"postgresql": postgresql, "adminCredentials": {"secretRef": {"name": "admin"}}}
+@pytest.mark.parametrize(
+    ("engine", "settings", "own"),
+    [
+        ("postgresql", {"database": "orders"}, {}),
+        ("redis", {}, {}),
+        ("redis", {"persistence": "None"}, {"persistence": "None"}),
+        ("mysql", {}, None),
+    ],
+)
+def test_a_target_names_its_engine_and_its_settings(
+    engine: str, settings: dict[str, str], own: dict[str, str] | None
+) -> None:
+    spec = {
+        engine: {"host": "db.example.com", **settings},
+        "adminCredentials": {"secretRef": {"name": "admin"}},
+    }
     target = DatabaseTarget.model_validate({"metadata": managed()["metadata"], "spec": spec})
 
-    assert target.spec.server == ("postgresql", target.spec.postgresql)
+    server = target.spec.server
+    assert (server and (server[0], server[1].own)) == ((engine, own) if own is not None else None)

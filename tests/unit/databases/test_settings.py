@@ -3,16 +3,18 @@
 import ipaddress
 import socket
 from collections.abc import Collection
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from keyturn.api.account import TargetRef
+from keyturn.api.databasetarget import DatabaseTarget
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import CLUSTER_DATABASE_TARGET, ObjectKey
+from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKey, TargetKey
 from keyturn.databases.base import Endpoint
 from keyturn.databases.errors import Forbidden, Unreachable
-from keyturn.databases.settings import Hosts
+from keyturn.databases.settings import Hosts, check_username
 from keyturn.runtime.reach import AllowedHost
 from tests.unit.databases.fake_targets import CLUSTER_KEY, OPERATOR, REF, SHARED, FakeTargets
 
@@ -43,6 +45,18 @@ async def test_an_account_that_a_target_does_not_name_is_refused(
 
     assert error.reason == "AccountForbidden"
     assert f"does not allow the username {username!r}" in error.message
+
+
+@pytest.mark.parametrize("allowed", [None, ["*"], ["default"]])
+def test_the_user_of_clients_that_name_none_is_named_by_the_target(allowed: list[str] | None) -> None:
+    key = TargetKey(DATABASE_TARGET, "shop", "cache")
+    spec = {"redis": {"host": "cache"}, "adminCredentials": {"secretRef": {"name": "admin"}}}
+    more = {"allowedUsernames": allowed} if allowed else {}
+    target = DatabaseTarget.model_validate({"metadata": {"name": "cache", "uid": "u"}, "spec": spec | more})
+
+    refuses = pytest.raises(Stalled, match="does not name the account 'default'")
+    with nullcontext() if allowed == ["default"] else refuses:
+        check_username(key, target, "default", "shop")
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,7 @@ def report_account_step(step: steps.Account, this: Pass) -> None:
         return
     match effect.claimed:
         case Claimed.CREATED:
-            note = (
-                "the account is created at the database, with the privileges of account.postgresql.template"
-            )
+            note = "the account is created at the database, with the privileges of its template"
             this.post(EventReason.ACCOUNT_CREATED, note)
         case Claimed.ADOPTED:
             note = "the account exists at the database and is managed from now on"

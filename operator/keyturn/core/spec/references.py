@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from keyturn.api.account import PASSWORD, Account, AccountTemplate, Drift, Sessions, TargetRef
+from keyturn.api.account import PASSWORD, Account, AccountOfRedis, AccountTemplate, Drift, Sessions, TargetRef
 from keyturn.api.source import DataFrom, From, PushTo, RemoteDestination, StoreKind, StoreRef, UpdatePolicy
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.keys import StoreKey, TargetKey
@@ -229,7 +229,7 @@ class AccountDesired:
     sessions: Sessions = Sessions.KEEP
     probe_interval: timedelta = _DEFAULT_PROBE
     drift: Drift = Drift.REPAIR
-    template: AccountTemplate | None = None
+    template: AccountTemplate | AccountOfRedis | None = None
     """What a new account may do; None if the account must exist."""
     deletion: DeletionPolicy = DeletionPolicy.RETAIN
 
@@ -270,6 +270,6 @@ def account_desired(spec: Account, capacity: Capacity) -> AccountDesired:
         sessions=spec.sessions or Sessions.KEEP,
         probe_interval=(probe.every if probe else None) or _DEFAULT_PROBE,
         drift=(probe.drift if probe else None) or Drift.REPAIR,
-        template=spec.postgresql.template if spec.postgresql else None,
+        template=spec.template,
         deletion=spec.deletion_policy or DeletionPolicy.RETAIN,
     )

@@ -216,8 +216,7 @@ def server_of(key: ObjectKey, desired: AccountDesired) -> Hashable:
 
 
 def _template_of(desired: AccountDesired) -> Template | None:
-    """Return what a new account may do; None if accounts are not created."""
+    """Return what a new account may do, by the names that the spec has as well; None if accounts are not created."""
     if desired.template is None:
         return None
-    schemas, privileges = tuple(desired.template.schemas or ()), desired.template.privileges
-    return Template(schemas, tuple(map(str, privileges))) if privileges else Template(schemas)
+    return Template(**{name: tuple(map(str, those)) for name, those in desired.template if those})

@@ -16,7 +16,7 @@ from keyturn.core.spec.references import Capacity
 from keyturn.databases.base import Account
 from keyturn.databases.engines import DriverEngine
 
-from .guards import closing, marking
+from .guards import DEFAULT, closing, marking
 
 
 class Redis(DriverEngine):
@@ -27,6 +27,7 @@ class Redis(DriverEngine):
     """
 
     kind = "redis"
+    named_alone = frozenset({DEFAULT})
     operations = f"{__name__}.operations"
 
     @classmethod

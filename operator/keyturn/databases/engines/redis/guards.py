@@ -8,23 +8,18 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from keyturn.api.account import RULES_OF_ADMINS
 from keyturn.databases.base import Account
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, ReadOnly, RefusedByPolicy
 
 DEFAULT: Final = "default"
 """The user of clients that name none."""
 _OLDEST: Final = 6
-_FIELD: Final = "username"
+_FIELD: Final = "account.username"
 _OR_NOT: Final = "or write persistence: None, with which passwords are set again after a restart"
 _LONGEST_MARK: Final = 400
 """Characters of a mark in a message; namespace and name have 317 at most."""
-_FORBIDDEN_RULE: Final = re.compile(
-    r"[<>#!].*|(no|reset)pass|on|off|reset|allcommands|\+@(all|admin|dangerous)|\(.*"
-    r"|\+(acl|config|debug|module|replicaof|slaveof|shutdown|psync|sync|replconf|failover|cluster|sentinel)(\|.*)?",
-    re.IGNORECASE,
-)
-_RULE: Final = re.compile(r"[~&%+-][!-~]+|all(keys|channels)|reset(keys|channels)|nocommands", re.IGNORECASE)
-MOST_RULES: Final = 64
+_FORBIDDEN_RULE: Final = re.compile(RULES_OF_ADMINS, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +127,19 @@ def check_claimed(account: Account, node: Node) -> None:
 
 def check_rules(rules: Sequence[str]) -> None:
     """Raise if a new user must not have these rules: with them it could change its own or others' passwords."""
-    refused = [rule for rule in rules if _FORBIDDEN_RULE.fullmatch(rule) or not _RULE.fullmatch(rule)]
-    if refused or len(rules) > MOST_RULES:
-        which = f"{refused[0]!r}" if refused else f"more than {MOST_RULES}"
-        raise Forbidden(
-            "AccountForbidden",
-            f"{which} is no rule of a new user; write keys, channels and commands, such as '~orders:*', '&orders:*'"
-            " and '+@read', none that sets a password or lets it administer the server, such as +@all or +acl",
+    refused = [rule for rule in rules if _FORBIDDEN_RULE.fullmatch(rule)]
+    if refused:
+        message = (
+            f"account.redis.rules: {refused[0]!r} is for administrators; write +@read, +@write and the like"
         )
+        raise Forbidden("AccountForbidden", message)
 
 
 def absent(name: str) -> DatabaseError:
     """Return the error of a user that does not exist."""
     return Missing(
         "AccountMissing",
-        f"user {name!r} does not exist; create it with its rules, or write them as its template if it is new",
+        f"user {name!r} does not exist; create it with its rules, or write them into account.redis.rules",
     )
 
 
