@@ -1,7 +1,5 @@
 """Model of `spec.account`: the account of a database server that a generated password belongs to."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, Final
 

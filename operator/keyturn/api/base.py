@@ -1,7 +1,5 @@
 """Building blocks of every API model: its base class, CEL rules, error paths, patterns, a one-of, and durations."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import inspect
@@ -13,7 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 
 import orjson
 import pydantic
@@ -183,7 +181,7 @@ class Choice(pydantic.RootModel[dict[str, dict[str, Any]]]):
     """Error message if there is no kind or more than one."""
 
     @pydantic.model_validator(mode="after")
-    def _is_one(self) -> Choice:
+    def _is_one(self) -> Self:
         if len(self.root) != 1:
             raise ValueError(self.rule)
         return self

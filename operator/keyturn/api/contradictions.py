@@ -1,7 +1,5 @@
 """CEL rules of a ManagedSecret's spec over several fields, each with a message that says what to write instead."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from .account import PASSWORD, USERNAME

@@ -1,7 +1,5 @@
 """DatabaseTarget and ClusterDatabaseTarget: a database server, and the account that may change passwords there."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, NamedTuple
 

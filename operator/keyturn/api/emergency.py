@@ -1,7 +1,5 @@
 """EmergencyRotation: an incident, the ManagedSecrets that are rotated at once, and its deadlines."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated

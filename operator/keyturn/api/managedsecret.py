@@ -1,7 +1,5 @@
 """ManagedSecret: one target Secret, the sources of its values, its rotation and its rollout."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import pydantic

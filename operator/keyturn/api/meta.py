@@ -1,7 +1,5 @@
 """Kubernetes metadata that the operator reads, conditions that it writes, and types of names and labels."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from enum import StrEnum

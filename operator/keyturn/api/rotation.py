@@ -1,7 +1,5 @@
 """Models of `spec.rotation` and `spec.rollout`: when values are replaced, and how workloads then restart."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated
 

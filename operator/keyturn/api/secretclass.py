@@ -1,7 +1,5 @@
 """SecretClass: defaults, minimums and rules for one kind of secret."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """SecretStore and ClusterSecretStore: connections to an external secret manager."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Sources and destinations in stores: models of `from`, `dataFrom` and `pushTo`."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Final

@@ -1,7 +1,5 @@
 """Status of a ManagedSecret, as `kubectl get managedsecret` shows it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Model of `spec.target`: the native Secret that a ManagedSecret writes."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Kinds and states of workloads, and how they use a Secret; apart from the models, which are slow to load."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Final
 
