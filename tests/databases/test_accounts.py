@@ -361,7 +361,8 @@ async def test_a_member_of_a_role_of_the_server_is_refused(newest: Place, group:
 
 
 @pytest.mark.parametrize(
-    "name", ["rdsadmin", "cloudsqladmin", "azure_superuser", "pg_monitor", "streaming_replica"]
+    "name",
+    ["rdsadmin", "cloudsqladmin", "azure_superuser", "pg_monitor", "streaming_replica", "Postgres", "root"],
 )
 async def test_a_name_of_the_server_is_refused(newest: Place, name: str) -> None:
     owned = Account(name, Capacity.alternating(name), "cluster/shop/one")

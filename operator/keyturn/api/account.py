@@ -14,20 +14,14 @@ USERNAME: Final = "username"
 PASSWORD: Final = "password"  # noqa: S105  # a name
 """The item of data that is the password unless passwordValue names another."""
 
-_IS_NOT_OF_THE_SERVER = (
-    "!self.matches('^(?i)(pg_.*|rds.*|cloudsql.*|azure.*|root|postgres)$')",
-    (
-        "postgres, root and names that start with pg_, rds, cloudsql or azure belong to the server or its provider;"
-        " write the account of one application"
+_Username = Annotated[
+    str,
+    Spelled(
+        r"^[A-Za-z0-9_.-]+$",
+        "a username has 1 to 60 letters, digits, '_', '.' and '-'; write a name such as orders_app",
+        60,
     ),
-)
-_SPELLING = Spelled(
-    r"^[A-Za-z0-9_.-]+$",
-    "a username has 1 to 60 letters, digits, '_', '.' and '-'; write a name such as orders_app",
-    60,
-)
-# The rules of a required field replace those of its type.
-_OF_USERNAME = rules((f"self.matches(r'{_SPELLING.pattern}')", _SPELLING.sentence), _IS_NOT_OF_THE_SERVER)
+]
 NO_SCHEMA_OF_THE_SERVER: Final = (
     "!self.matches('^(?i)(pg_.*|information_schema)$')",
     "pg_* and information_schema are of the server, and show passwords; write a schema of the application",
@@ -185,7 +179,7 @@ class Account(Schema):
 
     target_ref: TargetRef
     """The server of the account."""
-    username: Annotated[str, _SPELLING] = pydantic.Field(json_schema_extra=_OF_USERNAME)
+    username: _Username
     """The name of the account; the key username of the Secret has the login that works now."""
     password_value: str | None = pydantic.Field(None, min_length=1, max_length=253)
     """The name of the item of data that is the password; password if absent."""

@@ -14,6 +14,8 @@ from .facts import NO_CHANGES, OLDEST, ROLE, Admin, Facts, Role, identifier, mar
 
 _SERVERS: Final = re.compile(r"(pg_|rds|cloudsql|azure|alloydb)", re.IGNORECASE)
 """Names of roles of the server itself, or of its provider."""
+_FIRST: Final = frozenset({"postgres", "root"})
+"""Names of the administrators that servers begin with, which are not superusers at every provider."""
 _SCHEMAS: Final = re.compile(r"pg_.*|information_schema", re.IGNORECASE)
 """Schemas of the server itself; pg_catalog has the verifiers of all passwords, which a superuser may grant."""
 _MANAGED: Final = frozenset(
@@ -99,7 +101,7 @@ def _refusals(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
                 "AccountForbidden",
                 f"role {name!r} is the admin of the target; write another {_FIELD}",
             )
-        if _SERVERS.match(name):
+        if _SERVERS.match(name) or name.lower() in _FIRST:
             yield "AccountForbidden", f"role {name!r} belongs to the server; write another {_FIELD}"
         if name in _MANAGED:
             yield "AccountManagedElsewhere", f"role {name!r} is managed by {_MANAGERS}; rotate it there"
