@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from keyturn import api
 from keyturn.api import DatabaseTarget, ManagedSecret, Recipe, SecretClass
+from keyturn.api.account import Account
 from keyturn.api.base import Schema, rules
 from keyturn.api.rotation import Restart
 from keyturn.api.secretclass import Priority
@@ -212,3 +213,12 @@ def test_a_target_names_its_engine_and_its_settings(
 
     server = target.spec.server
     assert (server and (server[0], server[1].own)) == ((engine, own) if own is not None else None)
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "redis"])
+def test_an_account_names_the_engine_whose_settings_it_has(engine: str) -> None:
+    of_engine = {"postgresql": {}, "redis": {"rules": ["~orders:*"]}}[engine]
+    account = {"targetRef": {"name": "orders"}, "username": "app"}
+
+    assert Account.model_validate(account).engines == set()
+    assert Account.model_validate({**account, engine: of_engine}).engines == {engine}

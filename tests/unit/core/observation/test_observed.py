@@ -96,3 +96,11 @@ def test_a_rollback_is_unhandled_until_the_state_records_its_request() -> None:
     assert asked.unhandled_rollback == "1/x"
     assert with_facts(asked, state=handled).unhandled_rollback is None
     assert with_facts(make.observed(), state=handled).unhandled_rollback is None
+
+
+def test_the_current_revision_is_published_once_the_secret_has_it() -> None:
+    observed = make.observed(state=make.state(make.revision(2), make.revision()))
+
+    there = [with_facts(observed, target=one).is_published for one in (make.target(1), make.target(2), None)]
+
+    assert there == [False, True, False]

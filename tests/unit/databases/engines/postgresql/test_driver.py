@@ -20,7 +20,7 @@ from keyturn.core.spec.references import Capacity
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Login, Salt
 from keyturn.databases.engines.postgresql import driver
-from keyturn.databases.engines.postgresql.driver import Session, prepared
+from keyturn.databases.engines.postgresql.driver import Session, prepared, text_of
 from keyturn.databases.errors import Overloaded, RefusedByPolicy
 from keyturn.runtime import threadpools
 
@@ -188,3 +188,11 @@ def test_every_password_has_the_verifier_of_libpq(password: str) -> None:
     theirs = of_libpq(password.encode())
 
     assert of_ours(password.encode(), theirs) == theirs
+
+
+@pytest.mark.parametrize("password", [b"", b"a\0b", b"\xff"], ids=["empty", "with a zero", "no text"])
+def test_a_password_that_no_client_can_send_is_refused(password: bytes) -> None:
+    assert text_of(Login("app", Value.of_text("pässword"))) == "pässword"
+    with pytest.raises(RefusedByPolicy) as refusal:
+        text_of(Login("app", Value(password)))
+    assert refusal.value.code == "UnsupportedValue"
