@@ -1,7 +1,7 @@
 """A database server in memory, with the contract of an engine, and what the operator reaches it by."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -277,9 +277,9 @@ class MemoryDatabases:
         self.doubts += 1
 
     async def engine(
-        self, ref: TargetRef, namespace: str, username: str, schemas: Collection[str] = ()
+        self, ref: TargetRef, namespace: str, username: str, template: Template | None = None
     ) -> Engine:
-        del ref, namespace, username, schemas
+        del ref, namespace, username, template
         if self.problem:
             raise self.problem
         return MemoryEngine(self.server, self.also_at, self.limits)

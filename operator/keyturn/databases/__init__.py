@@ -16,7 +16,6 @@ Imports: `stores` for the Secrets that settings refer to, `kube`, `runtime`, `co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -33,10 +32,10 @@ from keyturn.kube.client import Api
 from keyturn.runtime.concurrency import KeyedLimiter, Tasks
 from keyturn.runtime.reach import Lookups, Reach
 
-from .base import MOST_ADMIN_CONNECTIONS, Endpoint, Engine, Limits, TargetIdentity, steps_for
+from .base import MOST_ADMIN_CONNECTIONS, Endpoint, Engine, Limits, TargetIdentity, Template, steps_for
 from .client import API_SERVER_UNAVAILABLE, TargetCheck, TargetClient, health_of
 from .errors import DatabaseError
-from .settings import Hosts, check_schemas, check_username, is_permitted, settings_of
+from .settings import Hosts, check_template, check_username, is_permitted, settings_of
 
 __all__ = ["Databases"]
 
@@ -93,17 +92,18 @@ class Databases:
         return self._cache.targets.taken_by(user, permits)
 
     async def engine(
-        self, ref: TargetRef, namespace: str, username: str, schemas: Collection[str] = ()
+        self, ref: TargetRef, namespace: str, username: str, template: Template | None = None
     ) -> Engine:
-        """Return the engine of a target for an account of `namespace`, with privileges in `schemas`.
+        """Return the engine of a target for an account of `namespace`, which it may create from `template`.
 
         Raises:
-            Stalled: The target does not exist, is invalid, or does not permit the namespace, the account or a schema.
+            Stalled: The target does not exist, is invalid, or permits not the namespace, account or template.
             Wait: Its Secrets cannot be read, or its settings lead to a host that it may not use.
         """
         key, target = target_for(ref, namespace, self._cache)
         check_username(key, target, username, namespace)
-        check_schemas(key, target, schemas, namespace)
+        if template:
+            check_template(key, target, template, namespace)
         try:
             engine = await self._of(key, target).engine()
             # The computations of a login count for the namespace of its account.

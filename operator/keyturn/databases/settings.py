@@ -33,7 +33,7 @@ from keyturn.runtime.reach import (
 )
 from keyturn.stores.providers import Reference, RemoteValue
 
-from .base import Endpoint, Engine, EngineSettings, Limits, Login, Resolve, Tls
+from .base import Endpoint, Engine, EngineSettings, Limits, Login, Resolve, Template, Tls
 from .engines import engine_for, engines
 from .errors import Forbidden, Unreachable
 
@@ -187,20 +187,26 @@ def check_username(key: TargetKey, target: AnyTarget, username: str, namespace: 
         )
 
 
-def check_schemas(key: TargetKey, target: AnyTarget, schemas: Collection[str], namespace: str) -> None:
-    """Check that a target lets a template of this namespace grant privileges in these schemas.
+def check_template(key: TargetKey, target: AnyTarget, template: Template, namespace: str) -> None:
+    """Check that a target lets a template of this namespace grant what it names.
 
-    One of several namespaces allows none by default: with the rights of its administrator, a namespace would read the
-    tables of another.
+    One of several namespaces allows no schema by default, and no rules: with the rights of its administrator, a
+    namespace would read what another one has.
 
     Raises:
         Stalled: It does not.
     """
+    if template.rules and key.is_for_all:
+        raise Stalled(
+            ErrorReason.ACCOUNT_FORBIDDEN,
+            f"{key} is of several namespaces, and rules reach the keys of each; remove account.redis, and let an"
+            " administrator create the user with its rules",
+        )
     if target.spec.allowed_schemas is None and not key.is_for_all:
         return
     given = target.spec.allowed_schemas or ()
     allowed = [one.replace(_NAMESPACE, namespace) if key.is_for_all else one for one in given]
-    if refused := sorted(set(schemas) - set(allowed)):
+    if refused := sorted(set(template.schemas) - set(allowed)):
         instead = ", ".join(allowed[:_MAX_NAMED]) or "none"
         raise Stalled(
             ErrorReason.ACCOUNT_FORBIDDEN,

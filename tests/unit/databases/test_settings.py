@@ -12,7 +12,7 @@ from keyturn.api.account import TargetRef
 from keyturn.api.databasetarget import DatabaseTarget
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKey, TargetKey
-from keyturn.databases.base import Endpoint
+from keyturn.databases.base import Endpoint, Template
 from keyturn.databases.errors import Forbidden, Unreachable
 from keyturn.databases.settings import Hosts, check_username
 from keyturn.runtime.reach import AllowedHost
@@ -98,7 +98,7 @@ async def test_a_template_reaches_only_schemas_that_a_cluster_target_allows(
 ) -> None:
     fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop"]}, allowedSchemas=allowed)
     fake.secret(namespace=OPERATOR, username="keyturn", password="x")  # noqa: S106
-    asking = fake.databases.engine(SHARED, "shop", "orders_app", [schema])
+    asking = fake.databases.engine(SHARED, "shop", "orders_app", Template((schema,)))
 
     if is_allowed:
         await asking
@@ -111,12 +111,22 @@ async def test_a_template_reaches_only_schemas_that_a_cluster_target_allows(
 async def test_a_template_of_a_target_of_its_namespace_reaches_every_schema_that_it_allows(
     fake: FakeTargets,
 ) -> None:
-    await fake.databases.engine(REF, "shop", "orders_app", ["billing"])
+    await fake.databases.engine(REF, "shop", "orders_app", Template(("billing",)))
 
     fake.target(allowedSchemas=["billing"])
-    await fake.databases.engine(REF, "shop", "orders_app", ["billing"])
+    await fake.databases.engine(REF, "shop", "orders_app", Template(("billing",)))
     with pytest.raises(Stalled, match="does not allow the schema 'hr'"):
-        await fake.databases.engine(REF, "shop", "orders_app", ["billing", "hr"])
+        await fake.databases.engine(REF, "shop", "orders_app", Template(("billing", "hr")))
+
+
+async def test_rules_of_a_user_are_for_a_target_of_one_namespace(fake: FakeTargets) -> None:
+    rules = Template(rules=("~*", "+@read"))
+    await fake.databases.engine(REF, "shop", "orders_app", rules)
+
+    fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop"]})
+    with pytest.raises(Stalled, match="AccountForbidden") as caught:
+        await fake.databases.engine(SHARED, "shop", "orders_app", rules)
+    assert "remove account.redis, and let an administrator create the user" in caught.value.message
 
 
 # Who has an account.

@@ -104,8 +104,7 @@ class _Change:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 account, template = await account_of(self.key, desired, context), _template_of(desired)
-                schemas = template.schemas if template else ()
-                engine = await context.databases.engine(desired.target, namespace, desired.username, schemas)
+                engine = await context.databases.engine(desired.target, namespace, desired.username, template)
             operation = Operation(
                 engine, account, template, self.state, self.step, desired.password, self._check, self._where
             )
