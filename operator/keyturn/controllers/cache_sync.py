@@ -153,6 +153,7 @@ class CacheSync:
         self._secrets = secrets
         self._liveness = liveness
         self._trouble = ""
+        self._sweeping = asyncio.Lock()
         self._listed_at = -inf
 
     def problems(self) -> list[str]:
@@ -168,7 +169,6 @@ class CacheSync:
         while True:
             self._liveness.relisted.clear()
             await self.sweep()
-            self._listed_at = loop_time()
             if not self.is_primed.is_set():
                 if self._handlers.absent_kinds:  # installed after the first list of them, or not at all
                     await self.sweep()
@@ -182,8 +182,25 @@ class CacheSync:
 
     def doubt(self) -> None:
         """List all kinds soon, unless they were just listed."""
-        if loop_time() > self._listed_at + _FRESH:
+        if self._is_old:
             self._liveness.relisted.set()
+
+    async def fresh(self) -> None:
+        """List all kinds, unless they were just listed.
+
+        Events of a restored etcd have versions that are no news, so what a standby knows may be of a future that is
+        lost: a workload may seem to have restarted that has not.
+
+        Raises:
+            HistoryLost: It is.
+        """
+        async with self._sweeping:
+            if self._is_old:
+                await self._list()
+
+    @property
+    def _is_old(self) -> bool:
+        return loop_time() > self._listed_at + _FRESH
 
     async def _find_workload_types(self) -> None:
         """Find the optional kinds of workload once, as kopf does."""
@@ -193,7 +210,13 @@ class CacheSync:
 
     async def sweep(self) -> None:
         """List all kinds; retries until the API server answers and serves them."""
+        async with self._sweeping:
+            await self._list()
+
+    async def _list(self) -> None:
+        began = loop_time()
         await self._retry(self._handlers.sweep)
+        self._listed_at = began
 
     async def _retry(self, call: Callable[[], Awaitable[None]]) -> None:
         for pause in pauses(1.0, 30.0):

@@ -221,11 +221,11 @@ class Manager:
     async def _begin(self) -> StartReads:
         """Begin as the leader; return the reads of all objects."""
         await self.secrets.fresh()
+        await self.cache_sync.fresh()
         self.context.since = self.context.now()
         self.memory.budget.count_rolling(self.context.cache.rolling_workloads())
         metrics.LEADER.set(1)
         _log.info("leading")
-        self.context.doubt_cache()
         reads = StartReads(self.context, self.memory, self.handlers.namespaces)
         reads.hold()
         return reads

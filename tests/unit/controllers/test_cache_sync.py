@@ -15,6 +15,7 @@ from keyturn.controllers.cache_sync import (
     find_watchable,
     is_stuck,
 )
+from keyturn.kube import errors
 from keyturn.kube.client import Api
 from tests.unit.stores.fast_clock import in_no_time
 
@@ -139,6 +140,30 @@ async def test_objects_in_doubt_are_listed_again_unless_they_were_just_listed() 
     running.cancel()
 
     assert counts == [1, 2, 3]
+
+
+@in_no_time
+async def test_a_new_leader_waits_for_a_list_unless_one_was_just_made() -> None:
+    swept = list[float]()
+
+    async def sweep() -> None:
+        swept.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(1)
+        if len(swept) == 3:
+            raise errors.HistoryLost(PATH, 7, 9)
+
+    context: Any = SimpleNamespace(api=Cluster(None), cache=SimpleNamespace(managed_keys=list))
+    handlers: Any = SimpleNamespace(sweep=sweep)
+    sync = CacheSync(context, handlers, cast("Any", SimpleNamespace(synced=_set())), WatchLiveness())
+
+    await asyncio.gather(sync.sweep(), sync.fresh())  # one that begins meanwhile is new
+    assert len(swept) == 1
+    await asyncio.sleep(11)
+    await sync.fresh()
+    await asyncio.sleep(11)
+    with pytest.raises(errors.HistoryLost):
+        await sync.fresh()
+    assert len(swept) == 3
 
 
 def _set() -> asyncio.Event:
