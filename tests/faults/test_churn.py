@@ -79,6 +79,8 @@ class Recorder(FaultProxy):
         self.written: list[Written] = []
         self.is_away = False
         """Whether replicas reach no API server, because an older state of it is restored."""
+        self.pending = 0
+        """Writes without an answer yet."""
         self._newest = 0
         self._writers: dict[str, str] = {}
 
@@ -94,11 +96,14 @@ class Recorder(FaultProxy):
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
         writer, before = self._writers[asked.request.headers["Authorization"]], self._newest
         unsure = Written(before, writer, asked.path, orjson.loads(asked.body), is_sure=False)
+        self.pending += 1
         try:
             answer = await super()._forward(asked)
         except BaseException:
             self.written.append(unsure)
             raise
+        finally:
+            self.pending -= 1
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self.written.append(unsure)
         elif answer.status < HTTPStatus.BAD_REQUEST and isinstance(answer, web.Response):
@@ -357,10 +362,11 @@ class Churn:
     def restore(self) -> None:
         """Take a backup of etcd, and go back to it after some more work."""
         backup = self.folder / f"backup-{self.done['restore']}"
-        self.signal(signal.SIGSTOP)  # so that the version of the backup is known, as far as replicas write
+        self.signal(signal.SIGSTOP)
+        eventually(lambda: not self.recorder.pending, "an answer to each write", _REST)
+        # Others write meanwhile, and a version that is later than the backup's would be given twice.
+        version = int(self.cluster.get("/api/v1/pods?limit=1")["metadata"]["resourceVersion"])
         self.cluster.plane.back_up(backup)
-        self.look()
-        version = max(record.version for record in self.records)
         kept = [(record.trigger, record.scaled.copy()) for record in self.records]
         self.signal(signal.SIGCONT)
         for deed in (self.rotate, self.lengthen, self.rotate):
