@@ -153,15 +153,15 @@ async def _create_target(shop: Shop, cluster: Cluster) -> None:
     await cluster.bare.create(paths.externals("DatabaseTarget", NAMESPACE), body)
 
 
-def _account(name: str, overlap: str, **database: Any) -> Body:
+def _account(name: str, overlap: str, **account: Any) -> Body:
     """Make a ManagedSecret whose password belongs to an account of the target, which Keyturn creates."""
     whole = {
         "targetRef": {"name": _TARGET},
         "username": name.replace("-", "_"),
         "postgresql": {"template": {"schemas": ["public"]}},
-        **database,
+        **account,
     }
-    return managed_secret(name, database=whole, rotation={"overlap": overlap}, rollout={"debounce": "0s"})
+    return managed_secret(name, account=whole, rotation={"overlap": overlap}, rollout={"debounce": "0s"})
 
 
 def _is_closed(revision: int) -> Test:

@@ -58,21 +58,21 @@ def test_an_account_that_is_removed_and_added_again_as_another_one_is_refused(
     account: DatabaseAccount,
 ) -> None:
     account.manage(overlap="1s")
-    first, written = account.published(), account.space.get("ManagedSecret", "auth")["spec"]["database"]
+    first, written = account.published(), account.space.get("ManagedSecret", "auth")["spec"]["account"]
 
-    account.space.respec(lambda spec: (spec.pop("database"), spec["data"].append(password("other"))))
+    account.space.respec(lambda spec: (spec.pop("account"), spec["data"].append(password("other"))))
     account.space.until(
         lambda body: body["status"].get("revision") == 2 and "CredentialValid" not in str(body["status"]),
         "a revision without an account",
     )
-    account.space.respec(lambda spec: spec.update(database={**written, "username": "another_app"}))
+    account.space.respec(lambda spec: spec.update(account={**written, "username": "another_app"}))
 
     assert "write account as it was" in account.space.stalled("InvalidDatabase")
     assert account.accepts(first)
     assert account.open_names() == [first.login]
 
-    account.space.respec(lambda spec: spec.pop("database"))
-    account.space.respec(lambda spec: spec.update(database=written))
+    account.space.respec(lambda spec: spec.pop("account"))
+    account.space.respec(lambda spec: spec.update(account=written))
     account.until_phases(r1="Closed", r3="Proven")
     assert (account.accepts(first), account.accepts(account.published())) == (False, True)
 
@@ -102,6 +102,6 @@ def test_a_renamed_account_is_not_replaced_by_an_empty_one(account: DatabaseAcco
     account.alter(f"ALTER ROLE {account.username}_old RENAME TO {account.username}")
     # Without a change of `account`, a missing account is looked for after a minute.
     often = {"every": "5m"}
-    account.space.edit("ManagedSecret", "auth", lambda body: body["spec"]["database"].update(probe=often))
+    account.space.edit("ManagedSecret", "auth", lambda body: body["spec"]["account"].update(probe=often))
     eventually(lambda: account.space.revision("auth") == "2", "the rotation")
     account.space.until_condition("CredentialValid", "True", "Accepted")
