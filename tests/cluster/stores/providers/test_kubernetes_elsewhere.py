@@ -21,10 +21,10 @@ from tests.unit.stores.providers.test_kubernetes import failing_elsewhere as fai
 @pytest.mark.parametrize(
     ("cluster", "word"),
     [
-        ({"certificate-authority": "/etc/ssl/ca.crt"}, "certificate-authority"),
-        ({"insecure-skip-tls-verify": True}, "insecure-skip-tls-verify"),
-        ({"proxy-url": f"http://{CANARY}"}, "proxy-url"),
-        ({"tls-server-name": CANARY}, "tls-server-name"),
+        ({"certificate-authority": "/etc/ssl/ca.crt"}, "says more"),
+        ({"insecure-skip-tls-verify": True}, "says more"),
+        ({"proxy-url": f"http://{CANARY}"}, "says more"),
+        ({"tls-server-name": CANARY}, "says more"),
         ({"certificate-authority-data": PEM}, "cannot be used"),
         ({"certificate-authority-data": CANARY}, "base64"),
         ({"certificate-authority-data": [CANARY]}, "no text"),
