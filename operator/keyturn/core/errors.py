@@ -1,7 +1,5 @@
 """Exceptions that end a reconcile: `Wait` is retried automatically, `Stalled` requires manual action."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar

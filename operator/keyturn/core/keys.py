@@ -1,7 +1,5 @@
 """Keys of the objects that Keyturn reads and writes: kind, namespace and name."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -36,7 +34,7 @@ class ProbeKey:
         return f"probe of {self.namespace}/{self.name}"
 
     @classmethod
-    def of(cls, key: ObjectKey) -> ProbeKey:
+    def of(cls, key: ObjectKey) -> Self:
         return cls(key.namespace, key.name)
 
     @property
@@ -68,7 +66,7 @@ class EmergencyKey:
         return f"EmergencyRotation {self.namespace}/{self.name}"
 
     @classmethod
-    def of_body(cls, body: Mapping[str, Any]) -> EmergencyKey:
+    def of_body(cls, body: Mapping[str, Any]) -> Self:
         return cls(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
@@ -98,7 +96,7 @@ class ExternalKey:
         return self.kind == self.kind_for_all
 
     @classmethod
-    def of(cls, ref: StoreRef | TargetRef, namespace: str) -> Self:
+    def of(cls, ref: "StoreRef | TargetRef", namespace: str) -> Self:
         """Return the key of what `ref` names in an object of `namespace`."""
         return cls.named(str(ref.kind) if ref.kind else None, ref.name, namespace)
 

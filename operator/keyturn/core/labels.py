@@ -1,7 +1,5 @@
 """Names on Kubernetes objects: labels, annotations, the finalizer, and types of Secrets, of Keyturn and of others."""
 
-from __future__ import annotations
-
 from typing import Final
 
 PREFIX: Final = "keyturn.dev/"

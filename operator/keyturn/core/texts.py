@@ -1,7 +1,5 @@
 """Lists in messages: the first few, and how many others there are; base64url without padding."""
 
-from __future__ import annotations
-
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from itertools import accumulate

@@ -1,7 +1,5 @@
 """Times and durations: the precision of the API, whole seconds, and the form for people; exponential back-off."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import TypeVar
 

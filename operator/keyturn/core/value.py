@@ -1,7 +1,5 @@
 """Container of one secret value that is never converted to text."""
 
-from __future__ import annotations
-
 import base64
 import hmac
 from collections.abc import Mapping

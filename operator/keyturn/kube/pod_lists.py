@@ -5,8 +5,6 @@ of a workload lists its own pods alone. Pods are read in pages, and each page is
 Only the request that begins a list of a namespace waits for it, because each that waits has a worker.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace

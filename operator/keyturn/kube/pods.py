@@ -4,8 +4,6 @@ The parser tells which workload controls a pod, its template and age, the Secret
 containers from running.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta

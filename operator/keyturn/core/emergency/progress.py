@@ -1,7 +1,5 @@
 """Progress of one ManagedSecret in an emergency: what keeps it from being done, and logins with old passwords."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

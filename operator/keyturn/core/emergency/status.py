@@ -1,7 +1,5 @@
 """Status of an EmergencyRotation: rows, stages and conditions, from the progress of its secrets and the time."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final

@@ -1,7 +1,5 @@
 """Stages of a declared emergency: deadlines, acknowledgements, and the timeline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

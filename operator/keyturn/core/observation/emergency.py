@@ -1,7 +1,5 @@
 """An emergency as one ManagedSecret observes it; which ManagedSecrets it concerns, and who has read their Secrets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime

@@ -3,8 +3,6 @@
 It is kept in memory, so that a restart of the operator forgets it; what was done outside is in the state.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

@@ -6,8 +6,6 @@ suspended or deleted is no further case, because its status shows the same facts
 `WithAccount` is a `Managed` with a database account.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,6 +101,50 @@ class Consumer:
     def known_pods(self) -> tuple[Pod, ...]:
         """The pods of the last read; empty if pods were not read."""
         return self.pods.pods if self.pods else ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestartWait:
+    """Why the restarts of a ManagedSecret wait for others."""
+
+    again: datetime
+    """When to look again, if nothing wakes the object before."""
+    limits: str
+    """The limits, as options of `keyturn run`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftHistory:
+    """Consecutive drift repairs of a Secret and their result."""
+
+    generation: int
+    """Generation of the spec; a write for another generation is no repair."""
+    number: int
+    repairs: int
+    last: datetime
+    by: str | None = None
+    """The other field manager that changes the Secret."""
+    changed: str | None = None
+    """Difference between the last write and what the API server stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A restart of one workload."""
+
+    marked: int | None
+    """The marker that it has written; None if it removed it."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A restart of one workload that the API server rejected."""
+
+    number: int
+    """The revision of the restart."""
+    since: datetime
+    attempts: Attempts
 
 
 @dataclass(frozen=True)
@@ -381,47 +423,3 @@ def once(compute: Callable[[Observation], T]) -> Callable[[Observation], T]:
         return result
 
     return known
-
-
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """A restart of one workload that the API server rejected."""
-
-    number: int
-    """The revision of the restart."""
-    since: datetime
-    attempts: Attempts
-
-
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """A restart of one workload."""
-
-    marked: int | None
-    """The marker that it has written; None if it removed it."""
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DriftHistory:
-    """Consecutive drift repairs of a Secret and their result."""
-
-    generation: int
-    """Generation of the spec; a write for another generation is no repair."""
-    number: int
-    repairs: int
-    last: datetime
-    by: str | None = None
-    """The other field manager that changes the Secret."""
-    changed: str | None = None
-    """Difference between the last write and what the API server stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestartWait:
-    """Why the restarts of a ManagedSecret wait for others."""
-
-    again: datetime
-    """When to look again, if nothing wakes the object before."""
-    limits: str
-    """The limits, as options of `keyturn run`."""

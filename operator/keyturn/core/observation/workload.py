@@ -1,7 +1,5 @@
 """Facts of workloads and pods: the Secrets that they use, restart marker, rollout state, and owners."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections import defaultdict
@@ -9,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from keyturn.api.workloads import Via, WorkloadKind
 from keyturn.core.keys import WorkloadKey
@@ -28,6 +26,17 @@ _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _MOST_SHARED_KEYS, _MOST_SHARED_CHARACTERS = 4, 256
 _MOST_SHARED = 4096
 """Characters of a marker whose revisions are kept for others with the same one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Use of one Secret by one pod template; `keys` is None if it uses all of them."""
+
+    secret: str
+    via: tuple[Via, ...]
+    keys: frozenset[str] | None
+    optional: bool = False
+    """A container starts without the Secret, or without a key that its environment names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,7 @@ class Workload:
         is_earlier = time is not None and self.progressed is not None and self.progressed <= time
         return self.failed and not is_earlier
 
-    def with_template_of(self, other: Workload) -> Workload:
+    def with_template_of(self, other: Self) -> Self:
         """Return it with the pod template of another workload, which it uses.
 
         Before its controller has observed that template, its status describes an earlier one.
@@ -128,7 +137,7 @@ class Workload:
             template_uid=other.uid,
         )
 
-    def _has_observed(self, other: Workload) -> bool:
+    def _has_observed(self, other: Self) -> bool:
         """Whether its status describes the pod template of `other`.
 
         Argo Rollouts 1.0 reports no generation: the progress of the rollout must have changed since the restart.
@@ -156,17 +165,6 @@ def _read_marker(marker: str) -> Mapping[str, int]:
 def write_marker(revisions: Mapping[str, int]) -> str:
     """Format a marker, sorted, so equal revisions give equal text."""
     return ",".join(f"{secret}={revision}" for secret, revision in sorted(revisions.items()))
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Use of one Secret by one pod template; `keys` is None if it uses all of them."""
-
-    secret: str
-    via: tuple[Via, ...]
-    keys: frozenset[str] | None
-    optional: bool = False
-    """A container starts without the Secret, or without a key that its environment names."""
 
 
 def uses_of(pod_spec: Mapping[str, Any]) -> tuple[Use, ...]:

@@ -3,8 +3,6 @@
 A further kind is a further row; its permissions are in `manifests`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

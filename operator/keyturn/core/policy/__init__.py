@@ -9,8 +9,6 @@ A rule returns data; `core.status.conditions` and `checklist` turn it into condi
 Imports: `core.state`, `core.spec`, and `api`.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 __all__ = ["ClassRule"]

@@ -3,8 +3,6 @@
 They only report. Writes are blocked by a SecretClass with enforcement Deny alone.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

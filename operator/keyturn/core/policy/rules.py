@@ -1,11 +1,10 @@
 """Rules of a SecretClass, and their violations by one ManagedSecret; strength of generated values."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Self
 
 from keyturn.api.base import format_duration
 from keyturn.api.secretclass import Enforcement, SecretClass
@@ -75,7 +74,7 @@ class Evidence:
     windows: tuple[Window, ...] = ()
     """When rotations may start; empty for any time."""
 
-    def of(self, is_meant: Callable[[str], bool]) -> Evidence:
+    def of(self, is_meant: Callable[[str], bool]) -> Self:
         """Return it for some of the values."""
         return replace(
             self,

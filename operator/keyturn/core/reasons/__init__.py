@@ -10,8 +10,6 @@ Modules
 Imports nothing of Keyturn.
 """
 
-from __future__ import annotations
-
 from .conditions import (
     ClassReason,
     ConditionReason,

@@ -1,7 +1,5 @@
 """Reasons of conditions, workloads, Events, revisions, and of entries of an emergency's timeline."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Self
 

@@ -1,7 +1,5 @@
 """Reasons of errors: why a reconcile stalls or waits."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

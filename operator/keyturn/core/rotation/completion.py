@@ -4,8 +4,6 @@ Every workload is done, and no pod that Keyturn does not restart has earlier val
 setting forbids is not waited for, except while it may log in with a previous password.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime

@@ -4,8 +4,6 @@ A rule of the CRD fixes the account, and does not see one that was removed from 
 credentials are compared with the account in the spec: its server, its logins and its item of data.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from keyturn.core.errors import Stalled

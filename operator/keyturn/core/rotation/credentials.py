@@ -5,8 +5,6 @@ needs it. What the server must accept is asserted as a whole (`live_credentials`
 a crash.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Decision of a reconcile: the next step of a ManagedSecret, from one observation."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait, copied

@@ -1,7 +1,5 @@
 """Demands of an emergency on one ManagedSecret: new values, and settings that it overrides."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta

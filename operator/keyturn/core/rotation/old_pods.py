@@ -7,8 +7,6 @@ Keys that differ between two revisions follow from their base revisions. Example
 back, and 4 was made from 2. A pod with 3 differs from 4 in the keys that changed in 3 and those that changed in 4.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 

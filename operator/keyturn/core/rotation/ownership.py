@@ -4,8 +4,6 @@ Three repairs of drift are done at once, then after 15 s, doubling to 5 min; tha
 is in memory only; another process starts with an empty one.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 

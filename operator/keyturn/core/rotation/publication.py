@@ -3,8 +3,6 @@
 A rollout that was complete before causes no rollback when it fails later.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from keyturn.api.rotation import OnFailure

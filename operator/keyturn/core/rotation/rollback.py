@@ -1,7 +1,5 @@
 """Rollback to an earlier revision, after a failed rollout or on request."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -6,8 +6,6 @@ The restart marker of a pod template has the revisions of all managed Secrets th
 marker.
 """
 
-from __future__ import annotations
-
 import enum
 from collections import Counter
 from collections.abc import Callable, Iterator

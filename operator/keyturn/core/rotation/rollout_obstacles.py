@@ -1,7 +1,5 @@
 """Obstacles of a restart or rollout: refused and rejected restarts, manual steps, failing and stuck pods."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple

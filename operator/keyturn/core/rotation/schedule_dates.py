@@ -5,8 +5,6 @@ The status records the schedule that applies, and since when. A process that sto
 observes the change again later; neither starts a rotation before its date.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta

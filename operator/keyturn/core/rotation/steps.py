@@ -27,12 +27,11 @@ Each is chosen from facts alone (see `decision`), so the operator may crash betw
 observes the same facts and continues.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Consumer, Observed
@@ -68,7 +67,7 @@ class Reason:
         """Whether it is due by time, without a request."""
         return self.name in {RevisionReason.ROTATION_DUE, RevisionReason.ENDING}
 
-    def joined(self, other: Reason) -> Reason:
+    def joined(self, other: Self) -> Self:
         return replace(
             self,
             fresh=self.fresh | other.fresh,

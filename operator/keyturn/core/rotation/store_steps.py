@@ -4,8 +4,6 @@ A lease is recorded right after it is acquired, before its value is published. T
 revoked it, or it has expired, so after a crash the next process knows what to renew and revoke.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -4,8 +4,6 @@ The operator adds the values and writes the result (`State.with_facts`, `State.o
 same functions, with an estimate of the content. A step without a function here records nothing in the state.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -3,8 +3,6 @@
 Values change for these reasons only; a restart of the operator is none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime

@@ -3,8 +3,6 @@
 Its items are the values of `data` and `dataFrom`, each with its source and its keys.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta

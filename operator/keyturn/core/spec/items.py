@@ -1,30 +1,21 @@
 """Values of a ManagedSecret, each with its source and its keys, and which of them rotate together."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from keyturn.api.account import USERNAME
-from keyturn.api.base import FORMS
-from keyturn.api.rotation import AppliedBy
+from keyturn.api.base import FORMS, Recipe
+from keyturn.api.managedsecret import DataItem, ManagedSecret
+from keyturn.api.rotation import AppliedBy, Cadence, Timing
+from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from . import schedule
-from .references import password_of, source_of, spread_of
-
-if TYPE_CHECKING:
-    from keyturn.api.base import Recipe
-    from keyturn.api.managedsecret import DataItem, ManagedSecret
-    from keyturn.api.rotation import Cadence, Timing
-    from keyturn.api.secretclass import SecretClass
-
-    from .references import Source
+from .references import Source, password_of, source_of, spread_of
 
 VALUE = "value"
 """Name of the output of a generator with one value."""

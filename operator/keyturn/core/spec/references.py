@@ -1,7 +1,5 @@
 """What a spec refers to outside of the cluster: keys of stores, and an account of a database server."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import hmac

@@ -1,7 +1,5 @@
 """Schedule of rotations: interval or cron expression, from spec, class or default; due times, windows and overlap."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import hmac

@@ -1,12 +1,11 @@
 """Records of a login of a database account, of a lease of a dynamic credential, and of a revision with its values."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Self
 
 from keyturn.core.spec.items import Item, previous_key
 from keyturn.core.spec.references import Destination, is_source
@@ -78,7 +77,7 @@ class Credential:
     def is_closing(self) -> bool:
         return self.phase is Phase.CLOSING
 
-    def at(self, phase: Phase, now: datetime) -> Credential:
+    def at(self, phase: Phase, now: datetime) -> Self:
         """Return it in another phase since now; in the same one unchanged."""
         if phase is self.phase:
             return self
@@ -178,20 +177,20 @@ class ItemValues:
         """Whether it has values of an overlap."""
         return bool(self.overlap or self.previous or self.earlier)
 
-    def overlaps_as(self, other: ItemValues) -> bool:
+    def overlaps_as(self, other: Self) -> bool:
         """Whether both have the same values of an overlap."""
         return (self.overlap, self.previous, self.earlier) == (other.overlap, other.previous, other.earlier)
 
-    def settled(self) -> ItemValues:
+    def settled(self) -> Self:
         """Return it without its overlap values."""
         return replace(self, overlap={}, previous={}, earlier={})
 
-    def behind(self, others: Collection[str]) -> ItemValues:
+    def behind(self, others: Collection[str]) -> Self:
         """Return it without the outputs whose keys are in `others`."""
         keys = {output: key for output, key in self.keys.items() if key not in others}
         return replace(self, outputs={output: self.outputs[output] for output in keys}, keys=keys)
 
-    def under_keys_of(self, item: Item, of_data: Collection[str]) -> ItemValues:
+    def under_keys_of(self, item: Item, of_data: Collection[str]) -> Self:
         """Return it under the keys of an item.
 
         An entry of dataFrom keeps its keys but those of `data`. Other outputs than those of the item, which are
@@ -201,7 +200,7 @@ class ItemValues:
             return self.behind({*of_data} - {*item.keys.values()})
         return replace(self, keys=item.keys)
 
-    def with_gone(self, before: ItemValues, taken: Collection[str]) -> ItemValues | None:
+    def with_gone(self, before: Self, taken: Collection[str]) -> Self | None:
         """Return it with the outputs of `before` that it lacks, except for `taken` keys; None if there are none."""
         gone = {output: key for output, key in before.keys.items() if key not in taken}
         outputs = {output: before.outputs[output] for output in gone}

@@ -1,23 +1,16 @@
 """Record of a ManagedSecret in its state Secret: values of the last revisions, triggers, pushes and leases."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Self
 
+from keyturn.api.status import HistoryEntry
 from keyturn.core.keys import STATE_SUFFIX
 
-from .records import last_good
-
-if TYPE_CHECKING:
-    from keyturn.api.status import HistoryEntry
-
-    from .records import Credential, Phase, Revision, RevisionFacts, StoreLease, Validity
-
+from .records import Credential, Phase, Revision, RevisionFacts, StoreLease, Validity, last_good
 
 HIGHEST_HINT = 10**9
 """Highest revision number that is accepted from any source but the state itself, such as annotations."""
@@ -50,27 +43,27 @@ class Triggers:
     refresh: str | None = None
 
     @classmethod
-    def at_first(cls, asked: Triggers) -> Triggers:
+    def at_first(cls, asked: Self) -> Self:
         """Return triggers with all requests of a new object marked as handled."""
         return cls().with_handled(asked).with_refreshed(asked)
 
-    def unhandled(self, asked: Triggers) -> tuple[str, ...]:
+    def unhandled(self, asked: Self) -> tuple[str, ...]:
         """Return the requests for a rotation in `asked` that are not handled yet."""
         pairs = ((asked.spec, self.spec), (asked.annotation, self.annotation))
         return tuple(new for new, old in pairs if new is not None and new != old)
 
-    def with_handled(self, asked: Triggers) -> Triggers:
+    def with_handled(self, asked: Self) -> Self:
         """Return triggers with the requests in `asked` marked as handled; removed requests stay handled."""
         new = self.unhandled(asked)
-        return Triggers(
-            self.spec if asked.spec is None else asked.spec,
-            self.annotation if asked.annotation is None else asked.annotation,
-            new[0] if new else self.last,
-            self.rollback if asked.rollback is None else asked.rollback,
-            self.refresh,
+        return replace(
+            self,
+            spec=self.spec if asked.spec is None else asked.spec,
+            annotation=self.annotation if asked.annotation is None else asked.annotation,
+            last=new[0] if new else self.last,
+            rollback=self.rollback if asked.rollback is None else asked.rollback,
         )
 
-    def with_refreshed(self, asked: Triggers) -> Triggers:
+    def with_refreshed(self, asked: Self) -> Self:
         """Return triggers with only the request to read the stores marked as handled."""
         return self if asked.refresh is None else replace(self, refresh=asked.refresh)
 
@@ -284,7 +277,7 @@ class StateFacts:
         opened = {one.revision for one in self.credentials if one.is_open}
         return frozenset({self.current_number, last_good(self.current, self.revisions), *opened})
 
-    def with_credential(self, credential: Credential) -> StateFacts:
+    def with_credential(self, credential: Credential) -> Self:
         """Return the facts with a credential in place of that of the same revision; old evidence is dropped."""
         others = (one for one in self.credentials if one.revision != credential.revision)
         ordered = sorted((credential, *others), key=lambda one: one.revision, reverse=True)
@@ -293,7 +286,7 @@ class StateFacts:
             self, credentials=tuple(one for one in ordered if one.revision not in closed or one.is_open)
         )
 
-    def with_phase(self, phase: Phase, now: datetime, numbers: Collection[int]) -> StateFacts:
+    def with_phase(self, phase: Phase, now: datetime, numbers: Collection[int]) -> Self:
         """Return the facts with the credentials that these revisions brought in another phase since `now`."""
         changed = self
         for one in self.credentials:
@@ -304,36 +297,36 @@ class StateFacts:
     def pushed_to(self, place: str) -> Pushed | None:
         return next((record for record in self.pushed if record.place == place), None)
 
-    def with_pushed(self, record: Pushed) -> StateFacts:
+    def with_pushed(self, record: Pushed) -> Self:
         others = tuple(known for known in self.pushed if known.place != record.place)
         return replace(self, pushed=(*others, record))
 
-    def without_pushed(self, place: str) -> StateFacts:
+    def without_pushed(self, place: str) -> Self:
         return replace(self, pushed=tuple(record for record in self.pushed if record.place != place))
 
-    def with_leases(self, leases: Iterable[StoreLease]) -> StateFacts:
+    def with_leases(self, leases: Iterable[StoreLease]) -> Self:
         known = {lease.id: lease for lease in self.leases}
         for lease in leases:
             is_carried = lease.id in known and known[lease.id].is_carried
             known[lease.id] = replace(lease, is_carried=True) if is_carried else lease
         return replace(self, leases=tuple(known.values()))
 
-    def without_lease(self, id_: str) -> StateFacts:
+    def without_lease(self, id_: str) -> "StateFacts":
         return replace(self, leases=tuple(lease for lease in self.leases if lease.id != id_))
 
-    def with_published(self, time: datetime | None) -> StateFacts:
+    def with_published(self, time: datetime | None) -> "StateFacts":
         """Return the facts with the time at which the current revision, which is replaced next, was published."""
         if time is None:
             return self
         made = Publication(self.current_number, time)
         return replace(self, publications=(made, *self.publications)[:MAX_FACTS])
 
-    def with_revision_facts(self, facts: RevisionFacts) -> StateFacts:
+    def with_revision_facts(self, facts: RevisionFacts) -> "StateFacts":
         """Return the facts with other ones of the same revision."""
         changed = (facts if one.number == facts.number else one for one in self.revisions)
         return replace(self, revisions=tuple(changed))
 
-    def with_revision(self, revision: RevisionFacts, limit: int) -> StateFacts:
+    def with_revision(self, revision: RevisionFacts, limit: int) -> "StateFacts":
         """Return the facts with a newer revision; the values of only the `limit` latest earlier ones are kept.
 
         The last revision on which every workload ran is always kept, because a failed rollout returns to it, and so
@@ -351,7 +344,7 @@ class StateFacts:
         )
         return newer.with_older(MAX_FACTS)
 
-    def with_candidate(self, revision: RevisionFacts, limit: int) -> StateFacts:
+    def with_candidate(self, revision: RevisionFacts, limit: int) -> "StateFacts":
         """Return the facts with a newer revision that does not become the current one yet."""
         newer = replace(self.with_revision(revision, limit), current_number=self.current_number)
         kept = self.restorable & {self.current_number, last_good(self.current, self.revisions)}
@@ -362,19 +355,19 @@ class StateFacts:
         """Revisions whose values are dropped."""
         return tuple(one for one in self.revisions if one.number not in self.restorable)
 
-    def with_older(self, limit: int) -> StateFacts:
+    def with_older(self, limit: int) -> "StateFacts":
         """Return the facts with only `limit` of the revisions whose values are dropped.
 
         One whose keys have all changed again is forgotten first, so that what a workload with an old marker has
         missed stays known; without one, the oldest is.
         """
-        facts = self
+        facts: StateFacts = self
         while excess := facts.older[limit:]:
             repeated = _repeated(facts)
             facts = _without(repeated, facts) if repeated else _forgetting(excess[-1], facts)
         return facts
 
-    def without_oldest(self) -> StateFacts | None:
+    def without_oldest(self) -> "StateFacts | None":
         """Return the facts without the oldest values but those of current and fallback; None if there are none."""
         spare = self.restorable - self._protected
         if not spare:
@@ -419,7 +412,7 @@ class State:
     """Values by number, the newest first."""
 
     @classmethod
-    def of(cls, facts: StateFacts, revisions: Mapping[int, Revision]) -> State:
+    def of(cls, facts: StateFacts, revisions: Mapping[int, Revision]) -> Self:
         """Return a state of these revisions; they determine the facts about values."""
         ordered = {number: revisions[number] for number in sorted(revisions, reverse=True)}
         current = ordered[facts.current_number]
@@ -445,7 +438,7 @@ class State:
         return cls(known, ordered)
 
     @classmethod
-    def newer(cls, facts: StateFacts, revision: Revision, before: State | None) -> State:
+    def newer(cls, facts: StateFacts, revision: Revision, before: Self | None) -> Self:
         """Return the state with a new revision, without the values of revisions that `facts` drops."""
         revisions = {**(before.revisions if before else {}), facts.newest.number: revision}
         return cls.of(facts, {number: revisions[number] for number in facts.restorable})
@@ -455,9 +448,9 @@ class State:
         """Values of the revision that the Secret must hold."""
         return self.revisions[self.facts.current_number]
 
-    def with_facts(self, facts: StateFacts) -> State:
+    def with_facts(self, facts: StateFacts) -> Self:
         """Return the state after a change of its facts, without the values of revisions that it drops."""
-        return State.of(facts, {number: self.revisions[number] for number in facts.restorable})
+        return self.of(facts, {number: self.revisions[number] for number in facts.restorable})
 
 
 # Facts of every object stay in memory; equal key sets, which most secrets of a cluster have, are shared.

@@ -1,7 +1,5 @@
 """What the status shows of the database account: its credentials, and whether the published one is valid."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final, Literal
 

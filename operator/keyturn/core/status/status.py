@@ -1,7 +1,5 @@
 """Status of a ManagedSecret, computed from an observation, the next step and the error that blocks it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
