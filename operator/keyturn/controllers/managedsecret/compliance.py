@@ -13,8 +13,6 @@ from typing import Final, NamedTuple
 import structlog
 
 from keyturn.api.base import Recipe
-from keyturn.api.secretclass import SecretClass
-from keyturn.checklist.schedule import unapplied, unscheduled
 from keyturn.checklist.strength_estimate import is_weak
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
@@ -113,6 +111,11 @@ _MAX_INLINE_VALUES = 20
 """Number of values up to which they are evaluated on the event loop, without a thread."""
 _MAX_INLINE_BYTES = 16 * 1024
 """Total bytes of values up to which they are evaluated on the event loop."""
+
+_UNCHECKED: Final = (
+    "distinctAcrossEnvironments is not checked: the operator watches selected namespaces and cannot read"
+    " the labels of others"
+)
 
 _log = structlog.get_logger()
 
@@ -224,85 +227,47 @@ def _evaluate(desired: Desired, state: State) -> _Evaluation:
 def with_compliance(
     key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
 ) -> Observed:
-    """Add violated rules of the class, a rule that could not be evaluated, and checklist findings."""
-    violated = _violations(key, observed, memory, cache)
-    return with_facts(
-        observed,
-        violations=violated,
-        unchecked=_unchecked(observed, cache),
-        checklist_facts=_signs(key, observed, violated, memory, cache),
-    )
+    """Add violated rules of the class, a rule that could not be evaluated, and checklist findings.
 
-
-def _violations(
-    key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
-) -> tuple[Violation, ...]:
-    """Return violations of the class policy."""
+    The checklist leaves out what a violated rule reports.
+    """
     memory.affect(memory.index.mark_read(key))
-    desired = observed.desired
-    if desired is None or not _classes(observed):
-        return ()
-    made = ((item.name, generator_for(item.recipe).strength()) for item in desired.items if item.recipe)
-    evidence = Evidence(
-        strengths={name: strength for name, strength in made if strength},
-        cadence=desired.cadence,
-        windows=desired.windows,
-        rotates=desired.rotates,
-        older=memory.evaluation(key).older,
-        pulled=memory.evaluation(key).lengths,
-        equal_values=_twins(key, observed, memory, cache) if _asks_distinct(observed) else frozenset(),
-        immutable=desired.target_policy.immutable,
-    )
-    return violations_by_value(observed.secret_class, desired, evidence)
-
-
-def _classes(observed: Observed) -> list[SecretClass]:
-    """Return the class of the object, and those that its values name themselves."""
-    items = observed.desired.items if observed.desired else ()
-    every = (observed.secret_class, *(item.secret_class for item in items))
-    return [one for one in every if one is not None]
-
-
-def _asks_distinct(observed: Observed) -> bool:
-    return any(one.spec.distinct_across_environments for one in _classes(observed))
-
-
-def _signs(
-    key: ObjectKey,
-    observed: Observed,
-    violated: tuple[Violation, ...],
-    memory: ComplianceMemory,
-    cache: InformerCache,
-) -> ChecklistFacts:
-    """Return the checklist findings, except those that a violated rule of the class reports."""
-    desired = observed.desired
-    is_late = is_overdue(observed) or is_due_on_request(observed)
+    desired, is_late = observed.desired, is_overdue(observed) or is_due_on_request(observed)
+    of_values = [item.secret_class for item in desired.items if item.secret_class] if desired else []
+    classes = [*of_values, observed.secret_class] if observed.secret_class else of_values
+    compares = any(one.spec.distinct_across_environments for one in classes)
+    unchecked = _UNCHECKED if compares and not cache.sees_namespaces else None
     if desired is None:
-        return ChecklistFacts(is_overdue=is_late)
-    reported = {violation.rule for violation in violated}
-    named = frozenset[str]().union(*(violation.fixed_by for violation in violated))
-    weak = memory.evaluation(key).weak
-    ended = kept_since(observed)
-    asks = _asks_distinct(observed)
+        facts = ChecklistFacts(is_overdue=is_late)
+        return with_facts(observed, unchecked=unchecked, checklist_facts=facts)
     is_production = cache.environment(key.namespace) == PRODUCTION
-    return ChecklistFacts(
-        weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
-        shared=_twins(key, observed, memory, cache) if is_production and not asks else frozenset(),
-        unscheduled=frozenset() if ClassRule.MAX_INTERVAL in reported else unscheduled(desired),
-        unapplied=unapplied(desired),
+    shared = _twins(key, observed, memory, cache) if compares or is_production else frozenset[str]()
+    found, ended = memory.evaluation(key), kept_since(observed)
+    violated: tuple[Violation, ...] = ()
+    if classes:
+        made = ((item.name, generator_for(item.recipe).strength()) for item in desired.items if item.recipe)
+        evidence = Evidence(
+            strengths={name: strength for name, strength in made if strength},
+            cadence=desired.cadence,
+            windows=desired.windows,
+            rotates=desired.rotates,
+            older=found.older,
+            pulled=found.lengths,
+            equal_values=shared if compares else frozenset(),
+            immutable=desired.target_policy.immutable,
+        )
+        violated = violations_by_value(observed.secret_class, desired, evidence)
+    named = frozenset[str]().union(*(violation.fixed_by for violation in violated))
+    is_reported = any(violation.rule == ClassRule.MAX_INTERVAL for violation in violated)
+    facts = ChecklistFacts(
+        weak=frozenset(secret_key for secret_key, item in found.weak.items() if item not in named),
+        shared=frozenset() if compares else shared,
+        unscheduled=frozenset() if is_reported else desired.unscheduled,
+        unapplied=desired.unapplied,
         is_overdue=is_late,
         kept_since=ended if ended and observed.now >= ended + GRACE else None,
     )
-
-
-def _unchecked(observed: Observed, cache: InformerCache) -> str | None:
-    """Return which rule could not be evaluated, and why."""
-    if _asks_distinct(observed) and not cache.sees_namespaces:
-        return (
-            "distinctAcrossEnvironments is not checked: the operator watches selected namespaces and cannot read"
-            " the labels of others"
-        )
-    return None
+    return with_facts(observed, violations=violated, unchecked=unchecked, checklist_facts=facts)
 
 
 def _older_than_recipe(desired: Desired, state: State) -> Iterator[tuple[str, Strength | None]]:

@@ -13,11 +13,16 @@ from keyturn.core.labels import ARGO_SECRET_TYPE
 from keyturn.core.observation.observed import Managed, Observed, Specified
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.emergency import answered
-from keyturn.core.rotation.ownership import changed_on_write, with_change, with_repair, with_unchanged_write
+from keyturn.core.rotation.ownership import (
+    binder_of,
+    changed_on_write,
+    with_change,
+    with_repair,
+    with_unchanged_write,
+)
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.rollout_obstacles import is_deletable
-from keyturn.core.rotation.store_steps import binder_of
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.state.state import State, state_name
 from keyturn.core.status.status import history_of

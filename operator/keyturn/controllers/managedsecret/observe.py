@@ -16,7 +16,7 @@ from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Observed, Specified, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import without_delays
-from keyturn.core.rotation.store_steps import binder_of
+from keyturn.core.rotation.ownership import binder_of
 from keyturn.core.spec.desired import Desired, secret_of
 from keyturn.core.spec.items import VALUE, Item
 from keyturn.core.state.records import LITERAL, ItemValues
@@ -66,7 +66,8 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     if observed.state:
         restarted = memory.restarted.of(key, observed.state.current_number)
         observed = with_facts(observed, restarted=restarted)
-    observed = with_signers(key, observed, memory.emergencies, context.cache)
+    if isinstance(observed, Specified) and observed.has_open_emergency:
+        observed = with_signers(key, observed, memory.emergencies, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
     return await with_holders(key, observed, memory.pods, context)
@@ -76,7 +77,7 @@ async def observe_spec(
     managed: ManagedSecret, trouble: Stalled | None, specs: ParsedSpecs, cache: InformerCache, now: datetime
 ) -> Observed:
     """Return an observation of the spec with its class and emergencies, from the cache alone."""
-    account, unknown = account_in(managed, cache.targets)
+    account, unknown = account_in(managed, cache.targets) if managed.spec.account else (None, None)
     secret_class, desired, problem = resolved(managed, specs, cache, account)
     desired = None if trouble or unknown else desired  # with trouble, `managed` has an empty spec
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
@@ -85,8 +86,9 @@ async def observe_spec(
         managed.metadata.labels,
         lambda: [item.name for item in managed.spec.data] or cache.value_names(key),
     )
-    emergencies = tuple(_with_sources(one, desired) for one in emergencies) if desired else emergencies
-    desired = without_delays(desired, emergencies) if desired else None
+    if desired and emergencies:
+        emergencies = tuple(_with_sources(one, desired) for one in emergencies)
+        desired = without_delays(desired, emergencies)
     if desired and (flaw := await template_flaw(key.namespace, desired)):
         desired, problem = None, flaw
     found = Observed(now, managed, secret_class, desired, trouble or unknown or problem)

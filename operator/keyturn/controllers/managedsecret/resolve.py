@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 from keyturn import templates
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
+from keyturn.checklist.schedule import unapplied, unscheduled
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
@@ -109,7 +110,9 @@ def resolved(
         ):
             return secret_class, known.desired, None
         desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs, of_values)
-        desired = replace(desired, account=account)
+        desired = replace(
+            desired, account=account, unscheduled=unscheduled(desired), unapplied=unapplied(desired)
+        )
         _check_schedule(managed, desired)
         making_order(desired)
         _check_issuers(desired)

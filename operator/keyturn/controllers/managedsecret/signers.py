@@ -13,7 +13,7 @@ from keyturn.core.emergency.progress import Affected
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import Observed, with_facts
+from keyturn.core.observation.observed import Observed, Specified, with_facts
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
 from keyturn.generators import generator_for
@@ -24,14 +24,12 @@ _LONGEST_WAIT = timedelta(minutes=1)
 
 
 def with_signers(
-    key: ObjectKey, observed: Observed, memory: EmergencyMemory, cache: InformerCache
+    key: ObjectKey, observed: Specified, memory: EmergencyMemory, cache: InformerCache
 ) -> Observed:
     """Add to open emergencies whether the CAs that sign certificates of a ManagedSecret are rotated.
 
     Add as well whether it has a CA itself, which any other rotation continues to trust.
     """
-    if observed.desired is None or not observed.has_open_emergency:
-        return observed
     emergencies = observed.emergencies
     if any(generator_for(item.recipe).keeps_trust for item in observed.desired.items if item.recipe):
         emergencies = tuple(replace(one, own_only=True) for one in emergencies)

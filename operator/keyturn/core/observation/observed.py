@@ -269,6 +269,17 @@ class Observed:
         spec, metadata = self.managed.spec, self.managed.metadata
         return bool(self.spec_error or spec.suspend or metadata.deletion_timestamp or self.state_is_foreign)
 
+    @cached_property
+    def has_externals(self) -> bool:
+        """A store or a database server has something of it, or is to get it, or its deletion waits for one.
+
+        Without that no step, problem or date concerns them. Without a state it is unknown what they have.
+        """
+        state, desired = self.state, self.desired
+        is_wanted = desired is None or bool(desired.pulled or desired.pushes or self.account_desired)
+        has_some = state is None or bool(state.leases or state.pushed or state.credentials)
+        return is_wanted or has_some or self.is_finalized
+
     @property
     def is_finalized(self) -> bool:
         """The object has Keyturn's finalizer."""

@@ -47,7 +47,7 @@ def next_step(observed: Observed) -> steps.Step:
     if observed.managed.spec.suspend:
         return steps.Rest(_reported_while_suspended(observed), observed.unread)
     # Leases are renewed also while the target may not be written.
-    if lent := store_steps.next_leases(observed):
+    if observed.has_externals and (lent := store_steps.next_leases(observed)):
         return lent
     followed = _allowed(observed)
     return _next(followed) if isinstance(followed, Managed) else _first(followed)
@@ -74,8 +74,8 @@ def _next(observed: Managed) -> steps.Step:
     first = (
         (steps.Claim(observed.state.newest.number) if observed.state.uid != observed.uid else None)
         or _adopt(observed)
-        or rollback.requested_return(observed)
-        or (steps.Decline() if observed.is_requested and triggers.rotates_nothing(observed.desired) else None)
+        or (rollback.requested_return(observed) if observed.requested.rollback else None)
+        or (steps.Decline() if observed.is_requested and observed.desired.rotates_nothing else None)
         or (
             credentials.next_candidate(account) or credentials.close_credentials_of_former_spec(account)
             if account
@@ -98,9 +98,9 @@ def _next(observed: Managed) -> steps.Step:
         or _write(observed)
         or (credentials.next_current(account) or credentials.next_repair(account) if account else None)
         or (steps.Refresh() if observed.pulled.read and observed.asks_to_refresh else None)
-        or store_steps.next_push(observed)
+        or (store_steps.next_push(observed) if observed.has_externals else None)
         or (steps.Bind() if observed.has_wrong_binder else None)
-        or store_steps.next_lease_revocation(observed)
+        or (store_steps.next_lease_revocation(observed) if observed.has_externals else None)
         or (credentials.next_revocation(account) if account else None)
         or _without_pods(observed)
         or _roll_out(observed, problem)
@@ -149,7 +149,7 @@ def _unread_problem(observed: Specified, reason: Reason, *, is_needed: bool = Fa
 
 
 def _adopt(observed: Specified) -> steps.Adopt | None:
-    if ownership.adopts_first(observed) and not credentials.has_account(observed):
+    if ownership.adopts_first(observed) and not _has_account(observed):
         return steps.Adopt(next_number(observed))
     return None
 
@@ -186,7 +186,7 @@ def _allowed(observed: Observed) -> Specified:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
     if any(one.denied and not one.fixed_by_rotation for one in observed.violations):
         raise _violation(observed)
-    if not credentials.has_account(observed):
+    if not _has_account(observed):
         ownership.refuse_managed_account(observed)
     ownership.check_ownership(observed)
     if observed.state_is_foreign:
@@ -196,9 +196,13 @@ def _allowed(observed: Observed) -> Specified:
             owner,
             ownership.RENAME if owner else ownership.unlabelled(secret, observed) + ownership.RENAME,
         )
-    if problem := credential_slots.record_problem(observed):
+    if observed.has_externals and (problem := credential_slots.record_problem(observed)):
         raise problem
     return observed
+
+
+def _has_account(observed: Specified) -> bool:
+    return observed.has_externals and credentials.has_account(observed)
 
 
 def _refuse_violation(observed: Specified, fresh: frozenset[str]) -> None:
@@ -272,7 +276,7 @@ def _roll_out(observed: Managed, problem: Wait | Stalled | None) -> steps.Step:
     _ask_for_action(observed)
     problem = (
         problem
-        or store_steps.push_problem(observed)
+        or (store_steps.push_problem(observed) if observed.has_externals else None)
         or (credentials.account_problem(observed) if isinstance(observed, WithAccount) else None)
         or ownership.contest_problem(observed)
     )
@@ -286,10 +290,11 @@ def _ask_for_action(observed: Managed) -> None:
         Stalled: It is checked again when the database server is due, which no action is needed for.
     """
     try:
-        rollback.refuse_unknown_return(observed)
+        if observed.requested.rollback:
+            rollback.refuse_unknown_return(observed)
         if isinstance(observed, WithAccount):
             credentials.refuse_exhausted(observed)
-        if not rollout.is_under_way(observed):
+        if observed.rollback_pause and not rollout.is_under_way(observed):
             rollback.ask_for_help(observed)
     except Stalled as stalled:
         times = (stalled.again, credentials.account_again(observed))
@@ -327,18 +332,21 @@ def _wake_up(observed: Managed) -> datetime | None:
         times.append(start)
     if (due := triggers.due_on_request(observed)) and due > observed.now:
         times.append(due)
-    if waits_for_signer(observed):
+    if observed.emergencies and waits_for_signer(observed):
         times.append(observed.now + _SIGNER_INTERVAL)
     overdue = triggers.overdue_time(observed) if observed.rollback_pause else None
-    others = (
+    others = [
         overdue if overdue and overdue > observed.now else None,
         observed.restart_wait.again if observed.restart_wait else None,
-        observed.pulled.again,
-        store_steps.pushed_again(observed),
-        store_steps.next_lease_revocation_time(observed),
-        credentials.account_again(observed),
         ownership.next_repair_time(observed),
-    )
+    ]
+    if observed.has_externals:
+        others += (
+            observed.pulled.again,
+            store_steps.pushed_again(observed),
+            store_steps.next_lease_revocation_time(observed),
+            credentials.account_again(observed),
+        )
     times += (when for when in others if when)
     hindered = observed.now + _HINDERED_INTERVAL
     return min((when if when > observed.now else hindered for when in times), default=None)

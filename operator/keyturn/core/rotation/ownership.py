@@ -12,7 +12,7 @@ from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.observation.observed import DriftHistory, Managed, Observed, Specified, TargetFacts
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
-from keyturn.core.state.state import state_name
+from keyturn.core.state.state import StateFacts, state_name
 from keyturn.core.texts import few
 from keyturn.core.times import backoff
 
@@ -171,6 +171,18 @@ def _key_conflict(desired: Desired, target: TargetFacts) -> Stalled:
         ErrorReason.KEY_CONFLICT,
         f"the Secret {desired.secret!r} has already values under {keys}; rename them by keys{hint}",
     )
+
+
+def binder_of(observed: Specified, state: StateFacts) -> str:
+    """Return the UID of the owner reference of the state Secret; empty for none.
+
+    While the state has pushes to delete, leases to revoke or logins to close it must outlive its ManagedSecret:
+    foreground deletion would delete the dependents first.
+    """
+    database, policy = observed.desired.account, observed.desired.target_policy
+    closes = database is not None and database.deletes and bool(state.open_credentials)
+    is_needed = closes or bool(state.leases) or any(record.deletes for record in state.pushed)
+    return observed.uid if policy.deletes and not (observed.is_finalized and is_needed) else ""
 
 
 # Another writer of the Secret: repairs of drift back off

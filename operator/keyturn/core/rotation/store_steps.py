@@ -12,12 +12,12 @@ from keyturn.api.status import UnrevokedLeases
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.errors import Attempts, Stalled, Wait
 from keyturn.core.labels import LEASES_REVOKED
-from keyturn.core.observation.observed import Managed, Observed, Specified, WithAccount, once
+from keyturn.core.observation.observed import Managed, Observed, WithAccount, once
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.references import Destination, destination_of
 from keyturn.core.state.records import StoreLease
-from keyturn.core.state.state import Pushed, StateFacts, state_name
+from keyturn.core.state.state import Pushed, state_name
 from keyturn.core.texts import and_more
 from keyturn.core.times import clock, time_of, to_second
 
@@ -281,18 +281,6 @@ def _refuse_unread_state(observed: Observed) -> None:
         f"{what}, so it is unknown which pushed keys, leases and database logins the deletion ends; restore it,"
         " or delete it to let the ManagedSecret go and leave all of them",
     )
-
-
-def binder_of(observed: Specified, state: StateFacts) -> str:
-    """Return the UID of the owner reference of the state Secret; empty for none.
-
-    While the state has pushes to delete, leases to revoke or logins to close it must outlive its ManagedSecret:
-    foreground deletion would delete the dependents first.
-    """
-    database, policy = observed.desired.account, observed.desired.target_policy
-    closes = database is not None and database.deletes and bool(state.open_credentials)
-    is_needed = closes or bool(state.leases) or any(record.deletes for record in state.pushed)
-    return observed.uid if policy.deletes and not (observed.is_finalized and is_needed) else ""
 
 
 def push_problem(observed: Observed) -> Wait | Stalled | None:

@@ -42,7 +42,7 @@ def first_reason(observed: Specified) -> Reason:
 
 def emergency_was_declared(observed: Managed) -> Reason | None:
     """Rotate the values that emergencies take, regardless of windows and schedule."""
-    asked = asked_at(observed)
+    asked = asked_at(observed) if observed.emergencies else None
     if asked is None or asked[1] is None or observed.now < asked[1]:
         return None
     fresh = asked_items(observed)
@@ -234,7 +234,7 @@ def reason_for_revision(observed: Managed) -> Reason | None:
     reasons = [reason for reason in applying if not drops_kept_value(reason, observed)]
     if observed.desired.account is not None and not may_open(observed):
         reasons = [reason for reason in reasons if not brings_credential(reason.fresh, observed.desired)]
-    if is_locked(observed):
+    if observed.has_externals and is_locked(observed):
         # The first one names the revision.
         asking = [reason for reason in reasons if reason.name in ON_REQUEST]
         others = (one for one in reasons if one not in asking)
@@ -344,7 +344,7 @@ def is_paused(observed: Managed) -> bool:
 @once
 def start_time(observed: Managed) -> datetime | None:
     """Return when the next rotation starts; due and requested ones wait for a window."""
-    asked = asked_at(observed)
+    asked = asked_at(observed) if observed.emergencies else None
     if is_paused(observed):
         return min((when for when in (resume_time(observed), asked and asked[1]) if when), default=None)
     desired, windows = observed.desired, observed.desired.windows
@@ -387,11 +387,6 @@ def overdue_time(observed: Observed) -> datetime | None:
     chances = [_renewal_of(life, desired, life.renew) for life in _validities(observed).values()]
     chances += [opening(desired.windows, chance) for chance in _automatic_chances(observed)]
     return min(chances, default=None)
-
-
-def rotates_nothing(desired: Desired) -> bool:
-    """Whether no rotation can change a value, because all are literal or pulled."""
-    return not desired.target_policy.immutable and not any(item.is_generated for item in desired.items)
 
 
 def _renewal_of(life: Validity, desired: Desired, now: datetime) -> datetime:

@@ -108,6 +108,10 @@ class Desired:
     """The database account of the password, as its server takes it; None without one."""
     gather: timedelta | None = None
     """How early a value rotates with another one that is due; None for the default."""
+    unscheduled: frozenset[str] = frozenset()
+    """Generated values that no schedule rotates, as the checklist has it."""
+    unapplied: frozenset[str] = frozenset()
+    """Values that a schedule rotates, and that a server checks which learns none of them."""
     longest_overlaps: Mapping[str, timedelta] = field(default_factory=dict)
     """Limits of the overlap, by value, while an emergency is open."""
 
@@ -122,6 +126,11 @@ class Desired:
         own = {item.name: item.own for item in self.items if item.own and item.name in self.rotates}
         shared = OwnRotation(self.cadence, self.applied_by, self.overlap)
         return timetables_of(self.rotates, shared, own)
+
+    @cached_property
+    def rotates_nothing(self) -> bool:
+        """Whether no rotation can change a value, because all are literal or pulled."""
+        return not self.target_policy.immutable and not any(item.is_generated for item in self.items)
 
     @cached_property
     def gathers(self) -> timedelta:

@@ -66,7 +66,7 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
             yield "Refreshed", refreshed
         if observed.desired.pushes:
             yield "Pushed", _pushed(observed)
-    if valid := credential_valid(observed):
+    if observed.has_externals and (valid := credential_valid(observed)):
         yield "CredentialValid", valid
     # Present only while true, as kstatus has it for Reconciling and Stalled.
     is_whole = observed.has_every_key and not observed.mismatched_items
@@ -171,7 +171,7 @@ def _idle(observed: Observed) -> ConditionVerdict:
     if (
         observed.rollback_pause is None
         and observed.desired
-        and triggers.rotates_nothing(observed.desired)
+        and observed.desired.rotates_nothing
         and (observed.requested.spec is not None or observed.requested.annotation is not None)
     ):
         return ConditionVerdict(

@@ -85,8 +85,8 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         last_refresh=state.triggers.refresh if state else before.last_refresh,
         rotation=rotation,
         previous=_previous(observed),
-        credentials=credential_status(observed),
-        unrevoked_leases=unrevoked(observed),
+        credentials=credential_status(observed) if observed.has_externals else None,
+        unrevoked_leases=unrevoked(observed) if observed.has_externals else None,
         workloads=workloads,
         workloads_summary=done_of(workloads),
         policy=_policy(observed),
@@ -161,7 +161,7 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
 
 def _step_under_way(observed: Managed) -> str | None:
     is_back = observed.state.rollback_pause is not None
-    if step := credential_step(observed.state):
+    if observed.has_externals and (step := credential_step(observed.state)):
         return step
     if not observed.is_published:
         return "Rollback" if is_back else "Publish"
@@ -178,7 +178,7 @@ def _step_at_the_end(observed: Managed) -> str | None:
         return "WaitForPods"
     if observed.current.overlaps:
         return "Overlap"
-    return "Revoke" if is_closing(observed.state) else None
+    return "Revoke" if observed.has_externals and is_closing(observed.state) else None
 
 
 def _previous(observed: Observed) -> PreviousStatus | None:

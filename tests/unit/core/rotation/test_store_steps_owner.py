@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.core.rotation.store_steps import binder_of
+from keyturn.core.rotation.ownership import binder_of
 from keyturn.core.state.state import StateFacts
 from tests.unit.core.builders import UID, observed, pushed, state
 from tests.unit.core.rotation.test_store_steps import KEPT_FOR, PLACE

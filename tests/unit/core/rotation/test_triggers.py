@@ -26,7 +26,6 @@ from keyturn.core.rotation.triggers import (
     next_time,
     reason_for_revision,
     resume_time,
-    rotates_nothing,
     start_time,
     waits_until,
 )
@@ -717,7 +716,7 @@ def looked(spec: dict[str, Any], **others: Any) -> Managed:
     ],
 )
 def test_what_turns_nothing(spec: dict[str, Any], nothing: bool) -> None:  # noqa: FBT001
-    assert rotates_nothing(desired(spec)) is nothing
+    assert desired(spec).rotates_nothing is nothing
 
 
 def test_where_nothing_is_made_a_request_is_declined() -> None:
