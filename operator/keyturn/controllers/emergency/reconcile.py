@@ -51,7 +51,8 @@ class EmergencyMemory:
 
     def __init__(self) -> None:
         self.records: dict[EmergencyKey, EmergencyRecord] = {}
-        self._progress: dict[ObjectKey, Mapping[str, Affected]] = {}
+        self.noted: dict[ObjectKey, Mapping[str, Affected]] = {}
+        """Progress in each emergency, by the UID of that; of the ManagedSecrets that one affects."""
         self._waiting: defaultdict[ObjectKey, set[ObjectKey]] = defaultdict(set)
         """ManagedSecrets that wait for the progress of another one, by that."""
 
@@ -60,18 +61,18 @@ class EmergencyMemory:
 
     def progress(self, key: ObjectKey, uid: str) -> Affected | None:
         """Return the progress of a ManagedSecret in an emergency; None before its first reconcile."""
-        return self._progress.get(key, {}).get(uid)
+        return self.noted.get(key, {}).get(uid)
 
     def note(
         self, key: ObjectKey, observed: Observed, error: Wait | Stalled | None
     ) -> tuple[EmergencyKey, ...]:
         """Keep the progress of a ManagedSecret in each emergency; return the emergencies if it is new."""
         progress = {one.uid: affected(one, observed, error) for one in observed.emergencies}
-        if progress == self._progress.get(key, {}):
+        if progress == self.noted.get(key, {}):
             return ()
-        self._progress.pop(key, None)
+        self.noted.pop(key, None)
         if progress:
-            self._progress[key] = progress
+            self.noted[key] = progress
         return tuple(EmergencyKey(key.namespace, one.name) for one in observed.emergencies)
 
     def wait_for(self, other: ObjectKey, key: ObjectKey) -> None:
@@ -84,7 +85,7 @@ class EmergencyMemory:
 
     def forget(self, key: ObjectKey) -> None:
         """Drop the progress of a deleted ManagedSecret."""
-        self._progress.pop(key, None)
+        self.noted.pop(key, None)
         self._waiting.pop(key, None)
 
 

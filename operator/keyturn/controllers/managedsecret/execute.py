@@ -232,7 +232,8 @@ async def _state_after(
         return await adopt(step, key, this.of_case(Specified), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
         generated = memory.generated
-        generated.forget_exposed(key, answered(observed, step.reason.name))
+        answers = answered(observed, step.reason.name) if observed.emergencies else frozenset[str]()
+        generated.forget_exposed(key, answers)
         return await generate_revision(step, key, this.of_case(Specified), before, generated, context)
     if isinstance(step, steps.Intend):  # a different push, which starts without back-off
         memory.stores.pushes.forget_place(key, step.record.place)

@@ -82,7 +82,7 @@ class _Making:
         absent = transitions.with_dependents(reason.awaited - before.keys(), needs)
         if observed.pulled.problem and absent & fresh & before.keys():
             raise copied(observed.pulled.problem)
-        login = staged_login(fresh, observed.state, desired)
+        login = staged_login(fresh, observed.state, desired) if desired.account else None
         desired = _present(reason, absent - before.keys(), desired, before)
         lost = observed.pulled.reading.found
         if any(emergency.is_open for emergency in observed.emergencies):

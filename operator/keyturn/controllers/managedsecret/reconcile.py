@@ -117,6 +117,8 @@ async def _observe(key: ObjectKey, memory: Memory, context: Context) -> Observed
             return None
         load = partial(memory.secrets.state, key)
         observed = await with_stores(key, observed, memory.stores, context, load)
+        if observed.account_desired is None and key not in memory.accounts.records:
+            return observed
         return with_account(key, observed, memory.accounts, context)
     except PASSING:
         raise
@@ -166,7 +168,8 @@ async def _end_pass(this: Pass, outcome: Outcome) -> datetime | None:
     await report(this, outcome)
     if this.observed.account_desired:
         report_verdict(this)
-    if affected := memory.emergencies.note(key, this.observed, outcome.error):
+    is_affected = this.observed.emergencies or key in memory.emergencies.noted
+    if is_affected and (affected := memory.emergencies.note(key, this.observed, outcome.error)):
         for emergency in affected:
             context.queue.add(emergency)
         for other in memory.emergencies.take_waiting(key):

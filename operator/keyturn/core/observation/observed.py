@@ -222,30 +222,30 @@ class Observed:
         """The revision that the Secret must hold."""
         return self.state.current if self.state else None
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.managed.metadata.name
 
-    @property
+    @cached_property
     def uid(self) -> str:
         return self.managed.metadata.uid
 
-    @property
+    @cached_property
     def owns_target(self) -> bool:
         """The Secret exists and this ManagedSecret owns it."""
         return self.target is not None and self.target.owner == self.name
 
-    @property
+    @cached_property
     def is_published(self) -> bool:
         """The Secret has the current revision."""
         return bool(self.target and self.state and self.target.revision == self.state.current_number)
 
-    @property
+    @cached_property
     def target_published(self) -> datetime | None:
         """When the revision in the Secret was first published; None if there is no Secret, or it has no time."""
         return self.target.published if self.target else None
 
-    @property
+    @cached_property
     def has_every_key(self) -> bool:
         """The Secret has every key of the spec, unchanged since its revision was written."""
         if self.target is None or not self.owns_target or self.target.differs:
@@ -263,7 +263,7 @@ class Observed:
             refresh=annotations.get(REFRESH) or None,
         )
 
-    @property
+    @cached_property
     def is_inactive(self) -> bool:
         """No operation begins at a store or a database server: it is suspended, deleted, invalid, or not owned."""
         spec, metadata = self.managed.spec, self.managed.metadata
@@ -280,7 +280,7 @@ class Observed:
         has_some = state is None or bool(state.leases or state.pushed or state.credentials)
         return is_wanted or has_some or self.is_finalized
 
-    @property
+    @cached_property
     def is_finalized(self) -> bool:
         """The object has Keyturn's finalizer."""
         return FINALIZER in self.managed.metadata.finalizers
@@ -298,7 +298,7 @@ class Observed:
             if one.is_unfinished_here and one.uid not in read and one.taken(pulled)
         )
 
-    @property
+    @cached_property
     def refreshed_for(self) -> frozenset[str]:
         """UIDs of the open emergencies for which the stores were read, once a read of this pass is recorded."""
         before = self.state.refreshed_for if self.state else frozenset[str]()
@@ -317,7 +317,7 @@ class Observed:
         """Return what the status has of a workload."""
         return self.managed.status.by_workload.get((workload.key.kind, workload.key.name))
 
-    @property
+    @cached_property
     def has_open_emergency(self) -> bool:
         """Whether some emergency still waits for this ManagedSecret.
 
@@ -360,18 +360,18 @@ class Managed(Specified):
             return self.now
         return self.target_published or self.state.released
 
-    @property
+    @cached_property
     def is_requested(self) -> bool:
         """A trigger requests a rotation that has not begun."""
         return bool(self.state.triggers.unhandled(self.requested))
 
-    @property
+    @cached_property
     def unhandled_rollback(self) -> str | None:
         """The request for a rollback that was not handled yet."""
         asked = self.requested.rollback
         return asked if asked != self.state.triggers.rollback else None
 
-    @property
+    @cached_property
     def asks_to_refresh(self) -> bool:
         """A read of the stores is requested, by annotation or by an emergency."""
         asked = self.requested.refresh
@@ -382,7 +382,7 @@ class Managed(Specified):
         """Whether the restart marker of a workload has the current revision."""
         return workload.marked(self.desired.secret) == self.current.number
 
-    @property
+    @cached_property
     def is_urgent(self) -> bool:
         """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
         return self.rollback_pause is not None or self.has_open_emergency

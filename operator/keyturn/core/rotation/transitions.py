@@ -171,8 +171,11 @@ def stage(
     step: steps.Stage, state: StateFacts | None, observed: Specified, content: Content, now: datetime
 ) -> StateFacts:
     """Record a new revision."""
-    credential, supersedes = _credential_facts(step, state, observed.desired)
-    answers = answered(observed, step.reason.name)
+    desired, credential, supersedes, staged = observed.desired, None, None, tuple[Credential, ...]()
+    if desired.account:
+        credential, supersedes = _credential_facts(step, state, desired)
+        staged = _staged_credential(step, state, desired, now)
+    answers = answered(observed, step.reason.name) if observed.emergencies else frozenset[str]()
     rotated_before = None
     if state and step.reason.rotates:  # apart from a candidate that was given up before it was published
         rotated_before = (state.newest.rotated_before if state.newest.abandoned else None) or state.rotated
@@ -189,18 +192,17 @@ def stage(
         rotated_before=rotated_before,
         fresh=content.fresh,
         answers=answers,
-        taken=taken_items(answers, observed),
-        dates=_dates(content.fresh, state, observed.desired, now),
+        taken=taken_items(answers, observed) if answers else {},
+        dates=_dates(content.fresh, state, desired, now),
     )
     facts = _with_overlap_of(state.current, facts, content) if state else facts
-    staged = _staged_credential(step, state, observed.desired, now)
-    is_read = any(item.source and item.name in step.reason.fresh for item in observed.desired.items)
+    is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
     if state is None:
         first = replace(_first_state(facts, observed, content, now), credentials=staged)
         return replace(first, refreshed=now, refreshed_for=observed.refreshed_for) if is_read else first
     # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
     handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
-    alone = {one.own for one in observed.desired.timetables}
+    alone = {one.own for one in desired.timetables}
     rotates_others = step.reason.rotates and not (step.reason.fresh and step.reason.fresh <= alone)
     handed_on = replace(
         state,
@@ -211,7 +213,7 @@ def stage(
         credentials=(*staged, *state.credentials),
     )
     if staged and not state.current.abandoned:
-        return handed_on.with_candidate(facts, observed.desired.history_limit)
+        return handed_on.with_candidate(facts, desired.history_limit)
     return _on_top(facts, handed_on, observed, content)
 
 
@@ -279,7 +281,7 @@ def _credential_facts(
         previous = previous_credential(state) if state else None
         return step.number, previous.revision if previous and previous.is_open else None
     before = state.current_credential if state else None
-    if state is None or before is None or desired.account is None:
+    if state is None or before is None:
         return None, None
     return before.revision, None if state.current.ended else state.current.supersedes
 

@@ -132,7 +132,7 @@ def _rotation(
         reason=RevisionReason.ROLLED_BACK if returns else newest.reason,
         step=step,
         started_at=to_second(returns.at if returns else newest.made),
-        message=at_server(step, observed)
+        message=(at_server(step, observed) if observed.has_externals else None)
         or _first_of([one for one in everyone if one.under_way])
         or old_pods.waiting_message(observed)
         or _first_of(completion.users_of_previous_login(observed)),

@@ -131,7 +131,7 @@ class Incident:
     async def progress(self, state: AffectedState) -> datetime | None:
         """Run a pass some time later, after the ManagedSecret has reached a state."""
         self.now += self.PAUSE
-        self.memory._progress[SECRET] = {"u": Affected(state, 2, make.NOW)}
+        self.memory.noted[SECRET] = {"u": Affected(state, 2, make.NOW)}
         return await reconcile_emergency(KEY, self.memory, self.context)
 
     async def acknowledge(self) -> None:

@@ -261,14 +261,14 @@ class AccountMemory:
 
     def __init__(self) -> None:
         self.servers = ServerBreaker()
-        self._records: defaultdict[ObjectKey, AccountRecord] = defaultdict(AccountRecord)
+        self.records: defaultdict[ObjectKey, AccountRecord] = defaultdict(AccountRecord)
 
     def of(self, key: ObjectKey) -> AccountRecord:
         """Return the record of an object, which lasts until the object is forgotten."""
-        return self._records[key]
+        return self.records[key]
 
     def known(self, key: ObjectKey) -> AccountRecord | None:
-        return self._records.get(key)
+        return self.records.get(key)
 
     def answer(self, server: Hashable, now: datetime, wake: Callable[[ObjectKey], None]) -> None:
         """Record that a server answers, and wake the objects that wait for it."""
@@ -279,13 +279,13 @@ class AccountMemory:
     def forget(self, key: ObjectKey) -> None:
         """Cancel the operations of a deleted object, and drop its records."""
         self.servers.forget(key)
-        if record := self._records.pop(key, None):
+        if record := self.records.pop(key, None):
             for task in record.tasks:
                 task.cancel()
 
     async def close(self) -> None:
         """Cancel all operations, whose sessions end with them: this process leads no more."""
-        tasks = [task for record in self._records.values() for task in record.tasks]
+        tasks = [task for record in self.records.values() for task in record.tasks]
         for task in tasks:
             task.cancel()
         if tasks:

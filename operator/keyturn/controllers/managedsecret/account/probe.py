@@ -46,8 +46,7 @@ def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, cont
     """Add what is known of the database account, and plan its next probe."""
     desired = observed.account_desired
     if desired is None:
-        if known := memory.known(key):
-            known.desired = None
+        memory.of(key).desired = None
         return observed
     record, target = memory.of(key), context.databases.identity(desired.target, key.namespace)
     before, record.target = record.target or target, target
