@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 from keyturn import templates
-from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
 from keyturn.api.secretclass import SecretClass
 from keyturn.checklist.schedule import unapplied, unscheduled
 from keyturn.core.errors import Stalled
@@ -41,7 +41,7 @@ class Parsed(NamedTuple):
 class Resolved(NamedTuple):
     """A resolved spec, which follows from these objects alone; all of them are replaced when they change."""
 
-    managed: ManagedSecret
+    spec: ManagedSecretSpec
     secret_class: SecretClass | None
     of_values: Mapping[str, SecretClass]
     """Classes that values name themselves."""
@@ -103,7 +103,7 @@ def resolved(
                 raise _no_class(item.class_name, cache, f"remove className of data item {item.name!r}")
         if (
             known
-            and known.managed is managed
+            and known.spec == managed.spec  # the status may be another one
             and known.secret_class is secret_class
             and known.desired.account == account
             and all(known.of_values.get(name) is one for name, one in of_values.items())
@@ -118,7 +118,7 @@ def resolved(
         _check_issuers(desired)
     except Stalled as stalled:
         return secret_class, None, stalled
-    _keep(specs.resolved, key, Resolved(managed, secret_class, of_values, desired))
+    _keep(specs.resolved, key, Resolved(managed.spec, secret_class, of_values, desired))
     return secret_class, desired, None
 
 
