@@ -84,7 +84,7 @@ async def test_a_warm_read_of_a_store_enters_few_files(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("doing", "ceilings"),
-    [(rotate, (66, 1025, 2420)), (Cluster.look, (42, 391, 330))],
+    [(rotate, (64, 935, 2140)), (Cluster.look, (42, 383, 300))],
     ids=["rotation", "rest"],
 )
 async def test_few_files_functions_and_changes_of_file_are_entered(

@@ -32,7 +32,7 @@ from keyturn.core.rotation.old_pods import (
     terminating_pods_block,
     was_blocked_before,
 )
-from keyturn.core.rotation.publication import is_recorded_complete, reports_completion
+from keyturn.core.rotation.publication import reports_completion
 from keyturn.core.rotation.rollout import (
     WorkloadProgress,
     goes_back,
@@ -283,7 +283,7 @@ def _with_record(observed: Managed, record: _RolloutRecord) -> Managed:
     not revoke that.
     """
     pauses, completed, record.pauses, record.completed = record.pauses, record.completed, {}, {}
-    was_complete, consumers = is_recorded_complete(observed.current.number, observed), list[Consumer]()
+    was_complete, consumers = observed.is_recorded_complete, list[Consumer]()
     for consumer in observed.consumers:
         workload, key, rollout = consumer.workload, consumer.workload.key, _rollout_of(consumer, observed)
         if key not in record.blocked_since and was_blocked_before(workload, observed):

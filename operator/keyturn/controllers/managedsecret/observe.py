@@ -122,14 +122,16 @@ async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, cont
     if state_meta and state_meta.owner != key.name:
         return with_facts(observed, state_is_foreign=True, state_owner=state_meta.owner or None)
     versions = versions_of(observed, state_meta, target_meta)
-    observed = with_facts(observed, other_target=_other_target(key, secret, context.cache))
+    other_target = _other_target(key, secret, context.cache)
     if target_meta and (facts := secrets.facts_in_sync(key, versions)):
         return with_facts(
             observed,
+            other_target=other_target,
             state=facts,
             target=_unread(target_meta, observed.desired),
             has_wrong_binder=_is_unbound(observed, facts, state_meta),
         )
+    observed = with_facts(observed, other_target=other_target)
     try:
         state = await secrets.state(key) if state_meta else None
         if state and plausible(state.facts.rotated, observed.now) is None:

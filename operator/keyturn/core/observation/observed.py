@@ -21,10 +21,12 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_CHECKLIST_FACTS, ChecklistFacts
 from keyturn.core.policy.rules import Violation
+from keyturn.core.reasons import RevisionReason, RevisionResult
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
+from keyturn.core.times import to_second
 
 from .emergency import Emergency
 from .external import NOT_PROBED, NOT_PULLED, AccountFacts, Pulled, RevocationProblem
@@ -377,6 +379,22 @@ class Managed(Specified):
         asked = self.requested.refresh
         is_asked = asked is not None and asked != self.state.triggers.refresh
         return is_asked or bool(self.stale_for_emergencies)
+
+    @cached_property
+    def is_recorded_complete(self) -> bool:
+        """The record has the rollout of the current revision as complete, since the last rollback if any.
+
+        The history in the status has it, or the state, in which an overlap has begun. A revision whose rollout has
+        failed is in the history, too.
+        """
+        pause, history, number = self.state.rollback_pause, self.managed.status.history, self.current.number
+        if pause is not None:
+            back = (number, RevisionReason.ROLLED_BACK, to_second(pause.at))
+            return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
+        is_succeeded = any(
+            (one.revision, one.result) == (number, RevisionResult.SUCCEEDED) for one in history
+        )
+        return is_succeeded or self.current.began_overlap
 
     def has_current_marker(self, workload: Workload) -> bool:
         """Whether the restart marker of a workload has the current revision."""

@@ -18,7 +18,7 @@ from keyturn.core.state.state import State, StateFacts
 from keyturn.core.texts import first_of
 
 from .old_pods import holds_back
-from .publication import is_current_published, is_recorded_complete, published_at
+from .publication import is_current_published, published_at
 from .rollout import (
     Turn,
     WorkloadProgress,
@@ -80,7 +80,7 @@ def is_known_complete(observed: Managed) -> bool:
         return False
     if observed.desired.account and state.gives_up_credential:
         return False
-    return is_recorded_complete(current.number, observed)
+    return observed.is_recorded_complete
 
 
 def overlap_limit(observed: Managed) -> datetime | None:

@@ -9,11 +9,10 @@ from keyturn.api.rotation import OnFailure
 from keyturn.api.workloads import WorkloadState
 from keyturn.core.observation.observed import Consumer, Managed, Observed
 from keyturn.core.observation.workload import Workload
-from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
+from keyturn.core.reasons import WorkloadReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.state.records import RevisionFacts, last_good
 from keyturn.core.state.state import StateFacts
-from keyturn.core.times import to_second
 
 from . import steps
 from .emergency import is_exposed
@@ -120,7 +119,7 @@ def was_complete(workload: Workload, observed: Managed) -> bool:
     Without this check, a workload that breaks long after a rotation would cause a rollback.
     """
     number = observed.current.number
-    if is_recorded_complete(number, observed):
+    if observed.is_recorded_complete:
         return True
     if not is_since_rollback(observed):
         return False
@@ -136,23 +135,7 @@ def is_since_rollback(observed: Managed) -> bool:
     last = rotation_id(observed.uid, state.newest.number)
     if rotation is not None and rotation.id == last and rotation.step in _STEPS_BACK:
         return True
-    return is_recorded_complete(state.current_number, observed)
-
-
-def is_recorded_complete(number: int, observed: Managed) -> bool:
-    """Whether the record has the rollout of a revision as complete, since the last rollback if any.
-
-    The history in the status has it, or the state, in which an overlap has begun. A revision whose rollout has failed
-    is in the history, too.
-    """
-    pause, history = observed.state.rollback_pause, observed.managed.status.history
-    if pause is not None:
-        back = (number, RevisionReason.ROLLED_BACK, to_second(pause.at))
-        return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
-    revision = observed.state.revision(number)
-    if revision is not None and revision.began_overlap:
-        return True
-    return any((entry.revision, entry.result) == (number, RevisionResult.SUCCEEDED) for entry in history)
+    return observed.is_recorded_complete
 
 
 def was_overdue_at_first(observed: Observed, deadline: datetime | None) -> bool:

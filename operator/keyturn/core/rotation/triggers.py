@@ -154,9 +154,11 @@ def renewal_was_requested(observed: Managed) -> Reason | None:
 
 
 def rotation_is_due(observed: Managed) -> Reason | None:
-    dates, until = _automatic_dates(observed), _gathered_until(observed)
+    if not (dates := _automatic_dates(observed)) or not is_open(observed.desired.windows, observed.now):
+        return None
+    until = _gathered_until(observed)
     gathered = [one for one, due in dates.items() if due <= until]
-    if not gathered or not is_open(observed.desired.windows, observed.now):
+    if not gathered:
         return None
     fresh = frozenset[str]().union(*(one.values for one in gathered))
     due = min(dates[one] for one in gathered)
@@ -397,8 +399,10 @@ def _renewal_of(life: Validity, desired: Desired, now: datetime) -> datetime:
 
 def _validities(observed: Managed) -> dict[str, Validity]:
     """Return the validity of values by item, without pulled ones, which the store renews."""
+    if not (lives := observed.state.lives):
+        return {}
     names = {item.name for item in observed.desired.items if not item.source}
-    return {name: life for name, life in observed.state.lives.items() if name in names}
+    return {name: life for name, life in lives.items() if name in names}
 
 
 def _list(names: Iterable[str]) -> str:
@@ -414,8 +418,9 @@ def due_on_request(observed: Observed) -> datetime | None:
     if not isinstance(observed, Managed):
         known = recorded_time(observed) or status.next_rotation_time
         return known if status.rotates_on_request else None
-    dates = (due for one, due in scheduled_dates(observed).items() if one.on_request)
-    return min(dates, default=None)
+    if not observed.desired.on_request:
+        return None
+    return min((due for one, due in scheduled_dates(observed).items() if one.on_request), default=None)
 
 
 def rotates_on_request(observed: Observed) -> bool:
