@@ -39,7 +39,7 @@ class Parsed(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A resolved spec, which follows from these objects alone; all of them are replaced when they change."""
+    """A resolved spec, which follows from the spec and its classes alone; a changed class is another object."""
 
     spec: ManagedSecretSpec
     secret_class: SecretClass | None
