@@ -208,16 +208,27 @@ def thumbprint(entry: Entry) -> str:
     return _text(hashlib.sha256(orjson.dumps(identifying, option=orjson.OPT_SORT_KEYS)).digest())
 
 
-def jwks_of(entries: list[Entry]) -> Value:
-    return Value(orjson.dumps({"keys": entries}))
+def jwks_of(entries: list[Entry], announced: str | None = None) -> Value:
+    """Return a set; the member `next` names the key that signs after the next rotation.
+
+    Other programs ignore that member: RFC 7517, section 5.
+    """
+    return Value(orjson.dumps({"keys": entries} | ({"next": announced} if announced else {})))
+
+
+def announced_in(value: Value) -> Entry | None:
+    """Return the key that a set announces, behind the one that signs; None without one."""
+    entries = jwks_in(value)
+    name = orjson.loads(value.reveal()).get("next") if entries else None
+    return next((entry for entry in entries[1:] if entry["kid"] == name), None)
 
 
 def joined_jwks(fresh: Value, previous: Value) -> Value:
     """Return `fresh` with the keys of `previous` appended, at most _MAX_KEYS."""
-    entries = jwks_in(fresh)
+    entries, announced = jwks_in(fresh), announced_in(fresh)
     names = {entry["kid"] for entry in entries}
     older = [entry for entry in jwks_in(previous) if entry["kid"] not in names]
-    return jwks_of([*entries, *older][:_MAX_KEYS])
+    return jwks_of([*entries, *older][:_MAX_KEYS], announced["kid"] if announced else None)
 
 
 def jwks_in(value: Value) -> list[Entry]:

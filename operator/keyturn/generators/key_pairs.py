@@ -16,7 +16,7 @@ from keyturn.core.value import Value
 from .base import Generator, GeneratorContext, Outputs, is_loaded
 
 if TYPE_CHECKING:
-    from ._keys import PrivateKey
+    from ._keys import Entry, PrivateKey
 
 Curve = Literal["P-256", "P-384", "P-521"]
 PemForm = Literal["PKCS8", "PKCS1", "SEC1"]
@@ -293,7 +293,10 @@ class JwksConfig(Schema):
 
 
 class Jwks(KeyGenerator[JwksConfig]):
-    """Generates a set of one key; during an overlap the previous keys follow it."""
+    """Generates a set of the key that signs and the one that signs next; in an overlap the previous keys follow.
+
+    So pods that a rollout has not restarted yet already verify what the restarted ones sign.
+    """
 
     kind = "jwks"
     Config = JwksConfig
@@ -304,11 +307,15 @@ class Jwks(KeyGenerator[JwksConfig]):
     def key(self) -> KeyForm:
         return _JWK_FORMS[self.config.algorithm]
 
-    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value
+    def generate(self, given: GeneratorContext) -> Outputs:
+        """Return a set that signs with the key that the previous one has announced, unless that is exposed."""
         from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
 
-        entry = _keys.jwk_of(_keys.draw(self.key), self.config.algorithm)
-        return {_PRIVATE: _keys.jwks_of([entry]), _PUBLIC: _keys.jwks_of([_keys.public_jwk(entry)])}
+        announced = _keys.announced_in(given.trusted[_PRIVATE]) if given.trusted else None
+        first = announced if announced and self._is_ours(announced) else self._drawn()
+        entries = [first, following := self._drawn()]
+        public = [_keys.public_jwk(entry) for entry in entries]
+        return {_PRIVATE: _keys.jwks_of(entries, following["kid"]), _PUBLIC: _keys.jwks_of(public)}
 
     def accepts(self, outputs: Outputs) -> bool:
         """Accept any key IDs, and older keys after the first."""
@@ -317,8 +324,7 @@ class Jwks(KeyGenerator[JwksConfig]):
         if outputs.keys() != set(self.outputs):
             return False
         private, public = _keys.jwks_in(outputs[_PRIVATE]), _keys.jwks_in(outputs[_PUBLIC])
-        keys = [_keys.key_of_jwk(entry, self.config.algorithm) for entry in private]
-        are_ours = bool(keys) and all(key is not None and _keys.is_of(self.key, key) for key in keys)
+        are_ours = bool(private) and all(self._is_ours(entry) for entry in private)
         return are_ours and public == [_keys.public_jwk(entry) for entry in private]
 
     def adopted(self, found: Outputs) -> Outputs | None:
@@ -337,3 +343,14 @@ class Jwks(KeyGenerator[JwksConfig]):
         from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
 
         return {name: _keys.joined_jwks(fresh[name], previous[name]) for name in self.outputs}
+
+    def _drawn(self) -> Entry:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        return _keys.jwk_of(_keys.draw(self.key), self.config.algorithm)
+
+    def _is_ours(self, entry: Entry) -> bool:
+        from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
+
+        key = _keys.key_of_jwk(entry, self.config.algorithm)
+        return key is not None and _keys.is_of(self.key, key)

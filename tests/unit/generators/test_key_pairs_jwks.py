@@ -9,9 +9,9 @@ import pytest
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from keyturn.core.value import Value
-from keyturn.generators import _keys
+from keyturn.generators import GeneratorContext, _keys
 from tests.support.machine_speed import least_cost, pace
-from tests.unit.generators.generated import boxed, generator_of, made, made_by, opened
+from tests.unit.generators.generated import NOW, boxed, generator_of, made, made_by, opened
 
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
 PRIVATE, PUBLIC = "private.jwks", "public.jwks"
@@ -113,7 +113,11 @@ def test_both_sets_have_the_new_key_first_and_the_old_one_behind_it() -> None:
 def test_the_keys_of_an_overlap_that_is_not_over_stay() -> None:
     first, second, third = (made_by("jwks") for _ in range(3))
     during = overlap("ES256", third, overlap("ES256", second, first))
-    assert names_of(during[PUBLIC]) == [names_of(one[PUBLIC])[0] for one in (third, second, first)]
+    assert names_of(during[PUBLIC]) == [
+        *names_of(third[PUBLIC]),
+        *names_of(second[PUBLIC]),
+        *names_of(first[PUBLIC]),
+    ]
 
 
 def test_a_set_that_is_turned_again_and_again_keeps_eight_keys() -> None:
@@ -149,19 +153,19 @@ def test_the_public_set_is_the_private_one_without_what_is_private(algorithm: st
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_key_has_the_members_that_its_kind_needs(algorithm: str) -> None:
-    (key,) = keys_of(example(algorithm)[PRIVATE])
+    key = keys_of(example(algorithm)[PRIVATE])[0]
     assert set(key) == set(MEMBERS[algorithm].split())
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_each_key_says_what_it_is_for(algorithm: str) -> None:
-    (key,) = keys_of(example(algorithm)[PUBLIC])
+    key = keys_of(example(algorithm)[PUBLIC])[0]
     assert (key["use"], key["alg"]) == ("sig", algorithm)
 
 
 @pytest.mark.parametrize(("algorithm", "kind"), [("ES256", ECKey), ("RS256", RSAKey), ("EdDSA", OKPKey)])
 def test_the_name_is_the_thumbprint_that_another_library_computes(algorithm: str, kind: Any) -> None:
-    (key,) = keys_of(example(algorithm)[PRIVATE])
+    key = keys_of(example(algorithm)[PRIVATE])[0]
     assert key["kid"] == kind.import_key(key).thumbprint()
 
 
@@ -204,7 +208,7 @@ def test_a_set_of_another_algorithm_is_not_accepted(asked: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_public_set_that_lacks_a_key_or_has_another_is_not_accepted(algorithm: str) -> None:
-    (key,), (stranger,) = keys_of(example(algorithm)[PRIVATE]), keys_of(other(algorithm)[PRIVATE])
+    key, stranger = keys_of(example(algorithm)[PRIVATE])[0], keys_of(other(algorithm)[PRIVATE])[0]
     public = [[], [public_of(stranger)], [public_of(key), public_of(stranger)], [key]]
     assert not any(accepts(algorithm, with_keys([key], one)) for one in public)
 
@@ -214,7 +218,7 @@ def test_a_public_set_that_lacks_a_key_or_has_another_is_not_accepted(algorithm:
     [(algorithm, name) for algorithm, names in MEMBERS.items() for name in names.split()],
 )
 def test_a_key_with_a_spoilt_member_is_not_accepted(algorithm: str, member: str) -> None:
-    (key,) = keys_of(example(algorithm)[PRIVATE])
+    key = keys_of(example(algorithm)[PRIVATE])[0]
     spoilt = [
         {name: value for name, value in key.items() if name != member},
         {**key, member: ""},
@@ -226,7 +230,7 @@ def test_a_key_with_a_spoilt_member_is_not_accepted(algorithm: str, member: str)
 
 
 def test_a_member_that_we_do_not_write_is_not_accepted() -> None:
-    (key,) = keys_of(example("ES256")[PRIVATE])
+    key = keys_of(example("ES256")[PRIVATE])[0]
     odd = {**key, "key_ops": ["sign"]}
     assert not accepts("ES256", with_keys([odd], [public_of(odd)]))
 
@@ -248,6 +252,57 @@ def test_coordinates_keep_their_zeros_in_front() -> None:
     """One coordinate in 256 starts with a zero byte, which RFC 7518, section 6.2, wants written."""
     lengths = {len(keys_of(made(generator_of("jwks"))[PUBLIC].reveal())[0]["x"]) for _ in range(1000)}
     assert lengths == {43}
+
+
+# The key that signs next is announced one rotation before
+
+
+def turned(algorithm: str, before: dict[str, bytes]) -> dict[str, bytes]:
+    given = GeneratorContext(NOW, previous=boxed(before), trusted=boxed(before))
+    return opened(generator_of("jwks", {"algorithm": algorithm}).generate(given))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_pods_that_are_not_restarted_yet_verify_what_restarted_ones_sign(algorithm: str) -> None:
+    before = example(algorithm)
+    for _ in range(3):
+        after = turned(algorithm, before)
+        new, old = signed(overlap(algorithm, after, before), algorithm), signed(before, algorithm)
+        during = overlap(algorithm, after, before)
+        read = [verified(new, before, algorithm), verified(new, during, algorithm)]
+        assert [*read, verified(old, during, algorithm)] == [{"sub": "shop"}] * 3
+        assert names_of(after[PRIVATE])[0] != names_of(before[PRIVATE])[0]
+        before = after
+
+
+def test_after_an_emergency_no_key_of_before_is_left() -> None:
+    """An exposed set is the previous one, but is not trusted; its announced key is exposed with it."""
+    before = example("ES256")
+    given = GeneratorContext(NOW, previous=boxed(before), trusted=None)
+    after = opened(generator_of("jwks").generate(given))
+    assert set(names_of(after[PRIVATE])).isdisjoint(names_of(before[PRIVATE]))
+
+
+def test_the_second_key_of_a_set_that_announces_none_never_signs_again() -> None:
+    """An adopted set, or one of an earlier version, can have an old key there."""
+    new, old = (keys_of(one("ES256")[PRIVATE])[0] for one in (example, other))
+    before = with_keys([new, old], [public_of(new), public_of(old)])
+    assert set(names_of(turned("ES256", before)[PRIVATE])).isdisjoint({new["kid"], old["kid"]})
+
+
+def test_a_key_of_another_algorithm_does_not_sign() -> None:
+    after = turned("EdDSA", example("ES256"))
+    assert {key["alg"] for key in keys_of(after[PRIVATE])} == {"EdDSA"}
+
+
+def test_an_overlap_announces_the_key_of_the_new_set() -> None:
+    before = example("ES256")
+    during = overlap("ES256", after := turned("ES256", before), before)
+    assert names_of(turned("ES256", during)[PRIVATE])[0] == names_of(after[PRIVATE])[1]
+
+
+def test_the_public_set_does_not_name_the_next_key() -> None:
+    assert json.loads(example("ES256")[PUBLIC]).keys() == {"keys"}
 
 
 def test_nothing_is_said_about_a_value_that_cannot_be_read() -> None:
