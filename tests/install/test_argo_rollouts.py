@@ -328,7 +328,7 @@ def test_an_author_lists_the_rollouts_that_they_may_patch(
     authors: Kubectl,
     user: str,
     targets: list[tuple[str, str]],
-    may: bool,  # noqa: FBT001
+    may: bool,
 ) -> None:
     creates = User.of(authors, user).creation
     listed = [{"kind": kind, "name": name} for kind, name in targets]

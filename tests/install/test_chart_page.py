@@ -103,7 +103,7 @@ _LABEL = "kubectl label namespace NAMESPACE keyturn.dev/metrics=enabled"
 )
 def test_the_notes_name_the_label_that_prometheus_needs(
     values: str,
-    is_said: bool,  # noqa: FBT001
+    is_said: bool,
 ) -> None:
     done = run("install", "keyturn", str(CHART), "--dry-run=client", IMAGE, f"--set={values}")
 

@@ -84,7 +84,7 @@ def test_a_user_without_a_role_reads_classes_and_nothing_else(users: Kubectl) ->
 
 
 @pytest.mark.parametrize(("user", "may"), [("views-all", True), ("a-admin", False)])
-def test_who_views_the_whole_cluster_sees_the_stores_for_all(user: str, may: bool, users: Kubectl) -> None:  # noqa: FBT001
+def test_who_views_the_whole_cluster_sees_the_stores_for_all(user: str, may: bool, users: Kubectl) -> None:
     done = users.run("get", "clustersecretstores", f"--as={user}", "--as-group=system:authenticated")
 
     assert (done.returncode == 0) is may

@@ -59,7 +59,7 @@ async def plan(cluster: Classed, before: dict[str, Any], after: dict[str, Any]) 
 )
 async def test_the_operator_does_what_the_plan_of_a_class_says(
     after: dict[str, Any],
-    suspend: bool,  # noqa: FBT001
+    suspend: bool,
 ) -> None:
     cluster = Classed({"data": DATA, "className": "web"})
     cluster.give_class(LONG)

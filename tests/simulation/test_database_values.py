@@ -221,7 +221,7 @@ async def test_candidates_that_were_all_refused_repair_no_published_login() -> N
 
 
 @pytest.mark.parametrize("is_silent", [True, False], ids=["before the change", "since the change"])
-async def test_a_single_password_works_while_a_replica_is_silent(is_silent: bool) -> None:  # noqa: FBT001  # a parameter
+async def test_a_single_password_works_while_a_replica_is_silent(is_silent: bool) -> None:
     made = await site(account={**ACCOUNT, "postgresql": {"strategy": "SingleUser", "template": {}}})
     first, server = made.login, made.databases.server
     made.databases.also_at = (REPLICA,)

@@ -75,7 +75,7 @@ async def test_a_workload_with_the_revision_before_is_not_current() -> None:
 
 
 @pytest.mark.parametrize("has_workload", [False, True])
-async def test_the_verdict_is_the_same_as_before_once_it_is_written(has_workload: bool) -> None:  # noqa: FBT001
+async def test_the_verdict_is_the_same_as_before_once_it_is_written(has_workload: bool) -> None:
     cluster = await rotated(has_workload=has_workload)
     cluster.refuses = False
     await cluster.settle()

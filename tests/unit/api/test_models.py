@@ -20,6 +20,7 @@ from keyturn.api.secretclass import Priority
 from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.api.status import ManagedSecretStatus
 from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS, SecretType, TemplateMetadata
+from tests.support.cases import case, cases
 
 CANARY = "canary-7Qd0"
 
@@ -108,20 +109,18 @@ def test_an_object_cannot_be_changed() -> None:
         read.spec.suspend = True  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
+@cases(
     "spec",
-    [
-        pytest.param({"data": [{"name": "a", "literal": [CANARY]}]}, id="a literal in a list"),
-        pytest.param({"data": [{"name": "a", "literal": {CANARY: 1}}]}, id="a literal in a map"),
-        pytest.param({"data": [{"name": "a", "literal": CANARY * 20000}]}, id="a literal too long"),
-        pytest.param({"data": [{"name": CANARY * 50, "literal": "x"}]}, id="a value where its name belongs"),
-        pytest.param({"data": CANARY}, id="a value where the list belongs"),
-        pytest.param({"data": [CANARY]}, id="a value where an item belongs"),
-        pytest.param({"data": [{"name": "a", "generate": CANARY}]}, id="a value where the generator belongs"),
-        pytest.param({"rotation": {"every": CANARY}}, id="a value where a duration belongs"),
-        pytest.param({"rollout": {"debounce": CANARY}}, id="a value where a pause belongs"),
-        pytest.param({"target": {"type": CANARY}}, id="a value where a type belongs"),
-    ],
+    case("a literal in a list", {"data": [{"name": "a", "literal": [CANARY]}]}),
+    case("a literal in a map", {"data": [{"name": "a", "literal": {CANARY: 1}}]}),
+    case("a literal too long", {"data": [{"name": "a", "literal": CANARY * 20000}]}),
+    case("a value where its name belongs", {"data": [{"name": CANARY * 50, "literal": "x"}]}),
+    case("a value where the list belongs", {"data": CANARY}),
+    case("a value where an item belongs", {"data": [CANARY]}),
+    case("a value where the generator belongs", {"data": [{"name": "a", "generate": CANARY}]}),
+    case("a value where a duration belongs", {"rotation": {"every": CANARY}}),
+    case("a value where a pause belongs", {"rollout": {"debounce": CANARY}}),
+    case("a value where a type belongs", {"target": {"type": CANARY}}),
 )
 def test_what_is_refused_is_never_repeated(spec: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError) as caught:

@@ -15,6 +15,7 @@ from keyturn.core.value import Value
 from keyturn.kube import errors
 from keyturn.kube.state_secret import state_body
 from keyturn.kube.wire import Body
+from tests.support.cases import case, cases
 from tests.unit.core import builders
 
 DRILL = "drill"
@@ -154,13 +155,11 @@ def several() -> list[Body]:
     return bodies
 
 
-@pytest.mark.parametrize(
+@cases(
     "ending",
-    [
-        pytest.param(asyncio.CancelledError(), id="Ctrl-C"),
-        pytest.param(errors.Unavailable("create", "/", 0, "Timeout"), id="a lost answer"),
-        pytest.param(errors.Forbidden("create", "/", 403, "Forbidden"), id="a quota"),
-    ],
+    case("Ctrl-C", asyncio.CancelledError()),
+    case("a lost answer", errors.Unavailable("create", "/", 0, "Timeout")),
+    case("a quota", errors.Forbidden("create", "/", 403, "Forbidden")),
 )
 async def test_a_drill_that_ends_early_leaves_nothing(ending: BaseException) -> None:
     server = Server(ends_with={"db-keyturn": ending})

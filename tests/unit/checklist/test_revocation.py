@@ -8,6 +8,7 @@ import pytest
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist import cluster
 from keyturn.checklist.facts import Declared, Held
+from tests.support.cases import case, cases
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LAST = "9999-12-31T23:59:59Z"
@@ -105,24 +106,20 @@ def test_each_workload_that_is_not_current_may_have_an_old_value(reason: str) ->
     ]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("conditions", "evidence"),
-    [
-        pytest.param(
-            [CURRENT], "none of 1 ManagedSecrets has an old value available after its overlap", id="known"
-        ),
-        pytest.param(
-            [condition("WorkloadsCurrent", "Unknown", "SpecNotFollowed")],
-            "whether a workload has a previous value is unknown (SpecNotFollowed)",
-            id="not checked",
-        ),
-        pytest.param(
-            [condition("WorkloadsCurrent", "False", "TargetNotFound")],
-            "whether a workload has a previous value is unknown (TargetNotFound)",
-            id="a listed one does not exist",
-        ),
-        pytest.param([], "whether a workload has a previous value is unknown", id="not reported"),
-    ],
+    case("known", [CURRENT], "none of 1 ManagedSecrets has an old value available after its overlap"),
+    case(
+        "not checked",
+        [condition("WorkloadsCurrent", "Unknown", "SpecNotFollowed")],
+        "whether a workload has a previous value is unknown (SpecNotFollowed)",
+    ),
+    case(
+        "a listed one does not exist",
+        [condition("WorkloadsCurrent", "False", "TargetNotFound")],
+        "whether a workload has a previous value is unknown (TargetNotFound)",
+    ),
+    case("not reported", [], "whether a workload has a previous value is unknown"),
 )
 def test_without_a_workload_that_is_behind_the_condition_decides(
     conditions: list[dict[str, str]], evidence: str
@@ -169,19 +166,17 @@ def credential(phase: str, since: float) -> dict[str, Any]:
     return {"credentials": [{"login": "app_a", "revision": 1, "phase": phase, "since": at}]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "verdicts"),
-    [
-        pytest.param(credential("Proven", -900), ["Pass"], id="open"),
-        pytest.param(credential("Closed", -900), ["Pass", "Pass"], id="proven refused"),
-        pytest.param(credential("Closing", -59), ["Pass"], id="about to be refused"),
-        pytest.param(credential("Closing", -61), ["Fail"], id="not refused for a minute"),
-        pytest.param(
-            {"credentials": [{"login": "app_a", "revision": 1, "phase": "Closing", "since": LAST}]},
-            ["Pass"],
-            id="to be refused at the last moment that a time can have",
-        ),
-    ],
+    case("open", credential("Proven", -900), ["Pass"]),
+    case("proven refused", credential("Closed", -900), ["Pass", "Pass"]),
+    case("about to be refused", credential("Closing", -59), ["Pass"]),
+    case("not refused for a minute", credential("Closing", -61), ["Fail"]),
+    case(
+        "to be refused at the last moment that a time can have",
+        {"credentials": [{"login": "app_a", "revision": 1, "phase": "Closing", "since": LAST}]},
+        ["Pass"],
+    ),
 )
 def test_a_database_login_is_proven_refused(status: dict[str, Any], verdicts: list[str]) -> None:
     found = cluster.judged([declared(**status)], [], NOW)

@@ -17,6 +17,7 @@ from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from tests.conftest import ROOT
+from tests.support.cases import case, cases
 
 generators.discover()
 
@@ -57,15 +58,11 @@ def test_a_documented_schedule_that_is_kept_passes() -> None:
     assert [verdict for verdict, _ in verdicts(declared())] == ["Pass"]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "verdict"),
-    [
-        pytest.param(declared(is_valid=False), "Unknown", id="before the operator has reported it"),
-        pytest.param(declared(is_valid=False, conditions=[STALLED]), "Fail", id="after it has"),
-        pytest.param(
-            declared(conditions=[STALLED, NOT_FOLLOWED]), "Fail", id="which the operator alone can check"
-        ),
-    ],
+    case("before the operator has reported it", declared(is_valid=False), "Unknown"),
+    case("after it has", declared(is_valid=False, conditions=[STALLED]), "Fail"),
+    case("which the operator alone can check", declared(conditions=[STALLED, NOT_FOLLOWED]), "Fail"),
 )
 def test_a_spec_that_cannot_be_followed_has_no_known_schedule(one: Declared, verdict: str) -> None:
     assert [found for found, _ in verdicts(one)] == [verdict]
@@ -75,10 +72,7 @@ def test_whether_a_rotation_is_overdue_is_unknown_before_the_spec_is_reconciled(
     assert [verdict for verdict, _ in verdicts(declared(observedGeneration=None))] == ["Unknown"]
 
 
-@pytest.mark.parametrize(
-    ("is_due", "verdict"),
-    [pytest.param(True, "Fail", id="due"), pytest.param(False, "Unknown", id="not yet")],
-)
+@cases(("is_due", "verdict"), case("due", True, "Fail"), case("not yet", False, "Unknown"))
 def test_values_that_wait_for_a_request_are_late_once_they_are_due(verdict: str, *, is_due: bool) -> None:
     policy = {"violations": [{"rule": "overdue", "message": "due"}]} if is_due else None
     one = declared(rotatesOnRequest=True, nextRotationTime="2026-04-01T03:00:00Z", policy=policy)
@@ -103,31 +97,28 @@ QUARTERLY: dict[str, Any] = {
 """A status of values that are due ten minutes before NOW."""
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "expected"),
-    [
-        pytest.param(
-            QUARTERLY | {"nextRotationTime": "2026-05-01T11:50:00Z"},
-            ("Fail", "2026-05-01 11:50 UTC"),
-            id="due by its schedule",
-        ),
-        pytest.param(
-            QUARTERLY
-            | {"lastRotationTime": "2026-02-28T12:00:00Z", "nextRotationTime": "2026-04-01T02:00:00Z"},
-            ("Unknown", "2026-04-01 02:00 UTC"),
-            id="asked for",
-        ),
-        pytest.param(
-            {"nextRotationTime": "2026-04-01T02:00:00Z"},
-            ("Unknown", "2026-04-01 02:00 UTC"),
-            id="of no recorded schedule",
-        ),
-        pytest.param(
-            QUARTERLY | {"rotatesOnRequest": True, "nextRotationTime": "2026-05-01T11:50:00Z"},
-            ("Fail", "on request"),
-            id="due, on request",
-        ),
-    ],
+    case(
+        "due by its schedule",
+        QUARTERLY | {"nextRotationTime": "2026-05-01T11:50:00Z"},
+        ("Fail", "2026-05-01 11:50 UTC"),
+    ),
+    case(
+        "asked for",
+        QUARTERLY | {"lastRotationTime": "2026-02-28T12:00:00Z", "nextRotationTime": "2026-04-01T02:00:00Z"},
+        ("Unknown", "2026-04-01 02:00 UTC"),
+    ),
+    case(
+        "of no recorded schedule",
+        {"nextRotationTime": "2026-04-01T02:00:00Z"},
+        ("Unknown", "2026-04-01 02:00 UTC"),
+    ),
+    case(
+        "due, on request",
+        QUARTERLY | {"rotatesOnRequest": True, "nextRotationTime": "2026-05-01T11:50:00Z"},
+        ("Fail", "on request"),
+    ),
 )
 def test_a_date_that_passed_while_the_operator_was_down_is_found_by_the_clock(
     status: dict[str, Any], expected: tuple[str, str]

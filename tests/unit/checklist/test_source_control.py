@@ -16,6 +16,7 @@ from keyturn.checklist import git
 from keyturn.checklist.source_control import hits, keys_in
 from tests.conftest import ROOT
 from tests.leaks.scan import leaks
+from tests.support.cases import case, cases
 from tests.unit.checklist.git_repository import Repository, audit
 
 _LETTERS = string.ascii_uppercase + "234567"
@@ -623,25 +624,23 @@ def test_no_text_of_the_operator_has_a_form() -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize(
+@cases(
     ("text", "keys"),
-    [
-        pytest.param(f"{MANIFEST}  k: '{'{{' * (SIZE // 2)}'\n", {"k"}, id="open braces"),
-        pytest.param(f"{MANIFEST}  k: '{'${a' * (SIZE // 3)}'\n", {"k"}, id="open variables"),
-        pytest.param(f"{MANIFEST}  k: '{' ' * (SIZE // 2)}{'<' * (SIZE // 2)}'\n", {"k"}, id="open guides"),
-        pytest.param(
-            f"a: &a '{'{{' * (SIZE // 4)}'\n{MANIFEST}"
-            + "".join(f"  k{number}: *a\n" for number in range(30_000)),
-            set(),
-            id="aliases of a value",
-        ),
-        pytest.param(
-            f"a: &a {{{','.join(f'k{number}: v' for number in range(30_000))}}}\nkind: Secret\nb:\n"
-            + "- {<<: *a}\n" * (SIZE // 22),
-            set(),
-            id="merges",
-        ),
-    ],
+    case("open braces", f"{MANIFEST}  k: '{'{{' * (SIZE // 2)}'\n", {"k"}),
+    case("open variables", f"{MANIFEST}  k: '{'${a' * (SIZE // 3)}'\n", {"k"}),
+    case("open guides", f"{MANIFEST}  k: '{' ' * (SIZE // 2)}{'<' * (SIZE // 2)}'\n", {"k"}),
+    case(
+        "aliases of a value",
+        f"a: &a '{'{{' * (SIZE // 4)}'\n{MANIFEST}"
+        + "".join(f"  k{number}: *a\n" for number in range(30_000)),
+        set(),
+    ),
+    case(
+        "merges",
+        f"a: &a {{{','.join(f'k{number}: v' for number in range(30_000))}}}\nkind: Secret\nb:\n"
+        + "- {<<: *a}\n" * (SIZE // 22),
+        set(),
+    ),
 )
 def test_no_manifest_takes_long(text: str, keys: set[str]) -> None:
     assert keys_in("a.yaml", text) == keys

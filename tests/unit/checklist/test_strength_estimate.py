@@ -13,6 +13,7 @@ from keyturn.checklist.strength_estimate import bits_of, is_strong
 from keyturn.core.policy.rules import LEAST_LENGTH
 from keyturn.core.value import Value
 from keyturn.generators.password import known_words
+from tests.support.cases import case, cases
 
 WORDS = list(known_words())
 
@@ -50,24 +51,22 @@ def test_a_random_value_with_years_by_chance_is_strong(text: str) -> None:
     assert is_strong(Value.of_text(text))
 
 
-@pytest.mark.parametrize(
+@cases(
     "text",
-    [
-        pytest.param("", id="nothing"),
-        pytest.param("aB3$xY9-qL", id="short"),
-        pytest.param(secrets.token_hex(15), id="30 characters"),
-        pytest.param("73461098256370198245607318294560", id="32 decimal digits"),
-        pytest.param("31121999010120003112202401011970", id="birthdays"),
-        pytest.param("a" * 64, id="one letter"),
-        pytest.param("0123456789" * 8, id="counting"),
-        pytest.param("changeme" * 8, id="a default again and again"),
-        pytest.param("this-is-my-super-secret-jwt-token-for-production", id="a sentence"),
-        pytest.param("SuperSecretPasswordForProductionDatabase", id="a sentence without blanks"),
-        pytest.param("supersecretkeyyoushouldnotcommit", id="a default"),
-        pytest.param("qwertyuiopasdfghjklzxcvbnm1234567890", id="the keyboard"),
-        pytest.param("correct horse battery staple correct horse", id="four words"),
-        pytest.param("00000000-0000-0000-0000-000000000000", id="nil"),
-    ],
+    case("nothing", ""),
+    case("short", "aB3$xY9-qL"),
+    case("30 characters", secrets.token_hex(15)),
+    case("32 decimal digits", "73461098256370198245607318294560"),
+    case("birthdays", "31121999010120003112202401011970"),
+    case("one letter", "a" * 64),
+    case("counting", "0123456789" * 8),
+    case("a default again and again", "changeme" * 8),
+    case("a sentence", "this-is-my-super-secret-jwt-token-for-production"),
+    case("a sentence without blanks", "SuperSecretPasswordForProductionDatabase"),
+    case("a default", "supersecretkeyyoushouldnotcommit"),
+    case("the keyboard", "qwertyuiopasdfghjklzxcvbnm1234567890"),
+    case("four words", "correct horse battery staple correct horse"),
+    case("nil", "00000000-0000-0000-0000-000000000000"),
 )
 def test_what_people_write_is_weak(text: str) -> None:
     assert not is_strong(Value.of_text(text))

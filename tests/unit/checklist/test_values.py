@@ -12,6 +12,7 @@ from keyturn.checklist.cluster import judge_strength
 from keyturn.checklist.facts import Declared, Held, held_in
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
+from tests.support.cases import case, cases
 
 generators.discover()
 
@@ -71,17 +72,15 @@ def test_a_value_of_a_secret_that_keyturn_wrote_passes_by_its_recipe(key: str) -
     assert verdict(secret(key=key), declared()) == "Pass"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("body", "one"),
-    [
-        pytest.param(secret(owner="", writer="kubectl"), declared(), id="the Secret is foreign"),
-        pytest.param(secret(owner="other"), declared(), id="the Secret is of another ManagedSecret"),
-        pytest.param(secret(writer="kubectl"), declared(), id="the Secret is a copy with the label"),
-        pytest.param(secret(), declared(revision=None), id="nothing was published"),
-        pytest.param(secret(), declared(observedGeneration=1), id="the spec has changed since"),
-        pytest.param(secret(), declared(conditions=[STALLED]), id="the spec cannot be carried out"),
-        pytest.param(secret(key="given"), declared(), id="no item has the key"),
-    ],
+    case("the Secret is foreign", secret(owner="", writer="kubectl"), declared()),
+    case("the Secret is of another ManagedSecret", secret(owner="other"), declared()),
+    case("the Secret is a copy with the label", secret(writer="kubectl"), declared()),
+    case("nothing was published", secret(), declared(revision=None)),
+    case("the spec has changed since", secret(), declared(observedGeneration=1)),
+    case("the spec cannot be carried out", secret(), declared(conditions=[STALLED])),
+    case("no item has the key", secret(key="given"), declared()),
 )
 def test_a_weak_value_fails_although_a_spec_names_it_if(body: dict[str, Any], one: Declared) -> None:
     assert verdict(body, one) == "Fail"

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from sandbox.harness import eventually
+from tests.support.cases import case, cases
 from tests.support.console import Console
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
 
@@ -395,13 +396,11 @@ def test_a_rollback_to_exposed_values_is_refused_unless_it_accepts_them(
     assert (asked.split("/")[0], asked.split("/")[2:]) == ("2", ["even-exposed"])
 
 
-@pytest.mark.parametrize(
+@cases(
     "other",
-    [
-        pytest.param(declared(creationTimestamp="2026-11-01T00:00:00Z") | {"spec": {}}, id="unreadable"),
-        pytest.param(declared() | {"spec": {"reason": "stolen", "names": ["queue"]}}, id="of another"),
-        pytest.param(declared(creationTimestamp="2026-10-31T00:00:00Z"), id="earlier than the revision"),
-    ],
+    case("unreadable", declared(creationTimestamp="2026-11-01T00:00:00Z") | {"spec": {}}),
+    case("of another", declared() | {"spec": {"reason": "stolen", "names": ["queue"]}}),
+    case("earlier than the revision", declared(creationTimestamp="2026-10-31T00:00:00Z")),
 )
 def test_an_emergency_that_exposed_other_values_refuses_nothing(
     api: FakeApi, console: Console, other: dict[str, Any]

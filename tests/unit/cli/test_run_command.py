@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from keyturn.cli.commands import main
 from keyturn.controllers.manager import Options
 from keyturn.runtime.reach import AllowedHost
+from tests.support.cases import case, cases
 
 
 @pytest.mark.parametrize("name", ["", "Shop", "a/b", "-shop", "shop-", "shop.eu", "shop\n", "*", "a" * 64])
@@ -126,18 +127,16 @@ def test_a_process_that_finds_an_earlier_state_of_the_api_server_says_so() -> No
     assert "path has version 1, and had 2 before" in ended.stdout
 
 
-@pytest.mark.parametrize(
+@cases(
     ("end", "last"),
-    [
-        pytest.param("raise NotConfigured('no cluster')", "Error: no cluster", id="not configured"),
-        pytest.param("raise CannotListen('port 1')", "Error: port 1", id="port in use"),
-        pytest.param("raise KeyError('of a defect')", "KeyError: 'of a defect'", id="defect"),
-        pytest.param(
-            "raise ExceptionGroup('', [LeadershipLost('lost'), KeyError('of a defect')])",
-            "KeyError: 'of a defect'",
-            id="defect of one part",
-        ),
-    ],
+    case("not configured", "raise NotConfigured('no cluster')", "Error: no cluster"),
+    case("port in use", "raise CannotListen('port 1')", "Error: port 1"),
+    case("defect", "raise KeyError('of a defect')", "KeyError: 'of a defect'"),
+    case(
+        "defect of one part",
+        "raise ExceptionGroup('', [LeadershipLost('lost'), KeyError('of a defect')])",
+        "KeyError: 'of a defect'",
+    ),
 )
 def test_a_failed_process_says_why_and_waits_for_no_large_key(end: str, last: str) -> None:
     ended = run_until(end)

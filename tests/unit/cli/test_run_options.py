@@ -13,6 +13,7 @@ from keyturn.endpoints.audit import AuditSettings
 from keyturn.endpoints.server import Exposure, Ports
 from keyturn.installation.checks.rights import Feature
 from sandbox.pki import Authority
+from tests.support.cases import case, cases
 from tests.support.options import run
 
 
@@ -140,20 +141,18 @@ def test_without_a_file_there_are_none(served: list[Options]) -> None:
     assert [dict(options.contacts) for options in served] == [{}]
 
 
-@pytest.mark.parametrize(
+@cases(
     "text",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("- a\n- b\n", id="a list"),
-        pytest.param("On-Call: 112\n", id="a number"),
-        pytest.param("On-Call: {phone: a}\n", id="nested"),
-        pytest.param('On-Call: "a\\nb"\n', id="two lines"),
-        pytest.param("On-Call: ''\n", id="no text"),
-        pytest.param(f"On-Call: {'x' * 257}\n", id="too long"),
-        pytest.param("a: [\n", id="no YAML"),
-        pytest.param("".join(f"role {place}: a\n" for place in range(17)), id="seventeen"),
-        pytest.param(None, id="no file"),
-    ],
+    case("empty", ""),
+    case("a list", "- a\n- b\n"),
+    case("a number", "On-Call: 112\n"),
+    case("nested", "On-Call: {phone: a}\n"),
+    case("two lines", 'On-Call: "a\\nb"\n'),
+    case("no text", "On-Call: ''\n"),
+    case("too long", f"On-Call: {'x' * 257}\n"),
+    case("no YAML", "a: [\n"),
+    case("seventeen", "".join(f"role {place}: a\n" for place in range(17))),
+    case("no file", None),
 )
 def test_another_file_is_refused(text: str | None, served: list[Options], tmp_path: Path) -> None:
     path = tmp_path / "contacts.yaml"

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from sandbox.harness import eventually
+from tests.support.cases import case, cases
 from tests.support.console import Console, cells
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
 from tests.unit.cli.test_errors import at
@@ -164,30 +165,28 @@ def requested(
     return body
 
 
-@pytest.mark.parametrize(
+@cases(
     ("lease", "line", "code"),
-    [
-        pytest.param({}, "", 0, id="held"),
-        pytest.param(
-            {"holderIdentity": "", "renewTime": _RENEWED},
-            "Operator: the Lease keyturn in namespace keyturn-system is free since <time>: no replica leads",
-            3,
-            id="released",
-        ),
-        pytest.param(
-            {"renewTime": _RENEWED, "holderIdentity": "one", "leaseDurationSeconds": 10},
-            "Operator: held by one, last renewed <time>: no replica leads",
-            3,
-            id="expired",
-        ),
-        pytest.param(
-            None,
-            "Operator: unknown: there is no Lease keyturn in namespace keyturn-system;"
-            " POD_NAMESPACE names another one",
-            0,
-            id="none",
-        ),
-    ],
+    case("held", {}, "", 0),
+    case(
+        "released",
+        {"holderIdentity": "", "renewTime": _RENEWED},
+        "Operator: the Lease keyturn in namespace keyturn-system is free since <time>: no replica leads",
+        3,
+    ),
+    case(
+        "expired",
+        {"renewTime": _RENEWED, "holderIdentity": "one", "leaseDurationSeconds": 10},
+        "Operator: held by one, last renewed <time>: no replica leads",
+        3,
+    ),
+    case(
+        "none",
+        None,
+        "Operator: unknown: there is no Lease keyturn in namespace keyturn-system;"
+        " POD_NAMESPACE names another one",
+        0,
+    ),
 )
 def test_status_ends_with_what_the_lease_says(
     lease: dict[str, Any] | None, line: str, code: int, api: FakeApi, console: Console
@@ -235,14 +234,12 @@ def test_a_rotation_that_was_requested_and_has_not_started_is_unseen(
     assert ("has not started the rotation that was requested" in shown["message"]) == (state == "Unseen")
 
 
-@pytest.mark.parametrize(
+@cases(
     "status",
-    [
-        pytest.param({"lastTrigger": "leak"}, id="handled"),
-        pytest.param({"lastTrigger": "spec", "lastRotationTime": _RENEWED}, id="handled with another"),
-        pytest.param({"spec": {"suspend": True}}, id="suspended"),
-        pytest.param({"stalled": "there is no class"}, id="stalled"),
-    ],
+    case("handled", {"lastTrigger": "leak"}),
+    case("handled with another", {"lastTrigger": "spec", "lastRotationTime": _RENEWED}),
+    case("suspended", {"spec": {"suspend": True}}),
+    case("stalled", {"stalled": "there is no class"}),
 )
 def test_a_request_that_is_answered_or_explained_is_not_unseen(
     status: dict[str, Any], api: FakeApi, console: Console
@@ -600,10 +597,7 @@ def test_a_manifest_with_a_class_and_its_managed_secret_plans_both(console: Cons
     assert (of_secret["kind"], of_secret["refusals"], of_secret["nextRevision"]) == ("ManagedSecret", [], 1)
 
 
-@pytest.mark.parametrize(
-    ("applied_by", "warns"),
-    [pytest.param("Nobody", True, id="nothing"), pytest.param("Application", False, id="it is")],
-)
+@cases(("applied_by", "warns"), case("nothing", "Nobody", True), case("it is", "Application", False))
 def test_a_plan_says_what_a_rotation_breaks(
     applied_by: str, api: FakeApi, console: Console, *, warns: bool
 ) -> None:
@@ -615,14 +609,12 @@ def test_a_plan_says_what_a_rotation_breaks(
 ON_REQUEST = {"rotation": {"every": "90d", "appliedBy": "Nobody"}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("generate", "has_state", "warns"),
-    [
-        pytest.param({"password": {"length": 64}}, True, True, id="it may replace the value"),
-        pytest.param({"bytes": {}}, True, True, id="it replaces the value"),
-        pytest.param({"password": {}}, True, False, id="it keeps the value"),
-        pytest.param({"password": {}}, False, True, id="the value is lost"),
-    ],
+    case("it may replace the value", {"password": {"length": 64}}, True, True),
+    case("it replaces the value", {"bytes": {}}, True, True),
+    case("it keeps the value", {"password": {}}, True, False),
+    case("the value is lost", {"password": {}}, False, True),
 )
 def test_a_plan_says_what_a_change_of_the_spec_breaks(
     generate: dict[str, Any], api: FakeApi, console: Console, *, has_state: bool, warns: bool

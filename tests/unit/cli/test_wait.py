@@ -20,6 +20,7 @@ from keyturn.cli.managed import FoundManagedSecret, found_in
 from keyturn.cli.wait import Waiting, follow
 from keyturn.kube import errors
 from keyturn.kube.wire import Change
+from tests.support.cases import case, cases
 from tests.support.jumping_loop import JumpingLoop
 from tests.unit.cli.fake_api import managed
 
@@ -64,17 +65,15 @@ async def test_a_problem_that_the_request_ends_is_waited_for(
     assert await followed(monkeypatch, found(reason), found(reason), done) is done
 
 
-@pytest.mark.parametrize(
+@cases(
     ("versions", "message"),
-    [
-        pytest.param((found("InvalidSpec"), found()), "stalled by InvalidSpec", id="another problem"),
-        pytest.param((found("RolledBack"), found("RolledBack")), "stalled by RolledBack", id="taken up"),
-        pytest.param(
-            (found("RolledBack", spec={"suspend": True}), found()),
-            "a request starts after `keyturn resume auth`",
-            id="suspended",
-        ),
-    ],
+    case("another problem", (found("InvalidSpec"), found()), "stalled by InvalidSpec"),
+    case("taken up", (found("RolledBack"), found("RolledBack")), "stalled by RolledBack"),
+    case(
+        "suspended",
+        (found("RolledBack", spec={"suspend": True}), found()),
+        "a request starts after `keyturn resume auth`",
+    ),
 )
 async def test_a_problem_that_stays_ends_the_wait(
     versions: tuple[FoundManagedSecret, ...], message: str, monkeypatch: pytest.MonkeyPatch
@@ -176,15 +175,13 @@ def throttled(after: float | None) -> errors.Throttled:
     return errors.Throttled("watch", "/", 429, "TooManyRequests", retry_after=after)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("refusal", "pause"),
-    [
-        pytest.param(throttled(None), 0.5, id="overloaded"),
-        pytest.param(throttled(4), 4, id="overloaded for some seconds"),
-        pytest.param(throttled(86400), 30, id="overloaded for a day"),
-        pytest.param(errors.Unavailable("watch", "/", 0, "Timeout"), 0.5, id="away"),
-        pytest.param(errors.Gone("watch", "/", 410, "Expired"), 0.5, id="with a new history"),
-    ],
+    case("overloaded", throttled(None), 0.5),
+    case("overloaded for some seconds", throttled(4), 4),
+    case("overloaded for a day", throttled(86400), 30),
+    case("away", errors.Unavailable("watch", "/", 0, "Timeout"), 0.5),
+    case("with a new history", errors.Gone("watch", "/", 410, "Expired"), 0.5),
 )
 def test_a_wait_continues_after_a_pause_when_its_watch_is_refused(
     refusal: errors.ApiError, pause: float

@@ -14,6 +14,7 @@ from keyturn.cli.options import Output, Selection
 from keyturn.kube import errors
 from keyturn.kube.client import Page
 from keyturn.kube.wire import Change
+from tests.support.cases import case, cases
 from tests.support.jumping_loop import JumpingLoop
 from tests.unit.cli.fake_api import managed
 
@@ -46,23 +47,21 @@ def _body(revision: int) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize(
+@cases(
     ("refusal", "pause", "note"),
-    [
-        pytest.param(
-            errors.Throttled("watch", "/", 429, "TooManyRequests", retry_after=7),
-            7,
-            "note: overload of https://api (TooManyRequests); retrying\n",
-            id="overloaded",
-        ),
-        pytest.param(
-            errors.Unavailable("watch", "/", 0, "Timeout"),
-            1,
-            "note: no answer from https://api (Timeout); retrying\n",
-            id="away",
-        ),
-        pytest.param(errors.Gone("watch", "/", 410, "Expired"), 0, "", id="with a new history"),
-    ],
+    case(
+        "overloaded",
+        errors.Throttled("watch", "/", 429, "TooManyRequests", retry_after=7),
+        7,
+        "note: overload of https://api (TooManyRequests); retrying\n",
+    ),
+    case(
+        "away",
+        errors.Unavailable("watch", "/", 0, "Timeout"),
+        1,
+        "note: no answer from https://api (Timeout); retrying\n",
+    ),
+    case("with a new history", errors.Gone("watch", "/", 410, "Expired"), 0, ""),
 )
 def test_a_watch_continues_after_a_pause_when_it_is_refused(
     refusal: errors.ApiError, pause: float, note: str, capsys: pytest.CaptureFixture[str]

@@ -76,7 +76,7 @@ def test_a_deletion_is_delivered_before_the_object_that_replaces_it(
 def test_an_event_that_cannot_be_of_a_status_write_does_not_wait(
     writes: OwnWrites,
     metadata: dict[str, Any],
-    is_held: bool,  # noqa: FBT001
+    is_held: bool,
 ) -> None:
     with writes.of("db", Metadata(name="db", uid="1", generation=3)):
         assert writes.hold("db", {"metadata": metadata}, lambda: None) is is_held

@@ -398,7 +398,7 @@ class WithoutList(Lists):
 async def test_rollouts_that_cannot_be_listed(
     observed: Seen,
     error: type[errors.ApiError],
-    kept: bool,  # noqa: FBT001
+    kept: bool,
 ) -> None:
     observed.context.cache.put_workload(make.workload("canary", kind="Rollout"))
     observed.handlers.workload_types = WORKLOAD_TYPES

@@ -45,7 +45,7 @@ def test_a_point_in_time_is_written_as_logs_have_it() -> None:
         pytest.param(-timedelta(hours=1), False, id="after the clock was set back"),
     ],
 )
-def test_a_pause_ends_soon_whatever_happens_to_the_clock(passed: timedelta, ends: bool) -> None:  # noqa: FBT001
+def test_a_pause_ends_soon_whatever_happens_to_the_clock(passed: timedelta, ends: bool) -> None:
     last, pause = datetime(2026, 11, 24, 12, tzinfo=UTC), timedelta(seconds=1)
 
     assert pause_end(last, pause, last + passed) == (last + pause if ends else None)

@@ -22,6 +22,7 @@ from keyturn.kube.wire import Change, Patch
 from keyturn.runtime import build
 from tests.support import api_servers
 from tests.support.api_servers import Scripted, answer, plain, refused, scripted, serving
+from tests.support.cases import case, cases
 
 CANARY = "canary-5f1c0e"
 SECRET = paths.secret("shop", "a")
@@ -60,24 +61,22 @@ def everything_in(error: BaseException) -> str:
     return "\n".join([*own, everything_in(context) if context else ""])
 
 
-@pytest.mark.parametrize(
+@cases(
     "given",
-    [
-        pytest.param(answer(200, f"no json: {CANARY}"), id="no json"),
-        pytest.param(answer(200, f'["{CANARY}"]'), id="no object"),
-        pytest.param(answer(422, f"no json: {CANARY}"), id="no status"),
-        pytest.param(refused(422, f"The value {CANARY} is bad"), id="reason of a webhook"),
-        pytest.param(refused(500, CANARY), id="one word"),
-        pytest.param(answer(422, {"reason": {"x": CANARY}}), id="reason of a fool"),
-        pytest.param(
-            answer(400, {"message": f'admission webhook "labels" denied the request: {CANARY}'}),
-            id="words of a webhook",
-        ),
-        pytest.param(
-            answer(400, {"message": f'admission webhook "{CANARY}_" denied the request: no'}),
-            id="a name that is none",
-        ),
-    ],
+    case("no json", answer(200, f"no json: {CANARY}")),
+    case("no object", answer(200, f'["{CANARY}"]')),
+    case("no status", answer(422, f"no json: {CANARY}")),
+    case("reason of a webhook", refused(422, f"The value {CANARY} is bad")),
+    case("one word", refused(500, CANARY)),
+    case("reason of a fool", answer(422, {"reason": {"x": CANARY}})),
+    case(
+        "words of a webhook",
+        answer(400, {"message": f'admission webhook "labels" denied the request: {CANARY}'}),
+    ),
+    case(
+        "a name that is none",
+        answer(400, {"message": f'admission webhook "{CANARY}_" denied the request: no'}),
+    ),
 )
 async def test_an_error_of_a_strange_answer_has_no_word_of_it(given: Any) -> None:
     async with scripted(Scripted(given)) as api:

@@ -1,6 +1,7 @@
 import pytest
 
 from keyturn.kube import errors
+from tests.support.cases import case, cases
 
 
 @pytest.mark.parametrize(
@@ -43,61 +44,53 @@ OBJECT = 'secrets "auth-keyturn" is forbidden: '
 WEBHOOK = errors.Denier(errors.DenierKind.WEBHOOK, "labels.example.com")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("message", "denier"),
-    [
-        pytest.param(
-            f"{OBJECT}ValidatingAdmissionPolicy 'freeze' with binding 'freeze.shop' denied request: no",
-            errors.Denier(errors.DenierKind.VALIDATING_POLICY, "freeze", "freeze.shop"),
-            id="a validating policy",
-        ),
-        pytest.param(
-            f"{OBJECT}ValidatingAdmissionPolicy 'freeze' denied request: no",
-            errors.Denier(errors.DenierKind.VALIDATING_POLICY, "freeze"),
-            id="without a binding",
-        ),
-        pytest.param(
-            "policy 'defaults' with binding 'all' denied request: a patch failed",
-            errors.Denier(errors.DenierKind.POLICY, "defaults", "all"),
-            id="a mutating policy",
-        ),
-        pytest.param(
-            'admission webhook "labels.example.com" denied the request: no', WEBHOOK, id="a webhook"
-        ),
-        pytest.param(
-            'admission webhook "labels.example.com" denied the request without explanation',
-            WEBHOOK,
-            id="a webhook that says no more",
-        ),
-        pytest.param(
-            'Internal error occurred: failed calling webhook "labels.example.com": failed to call webhook: EOF',
-            errors.Denier(errors.DenierKind.BROKEN_WEBHOOK, "labels.example.com"),
-            id="a webhook that is away",
-        ),
-        pytest.param(
-            f"{OBJECT}exceeded quota: full, requested: secrets=1, used: secrets=1, limited: secrets=1",
-            errors.Denier(errors.DenierKind.QUOTA, "full"),
-            id="a quota",
-        ),
-    ],
+    case(
+        "a validating policy",
+        f"{OBJECT}ValidatingAdmissionPolicy 'freeze' with binding 'freeze.shop' denied request: no",
+        errors.Denier(errors.DenierKind.VALIDATING_POLICY, "freeze", "freeze.shop"),
+    ),
+    case(
+        "without a binding",
+        f"{OBJECT}ValidatingAdmissionPolicy 'freeze' denied request: no",
+        errors.Denier(errors.DenierKind.VALIDATING_POLICY, "freeze"),
+    ),
+    case(
+        "a mutating policy",
+        "policy 'defaults' with binding 'all' denied request: a patch failed",
+        errors.Denier(errors.DenierKind.POLICY, "defaults", "all"),
+    ),
+    case("a webhook", 'admission webhook "labels.example.com" denied the request: no', WEBHOOK),
+    case(
+        "a webhook that says no more",
+        'admission webhook "labels.example.com" denied the request without explanation',
+        WEBHOOK,
+    ),
+    case(
+        "a webhook that is away",
+        'Internal error occurred: failed calling webhook "labels.example.com": failed to call webhook: EOF',
+        errors.Denier(errors.DenierKind.BROKEN_WEBHOOK, "labels.example.com"),
+    ),
+    case(
+        "a quota",
+        f"{OBJECT}exceeded quota: full, requested: secrets=1, used: secrets=1, limited: secrets=1",
+        errors.Denier(errors.DenierKind.QUOTA, "full"),
+    ),
 )
 def test_what_denied_a_request_is_known_by_name(message: str, denier: errors.Denier) -> None:
     assert errors.denier_of(message) == denier
 
 
-@pytest.mark.parametrize(
+@cases(
     "message",
-    [
-        pytest.param(None, id="no message"),
-        pytest.param('secrets is forbidden: User "x" cannot create', id="a missing right"),
-        pytest.param('text: admission webhook "labels" denied the request: no', id="not at the start"),
-        pytest.param('admission webhook "A value" denied the request: no', id="no name"),
-        pytest.param(f'admission webhook "{"a" * 254}" denied the request: no', id="longer than a name"),
-        pytest.param(f"{OBJECT}exceeded quota: a value\n, requested: secrets=1", id="two words"),
-        pytest.param(
-            "exceeded quota: full, requested: secrets=1", id="without the object, as a webhook may write"
-        ),
-    ],
+    case("no message", None),
+    case("a missing right", 'secrets is forbidden: User "x" cannot create'),
+    case("not at the start", 'text: admission webhook "labels" denied the request: no'),
+    case("no name", 'admission webhook "A value" denied the request: no'),
+    case("longer than a name", f'admission webhook "{"a" * 254}" denied the request: no'),
+    case("two words", f"{OBJECT}exceeded quota: a value\n, requested: secrets=1"),
+    case("without the object, as a webhook may write", "exceeded quota: full, requested: secrets=1"),
 )
 def test_any_other_message_names_nothing(message: str | None) -> None:
     assert errors.denier_of(message) is None

@@ -15,6 +15,7 @@ from keyturn.kube import paths
 from keyturn.kube.events import About, Events, EventType, ObjectRef, ref_of
 from sandbox.harness import until
 from tests.support.api_servers import Scripted, answer, refused, scripted
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 CANARY = "canary-5f1c0e"
@@ -56,33 +57,27 @@ async def test_the_time_of_an_event_is_when_it_was_posted() -> None:
 OURS = {"name": "it", "uid": "uid-3"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("about", "expected"),
-    [
-        pytest.param(
-            ManagedSecret.model_validate(
-                {"metadata": {**OURS, "namespace": "shop"}, "spec": {"data": [{"name": "a", "literal": "b"}]}}
-            ),
-            ObjectRef("keyturn.dev/v1alpha1", "ManagedSecret", "shop", "it", "uid-3"),
-            id="an object of ours",
+    case(
+        "an object of ours",
+        ManagedSecret.model_validate(
+            {"metadata": {**OURS, "namespace": "shop"}, "spec": {"data": [{"name": "a", "literal": "b"}]}}
         ),
-        pytest.param(
-            SecretClass.model_validate({"metadata": OURS, "spec": {}}),
-            ObjectRef("keyturn.dev/v1alpha1", "SecretClass", None, "it", "uid-3"),
-            id="an object without a namespace",
-        ),
-        pytest.param(
-            make.workload("api"),
-            ObjectRef("apps/v1", "Deployment", "shop", "api", "uid-of-api"),
-            id="a workload",
-        ),
-        pytest.param(
-            make.workload("api", kind="Rollout"),
-            ObjectRef("argoproj.io/v1alpha1", "Rollout", "shop", "api", "uid-of-api"),
-            id="a workload of another group",
-        ),
-        pytest.param(SOMETHING, SOMETHING, id="a reference"),
-    ],
+        ObjectRef("keyturn.dev/v1alpha1", "ManagedSecret", "shop", "it", "uid-3"),
+    ),
+    case(
+        "an object without a namespace",
+        SecretClass.model_validate({"metadata": OURS, "spec": {}}),
+        ObjectRef("keyturn.dev/v1alpha1", "SecretClass", None, "it", "uid-3"),
+    ),
+    case("a workload", make.workload("api"), ObjectRef("apps/v1", "Deployment", "shop", "api", "uid-of-api")),
+    case(
+        "a workload of another group",
+        make.workload("api", kind="Rollout"),
+        ObjectRef("argoproj.io/v1alpha1", "Rollout", "shop", "api", "uid-of-api"),
+    ),
+    case("a reference", SOMETHING, SOMETHING),
 )
 def test_an_event_refers_to_its_object(about: About, expected: ObjectRef) -> None:
     assert ref_of(about) == expected

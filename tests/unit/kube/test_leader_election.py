@@ -24,6 +24,7 @@ from keyturn.kube.leader_election import (
 )
 from keyturn.kube.wire import Body
 from keyturn.runtime import build, metrics
+from tests.support.cases import case, cases
 from tests.support.jumping_loop import JumpingLoop
 
 TERMS = Terms(lease_duration=10.0, renew_deadline=7.0, retry_period=2.0)
@@ -257,16 +258,12 @@ def unreachable(reason: str = "Timeout") -> errors.Unavailable:
 
 
 @pytest.mark.usefixtures("clock")
-@pytest.mark.parametrize(
+@cases(
     ("error", "line"),
-    [
-        pytest.param(refused("get"), "may not get leases", id="get"),
-        pytest.param(refused("create"), "may not create leases", id="create"),
-        pytest.param(refused("update"), "may not update leases", id="update"),
-        pytest.param(
-            errors.NotFound("create", _PATH, 404, "NotFound"), "there is no namespace", id="no namespace"
-        ),
-    ],
+    case("get", refused("get"), "may not get leases"),
+    case("create", refused("create"), "may not create leases"),
+    case("update", refused("update"), "may not update leases"),
+    case("no namespace", errors.NotFound("create", _PATH, 404, "NotFound"), "there is no namespace"),
 )
 def test_what_only_a_person_can_change_is_no_readiness_at_once(error: errors.ApiError, line: str) -> None:
     hindered = Hindrance("keyturn-system")

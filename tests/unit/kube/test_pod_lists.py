@@ -14,6 +14,7 @@ from keyturn.core.observation.workload import Pod, Use
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.pod_lists import ListPaused, PodLists, holding_pod_of
+from tests.support.cases import case, cases
 
 CREATED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ENV: dict[str, Any] = {"envFrom": [{"secretRef": {"name": "auth"}}]}
@@ -67,24 +68,18 @@ def began(pod: dict[str, Any]) -> int:
     return int((found.began - CREATED) / timedelta(minutes=1))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pod", "minutes"),
-    [
-        pytest.param(body(), 0, id="without a status from its creation on"),
-        pytest.param(body(started(5)), 5, id="from the start of its container on"),
-        pytest.param(
-            body(started(9), started(5), containers=2), 5, id="from the start of the oldest container on"
-        ),
-        pytest.param(body(started(9), containers=2), 0, id="one container without a state"),
-        pytest.param(body({}), 0, id="an empty state"),
-        pytest.param(body(ended(7)), 7, id="a container that crashes will be started after its last end"),
-        pytest.param(
-            body(started(3, "terminated"), started(9), containers=2), 3, id="an ended container counts"
-        ),
-        pytest.param(body(started(9), **FILES), 7, id="files may be older by the kubelet's sync"),
-        pytest.param(body(started(1), **FILES), 0, id="but not older than the pod"),
-        pytest.param(body(started(9), **PULLS), 9, id="a pull reads its Secret again"),
-    ],
+    case("without a status from its creation on", body(), 0),
+    case("from the start of its container on", body(started(5)), 5),
+    case("from the start of the oldest container on", body(started(9), started(5), containers=2), 5),
+    case("one container without a state", body(started(9), containers=2), 0),
+    case("an empty state", body({}), 0),
+    case("a container that crashes will be started after its last end", body(ended(7)), 7),
+    case("an ended container counts", body(started(3, "terminated"), started(9), containers=2), 3),
+    case("files may be older by the kubelet's sync", body(started(9), **FILES), 7),
+    case("but not older than the pod", body(started(1), **FILES), 0),
+    case("a pull reads its Secret again", body(started(9), **PULLS), 9),
 )
 def test_a_pod_has_read_its_secrets_since(pod: dict[str, Any], minutes: int) -> None:
     assert began(pod) == minutes
@@ -97,38 +92,34 @@ def test_an_init_container_counts_after_its_end() -> None:
     assert began(pod) == 2
 
 
-@pytest.mark.parametrize(
+@cases(
     "pod",
-    [
-        pytest.param(body(started(1), containers=1, nodeName=""), id="no node has it"),
-        pytest.param(body(started(1), containers=0), id="it uses no Secret"),
-        pytest.param(body(started(1), containers=0, **PULLS), id="only the kubelet reads its Secret"),
-    ],
+    case("no node has it", body(started(1), containers=1, nodeName="")),
+    case("it uses no Secret", body(started(1), containers=0)),
+    case("only the kubelet reads its Secret", body(started(1), containers=0, **PULLS)),
 )
 def test_a_pod_holds_nothing_if(pod: dict[str, Any]) -> None:
     assert read(pod) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "via"),
-    [
-        pytest.param({}, Via.ENV_FROM, id="envFrom"),
-        pytest.param(
-            {
-                "ephemeralContainers": [
-                    {"env": [{"valueFrom": {"secretKeyRef": {"name": "auth", "key": "password"}}}]}
-                ]
-            },
-            Via.ENV,
-            id="an ephemeral container",
-        ),
-        pytest.param(FILES, Via.VOLUME, id="a volume"),
-        pytest.param(
-            {"volumes": [{"projected": {"sources": [{"secret": {"name": "auth"}}]}}]},
-            Via.PROJECTED,
-            id="a projected volume",
-        ),
-    ],
+    case("envFrom", {}, Via.ENV_FROM),
+    case(
+        "an ephemeral container",
+        {
+            "ephemeralContainers": [
+                {"env": [{"valueFrom": {"secretKeyRef": {"name": "auth", "key": "password"}}}]}
+            ]
+        },
+        Via.ENV,
+    ),
+    case("a volume", FILES, Via.VOLUME),
+    case(
+        "a projected volume",
+        {"volumes": [{"projected": {"sources": [{"secret": {"name": "auth"}}]}}]},
+        Via.PROJECTED,
+    ),
 )
 def test_a_pod_is_matched_by_its_own_spec(spec: dict[str, Any], via: Via) -> None:
     found = read(body(started(1), **spec))
@@ -142,31 +133,27 @@ def owner(kind: str, name: str) -> dict[str, str]:
     return {"kind": kind, "name": name, "uid": f"uid-of-{name}"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pod", "expected"),
-    [
-        pytest.param(body(), ("Pod", "report-x"), id="none"),
-        pytest.param(body(owner=owner("Job", "report")), ("Job", "report"), id="a Job"),
-        pytest.param(
-            body(owner=owner("ReplicaSet", "api-5d8f"), labels={"pod-template-hash": "5d8f"}),
-            ("Deployment", "api"),
-            id="a Deployment",
-        ),
-        pytest.param(
-            body(owner=owner("ReplicaSet", "api-5d8f"), labels={"rollouts-pod-template-hash": "5d8f"}),
-            ("Rollout", "api"),
-            id="an Argo Rollout",
-        ),
-        pytest.param(
-            body(owner=owner("ReplicaSet", "api-5d8f")), ("ReplicaSet", "api-5d8f"), id="a bare ReplicaSet"
-        ),
-        pytest.param(
-            body(owner=owner("ReplicaSet", "other"), labels={"pod-template-hash": "5d8f"}),
-            ("ReplicaSet", "other"),
-            id="a ReplicaSet with a foreign hash",
-        ),
-        pytest.param(body(owner=owner("Kafka", "events")), ("Kafka", "events"), id="another operator's kind"),
-    ],
+    case("none", body(), ("Pod", "report-x")),
+    case("a Job", body(owner=owner("Job", "report")), ("Job", "report")),
+    case(
+        "a Deployment",
+        body(owner=owner("ReplicaSet", "api-5d8f"), labels={"pod-template-hash": "5d8f"}),
+        ("Deployment", "api"),
+    ),
+    case(
+        "an Argo Rollout",
+        body(owner=owner("ReplicaSet", "api-5d8f"), labels={"rollouts-pod-template-hash": "5d8f"}),
+        ("Rollout", "api"),
+    ),
+    case("a bare ReplicaSet", body(owner=owner("ReplicaSet", "api-5d8f")), ("ReplicaSet", "api-5d8f")),
+    case(
+        "a ReplicaSet with a foreign hash",
+        body(owner=owner("ReplicaSet", "other"), labels={"pod-template-hash": "5d8f"}),
+        ("ReplicaSet", "other"),
+    ),
+    case("another operator's kind", body(owner=owner("Kafka", "events")), ("Kafka", "events")),
 )
 def test_a_pod_shows_its_topmost_owner(pod: dict[str, Any], expected: tuple[str, str]) -> None:
     found = read(pod)

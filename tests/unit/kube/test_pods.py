@@ -13,6 +13,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.pod_lists import PodLists
 from keyturn.kube.pods import evict_pod, pod_of
+from tests.support.cases import case, cases
 from tests.unit.core.builders import NOW, seconds, workload
 
 
@@ -44,13 +45,11 @@ def pods(*pages: Page) -> tuple[Pod, ...]:
     return asyncio.run(lists.of_workload(workload("api"), NOW, NOW)).pods
 
 
-@pytest.mark.parametrize(
+@cases(
     ("owner", "counts"),
-    [
-        pytest.param(("ReplicaSet", "api-7f", "u"), True, id="of its ReplicaSet"),
-        pytest.param(("ReplicaSet", "web-7f", "u"), False, id="of another Deployment"),
-        pytest.param(("StatefulSet", "api-7f", "u"), False, id="of a StatefulSet"),
-    ],
+    case("of its ReplicaSet", ("ReplicaSet", "api-7f", "u"), True),
+    case("of another Deployment", ("ReplicaSet", "web-7f", "u"), False),
+    case("of a StatefulSet", ("StatefulSet", "api-7f", "u"), False),
 )
 def test_a_pod_counts_by_its_controller(owner: Any, *, counts: bool) -> None:
     assert bool(pods(Page([made_by(owner)], "1", first=True))) == counts
@@ -329,53 +328,43 @@ def test_a_pod_with_a_grace_period_of_centuries_is_terminating(seconds: int) -> 
     assert pod_of(made).leaves == datetime(2026, 11, 24, 12, 10, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "never"),
-    [
-        pytest.param({}, True, id="not ready since its start"),
-        pytest.param(
-            {"conditions": [condition("Ready", "False", lastTransitionTime=A_SECOND_LATER)]},
-            True,
-            id="in the next second: times are cut",
-        ),
-        pytest.param(
-            {"conditions": [condition("Ready", "False", lastTransitionTime=TWO_LATER)]},
-            False,
-            id="it turned later",
-        ),
-        pytest.param({"conditions": [condition("Ready", "True")]}, False, id="it is ready"),
-        pytest.param({"conditions": [condition("Ready", "Unknown")]}, False, id="it is not known"),
-        pytest.param({"startTime": None}, False, id="its start is not known"),
-        pytest.param(
-            {"conditions": [{"type": "Ready", "status": "False"}]}, False, id="the time is not known"
-        ),
-        pytest.param({"conditions": None}, False, id="a kubelet has it, and said nothing of it"),
-    ],
+    case("not ready since its start", {}, True),
+    case(
+        "in the next second: times are cut",
+        {"conditions": [condition("Ready", "False", lastTransitionTime=A_SECOND_LATER)]},
+        True,
+    ),
+    case(
+        "it turned later", {"conditions": [condition("Ready", "False", lastTransitionTime=TWO_LATER)]}, False
+    ),
+    case("it is ready", {"conditions": [condition("Ready", "True")]}, False),
+    case("it is not known", {"conditions": [condition("Ready", "Unknown")]}, False),
+    case("its start is not known", {"startTime": None}, False),
+    case("the time is not known", {"conditions": [{"type": "Ready", "status": "False"}]}, False),
+    case("a kubelet has it, and said nothing of it", {"conditions": None}, False),
 )
 def test_a_pod_was_never_ready_only_where_that_is_shown(status: dict[str, Any], *, never: bool) -> None:
     assert read(**status).never_ready is never
 
 
-@pytest.mark.parametrize(
+@cases(
     ("containers", "restarts", "crashes"),
-    [
-        pytest.param([container(restarts=3, state=LOOPS)], 3, 3, id="it waits for the next restart"),
-        pytest.param(
-            [container(restarts=3, state={"running": {}}, lastState=ENDED)], 3, 3, id="it runs again"
-        ),
-        pytest.param([container(restarts=3, state=ENDED)], 3, 0, id="the first end, as a kubelet tells it"),
-        pytest.param([container(ready=True, restarts=3, lastState=ENDED)], 3, 0, id="it has got over it"),
-        pytest.param(
-            [
-                container("a", ready=True, restarts=9, lastState=ENDED),
-                container("b", restarts=1, lastState=ENDED),
-            ],
-            9,
-            1,
-            id="another one has",
-        ),
-        pytest.param([], 0, 0, id="none"),
-    ],
+    case("it waits for the next restart", [container(restarts=3, state=LOOPS)], 3, 3),
+    case("it runs again", [container(restarts=3, state={"running": {}}, lastState=ENDED)], 3, 3),
+    case("the first end, as a kubelet tells it", [container(restarts=3, state=ENDED)], 3, 0),
+    case("it has got over it", [container(ready=True, restarts=3, lastState=ENDED)], 3, 0),
+    case(
+        "another one has",
+        [
+            container("a", ready=True, restarts=9, lastState=ENDED),
+            container("b", restarts=1, lastState=ENDED),
+        ],
+        9,
+        1,
+    ),
+    case("none", [], 0, 0),
 )
 def test_restarts_are_counted_by_container(
     containers: list[dict[str, Any]], restarts: int, crashes: int
@@ -390,43 +379,37 @@ def test_containers_of_the_start_count_too() -> None:
     assert (found.crashes, found.trouble) == (4, Trouble("CrashLoopBackOff", "first", 1))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "trouble"),
-    [
-        pytest.param(
-            container(state={"waiting": {"reason": "ImagePullBackOff", "message": SAID}}),
-            Trouble("ImagePullBackOff", "main", None, "example.org/app:1"),
-            id="an image",
-        ),
-        pytest.param(
-            container(image="what ever", state={"waiting": {"reason": "InvalidImageName"}}),
-            Trouble("InvalidImageName", "main"),
-            id="what is no name of an image",
-        ),
-        pytest.param(
-            container(state={"waiting": {"reason": "CreateContainerConfigError"}}),
-            Trouble("CreateContainerConfigError", "main"),
-            id="a key that is not there",
-        ),
-        pytest.param(container(state=ENDED), Trouble("Error", "main", 1), id="it has ended"),
-        pytest.param(
-            container(
-                state={"running": {}}, lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
-            ),
-            Trouble("OOMKilled", "main", 137),
-            id="it was restarted",
-        ),
-        pytest.param(container(state={"running": {}}), Trouble(NOT_READY, "main"), id="it runs"),
-        pytest.param(
-            container(state={"waiting": {"reason": f"it said: {SAID}"}}),
-            Trouble("Unknown", "main"),
-            id="a reason that is none",
-        ),
-        pytest.param(
-            container(state={"waiting": {"message": SAID}}), Trouble("Unknown", "main"), id="no reason"
-        ),
-        pytest.param(container(ready=True), None, id="it is ready"),
-    ],
+    case(
+        "an image",
+        container(state={"waiting": {"reason": "ImagePullBackOff", "message": SAID}}),
+        Trouble("ImagePullBackOff", "main", None, "example.org/app:1"),
+    ),
+    case(
+        "what is no name of an image",
+        container(image="what ever", state={"waiting": {"reason": "InvalidImageName"}}),
+        Trouble("InvalidImageName", "main"),
+    ),
+    case(
+        "a key that is not there",
+        container(state={"waiting": {"reason": "CreateContainerConfigError"}}),
+        Trouble("CreateContainerConfigError", "main"),
+    ),
+    case("it has ended", container(state=ENDED), Trouble("Error", "main", 1)),
+    case(
+        "it was restarted",
+        container(state={"running": {}}, lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+        Trouble("OOMKilled", "main", 137),
+    ),
+    case("it runs", container(state={"running": {}}), Trouble(NOT_READY, "main")),
+    case(
+        "a reason that is none",
+        container(state={"waiting": {"reason": f"it said: {SAID}"}}),
+        Trouble("Unknown", "main"),
+    ),
+    case("no reason", container(state={"waiting": {"message": SAID}}), Trouble("Unknown", "main")),
+    case("it is ready", container(ready=True), None),
 )
 def test_the_reason_is_read_and_never_the_message(status: dict[str, Any], trouble: Trouble | None) -> None:
     found = read(status)

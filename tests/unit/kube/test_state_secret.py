@@ -31,6 +31,7 @@ from keyturn.core.state.records import (
 from keyturn.core.state.state import Publication, Pushed, RollbackPause, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import fitted, state_body, state_of
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 KEY = ObjectKey("shop", "db")
@@ -232,25 +233,23 @@ def edited_account(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]
     return body_of(orjson.dumps(read))
 
 
-@pytest.mark.parametrize(
+@cases(
     "change",
-    [
-        pytest.param({"revision": -1}, id="a negative revision"),
-        pytest.param({"revision": None}, id="no revision"),
-        pytest.param({"revision": CANARY}, id="a revision of text"),
-        pytest.param({"login": "app'; DROP ROLE app; --"}, id="a login with quotes"),
-        pytest.param({"login": ""}, id="no login"),
-        pytest.param({"login": 7}, id="a login of digits"),
-        pytest.param({"phase": CANARY}, id="an unknown phase"),
-        pytest.param({"since": CANARY}, id="no time"),
-        pytest.param({"proven": CANARY}, id="no time of proof"),
-        pytest.param({"tries": -1}, id="a negative count"),
-        pytest.param({"tries": CANARY}, id="a count of text"),
-        pytest.param({"item": 7}, id="an item of digits"),
-        pytest.param({"item": f"{CANARY}\n"}, id="an item that is no name"),
-        pytest.param({"target": 7}, id="a target of digits"),
-        pytest.param({"target": CANARY}, id="a target that is no name"),
-    ],
+    case("a negative revision", {"revision": -1}),
+    case("no revision", {"revision": None}),
+    case("a revision of text", {"revision": CANARY}),
+    case("a login with quotes", {"login": "app'; DROP ROLE app; --"}),
+    case("no login", {"login": ""}),
+    case("a login of digits", {"login": 7}),
+    case("an unknown phase", {"phase": CANARY}),
+    case("no time", {"since": CANARY}),
+    case("no time of proof", {"proven": CANARY}),
+    case("a negative count", {"tries": -1}),
+    case("a count of text", {"tries": CANARY}),
+    case("an item of digits", {"item": 7}),
+    case("an item that is no name", {"item": f"{CANARY}\n"}),
+    case("a target of digits", {"target": 7}),
+    case("a target that is no name", {"target": CANARY}),
 )
 def test_an_edited_credential_is_not_read(change: dict[str, Any]) -> None:
     with pytest.raises(Stalled) as caught:
@@ -373,18 +372,18 @@ def with_field(path: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param({"metadata": {"name": "db-keyturn"}}, id="no data"),
-        pytest.param({"metadata": {"name": "db-keyturn"}, "data": None}, id="data of null"),
-        pytest.param({"metadata": {"name": "db-keyturn"}, "data": {"other": "eA=="}}, id="another key"),
-        pytest.param({"metadata": {"name": "db-keyturn"}, "data": {"state": "!"}}, id="no base64"),
-        pytest.param(body_of(b"{" + CANARY.encode()), id="no JSON"),
-        pytest.param(body_of(orjson.dumps([CANARY])), id="a list"),
-        pytest.param(body_of(orjson.dumps(CANARY)), id="a text"),
-        pytest.param(body_of(b"\xff"), id="bytes"),
-        pytest.param(edited(lambda read: read.pop("uid")), id="without a part"),
-        pytest.param(edited(lambda read: read["pushed"][0].pop("kept")), id="a push without a part"),
+        case("no data", {"metadata": {"name": "db-keyturn"}}),
+        case("data of null", {"metadata": {"name": "db-keyturn"}, "data": None}),
+        case("another key", {"metadata": {"name": "db-keyturn"}, "data": {"other": "eA=="}}),
+        case("no base64", {"metadata": {"name": "db-keyturn"}, "data": {"state": "!"}}),
+        case("no JSON", body_of(b"{" + CANARY.encode())),
+        case("a list", body_of(orjson.dumps([CANARY]))),
+        case("a text", body_of(orjson.dumps(CANARY))),
+        case("bytes", body_of(b"\xff")),
+        case("without a part", edited(lambda read: read.pop("uid"))),
+        case("a push without a part", edited(lambda read: read["pushed"][0].pop("kept"))),
         *(
-            pytest.param(with_field(path, value), id=f"{path}, {place}")
+            case(f"{path}, {place}", with_field(path, value))
             for path, values in WRONG.items()
             for place, value in enumerate(values)
         ),

@@ -13,6 +13,7 @@ from keyturn.core.observation.workload import Use, Workload
 from keyturn.kube import errors
 from keyturn.kube.wire import Body
 from keyturn.kube.workloads import restart, workload_of
+from tests.support.cases import case, cases
 
 CREATED = "2026-11-24T12:00:00Z"
 
@@ -74,15 +75,13 @@ THREE = {"replicas": 3}
 PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "status", "templates"),
-    [
-        pytest.param({}, STATEFUL | {"currentRevision": "a"}, ("a", "b"), id="in an update"),
-        pytest.param({}, {"currentRevision": "a"}, ("a",), id="without an update"),
-        pytest.param({}, DEPLOYED, (), id="of a Deployment"),
-        pytest.param({"updateStrategy": {"type": "OnDelete"}}, STATEFUL, (), id="replaced by hand"),
-        pytest.param(PARTITION, STATEFUL, ("b", "b"), id="with a partition"),
-    ],
+    case("in an update", {}, STATEFUL | {"currentRevision": "a"}, ("a", "b")),
+    case("without an update", {}, {"currentRevision": "a"}, ("a",)),
+    case("of a Deployment", {}, DEPLOYED, ()),
+    case("replaced by hand", {"updateStrategy": {"type": "OnDelete"}}, STATEFUL, ()),
+    case("with a partition", PARTITION, STATEFUL, ("b", "b")),
 )
 def test_the_templates_of_a_stateful_set_are_known(
     spec: dict[str, Any], status: dict[str, Any], templates: tuple[str, ...]
@@ -95,20 +94,13 @@ def test_templates_of_an_older_spec_are_not() -> None:
     assert workload_of("StatefulSet", late).templates == ()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "status", "terminates"),
-    [
-        pytest.param({}, {}, None, id="its controller counts none"),
-        pytest.param({}, {"terminatingReplicas": 0}, False, id="none"),
-        pytest.param({}, {"terminatingReplicas": 2}, True, id="two"),
-        pytest.param({"revisionHistoryLimit": 2}, {"terminatingReplicas": 0}, False, id="a short history"),
-        pytest.param(
-            {"revisionHistoryLimit": 1},
-            {"terminatingReplicas": 0},
-            None,
-            id="those of a ReplicaSet that is gone",
-        ),
-    ],
+    case("its controller counts none", {}, {}, None),
+    case("none", {}, {"terminatingReplicas": 0}, False),
+    case("two", {}, {"terminatingReplicas": 2}, True),
+    case("a short history", {"revisionHistoryLimit": 2}, {"terminatingReplicas": 0}, False),
+    case("those of a ReplicaSet that is gone", {"revisionHistoryLimit": 1}, {"terminatingReplicas": 0}, None),
 )
 def test_pods_that_are_terminating_are_counted_by_the_controller(
     spec: dict[str, Any], status: dict[str, Any], *, terminates: bool | None
@@ -123,18 +115,12 @@ def test_a_status_that_speaks_of_an_older_spec_says_nothing() -> None:
     assert workload_of("Deployment", body(THREE, DEPLOYED | {"availableReplicas": 2})).is_updated
 
 
-@pytest.mark.parametrize(
+@cases(
     ("conditions", "failed"),
-    [
-        pytest.param(None, False, id="no conditions"),
-        pytest.param([{"type": "Progressing", "reason": "NewReplicaSetAvailable"}], False, id="progressing"),
-        pytest.param(
-            [{"type": "Available", "reason": "ProgressDeadlineExceeded"}], False, id="another condition"
-        ),
-        pytest.param(
-            [{}, {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}], True, id="too late"
-        ),
-    ],
+    case("no conditions", None, False),
+    case("progressing", [{"type": "Progressing", "reason": "NewReplicaSetAvailable"}], False),
+    case("another condition", [{"type": "Available", "reason": "ProgressDeadlineExceeded"}], False),
+    case("too late", [{}, {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}], True),
 )
 def test_a_rollout_has_failed_when_its_deadline_is_missed(
     conditions: list[dict[str, str]] | None, *, failed: bool
@@ -142,52 +128,34 @@ def test_a_rollout_has_failed_when_its_deadline_is_missed(
     assert workload_of("Deployment", body(THREE, {"conditions": conditions})).failed == failed
 
 
-@pytest.mark.parametrize(
+@cases(
     ("strategy", "hint"),
-    [
-        pytest.param(None, None, id="the default"),
-        pytest.param({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}, None, id="no partition"),
-        pytest.param(
-            PARTITION["updateStrategy"],
-            "its update strategy has a partition: pods below it are not restarted",
-            id="a partition",
-        ),
-        pytest.param(
-            {"type": "OnDelete"},
-            "its update strategy is OnDelete: delete its pods to restart them",
-            id="on delete",
-        ),
-    ],
+    case("the default", None, None),
+    case("no partition", {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}, None),
+    case(
+        "a partition",
+        PARTITION["updateStrategy"],
+        "its update strategy has a partition: pods below it are not restarted",
+    ),
+    case(
+        "on delete", {"type": "OnDelete"}, "its update strategy is OnDelete: delete its pods to restart them"
+    ),
 )
 def test_a_rollout_that_cannot_end_automatically_says_why(strategy: Any, hint: str | None) -> None:
     assert workload_of("StatefulSet", body({"updateStrategy": strategy})).hint == hint
 
 
-@pytest.mark.parametrize(
+@cases(
     ("selector", "text"),
-    [
-        pytest.param(None, "", id="none"),
-        pytest.param({"matchLabels": {"b": "2", "a": "1"}}, "a=1,b=2", id="labels"),
-        pytest.param(
-            {"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]},
-            "a in (1,2)",
-            id="in",
-        ),
-        pytest.param(
-            {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]},
-            "a notin (1)",
-            id="not in",
-        ),
-        pytest.param({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, "a", id="exists"),
-        pytest.param(
-            {"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, "!a", id="does not exist"
-        ),
-        pytest.param(
-            {"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]},
-            "a=1,b",
-            id="both",
-        ),
-    ],
+    case("none", None, ""),
+    case("labels", {"matchLabels": {"b": "2", "a": "1"}}, "a=1,b=2"),
+    case("in", {"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, "a in (1,2)"),
+    case("not in", {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, "a notin (1)"),
+    case("exists", {"matchExpressions": [{"key": "a", "operator": "Exists"}]}, "a"),
+    case("does not exist", {"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, "!a"),
+    case(
+        "both", {"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]}, "a=1,b"
+    ),
 )
 def test_a_selector_is_written_as_the_api_server_reads_it(selector: Any, text: str) -> None:
     assert workload_of("Deployment", body({"selector": selector})).selector == text
@@ -258,20 +226,18 @@ def test_a_rollout_with_a_template_is_read_like_a_deployment() -> None:
     assert (found.settled, found.has_template, found.template_of) == (True, True, None)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("conditions", "word"),
-    [
-        pytest.param(None, None, id="no condition"),
-        pytest.param([{"type": "ReplicaFailure", "status": "True"}], "pods", id="no pods"),
-        pytest.param([{"type": "ReplicaFailure", "status": "False"}], None, id="pods again"),
-        pytest.param(
-            [{"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": "x"}],
-            "ReplicaSet",
-            id="no ReplicaSet",
-        ),
-        pytest.param([{"type": "Progressing", "reason": "NewReplicaSetCreated"}], None, id="a ReplicaSet"),
-        pytest.param([{}, {"type": "InvalidSpec", "status": "True"}], "InvalidSpec", id="an invalid spec"),
-    ],
+    case("no condition", None, None),
+    case("no pods", [{"type": "ReplicaFailure", "status": "True"}], "pods"),
+    case("pods again", [{"type": "ReplicaFailure", "status": "False"}], None),
+    case(
+        "no ReplicaSet",
+        [{"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": "x"}],
+        "ReplicaSet",
+    ),
+    case("a ReplicaSet", [{"type": "Progressing", "reason": "NewReplicaSetCreated"}], None),
+    case("an invalid spec", [{}, {"type": "InvalidSpec", "status": "True"}], "InvalidSpec"),
 )
 def test_a_controller_that_creates_no_pods_is_named(
     conditions: list[dict[str, str]] | None, word: str | None
@@ -304,14 +270,12 @@ def test_a_generation_that_is_no_number_is_not_observed(observed: str) -> None:
 PROGRESSING = {"type": "Progressing", "status": "True", "lastUpdateTime": "2026-11-24T12:00:00Z"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("conditions", "progressed"),
-    [
-        pytest.param([PROGRESSING], datetime(2026, 11, 24, 12, 0, tzinfo=UTC), id="a time"),
-        pytest.param([PROGRESSING | {"lastUpdateTime": None}], None, id="no time"),
-        pytest.param([PROGRESSING | {"type": "Available"}], None, id="another condition"),
-        pytest.param(None, None, id="no condition"),
-    ],
+    case("a time", [PROGRESSING], datetime(2026, 11, 24, 12, 0, tzinfo=UTC)),
+    case("no time", [PROGRESSING | {"lastUpdateTime": None}], None),
+    case("another condition", [PROGRESSING | {"type": "Available"}], None),
+    case("no condition", None, None),
 )
 def test_a_release_that_reports_no_generation_shows_when_a_rollout_progressed(
     conditions: list[dict[str, Any]] | None, progressed: datetime | None
@@ -344,14 +308,12 @@ def test_the_time_of_a_failure_is_kept() -> None:
 SINCE_RESUMED = PROGRESSING | {"lastTransitionTime": "2026-11-24T11:00:00Z"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "progressing"),
-    [
-        pytest.param({"conditions": [SINCE_RESUMED]}, datetime(2026, 11, 24, 11, 0, tzinfo=UTC), id="rolls"),
-        pytest.param({"conditions": [SINCE_RESUMED | {"status": "Unknown"}]}, None, id="is paused"),
-        pytest.param({"conditions": [PROGRESSING]}, None, id="without a time"),
-        pytest.param({}, None, id="without a condition"),
-    ],
+    case("rolls", {"conditions": [SINCE_RESUMED]}, datetime(2026, 11, 24, 11, 0, tzinfo=UTC)),
+    case("is paused", {"conditions": [SINCE_RESUMED | {"status": "Unknown"}]}, None),
+    case("without a time", {"conditions": [PROGRESSING]}, None),
+    case("without a condition", {}, None),
 )
 def test_a_rollout_that_was_interrupted_shows_since_when_it_goes_on(
     status: dict[str, Any], progressing: datetime | None
@@ -420,18 +382,14 @@ async def test_a_rollout_without_a_template_of_a_workload_is_restarted_by_time()
     assert sent["metadata"] == {"name": "api", "namespace": "shop", "uid": "u", **MARKED["metadata"]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "expected"),
-    [
-        pytest.param(
-            OWN,
-            {"metadata": {"uid": "u"}, "spec": {"template": {"metadata": {"annotations": {MARKER: None}}}}},
-            id="of its template",
-        ),
-        pytest.param(
-            OF_POD_TEMPLATE, {"metadata": {"uid": "u", "annotations": {MARKER: None}}}, id="of its own"
-        ),
-    ],
+    case(
+        "of its template",
+        OWN,
+        {"metadata": {"uid": "u"}, "spec": {"template": {"metadata": {"annotations": {MARKER: None}}}}},
+    ),
+    case("of its own", OF_POD_TEMPLATE, {"metadata": {"uid": "u", "annotations": {MARKER: None}}}),
 )
 async def test_the_marker_of_a_rollout_is_removed(spec: dict[str, Any], expected: Body) -> None:
     assert await patched(workload_of("Rollout", rollout(spec)), "") == (ROLLOUT, expected)

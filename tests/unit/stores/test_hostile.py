@@ -9,6 +9,7 @@ from aiohttp import web
 from keyturn.runtime.reach import AllowedHost, Reach
 from keyturn.stores.providers.errors import Refused, Unreachable
 from tests.support.api_servers import serving
+from tests.support.cases import case
 from tests.support.timedcalls import holds_no_loop
 from tests.unit.stores.fake_stores import OPERATOR, FakeStores, ref
 
@@ -36,7 +37,7 @@ MANY: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("written", [pytest.param(one, id=name) for name, one in MANY.items()])
+@pytest.mark.parametrize("written", [case(name, one) for name, one in MANY.items()])
 async def test_a_webhook_with_a_page_of_templates_blocks_no_other(
     written: dict[str, str], fake: FakeStores
 ) -> None:

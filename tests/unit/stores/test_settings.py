@@ -17,36 +17,33 @@ from keyturn.stores.health import VALID
 from keyturn.stores.providers import discover, provider_of
 from keyturn.stores.providers.errors import Refused
 from keyturn.stores.settings import shared_keys
+from tests.support.cases import case, cases
 from tests.unit.stores.fake_stores import FakeStores, cluster_ref, ref
 
 OWN = "{namespace}/"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("key", "prefix", "path"),
-    [
-        pytest.param("prod/db", None, "prod/db", id="without a prefix"),
-        pytest.param("db", OWN, "shop/db", id="below the namespace"),
-        pytest.param("db", "prod/{namespace}/x-", "prod/shop/x-db", id="with more around it"),
-        pytest.param("db", "{namespace}.", "shop.db", id="with another separator"),
-        pytest.param("db", "shared/", "shared/db", id="below one for all"),
-        pytest.param("..db", OWN, "shop/..db", id="two dots that begin a name"),
-        pytest.param("a b:ü%", None, "a b:ü%", id="anything without a prefix"),
-        pytest.param("arn:aws:x:1:secret:db", None, "arn:aws:x:1:secret:db", id="an ARN without a prefix"),
-    ],
+    case("without a prefix", "prod/db", None, "prod/db"),
+    case("below the namespace", "db", OWN, "shop/db"),
+    case("with more around it", "db", "prod/{namespace}/x-", "prod/shop/x-db"),
+    case("with another separator", "db", "{namespace}.", "shop.db"),
+    case("below one for all", "db", "shared/", "shared/db"),
+    case("two dots that begin a name", "..db", OWN, "shop/..db"),
+    case("anything without a prefix", "a b:ü%", None, "a b:ü%"),
+    case("an ARN without a prefix", "arn:aws:x:1:secret:db", None, "arn:aws:x:1:secret:db"),
 )
 def test_a_key_lies_below_its_prefix(key: str, prefix: str | None, path: str) -> None:
     assert located(key, prefix, "shop") == path
 
 
-@pytest.mark.parametrize(
+@cases(
     ("key", "prefix", "path"),
-    [
-        pytest.param("/prod/db", None, "/prod/db", id="a slash before it"),
-        pytest.param("prod/db", None, "prod/db", id="none, which is another name"),
-        pytest.param("db", "/{namespace}/", "/shop/db", id="below a prefix with a slash before it"),
-        pytest.param("db", OWN, "shop/db", id="below one without"),
-    ],
+    case("a slash before it", "/prod/db", None, "/prod/db"),
+    case("none, which is another name", "prod/db", None, "prod/db"),
+    case("below a prefix with a slash before it", "db", "/{namespace}/", "/shop/db"),
+    case("below one without", "db", OWN, "shop/db"),
 )
 def test_where_a_slash_is_part_of_a_name_it_stays(key: str, prefix: str | None, path: str) -> None:
     assert located(key, prefix, "shop", rooted=True) == path
@@ -92,22 +89,20 @@ def test_a_key_that_could_lead_elsewhere_is_refused(key: str, prefix: str | None
         located(key, prefix, "shop")
 
 
-@pytest.mark.parametrize(
+@cases(
     "key",
-    [
-        pytest.param("%2e%2e/office/db", id="quoted dots"),
-        pytest.param("..%2foffice%2fdb", id="quoted slashes"),
-        pytest.param("..;/office/db", id="dots with a parameter"),
-        pytest.param("a?x=office", id="a query"),
-        pytest.param("a#office", id="a fragment"),
-        pytest.param("\uff0e\uff0e/office", id="full-width dots"),
-        pytest.param("..\u2215office", id="a slash that is none"),
-        pytest.param(".. /office", id="dots with a space"),
-        pytest.param("*", id="a wildcard"),
-        pytest.param("a\nb", id="a line break"),
-        pytest.param("arn:aws:x:1:secret:db", id="an ARN"),
-        pytest.param("db:3", id="a version"),
-    ],
+    case("quoted dots", "%2e%2e/office/db"),
+    case("quoted slashes", "..%2foffice%2fdb"),
+    case("dots with a parameter", "..;/office/db"),
+    case("a query", "a?x=office"),
+    case("a fragment", "a#office"),
+    case("full-width dots", "\uff0e\uff0e/office"),
+    case("a slash that is none", "..\u2215office"),
+    case("dots with a space", ".. /office"),
+    case("a wildcard", "*"),
+    case("a line break", "a\nb"),
+    case("an ARN", "arn:aws:x:1:secret:db"),
+    case("a version", "db:3"),
 )
 def test_below_a_prefix_only_plain_characters_are_taken(key: str) -> None:
     with pytest.raises(Refused, match="letters, digits and"):
@@ -158,14 +153,12 @@ def store(provider: dict[str, Any] = VAULT, **spec: Any) -> ClusterSecretStore:
     return ClusterSecretStore.model_validate({"metadata": metadata, "spec": {"provider": provider, **spec}})
 
 
-@pytest.mark.parametrize(
+@cases(
     "spec",
-    [
-        pytest.param({"allowedNamespaces": SEVERAL}, id="two by name"),
-        pytest.param({"allowedNamespaces": {"selector": {}}}, id="all"),
-        pytest.param({"allowedNamespaces": {"names": ["shop"], "selector": {}}}, id="one, and all"),
-        pytest.param({"allowedNamespaces": SEVERAL, "keyPrefix": "team/"}, id="one prefix for both"),
-    ],
+    case("two by name", {"allowedNamespaces": SEVERAL}),
+    case("all", {"allowedNamespaces": {"selector": {}}}),
+    case("one, and all", {"allowedNamespaces": {"names": ["shop"], "selector": {}}}),
+    case("one prefix for both", {"allowedNamespaces": SEVERAL, "keyPrefix": "team/"}),
 )
 def test_keys_of_a_store_for_several_without_a_namespace_in_its_prefix_are_shared(
     spec: dict[str, Any],
@@ -177,19 +170,15 @@ def test_keys_of_a_store_for_several_without_a_namespace_in_its_prefix_are_share
     assert "write keyPrefix: '{namespace}/' and move their keys there" in said
 
 
-@pytest.mark.parametrize(
+@cases(
     ("provider", "spec"),
-    [
-        pytest.param(
-            VAULT, {"allowedNamespaces": SEVERAL, "keyPrefix": "{namespace}/"}, id="a prefix for each"
-        ),
-        pytest.param(VAULT, {"allowedNamespaces": SEVERAL, "keyPrefix": "x/{namespace}/y"}, id="within it"),
-        pytest.param(VAULT, {"allowedNamespaces": {"names": ["shop"]}}, id="for one"),
-        pytest.param(VAULT, {}, id="for none"),
-        pytest.param(AS_ITSELF, {"allowedNamespaces": SEVERAL}, id="a login of its own for each"),
-        pytest.param({"kubernetes": {}}, {"allowedNamespaces": SEVERAL}, id="Secrets of its own for each"),
-        pytest.param({"vault": {}}, {"allowedNamespaces": SEVERAL}, id="settings that cannot be followed"),
-    ],
+    case("a prefix for each", VAULT, {"allowedNamespaces": SEVERAL, "keyPrefix": "{namespace}/"}),
+    case("within it", VAULT, {"allowedNamespaces": SEVERAL, "keyPrefix": "x/{namespace}/y"}),
+    case("for one", VAULT, {"allowedNamespaces": {"names": ["shop"]}}),
+    case("for none", VAULT, {}),
+    case("a login of its own for each", AS_ITSELF, {"allowedNamespaces": SEVERAL}),
+    case("Secrets of its own for each", {"kubernetes": {}}, {"allowedNamespaces": SEVERAL}),
+    case("settings that cannot be followed", {"vault": {}}, {"allowedNamespaces": SEVERAL}),
 )
 def test_nothing_is_said_where_keys_are_not_shared(provider: dict[str, Any], spec: dict[str, Any]) -> None:
     assert shared_keys(KEY, store(provider, **spec)) is None
@@ -226,16 +215,14 @@ def test_no_namespace_has_the_character_that_separates_keys_in_its_name(kind: st
     assert not re.search("[-a-z0-9]", provider.parts_with)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("provider", "prefix"),
-    [
-        pytest.param({"files": {"path": "/run/secrets"}}, "{namespace}_", id="files"),
-        pytest.param(
-            {"kubernetes": {"kubeconfigRef": {"name": "k", "key": "c"}, "namespace": "x"}},
-            "{namespace}.",
-            id="Secrets of another cluster",
-        ),
-    ],
+    case("files", {"files": {"path": "/run/secrets"}}, "{namespace}_"),
+    case(
+        "Secrets of another cluster",
+        {"kubernetes": {"kubeconfigRef": {"name": "k", "key": "c"}, "namespace": "x"}},
+        "{namespace}.",
+    ),
 )
 def test_keys_without_slashes_are_separated_by_another_character(
     provider: dict[str, Any], prefix: str
@@ -306,14 +293,12 @@ def test_a_store_of_all_namespaces_is_followed_within_this_one(fake: FakeStores)
     assert way(fake, "b", "a", cluster_ref("all")) == "b a"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("key", "secret", "store"),
-    [
-        pytest.param("b", "z", HERE, id="nobody takes it in"),
-        pytest.param("b", "a", ref("kept"), id="another store"),
-        pytest.param("b", "a", ref("nowhere"), id="no store"),
-        pytest.param("../b", "a", HERE, id="no key"),
-    ],
+    case("nobody takes it in", "b", "z", HERE),
+    case("another store", "b", "a", ref("kept")),
+    case("no store", "b", "a", ref("nowhere")),
+    case("no key", "../b", "a", HERE),
 )
 def test_what_leads_nowhere_is_none(fake: FakeStores, key: str, secret: str, store: StoreRef) -> None:
     takes_in(fake, "b", "c")

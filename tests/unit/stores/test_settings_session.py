@@ -12,6 +12,7 @@ from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.stores.providers.errors import Refused, Unreachable
 from keyturn.stores.settings import SessionSecret, StoreSettings, plan_of, read_references
+from tests.support.cases import case, cases
 from tests.unit.stores.fake_stores import FakeStores
 
 LOGIN = Value.of_text("hvs.canary-of-a-login")
@@ -122,15 +123,13 @@ async def test_the_login_of_an_account_is_not_that_of_another_of_the_same_name(
     assert await session(fake_secrets).load() == LOGIN, "it does not matter whose it is"
 
 
-@pytest.mark.parametrize(
+@cases(
     "spoil",
-    [
-        pytest.param(lambda body: body.update(type="Opaque"), id="another type"),
-        pytest.param(lambda body: body.update(data=None), id="empty"),
-        pytest.param(lambda body: body["data"].pop("for"), id="for no settings"),
-        pytest.param(lambda body: body["data"].pop("token"), id="no login"),
-        pytest.param(lambda body: body["data"].update(token="no base64"), id="no base64"),  # noqa: S106
-    ],
+    case("another type", lambda body: body.update(type="Opaque")),
+    case("empty", lambda body: body.update(data=None)),
+    case("for no settings", lambda body: body["data"].pop("for")),
+    case("no login", lambda body: body["data"].pop("token")),
+    case("no base64", lambda body: body["data"].update(token="no base64")),  # noqa: S106
 )
 async def test_what_another_writer_wrote_is_no_login(
     fake_secrets: FakeSecrets, spoil: Callable[[dict[str, Any]], object]

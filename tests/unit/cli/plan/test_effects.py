@@ -13,6 +13,7 @@ from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import StoreLease
+from tests.support.cases import case
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes
 
@@ -29,7 +30,7 @@ ASKED = {"keyturn.dev/rotate": "now", "keyturn.dev/refresh": "now"}
 @pytest.mark.parametrize(
     "step",
     [
-        pytest.param(step, id=type(step).__name__)
+        case(type(step).__name__, step)
         for step in (
             steps.Overlap(1, NOW + minutes(5)),
             steps.Expire(1),

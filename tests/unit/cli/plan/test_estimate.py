@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from keyturn.cli.plan.simulate import Makers, content_found, content_generated
 from keyturn.core.rotation.transitions import Content
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}
@@ -30,16 +29,14 @@ def changed(fresh: set[str], before: dict[str, str], **spec: Any) -> frozenset[s
 SAME = {"password": "password", "token": "token"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("before", "spec", "keys"),
-    [
-        pytest.param(SAME, {}, set(), id="nothing"),
-        pytest.param(SAME | {"password": "old"}, {}, {"password", "old"}, id="a renamed key"),
-        pytest.param({"token": "token"}, {}, {"password"}, id="an added item"),
-        pytest.param(SAME | {"old": "old"}, {}, {"old"}, id="a removed item"),
-        pytest.param(SAME, TEMPLATE, {"url"}, id="an added template"),
-        pytest.param({"token": "token"}, TEMPLATE, {"password", "url"}, id="an input of a template"),
-    ],
+    case("nothing", SAME, {}, set()),
+    case("a renamed key", SAME | {"password": "old"}, {}, {"password", "old"}),
+    case("an added item", {"token": "token"}, {}, {"password"}),
+    case("a removed item", SAME | {"old": "old"}, {}, {"old"}),
+    case("an added template", SAME, TEMPLATE, {"url"}),
+    case("an input of a template", {"token": "token"}, TEMPLATE, {"password", "url"}),
 )
 def test_keys_that_change_with_the_spec(before: dict[str, str], spec: dict[str, Any], keys: set[str]) -> None:
     assert changed(set(), before, **spec) == keys

@@ -16,6 +16,7 @@ from keyturn.core.observation.external import Pulled
 from keyturn.core.observation.observed import Observed
 from keyturn.core.observation.workload import Owner, Use
 from keyturn.core.spec.desired import Desired, resolve_spec
+from tests.support.cases import case, cases
 from tests.support.console import cells
 from tests.unit.core import accounts
 from tests.unit.core import builders as make
@@ -91,13 +92,11 @@ def test_what_stores_hold_stays_when_the_rest_is_generated_again(capsys: pytest.
     assert "read again on its own schedule" in printed(plan(ALL), capsys)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "policy", "said"),
-    [
-        pytest.param({"pushTo": [PUSH]}, "Retain", None, id="the same"),
-        pytest.param({}, "Retain", "left as it is", id="none any more"),
-        pytest.param({}, "Delete", "deleted", id="none any more, and it goes"),
-    ],
+    case("the same", {"pushTo": [PUSH]}, "Retain", None),
+    case("none any more", {}, "Retain", "left as it is"),
+    case("none any more, and it goes", {}, "Delete", "deleted"),
 )
 def test_a_manifest_says_what_becomes_of_keys_that_are_no_longer_pushed_to(
     spec: Mapping[str, Any], policy: str, said: str | None
@@ -249,10 +248,7 @@ def test_pods_that_use_only_unchanged_keys_are_left_out() -> None:
     assert rows(with_pods(owner(keys=["username"]))) == []
 
 
-@pytest.mark.parametrize(
-    "found",
-    [pytest.param(owner(before=1), id="one pod"), pytest.param(owner(count=3, before=2), id="some pods")],
-)
+@cases("found", case("one pod", owner(before=1)), case("some pods", owner(count=3, before=2)))
 def test_pods_from_before_the_publication_are_listed_without_a_rotation(found: Owner) -> None:
     ((name, awaited, why),) = rows(with_pods(found, is_rotation=False))
 

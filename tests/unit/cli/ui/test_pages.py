@@ -14,6 +14,7 @@ from keyturn.cli.ui.pages import Group, Overview, Section
 from keyturn.core.status.summary import SummaryState
 from keyturn.kube.cache.objects import parse
 from tests.cluster.ui.ui_cluster import CANARY, HOSTILE
+from tests.support.cases import case, cases
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRAME = {"root": "/root", "scope": HOSTILE, "server": HOSTILE, "now": HOSTILE, "version": HOSTILE}
@@ -181,15 +182,13 @@ def test_each_state_is_in_one_group_and_has_a_colour() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("stamp", "minutes", "hand"),
-    [
-        pytest.param(None, 44, ("open", "in 16m"), id="more than a quarter is left"),
-        pytest.param(None, 46, ("near", "in 14m"), id="less than a quarter is left"),
-        pytest.param(None, 61, ("late", "1m late"), id="a minute after the deadline"),
-        pytest.param(20, 61, ("done", "after 20m"), id="done in time"),
-        pytest.param(65, 70, ("done-late", "after 1h5m, 5m late"), id="done late"),
-    ],
+    case("more than a quarter is left", None, 44, ("open", "in 16m")),
+    case("less than a quarter is left", None, 46, ("near", "in 14m")),
+    case("a minute after the deadline", None, 61, ("late", "1m late")),
+    case("done in time", 20, 61, ("done", "after 20m")),
+    case("done late", 65, 70, ("done-late", "after 1h5m, 5m late")),
 )
 def test_a_clock_says_how_one_part_is(stamp: int | None, minutes: int, hand: tuple[str, str]) -> None:
     body = emergency(**({"servicesUpdatedAt": at(hours=-2, minutes=stamp)} if stamp else {}))

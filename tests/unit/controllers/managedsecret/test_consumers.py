@@ -83,7 +83,7 @@ _API = Controller("ReplicaSet", "api-7d9f", "uid-of-a-replica-set", "7d9f", "Dep
 def test_a_pod_of_an_earlier_template_is_judged_by_its_own_keys(
     keys: tuple[str, ...],
     own: tuple[str, ...],
-    is_other: bool,  # noqa: FBT001
+    is_other: bool,
 ) -> None:
     pod = replace(holding("api-7d9f-x", controller=_API), uses=(use("db", *own),))
     seen = make.observed(

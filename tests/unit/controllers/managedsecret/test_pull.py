@@ -126,7 +126,7 @@ async def test_a_property_is_taken(
         pytest.param(True, ["read prod/api 3 fresh"], id="anew"),
     ],
 )
-async def test_a_version_is_asked_for(fresh: bool, asked: list[str], remote: InMemoryStores) -> None:  # noqa: FBT001
+async def test_a_version_is_asked_for(fresh: bool, asked: list[str], remote: InMemoryStores) -> None:
     remote.keep("prod/api", "a")
     await read(remote, {"data": [from_("prod/api", version="3")]}, fresh=fresh)
     assert remote.asked == asked
@@ -453,7 +453,7 @@ KEY_SET: dict[str, Any] = {
 @pytest.mark.parametrize("has_parts", [False, True], ids=["one text", "parts"])
 async def test_an_object_that_was_pushed_is_found_again_in_the_spelling_of_its_store(
     remote: InMemoryStores,
-    has_parts: bool,  # noqa: FBT001
+    has_parts: bool,
 ) -> None:
     made = Jwks(JwksConfig()).generate(GeneratorContext(NOW))
     for key, output in (("shop/db", "private.jwks"), ("shop/public", "public.jwks")):

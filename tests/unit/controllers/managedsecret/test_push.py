@@ -152,7 +152,7 @@ async def test_what_is_there_already_is_not_written_again(pusher: Pusher) -> Non
 async def test_what_others_have_written(
     destination: Destination,
     there: Any,
-    is_kept: bool,  # noqa: FBT001
+    is_kept: bool,
     pusher: Pusher,
 ) -> None:
     pusher.remote.keep("shop/db", "another")

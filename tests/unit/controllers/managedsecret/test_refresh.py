@@ -351,7 +351,7 @@ async def test_a_failed_read_in_a_window_is_retried_later(watch: Watch) -> None:
 )
 async def test_where_an_earlier_revision_came_back_only_a_third_value_is_a_change(
     holds: str,
-    changed: bool,  # noqa: FBT001
+    changed: bool,
     watch: Watch,
 ) -> None:
     values = {"api-key": kept(value="second")}, {"api-key": kept(value="first")}

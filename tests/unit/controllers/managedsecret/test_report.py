@@ -148,7 +148,7 @@ def posted_events() -> tuple[PostedEvents, Context]:
 )
 def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
     ends: datetime,
-    refused: bool,  # noqa: FBT001
+    refused: bool,
     reasons: list[str],
 ) -> None:
     lease = replace(LEASE, ends=ends)

@@ -162,7 +162,7 @@ def test_a_generator_that_is_too_weak_is_refused_with_its_item() -> None:
 def test_a_template_reads_previous_values_for_a_whole_overlap(
     text: str,
     more: dict[str, Any],
-    is_refused: bool,  # noqa: FBT001
+    is_refused: bool,
 ) -> None:
     found = refusal({"target": {"template": {"data": {"KEYS": text}}}, "rotation": _OVERLAPS, **more})
 

@@ -211,6 +211,6 @@ def test_a_denial_by_keyturns_own_policy_means_that_another_one_changed_the_secr
 
 
 @pytest.mark.parametrize(("verb", "kept"), [("create", False), ("update", True)])
-def test_the_record_of_the_values_is_not_to_be_deleted(verb: str, kept: bool) -> None:  # noqa: FBT001
+def test_the_record_of_the_values_is_not_to_be_deleted(verb: str, kept: bool) -> None:
     found = error_of_step(denied(errors.DenierKind.WEBHOOK, "labels", verb), STEPS["the record"], observed())
     assert ("do not delete" in found.message) is kept

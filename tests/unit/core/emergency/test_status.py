@@ -242,7 +242,7 @@ def test_values_to_be_rotated_at_their_stores_are_counted_also_next_to_generated
 )
 def test_a_person_is_needed_for_what_keyturn_cannot_do(
     found: Affected,
-    is_needed: bool,  # noqa: FBT001
+    is_needed: bool,
     incident: Incident,
 ) -> None:
     emergency = declared(incident.look(after(seconds=7), {"db": found}))
@@ -536,7 +536,7 @@ def test_a_report_that_cannot_be_written_is_reported(incident: Incident) -> None
 
 
 @pytest.mark.parametrize(("lacks_document", "name"), [(True, None), (False, "inc-1-report")])
-def test_the_document_is_named_unless_it_lacks_the_last_stage(lacks_document: bool, name: str | None) -> None:  # noqa: FBT001
+def test_the_document_is_named_unless_it_lacks_the_last_stage(lacks_document: bool, name: str | None) -> None:
     acknowledged = declared(annotations={ACKNOWLEDGE_AUDIT: "ada", ACKNOWLEDGE_REPORT: "grace"})
     now = after(minutes=2)
     rows = rows_of(acknowledged, {"db": ROLLED_OUT}, now)

@@ -37,5 +37,5 @@ def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_selector_takes_what_kubernetes_would(selector: dict[str, Any], takes: bool) -> None:  # noqa: FBT001
+def test_a_selector_takes_what_kubernetes_would(selector: dict[str, Any], takes: bool) -> None:
     assert selects(LabelSelector.model_validate(selector), LABELS) is takes

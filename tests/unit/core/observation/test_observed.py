@@ -84,7 +84,7 @@ def test_a_result_is_computed_again_for_a_copy() -> None:
         pytest.param(make.observed(state_is_foreign=True), True, id="state of another owner"),
     ],
 )
-def test_an_object_is_inactive_while_its_spec_is_not_followed(observed: Observed, is_inactive: bool) -> None:  # noqa: FBT001
+def test_an_object_is_inactive_while_its_spec_is_not_followed(observed: Observed, is_inactive: bool) -> None:
     assert observed.is_inactive is is_inactive
 
 

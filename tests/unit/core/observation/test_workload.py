@@ -43,7 +43,7 @@ def test_a_marker_does_not_depend_on_the_order(entries: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("secrets", "is_kept"), [(10, True), (1000, False)])
-def test_what_a_long_marker_says_is_not_kept(secrets: int, is_kept: bool) -> None:  # noqa: FBT001
+def test_what_a_long_marker_says_is_not_kept(secrets: int, is_kept: bool) -> None:
     marker = write_marker({f"secret-{number}": 1 for number in range(secrets)})
     assert len(read_marker(marker)) == secrets
     assert (read_marker(marker) is read_marker(marker)) is is_kept
@@ -114,7 +114,7 @@ def test_its_status_counts_after_it_has_observed_the_template() -> None:
 def test_without_a_generation_the_progress_since_the_restart_counts(
     restarted: datetime | None,
     progressed: datetime | None,
-    expected: bool,  # noqa: FBT001
+    expected: bool,
 ) -> None:
     other = replace(DEPLOYMENT, restarted=restarted)
     found = referencing(generation=None, progressed=progressed).with_template_of(other)
@@ -177,7 +177,7 @@ def test_a_pod_belongs_to_the_workload_that_controls_it(
     controller: Controller | None,
     kind: str,
     name: str,
-    expected: bool,  # noqa: FBT001
+    expected: bool,
 ) -> None:
     pod = replace(make.holding(), controller=controller)
 

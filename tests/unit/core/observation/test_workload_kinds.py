@@ -99,7 +99,7 @@ def test_a_workload_is_settled_when_every_pod_is_new_and_available(
     kind: str,
     spec: dict[str, Any],
     status: dict[str, Any],
-    settled: bool,  # noqa: FBT001
+    settled: bool,
 ) -> None:
     assert type_of(kind).is_settled(spec, status) is settled
 
@@ -143,7 +143,7 @@ def test_a_workload_is_updated_when_every_pod_is_new(
 def test_new_pods_wait_for_old_ones_by_the_strategy(
     kind: str,
     spec: dict[str, Any],
-    in_place: bool,  # noqa: FBT001
+    in_place: bool,
 ) -> None:
     assert type_of(kind).is_in_place(spec, {}) is in_place
 
@@ -162,7 +162,7 @@ def test_a_workload_is_idle_when_it_wants_no_pods(
     kind: str,
     spec: dict[str, Any],
     status: dict[str, Any],
-    idle: bool,  # noqa: FBT001
+    idle: bool,
 ) -> None:
     assert type_of(kind).is_idle(spec, status) is idle
 
@@ -178,7 +178,7 @@ def test_a_workload_is_idle_when_it_wants_no_pods(
 )
 def test_the_status_of_a_rollout_describes_its_spec(
     status: dict[str, Any],
-    observed: bool,  # noqa: FBT001
+    observed: bool,
 ) -> None:
     assert type_of("Rollout").is_observed({"generation": 4}, status) is observed
 
@@ -250,8 +250,8 @@ ABORTED = progress("False", "RolloutAborted")
 )
 def test_a_rollout_has_failed_when_it_is_degraded_by_its_last_change(
     status: dict[str, Any],
-    failed: bool,  # noqa: FBT001
-    aborted: bool,  # noqa: FBT001
+    failed: bool,
+    aborted: bool,
 ) -> None:
     row = type_of("Rollout")
     assert (row.has_failed({}, status), row.is_aborted({}, status)) == (failed, aborted)
@@ -267,7 +267,7 @@ def test_a_rollout_has_failed_when_it_is_degraded_by_its_last_change(
 )
 def test_a_rollout_keeps_pods_of_an_earlier_template_by_its_controllers_count(
     status: dict[str, Any],
-    keeps: bool,  # noqa: FBT001
+    keeps: bool,
 ) -> None:
     assert type_of("Rollout").keeps_earlier({}, status) is keeps
     assert not any(row.keeps_earlier({}, status) for row in REQUIRED_TYPES)
@@ -287,7 +287,7 @@ def test_the_other_kinds_are_never_aborted() -> None:
 )
 def test_a_deployment_has_failed_when_its_deadline_is_missed(
     conditions: list[dict[str, str]] | None,
-    failed: bool,  # noqa: FBT001
+    failed: bool,
 ) -> None:
     assert type_of("Deployment").has_failed({}, {"conditions": conditions}) is failed
 
@@ -302,7 +302,7 @@ def test_a_deployment_has_failed_when_its_deadline_is_missed(
 )
 def test_a_stateful_set_that_needs_hands_has_no_deadline(
     strategy: dict[str, Any] | None,
-    has_hint: bool,  # noqa: FBT001
+    has_hint: bool,
 ) -> None:
     assert (type_of("StatefulSet").hint({"updateStrategy": strategy}) is not None) is has_hint
 

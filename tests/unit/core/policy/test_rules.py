@@ -101,7 +101,7 @@ def test_what_only_another_spec_cures_is_not_curable() -> None:
         pytest.param(Strength(32, 127.9), False, id="a tenth of a bit short"),
     ],
 )
-def test_the_floor(strength: Strength, is_enough: bool) -> None:  # noqa: FBT001
+def test_the_floor(strength: Strength, is_enough: bool) -> None:
     assert strength.is_enough == is_enough
 
 
@@ -186,7 +186,7 @@ def test_a_class_that_does_not_ask_for_it_has_nothing_against_equal_values(given
         pytest.param(secret_class(enforcement="Warn"), False, id="Warn"),
     ],
 )
-def test_a_class_denies_unless_it_warns(given: SecretClass | None, expected: bool) -> None:  # noqa: FBT001
+def test_a_class_denies_unless_it_warns(given: SecretClass | None, expected: bool) -> None:
     assert denies(given) == expected
 
 

@@ -44,7 +44,7 @@ def test_the_overlap_begins_when_no_pod_holds_earlier_values() -> None:
     ("limit", "ends"),
     [pytest.param("70m", False, id="before the limit"), pytest.param("40m", True, id="at the limit")],
 )
-def test_the_overlap_ends_at_its_limit_whatever_pods_hold(limit: str, ends: bool) -> None:  # noqa: FBT001
+def test_the_overlap_ends_at_its_limit_whatever_pods_hold(limit: str, ends: bool) -> None:
     spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": limit}}
     step = next_step(rotated(make.holding(), spec=spec, previous=frozenset({"password"})))
 

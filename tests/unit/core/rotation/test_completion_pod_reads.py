@@ -131,5 +131,5 @@ def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
         ),
     ],
 )
-def test_pods_are_needed_when_something_is_asserted(observed: Managed, expected: bool) -> None:  # noqa: FBT001
+def test_pods_are_needed_when_something_is_asserted(observed: Managed, expected: bool) -> None:
     assert needs_holders(observed) is expected

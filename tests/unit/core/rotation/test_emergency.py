@@ -216,7 +216,7 @@ def test_what_was_never_there_is_made_for_no_emergency() -> None:
 
 
 @pytest.mark.parametrize(("ago", "asks"), [(COOL_DOWN - seconds(1), False), (COOL_DOWN, True)])
-def test_the_next_one_waits_until_the_last_rotation_is_some_minutes_ago(ago: timedelta, asks: bool) -> None:  # noqa: FBT001
+def test_the_next_one_waits_until_the_last_rotation_is_some_minutes_ago(ago: timedelta, asks: bool) -> None:
     found = look(state=rotated(made=NOW - ago), target=target(2, published=NOW - ago), emergencies=(LATER,))
 
     assert reason_of(found) == (asked("password", name="inc-2") if asks else None)
@@ -281,7 +281,7 @@ def test_values_are_rotated_when_the_ca_that_signs_them_is() -> None:
 )
 def test_a_revision_from_before_the_ca_was_rotated_does_not_count(
     answers: frozenset[str],
-    asks: bool,  # noqa: FBT001
+    asks: bool,
     reason: str,
 ) -> None:
     known = state(revision(2, reason, answers=answers), revision(1))
@@ -439,7 +439,7 @@ def new_ca(number: int = 2, *items: str) -> Any:
         pytest.param(look(state=None, target=None, status={}), False, id="no state"),
     ],
 )
-def test_the_ca_of_a_secret_counts_from_its_own_publication(found: Managed, is_new: bool) -> None:  # noqa: FBT001
+def test_the_ca_of_a_secret_counts_from_its_own_publication(found: Managed, is_new: bool) -> None:
     assert far(found, emergency=BESIDE).has_new_ca is is_new
 
 
@@ -573,7 +573,7 @@ def test_a_way_back_that_a_person_asks_for_is_taken() -> None:
 @pytest.mark.parametrize("emergencies", [(INCIDENT,), ()], ids=["open", "closed"])
 def test_a_revision_is_exposed_if_it_was_staged_before_an_emergency_was_known(
     number: int,
-    exposed: bool,  # noqa: FBT001
+    exposed: bool,
     emergencies: tuple[Emergency, ...],
 ) -> None:
     known = state(revision(3, "SpecChanged", fresh=frozenset()), revision(2, "Emergency"), revision())
@@ -667,7 +667,7 @@ def emergency(status: dict[str, Any] | None = None, **spec: Any) -> EmergencyRot
         ),
     ],
 )
-def test_it_concerns(declared: EmergencyRotation, expected: bool) -> None:  # noqa: FBT001
+def test_it_concerns(declared: EmergencyRotation, expected: bool) -> None:
     assert concerns(declared, "db", {"team": "auth"}) is expected
 
 
@@ -1121,7 +1121,7 @@ STATEMENT = (
 def test_the_statement_of_a_person_that_leases_are_revoked_is_told_as_one(
     spec: dict[str, Any],
     stated: str,
-    is_told: bool,  # noqa: FBT001
+    is_told: bool,
 ) -> None:
     names = ("password", "api-key") if spec is PULLING else ("api-key",)
     of = rotated(names=names, refreshed_for=KNOWN)

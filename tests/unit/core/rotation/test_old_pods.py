@@ -147,7 +147,7 @@ def test_pods_from_before_the_first_keys_lack_them_and_are_not_restarted(
         ),
     ],
 )
-def test_a_pod_has_the_values_of_its_marker_or_of_its_age(one: Pod, is_older: bool) -> None:  # noqa: FBT001
+def test_a_pod_has_the_values_of_its_marker_or_of_its_age(one: Pod, is_older: bool) -> None:
     at = look(settled(one))
     assert older_pods(at.consumers[0], at) == ((one,) if is_older else ())
 
@@ -181,7 +181,7 @@ def test_a_pod_that_uses_no_key_that_changed_has_the_current_values() -> None:
         ),
     ],
 )
-def test_pods_are_newer_than_a_revision_by_the_second(pods: tuple[Pod, ...], newer: bool) -> None:  # noqa: FBT001
+def test_pods_are_newer_than_a_revision_by_the_second(pods: tuple[Pod, ...], newer: bool) -> None:
     assert are_newer(pods, PUBLISHED) == newer
 
 
@@ -269,7 +269,7 @@ def test_while_pods_cannot_be_listed_no_rollout_has_failed_whose_places_they_may
     ("failed", "told"), [(False, ("Unknown", "PodsUnknown")), (True, ("False", "RolloutFailed"))]
 )
 def test_while_pods_cannot_be_listed_workloads_are_unknown_unless_one_has_failed(
-    failed: bool,  # noqa: FBT001
+    failed: bool,
     told: tuple[str, str],
 ) -> None:
     restarted = NOW - timedelta(minutes=1)
@@ -365,7 +365,7 @@ HISTORY = {"revision": 2, "history": [DONE]}
         pytest.param(observed(None, consumer(marker="db=1")), False, id="there is one revision only"),
     ],
 )
-def test_pods_are_read_where_something_is_about_to_be_said(at: Managed, expected: bool) -> None:  # noqa: FBT001
+def test_pods_are_read_where_something_is_about_to_be_said(at: Managed, expected: bool) -> None:
     assert asked(at) == expected
 
 
@@ -398,7 +398,7 @@ def returned(*pods: Pod, **of_workload: Any) -> Consumer:
 @pytest.mark.parametrize(
     ("status", "expected"), [({"revision": 1}, True), ({"revision": 1, "history": [TOLD]}, False)]
 )
-def test_pods_are_read_until_the_return_was_reported(status: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+def test_pods_are_read_until_the_return_was_reported(status: dict[str, Any], expected: bool) -> None:
     assert asked(look(returned(), **BACK, status=status)) == expected
 
 
@@ -502,7 +502,7 @@ def test_a_rollout_has_not_failed_while_old_pods_hold_the_places_of_new_ones(
 )
 def test_new_pods_get_their_time_when_the_old_ones_have_ended(
     since: datetime,
-    failed: bool,  # noqa: FBT001
+    failed: bool,
     expected: WorkloadState,
 ) -> None:
     one = replace(late(pod("a", "db=2", ready=False), failed=failed), blocked_since=since)
@@ -518,7 +518,7 @@ def test_new_pods_get_their_time_when_the_old_ones_have_ended(
         pytest.param(replace(late(), blocked_since=LATE), True, id="was held up"),
     ],
 )
-def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer, expected: bool) -> None:  # noqa: FBT001
+def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer, expected: bool) -> None:
     assert asked(look(one, now=LATE)) == expected
 
 
@@ -537,7 +537,7 @@ def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
         pytest.param(None, False, id="not told of"),
     ],
 )
-def test_what_an_earlier_process_saw_counts_from_now(row: dict[str, Any] | None, expected: bool) -> None:  # noqa: FBT001
+def test_what_an_earlier_process_saw_counts_from_now(row: dict[str, Any] | None, expected: bool) -> None:
     rows = [{"kind": "StatefulSet", "name": "api", **row}] if row else []
     at = look(late(), status={"revision": 2, "workloads": rows})
     assert was_blocked_before(at.consumers[0].workload, at) == expected

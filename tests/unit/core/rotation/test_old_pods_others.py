@@ -152,7 +152,7 @@ OF_JOB = Controller("Job", "report", "uid-of-report")
         pytest.param(make.holding(began=make.NOW), False, id="one with the new values"),
     ],
 )
-def test_an_emergency_evicts(pod: Pod, expected: bool) -> None:  # noqa: FBT001
+def test_an_emergency_evicts(pod: Pod, expected: bool) -> None:
     step = next_step(replace(rotated(pod), emergencies=(LEAK,)))
 
     assert (step == EvictPod(pod)) is expected

@@ -200,7 +200,7 @@ def test_who_may_be_restarted(spec: dict[str, Any], one: Consumer, turn: Turn, r
 @pytest.mark.parametrize(
     ("turn", "waits"), [(Turn.DONE, False), (Turn.NEXT, True), (Turn.HINDERED, True), (Turn.REFUSED, False)]
 )
-def test_a_rotation_waits_for_who_can_still_come(turn: Turn, waits: bool) -> None:  # noqa: FBT001
+def test_a_rotation_waits_for_who_can_still_come(turn: Turn, waits: bool) -> None:
     assert WorkloadProgress(consumer(), PENDING, turn).under_way == waits
 
 
@@ -231,7 +231,7 @@ def test_a_workload_is_older_if_a_key_that_it_uses_changed_since(
     keys: tuple[str, ...],
     marker: str,
     created: datetime,
-    is_older: bool,  # noqa: FBT001
+    is_older: bool,
 ) -> None:
     one = consumer(uses=(use("db", *keys),), marker=marker, created=created)
     at = look(one)

@@ -156,7 +156,7 @@ def test_a_rotation_that_a_rollback_holds_is_overdue_after_its_date() -> None:
         pytest.param("state", MADE, True, id="unknown values"),
     ],
 )
-def test_it_is_overdue_until_values_are_newer(lack: str, rotated: datetime, expected: bool) -> None:  # noqa: FBT001
+def test_it_is_overdue_until_values_are_newer(lack: str, rotated: datetime, expected: bool) -> None:
     spec, now = {"rotation": QUARTERLY | NIGHTLY}, MADE + 100 * DAY
     before = told(observed(spec, now=now))
     assert (before["overdue"], before["nextRotationTime"] > now) == (True, True)

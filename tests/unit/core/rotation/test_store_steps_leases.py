@@ -223,7 +223,7 @@ FAILED = {"old": RevocationProblem(NOW + minutes(20), since=NOW)}
 def test_what_a_person_states_to_have_revoked_is_no_longer_recorded(
     text: str,
     problem: dict[str, RevocationProblem],
-    is_removed: bool,  # noqa: FBT001
+    is_removed: bool,
 ) -> None:
     look = at_rest(OLD, NEW, revocation_problems=problem, annotations={LEASES_REVOKED: text})
 
@@ -295,7 +295,7 @@ def after_restart(*loans: StoreLease, report: dict[str, Any] = REPORT, **others:
 )
 def test_a_statement_that_is_made_during_a_restart_counts(
     look: Managed,
-    is_removed: bool,  # noqa: FBT001
+    is_removed: bool,
 ) -> None:
     assert (next_step(look) == GiveBack(OLD, is_stated=True)) is is_removed
 
@@ -333,7 +333,7 @@ def test_it_is_given_back_when_those_who_read_it_have_moved_over(
     spec: dict[str, Any],
     consumers: tuple[Consumer, ...],
     now: timedelta,
-    is_back: bool,  # noqa: FBT001
+    is_back: bool,
 ) -> None:
     look = replace(at_rest(OLD, NEW, spec=spec, now=NOW + now), consumers=consumers)
     assert isinstance(next_step(look), GiveBack) is is_back

@@ -29,7 +29,7 @@ LENT = state(leases=(NEW,))
 def test_a_record_of_what_is_to_be_undone_outlives_its_managed_secret(
     spec: dict[str, Any],
     record: StateFacts,
-    finalized: bool,  # noqa: FBT001
+    finalized: bool,
     binder: str,
 ) -> None:
     look = observed(spec, state=record, finalized=finalized)

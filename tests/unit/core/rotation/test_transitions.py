@@ -90,7 +90,7 @@ LONG_AGO, LATELY = MADE - minutes(90), MADE - minutes(30)
     ],
 )
 def test_a_rotation_whose_rollout_failed_is_still_due(
-    failed: bool,  # noqa: FBT001
+    failed: bool,
     times: dict[int, datetime],
     rotated: datetime,
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_rollback_to_the_current_revision_only_handles_the_request() -> None:
 
 
 @pytest.mark.parametrize("lasts", [True, False])
-def test_a_request_for_the_current_revision_changes_how_long_the_pause_lasts(lasts: bool) -> None:  # noqa: FBT001
+def test_a_request_for_the_current_revision_changes_how_long_the_pause_lasts(lasts: bool) -> None:
     held = RollbackPause(2, 1, NOW, failed=False, lasts=not lasts)
     step = GoBack(1, rolled_back=1, failed=False, lasts=lasts)
     after = record(step, replace(state(2, 1), rollback_pause=held), make.observed(annotations=ROLLBACK), NOW)

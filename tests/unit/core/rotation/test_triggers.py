@@ -261,7 +261,7 @@ def within(*windows: dict[str, str], **rotation: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_rotation_waits_for_a_window(look: Managed, waits: bool) -> None:  # noqa: FBT001
+def test_a_rotation_waits_for_a_window(look: Managed, waits: bool) -> None:
     assert (reason_of(look) is None) == waits
     assert (waits_until(look) is not None) == waits
 
@@ -353,7 +353,7 @@ def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
         pytest.param(ending(24, rotation={"windows": [BY_NIGHT]}), False, id="about to end, and waits"),
     ],
 )
-def test_a_rotation_is_overdue_when_it_could_have_started(look: Managed, overdue: bool) -> None:  # noqa: FBT001
+def test_a_rotation_is_overdue_when_it_could_have_started(look: Managed, overdue: bool) -> None:
     assert is_overdue(look) == overdue
 
 
@@ -443,7 +443,7 @@ def test_a_date_before_the_rollback_is_not_overdue_during_the_pause() -> None:
         pytest.param(MADE + timedelta(days=400), True, id="after many due dates that nobody saw"),
     ],
 )
-def test_a_rotation_is_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:  # noqa: FBT001
+def test_a_rotation_is_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:
     assert (reason_of(observed(HOURLY, now=now)) is not None) == is_due
 
 
@@ -638,7 +638,7 @@ def test_an_emergency_rotates() -> None:
         pytest.param(_DUE, True, id="at that second"),
     ],
 )
-def test_values_are_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:  # noqa: FBT001
+def test_values_are_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:
     look = waiting(now=now)
 
     assert (is_due_on_request(look), due_on_request(look)) == (is_due, _DUE)
@@ -715,7 +715,7 @@ def looked(spec: dict[str, Any], **others: Any) -> Managed:
         ),
     ],
 )
-def test_what_turns_nothing(spec: dict[str, Any], nothing: bool) -> None:  # noqa: FBT001
+def test_what_turns_nothing(spec: dict[str, Any], nothing: bool) -> None:
     assert desired(spec).rotates_nothing is nothing
 
 

@@ -51,7 +51,7 @@ def test_a_bare_spec_gets_every_default() -> None:
         pytest.param("{{ previous.password }}", "0s", False, id="there is never one"),
     ],
 )
-def test_templates_may_read_previous_values(text: str, overlap: str, reads: bool) -> None:  # noqa: FBT001
+def test_templates_may_read_previous_values(text: str, overlap: str, reads: bool) -> None:
     spec = {"target": {"template": {"data": {"a": text}}}, "rotation": {"overlap": overlap}}
 
     assert resolve_spec(managed(spec), None).reads_previous == reads

@@ -32,7 +32,7 @@ def test_by_default_the_secret_is_ours_and_stays() -> None:
 @pytest.mark.parametrize(("written", "keeps"), [(None, True), ("Keep", True), ("Remove", False)])
 def test_what_an_adopted_secret_holds_beside_the_items_stays_unless_asked(
     written: str | None,
-    keeps: bool,  # noqa: FBT001
+    keeps: bool,
 ) -> None:
     target = {"otherKeys": written} if written else {}
 
@@ -49,7 +49,7 @@ def test_what_is_written_of_its_life_counts() -> None:
 
 
 @pytest.mark.parametrize(("type_", "any_type"), [(None, True), ("Opaque", False)])
-def test_the_type_of_a_secret_of_others_is_theirs(type_: str | None, any_type: bool) -> None:  # noqa: FBT001
+def test_the_type_of_a_secret_of_others_is_theirs(type_: str | None, any_type: bool) -> None:
     target = {"creationPolicy": "Merge"} | ({"type": type_} if type_ else {})
 
     shape = resolve_spec(managed({"target": target}), None).target_policy

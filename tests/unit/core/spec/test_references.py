@@ -175,7 +175,7 @@ def test_what_is_no_place_is_refused_without_a_word_of_it(place: str) -> None:
         pytest.param(push(AWS), False, id="another store"),
     ],
 )
-def test_what_is_pushed_otherwise_is_written_otherwise(other: Destination, is_same_place: bool) -> None:  # noqa: FBT001
+def test_what_is_pushed_otherwise_is_written_otherwise(other: Destination, is_same_place: bool) -> None:
     assert push().text != other.text
     assert (push().id == other.id) is is_same_place
 

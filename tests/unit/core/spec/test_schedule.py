@@ -175,7 +175,7 @@ BOTH_HOURS = window("0 1 25 10 *", 3)
 def test_a_window_is_open_from_its_moment_for_its_duration(
     given_window: Window,
     text: str,
-    is_open: bool,  # noqa: FBT001
+    is_open: bool,
 ) -> None:
     assert schedule.is_open((given_window,), moment(text)) == is_open
 

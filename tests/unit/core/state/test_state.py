@@ -302,8 +302,8 @@ def test_an_overlap_is_the_same_while_each_of_its_values_is(part: str) -> None:
 )
 def test_an_overlap_lasts_until_its_end_is_recorded(
     previous: set[str],
-    ended: bool,  # noqa: FBT001
-    overlaps: bool,  # noqa: FBT001
+    ended: bool,
+    overlaps: bool,
 ) -> None:
     assert builders.revision(2, previous=frozenset(previous), ended=ended).overlaps is overlaps
 
@@ -342,7 +342,7 @@ def test_a_return_that_was_handled_stays_handled() -> None:
 @pytest.mark.parametrize(("number", "is_shared"), [(64, True), (65, False)])
 def test_small_sets_of_keys_are_shared_and_large_ones_not_kept(
     number: int,
-    is_shared: bool,  # noqa: FBT001
+    is_shared: bool,
 ) -> None:
     def keys() -> Any:
         revision = Revision({f"item-{one}": kept("a") for one in range(number)})

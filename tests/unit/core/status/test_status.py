@@ -317,7 +317,7 @@ def test_the_last_trigger_is_the_one_that_was_handled_last() -> None:
 @pytest.mark.parametrize(
     ("late", "overdue"), [(-1, False), (0, True)], ids=["a second early", "at that second"]
 )
-def test_what_is_due_and_not_done_is_overdue(late: int, overdue: bool) -> None:  # noqa: FBT001
+def test_what_is_due_and_not_done_is_overdue(late: int, overdue: bool) -> None:
     look = observed(QUARTERLY, now=MADE + timedelta(days=90, seconds=late))
     assert status_of(look, RESTS).overdue is overdue
 
@@ -987,7 +987,7 @@ def test_of_a_spec_that_cannot_be_followed_compliance_is_unknown_and_violations_
     [pytest.param(89, False, id="before its date"), pytest.param(91, True, id="after its date")],
 )
 @pytest.mark.parametrize("lack", ["spec", "state"])
-def test_a_date_passes_while_it_cannot_be_evaluated(days: int, is_overdue: bool, lack: str) -> None:  # noqa: FBT001
+def test_a_date_passes_while_it_cannot_be_evaluated(days: int, is_overdue: bool, lack: str) -> None:
     before, now = status_of(observed(QUARTERLY), RESTS), MADE + timedelta(days=days)
     known = before.model_dump(by_alias=True, exclude_none=True)
     if lack == "spec":

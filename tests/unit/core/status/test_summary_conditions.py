@@ -33,7 +33,7 @@ def test_only_trouble_that_does_not_pass_stalls(health: Health, statuses: dict[s
         pytest.param(VALID._replace(reason="Unreachable"), True, id="another status"),
     ],
 )
-def test_readiness_changes_with_status_or_reason(health: Health, changes: bool) -> None:  # noqa: FBT001
+def test_readiness_changes_with_status_or_reason(health: Health, changes: bool) -> None:
     before = stamp_all([("Ready", ConditionVerdict("False", "Unreachable", "earlier words"))], (), NOW, 1)
 
     assert changes_readiness(health, before) is changes

@@ -14,6 +14,7 @@ from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.event import parse
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.secret_informer import SecretMeta
+from tests.support.cases import case, cases
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event, login_failed
 
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
@@ -78,16 +79,14 @@ async def test_reads_of_target_and_state_are_reads_of_the_managed_secret(
     assert counted("secret_access_total") == {"get serviceaccount": 2}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("body", "is_noted"),
-    [
-        pytest.param(event(user=OURSELVES, name="login"), True, id="a read of ours"),
-        pytest.param(event(user=OURSELVES, name="keyturn-access", code=404), True, id="of what is not there"),
-        pytest.param(event("update", user=OURSELVES, name="login"), False, id="a write of ours"),
-        pytest.param(event(user=OURSELVES, name="login", code=403), False, id="a refused one"),
-        pytest.param(event(name="login"), False, id="a read of another"),
-        pytest.param(event(name="keyturn-access", code=404), False, id="another's, of what is not there"),
-    ],
+    case("a read of ours", event(user=OURSELVES, name="login"), True),
+    case("of what is not there", event(user=OURSELVES, name="keyturn-access", code=404), True),
+    case("a write of ours", event("update", user=OURSELVES, name="login"), False),
+    case("a refused one", event(user=OURSELVES, name="login", code=403), False),
+    case("a read of another", event(name="login"), False),
+    case("another's, of what is not there", event(name="keyturn-access", code=404), False),
 )
 async def test_a_read_of_ours_that_comes_back_is_noted(
     body: dict[str, Any], counted: Callable[[str], Any], *, is_noted: bool
@@ -117,17 +116,15 @@ async def test_a_list_is_counted_from_the_namespaces_first_managed_secret_on(
     assert counted("secret_access_total") == {"list serviceaccount": 2}
 
 
-@pytest.mark.parametrize(
+@cases(
     "body",
-    [
-        pytest.param(event(name="other"), id="a Secret of others"),
-        pytest.param(event(name="copy"), id="a copy"),
-        pytest.param(event(namespace="bank", name="auth"), id="another namespace"),
-        pytest.param(event("list", namespace="bank", name=""), id="a list elsewhere"),
-        pytest.param(event(user=OURSELVES, name="login"), id="ourselves"),
-        pytest.param(event(user=OURSELVES, name="login", code=403), id="our own refusal"),
-        pytest.param(event(name="other", code=403), id="a refusal of others' Secrets"),
-    ],
+    case("a Secret of others", event(name="other")),
+    case("a copy", event(name="copy")),
+    case("another namespace", event(namespace="bank", name="auth")),
+    case("a list elsewhere", event("list", namespace="bank", name="")),
+    case("ourselves", event(user=OURSELVES, name="login")),
+    case("our own refusal", event(user=OURSELVES, name="login", code=403)),
+    case("a refusal of others' Secrets", event(name="other", code=403)),
 )
 async def test_nothing_is_counted_of(body: dict[str, Any], counted: Callable[[str], Any]) -> None:
     it = watcher()
@@ -236,16 +233,14 @@ async def test_it_is_noted_what_was_known_of_a_reader(since: datetime, user: str
 # Events from a wrong clock
 
 
-@pytest.mark.parametrize(
+@cases(
     ("sent", "counted_as"),
-    [
-        pytest.param(at(seconds=60), at(seconds=60), id="a minute ahead"),
-        pytest.param(at(seconds=61), at(seconds=60), id="more than a minute ahead"),
-        pytest.param(at(days=3650), at(seconds=60), id="years ahead"),
-        pytest.param(at(days=-1), at(days=-1), id="a day old"),
-        pytest.param(at(days=-1, seconds=-1), at(days=-1), id="more than a day old"),
-        pytest.param(at(days=-2000), at(days=-1), id="years old"),
-    ],
+    case("a minute ahead", at(seconds=60), at(seconds=60)),
+    case("more than a minute ahead", at(seconds=61), at(seconds=60)),
+    case("years ahead", at(days=3650), at(seconds=60)),
+    case("a day old", at(days=-1), at(days=-1)),
+    case("more than a day old", at(days=-1, seconds=-1), at(days=-1)),
+    case("years old", at(days=-2000), at(days=-1)),
 )
 async def test_the_time_of_an_event_is_a_minute_ahead_and_a_day_old_at_most(
     sent: datetime, counted_as: datetime

@@ -15,6 +15,7 @@ from keyturn.endpoints.audit.event import (
     items_of,
     parse,
 )
+from tests.support.cases import case, cases
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, event, event_list, login_failed
 
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
@@ -70,18 +71,14 @@ def test_a_list_reaches_all_of_a_namespace() -> None:
     assert parse(event("list", name="")) == replace(READ, verb="list", name="")
 
 
-@pytest.mark.parametrize(
+@cases(
     "body",
-    [
-        pytest.param(event("watch", stage="ResponseComplete"), id="the end of a watch"),
-        pytest.param(event(stage="RequestReceived"), id="a request that has no answer yet"),
-        pytest.param(event(objectRef={"resource": "configmaps", "namespace": "shop"}), id="a ConfigMap"),
-        pytest.param(
-            event(objectRef={"resource": "secrets", "apiGroup": "x.test"}), id="another API's secrets"
-        ),
-        pytest.param(event(objectRef=None), id="no object"),
-        pytest.param(event(code=409), id="a conflict"),
-    ],
+    case("the end of a watch", event("watch", stage="ResponseComplete")),
+    case("a request that has no answer yet", event(stage="RequestReceived")),
+    case("a ConfigMap", event(objectRef={"resource": "configmaps", "namespace": "shop"})),
+    case("another API's secrets", event(objectRef={"resource": "secrets", "apiGroup": "x.test"})),
+    case("no object", event(objectRef=None)),
+    case("a conflict", event(code=409)),
 )
 def test_nothing_is_reported(body: dict[str, Any]) -> None:
     assert parse(body) is None
@@ -144,21 +141,17 @@ def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
         parse(broken)
 
 
-@pytest.mark.parametrize(
+@cases(
     "body",
-    [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"\xff\xfe", id="not text"),
-        pytest.param(b"[" * 90000, id="open brackets"),
-        pytest.param(b"[" * 90000 + b"]" * 90000, id="deep"),
-        pytest.param(event_list(event(requestObject=[[]] * 100000)), id="wide"),
-        pytest.param(b"[]", id="a list"),
-        pytest.param(
-            b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1beta1", "items": []}', id="an old version"
-        ),
-        pytest.param(b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": {}}', id="no items"),
-        pytest.param(event_list(*[{}] * 5001), id="too many"),
-    ],
+    case("empty", b""),
+    case("not text", b"\xff\xfe"),
+    case("open brackets", b"[" * 90000),
+    case("deep", b"[" * 90000 + b"]" * 90000),
+    case("wide", event_list(event(requestObject=[[]] * 100000))),
+    case("a list", b"[]"),
+    case("an old version", b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1beta1", "items": []}'),
+    case("no items", b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": {}}'),
+    case("too many", event_list(*[{}] * 5001)),
 )
 def test_what_is_no_list_of_events_is_refused(body: bytes) -> None:
     with pytest.raises(NotAnEvent):
@@ -206,27 +199,19 @@ def lines(*documents: Any) -> bytes:
     return b"\n".join(json.dumps(one).encode() for one in documents)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("body", "found"),
-    [
-        pytest.param(lines(FIRST, SECOND), [FIRST, SECOND], id="lines"),
-        pytest.param(lines(FIRST), [FIRST], id="one line"),
-        pytest.param(lines(CLOUD_WATCH), [FIRST, SECOND], id="CloudWatch"),
-        pytest.param(
-            lines(CLOUD_WATCH | {"logStream": "kube-apiserver-audit-1"}), [FIRST, SECOND], id="of its stream"
-        ),
-        pytest.param(lines(CLOUD_WATCH | {"logStream": "authenticator-1"}), [], id="another stream"),
-        pytest.param(
-            json.dumps({"events": CLOUD_WATCH["logEvents"]}, indent=2).encode(),
-            [FIRST, SECOND],
-            id="aws logs",
-        ),
-        pytest.param(lines(EVENT_HUB), [FIRST, SECOND], id="Event Hubs"),
-        pytest.param(lines({"message": json.dumps(FIRST)}), [FIRST], id="a forwarder"),
-        pytest.param(lines(FIRST) + b'\n{"kind": "Ev', [FIRST, None], id="truncated"),
-        pytest.param(lines({"logEvents": [7, {"message": "text"}]}), [None, None], id="texts"),
-        pytest.param(lines({"records": [7, {"category": "kube-audit"}]}), [None], id="an empty record"),
-    ],
+    case("lines", lines(FIRST, SECOND), [FIRST, SECOND]),
+    case("one line", lines(FIRST), [FIRST]),
+    case("CloudWatch", lines(CLOUD_WATCH), [FIRST, SECOND]),
+    case("of its stream", lines(CLOUD_WATCH | {"logStream": "kube-apiserver-audit-1"}), [FIRST, SECOND]),
+    case("another stream", lines(CLOUD_WATCH | {"logStream": "authenticator-1"}), []),
+    case("aws logs", json.dumps({"events": CLOUD_WATCH["logEvents"]}, indent=2).encode(), [FIRST, SECOND]),
+    case("Event Hubs", lines(EVENT_HUB), [FIRST, SECOND]),
+    case("a forwarder", lines({"message": json.dumps(FIRST)}), [FIRST]),
+    case("truncated", lines(FIRST) + b'\n{"kind": "Ev', [FIRST, None]),
+    case("texts", lines({"logEvents": [7, {"message": "text"}]}), [None, None]),
+    case("an empty record", lines({"records": [7, {"category": "kube-audit"}]}), [None]),
 )
 def test_events_are_found_in_the_lines_of_a_log(body: bytes, found: list[Any]) -> None:
     assert items_of(body) == found

@@ -21,6 +21,7 @@ from keyturn.core.keys import (
 from keyturn.core.observation.workload import Workload
 from keyturn.kube.cache.cache import InformerCache, namespace_key
 from keyturn.kube.secret_informer import SecretMeta
+from tests.support.cases import case, cases
 from tests.unit.core.builders import use, workload
 
 DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
@@ -53,13 +54,11 @@ def secret_class(version: int = 1, **spec: Any) -> dict[str, Any]:
 # ManagedSecrets
 
 
-@pytest.mark.parametrize(
+@cases(
     ("version", "is_news"),
-    [
-        pytest.param(6, True, id="newer"),
-        pytest.param(5, False, id="the same"),
-        pytest.param(4, False, id="older"),
-    ],
+    case("newer", 6, True),
+    case("the same", 5, False),
+    case("older", 4, False),
 )
 def test_only_a_newer_object_is_news(version: int, *, is_news: bool) -> None:
     cache = InformerCache()
@@ -298,14 +297,10 @@ def test_what_a_status_has_that_cannot_be_read_counts_as_absent(time: str) -> No
     assert (found[0].status, found[0].spec.owner, found[1]) == (left, "me", None)
 
 
-@pytest.mark.parametrize(
+@cases(
     "status",
-    [
-        pytest.param("lost", id="a text"),
-        pytest.param(
-            {"conditions": [{"lastTransitionTime": at} for at in ("1970-01-01T00:00:00Z", BAD)]}, id="shifted"
-        ),
-    ],
+    case("a text", "lost"),
+    case("shifted", {"conditions": [{"lastTransitionTime": at} for at in ("1970-01-01T00:00:00Z", BAD)]}),
 )
 def test_a_status_of_which_nothing_can_be_read_counts_as_absent(status: object) -> None:
     """Conditions of 1970 are dropped before the others are numbered."""
@@ -441,14 +436,12 @@ def test_a_namespace_that_is_gone_has_no_environment() -> None:
 # Secrets
 
 
-@pytest.mark.parametrize(
+@cases(
     ("coming", "is_news"),
-    [
-        pytest.param(secret(version=6), True, id="newer"),
-        pytest.param(secret(version=5), False, id="the same"),
-        pytest.param(secret(version=4), False, id="older: the echo of a write before ours"),
-        pytest.param(secret(version=4, uid="another"), True, id="another Secret of that name"),
-    ],
+    case("newer", secret(version=6), True),
+    case("the same", secret(version=5), False),
+    case("older: the echo of a write before ours", secret(version=4), False),
+    case("another Secret of that name", secret(version=4, uid="another"), True),
 )
 def test_only_news_of_a_secret_count(coming: SecretMeta, *, is_news: bool) -> None:
     cache = InformerCache()
@@ -641,15 +634,13 @@ def told(name: object) -> dict[str, Any]:
     return {"status": {"secretName": name}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("body", "names"),
-    [
-        pytest.param(managed(), {"db"}, id="its own name"),
-        pytest.param(managed(target={"name": "new"}), {"new"}, id="another"),
-        pytest.param(managed(target={"name": "new"}) | told("old"), {"new", "old"}, id="another than before"),
-        pytest.param(managed() | told(".."), {"db"}, id="no name"),
-        pytest.param(managed() | told(7), {"db"}, id="no text"),
-    ],
+    case("its own name", managed(), {"db"}),
+    case("another", managed(target={"name": "new"}), {"new"}),
+    case("another than before", managed(target={"name": "new"}) | told("old"), {"new", "old"}),
+    case("no name", managed() | told(".."), {"db"}),
+    case("no text", managed() | told(7), {"db"}),
 )
 def test_secrets_are_named_by_spec_and_status(body: dict[str, Any], names: set[str]) -> None:
     cache = InformerCache()

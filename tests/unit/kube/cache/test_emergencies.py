@@ -10,6 +10,7 @@ from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.observation.emergency import Emergency
 from keyturn.kube.cache.emergencies import MOST_OPEN, EmergencyCache
 from tests.support.call_counts import calls
+from tests.support.cases import case, cases
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 KEY, DB = EmergencyKey("shop", "inc-1"), ObjectKey("shop", "db")
@@ -82,14 +83,10 @@ def test_it_is_closed_only_when_all_is_done_and_the_document_has_it(missing: str
     assert not declared.is_closed
 
 
-@pytest.mark.parametrize(
+@cases(
     "gone",
-    [
-        pytest.param(body(deletionTimestamp="2026-11-24T12:05:00Z"), id="being deleted"),
-        pytest.param(
-            body() | {"spec": {"reason": "two\nlines", "selector": {}}}, id="unreadable to this version"
-        ),
-    ],
+    case("being deleted", body(deletionTimestamp="2026-11-24T12:05:00Z")),
+    case("unreadable to this version", body() | {"spec": {"reason": "two\nlines", "selector": {}}}),
 )
 def test_what_is_done_does_not_count(gone: dict[str, Any]) -> None:
     alarms = told(body(), gone)

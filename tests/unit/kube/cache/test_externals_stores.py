@@ -8,6 +8,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.externals import StoreCache
+from tests.support.cases import case, cases
 
 AUTH, DB = ObjectKey("shop", "auth"), ObjectKey("shop", "db")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")
@@ -25,20 +26,18 @@ def names(kind: str | None = None) -> dict[str, Any]:
     return {"storeRef": ref, "remoteRef": {"key": "x"}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "used"),
-    [
-        pytest.param({"data": [{"name": "a", "from": names()}]}, {OURS}, id="in data"),
-        pytest.param({"data": [{"name": "a", "literal": "x"}]}, set(), id="none"),
-        pytest.param({"dataFrom": [names(CLUSTER_SECRET_STORE)]}, {ALL}, id="in dataFrom"),
-        pytest.param({"pushTo": [names(SECRET_STORE)]}, {OURS}, id="in pushTo"),
-        pytest.param(
-            {"data": [{"name": "a", "from": names()}], "pushTo": [names(CLUSTER_SECRET_STORE)]},
-            {OURS, ALL},
-            id="two",
-        ),
-        pytest.param({"data": None, "dataFrom": None, "pushTo": None}, set(), id="empty fields"),
-    ],
+    case("in data", {"data": [{"name": "a", "from": names()}]}, {OURS}),
+    case("none", {"data": [{"name": "a", "literal": "x"}]}, set()),
+    case("in dataFrom", {"dataFrom": [names(CLUSTER_SECRET_STORE)]}, {ALL}),
+    case("in pushTo", {"pushTo": [names(SECRET_STORE)]}, {OURS}),
+    case(
+        "two",
+        {"data": [{"name": "a", "from": names()}], "pushTo": [names(CLUSTER_SECRET_STORE)]},
+        {OURS, ALL},
+    ),
+    case("empty fields", {"data": None, "dataFrom": None, "pushTo": None}, set()),
 )
 def test_a_managed_secret_uses_the_stores_that_its_spec_names(
     spec: dict[str, Any], used: set[StoreKey]

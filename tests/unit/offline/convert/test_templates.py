@@ -7,6 +7,7 @@ import pytest
 from keyturn import templates
 from keyturn.core.value import Value
 from keyturn.offline.convert import Conversion, Weight, convert, written
+from tests.support.cases import case, cases
 
 _VALUES = {
     "username": "shop",
@@ -17,17 +18,15 @@ _VALUES = {
 
 
 # Each with what Go's text/template makes of it.
-@pytest.mark.parametrize(
+@cases(
     ("template", "text"),
-    [
-        pytest.param("plain text", "plain text", id="text"),
-        pytest.param("{{.username}}:{{ .password }}", 'shop:p@ss "word"', id="fields in a text"),
-        pytest.param('{{ index . "tls.crt" }}!', "-----BEGIN-----\nabc\n!", id="a name with a dot"),
-        pytest.param("{{ .empty }}!", "nothing!", id="a word of Liquid"),
-        pytest.param("{{ .username | toString }}!", "shop!", id="toString"),
-        pytest.param("a  {{- .username -}}  b", "ashopb", id="trimmed on both sides"),
-        pytest.param('{"auth": "{{ .username }}"}', '{"auth": "shop"}', id="braces around"),
-    ],
+    case("text", "plain text", "plain text"),
+    case("fields in a text", "{{.username}}:{{ .password }}", 'shop:p@ss "word"'),
+    case("a name with a dot", '{{ index . "tls.crt" }}!', "-----BEGIN-----\nabc\n!"),
+    case("a word of Liquid", "{{ .empty }}!", "nothing!"),
+    case("toString", "{{ .username | toString }}!", "shop!"),
+    case("trimmed on both sides", "a  {{- .username -}}  b", "ashopb"),
+    case("braces around", '{"auth": "{{ .username }}"}', '{"auth": "shop"}'),
 )
 def test_field_references_render_the_same_text(template: str, text: str) -> None:
     (made,) = _converted(template).manifests

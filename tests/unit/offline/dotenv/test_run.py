@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cases import case, cases
 from tests.support.console import BIN
 from tests.unit.offline.dotenv.project_folder import Folder
 
@@ -100,21 +101,19 @@ def test_a_broken_pipe_ends_the_program_as_in_a_shell(folder: Folder) -> None:
     assert ignored & (1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)) == 0
 
 
-@pytest.mark.parametrize(
+@cases(
     ("example", "content"),
-    [
-        pytest.param("TOKEN=\n", "TOKEN=\n", id="empty"),
-        pytest.param("TOKEN=\n", "A=1\n", id="absent"),
-        pytest.param("STRIPE_KEY=\nTOKEN=\n", "A=1\n", id="two"),
-        pytest.param("# keyturn: given\nA=\n", "A=\n", id="hinted"),
-        pytest.param(None, "API_KEY=\nPORT=\n", id="by name"),
-        pytest.param(None, "A=${LOST}\n", id="reference"),
-        pytest.param(None, "B=${A}\nA=1\n", id="order"),
-        pytest.param(None, None, id="no file"),
-        pytest.param(None, "A='open\n", id="quote"),
-        pytest.param(None, "A=\x00\n", id="NUL"),
-        pytest.param("# keyturn: \nA=\n", "A=1\n", id="bad example"),
-    ],
+    case("empty", "TOKEN=\n", "TOKEN=\n"),
+    case("absent", "TOKEN=\n", "A=1\n"),
+    case("two", "STRIPE_KEY=\nTOKEN=\n", "A=1\n"),
+    case("hinted", "# keyturn: given\nA=\n", "A=\n"),
+    case("by name", None, "API_KEY=\nPORT=\n"),
+    case("reference", None, "A=${LOST}\n"),
+    case("order", None, "B=${A}\nA=1\n"),
+    case("no file", None, None),
+    case("quote", None, "A='open\n"),
+    case("NUL", None, "A=\x00\n"),
+    case("bad example", "# keyturn: \nA=\n", "A=1\n"),
 )
 def test_where_something_is_missing_the_program_is_not_started(
     example: str | None, content: str | None, folder: Folder

@@ -12,6 +12,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, Provider, WriteResult, discover, errors
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import Scripted, answer, serving
+from tests.support.cases import case, cases
 from tests.unit.stores.providers.moto_server import Moto
 from tests.unit.stores.providers.provider_fixtures import (
     LOOPBACK,
@@ -68,14 +69,12 @@ async def test_a_stage_and_an_id_name_versions(manager: Provider[Any], prefix: s
     assert [found.content for found in read] == [Value(b"second"), Value(b"first"), Value(b"first")]
 
 
-@pytest.mark.parametrize(
+@cases(
     "version",
-    [
-        pytest.param("AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE", id="a UUID in upper case"),
-        pytest.param("terraform-20261129094120000000000001", id="a name"),
-        pytest.param("0123456789ABCDEF" * 2, id="32 characters"),
-        pytest.param("0123456789ABCDEF" * 4, id="64 characters"),
-    ],
+    case("a UUID in upper case", "AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE"),
+    case("a name", "terraform-20261129094120000000000001"),
+    case("32 characters", "0123456789ABCDEF" * 2),
+    case("64 characters", "0123456789ABCDEF" * 4),
 )
 async def test_an_id_that_its_writer_chose_names_a_version(
     manager: Provider[Any], moto: Moto, prefix: str, version: str
@@ -144,12 +143,10 @@ async def test_a_secret_that_was_created_empty_gets_its_first_version(
     assert facts["KmsKeyId"] == "alias/theirs"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("stages", "done"),
-    [
-        pytest.param({"a" * 36: ["AWSPENDING"]}, "PutSecretValue", id="a version that is not current"),
-        pytest.param({"a" * 36: ["AWSPENDING", "AWSCURRENT"]}, "Conflict", id="another writer was faster"),
-    ],
+    case("a version that is not current", {"a" * 36: ["AWSPENDING"]}, "PutSecretValue"),
+    case("another writer was faster", {"a" * 36: ["AWSPENDING", "AWSCURRENT"]}, "Conflict"),
 )
 async def test_a_secret_without_a_current_version_gets_one(stages: dict[str, Any], done: str) -> None:
     def answering(one: Heard) -> web.Response:
@@ -208,12 +205,10 @@ async def test_a_parameter_that_is_written_over_keeps_its_key(moto: Moto, prefix
     assert key_of(moto, there) == "alias/theirs"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("setting", "key"),
-    [
-        pytest.param({}, "alias/aws/ssm", id="the account's key"),
-        pytest.param({"kmsKeyId": "alias/shop"}, "alias/shop", id="a key"),
-    ],
+    case("the account's key", {}, "alias/aws/ssm"),
+    case("a key", {"kmsKeyId": "alias/shop"}, "alias/shop"),
 )
 async def test_a_new_parameter_has_the_key_of_the_settings(
     moto: Moto, prefix: str, setting: dict[str, str], key: str
@@ -259,20 +254,11 @@ async def test_a_plain_parameter_that_is_written_over_gets_the_key_of_the_settin
     assert heard.heard[-1].json["KeyId"] == "alias/shop"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("described", "meaning", "hint"),
-    [
-        pytest.param(
-            answer(400, {"__type": "AccessDeniedException"}),
-            errors.Denied,
-            "ssm:DescribeParameters",
-            id="denied",
-        ),
-        pytest.param(answer(body={"Parameters": []}), errors.Conflict, "", id="gone"),
-        pytest.param(
-            answer(body={"Parameters": [{"Name": "key", "KeyId": 7}]}), errors.Unreachable, "", id="malformed"
-        ),
-    ],
+    case("denied", answer(400, {"__type": "AccessDeniedException"}), errors.Denied, "ssm:DescribeParameters"),
+    case("gone", answer(body={"Parameters": []}), errors.Conflict, ""),
+    case("malformed", answer(body={"Parameters": [{"Name": "key", "KeyId": 7}]}), errors.Unreachable, ""),
 )
 async def test_a_parameter_whose_key_is_unknown_is_not_written_over(
     described: web.Response, meaning: type[errors.StoreError], hint: str

@@ -24,6 +24,7 @@ from keyturn.runtime.reach import FORBIDDEN, AllowedHost, Network
 from keyturn.stores.providers.errors import CERTIFICATES, Refused, StoreError, Unreachable, detail_of
 from keyturn.stores.providers.guard import PERMIT, Limits, of_connection
 from tests.support.api_servers import Scripted, answer, serving
+from tests.support.cases import case, cases
 from tests.unit.stores.providers.provider_fixtures import failing_without, guarded
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
@@ -505,12 +506,10 @@ class NoNameServer(Names):
         raise socket.gaierror(socket.EAI_AGAIN, f"{host}:{port} {family}")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("names", "is_lasting"),
-    [
-        pytest.param(NoSuchName(), True, id="no such host"),
-        pytest.param(NoNameServer(), False, id="DNS is down"),
-    ],
+    case("no such host", NoSuchName(), True),
+    case("DNS is down", NoNameServer(), False),
 )
 async def test_only_a_host_that_does_not_exist_is_lasting(names: Names, *, is_lasting: bool) -> None:
     async with guarded(resolver=names) as guard:
@@ -629,15 +628,13 @@ def of_certificate(code: int) -> Exception:
     return aiohttp.ClientConnectorCertificateError(CONNECTION, error)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("code", "cause"),
-    [
-        pytest.param(10, "expired", id="expired"),
-        pytest.param(18, "self-signed", id="self-signed"),
-        pytest.param(20, "unknown authority", id="unknown authority"),
-        pytest.param(62, "another name", id="other name"),
-        pytest.param(99, "caRef", id="another code"),
-    ],
+    case("expired", 10, "expired"),
+    case("self-signed", 18, "self-signed"),
+    case("unknown authority", 20, "unknown authority"),
+    case("other name", 62, "another name"),
+    case("another code", 99, "caRef"),
 )
 def test_a_certificate_that_is_not_accepted_has_its_cause_and_no_text_of_the_server(
     code: int, cause: str

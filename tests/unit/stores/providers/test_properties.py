@@ -15,6 +15,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers import properties
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError
 from keyturn.stores.providers.properties import LARGE
+from tests.support.cases import case, cases
 from tests.support.machine_speed import pace
 
 CANARY = "canary-of-a-long-value"
@@ -31,29 +32,25 @@ def refusal(document: str | bytes, path: str = "a") -> StoreError:
     return refused.value
 
 
-@pytest.mark.parametrize(
+@cases(
     ("document", "path", "taken"),
-    [
-        pytest.param('{"a": "b"}', "a", "b", id="text"),
-        pytest.param('{"a": ""}', "a", "", id="empty text"),
-        pytest.param('{"a": {"b": {"c": "d"}}}', "a.b.c", "d", id="a path"),
-        pytest.param('{"tls.crt": "d"}', "tls.crt", "d", id="a name with a dot"),
-        pytest.param('{"a": {"tls.crt": "d"}}', "a.tls.crt", "d", id="a name with a dot below"),
-        pytest.param('{"a.b": {"c": "d"}}', "a.b.c", "d", id="a name with a dot above"),
-        pytest.param('{"a.b": "whole", "a": {"b": "path"}}', "a.b", "whole", id="the longest name first"),
-        pytest.param('{"a": ["x", {"b": "y"}]}', "a.1.b", "y", id="an item of a list"),
-        pytest.param('{"a": true, "b": 1}', "a", "true", id="true"),
-        pytest.param('{"a": false}', "a", "false", id="false"),
-        pytest.param('{"a": 12345678901234567890123}', "a", "12345678901234567890123", id="a long number"),
-        pytest.param('{"a": 1.10}', "a", "1.10", id="a number as it is written"),
-        pytest.param('{"a": 1e400}', "a", "1e400", id="a number beyond floats"),
-        pytest.param('{"a": -0.0}', "a", "-0.0", id="minus zero"),
-        pytest.param(
-            '{"a": {"b": [1.10, null, "ü\\n"]}}', "a", '{"b":[1.10,null,"ü\\n"]}', id="an object as JSON"
-        ),
-        pytest.param('{"a": "b", "a": "c"}', "a", "c", id="the last of two of a name"),
-        pytest.param('{"": {"": "b"}}', ".", "b", id="names of nothing"),
-    ],
+    case("text", '{"a": "b"}', "a", "b"),
+    case("empty text", '{"a": ""}', "a", ""),
+    case("a path", '{"a": {"b": {"c": "d"}}}', "a.b.c", "d"),
+    case("a name with a dot", '{"tls.crt": "d"}', "tls.crt", "d"),
+    case("a name with a dot below", '{"a": {"tls.crt": "d"}}', "a.tls.crt", "d"),
+    case("a name with a dot above", '{"a.b": {"c": "d"}}', "a.b.c", "d"),
+    case("the longest name first", '{"a.b": "whole", "a": {"b": "path"}}', "a.b", "whole"),
+    case("an item of a list", '{"a": ["x", {"b": "y"}]}', "a.1.b", "y"),
+    case("true", '{"a": true, "b": 1}', "a", "true"),
+    case("false", '{"a": false}', "a", "false"),
+    case("a long number", '{"a": 12345678901234567890123}', "a", "12345678901234567890123"),
+    case("a number as it is written", '{"a": 1.10}', "a", "1.10"),
+    case("a number beyond floats", '{"a": 1e400}', "a", "1e400"),
+    case("minus zero", '{"a": -0.0}', "a", "-0.0"),
+    case("an object as JSON", '{"a": {"b": [1.10, null, "ü\\n"]}}', "a", '{"b":[1.10,null,"ü\\n"]}'),
+    case("the last of two of a name", '{"a": "b", "a": "c"}', "a", "c"),
+    case("names of nothing", '{"": {"": "b"}}', ".", "b"),
 )
 def test_a_property_is_taken(document: str, path: str, taken: str) -> None:
     assert take(document, path) == taken
@@ -69,54 +66,48 @@ def test_what_is_not_there_is_not_found(path: str) -> None:
     assert isinstance(refusal('{"a": "text", "c": ["x", "y"]}', path), NotFound)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("document", "code"),
-    [
-        pytest.param("", "NotJson", id="nothing"),
-        pytest.param("secret", "NotJson", id="text"),
-        pytest.param('{"a": 1', "NotJson", id="half of a document"),
-        pytest.param('{"a": NaN}', "NotJson", id="NaN"),
-        pytest.param('{"a": Infinity}', "NotJson", id="Infinity"),
-        pytest.param(b'{"a": "\xff"}', "NotJson", id="invalid UTF-8"),
-        pytest.param('{"a": "b"}'.encode("utf-16"), "NotJson", id="UTF-16"),
-        pytest.param(b"\x89PNG\r\n\x1a\n", "NotJson", id="binary"),
-        pytest.param('{"a": "b\\u0000c"}', "NotText", id="NUL"),
-        pytest.param('{"a": "\\ud800"}', "NotText", id="half of a surrogate pair"),
-        pytest.param('{"a": null}', "NoValue", id="null"),
-        pytest.param('{"a": ' + "9" * 5000 + "}", "NotJson", id="a number of 5000 digits"),
-        pytest.param("[" * 33 + "]" * 33, "TooDeep", id="33 levels"),
-        pytest.param("[" * 100_000 + "]" * 100_000, "TooManyMembers", id="100,000 levels"),
-        pytest.param("[" * 20_000 + "]" * 20_000, "NotJson", id="as many levels as members are taken"),
-        pytest.param("[" + "1," * 20_000 + "1]", "TooManyMembers", id="20,001 members"),
-        pytest.param('{"a": "' + "b" * 256 * 1024 + '"}', "TooLarge", id="more than 256 KiB"),
-    ],
+    case("nothing", "", "NotJson"),
+    case("text", "secret", "NotJson"),
+    case("half of a document", '{"a": 1', "NotJson"),
+    case("NaN", '{"a": NaN}', "NotJson"),
+    case("Infinity", '{"a": Infinity}', "NotJson"),
+    case("invalid UTF-8", b'{"a": "\xff"}', "NotJson"),
+    case("UTF-16", '{"a": "b"}'.encode("utf-16"), "NotJson"),
+    case("binary", b"\x89PNG\r\n\x1a\n", "NotJson"),
+    case("NUL", '{"a": "b\\u0000c"}', "NotText"),
+    case("half of a surrogate pair", '{"a": "\\ud800"}', "NotText"),
+    case("null", '{"a": null}', "NoValue"),
+    case("a number of 5000 digits", '{"a": ' + "9" * 5000 + "}", "NotJson"),
+    case("33 levels", "[" * 33 + "]" * 33, "TooDeep"),
+    case("100,000 levels", "[" * 100_000 + "]" * 100_000, "TooManyMembers"),
+    case("as many levels as members are taken", "[" * 20_000 + "]" * 20_000, "NotJson"),
+    case("20,001 members", "[" + "1," * 20_000 + "1]", "TooManyMembers"),
+    case("more than 256 KiB", '{"a": "' + "b" * 256 * 1024 + '"}', "TooLarge"),
 )
 def test_what_no_secret_could_hold_is_refused(document: str | bytes, code: str) -> None:
     refused = refusal(document)
     assert (type(refused), refused.code) == (Refused, code)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("document", "path", "said"),
-    [
-        pytest.param("text", "user.name", "no JSON, which the property 'user.name' needs", id="no JSON"),
-        pytest.param('{"a": {"b": null}}', "a.b", "the property 'a.b' is null", id="null"),
-        pytest.param('{"a": "b\\u0000c"}', "a", "the property 'a' has a character", id="NUL"),
-    ],
+    case("no JSON", "text", "user.name", "no JSON, which the property 'user.name' needs"),
+    case("null", '{"a": {"b": null}}', "a.b", "the property 'a.b' is null"),
+    case("NUL", '{"a": "b\\u0000c"}', "a", "the property 'a' has a character"),
 )
 def test_a_refusal_names_the_property(document: str, path: str, said: str) -> None:
     assert said in refusal(document, path).hint
 
 
-@pytest.mark.parametrize(
+@cases(
     ("document", "said"),
-    [
-        pytest.param("text", "no JSON object; read it by data instead of dataFrom", id="no JSON"),
-        pytest.param('{"good": "x", "bad": null}', "the property 'bad' is null", id="null"),
-        pytest.param('{"good": "x", "bad": "b\\u0000c"}', "the property 'bad' has a character", id="NUL"),
-        pytest.param('{"a\\u0000b": "x"}', r"the property 'a\x00b' has a character", id="NUL in its name"),
-        pytest.param('{"' + "n" * 200 + '": null}', f"the property '{'n' * 64}' is null", id="a long name"),
-    ],
+    case("no JSON", "text", "no JSON object; read it by data instead of dataFrom"),
+    case("null", '{"good": "x", "bad": null}', "the property 'bad' is null"),
+    case("NUL", '{"good": "x", "bad": "b\\u0000c"}', "the property 'bad' has a character"),
+    case("NUL in its name", '{"a\\u0000b": "x"}', r"the property 'a\x00b' has a character"),
+    case("a long name", '{"' + "n" * 200 + '": null}', f"the property '{'n' * 64}' is null"),
 )
 def test_of_all_properties_that_is_named_which_cannot_be_taken(document: str, said: str) -> None:
     with pytest.raises(Refused) as refused:
@@ -252,14 +243,10 @@ def test_a_store_with_fields_refuses_what_is_no_object(content: str) -> None:
     assert "without secretKey, or a JSON object" in refused.value.hint
 
 
-@pytest.mark.parametrize(
+@cases(
     "document",
-    [
-        pytest.param('{"keys":[{"kty":"EC"},{"kty":"RSA"}]}', id="a list of objects"),
-        pytest.param(
-            '{"auths":{"r.test":{"auth":"eA=="}},"note":"{not JSON","n":"1"}', id="texts and an object"
-        ),
-    ],
+    case("a list of objects", '{"keys":[{"kty":"EC"},{"kty":"RSA"}]}'),
+    case("texts and an object", '{"auths":{"r.test":{"auth":"eA=="}},"note":"{not JSON","n":"1"}'),
 )
 def test_an_object_is_put_together_from_its_parts(document: str) -> None:
     content = Value.of_text(document)
@@ -271,45 +258,35 @@ def test_no_object_is_put_together_from_binary_parts() -> None:
         properties.object_from({"a": Value(b"\xff")})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "desired"),
-    [
-        pytest.param(Value(b"x"), Value(b"x"), id="equal bytes"),
-        pytest.param(
-            Value(b'{"b":1,"a":{"d":2,"c":3}}'), Value(b'{"a": {"c": 3, "d": 2}, "b": 1}'), id="order"
-        ),
-        pytest.param(
-            Value(b'{"n":1.1,"m":1e+21,"z":-0}'), Value(b'{"n":1.10,"m":1E21,"z":0.0}'), id="numbers"
-        ),
-        pytest.param(
-            Value(b'{"n":1e99999999999999999999}'), Value(b'{ "n":1e99999999999999999999}'), id="huge"
-        ),
-        pytest.param(Value(b'{"a":"\\u003c\xc3\xbc"}'), Value(b'{"a":"<\\u00fc"}'), id="escapes"),
-        pytest.param({"a": Value(b"x"), "b": Value(b"[1]")}, Value(b'{"b": [1], "a": "x"}'), id="parts"),
-        pytest.param(Value(b'{"a":"x"}'), {"a": Value(b"x")}, id="parts are desired"),
-    ],
+    case("equal bytes", Value(b"x"), Value(b"x")),
+    case("order", Value(b'{"b":1,"a":{"d":2,"c":3}}'), Value(b'{"a": {"c": 3, "d": 2}, "b": 1}')),
+    case("numbers", Value(b'{"n":1.1,"m":1e+21,"z":-0}'), Value(b'{"n":1.10,"m":1E21,"z":0.0}')),
+    case("huge", Value(b'{"n":1e99999999999999999999}'), Value(b'{ "n":1e99999999999999999999}')),
+    case("escapes", Value(b'{"a":"\\u003c\xc3\xbc"}'), Value(b'{"a":"<\\u00fc"}')),
+    case("parts", {"a": Value(b"x"), "b": Value(b"[1]")}, Value(b'{"b": [1], "a": "x"}')),
+    case("parts are desired", Value(b'{"a":"x"}'), {"a": Value(b"x")}),
 )
 def test_members_are_the_same_in_any_spelling(found: properties.Content, desired: properties.Content) -> None:
     assert properties.have_same_members(found, desired)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "desired"),
-    [
-        pytest.param(Value(b"x"), Value(b"y"), id="texts"),
-        pytest.param(Value(b"x"), Value(b'{"a":"x"}'), id="no JSON"),
-        pytest.param(Value(b"[1]"), Value(b"[ 1]"), id="lists"),
-        pytest.param(Value(b'{"a":"1"}'), Value(b'{"a":1}'), id="a text and a number"),
-        pytest.param(Value(b'{"a":true}'), Value(b'{"a":1}'), id="true and a number"),
-        pytest.param(Value(b'{"a":9007199254740993}'), Value(b'{"a":9007199254740992}'), id="long numbers"),
-        pytest.param(Value(b'{"a":10}'), Value(b'{"a":1}'), id="a power of ten"),
-        pytest.param(Value(b'{"a":-1}'), Value(b'{"a":1}'), id="signs"),
-        pytest.param(Value(b'{"a":[1,2]}'), Value(b'{"a":[2,1]}'), id="the order of a list"),
-        pytest.param(Value(b'{"a":"x","b":"y"}'), Value(b'{"a":"x"}'), id="one more"),
-        pytest.param({"a": Value(b"y")}, Value(b'{"a":"x"}'), id="parts"),
-        pytest.param({"a": Value(b"x")}, Value(b"x"), id="a part is no object"),
-        pytest.param(Value(b'{"a":"y"}'), {"a": Value(b"x")}, id="parts are desired"),
-    ],
+    case("texts", Value(b"x"), Value(b"y")),
+    case("no JSON", Value(b"x"), Value(b'{"a":"x"}')),
+    case("lists", Value(b"[1]"), Value(b"[ 1]")),
+    case("a text and a number", Value(b'{"a":"1"}'), Value(b'{"a":1}')),
+    case("true and a number", Value(b'{"a":true}'), Value(b'{"a":1}')),
+    case("long numbers", Value(b'{"a":9007199254740993}'), Value(b'{"a":9007199254740992}')),
+    case("a power of ten", Value(b'{"a":10}'), Value(b'{"a":1}')),
+    case("signs", Value(b'{"a":-1}'), Value(b'{"a":1}')),
+    case("the order of a list", Value(b'{"a":[1,2]}'), Value(b'{"a":[2,1]}')),
+    case("one more", Value(b'{"a":"x","b":"y"}'), Value(b'{"a":"x"}')),
+    case("parts", {"a": Value(b"y")}, Value(b'{"a":"x"}')),
+    case("a part is no object", {"a": Value(b"x")}, Value(b"x")),
+    case("parts are desired", Value(b'{"a":"y"}'), {"a": Value(b"x")}),
 )
 def test_members_differ_by_what_they_hold(found: properties.Content, desired: properties.Content) -> None:
     assert not properties.have_same_members(found, desired)
@@ -323,14 +300,10 @@ async def test_large_contents_are_compared_as_small_ones_are() -> None:
     assert not await properties.compare_members(other, desired, "shop")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "desired"),
-    [
-        pytest.param(Value(b"x"), Value(b"x"), id="equal bytes"),
-        pytest.param(
-            Value(b'{"b":"2",\n"a":"1"}'), {"a": Value(b"1"), "b": Value(b"2")}, id="another spelling"
-        ),
-    ],
+    case("equal bytes", Value(b"x"), Value(b"x")),
+    case("another spelling", Value(b'{"b":"2",\n"a":"1"}'), {"a": Value(b"1"), "b": Value(b"2")}),
 )
 def test_contents_are_the_same_by_what_they_hold(
     found: properties.Content, desired: properties.Content
@@ -338,15 +311,13 @@ def test_contents_are_the_same_by_what_they_hold(
     assert properties.are_same(found, desired)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "desired"),
-    [
-        pytest.param(Value(b"x"), Value(b"y"), id="other bytes"),
-        pytest.param(Value(b'{"a":"1","b":"2"}'), {"a": Value(b"1")}, id="one more"),
-        pytest.param(Value(b'{"a":"1"}'), {"a": Value(b"1"), "b": Value(b"2")}, id="one less"),
-        pytest.param(Value(b"no JSON"), {"a": Value(b"1")}, id="no JSON"),
-        pytest.param({"a": Value(b"1")}, Value(b"1"), id="parts are no lone value"),
-    ],
+    case("other bytes", Value(b"x"), Value(b"y")),
+    case("one more", Value(b'{"a":"1","b":"2"}'), {"a": Value(b"1")}),
+    case("one less", Value(b'{"a":"1"}'), {"a": Value(b"1"), "b": Value(b"2")}),
+    case("no JSON", Value(b"no JSON"), {"a": Value(b"1")}),
+    case("parts are no lone value", {"a": Value(b"1")}, Value(b"1")),
 )
 def test_contents_differ_by_what_they_hold(found: properties.Content, desired: properties.Content) -> None:
     assert not properties.are_same(found, desired)

@@ -1,18 +1,15 @@
-import pytest
-
 from keyturn.core.value import Value
 from keyturn.stores.providers._refs import credential_text
+from tests.support.cases import case, cases
 
 
-@pytest.mark.parametrize(
+@cases(
     ("content", "text"),
-    [
-        pytest.param(b" a b\n", "a b", id="a file's newline"),
-        pytest.param(b"", "", id="nothing"),
-        pytest.param(b"a\nb", "", id="two lines"),
-        pytest.param(b"a\0", "", id="a NUL"),
-        pytest.param("ä".encode(), "", id="no ASCII"),
-    ],
+    case("a file's newline", b" a b\n", "a b"),
+    case("nothing", b"", ""),
+    case("two lines", b"a\nb", ""),
+    case("a NUL", b"a\0", ""),
+    case("no ASCII", "ä".encode(), ""),
 )
 def test_a_credential_is_printable_text(content: bytes, text: str) -> None:
     assert credential_text(Value(content)) == text

@@ -19,6 +19,7 @@ from keyturn.stores.providers.vault.auth import VaultSession, acquire_lease, ren
 from sandbox.harness import until
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
+from tests.support.cases import case, cases
 from tests.support.vault import VaultServer
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, failing_without, guarded, opened
 from tests.unit.stores.providers.recording_server import Heard, Recording
@@ -325,14 +326,12 @@ async def test_a_lease_is_renewed_by_its_name_alone(scripted: ScriptedVault, sto
     assert [one.json for one in scripted.recording.heard] == [{"lease_id": LEASE.id}]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("renewal", "left"),
-    [
-        pytest.param(answer(200, {"lease_duration": 40}), timedelta(seconds=40), id="nearly at its maximum"),
-        pytest.param(answer(200, {}), timedelta(0), id="no answer"),
-        pytest.param(answer(400, {"errors": [CANARY]}), None, id="gone"),
-        pytest.param(answer(403), None, id="not allowed"),
-    ],
+    case("nearly at its maximum", answer(200, {"lease_duration": 40}), timedelta(seconds=40)),
+    case("no answer", answer(200, {}), timedelta(0)),
+    case("gone", answer(400, {"errors": [CANARY]}), None),
+    case("not allowed", answer(403), None),
 )
 async def test_where_vault_renews_no_longer_it_says_so(
     scripted: ScriptedVault, store: Provider[Any], renewal: web.Response, left: timedelta | None
