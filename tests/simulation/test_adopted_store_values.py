@@ -4,8 +4,6 @@ import base64
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.labels import ROTATE
 from keyturn.core.value import Value
@@ -13,6 +11,7 @@ from keyturn.kube.wire import Body
 from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import APP, PLACE, StoreCluster
+from tests.support.cases import case, cases
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -22,12 +21,10 @@ ADOPTING: dict[str, Any] = {
     "target": {"adopt": "IfUnowned"},
     "rotation": {"overlap": "0s"},
 }
-KEYS = pytest.mark.parametrize(
+KEYS = cases(
     "key",
-    [
-        pytest.param("user", id="a key that sorts after dataFrom"),
-        pytest.param("API_KEY", id="a key that sorts before dataFrom"),
-    ],
+    case("a key that sorts after dataFrom", "user"),
+    case("a key that sorts before dataFrom", "API_KEY"),
 )
 
 
@@ -190,12 +187,10 @@ async def merged(**target: Any) -> StoreCluster:
     return cluster
 
 
-@pytest.mark.parametrize(
+@cases(
     "target",
-    [
-        pytest.param({}, id="without a template"),
-        pytest.param({"template": {"data": {"url": "db://{{ user }}"}}}, id="with a template"),
-    ],
+    case("without a template", {}),
+    case("with a template", {"template": {"data": {"url": "db://{{ user }}"}}}),
 )
 async def test_the_keys_of_a_merged_secret_are_known_after_a_loss_of_the_state(
     target: dict[str, Any],

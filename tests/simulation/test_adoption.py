@@ -3,12 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from keyturn.core.labels import ROTATE
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
+from tests.support.cases import case, cases
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}}],
@@ -153,13 +152,11 @@ async def test_the_overlap_of_a_secret_that_is_adopted_with_another_value_ends()
     assert list(cluster.data()) == ["password"]
 
 
-@pytest.mark.parametrize(
+@cases(
     "target",
-    [
-        pytest.param({"adopt": "IfUnowned"}, id="adopted"),
-        pytest.param({}, id="created"),
-        pytest.param({"creationPolicy": "Merge"}, id="merged"),
-    ],
+    case("adopted", {"adopt": "IfUnowned"}),
+    case("created", {}),
+    case("merged", {"creationPolicy": "Merge"}),
 )
 async def test_the_overlap_of_a_secret_whose_state_is_lost_ends(target: dict[str, str]) -> None:
     cluster = await overlapping(**target)
@@ -220,43 +217,41 @@ async def test_what_follows_from_adopted_values_is_derived_and_restarts_no_workl
     assert cluster.pods["api"].restarted_for == []
 
 
-@pytest.mark.parametrize(
+@cases(
     ("items", "data", "message"),
-    [
-        pytest.param(
-            [LOGIN],
-            {"username": "another"},
-            "the Secret 'db' has values under password, username, which data item 'login' would replace; write"
-            " settings that they fit, add auth to the Secret, write other keys for the item, or remove them from the"
-            " Secret",
-            id="a user name that the settings do not have",
-        ),
-        pytest.param(
-            [LOGIN],
-            {"username": "portal", "auth": "several lines"},
-            "the Secret 'db' has values under auth, password, username, which data item 'login' would replace; write"
-            " settings that they fit, write other keys for the item, or remove them from the Secret",
-            id="an output that the generator does not make",
-        ),
-        pytest.param(
-            [
-                PASSWORD | {"name": "another"},
-                PULL
-                | {
-                    "generate": {
-                        "dockerConfig": {
-                            **PULL["generate"]["dockerConfig"],
-                            "passwordFrom": {"name": "another"},
-                        }
+    case(
+        "a user name that the settings do not have",
+        [LOGIN],
+        {"username": "another"},
+        "the Secret 'db' has values under password, username, which data item 'login' would replace; write"
+        " settings that they fit, add auth to the Secret, write other keys for the item, or remove them from the"
+        " Secret",
+    ),
+    case(
+        "an output that the generator does not make",
+        [LOGIN],
+        {"username": "portal", "auth": "several lines"},
+        "the Secret 'db' has values under auth, password, username, which data item 'login' would replace; write"
+        " settings that they fit, write other keys for the item, or remove them from the Secret",
+    ),
+    case(
+        "a value that is made from one that would be generated",
+        [
+            PASSWORD | {"name": "another"},
+            PULL
+            | {
+                "generate": {
+                    "dockerConfig": {
+                        **PULL["generate"]["dockerConfig"],
+                        "passwordFrom": {"name": "another"},
                     }
-                },
-            ],
-            {"file": '{"auths": {"shop.test": {"username": "x", "password": "y", "auth": "eDp5"}}}'},
-            "the Secret 'db' has values under file, which data item 'pull' would replace; write settings that"
-            " they fit, add another to the Secret, write other keys for the item, or remove them from the Secret",
-            id="a value that is made from one that would be generated",
-        ),
-    ],
+                }
+            },
+        ],
+        {"file": '{"auths": {"shop.test": {"username": "x", "password": "y", "auth": "eDp5"}}}'},
+        "the Secret 'db' has values under file, which data item 'pull' would replace; write settings that"
+        " they fit, add another to the Secret, write other keys for the item, or remove them from the Secret",
+    ),
 )
 async def test_adoption_replaces_no_value(
     items: list[dict[str, Any]], data: dict[str, str], message: str

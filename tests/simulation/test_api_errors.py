@@ -18,6 +18,7 @@ from keyturn.kube.wire import Body
 from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
 from tests.simulation.test_other_pods import bare_pod
+from tests.support.cases import case, cases
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 
@@ -66,12 +67,10 @@ async def test_a_wait_lasts_as_long_as_it_asks_for_and_then_longer() -> None:
     assert await pauses(Refusing(SPEC), 9) == [2, 4, 8, 16, 32, 64, 128, 256, 300]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("refusal", "told"),
-    [
-        pytest.param(errors.Forbidden, ["Forbidden"], id="a quota"),
-        pytest.param(errors.Unavailable, [], id="an API server that is away"),
-    ],
+    case("a quota", errors.Forbidden, ["Forbidden"]),
+    case("an API server that is away", errors.Unavailable, []),
 )
 async def test_a_wait_is_an_event_once(refusal: type[ApiError], told: list[str]) -> None:
     cluster, posted = Refusing(SPEC), Posted()

@@ -10,6 +10,7 @@ from keyturn.cli.plan.command import Becomes, Effect, find_effects
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, Cluster
+from tests.support.cases import case, cases
 
 DATA = [{"name": "password", "generate": {"password": {"length": 32}}}]
 LONG: dict[str, Any] = {"rotation": {"every": "90d"}}
@@ -45,22 +46,17 @@ async def plan(cluster: Classed, before: dict[str, Any], after: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("suspend", [False, True], ids=["awake", "suspended"])
-@pytest.mark.parametrize(
+@cases(
     "after",
-    [
-        pytest.param(SHORT, id="shorter"),
-        pytest.param(LONG, id="unchanged"),
-        pytest.param({"rotation": {"every": "3h"}}, id="shorter and not due"),
-        pytest.param({"rotation": {"every": "1h", "appliedBy": "Nobody"}}, id="on request"),
-        pytest.param(SHORT | {"minLength": 64}, id="denies"),
-        pytest.param(SHORT | {"minLength": 64, "enforcement": "Warn"}, id="warns"),
-        pytest.param({"rotation": {"schedule": {"cron": "30 * * * *"}}}, id="a schedule that was missed"),
-    ],
+    case("shorter", SHORT),
+    case("unchanged", LONG),
+    case("shorter and not due", {"rotation": {"every": "3h"}}),
+    case("on request", {"rotation": {"every": "1h", "appliedBy": "Nobody"}}),
+    case("denies", SHORT | {"minLength": 64}),
+    case("warns", SHORT | {"minLength": 64, "enforcement": "Warn"}),
+    case("a schedule that was missed", {"rotation": {"schedule": {"cron": "30 * * * *"}}}),
 )
-async def test_the_operator_does_what_the_plan_of_a_class_says(
-    after: dict[str, Any],
-    suspend: bool,
-) -> None:
+async def test_the_operator_does_what_the_plan_of_a_class_says(after: dict[str, Any], suspend: bool) -> None:
     cluster = Classed({"data": DATA, "className": "web"})
     cluster.give_class(LONG)
     await cluster.settle()

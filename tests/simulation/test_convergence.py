@@ -371,9 +371,7 @@ RETURN: Tale = [(trigger, None, "rest"), (ask_for_the_oldest, None, "look"), (ed
         (delete_the_state, None, "rest"),
     ]
 )
-def test_everything_comes_to_rest_as_it_must_be(
-    tale: Tale,
-) -> None:
+def test_everything_comes_to_rest_as_it_must_be(tale: Tale) -> None:
     asyncio.run(told(tale))
 
 

@@ -10,6 +10,7 @@ from keyturn.core.labels import ROTATE
 from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED
 from tests.simulation.simulated_stores import APP, StoreCluster
+from tests.support.cases import case, cases
 
 VAULT = {"kind": "SecretStore", "name": "vault"}
 FIRST, SECOND = "prod/a", "prod/b"
@@ -108,12 +109,10 @@ async def with_a_key_of_data() -> StoreCluster:
     return await begun(spec, app={"user": "of-the-store", "zone": "a"})
 
 
-@pytest.mark.parametrize(
+@cases(
     "data",
-    [
-        pytest.param([NOTE], id="removed"),
-        pytest.param([NOTE, {**OURS, "keys": {"value": "other"}}], id="under another key"),
-    ],
+    case("removed", [NOTE]),
+    case("under another key", [NOTE, {**OURS, "keys": {"value": "other"}}]),
 )
 async def test_a_key_that_data_no_longer_has_comes_from_the_store_outside_of_a_window(
     data: list[dict[str, Any]],

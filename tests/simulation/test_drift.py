@@ -11,6 +11,7 @@ from keyturn.core.value import Value
 from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.simulation.test_api_errors import Posted
+from tests.support.cases import case, cases
 
 SPEC: dict[str, Any] = {
     "data": [
@@ -233,15 +234,11 @@ async def test_a_label_that_was_removed_is_restored_if_the_record_proves_the_own
 LITERAL: dict[str, Any] = {"data": [{"name": "user", "literal": "shop"}]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "changed"),
-    [
-        pytest.param(LITERAL, {}, id="an author could guess every value"),
-        pytest.param(SPEC, {"data": {"password": OTHER, "user": "c2hvcA=="}}, id="the value is another one"),
-        pytest.param(
-            SPEC, {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}, id="it has an owner"
-        ),
-    ],
+    case("an author could guess every value", LITERAL, {}),
+    case("the value is another one", SPEC, {"data": {"password": OTHER, "user": "c2hvcA=="}}),
+    case("it has an owner", SPEC, {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}),
 )
 async def test_a_label_is_not_restored_without_proof(spec: dict[str, Any], changed: dict[str, Any]) -> None:
     cluster = Cluster(spec)

@@ -11,6 +11,7 @@ from keyturn.kube.events import About, ref_of
 from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 from tests.simulation.simulated_stores import API, PLACE, StoreCluster
+from tests.support.cases import case, cases
 
 VAULT = {"kind": "SecretStore", "name": "vault"}
 PULLED = {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": API}}}
@@ -121,16 +122,14 @@ async def test_a_rollout_that_fails_is_reported_with_the_return() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("windows", "why"),
-    [
-        pytest.param(
-            [{"cron": "0 3 * * *", "duration": "1h"}],
-            "requested; the rotation that was requested before is superseded",
-            id="waits for its window",
-        ),
-        pytest.param([], "requested", id="starts after the rollback"),
-    ],
+    case(
+        "waits for its window",
+        [{"cron": "0 3 * * *", "duration": "1h"}],
+        "requested; the rotation that was requested before is superseded",
+    ),
+    case("starts after the rollback", [], "requested"),
 )
 async def test_a_rollback_reports_the_requested_rotation_that_it_supersedes(
     windows: list[dict[str, str]], why: str

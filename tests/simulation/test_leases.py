@@ -21,6 +21,7 @@ from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import StoreError, Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import SimulatedStore, StoreCluster
+from tests.support.cases import case, cases
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -296,15 +297,11 @@ async def test_a_key_that_data_no_longer_has_comes_with_another_lease() -> None:
     assert cluster.published() == cluster.lender.alive() == {"creds/orders/2"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("data", "entries"),
-    [
-        pytest.param([NOTE], [ORDERS, BILLING], id="before the other"),
-        pytest.param([NOTE], [ORDERS], id="without the other"),
-        pytest.param(
-            [NOTE, {"name": "username", "literal": "ours"}], [ORDERS], id="and behind a key of data"
-        ),
-    ],
+    case("before the other", [NOTE], [ORDERS, BILLING]),
+    case("without the other", [NOTE], [ORDERS]),
+    case("and behind a key of data", [NOTE, {"name": "username", "literal": "ours"}], [ORDERS]),
 )
 async def test_an_entry_of_data_from_keeps_its_lease_in_another_place(
     data: list[dict[str, Any]], entries: list[dict[str, Any]]
@@ -321,15 +318,11 @@ async def test_an_entry_of_data_from_keeps_its_lease_in_another_place(
     assert cluster.lender.lent == 2
 
 
-@pytest.mark.parametrize(
+@cases(
     ("before", "data", "lent"),
-    [
-        pytest.param({**ORDERS, "prefix": "DB_"}, [NOTE], 1, id="kept"),
-        pytest.param(
-            {**ORDERS, "prefix": "DB_"}, [NOTE, {"name": "DB_username", "literal": "x"}], 2, id="hidden"
-        ),
-        pytest.param(ORDERS, [NOTE], 2, id="perhaps hidden"),
-    ],
+    case("kept", {**ORDERS, "prefix": "DB_"}, [NOTE], 1),
+    case("hidden", {**ORDERS, "prefix": "DB_"}, [NOTE, {"name": "DB_username", "literal": "x"}], 2),
+    case("perhaps hidden", ORDERS, [NOTE], 2),
 )
 async def test_an_entry_of_data_from_keeps_its_lease_under_another_prefix(
     before: dict[str, Any], data: list[dict[str, Any]], lent: int
@@ -356,14 +349,10 @@ async def test_a_value_keeps_its_lease_under_another_name() -> None:
     assert (cluster.lender.lent, cluster.lender.alive()) == (1, {"creds/orders/1"})
 
 
-@pytest.mark.parametrize(
+@cases(
     "data",
-    [
-        pytest.param(items("typo"), id="another role"),
-        pytest.param(
-            [*items("orders"), {**items("typo")[0], "name": "more"}], id="one more property of the role"
-        ),
-    ],
+    case("another role", items("typo")),
+    case("one more property of the role", [*items("orders"), {**items("typo")[0], "name": "more"}]),
 )
 async def test_published_credentials_are_renewed_while_other_ones_cannot_be_read(
     data: list[dict[str, Any]],

@@ -13,6 +13,7 @@ from keyturn.kube.errors import ApiError
 from keyturn.kube.wire import Body
 from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
 from tests.simulation.test_api_errors import Posted
+from tests.support.cases import case, cases
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {"length": 32}}}],
@@ -157,9 +158,7 @@ async def test_another_process_retries_who_is_held_with_the_same_back_off() -> N
     assert [pause - 1 for pause in pauses[:3]] == [2, 4, 8]  # each look takes a second
 
 
-@pytest.mark.parametrize(
-    ("spec", "minutes"), [pytest.param(SPEC, 0, id="it waits"), pytest.param(HOLD, 10, id="it has failed")]
-)
+@cases(("spec", "minutes"), case("it waits", SPEC, 0), case("it has failed", HOLD, 10))
 async def test_a_restart_of_the_operator_writes_nothing_and_reports_nothing(
     spec: dict[str, Any], minutes: int
 ) -> None:

@@ -14,6 +14,7 @@ from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.kube import errors
 from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
 from tests.simulation.test_refused_restarts import Denying
+from tests.support.cases import case, cases
 
 OTHER, THIRD = ObjectKey("other", "db"), ObjectKey("third", "db")
 OTHERS_WORKLOAD = WorkloadKey("other", "Deployment", "api")
@@ -65,13 +66,11 @@ async def waiting(cluster: Cluster) -> None:
     assert cluster.memory.budget.restart_wait(KEY)
 
 
-@pytest.mark.parametrize(
+@cases(
     "failure",
-    [
-        pytest.param(errors.Unavailable("get", "/apis", 503, "ServiceUnavailable"), id="an answer"),
-        pytest.param(Wait("MakingValues", "values are generated", timedelta(seconds=2)), id="a wait"),
-        pytest.param(RuntimeError("a defect"), id="a defect"),
-    ],
+    case("an answer", errors.Unavailable("get", "/apis", 503, "ServiceUnavailable")),
+    case("a wait", Wait("MakingValues", "values are generated", timedelta(seconds=2))),
+    case("a defect", RuntimeError("a defect")),
 )
 async def test_one_whose_pass_fails_lets_the_next_restart(
     failure: Exception, monkeypatch: pytest.MonkeyPatch

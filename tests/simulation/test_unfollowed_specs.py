@@ -4,11 +4,10 @@ import copy
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from keyturn.api.status import ManagedSecretStatus
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
 from tests.simulation.test_api_errors import Posted
+from tests.support.cases import case, cases
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}}, {"name": "pin", "literal": "hunter2"}],
@@ -25,12 +24,10 @@ def compliance(cluster: Cluster) -> tuple[str, str]:
     return found.status, found.reason
 
 
-@pytest.mark.parametrize(
+@cases(
     "change",
-    [
-        pytest.param({"target": {"template": {"data": {"url": "{{ password"}}}}, id="template"),
-        pytest.param({"rotation": {"every": "never"}}, id="not parsed"),
-    ],
+    case("template", {"target": {"template": {"data": {"url": "{{ password"}}}}),
+    case("not parsed", {"rotation": {"every": "never"}}),
 )
 async def test_violations_and_the_date_stay_known_until_the_spec_is_fixed(change: dict[str, Any]) -> None:
     cluster = Cluster(copy.deepcopy(SPEC))

@@ -12,6 +12,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Unreachable
 from tests.simulation.simulated_cluster import KEY, MANAGED, TARGET
 from tests.simulation.simulated_stores import API, APP, StoreCluster
+from tests.support.cases import case, cases
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -235,17 +236,15 @@ async def test_an_added_value_that_is_made_from_it_comes_with_it() -> None:
     assert plain(cluster).keys() == {"password", "api", ".dockerconfigjson"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("data", "after"),
-    [
-        pytest.param([OURS_ELSEWHERE], {"user": "of-the-store", "other": "ours", "zone": "a"}, id="renamed"),
-        pytest.param(
-            [{**OURS_ELSEWHERE, "keys": {"value": "zone"}}],
-            {"user": "of-the-store", "zone": "ours"},
-            id="renamed to another key of the entry",
-        ),
-        pytest.param([OURS, pulled("zone", API)], {"user": "ours", "zone": "first"}, id="added before it"),
-    ],
+    case("renamed", [OURS_ELSEWHERE], {"user": "of-the-store", "other": "ours", "zone": "a"}),
+    case(
+        "renamed to another key of the entry",
+        [{**OURS_ELSEWHERE, "keys": {"value": "zone"}}],
+        {"user": "of-the-store", "zone": "ours"},
+    ),
+    case("added before it", [OURS, pulled("zone", API)], {"user": "ours", "zone": "first"}),
 )
 async def test_no_key_of_an_entry_of_data_from_is_lost_before_it_is_read(
     data: list[dict[str, Any]], after: dict[str, str]
@@ -276,21 +275,17 @@ async def test_a_key_that_another_value_takes_is_renamed_before_what_is_added_is
     assert rotated == {"password": rotated["password"], "user": "theirs", "other": "ours"}
 
 
-@pytest.mark.parametrize(
+@cases(
     "spec",
-    [
-        pytest.param({"data": [PASSWORD, TYPO]}, id="added"),
-        pytest.param(
-            {"data": [{**PASSWORD, "keys": {"value": "api"}}, pulled("user", "typo")]}, id="renamed"
-        ),
-        pytest.param(
-            {
-                "data": [PASSWORD, pulled("user", "typo")],
-                "target": {"template": {"data": {"api": "{{ user }}"}}},
-            },
-            id="rendered",
-        ),
-    ],
+    case("added", {"data": [PASSWORD, TYPO]}),
+    case("renamed", {"data": [{**PASSWORD, "keys": {"value": "api"}}, pulled("user", "typo")]}),
+    case(
+        "rendered",
+        {
+            "data": [PASSWORD, pulled("user", "typo")],
+            "target": {"template": {"data": {"api": "{{ user }}"}}},
+        },
+    ),
 )
 async def test_an_adopted_key_stays_until_what_is_to_have_it_is_read(spec: dict[str, Any]) -> None:
     cluster = StoreCluster({"data": [PASSWORD], "target": {"adopt": "IfUnowned"}})

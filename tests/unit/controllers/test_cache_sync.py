@@ -17,6 +17,7 @@ from keyturn.controllers.cache_sync import (
 )
 from keyturn.kube import errors
 from keyturn.kube.client import Api
+from tests.support.cases import case, cases
 from tests.unit.stores.fast_clock import in_no_time
 
 ARGO = {"groups": [{"name": "argoproj.io", "versions": [{"groupVersion": "argoproj.io/v1alpha1"}]}]}
@@ -58,13 +59,11 @@ class Cluster:
 ROLLOUTS = ["rollouts", "rollouts/status"]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("resources", "named"),
-    [
-        pytest.param(None, [], id="without its group"),
-        pytest.param(["analysisruns"], [], id="without the kind"),
-        pytest.param(ROLLOUTS, ["Rollout"], id="with it"),
-    ],
+    case("without its group", None, []),
+    case("without the kind", ["analysisruns"], []),
+    case("with it", ROLLOUTS, ["Rollout"]),
 )
 async def test_an_optional_kind_is_found_if_discovery_names_it(
     resources: list[str] | None, named: list[str]

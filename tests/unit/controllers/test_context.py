@@ -8,6 +8,7 @@ import pytest
 
 from keyturn.api.meta import Metadata
 from keyturn.controllers.context import OwnWrites, begin
+from tests.support.cases import case, cases
 
 
 def body(uid: str) -> dict[str, Any]:
@@ -65,18 +66,14 @@ def test_a_deletion_is_delivered_before_the_object_that_replaces_it(
     assert delivered.events == ["deleted", "added"]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("metadata", "is_held"),
-    [
-        pytest.param({"uid": "1", "generation": 3}, True, id="of the same generation"),
-        pytest.param({"uid": "1", "generation": 4}, False, id="of a spec that has changed"),
-        pytest.param({"uid": "2", "generation": 3}, False, id="of an object that was created again"),
-    ],
+    case("of the same generation", {"uid": "1", "generation": 3}, True),
+    case("of a spec that has changed", {"uid": "1", "generation": 4}, False),
+    case("of an object that was created again", {"uid": "2", "generation": 3}, False),
 )
 def test_an_event_that_cannot_be_of_a_status_write_does_not_wait(
-    writes: OwnWrites,
-    metadata: dict[str, Any],
-    is_held: bool,
+    writes: OwnWrites, metadata: dict[str, Any], is_held: bool
 ) -> None:
     with writes.of("db", Metadata(name="db", uid="1", generation=3)):
         assert writes.hold("db", {"metadata": metadata}, lambda: None) is is_held

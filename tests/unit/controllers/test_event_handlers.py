@@ -33,6 +33,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.secret_informer import SecretMeta
 from keyturn.kube.wire import Patch
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
@@ -216,12 +217,10 @@ def test_a_secret_enqueues_its_object_when_it_changes_and_when_it_is_gone(observ
     assert observed.enqueued() == {AUTH}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("owner", "enqueued"),
-    [
-        pytest.param("younger", {AUTH, ObjectKey("shop", "younger")}, id="another one"),
-        pytest.param("absent", {AUTH}, id="one that does not exist"),
-    ],
+    case("another one", "younger", {AUTH, ObjectKey("shop", "younger")}),
+    case("one that does not exist", "absent", {AUTH}),
 )
 def test_a_changed_label_of_a_secret_concerns_the_former_owner(
     observed: Seen, owner: str, enqueued: set[ObjectKey]
@@ -388,17 +387,13 @@ class WithoutList(Lists):
             yield page
 
 
-@pytest.mark.parametrize(
+@cases(
     ("error", "kept"),
-    [
-        pytest.param(errors.NotFound, False, id="are gone with their CRD"),
-        pytest.param(errors.Forbidden, True, id="stay as they were without the permission"),
-    ],
+    case("are gone with their CRD", errors.NotFound, False),
+    case("stay as they were without the permission", errors.Forbidden, True),
 )
 async def test_rollouts_that_cannot_be_listed(
-    observed: Seen,
-    error: type[errors.ApiError],
-    kept: bool,
+    observed: Seen, error: type[errors.ApiError], kept: bool
 ) -> None:
     observed.context.cache.put_workload(make.workload("canary", kind="Rollout"))
     observed.handlers.workload_types = WORKLOAD_TYPES

@@ -24,6 +24,7 @@ from keyturn.controllers.kopf_source import WatchOnlyResponse, kopf_registry, wa
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.installation.crds.definition import KINDS
 from tests.support.api_servers import serving
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 LIST = {
@@ -193,13 +194,11 @@ GROUP = {"name": "keyturn.dev", "versions": [VERSION], "preferredVersion": VERSI
 FIRST = {"name": "managedsecrets", "kind": "ManagedSecret", "namespaced": True, "verbs": ["list", "watch"]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("groups", "resources"),
-    [
-        pytest.param([GROUP], [FIRST], id="one kind"),
-        pytest.param([GROUP], None, id="the group alone"),
-        pytest.param([], None, id="nothing"),
-    ],
+    case("one kind", [GROUP], [FIRST]),
+    case("the group alone", [GROUP], None),
+    case("nothing", [], None),
 )
 async def test_kopf_watches_every_kind_before_discovery_names_it(
     groups: list[Any], resources: list[Any] | None

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-import pytest
 from aiohttp import web
 
 from tests.support.api_servers import serving
+from tests.support.cases import case, cases
 
 _MOST_MIB = 400
 
@@ -74,18 +74,12 @@ class Server:
         return answer
 
 
-@pytest.mark.parametrize(
+@cases(
     ("plural", "count", "make"),
-    [
-        pytest.param("managedsecrets", 1000, _managed, id="1,000 of the largest specs"),
-        pytest.param("managedsecrets", 200, _labelled, id="200 of the heaviest objects"),
-        pytest.param(
-            "statefulsets", 500, lambda number: _stateful_set(number, 65536), id="500 large workloads"
-        ),
-        pytest.param(
-            "statefulsets", 50, lambda number: _stateful_set(number, 1), id="50 of many small parts"
-        ),
-    ],
+    case("1,000 of the largest specs", "managedsecrets", 1000, _managed),
+    case("200 of the heaviest objects", "managedsecrets", 200, _labelled),
+    case("500 large workloads", "statefulsets", 500, lambda number: _stateful_set(number, 65536)),
+    case("50 of many small parts", "statefulsets", 50, lambda number: _stateful_set(number, 1)),
 )
 async def test_a_list_of_large_objects_fits_into_memory(
     plural: str,

@@ -14,6 +14,7 @@ from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey, Targ
 from keyturn.core.policy.checklist import Verdict
 from keyturn.endpoints.exposition import expose
 from keyturn.kube.cache.cache import InformerCache
+from tests.support.cases import case, cases
 
 NOON = "2026-11-24T12:00:00Z"
 NOON_IN_SECONDS = 1795521600.0
@@ -67,33 +68,27 @@ def test_a_rotation_under_way_says_since_when_and_how_far() -> None:
     assert found == [(OF_DB | {"step": "RollOut"}, NOON_IN_SECONDS)]
 
 
-@pytest.mark.parametrize(
-    ("due", "asks"), [pytest.param(NOON, 1, id="past"), pytest.param("2126-11-24T12:00:00Z", 0, id="ahead")]
-)
+@cases(("due", "asks"), case("past", NOON, 1), case("ahead", "2126-11-24T12:00:00Z", 0))
 def test_values_that_wait_for_a_request_are_due_by_the_clock(due: str, asks: float) -> None:
     status = {"nextRotationTime": due, "rotatesOnRequest": True}
     assert told("rotation_due", status) == [(OF_DB, asks)]
 
 
-@pytest.mark.parametrize(
+@cases(
     "status",
-    [
-        pytest.param({"nextRotationTime": NOON}, id="they rotate by schedule"),
-        pytest.param({"rotatesOnRequest": True}, id="they are held"),
-    ],
+    case("they rotate by schedule", {"nextRotationTime": NOON}),
+    case("they are held", {"rotatesOnRequest": True}),
 )
 def test_values_that_rotate_otherwise_wait_for_no_request(status: dict[str, Any]) -> None:
     assert told("rotation_due", status) == []
 
 
-@pytest.mark.parametrize(
+@cases(
     ("owner", "shown"),
-    [
-        pytest.param("team-auth@shop.test", "team-auth@shop.test", id="an address"),
-        pytest.param('the "A" team, C:\\x', 'the "A" team, C:\\x', id="quotes and a backslash"),
-        pytest.param('x"} 1\nkeyturn_fake{a="', 'x"} 1 keyturn_fake{a="', id="a series of its own"),
-        pytest.param("a\u202eb\x00", "a b ", id="control characters"),
-    ],
+    case("an address", "team-auth@shop.test", "team-auth@shop.test"),
+    case("quotes and a backslash", 'the "A" team, C:\\x', 'the "A" team, C:\\x'),
+    case("a series of its own", 'x"} 1\nkeyturn_fake{a="', 'x"} 1 keyturn_fake{a="'),
+    case("control characters", "a\u202eb\x00", "a b "),
 )
 def test_the_owner_is_a_label_whatever_its_text(owner: str, shown: str) -> None:
     assert told("secret_info", {}, owner=owner) == [
@@ -236,43 +231,39 @@ def test_what_breaks_no_rule_passes_as_far_as_it_can_be_known() -> None:
     assert of_operator(cache) == WELL
 
 
-@pytest.mark.parametrize(
+@cases(
     ("conditions", "status", "change"),
-    [
-        pytest.param(
-            [],
-            {"policy": {"violations": [{"rule": "weakValue", "message": "pin does not"}]}},
-            {"strength": "Fail"},
-            id="a broken rule",
-        ),
-        pytest.param([], {"overdue": True}, {"schedule": "Fail"}, id="overdue"),
-        pytest.param(
-            [],
-            {
-                "previous": {
-                    "revision": 1,
-                    "validUntil": (datetime.now(UTC) - timedelta(minutes=2)).isoformat(),
-                }
-            },
-            {"revocation": "Fail"},
-            id="an overlap that is over, by the clock alone",
-        ),
-        pytest.param(
-            [],
-            {"previous": {"revision": 1, "validUntil": (datetime.now(UTC) + timedelta(hours=2)).isoformat()}},
-            {},
-            id="an overlap that lasts",
-        ),
-        pytest.param(
-            [],
-            {"previous": {"revision": 1, "validUntil": "9999-12-31T23:59:59Z"}},
-            {},
-            id="an overlap until the last moment that a time can have",
-        ),
-        pytest.param(
-            [], {"previous": {"revision": 1}}, {"revocation": "Unknown"}, id="an end that nobody knows"
-        ),
-    ],
+    case(
+        "a broken rule",
+        [],
+        {"policy": {"violations": [{"rule": "weakValue", "message": "pin does not"}]}},
+        {"strength": "Fail"},
+    ),
+    case("overdue", [], {"overdue": True}, {"schedule": "Fail"}),
+    case(
+        "an overlap that is over, by the clock alone",
+        [],
+        {
+            "previous": {
+                "revision": 1,
+                "validUntil": (datetime.now(UTC) - timedelta(minutes=2)).isoformat(),
+            }
+        },
+        {"revocation": "Fail"},
+    ),
+    case(
+        "an overlap that lasts",
+        [],
+        {"previous": {"revision": 1, "validUntil": (datetime.now(UTC) + timedelta(hours=2)).isoformat()}},
+        {},
+    ),
+    case(
+        "an overlap until the last moment that a time can have",
+        [],
+        {"previous": {"revision": 1, "validUntil": "9999-12-31T23:59:59Z"}},
+        {},
+    ),
+    case("an end that nobody knows", [], {"previous": {"revision": 1}}, {"revocation": "Unknown"}),
 )
 def test_one_of_many_is_enough_for_a_verdict(
     conditions: list[dict[str, Any]], status: dict[str, Any], change: dict[str, str]
@@ -393,15 +384,13 @@ def test_violations_are_counted_by_rule_and_point() -> None:
 NOW = datetime.now(UTC)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("logged", "verdict"),
-    [
-        pytest.param(None, "Unknown", id="none has come"),
-        pytest.param(timedelta(minutes=9), "Pass", id="9 minutes ago"),
-        pytest.param(timedelta(minutes=11), "Unknown", id="11 minutes ago"),
-        pytest.param(timedelta(minutes=-4), "Pass", id="4 minutes ahead"),
-        pytest.param(timedelta(days=-3650), "Unknown", id="years ahead"),
-    ],
+    case("none has come", None, "Unknown"),
+    case("9 minutes ago", timedelta(minutes=9), "Pass"),
+    case("11 minutes ago", timedelta(minutes=11), "Unknown"),
+    case("4 minutes ahead", timedelta(minutes=-4), "Pass"),
+    case("years ahead", timedelta(days=-3650), "Unknown"),
 )
 def test_access_is_logged_as_long_as_our_own_reads_come_back(logged: timedelta | None, verdict: str) -> None:
     now = datetime.now(UTC)
@@ -422,13 +411,11 @@ def credential(phase: str, since: str = NOON) -> dict[str, Any]:
     return {"login": "app_a", "revision": 1, "phase": phase, "since": since}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "reason", "valid"),
-    [
-        pytest.param("True", "Accepted", [(OF_DB, 1)], id="accepted"),
-        pytest.param("False", "Refused", [(OF_DB, 0)], id="refused"),
-        pytest.param("Unknown", "Unreachable", [], id="a server that does not answer"),
-    ],
+    case("accepted", "True", "Accepted", [(OF_DB, 1)]),
+    case("refused", "False", "Refused", [(OF_DB, 0)]),
+    case("a server that does not answer", "Unknown", "Unreachable", []),
 )
 def test_the_last_probe_says_whether_a_credential_is_valid(
     status: str, reason: str, valid: list[tuple[dict[str, str], float]]

@@ -1,13 +1,12 @@
 from typing import Any
 
-import pytest
-
 from keyturn.api.base import Schema
 from keyturn.api.emergency import EmergencyRotation
 from keyturn.api.meta import Condition
 from keyturn.api.secretclass import SecretClass, SecretClassStatus
 from keyturn.api.status import ManagedSecretStatus
 from keyturn.controllers.context import HasStatus, OwnWrites, changed_parts, status_document
+from tests.support.cases import case, cases
 from tests.support.initial_status import filled_in
 from tests.unit.core.builders import NOW
 
@@ -95,47 +94,45 @@ def changes(before: ManagedSecretStatus, after: ManagedSecretStatus) -> dict[str
     return changed_parts(status_document(before), status_document(after))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("before", "after", "changed"),
-    [
-        pytest.param({}, {}, {}, id="nothing to say"),
-        pytest.param({"revision": 1}, {"revision": 1}, {}, id="nothing has changed"),
-        pytest.param(
-            {"revision": 1, "secret_name": "db"},
-            {"revision": 2, "secret_name": "db"},
-            {"revision": 2},
-            id="one part",
-        ),
-        pytest.param({"last_trigger": "a"}, {}, {"lastTrigger": None}, id="one part is gone"),
-        pytest.param(
-            {"workloads": [{"kind": "Deployment", "name": "api", "state": "Current"}]},
-            {},
-            {"workloads": None},
-            id="a list is empty now",
-        ),
-        pytest.param(
-            {},
-            {"last_rotation_time": NOW, "overdue": False},
-            {"lastRotationTime": "2026-11-24T12:00:00Z", "overdue": False},
-            id="times and False are written",
-        ),
-        pytest.param(
-            {"conditions": [ready("True")]},
-            {"conditions": [ready("False")]},
-            {
-                "conditions": [
-                    {
-                        "type": "Ready",
-                        "status": "False",
-                        "reason": "R",
-                        "message": "m",
-                        "lastTransitionTime": "2026-11-24T12:00:00Z",
-                    }
-                ]
-            },
-            id="a list is written whole",
-        ),
-    ],
+    case("nothing to say", {}, {}, {}),
+    case("nothing has changed", {"revision": 1}, {"revision": 1}, {}),
+    case(
+        "one part",
+        {"revision": 1, "secret_name": "db"},
+        {"revision": 2, "secret_name": "db"},
+        {"revision": 2},
+    ),
+    case("one part is gone", {"last_trigger": "a"}, {}, {"lastTrigger": None}),
+    case(
+        "a list is empty now",
+        {"workloads": [{"kind": "Deployment", "name": "api", "state": "Current"}]},
+        {},
+        {"workloads": None},
+    ),
+    case(
+        "times and False are written",
+        {},
+        {"last_rotation_time": NOW, "overdue": False},
+        {"lastRotationTime": "2026-11-24T12:00:00Z", "overdue": False},
+    ),
+    case(
+        "a list is written whole",
+        {"conditions": [ready("True")]},
+        {"conditions": [ready("False")]},
+        {
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "False",
+                    "reason": "R",
+                    "message": "m",
+                    "lastTransitionTime": "2026-11-24T12:00:00Z",
+                }
+            ]
+        },
+    ),
 )
 def test_the_changed_fields_of_a_status_are_those_that_differ(
     before: dict[str, Any], after: dict[str, Any], changed: dict[str, Any]

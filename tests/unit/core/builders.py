@@ -93,9 +93,7 @@ def secret_class(**spec: Any) -> SecretClass:
 
 
 def desired(
-    spec: Mapping[str, Any] | None = None,
-    given: SecretClass | None = None,
-    capacity: Capacity | None = None,
+    spec: Mapping[str, Any] | None = None, given: SecretClass | None = None, capacity: Capacity | None = None
 ) -> Desired:
     found = managed(spec)
     return replace(resolve_spec(found, given), account=account_in(found, capacity))

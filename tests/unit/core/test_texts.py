@@ -6,17 +6,16 @@ from hypothesis import strategies as st
 
 from keyturn.core import texts
 from keyturn.core.texts import few, first_of, first_within
+from tests.support.cases import case, cases
 
 
-@pytest.mark.parametrize(
+@cases(
     ("names", "text"),
-    [
-        pytest.param([], "", id="none"),
-        pytest.param(["a"], "a", id="one"),
-        pytest.param(["a", "b"], "a, b", id="as many as are named"),
-        pytest.param(["a", "b", "c"], "a, b and 1 more", id="one more"),
-        pytest.param(["a", "b", "c", "d"], "a, b and 2 more", id="two more"),
-    ],
+    case("none", [], ""),
+    case("one", ["a"], "a"),
+    case("as many as are named", ["a", "b"], "a, b"),
+    case("one more", ["a", "b", "c"], "a, b and 1 more"),
+    case("two more", ["a", "b", "c", "d"], "a, b and 2 more"),
 )
 def test_a_few_are_named_and_the_others_counted(names: list[str], text: str) -> None:
     assert first_of(names, 2) == text
@@ -26,13 +25,11 @@ def test_texts_have_a_separator_of_their_own() -> None:
     assert first_of(["b: 1", "a: 2", "c: 3"], 2, "; ") == "b: 1; a: 2 and 1 more"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("room", "text"),
-    [
-        pytest.param(3, "first and 2 more", id="less than one"),
-        pytest.param(28, "first; other and 1 more", id="two"),
-        pytest.param(60, "first; other; third", id="all"),
-    ],
+    case("less than one", 3, "first and 2 more"),
+    case("two", 28, "first; other and 1 more"),
+    case("all", 60, "first; other; third"),
 )
 def test_as_many_messages_are_named_as_have_room(room: int, text: str) -> None:
     assert first_within(["first", "other", "third"], room) == text

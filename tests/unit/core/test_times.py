@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyturn.core.times import NOTHING, backoff, clock, pause_end, since, time_of, to_second, until
+from tests.support.cases import case, cases
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -36,14 +37,12 @@ def test_a_point_in_time_is_written_as_logs_have_it() -> None:
     assert clock(NOON) == "2026-05-01 12:00:30 UTC"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("passed", "ends"),
-    [
-        pytest.param(timedelta(0), True, id="at once"),
-        pytest.param(timedelta(milliseconds=999), True, id="within the pause"),
-        pytest.param(timedelta(seconds=1), False, id="after the pause"),
-        pytest.param(-timedelta(hours=1), False, id="after the clock was set back"),
-    ],
+    case("at once", timedelta(0), True),
+    case("within the pause", timedelta(milliseconds=999), True),
+    case("after the pause", timedelta(seconds=1), False),
+    case("after the clock was set back", -timedelta(hours=1), False),
 )
 def test_a_pause_ends_soon_whatever_happens_to_the_clock(passed: timedelta, ends: bool) -> None:
     last, pause = datetime(2026, 11, 24, 12, tzinfo=UTC), timedelta(seconds=1)

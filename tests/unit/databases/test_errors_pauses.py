@@ -10,6 +10,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.databases.base import Endpoint, EngineSettings, Login
 from keyturn.databases.errors import RefusedAdmins, Unauthorized
+from tests.support.cases import case, cases
 from tests.unit.stores.fast_clock import in_no_time
 
 ADMIN = Login("keyturn", Value.of_text("canary"))
@@ -50,14 +51,12 @@ async def test_one_operation_tries_it_while_the_others_wait_for_its_result() -> 
     assert [is_tried(refused) for _ in range(3)] == [True, True, True]
 
 
-@pytest.mark.parametrize(
+@cases(
     "other",
-    [
-        pytest.param({"admin": replace(ADMIN, password=Value.of_text("second"))}, id="password"),
-        pytest.param({"admin": replace(ADMIN, name="boss")}, id="name"),
-        pytest.param({"database": "other"}, id="database"),
-        pytest.param({"tls": None}, id="TLS"),
-    ],
+    case("password", {"admin": replace(ADMIN, password=Value.of_text("second"))}),
+    case("name", {"admin": replace(ADMIN, name="boss")}),
+    case("database", {"database": "other"}),
+    case("TLS", {"tls": None}),
 )
 async def test_another_credential_is_tried_at_once(other: dict[str, object]) -> None:
     refused = RefusedAdmins()

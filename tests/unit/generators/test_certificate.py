@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from keyturn.core.errors import Stalled
 from keyturn.core.state.records import Validity
 from keyturn.generators import GeneratorContext
+from tests.support.cases import case, cases
 from tests.unit.generators.authorities import Profile, held
 from tests.unit.generators.generated import NOW, boxed, generator_of, opened, run
 
@@ -430,32 +431,28 @@ def test_only_a_ca_keeps_the_trust_in_earlier_roots(settings: Settings, *, keeps
 # What is accepted
 
 
-@pytest.mark.parametrize(
+@cases(
     ("settings", "make"),
-    [
-        pytest.param(CA, root, id="a CA"),
-        pytest.param(
-            {**CA, **BY_CA, "commonName": "Shop intermediate CA", "duration": "365d"},
-            intermediate,
-            id="an intermediate CA",
-        ),
-        pytest.param({**SERVER, **BY_CA}, leaf, id="by a CA"),
-        pytest.param({**SERVER, **BY_CA}, deep_leaf, id="by an intermediate CA"),
-        pytest.param(SERVER, self_signed, id="by itself"),
-        pytest.param({**SERVER, "renewBefore": "1d"}, self_signed, id="renewed at another time"),
-        pytest.param({**SERVER, "commonName": "orders.shop.svc"}, self_signed, id="its subject named"),
-        pytest.param({**SERVER, "usages": ["clientAuth", "serverAuth"]}, self_signed, id="its usages named"),
-        pytest.param(
-            {**SERVER, "ipAddresses": ["fd00:0::1", "127.0.0.1"]},
-            self_signed,
-            id="its addresses in another order and spelling",
-        ),
-        pytest.param({**SERVER, "issuer": {"selfSigned": {}}}, self_signed, id="its issuer named"),
-        pytest.param({**SERVER, "key": {"ec": {}}}, self_signed, id="its key named"),
-        pytest.param(
-            {**SERVER, "issuer": {"secretRef": {"name": "another-ca"}}}, leaf, id="by a CA of another Secret"
-        ),
-    ],
+    case("a CA", CA, root),
+    case(
+        "an intermediate CA",
+        {**CA, **BY_CA, "commonName": "Shop intermediate CA", "duration": "365d"},
+        intermediate,
+    ),
+    case("by a CA", {**SERVER, **BY_CA}, leaf),
+    case("by an intermediate CA", {**SERVER, **BY_CA}, deep_leaf),
+    case("by itself", SERVER, self_signed),
+    case("renewed at another time", {**SERVER, "renewBefore": "1d"}, self_signed),
+    case("its subject named", {**SERVER, "commonName": "orders.shop.svc"}, self_signed),
+    case("its usages named", {**SERVER, "usages": ["clientAuth", "serverAuth"]}, self_signed),
+    case(
+        "its addresses in another order and spelling",
+        {**SERVER, "ipAddresses": ["fd00:0::1", "127.0.0.1"]},
+        self_signed,
+    ),
+    case("its issuer named", {**SERVER, "issuer": {"selfSigned": {}}}, self_signed),
+    case("its key named", {**SERVER, "key": {"ec": {}}}, self_signed),
+    case("by a CA of another Secret", {**SERVER, "issuer": {"secretRef": {"name": "another-ca"}}}, leaf),
 )
 def test_what_the_settings_could_have_made_is_accepted(settings: Settings, make: Callable[[], Held]) -> None:
     assert accepts(settings, make())
@@ -496,27 +493,22 @@ def test_one_that_its_issuer_cut_short_is_accepted_and_another_short_one_is_not(
     assert (accepts(settings, cut_short), accepts(settings, short)) == (True, False)
 
 
-@pytest.mark.parametrize(
+@cases(
     "spoil",
-    [
-        pytest.param(lambda held: {**held, KEY: root()[KEY]}, id="the key of another"),
-        pytest.param(lambda held: {**held, ROOTS: self_signed()[ROOTS]}, id="the root of another"),
-        pytest.param(lambda held: {**held, CHAIN: leaf()[CHAIN]}, id="another certificate"),
-        pytest.param(
-            lambda held: {**held, CHAIN: certificate_text(held[CHAIN], 1) + certificate_text(held[CHAIN], 0)},
-            id="the chain upside down",
-        ),
-        pytest.param(lambda held: {**held, CHAIN: certificate_text(held[CHAIN], 0)}, id="a gap in the chain"),
-        pytest.param(
-            lambda held: {**held, CHAIN: held[CHAIN] + certificate_text(held[CHAIN], 1)},
-            id="a certificate twice",
-        ),
-        pytest.param(lambda held: {**held, CHAIN: held[CHAIN] + held[KEY]}, id="the key behind the chain"),
-        pytest.param(
-            lambda held: {**held, CHAIN: held[CHAIN].replace(b"MII", b"AAA", 1)},
-            id="a certificate that nobody can read",
-        ),
-    ],
+    case("the key of another", lambda held: {**held, KEY: root()[KEY]}),
+    case("the root of another", lambda held: {**held, ROOTS: self_signed()[ROOTS]}),
+    case("another certificate", lambda held: {**held, CHAIN: leaf()[CHAIN]}),
+    case(
+        "the chain upside down",
+        lambda held: {**held, CHAIN: certificate_text(held[CHAIN], 1) + certificate_text(held[CHAIN], 0)},
+    ),
+    case("a gap in the chain", lambda held: {**held, CHAIN: certificate_text(held[CHAIN], 0)}),
+    case("a certificate twice", lambda held: {**held, CHAIN: held[CHAIN] + certificate_text(held[CHAIN], 1)}),
+    case("the key behind the chain", lambda held: {**held, CHAIN: held[CHAIN] + held[KEY]}),
+    case(
+        "a certificate that nobody can read",
+        lambda held: {**held, CHAIN: held[CHAIN].replace(b"MII", b"AAA", 1)},
+    ),
 )
 def test_parts_that_do_not_belong_together_are_not_accepted(spoil: Callable[[Held], Held]) -> None:
     assert not accepts({**SERVER, **BY_CA}, spoil(deep_leaf()))
@@ -565,20 +557,16 @@ def refusal(issuer: Held, settings: Settings | None = None, now: datetime | None
     return refused.value.message.removeprefix("the Secret 'shop-ca' that signs the certificate ")
 
 
-@pytest.mark.parametrize(
+@cases(
     "issuer",
-    [
-        pytest.param({}, id="nothing"),
-        pytest.param({KEY: b"x"}, id="no certificate"),
-        pytest.param({CHAIN: b"canary", KEY: b"canary"}, id="anything"),
-        pytest.param({**root(), KEY: self_signed()[KEY]}, id="another key"),
-        pytest.param(self_signed(), id="no CA"),
-        pytest.param(
-            {name: content for name, content in intermediate().items() if name != ROOTS}, id="no root"
-        ),
-        pytest.param({**intermediate(), ROOTS: self_signed()[ROOTS]}, id="another root"),
-        pytest.param({**intermediate(), ROOTS: b"canary"}, id="no text"),
-    ],
+    case("nothing", {}),
+    case("no certificate", {KEY: b"x"}),
+    case("anything", {CHAIN: b"canary", KEY: b"canary"}),
+    case("another key", {**root(), KEY: self_signed()[KEY]}),
+    case("no CA", self_signed()),
+    case("no root", {name: content for name, content in intermediate().items() if name != ROOTS}),
+    case("another root", {**intermediate(), ROOTS: self_signed()[ROOTS]}),
+    case("no text", {**intermediate(), ROOTS: b"canary"}),
 )
 def test_a_secret_that_cannot_sign_is_reported_without_being_quoted(issuer: Held) -> None:
     assert "canary" not in refusal(issuer)
@@ -722,24 +710,16 @@ def openssl_accepts(found: Held, folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("on_curve", [lambda them: them, on_ed25519], ids=["P-256", "Ed25519"])
-@pytest.mark.parametrize(
+@cases(
     ("profiles", "settings"),
-    [
-        pytest.param((ROOT,), SHOP, id="a root"),
-        pytest.param((ROOT.but(path_length=0),), SHOP, id="a root for leaves alone"),
-        pytest.param(
-            (ROOT.but(path_length=1), ROOT.but(path_length=0)), SHOP, id="path lengths that suffice"
-        ),
-        pytest.param((ROOT.but(path_length=1),), SHOP_CA, id="a CA below a root"),
-        pytest.param(
-            (ROOT.but(path_length=2), ROOT.but(path_length=1)), SHOP_CA, id="a CA below an intermediate"
-        ),
-        pytest.param(
-            (FOR_CLIENTS, ROOT), {**SHOP, "usages": ["clientAuth"]}, id="a usage that the root permits"
-        ),
-        pytest.param((FOR_ALL, FOR_ALL), SHOP, id="authorities for every usage"),
-        pytest.param((THE_SHOP, ROOT), SHOP, id="a name that the root permits"),
-    ],
+    case("a root", (ROOT,), SHOP),
+    case("a root for leaves alone", (ROOT.but(path_length=0),), SHOP),
+    case("path lengths that suffice", (ROOT.but(path_length=1), ROOT.but(path_length=0)), SHOP),
+    case("a CA below a root", (ROOT.but(path_length=1),), SHOP_CA),
+    case("a CA below an intermediate", (ROOT.but(path_length=2), ROOT.but(path_length=1)), SHOP_CA),
+    case("a usage that the root permits", (FOR_CLIENTS, ROOT), {**SHOP, "usages": ["clientAuth"]}),
+    case("authorities for every usage", (FOR_ALL, FOR_ALL), SHOP),
+    case("a name that the root permits", (THE_SHOP, ROOT), SHOP),
 )
 def test_a_chain_within_its_limits_signs_and_is_accepted(
     profiles: Profiles, settings: Settings, on_curve: Callable[[Profiles], Profiles]
@@ -771,24 +751,20 @@ def test_the_root_that_lasts_longest_is_chosen_of_two_with_one_key() -> None:
 # Settings
 
 
-@pytest.mark.parametrize(
+@cases(
     "settings",
-    [
-        pytest.param({}, id="no name"),
-        pytest.param({"isCA": True, "dnsNames": ["a"]}, id="a CA's name"),
-        pytest.param({"isCA": True, "commonName": "a", "usages": ["serverAuth"]}, id="a CA's usages"),
-        pytest.param({"dnsNames": [f"{'a' * 60}.test"]}, id="a long name"),
-        pytest.param({"commonName": "ü" * 33}, id="a name of many bytes"),
-        pytest.param({"ipAddresses": ["fe80::1%eth0"]}, id="an address with a zone"),
-        pytest.param({"commonName": "a", "duration": "36h", "renewBefore": "36h"}, id="renewed at its start"),
-        pytest.param({"commonName": "a", "renewBefore": "2160h"}, id="by default"),
-        pytest.param(
-            {"commonName": "a", "duration": "1h", "renewBefore": "3591s"}, id="renewed all the time"
-        ),
-        pytest.param({"commonName": "a", "duration": "3599s"}, id="too short"),
-        pytest.param({"ipAddresses": ["10.0.0"]}, id="half an address"),
-        pytest.param({"commonName": "a" * 65}, id="a long common name"),
-    ],
+    case("no name", {}),
+    case("a CA's name", {"isCA": True, "dnsNames": ["a"]}),
+    case("a CA's usages", {"isCA": True, "commonName": "a", "usages": ["serverAuth"]}),
+    case("a long name", {"dnsNames": [f"{'a' * 60}.test"]}),
+    case("a name of many bytes", {"commonName": "ü" * 33}),
+    case("an address with a zone", {"ipAddresses": ["fe80::1%eth0"]}),
+    case("renewed at its start", {"commonName": "a", "duration": "36h", "renewBefore": "36h"}),
+    case("by default", {"commonName": "a", "renewBefore": "2160h"}),
+    case("renewed all the time", {"commonName": "a", "duration": "1h", "renewBefore": "3591s"}),
+    case("too short", {"commonName": "a", "duration": "3599s"}),
+    case("half an address", {"ipAddresses": ["10.0.0"]}),
+    case("a long common name", {"commonName": "a" * 65}),
 )
 def test_contradicting_settings_are_refused(settings: Settings) -> None:
     with pytest.raises(Stalled) as refused:

@@ -15,6 +15,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext, Outputs
 from sandbox.harness import Kubectl
+from tests.support.cases import case, cases
 from tests.unit.generators.generated import NEEDED, NOW, boxed, generator_of, made_by, opened
 
 
@@ -191,21 +192,19 @@ def test_a_file_with_a_mail_address_is_accepted() -> None:
     assert accepts_file(login(email="puller@shop.test"))
 
 
-@pytest.mark.parametrize(
+@cases(
     "document",
-    [
-        pytest.param(login(username="other"), id="another user"),
-        pytest.param(login(password=None), id="no password"),
-        pytest.param(login(password=OTHER), id="another password"),
-        pytest.param(login(auth="b3RoZXI="), id="another pair"),
-        pytest.param({"auths": {}}, id="no login"),
-        pytest.param({"auths": {"registry.shop.test:5000": "x"}}, id="no map"),
-        pytest.param({**login(), "credsStore": "pass"}, id="a store"),
-        pytest.param({"auths": {**login()["auths"], "other.test": {}}}, id="another registry besides"),
-        pytest.param({"auths": []}, id="a list of logins"),
-        pytest.param([], id="a list"),
-        pytest.param(7, id="a number"),
-    ],
+    case("another user", login(username="other")),
+    case("no password", login(password=None)),
+    case("another password", login(password=OTHER)),
+    case("another pair", login(auth="b3RoZXI=")),
+    case("no login", {"auths": {}}),
+    case("no map", {"auths": {"registry.shop.test:5000": "x"}}),
+    case("a store", {**login(), "credsStore": "pass"}),
+    case("another registry besides", {"auths": {**login()["auths"], "other.test": {}}}),
+    case("a list of logins", {"auths": []}),
+    case("a list", []),
+    case("a number", 7),
 )
 def test_another_file_is_not_accepted(document: object) -> None:
     assert not accepts_file(document)

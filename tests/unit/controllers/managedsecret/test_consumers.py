@@ -12,6 +12,7 @@ from keyturn.controllers.managedsecret.secret_reads import Published
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.workload import Controller, PodsSeen
 from keyturn.kube.client import Page
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, holding, revision, state, target, use
 
@@ -70,20 +71,16 @@ async def test_pods_are_older_than_the_publication_of_this_revision_if_nothing_h
 _API = Controller("ReplicaSet", "api-7d9f", "uid-of-a-replica-set", "7d9f", "Deployment")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("keys", "own", "is_other"),
-    [
-        pytest.param((), (), False, id="all keys, as its template now"),
-        pytest.param((), ("password",), False, id="fewer than its template now"),
-        pytest.param(("password",), ("password",), False, id="the same"),
-        pytest.param(("username",), ("password",), True, id="another key"),
-        pytest.param(("username",), (), True, id="all keys, and its template now one"),
-    ],
+    case("all keys, as its template now", (), (), False),
+    case("fewer than its template now", (), ("password",), False),
+    case("the same", ("password",), ("password",), False),
+    case("another key", ("username",), ("password",), True),
+    case("all keys, and its template now one", ("username",), (), True),
 )
 def test_a_pod_of_an_earlier_template_is_judged_by_its_own_keys(
-    keys: tuple[str, ...],
-    own: tuple[str, ...],
-    is_other: bool,
+    keys: tuple[str, ...], own: tuple[str, ...], is_other: bool
 ) -> None:
     pod = replace(holding("api-7d9f-x", controller=_API), uses=(use("db", *own),))
     seen = make.observed(

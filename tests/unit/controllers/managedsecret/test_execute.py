@@ -19,6 +19,7 @@ from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, minutes, observed, pod
 
@@ -74,14 +75,12 @@ async def test_it_is_deleted_by_its_uid_and_as_it_was_read() -> None:
     assert await deleted(stateful_set()) == [("/api/v1/namespaces/shop/pods/web-1", expected)]
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(None, id="is gone"),
-        pytest.param(stateful_set(uid="another"), id="is another one"),
-        pytest.param(stateful_set(marker="db=2"), id="asks for the revision again"),
-        pytest.param(stateful_set(update="withdrawn"), id="makes pods of that template again"),
-    ],
+    case("is gone", None),
+    case("is another one", stateful_set(uid="another")),
+    case("asks for the revision again", stateful_set(marker="db=2")),
+    case("makes pods of that template again", stateful_set(update="withdrawn")),
 )
 async def test_it_stays_where_the_stateful_set(found: dict[str, Any] | None) -> None:
     assert await deleted(found) == []
@@ -217,15 +216,11 @@ async def test_what_a_webhook_adds_for_others_is_no_drift() -> None:
     assert KEY not in memory.drift
 
 
-@pytest.mark.parametrize(
+@cases(
     "change",
-    [
-        pytest.param(lambda stored: stored["data"].clear(), id="a key of the data"),
-        pytest.param(lambda stored: stored["metadata"]["labels"].clear(), id="a label"),
-        pytest.param(
-            lambda stored: stored["metadata"]["annotations"].pop("keyturn.dev/revision"), id="an annotation"
-        ),
-    ],
+    case("a key of the data", lambda stored: stored["data"].clear()),
+    case("a label", lambda stored: stored["metadata"]["labels"].clear()),
+    case("an annotation", lambda stored: stored["metadata"]["annotations"].pop("keyturn.dev/revision")),
 )
 async def test_a_webhook_that_takes_something_away_is_a_conflict(change: Callable[[Body], object]) -> None:
     with pytest.raises(errors.Conflict):

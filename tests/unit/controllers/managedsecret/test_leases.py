@@ -22,6 +22,7 @@ from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Refused, StoreError, Throttled, Unauthorized, Unreachable
 from sandbox.harness import until
+from tests.support.cases import case, cases
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders
@@ -133,15 +134,13 @@ async def test_a_reading_that_is_broken_off_loses_nothing(reader: LeaseReader) -
     assert reader.remote.asked == [f"borrow {ORDERS}"]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("after", "reissue", "fails", "renewed"),
-    [
-        pytest.param(31, False, None, ["renew creds/orders/1"], id="half of its duration"),
-        pytest.param(29, False, None, [], id="less"),
-        pytest.param(61, False, None, [], id="all of it"),
-        pytest.param(31, True, None, [], id="in an emergency"),
-        pytest.param(31, False, Unreachable("Timeout"), ["renew creds/orders/1"], id="no answer"),
-    ],
+    case("half of its duration", 31, False, None, ["renew creds/orders/1"]),
+    case("less", 29, False, None, []),
+    case("all of it", 61, False, None, []),
+    case("in an emergency", 31, True, None, []),
+    case("no answer", 31, False, Unreachable("Timeout"), ["renew creds/orders/1"]),
 )
 async def test_what_a_failed_read_does_not_ask_for_is_renewed_once_it_is_due(
     reader: LeaseReader, after: int, fails: StoreError | None, renewed: list[str], *, reissue: bool
@@ -204,10 +203,7 @@ async def test_a_renewed_lease_counts_from_the_request(reader: LeaseReader) -> N
     assert [lease.ends for lease in (await reading).leases] == [NOW + minutes(90)]
 
 
-@pytest.mark.parametrize(
-    "longer",
-    [pytest.param(None, id="not any more"), pytest.param(minutes(30), id="for no new half of its time")],
-)
+@cases("longer", case("not any more", None), case("for no new half of its time", minutes(30)))
 async def test_what_is_not_renewed_is_replaced(reader: LeaseReader, longer: timedelta | None) -> None:
     await reader.take_in()
     reader.now += minutes(30)
@@ -243,12 +239,10 @@ async def test_in_an_emergency_another_is_taken_once(reader: LeaseReader) -> Non
     assert user(await reader.read(reissue=True)) == user(await reader.read(reissue=True)) == "user-2"
 
 
-@pytest.mark.parametrize(
+@cases(
     "spec",
-    [
-        pytest.param({**BOTH, "dataFrom": ALL["dataFrom"]}, id="one more item"),
-        pytest.param({"data": [item("username", "creds/billing")]}, id="another key"),
-    ],
+    case("one more item", {**BOTH, "dataFrom": ALL["dataFrom"]}),
+    case("another key", {"data": [item("username", "creds/billing")]}),
 )
 async def test_what_was_never_asked_for_is_of_another_loan(reader: LeaseReader, spec: dict[str, Any]) -> None:
     await reader.take_in()

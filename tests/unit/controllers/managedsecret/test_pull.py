@@ -20,6 +20,7 @@ from keyturn.generators.base import GeneratorContext
 from keyturn.generators.key_pairs import Jwks, JwksConfig
 from keyturn.stores.providers import errors
 from sandbox.harness import until
+from tests.support.cases import case, cases
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core.builders import (
     API_KEY,
@@ -102,14 +103,12 @@ async def test_the_secret_that_is_written_is_not_read(remote: InMemoryStores) ->
     assert remote.asked == []
 
 
-@pytest.mark.parametrize(
+@cases(
     ("content", "ref", "value"),
-    [
-        pytest.param('{"token": "a"}', {}, '{"token": "a"}', id="all of it"),
-        pytest.param('{"token": "a"}', {"property": "token"}, "a", id="a property of a document"),
-        pytest.param({"token": "a", "b": "c"}, {"property": "token"}, "a", id="a part"),
-        pytest.param('{"deep": {"er": "a"}}', {"property": "deep.er"}, "a", id="a path"),
-    ],
+    case("all of it", '{"token": "a"}', {}, '{"token": "a"}'),
+    case("a property of a document", '{"token": "a"}', {"property": "token"}, "a"),
+    case("a part", {"token": "a", "b": "c"}, {"property": "token"}, "a"),
+    case("a path", '{"deep": {"er": "a"}}', {"property": "deep.er"}, "a"),
 )
 async def test_a_property_is_taken(
     content: Any, ref: dict[str, str], value: str, remote: InMemoryStores
@@ -119,12 +118,10 @@ async def test_a_property_is_taken(
     assert texts(reading.values["api-key"].outputs) == {"value": value}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fresh", "asked"),
-    [
-        pytest.param(False, ["read prod/api 3"], id="as it is shared"),
-        pytest.param(True, ["read prod/api 3 fresh"], id="anew"),
-    ],
+    case("as it is shared", False, ["read prod/api 3"]),
+    case("anew", True, ["read prod/api 3 fresh"]),
 )
 async def test_a_version_is_asked_for(fresh: bool, asked: list[str], remote: InMemoryStores) -> None:
     remote.keep("prod/api", "a")
@@ -210,83 +207,79 @@ async def test_a_defect_of_ours_is_no_trouble_of_a_store(remote: InMemoryStores)
 WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("error", "expected"),
-    [
-        pytest.param(
-            errors.NotFound("NoSuchKey"),
-            Stalled("SourceNotFound", f"{WHERE} does not exist (NoSuchKey); store it, or write another key"),
-            id="not there",
+    case(
+        "not there",
+        errors.NotFound("NoSuchKey"),
+        Stalled("SourceNotFound", f"{WHERE} does not exist (NoSuchKey); store it, or write another key"),
+    ),
+    case(
+        "no login",
+        errors.Unauthorized("Status401", "the login is refused"),
+        Stalled("ProviderError", f"{WHERE}: the store rejects the request (Status401: the login is refused)"),
+    ),
+    case(
+        "no right",
+        errors.Denied("Status403"),
+        Stalled("ProviderError", f"{WHERE}: the store rejects the request (Status403)"),
+    ),
+    case(
+        "never so",
+        errors.Refused("InvalidKey", "write a key such as prod/payments"),
+        Stalled("ProviderError", f"{WHERE}: write a key such as prod/payments (InvalidKey)"),
+    ),
+    case(
+        "no login to show",
+        errors.Unauthorized("LoginNotFound", "there is no Secret 'login'"),
+        Stalled("ProviderError", f"{WHERE}: there is no Secret 'login' (LoginNotFound)"),
+    ),
+    case(
+        "no right, with a hint",
+        errors.Denied("AccessDenied", "allow ssm:DescribeParameters"),
+        Stalled(
+            "ProviderError",
+            f"{WHERE}: the store rejects the request (AccessDenied: allow ssm:DescribeParameters)",
         ),
-        pytest.param(
-            errors.Unauthorized("Status401", "the login is refused"),
-            Stalled(
-                "ProviderError", f"{WHERE}: the store rejects the request (Status401: the login is refused)"
-            ),
-            id="no login",
+    ),
+    case(
+        "no login, with a code of Entra ID",
+        errors.Unauthorized("AADSTS7000215", "the client secret is wrong"),
+        Stalled(
+            "ProviderError",
+            f"{WHERE}: the store rejects the request (AADSTS7000215: the client secret is wrong)",
         ),
-        pytest.param(
-            errors.Denied("Status403"),
-            Stalled("ProviderError", f"{WHERE}: the store rejects the request (Status403)"),
-            id="no right",
-        ),
-        pytest.param(
-            errors.Refused("InvalidKey", "write a key such as prod/payments"),
-            Stalled("ProviderError", f"{WHERE}: write a key such as prod/payments (InvalidKey)"),
-            id="never so",
-        ),
-        pytest.param(
-            errors.Unauthorized("LoginNotFound", "there is no Secret 'login'"),
-            Stalled("ProviderError", f"{WHERE}: there is no Secret 'login' (LoginNotFound)"),
-            id="no login to show",
-        ),
-        pytest.param(
-            errors.Denied("AccessDenied", "allow ssm:DescribeParameters"),
-            Stalled(
-                "ProviderError",
-                f"{WHERE}: the store rejects the request (AccessDenied: allow ssm:DescribeParameters)",
-            ),
-            id="no right, with a hint",
-        ),
-        pytest.param(
-            errors.Unauthorized("AADSTS7000215", "the client secret is wrong"),
-            Stalled(
-                "ProviderError",
-                f"{WHERE}: the store rejects the request (AADSTS7000215: the client secret is wrong)",
-            ),
-            id="no login, with a code of Entra ID",
-        ),
-        pytest.param(
-            errors.Throttled("Status429", retry_after=90),
-            Wait("ProviderError", f"{WHERE}: request failed (Status429); retrying", timedelta(seconds=90)),
-            id="too often, and it says when",
-        ),
-        pytest.param(
-            errors.Throttled("Status429", retry_after=0.1),
-            Wait("ProviderError", f"{WHERE}: request failed (Status429); retrying", timedelta(seconds=5)),
-            id="too often, and it says too soon",
-        ),
-        pytest.param(
-            errors.Unreachable("Timeout"),
-            Wait("ProviderError", f"{WHERE}: request failed (Timeout); retrying", timedelta(seconds=5)),
-            id="no answer",
-        ),
-        pytest.param(
-            errors.Unreachable("HostNotFound", "no such host"),
-            Stalled("ProviderError", f"{WHERE}: no such host"),
-            id="a typo in the host",
-        ),
-        pytest.param(
-            errors.Conflict("Status409"),
-            Wait("ProviderError", f"{WHERE}: request failed (Status409); retrying", timedelta(seconds=5)),
-            id="somebody wrote in between",
-        ),
-        pytest.param(
-            Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
-            Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
-            id="no such store",
-        ),
-    ],
+    ),
+    case(
+        "too often, and it says when",
+        errors.Throttled("Status429", retry_after=90),
+        Wait("ProviderError", f"{WHERE}: request failed (Status429); retrying", timedelta(seconds=90)),
+    ),
+    case(
+        "too often, and it says too soon",
+        errors.Throttled("Status429", retry_after=0.1),
+        Wait("ProviderError", f"{WHERE}: request failed (Status429); retrying", timedelta(seconds=5)),
+    ),
+    case(
+        "no answer",
+        errors.Unreachable("Timeout"),
+        Wait("ProviderError", f"{WHERE}: request failed (Timeout); retrying", timedelta(seconds=5)),
+    ),
+    case(
+        "a typo in the host",
+        errors.Unreachable("HostNotFound", "no such host"),
+        Stalled("ProviderError", f"{WHERE}: no such host"),
+    ),
+    case(
+        "somebody wrote in between",
+        errors.Conflict("Status409"),
+        Wait("ProviderError", f"{WHERE}: request failed (Status409); retrying", timedelta(seconds=5)),
+    ),
+    case(
+        "no such store",
+        Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
+        Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
+    ),
 )
 async def test_a_refusal_waits_or_asks_for_a_person(
     error: errors.StoreError | Stalled, expected: Wait | Stalled, remote: InMemoryStores
@@ -296,17 +289,13 @@ async def test_a_refusal_waits_or_asks_for_a_person(
     assert (type(found), vars(found)) == (type(expected), vars(expected))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("content", "ref", "reason"),
-    [
-        pytest.param(CANARY, {"property": "token"}, "ProviderError", id="a property of what is no document"),
-        pytest.param(f'{{"{CANARY}": 1}}', {"property": "token"}, "SourceNotFound", id="no such property"),
-        pytest.param(
-            f'{{"token": null, "b": "{CANARY}"}}', {"property": "token"}, "ProviderError", id="null"
-        ),
-        pytest.param("", {}, "EmptyValue", id="nothing"),
-        pytest.param('{"token": ""}', {"property": "token"}, "EmptyValue", id="an empty property"),
-    ],
+    case("a property of what is no document", CANARY, {"property": "token"}, "ProviderError"),
+    case("no such property", f'{{"{CANARY}": 1}}', {"property": "token"}, "SourceNotFound"),
+    case("null", f'{{"token": null, "b": "{CANARY}"}}', {"property": "token"}, "ProviderError"),
+    case("nothing", "", {}, "EmptyValue"),
+    case("an empty property", '{"token": ""}', {"property": "token"}, "EmptyValue"),
 )
 async def test_what_makes_no_value_says_so_and_quotes_nothing(
     content: str, ref: dict[str, str], reason: str, remote: InMemoryStores
@@ -331,14 +320,12 @@ async def test_a_value_that_is_too_short_is_not_taken(
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "given",
-    [
-        pytest.param(secret_class(minLength=len(CANARY)), id="just enough"),
-        pytest.param(secret_class(minLength=99, enforcement="Warn"), id="a class that warns"),
-        pytest.param(secret_class(), id="a class without a minimum"),
-        pytest.param(None, id="no class"),
-    ],
+    case("just enough", secret_class(minLength=len(CANARY))),
+    case("a class that warns", secret_class(minLength=99, enforcement="Warn")),
+    case("a class without a minimum", secret_class()),
+    case("no class", None),
 )
 async def test_a_value_that_is_long_enough_is_taken(given: Any, remote: InMemoryStores) -> None:
     remote.keep("prod/api", CANARY)
@@ -368,22 +355,20 @@ async def test_what_data_writes_goes_before(remote: InMemoryStores) -> None:
     assert texts(reading.values["dataFrom[0]"].data()) == {"user": "b"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("content", "reason"),
-    [
-        pytest.param("{}", "EmptyValue", id="none"),
-        pytest.param(CANARY, "ProviderError", id="of what is no document"),
-        pytest.param(f'["{CANARY}"]', "ProviderError", id="of a list"),
-        pytest.param({"a b": CANARY}, "InvalidKeys", id="with a blank"),
-        pytest.param({"": CANARY}, "InvalidKeys", id="without a name"),
-        pytest.param({"..": CANARY}, "InvalidKeys", id="that leads away"),
-        pytest.param({"..a": CANARY}, "InvalidKeys", id="that begins as if it did"),
-        pytest.param({".": CANARY}, "InvalidKeys", id="a dot"),
-        pytest.param({"a\n": CANARY}, "InvalidKeys", id="with a line's end"),
-        pytest.param({"a" * 254: CANARY}, "InvalidKeys", id="that is too long"),
-        pytest.param({"a.previous": CANARY}, "InvalidKeys", id="of a value before"),
-        pytest.param({"ü": CANARY}, "InvalidKeys", id="with an umlaut"),
-    ],
+    case("none", "{}", "EmptyValue"),
+    case("of what is no document", CANARY, "ProviderError"),
+    case("of a list", f'["{CANARY}"]', "ProviderError"),
+    case("with a blank", {"a b": CANARY}, "InvalidKeys"),
+    case("without a name", {"": CANARY}, "InvalidKeys"),
+    case("that leads away", {"..": CANARY}, "InvalidKeys"),
+    case("that begins as if it did", {"..a": CANARY}, "InvalidKeys"),
+    case("a dot", {".": CANARY}, "InvalidKeys"),
+    case("with a line's end", {"a\n": CANARY}, "InvalidKeys"),
+    case("that is too long", {"a" * 254: CANARY}, "InvalidKeys"),
+    case("of a value before", {"a.previous": CANARY}, "InvalidKeys"),
+    case("with an umlaut", {"ü": CANARY}, "InvalidKeys"),
 )
 async def test_properties_that_make_no_keys_are_refused(
     content: Any, reason: str, remote: InMemoryStores
@@ -424,13 +409,11 @@ def found_in(reading: Reading) -> dict[str, dict[str, str]]:
     return {name: texts(kept.outputs) for name, kept in reading.found.items()}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("push", "content"),
-    [
-        pytest.param(PUSH, {"password": STRONG}, id="a document of parts"),
-        pytest.param(PUSH, f'{{"password": "{STRONG}"}}', id="a document of text"),
-        pytest.param({**PUSH, "secretKey": "password"}, STRONG, id="one value"),
-    ],
+    case("a document of parts", PUSH, {"password": STRONG}),
+    case("a document of text", PUSH, f'{{"password": "{STRONG}"}}'),
+    case("one value", {**PUSH, "secretKey": "password"}, STRONG),
 )
 async def test_a_value_that_was_pushed_is_found_again(
     push: Any, content: Any, remote: InMemoryStores
@@ -452,8 +435,7 @@ KEY_SET: dict[str, Any] = {
 
 @pytest.mark.parametrize("has_parts", [False, True], ids=["one text", "parts"])
 async def test_an_object_that_was_pushed_is_found_again_in_the_spelling_of_its_store(
-    remote: InMemoryStores,
-    has_parts: bool,
+    remote: InMemoryStores, has_parts: bool
 ) -> None:
     made = Jwks(JwksConfig()).generate(GeneratorContext(NOW))
     for key, output in (("shop/db", "private.jwks"), ("shop/public", "public.jwks")):
@@ -468,14 +450,12 @@ async def test_an_object_that_was_pushed_is_found_again_in_the_spelling_of_its_s
     }
 
 
-@pytest.mark.parametrize(
+@cases(
     "content",
-    [
-        pytest.param(None, id="nothing"),
-        pytest.param({"other": STRONG}, id="another key"),
-        pytest.param({"password": "short"}, id="what the generator could not have made"),
-        pytest.param(CANARY, id="what is no document"),
-    ],
+    case("nothing", None),
+    case("another key", {"other": STRONG}),
+    case("what the generator could not have made", {"password": "short"}),
+    case("what is no document", CANARY),
 )
 async def test_what_cannot_be_ours_is_not_taken_back(content: Any, remote: InMemoryStores) -> None:
     if content is not None:

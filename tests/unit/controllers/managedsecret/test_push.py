@@ -21,6 +21,7 @@ from keyturn.core.value import Value
 from keyturn.kube import errors
 from keyturn.kube.wire import Body, Patch
 from keyturn.stores.providers.errors import Denied, Unreachable, UnusableError
+from tests.support.cases import case, cases
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders
@@ -142,18 +143,13 @@ async def test_what_is_there_already_is_not_written_again(pusher: Pusher) -> Non
     assert pusher.remote.holds["shop/db"] is content
 
 
-@pytest.mark.parametrize(
+@cases(
     ("destination", "there", "is_kept"),
-    [
-        pytest.param(PLACE, {"password": "first"}, False, id="is written over"),
-        pytest.param(replace(PLACE, replaces=False), "another", True, id="stays where the spec says so"),
-    ],
+    case("is written over", PLACE, {"password": "first"}, False),
+    case("stays where the spec says so", replace(PLACE, replaces=False), "another", True),
 )
 async def test_what_others_have_written(
-    destination: Destination,
-    there: Any,
-    is_kept: bool,
-    pusher: Pusher,
+    destination: Destination, there: Any, is_kept: bool, pusher: Pusher
 ) -> None:
     pusher.remote.keep("shop/db", "another")
     after = await pusher.push(recorded(FIRST, destination=destination), destination)
@@ -161,22 +157,20 @@ async def test_what_others_have_written(
     assert (pusher.there(), after.facts.pushed[0].kept) == (there, is_kept)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("destination", "values", "message"),
-    [
-        pytest.param(
-            ALONE,
-            {"user": kept("a", "user")},
-            "pushTo: revision 1 has no key 'password' for key 'shop/db' of SecretStore 'vault' to be pushed",
-            id="one value",
-        ),
-        pytest.param(
-            PLACE,
-            {},
-            "pushTo: revision 1 has no key for key 'shop/db' of SecretStore 'vault' to be pushed",
-            id="all",
-        ),
-    ],
+    case(
+        "one value",
+        ALONE,
+        {"user": kept("a", "user")},
+        "pushTo: revision 1 has no key 'password' for key 'shop/db' of SecretStore 'vault' to be pushed",
+    ),
+    case(
+        "all",
+        PLACE,
+        {},
+        "pushTo: revision 1 has no key for key 'shop/db' of SecretStore 'vault' to be pushed",
+    ),
 )
 async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
     destination: Destination, values: Mapping[str, ItemValues], message: str, pusher: Pusher
@@ -191,35 +185,33 @@ async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
 # What fails
 
 
-@pytest.mark.parametrize(
+@cases(
     ("error", "expected", "pauses"),
-    [
-        pytest.param(
-            Unreachable("Timeout"),
-            Wait(
-                "ProviderError",
-                ("pushTo: key 'shop/db' of SecretStore 'vault': request failed (Timeout); retrying"),
-                seconds(5),
-            ),
-            [5, 10, 20, 40, 80, 160, 300, 300],
-            id="one that will come back",
+    case(
+        "one that will come back",
+        Unreachable("Timeout"),
+        Wait(
+            "ProviderError",
+            ("pushTo: key 'shop/db' of SecretStore 'vault': request failed (Timeout); retrying"),
+            seconds(5),
         ),
-        pytest.param(
-            Denied("Status403"),
-            Stalled(
-                "ProviderError",
-                "pushTo: key 'shop/db' of SecretStore 'vault': the store rejects the request (Status403)",
-            ),
-            [60, 120, 240, 300],
-            id="one that needs a person",
+        [5, 10, 20, 40, 80, 160, 300, 300],
+    ),
+    case(
+        "one that needs a person",
+        Denied("Status403"),
+        Stalled(
+            "ProviderError",
+            "pushTo: key 'shop/db' of SecretStore 'vault': the store rejects the request (Status403)",
         ),
-        pytest.param(
-            Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
-            Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
-            [60, 120],
-            id="no such store",
-        ),
-    ],
+        [60, 120, 240, 300],
+    ),
+    case(
+        "no such store",
+        Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
+        Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
+        [60, 120],
+    ),
 )
 async def test_a_push_that_fails_is_tried_again_more_and_more_slowly(
     error: Any, expected: Wait | Stalled, pauses: list[int], pusher: Pusher
@@ -333,16 +325,12 @@ async def test_one_value_that_goes_is_deleted(pusher: Pusher) -> None:
 JWKS = '{"keys": [{"kty": "EC", "alg": "ES256"}], "n": 1.10}'
 
 
-@pytest.mark.parametrize(
+@cases(
     ("there", "left"),
-    [
-        pytest.param(
-            '{"keys":[{"alg":"ES256","kty":"EC"}],"n":1.1}', None, id="members in the store's spelling"
-        ),
-        pytest.param({"keys": '[{"kty":"EC","alg":"ES256"}]', "n": "1.10"}, None, id="members as parts"),
-        pytest.param('{"keys":[{"alg":"RS256"}]}', '{"keys":[{"alg":"RS256"}]}', id="other members"),
-        pytest.param({"keys": "[]", "n": "1.10"}, {"keys": "[]", "n": "1.10"}, id="other parts"),
-    ],
+    case("members in the store's spelling", '{"keys":[{"alg":"ES256","kty":"EC"}],"n":1.1}', None),
+    case("members as parts", {"keys": '[{"kty":"EC","alg":"ES256"}]', "n": "1.10"}, None),
+    case("other members", '{"keys":[{"alg":"RS256"}]}', '{"keys":[{"alg":"RS256"}]}'),
+    case("other parts", {"keys": "[]", "n": "1.10"}, {"keys": "[]", "n": "1.10"}),
 )
 async def test_an_object_that_the_store_spells_in_its_own_way_is_ours(
     there: str | dict[str, str], left: str | dict[str, str] | None, pusher: Pusher
@@ -405,9 +393,7 @@ async def rotated_after_a_lost_answer(pusher: Pusher, destination: Destination) 
     return after
 
 
-@pytest.mark.parametrize(
-    "destination", [pytest.param(PLACE, id="a document"), pytest.param(ALONE, id="one value")]
-)
+@cases("destination", case("a document", PLACE), case("one value", ALONE))
 async def test_a_first_revision_whose_answer_was_lost_is_deleted(
     destination: Destination, pusher: Pusher
 ) -> None:
@@ -424,13 +410,11 @@ async def test_a_first_revision_that_has_expired_meanwhile_is_ours(pusher: Pushe
     assert after.facts.pushed[0].ours
 
 
-@pytest.mark.parametrize(
+@cases(
     "there",
-    [
-        pytest.param({"password": "else"}, id="another value"),
-        pytest.param({"user": "shop"}, id="a part of what is pushed"),
-        pytest.param({}, id="an empty document"),
-    ],
+    case("another value", {"password": "else"}),
+    case("a part of what is pushed", {"user": "shop"}),
+    case("an empty document", {}),
 )
 async def test_what_another_writer_had_put_there_first_is_foreign(
     there: dict[str, str], pusher: Pusher

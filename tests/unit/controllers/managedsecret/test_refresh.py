@@ -21,6 +21,7 @@ from keyturn.core.state.state import RollbackPause, State
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import NotFound, Unreachable
 from sandbox.harness import until
+from tests.support.cases import case, cases
 from tests.support.memory_stores import InMemoryStores
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders
@@ -166,12 +167,10 @@ async def test_a_restart_moves_no_read(watch: Watch) -> None:
     assert watch.asked == 1
 
 
-@pytest.mark.parametrize(
+@cases(
     "said",
-    [
-        pytest.param("False", id="what failed when the last process ended"),
-        pytest.param(None, id="what was never reported"),
-    ],
+    case("what failed when the last process ended", "False"),
+    case("what was never reported", None),
 )
 async def test_after_a_restart_is_read_at_once(said: str | None, watch: Watch) -> None:
     status: dict[str, Any] = {**READ_BEFORE, "conditions": []}
@@ -180,17 +179,13 @@ async def test_after_a_restart_is_read_at_once(said: str | None, watch: Watch) -
     assert (await watch.look(status=status)).read
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "others"),
-    [
-        pytest.param(
-            {}, {"spec_error": Stalled("InvalidSpec", "write another")}, id="that cannot be followed"
-        ),
-        pytest.param({"suspend": True}, {}, id="that is suspended"),
-        pytest.param({}, {"deleted": True}, id="that is deleted"),
-        pytest.param({}, {"state_is_foreign": True}, id="whose record is somebody else's"),
-        pytest.param({"data": [PASSWORD]}, {}, id="that pulls nothing"),
-    ],
+    case("that cannot be followed", {}, {"spec_error": Stalled("InvalidSpec", "write another")}),
+    case("that is suspended", {"suspend": True}, {}),
+    case("that is deleted", {}, {"deleted": True}),
+    case("whose record is somebody else's", {}, {"state_is_foreign": True}),
+    case("that pulls nothing", {"data": [PASSWORD]}, {}),
 )
 async def test_nothing_is_read_for_one(spec: dict[str, Any], others: dict[str, Any], watch: Watch) -> None:
     watch.spec = BOTH | spec
@@ -209,12 +204,10 @@ async def test_what_was_asked_for_before_there_was_a_record_is_read_again(watch:
     assert watch.remote.asked == ["read prod/api fresh"]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("state", "mismatched_items"),
-    [
-        pytest.param(recorded({}), (), id="a new item"),
-        pytest.param(AT_FIRST, ("api-key",), id="another source"),
-    ],
+    case("a new item", recorded({}), ()),
+    case("another source", AT_FIRST, ("api-key",)),
 )
 async def test_what_the_spec_asks_for_is_read_at_once(
     state: State, mismatched_items: Any, watch: Watch
@@ -223,12 +216,10 @@ async def test_what_the_spec_asks_for_is_read_at_once(
     assert (await watch.look(mismatched_items=mismatched_items)).read
 
 
-@pytest.mark.parametrize(
+@cases(
     "data",
-    [
-        pytest.param([PASSWORD, {"name": "user", "generate": {"uuid": {}}}], id="more"),
-        pytest.param([{"name": "user", "generate": {"uuid": {}}}], id="others"),
-    ],
+    case("more", [PASSWORD, {"name": "user", "generate": {"uuid": {}}}]),
+    case("others", [{"name": "user", "generate": {"uuid": {}}}]),
 )
 async def test_what_a_store_brings_is_read_again_where_data_brings(data: Any, watch: Watch) -> None:
     watch.spec, watch.state = {**SPREAD, "data": data}, recorded({"dataFrom[0]": kept(user="a")})
@@ -341,18 +332,14 @@ async def test_a_failed_read_in_a_window_is_retried_later(watch: Watch) -> None:
     assert watch.asked == asked
 
 
-@pytest.mark.parametrize(
+@cases(
     ("holds", "changed"),
-    [
-        pytest.param("first", False, id="what came back"),
-        pytest.param("second", False, id="what was given up"),
-        pytest.param("third", True, id="what neither has"),
-    ],
+    case("what came back", "first", False),
+    case("what was given up", "second", False),
+    case("what neither has", "third", True),
 )
 async def test_where_an_earlier_revision_came_back_only_a_third_value_is_a_change(
-    holds: str,
-    changed: bool,
-    watch: Watch,
+    holds: str, changed: bool, watch: Watch
 ) -> None:
     values = {"api-key": kept(value="second")}, {"api-key": kept(value="first")}
     watch.state = recorded(*values, current=1, rollback_pause=RollbackPause(2, 1, NOW, failed=True))
@@ -482,15 +469,11 @@ async def test_what_fails_is_remembered_until_it_is_tried_again(watch: Watch) ->
     assert await watch.later(seconds(1)) == Pulled(read=True, was_read=True, again=due(watch))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("error", "pauses"),
-    [
-        pytest.param(
-            Unreachable("Timeout"), [5, 10, 20, 40, 80, 160, 300, 300], id="one that will come back"
-        ),
-        pytest.param(NotFound("NoSuchKey"), [60, 120, 240, 300, 300], id="one that needs a person"),
-        pytest.param(Unreachable("Status503", retry_after=900), [900, 900], id="one that says when"),
-    ],
+    case("one that will come back", Unreachable("Timeout"), [5, 10, 20, 40, 80, 160, 300, 300]),
+    case("one that needs a person", NotFound("NoSuchKey"), [60, 120, 240, 300, 300]),
+    case("one that says when", Unreachable("Status503", retry_after=900), [900, 900]),
 )
 async def test_what_fails_is_tried_again_more_and_more_slowly(
     error: Any, pauses: list[int], watch: Watch
@@ -567,13 +550,11 @@ async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_has_answered(w
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(
+@cases(
     ("state", "others"),
-    [
-        pytest.param(None, {}, id="of a first revision"),
-        pytest.param(recorded({}), {}, id="of a new item"),
-        pytest.param(AT_FIRST, {"mismatched_items": ["api-key"]}, id="from another source"),
-    ],
+    case("of a first revision", None, {}),
+    case("of a new item", recorded({}), {}),
+    case("from another source", AT_FIRST, {"mismatched_items": ["api-key"]}),
 )
 async def test_that_a_value_is_awaited_is_reported(
     state: State | None, others: dict[str, Any], watch: Watch

@@ -20,6 +20,7 @@ from keyturn.core.state.records import StoreLease
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
 from keyturn.kube.wire import Body
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 KEY = ObjectKey("shop", "db")
@@ -96,19 +97,11 @@ class ObedientServer:
         return written
 
 
-@pytest.mark.parametrize(
+@cases(
     ("error", "reasons"),
-    [
-        pytest.param(
-            Wait("DatabaseUnreachable", "no answer", make.minutes(1)), ["DatabaseUnreachable"], id="a failure"
-        ),
-        pytest.param(
-            Wait("ChangingCredential", "the server is being changed", make.minutes(1)), [], id="in progress"
-        ),
-        pytest.param(
-            Stalled("RolledBack", "fix the cause"), [], id="the end of a rollback, which has an Event"
-        ),
-    ],
+    case("a failure", Wait("DatabaseUnreachable", "no answer", make.minutes(1)), ["DatabaseUnreachable"]),
+    case("in progress", Wait("ChangingCredential", "the server is being changed", make.minutes(1)), []),
+    case("the end of a rollback, which has an Event", Stalled("RolledBack", "fix the cause"), []),
 )
 async def test_an_error_of_a_pass_has_a_warning_unless_it_is_expected(
     error: Wait | Stalled, reasons: list[str]
@@ -138,18 +131,14 @@ def posted_events() -> tuple[PostedEvents, Context]:
     return events, Context(api=None, events=events, now=lambda: make.NOW)  # type: ignore[arg-type]  # not called
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ends", "refused", "reasons"),
-    [
-        pytest.param(make.NOW + make.minutes(1), False, ["GivenBack"], id="revoked"),
-        pytest.param(make.NOW, False, [], id="expired"),
-        pytest.param(make.NOW + make.minutes(1), True, ["LeaseNotRevoked"], id="refused at the deletion"),
-    ],
+    case("revoked", make.NOW + make.minutes(1), False, ["GivenBack"]),
+    case("expired", make.NOW, False, []),
+    case("refused at the deletion", make.NOW + make.minutes(1), True, ["LeaseNotRevoked"]),
 )
 def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
-    ends: datetime,
-    refused: bool,
-    reasons: list[str],
+    ends: datetime, refused: bool, reasons: list[str]
 ) -> None:
     lease = replace(LEASE, ends=ends)
     events, context = posted_events()
@@ -162,30 +151,24 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
     assert events.reasons == reasons
 
 
-@pytest.mark.parametrize(
+@cases(
     ("observed", "notes"),
-    [
-        pytest.param(
-            make.observed(),
-            [
-                "the lease of key 'creds/orders' of SecretStore 'vault' is valid until 2026-11-24 12:01:00 UTC: No"
-            ],
-            id="first",
+    case(
+        "first",
+        make.observed(),
+        ["the lease of key 'creds/orders' of SecretStore 'vault' is valid until 2026-11-24 12:01:00 UTC: No"],
+    ),
+    case("again", make.observed(revocation_problems={LEASE.id: RevocationProblem(make.NOW, "No")}), []),
+    case(
+        "by an earlier process",
+        make.observed(
+            status={
+                "revision": 1,
+                "unrevokedLeases": {"count": 1, "validUntil": make.NOW, "message": "Status403"},
+            }
         ),
-        pytest.param(
-            make.observed(revocation_problems={LEASE.id: RevocationProblem(make.NOW, "No")}), [], id="again"
-        ),
-        pytest.param(
-            make.observed(
-                status={
-                    "revision": 1,
-                    "unrevokedLeases": {"count": 1, "validUntil": make.NOW, "message": "Status403"},
-                }
-            ),
-            [],
-            id="by an earlier process",
-        ),
-    ],
+        [],
+    ),
 )
 def test_the_first_refusal_of_a_revocation_is_reported(observed: Observed, notes: list[str]) -> None:
     events, context = posted_events()

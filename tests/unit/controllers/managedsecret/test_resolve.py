@@ -10,6 +10,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.references import Capacity
 from keyturn.kube.cache.cache import InformerCache
+from tests.support.cases import case, cases
 from tests.unit.core.accounts import ALONE, TWICE, spec
 from tests.unit.core.builders import PASSWORD, account_in, managed
 
@@ -43,50 +44,48 @@ def test_an_unknown_class_is_refused_with_what_to_write(classes: tuple[str, ...]
     assert (found.reason, found.message) == ("SecretClassNotFound", message)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "reason", "message"),
-    [
-        pytest.param(
-            {"data": [{**PASSWORD, "className": "nope"}]},
-            "SecretClassNotFound",
-            "there is no SecretClass 'nope', and the cluster has none; create it, or remove className of data item"
-            " 'password'",
-            id="no class",
-        ),
-        pytest.param(
-            {"data": [{**PASSWORD, "rotation": {"every": "1s"}}]},
-            "InvalidSchedule",
-            "data item 'password': rotation.every is too short; write 10s or longer",
-            id="too often",
-        ),
-        pytest.param(
-            {"data": [{**PASSWORD, "keepPrevious": True, "rotation": {"every": "1h", "overlap": "2h"}}]},
-            "InvalidSchedule",
-            "rotation.overlap (2h) lasts until the next rotation, which can come after 54m and ends it; write a"
-            " shorter overlap",
-            id="an overlap beyond the next rotation",
-        ),
-        pytest.param(
-            {
-                "data": [{**PASSWORD, "rotation": {"every": "90d"}}, {**PASSWORD, "name": "b"}],
-                "rotation": {"only": ["b"]},
-            },
-            "InvalidSchedule",
-            "data item 'password' has a rotation of its own, and rotation.only leaves it out; name it there too, or"
-            " remove one of the two",
-            id="left out",
-        ),
-        pytest.param(
-            {
-                "data": [{**PASSWORD, "rotation": {"every": "2d"}}, {**PASSWORD, "name": "b"}],
-                "rotation": {"every": "90d", "jitter": "0%", "gather": "2d"},
-            },
-            "InvalidSchedule",
-            "rotation.gather (2d) is as long as the shortest interval, so that every value would rotate each time;"
-            " write a shorter one",
-            id="all are gathered",
-        ),
-    ],
+    case(
+        "no class",
+        {"data": [{**PASSWORD, "className": "nope"}]},
+        "SecretClassNotFound",
+        "there is no SecretClass 'nope', and the cluster has none; create it, or remove className of data item"
+        " 'password'",
+    ),
+    case(
+        "too often",
+        {"data": [{**PASSWORD, "rotation": {"every": "1s"}}]},
+        "InvalidSchedule",
+        "data item 'password': rotation.every is too short; write 10s or longer",
+    ),
+    case(
+        "an overlap beyond the next rotation",
+        {"data": [{**PASSWORD, "keepPrevious": True, "rotation": {"every": "1h", "overlap": "2h"}}]},
+        "InvalidSchedule",
+        "rotation.overlap (2h) lasts until the next rotation, which can come after 54m and ends it; write a"
+        " shorter overlap",
+    ),
+    case(
+        "left out",
+        {
+            "data": [{**PASSWORD, "rotation": {"every": "90d"}}, {**PASSWORD, "name": "b"}],
+            "rotation": {"only": ["b"]},
+        },
+        "InvalidSchedule",
+        "data item 'password' has a rotation of its own, and rotation.only leaves it out; name it there too, or"
+        " remove one of the two",
+    ),
+    case(
+        "all are gathered",
+        {
+            "data": [{**PASSWORD, "rotation": {"every": "2d"}}, {**PASSWORD, "name": "b"}],
+            "rotation": {"every": "90d", "jitter": "0%", "gather": "2d"},
+        },
+        "InvalidSchedule",
+        "rotation.gather (2d) is as long as the shortest interval, so that every value would rotate each time;"
+        " write a shorter one",
+    ),
 )
 def test_a_value_of_its_own_kind_is_refused_with_what_to_write(
     spec: dict[str, Any], reason: str, message: str
@@ -143,26 +142,22 @@ def test_a_generator_that_is_too_weak_is_refused_with_its_item() -> None:
     assert found.message.startswith("data item 'b': password gives 8 characters and ")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "more", "is_refused"),
-    [
-        pytest.param(_READS, {}, True, id="it reads one"),
-        pytest.param("{{ password }}, the previous. one", {}, False, id="the word is no expression"),
-        pytest.param("{{ password }}", {}, False, id="it reads the current value"),
-        pytest.param(_READS, {"rotation": {"every": "90d"}}, False, id="the overlap ends before"),
-        pytest.param(_READS, {"rotation": {"every": "1h", "overlap": "0s"}}, False, id="there is no overlap"),
-        pytest.param(
-            _READS,
-            {"data": [PASSWORD, {"name": "previous", "literal": "x"}]},
-            False,
-            id="an item hides previous values",
-        ),
-    ],
+    case("it reads one", _READS, {}, True),
+    case("the word is no expression", "{{ password }}, the previous. one", {}, False),
+    case("it reads the current value", "{{ password }}", {}, False),
+    case("the overlap ends before", _READS, {"rotation": {"every": "90d"}}, False),
+    case("there is no overlap", _READS, {"rotation": {"every": "1h", "overlap": "0s"}}, False),
+    case(
+        "an item hides previous values",
+        _READS,
+        {"data": [PASSWORD, {"name": "previous", "literal": "x"}]},
+        False,
+    ),
 )
 def test_a_template_reads_previous_values_for_a_whole_overlap(
-    text: str,
-    more: dict[str, Any],
-    is_refused: bool,
+    text: str, more: dict[str, Any], is_refused: bool
 ) -> None:
     found = refusal({"target": {"template": {"data": {"KEYS": text}}}, "rotation": _OVERLAPS, **more})
 
@@ -181,15 +176,11 @@ def signed_by(secret: str) -> dict[str, Any]:
     return {"name": "leaf", "generate": {"certificate": signed}, "keys": KEYS}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "is_refused"),
-    [
-        pytest.param({"data": [CA, signed_by("db")]}, True, id="its own"),
-        pytest.param({"data": [CA, signed_by("db")], "target": {"name": "other"}}, False, id="another"),
-        pytest.param(
-            {"data": [signed_by("db")], "target": {"creationPolicy": "Merge"}}, False, id="of another writer"
-        ),
-    ],
+    case("its own", {"data": [CA, signed_by("db")]}, True),
+    case("another", {"data": [CA, signed_by("db")], "target": {"name": "other"}}, False),
+    case("of another writer", {"data": [signed_by("db")], "target": {"creationPolicy": "Merge"}}, False),
 )
 def test_a_certificate_is_signed_by_another_secret(spec: dict[str, Any], *, is_refused: bool) -> None:
     found = refusal(spec)

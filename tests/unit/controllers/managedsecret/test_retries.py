@@ -31,6 +31,7 @@ from keyturn.core.rotation.steps import (
 )
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
+from tests.support.cases import case, cases
 from tests.unit.core.builders import NOW, consumer, holding, minutes, observed, pod, seconds, workload
 
 KEY = ObjectKey("shop", "db")
@@ -144,17 +145,15 @@ def test_a_missing_right_to_evict_names_the_component() -> None:
     assert "manifests/components/pod-eviction" in found.message
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kind", "status", "reason"),
-    [
-        pytest.param(errors.Forbidden, 403, "Forbidden", id="no right"),
-        pytest.param(errors.NotFound, 404, "NotFound", id="gone"),
-        pytest.param(errors.Throttled, 429, "ApiServerUnavailable", id="throttled"),
-        pytest.param(errors.Unavailable, 0, "ApiServerUnavailable", id="no answer"),
-        pytest.param(errors.Unavailable, 500, "ApiServerUnavailable", id="a webhook that is down"),
-        pytest.param(errors.BadRequest, 400, "Refused", id="a webhook that denies"),
-        pytest.param(errors.ApiError, 451, "Refused", id="any other"),
-    ],
+    case("no right", errors.Forbidden, 403, "Forbidden"),
+    case("gone", errors.NotFound, 404, "NotFound"),
+    case("throttled", errors.Throttled, 429, "ApiServerUnavailable"),
+    case("no answer", errors.Unavailable, 0, "ApiServerUnavailable"),
+    case("a webhook that is down", errors.Unavailable, 500, "ApiServerUnavailable"),
+    case("a webhook that denies", errors.BadRequest, 400, "Refused"),
+    case("any other", errors.ApiError, 451, "Refused"),
 )
 def test_what_may_pass_is_waited_for(kind: type[errors.ApiError], status: int, reason: str) -> None:
     found = error_of_step(error(kind, status), STEPS["the target"], observed())
@@ -163,13 +162,11 @@ def test_what_may_pass_is_waited_for(kind: type[errors.ApiError], status: int, r
     assert concerns_one(found) is (reason != "ApiServerUnavailable")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kind", "status", "reason"),
-    [
-        pytest.param(errors.Forbidden, 403, "Forbidden", id="no right"),
-        pytest.param(errors.Unauthorized, 401, "Forbidden", id="no login"),
-        pytest.param(errors.BadRequest, 400, "Refused", id="any other"),
-    ],
+    case("no right", errors.Forbidden, 403, "Forbidden"),
+    case("no login", errors.Unauthorized, 401, "Forbidden"),
+    case("any other", errors.BadRequest, 400, "Refused"),
 )
 def test_a_look_that_is_refused_leaves_open_what_is_there(
     kind: type[errors.ApiError], status: int, reason: str

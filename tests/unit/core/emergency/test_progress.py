@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from keyturn.api.emergency import AffectedLogin, AffectedState
 from keyturn.core.emergency.progress import affected, exposed_logins
 from keyturn.core.emergency.status import kept_logins
@@ -13,6 +11,7 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.external import AccountFacts
 from keyturn.core.observation.observed import Managed
 from keyturn.core.state.records import UNKNOWN_REVISION, Credential, Phase
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import credential, look, moved, state, superseding
 
@@ -80,32 +79,26 @@ def test_without_a_secret_no_login_is_published() -> None:
     assert exposed(gone) == [("app_b", "it is closed when every workload runs on the new values")]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("phase", "facts", "error", "why"),
-    [
-        pytest.param(CLOSING, {}, None, "it is to be closed", id="next"),
-        pytest.param(
-            PROVEN, {}, None, "it is closed when every workload runs on the new values", id="rollout"
-        ),
-        pytest.param(
-            CLOSING, {"account": AccountFacts(problem=UNREACHABLE)}, None, "no answer", id="no answer"
-        ),
-        pytest.param(
-            CLOSING,
-            {"account": AccountFacts(problem=DENIED)},
-            None,
-            "DatabaseDenied: GRANT app TO keyturn",
-            id="a missing right",
-        ),
-        pytest.param(CLOSING, {}, UNREACHABLE, "no answer", id="a reconcile that failed"),
-        pytest.param(
-            CLOSING,
-            {"others": {"suspend": True}},
-            None,
-            "spec.suspend is true, so nothing is closed",
-            id="suspended",
-        ),
-    ],
+    case("next", CLOSING, {}, None, "it is to be closed"),
+    case("rollout", PROVEN, {}, None, "it is closed when every workload runs on the new values"),
+    case("no answer", CLOSING, {"account": AccountFacts(problem=UNREACHABLE)}, None, "no answer"),
+    case(
+        "a missing right",
+        CLOSING,
+        {"account": AccountFacts(problem=DENIED)},
+        None,
+        "DatabaseDenied: GRANT app TO keyturn",
+    ),
+    case("a reconcile that failed", CLOSING, {}, UNREACHABLE, "no answer"),
+    case(
+        "suspended",
+        CLOSING,
+        {"others": {"suspend": True}},
+        None,
+        "spec.suspend is true, so nothing is closed",
+    ),
 )
 def test_a_login_that_may_be_accepted_has_the_reason(
     phase: Phase, facts: dict[str, Any], error: Wait | None, why: str

@@ -29,6 +29,7 @@ from keyturn.core.emergency.status import (
 from keyturn.core.emergency.timeline import STAGES, EmergencyFacts, open_stages, who_acknowledges
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from tests.support.cases import case, cases
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ROLLED_OUT = Affected(AffectedState.ROLLED_OUT, 2, STARTED + timedelta(seconds=5))
@@ -232,18 +233,14 @@ def test_values_to_be_rotated_at_their_stores_are_counted_also_next_to_generated
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "is_needed"),
-    [
-        pytest.param(ROLLED_OUT, False, id="in time"),
-        pytest.param(PULLED, True, id="values to be rotated elsewhere"),
-        pytest.param(FAILED, True, id="stalled"),
-    ],
+    case("in time", ROLLED_OUT, False),
+    case("values to be rotated elsewhere", PULLED, True),
+    case("stalled", FAILED, True),
 )
 def test_a_person_is_needed_for_what_keyturn_cannot_do(
-    found: Affected,
-    is_needed: bool,
-    incident: Incident,
+    found: Affected, is_needed: bool, incident: Incident
 ) -> None:
     emergency = declared(incident.look(after(seconds=7), {"db": found}))
 
@@ -262,24 +259,14 @@ def test_no_person_is_needed_once_the_incident_is_closed(incident: Incident) -> 
 # The deadlines
 
 
-@pytest.mark.parametrize(
+@cases(
     ("now", "missed"),
-    [
-        pytest.param(after(minutes=1), [], id="one minute"),
-        pytest.param(after(minutes=1, seconds=1), ["Rotated"], id="one minute and a second"),
-        pytest.param(after(hours=1), ["Rotated"], id="one hour"),
-        pytest.param(after(hours=1, seconds=1), ["Rotated", "ServicesUpdated"], id="one hour and a second"),
-        pytest.param(
-            after(hours=24, seconds=1),
-            ["Rotated", "ServicesUpdated", "AccessAudited"],
-            id="a day and a second",
-        ),
-        pytest.param(
-            after(hours=49),
-            ["Rotated", "ServicesUpdated", "AccessAudited", "Documented"],
-            id="two days and more",
-        ),
-    ],
+    case("one minute", after(minutes=1), []),
+    case("one minute and a second", after(minutes=1, seconds=1), ["Rotated"]),
+    case("one hour", after(hours=1), ["Rotated"]),
+    case("one hour and a second", after(hours=1, seconds=1), ["Rotated", "ServicesUpdated"]),
+    case("a day and a second", after(hours=24, seconds=1), ["Rotated", "ServicesUpdated", "AccessAudited"]),
+    case("two days and more", after(hours=49), ["Rotated", "ServicesUpdated", "AccessAudited", "Documented"]),
 )
 def test_a_deadline_that_passes_is_reported_with_its_time(
     incident: Incident, now: datetime, missed: list[str]
@@ -319,16 +306,14 @@ def test_entries_in_the_words_of_another_version_are_not_added_again(incident: I
     assert incident.look(after(hours=26, minutes=1), {"db": PENDING}).timeline == worded
 
 
-@pytest.mark.parametrize(
+@cases(
     ("now", "near"),
-    [
-        pytest.param(after(minutes=44, seconds=59), [], id="more than a quarter of an hour before"),
-        pytest.param(after(minutes=45), ["ServicesUpdated"], id="a quarter of an hour before"),
-        pytest.param(after(hours=19, minutes=59), [], id="more than 4 hours before"),
-        pytest.param(after(hours=20), ["AccessAudited"], id="4 hours before"),
-        pytest.param(after(hours=39, minutes=59), [], id="more than 8 hours before"),
-        pytest.param(after(hours=40), ["Documented"], id="8 hours before"),
-    ],
+    case("more than a quarter of an hour before", after(minutes=44, seconds=59), []),
+    case("a quarter of an hour before", after(minutes=45), ["ServicesUpdated"]),
+    case("more than 4 hours before", after(hours=19, minutes=59), []),
+    case("4 hours before", after(hours=20), ["AccessAudited"]),
+    case("more than 8 hours before", after(hours=39, minutes=59), []),
+    case("8 hours before", after(hours=40), ["Documented"]),
 )
 def test_a_deadline_that_is_near_is_reported_before(
     incident: Incident, now: datetime, near: list[str]
@@ -430,12 +415,10 @@ def test_the_rollout_of_a_later_rotation_is_no_part_of_the_emergency(
     assert status == before
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(ROTATED, id="that has exposed values again"),
-        pytest.param(replace(FAILED, revision=None), id="that was rolled back"),
-    ],
+    case("that has exposed values again", ROTATED),
+    case("that was rolled back", replace(FAILED, revision=None)),
 )
 def test_a_secret_is_not_done_any_more(incident: Incident, found: Affected) -> None:
     incident.look(after(minutes=2), {"db": ROLLED_OUT})
@@ -575,13 +558,11 @@ def test_many_secrets_that_turn_together_are_one_entry(incident: Incident) -> No
     assert entry.what.endswith("s19 and 10 more")
 
 
-@pytest.mark.parametrize(
+@cases(
     "between",
-    [
-        pytest.param(FAILED, id="failed"),
-        pytest.param(replace(FAILED, revision=None, rotated=None), id="rolled back"),
-        pytest.param(ROLLED_OUT, id="rolled out"),
-    ],
+    case("failed", FAILED),
+    case("rolled back", replace(FAILED, revision=None, rotated=None)),
+    case("rolled out", ROLLED_OUT),
 )
 def test_a_secret_that_is_rotated_once_more_gets_its_entry_at_the_end(
     incident: Incident, between: Affected
@@ -703,10 +684,7 @@ def test_a_value_that_no_secret_has_is_never_counted_as_rotated() -> None:
     assert (status.rotated_at, status.services_updated_at) == (None, None)
 
 
-@pytest.mark.parametrize(
-    "existing",
-    [pytest.param({"token", "b"}, id="every one exists"), pytest.param((), id="nothing is selected")],
-)
+@cases("existing", case("every one exists", {"token", "b"}), case("nothing is selected", ()))
 def test_no_value_is_absent(existing: set[str]) -> None:
     assert absent_items(["token"], existing) is None
 

@@ -9,6 +9,7 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.observed import Observed, once, with_facts
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.state import Triggers
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 
@@ -74,15 +75,13 @@ def test_a_result_is_computed_again_for_a_copy() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("observed", "is_inactive"),
-    [
-        pytest.param(make.observed(), False, id="followed"),
-        pytest.param(make.observed({"suspend": True}), True, id="suspended"),
-        pytest.param(make.observed(deleted=True), True, id="deleted"),
-        pytest.param(make.observed(spec_error=Stalled(ErrorReason.INVALID_SPEC, "no")), True, id="invalid"),
-        pytest.param(make.observed(state_is_foreign=True), True, id="state of another owner"),
-    ],
+    case("followed", make.observed(), False),
+    case("suspended", make.observed({"suspend": True}), True),
+    case("deleted", make.observed(deleted=True), True),
+    case("invalid", make.observed(spec_error=Stalled(ErrorReason.INVALID_SPEC, "no")), True),
+    case("state of another owner", make.observed(state_is_foreign=True), True),
 )
 def test_an_object_is_inactive_while_its_spec_is_not_followed(observed: Observed, is_inactive: bool) -> None:
     assert observed.is_inactive is is_inactive

@@ -22,6 +22,7 @@ from keyturn.core.observation.workload import (
     uses_of,
     write_marker,
 )
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, seconds
 
@@ -102,19 +103,15 @@ def test_its_status_counts_after_it_has_observed_the_template() -> None:
     assert referencing(generation=8, failed=True).with_template_of(DEPLOYMENT).failed
 
 
-@pytest.mark.parametrize(
+@cases(
     ("restarted", "progressed", "expected"),
-    [
-        pytest.param(None, None, True, id="without a restart"),
-        pytest.param(make.NOW, None, False, id="without progress"),
-        pytest.param(make.NOW, make.NOW - make.seconds(1), False, id="progress before the restart"),
-        pytest.param(make.NOW, make.NOW, True, id="progress since the restart"),
-    ],
+    case("without a restart", None, None, True),
+    case("without progress", make.NOW, None, False),
+    case("progress before the restart", make.NOW, make.NOW - make.seconds(1), False),
+    case("progress since the restart", make.NOW, make.NOW, True),
 )
 def test_without_a_generation_the_progress_since_the_restart_counts(
-    restarted: datetime | None,
-    progressed: datetime | None,
-    expected: bool,
+    restarted: datetime | None, progressed: datetime | None, expected: bool
 ) -> None:
     other = replace(DEPLOYMENT, restarted=restarted)
     found = referencing(generation=None, progressed=progressed).with_template_of(other)
@@ -137,47 +134,32 @@ REPLICA_SET = Controller("ReplicaSet", "api-5d8f", "uid-of-the-replica-set", "5d
 LONG = "a" * 253
 
 
-@pytest.mark.parametrize(
+@cases(
     ("controller", "kind", "name", "expected"),
-    [
-        pytest.param(None, "Deployment", "api", False, id="a bare pod has none"),
-        pytest.param(REPLICA_SET, "Deployment", "api", True, id="a Deployment by the hash of its template"),
-        pytest.param(REPLICA_SET, "Deployment", "api-5d8f", False, id="another Deployment"),
-        pytest.param(
-            Controller("Job", "api-5d8f", "uid"), "Deployment", "api", False, id="a Job of that name"
-        ),
-        pytest.param(
-            Controller("ReplicaSet", f"{LONG[:248]}-5d8f", "uid", "5d8f", "Deployment"),
-            "Deployment",
-            LONG,
-            True,
-            id="a long name is truncated",
-        ),
-        pytest.param(REPLICA_SET, "Rollout", "api", False, id="a Rollout of the same name"),
-        pytest.param(
-            REPLICA_SET._replace(workload_kind="Rollout"),
-            "Rollout",
-            "api",
-            True,
-            id="a Rollout by the hash of its template",
-        ),
-        pytest.param(
-            Controller("StatefulSet", "api", "uid-of-api"),
-            "StatefulSet",
-            "api",
-            True,
-            id="a StatefulSet by UID",
-        ),
-        pytest.param(
-            Controller("StatefulSet", "api", "uid-before"), "StatefulSet", "api", False, id="one of its name"
-        ),
-    ],
+    case("a bare pod has none", None, "Deployment", "api", False),
+    case("a Deployment by the hash of its template", REPLICA_SET, "Deployment", "api", True),
+    case("another Deployment", REPLICA_SET, "Deployment", "api-5d8f", False),
+    case("a Job of that name", Controller("Job", "api-5d8f", "uid"), "Deployment", "api", False),
+    case(
+        "a long name is truncated",
+        Controller("ReplicaSet", f"{LONG[:248]}-5d8f", "uid", "5d8f", "Deployment"),
+        "Deployment",
+        LONG,
+        True,
+    ),
+    case("a Rollout of the same name", REPLICA_SET, "Rollout", "api", False),
+    case(
+        "a Rollout by the hash of its template",
+        REPLICA_SET._replace(workload_kind="Rollout"),
+        "Rollout",
+        "api",
+        True,
+    ),
+    case("a StatefulSet by UID", Controller("StatefulSet", "api", "uid-of-api"), "StatefulSet", "api", True),
+    case("one of its name", Controller("StatefulSet", "api", "uid-before"), "StatefulSet", "api", False),
 )
 def test_a_pod_belongs_to_the_workload_that_controls_it(
-    controller: Controller | None,
-    kind: str,
-    name: str,
-    expected: bool,
+    controller: Controller | None, kind: str, name: str, expected: bool
 ) -> None:
     pod = replace(make.holding(), controller=controller)
 
@@ -217,13 +199,11 @@ def test_pods_that_use_another_secret_do_not_count() -> None:
     assert owners_of([pod("a", Use("other", (Via.ENV_FROM,), None))], "db") == ()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("age", "before"),
-    [
-        pytest.param(-1, 0, id="after the publication"),
-        pytest.param(0, 1, id="in the same second"),
-        pytest.param(1, 1, id="before it"),
-    ],
+    case("after the publication", -1, 0),
+    case("in the same second", 0, 1),
+    case("before it", 1, 1),
 )
 def test_a_pod_is_older_than_a_publication(age: float, before: int) -> None:
     (found,) = owners_of([pod("a", began=NOW - seconds(age))], "db")
@@ -235,12 +215,10 @@ def test_without_a_publication_no_pod_is_older() -> None:
     assert owners_of([pod("a")], "db")[0].started_before(None) == 0
 
 
-@pytest.mark.parametrize(
+@cases(
     ("uses", "keys", "via"),
-    [
-        pytest.param((ONE, OTHER), {"password", "token"}, (Via.ENV, Via.VOLUME), id="some keys each"),
-        pytest.param((ONE, ALL), None, (Via.ENV, Via.ENV_FROM), id="one uses all"),
-    ],
+    case("some keys each", (ONE, OTHER), {"password", "token"}, (Via.ENV, Via.VOLUME)),
+    case("one uses all", (ONE, ALL), None, (Via.ENV, Via.ENV_FROM)),
 )
 def test_an_owner_uses_what_its_pods_use(
     uses: tuple[Use, ...], keys: set[str] | None, via: tuple[Via, ...]
@@ -268,87 +246,75 @@ def used(secret: str, *via: Via, keys: set[str] | None = None) -> Use:
 ENV_FROM = {"envFrom": [{"secretRef": {"name": "db"}}]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pod_spec", "uses"),
-    [
-        pytest.param(
-            {"containers": [container(env("db", "user"), env("db", "pass"))]},
-            (used("db", Via.ENV, keys={"user", "pass"}),),
-            id="env",
-        ),
-        pytest.param(
-            {"containers": [container(env("db", "user", optional=True))]},
-            (replace(used("db", Via.ENV, keys={"user"}), optional=True),),
-            id="env, optional",
-        ),
-        pytest.param({"containers": [ENV_FROM]}, (used("db", Via.ENV_FROM),), id="envFrom"),
-        pytest.param(
-            {"containers": [{"envFrom": [{"prefix": "P_", "secretRef": {"name": "db", "optional": True}}]}]},
-            (replace(used("db", Via.ENV_FROM), optional=True),),
-            id="envFrom, optional, with a prefix",
-        ),
-        pytest.param({"initContainers": [ENV_FROM]}, (used("db", Via.ENV_FROM),), id="init container"),
-        pytest.param(
-            {"ephemeralContainers": [ENV_FROM]}, (used("db", Via.ENV_FROM),), id="ephemeral container"
-        ),
-        pytest.param(
-            {"volumes": [{"name": "v", "secret": {"secretName": "db"}}]},
-            (used("db", Via.VOLUME),),
-            id="volume",
-        ),
-        pytest.param(
-            {
-                "volumes": [
-                    {"secret": {"secretName": "db", "items": [{"key": "a", "path": "x"}, {"key": "b"}]}}
-                ]
-            },
-            (used("db", Via.VOLUME, keys={"a", "b"}),),
-            id="volume of some keys",
-        ),
-        pytest.param(
-            {"volumes": [{"secret": {"secretName": "db", "items": []}}]},
-            (used("db", Via.VOLUME),),
-            id="volume, items: []",
-        ),
-        pytest.param(
-            {
-                "volumes": [
-                    {
-                        "projected": {
-                            "sources": [
-                                {"configMap": {"name": "c"}},
-                                {"secret": {"name": "db"}},
-                                {"secret": {"name": "tls", "items": [{"key": "tls.crt"}]}},
-                            ]
-                        }
+    case(
+        "env",
+        {"containers": [container(env("db", "user"), env("db", "pass"))]},
+        (used("db", Via.ENV, keys={"user", "pass"}),),
+    ),
+    case(
+        "env, optional",
+        {"containers": [container(env("db", "user", optional=True))]},
+        (replace(used("db", Via.ENV, keys={"user"}), optional=True),),
+    ),
+    case("envFrom", {"containers": [ENV_FROM]}, (used("db", Via.ENV_FROM),)),
+    case(
+        "envFrom, optional, with a prefix",
+        {"containers": [{"envFrom": [{"prefix": "P_", "secretRef": {"name": "db", "optional": True}}]}]},
+        (replace(used("db", Via.ENV_FROM), optional=True),),
+    ),
+    case("init container", {"initContainers": [ENV_FROM]}, (used("db", Via.ENV_FROM),)),
+    case("ephemeral container", {"ephemeralContainers": [ENV_FROM]}, (used("db", Via.ENV_FROM),)),
+    case("volume", {"volumes": [{"name": "v", "secret": {"secretName": "db"}}]}, (used("db", Via.VOLUME),)),
+    case(
+        "volume of some keys",
+        {"volumes": [{"secret": {"secretName": "db", "items": [{"key": "a", "path": "x"}, {"key": "b"}]}}]},
+        (used("db", Via.VOLUME, keys={"a", "b"}),),
+    ),
+    case(
+        "volume, items: []",
+        {"volumes": [{"secret": {"secretName": "db", "items": []}}]},
+        (used("db", Via.VOLUME),),
+    ),
+    case(
+        "projected volume",
+        {
+            "volumes": [
+                {
+                    "projected": {
+                        "sources": [
+                            {"configMap": {"name": "c"}},
+                            {"secret": {"name": "db"}},
+                            {"secret": {"name": "tls", "items": [{"key": "tls.crt"}]}},
+                        ]
                     }
-                ]
-            },
-            (used("db", Via.PROJECTED), used("tls", Via.PROJECTED, keys={"tls.crt"})),
-            id="projected volume",
-        ),
-        pytest.param(
-            {
-                "containers": [container(env("db", "a"), **ENV_FROM)],
-                "volumes": [{"secret": {"secretName": "db", "items": [{"key": "b"}]}}],
-            },
-            (used("db", Via.ENV, Via.ENV_FROM, Via.VOLUME),),
-            id="several ways, one takes all keys",
-        ),
-        pytest.param(
-            {
-                "containers": [container(env("db", "a"))],
-                "volumes": [{"secret": {"secretName": "db", "items": [{"key": "b"}]}}],
-            },
-            (used("db", Via.ENV, Via.VOLUME, keys={"a", "b"}),),
-            id="several ways, each some keys",
-        ),
-        pytest.param(
-            {"containers": [container(env("z", "k"), env("a", "k"))]},
-            (used("a", Via.ENV, keys={"k"}), used("z", Via.ENV, keys={"k"})),
-            id="several Secrets, sorted",
-        ),
-    ],
+                }
+            ]
+        },
+        (used("db", Via.PROJECTED), used("tls", Via.PROJECTED, keys={"tls.crt"})),
+    ),
+    case(
+        "several ways, one takes all keys",
+        {
+            "containers": [container(env("db", "a"), **ENV_FROM)],
+            "volumes": [{"secret": {"secretName": "db", "items": [{"key": "b"}]}}],
+        },
+        (used("db", Via.ENV, Via.ENV_FROM, Via.VOLUME),),
+    ),
+    case(
+        "several ways, each some keys",
+        {
+            "containers": [container(env("db", "a"))],
+            "volumes": [{"secret": {"secretName": "db", "items": [{"key": "b"}]}}],
+        },
+        (used("db", Via.ENV, Via.VOLUME, keys={"a", "b"}),),
+    ),
+    case(
+        "several Secrets, sorted",
+        {"containers": [container(env("z", "k"), env("a", "k"))]},
+        (used("a", Via.ENV, keys={"k"}), used("z", Via.ENV, keys={"k"})),
+    ),
 )
 def test_each_way_of_using_a_secret_is_found(pod_spec: dict[str, Any], uses: tuple[Use, ...]) -> None:
     assert uses_of(pod_spec) == uses

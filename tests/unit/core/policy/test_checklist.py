@@ -24,6 +24,7 @@ from keyturn.core.policy.checklist import (
 from keyturn.core.policy.rules import RULES, Violation
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Rest
+from tests.support.cases import case, cases
 from tests.unit.core.builders import NOW, minutes, observed, revision, seconds, state, target
 
 LATE = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
@@ -154,28 +155,22 @@ SECRETS = ChecklistTotals(count=2, has_environments=True)
 @pytest.mark.parametrize(
     ("every", "change"),
     [
-        pytest.param(SECRETS, {}, id="nothing is broken"),
-        pytest.param(
-            replace(SECRETS, has_environments=False),
-            {Point.ENVIRONMENTS: Verdict.UNKNOWN},
-            id="one environment",
+        case("nothing is broken", SECRETS, {}),
+        case(
+            "one environment", replace(SECRETS, has_environments=False), {Point.ENVIRONMENTS: Verdict.UNKNOWN}
         ),
-        pytest.param(
+        case(
+            "a workload needs an old value",
             replace(SECRETS, keeps_old=True),
             {Point.REVOCATION: Verdict.UNKNOWN},
-            id="a workload needs an old value",
         ),
-        pytest.param(
-            replace(SECRETS, has_unjudged=True), dict.fromkeys(WELL, Verdict.UNKNOWN), id="one is not judged"
-        ),
-        pytest.param(
-            ChecklistTotals(), dict.fromkeys(WELL, Verdict.NOT_APPLICABLE), id="there is no ManagedSecret"
-        ),
+        case("one is not judged", replace(SECRETS, has_unjudged=True), dict.fromkeys(WELL, Verdict.UNKNOWN)),
+        case("there is no ManagedSecret", ChecklistTotals(), dict.fromkeys(WELL, Verdict.NOT_APPLICABLE)),
         *(
-            pytest.param(
+            case(
+                rule,
                 replace(SECRETS, violated=frozenset({rule}), keeps_old=True),
                 {Point.REVOCATION: Verdict.UNKNOWN, point: Verdict.FAIL},
-                id=rule,
             )
             for rule, point in POINTS.items()
         ),
@@ -201,14 +196,12 @@ def overlapping(ends: datetime | None) -> object:
     return next_step(observed({"suspend": True}, state=held, target=target(2, overlapping=True)))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ends", "until"),
-    [
-        pytest.param(NOW + seconds(30), NOW + seconds(90), id="it lasts"),
-        pytest.param(NOW - seconds(59), NOW + seconds(1), id="it is just over"),
-        pytest.param(NOW - timedelta(hours=1), None, id="it was told"),
-        pytest.param(None, None, id="nobody knows when it ends"),
-    ],
+    case("it lasts", NOW + seconds(30), NOW + seconds(90)),
+    case("it is just over", NOW - seconds(59), NOW + seconds(1)),
+    case("it was told", NOW - timedelta(hours=1), None),
+    case("nobody knows when it ends", None, None),
 )
 def test_a_suspended_one_looks_when_its_overlap_counts_as_missed(
     ends: datetime | None, until: datetime | None

@@ -17,6 +17,7 @@ from keyturn.core.policy.rules import (
 )
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.spec.schedule import Cron, Every, Window
+from tests.support.cases import case, cases
 from tests.unit.core.builders import managed, secret_class
 
 Broken: TypeAlias = tuple[str, str | None, frozenset[str]]
@@ -50,16 +51,14 @@ YEARLY = window("0 2 1 1 *")
 # Strength
 
 
-@pytest.mark.parametrize(
+@cases(
     ("given", "found", "rules"),
-    [
-        pytest.param(None, made(1, 1), [], id="no class"),
-        pytest.param(secret_class(), made(1, 1), [], id="a class without minimums"),
-        pytest.param(STRICT, made(40, 200), [], id="just enough"),
-        pytest.param(STRICT, made(39, 200), [SHORT], id="one character short"),
-        pytest.param(STRICT, made(40, 199), [WEAK], id="one bit short"),
-        pytest.param(STRICT, made(39, 199), [SHORT, WEAK], id="both"),
-    ],
+    case("no class", None, made(1, 1), []),
+    case("a class without minimums", secret_class(), made(1, 1), []),
+    case("just enough", STRICT, made(40, 200), []),
+    case("one character short", STRICT, made(39, 200), [SHORT]),
+    case("one bit short", STRICT, made(40, 199), [WEAK]),
+    case("both", STRICT, made(39, 199), [SHORT, WEAK]),
 )
 def test_a_recipe_is_held_against_the_minimums(
     given: SecretClass | None, found: Evidence, rules: list[Broken]
@@ -72,14 +71,12 @@ def test_a_value_a_fraction_of_a_bit_short_is_not_called_enough() -> None:
     assert "199" in violation.message
 
 
-@pytest.mark.parametrize(
+@cases(
     ("older", "rules"),
-    [
-        pytest.param(Strength(40, 200), [], id="just enough"),
-        pytest.param(Strength(39, 200), ["minLength"], id="one character short"),
-        pytest.param(Strength(40, 199.9), ["minEntropyBits"], id="a fraction of a bit short"),
-        pytest.param(None, ["minEntropyBits"], id="made by nobody knows whom"),
-    ],
+    case("just enough", Strength(40, 200), []),
+    case("one character short", Strength(39, 200), ["minLength"]),
+    case("a fraction of a bit short", Strength(40, 199.9), ["minEntropyBits"]),
+    case("made by nobody knows whom", None, ["minEntropyBits"]),
 )
 def test_an_older_value_is_held_against_them_too_and_a_rotation_cures_it(
     older: Strength | None, rules: list[str]
@@ -93,13 +90,11 @@ def test_what_only_another_spec_cures_is_not_curable() -> None:
     assert not any(one.fixed_by_rotation for one in violations_of(STRICT, made(39, 199)))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("strength", "is_enough"),
-    [
-        pytest.param(Strength(32, 128), True, id="just enough"),
-        pytest.param(Strength(31, 128), False, id="one character short"),
-        pytest.param(Strength(32, 127.9), False, id="a tenth of a bit short"),
-    ],
+    case("just enough", Strength(32, 128), True),
+    case("one character short", Strength(31, 128), False),
+    case("a tenth of a bit short", Strength(32, 127.9), False),
 )
 def test_the_floor(strength: Strength, is_enough: bool) -> None:
     assert strength.is_enough == is_enough
@@ -108,44 +103,34 @@ def test_the_floor(strength: Strength, is_enough: bool) -> None:
 # Intervals
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(GOOD, id="an interval as long as it may be"),
-        pytest.param(replace(GOOD, cadence=Cron("0 3 1 * *", "UTC")), id="a schedule of every month"),
-        pytest.param(Evidence({}), id="nothing secret is generated"),
-        pytest.param(replace(GOOD, windows=(window("0 2 * * 6"),)), id="a window every week"),
-        pytest.param(replace(GOOD, windows=(YEARLY, window("0 2 1 * *"))), id="one of two windows is enough"),
-    ],
+    case("an interval as long as it may be", GOOD),
+    case("a schedule of every month", replace(GOOD, cadence=Cron("0 3 1 * *", "UTC"))),
+    case("nothing secret is generated", Evidence({})),
+    case("a window every week", replace(GOOD, windows=(window("0 2 * * 6"),))),
+    case("one of two windows is enough", replace(GOOD, windows=(YEARLY, window("0 2 1 * *")))),
 )
 def test_values_that_rotate_often_enough_keep_the_rule(found: Evidence) -> None:
     assert violations_of(QUARTERLY, found) == ()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "fact"),
-    [
-        pytest.param(replace(GOOD, cadence=None), "90d", id="no cadence"),
-        pytest.param(
-            replace(GOOD, cadence=Every(timedelta(days=90, seconds=1), 50)),
-            "90d1s",
-            id="a second too long, whatever the jitter",
-        ),
-        pytest.param(
-            replace(GOOD, cadence=Cron("0 3 1 */3 *", "Europe/Berlin")), "92d", id="a quarter of 92 days"
-        ),
-        pytest.param(replace(GOOD, windows=(YEARLY,)), "366d", id="a window once a year"),
-        pytest.param(
-            replace(GOOD, strengths={"token": STRONG, "key": STRONG, "password": STRONG}),
-            "key, token",
-            id="values that never rotate",
-        ),
-        pytest.param(
-            replace(GOOD, cadence=None, rotates=frozenset(), immutable=True),
-            "immutable: false",
-            id="immutable",
-        ),
-    ],
+    case("no cadence", replace(GOOD, cadence=None), "90d"),
+    case(
+        "a second too long, whatever the jitter",
+        replace(GOOD, cadence=Every(timedelta(days=90, seconds=1), 50)),
+        "90d1s",
+    ),
+    case("a quarter of 92 days", replace(GOOD, cadence=Cron("0 3 1 */3 *", "Europe/Berlin")), "92d"),
+    case("a window once a year", replace(GOOD, windows=(YEARLY,)), "366d"),
+    case(
+        "values that never rotate",
+        replace(GOOD, strengths={"token": STRONG, "key": STRONG, "password": STRONG}),
+        "key, token",
+    ),
+    case("immutable", replace(GOOD, cadence=None, rotates=frozenset(), immutable=True), "immutable: false"),
 )
 def test_values_that_rotate_too_rarely_break_it(found: Evidence, fact: str) -> None:
     assert broken(QUARTERLY, found) == [("maxInterval", None, frozenset())]
@@ -177,14 +162,12 @@ def test_a_class_that_does_not_ask_for_it_has_nothing_against_equal_values(given
 # All together
 
 
-@pytest.mark.parametrize(
+@cases(
     ("given", "expected"),
-    [
-        pytest.param(None, True, id="nobody says"),
-        pytest.param(secret_class(), True, id="a class that does not say"),
-        pytest.param(secret_class(enforcement="Deny"), True, id="Deny"),
-        pytest.param(secret_class(enforcement="Warn"), False, id="Warn"),
-    ],
+    case("nobody says", None, True),
+    case("a class that does not say", secret_class(), True),
+    case("Deny", secret_class(enforcement="Deny"), True),
+    case("Warn", secret_class(enforcement="Warn"), False),
 )
 def test_a_class_denies_unless_it_warns(given: SecretClass | None, expected: bool) -> None:
     assert denies(given) == expected
@@ -228,28 +211,23 @@ def violated(data: Any, rotation: dict[str, Any], given: Any = None) -> list[tup
     return [(one.item, one.message, one.denied) for one in violations_by_value(given, desired, found)]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("data", "rotation", "items"),
-    [
-        pytest.param([{"name": "a", "className": "jwt"}], {}, [], id="by the schedule of its class"),
-        pytest.param([{"name": "a", "className": "db"}], {"every": "90d"}, [], id="by that of the object"),
-        pytest.param([{"name": "a", "className": "db"}], {"every": "91d"}, ["a"], id="too seldom"),
-        pytest.param(
-            [{"name": "a", "className": "db", "rotation": {"every": "30d"}}],
-            {"every": "91d"},
-            [],
-            id="by its own",
-        ),
-        pytest.param(
-            [
-                {"name": "a", "className": "jwt", "rotation": {"every": "200d"}},
-                {"name": "b", "className": "jwt"},
-            ],
-            {},
-            ["a"],
-            id="one of two",
-        ),
-    ],
+    case("by the schedule of its class", [{"name": "a", "className": "jwt"}], {}, []),
+    case("by that of the object", [{"name": "a", "className": "db"}], {"every": "90d"}, []),
+    case("too seldom", [{"name": "a", "className": "db"}], {"every": "91d"}, ["a"]),
+    case(
+        "by its own", [{"name": "a", "className": "db", "rotation": {"every": "30d"}}], {"every": "91d"}, []
+    ),
+    case(
+        "one of two",
+        [
+            {"name": "a", "className": "jwt", "rotation": {"every": "200d"}},
+            {"name": "b", "className": "jwt"},
+        ],
+        {},
+        ["a"],
+    ),
 )
 def test_each_value_is_judged_by_its_own_class(
     data: list[dict[str, Any]], rotation: dict[str, Any], items: list[str]

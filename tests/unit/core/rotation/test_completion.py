@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import pytest
-
 from keyturn.core.errors import Wait
 from keyturn.core.observation.observed import Consumer, Managed, with_facts
 from keyturn.core.observation.workload import PodsSeen
@@ -14,6 +12,7 @@ from keyturn.core.rotation.completion import is_rollout_complete, kept_since, ov
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Expire, Overlap, Rest, Step
 from keyturn.core.state.state import Publication
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.rotation.test_old_pods_others import PUBLISHED, rotated
 
@@ -40,10 +39,7 @@ def test_the_overlap_begins_when_no_pod_holds_earlier_values() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("limit", "ends"),
-    [pytest.param("70m", False, id="before the limit"), pytest.param("40m", True, id="at the limit")],
-)
+@cases(("limit", "ends"), case("before the limit", "70m", False), case("at the limit", "40m", True))
 def test_the_overlap_ends_at_its_limit_whatever_pods_hold(limit: str, ends: bool) -> None:
     spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": limit}}
     step = next_step(rotated(make.holding(), spec=spec, previous=frozenset({"password"})))
@@ -152,16 +148,12 @@ def unread(*consumers: Consumer, **rotation: str) -> Managed:
     return replace(observed, unread=UNREAD)
 
 
-@pytest.mark.parametrize(
+@cases(
     "consumers",
-    [
-        pytest.param((), id="no workload uses the Secret"),
-        pytest.param((make.consumer("api", marker="db=2"),), id="one has restarted"),
-        pytest.param((make.consumer("api", marker="db=1"),), id="one would be restarted"),
-        pytest.param(
-            (replace(ROLLING, workload=replace(ROLLING.workload, failed=True)),), id="one has failed"
-        ),
-    ],
+    case("no workload uses the Secret", ()),
+    case("one has restarted", (make.consumer("api", marker="db=2"),)),
+    case("one would be restarted", (make.consumer("api", marker="db=1"),)),
+    case("one has failed", (replace(ROLLING, workload=replace(ROLLING.workload, failed=True)),)),
 )
 def test_without_a_list_of_pods_nothing_is_done_and_the_error_is_the_reason(
     consumers: tuple[Consumer, ...],
@@ -177,12 +169,10 @@ def test_without_a_list_of_pods_the_overlap_ends_at_its_limit() -> None:
     assert next_step(unread(overlap="10m", maxOverlap="70m")) == Rest(None, UNREAD)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ends", "expected"),
-    [
-        pytest.param(make.NOW, Expire(2), id="at its end"),
-        pytest.param(make.NOW + make.seconds(1), Rest(None, UNREAD), id="before"),
-    ],
+    case("at its end", make.NOW, Expire(2)),
+    case("before", make.NOW + make.seconds(1), Rest(None, UNREAD)),
 )
 def test_without_a_list_of_pods_an_overlap_that_has_begun_ends_in_time(
     ends: datetime, expected: Step

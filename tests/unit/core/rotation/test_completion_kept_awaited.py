@@ -16,6 +16,7 @@ from keyturn.core.rotation.steps import Reason, Rest, Stage
 from keyturn.core.rotation.triggers import reason_for_revision
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.records import Validity
+from tests.support.cases import case, cases
 from tests.unit.core.builders import (
     API_KEY,
     NOW,
@@ -46,30 +47,26 @@ TWO_ENTRIES = look_at(ENTRIES, mismatched_items=["dataFrom[0]"])
 NEW_TEMPLATE = {"target": {"template": {"data": {"url": "x"}}}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "fresh"),
-    [
-        pytest.param(TWO_ENTRIES, {"dataFrom[0]"}, id="the first entry was removed"),
-        pytest.param(look_at(ENTRIES), set(), id="the last entry was removed"),
-        pytest.param(look_at({"dataFrom[0]": {"a": "a"}, **OURS}), {"dataFrom[0]"}, id="a key was removed"),
-        pytest.param(
-            look_at(
-                {"dataFrom[0]": {"a": "a"}, "username": {"value": "login"}}, {"data": [PASSWORD, USERNAME]}
-            ),
-            {"dataFrom[0]"},
-            id="a key was renamed",
-        ),
-        pytest.param(
-            look_at({"dataFrom[0]": {"a": "a"}, "theirs (found)": {"value": "a"}}, NEW_TEMPLATE),
-            set(),
-            id="an adopted key is none of data",
-        ),
-        pytest.param(
-            look_at({"dataFrom[0]": {"a": "a"}}, NEW_TEMPLATE, mismatched_items=["dataFrom[0]"]),
-            {"dataFrom[0]"},
-            id="another source, and another template",
-        ),
-    ],
+    case("the first entry was removed", TWO_ENTRIES, {"dataFrom[0]"}),
+    case("the last entry was removed", look_at(ENTRIES), set()),
+    case("a key was removed", look_at({"dataFrom[0]": {"a": "a"}, **OURS}), {"dataFrom[0]"}),
+    case(
+        "a key was renamed",
+        look_at({"dataFrom[0]": {"a": "a"}, "username": {"value": "login"}}, {"data": [PASSWORD, USERNAME]}),
+        {"dataFrom[0]"},
+    ),
+    case(
+        "an adopted key is none of data",
+        look_at({"dataFrom[0]": {"a": "a"}, "theirs (found)": {"value": "a"}}, NEW_TEMPLATE),
+        set(),
+    ),
+    case(
+        "another source, and another template",
+        look_at({"dataFrom[0]": {"a": "a"}}, NEW_TEMPLATE, mismatched_items=["dataFrom[0]"]),
+        {"dataFrom[0]"},
+    ),
 )
 def test_entries_of_data_from_are_read_for_the_revision_of_a_changed_spec(
     look: Managed, fresh: set[str]

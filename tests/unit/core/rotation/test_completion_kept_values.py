@@ -13,6 +13,7 @@ from keyturn.core.rotation.steps import Rest, Stage
 from keyturn.core.rotation.triggers import is_overdue, reason_for_revision, start_time, waits_for_overlap
 from keyturn.core.state.records import ItemValues, Revision
 from keyturn.core.value import Value
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 KEPT: dict[str, Any] = {"data": [{**make.PASSWORD, "keepPrevious": True}]}
@@ -45,53 +46,47 @@ TWO = {"state": replace(second(), keys={name: {"value": name} for name in ("pass
 LONGER: dict[str, Any] = {"mismatched_items": ["password"]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "expected"),
-    [
-        pytest.param(look(annotations=ASKED), ("Triggered", None), id="a request"),
-        pytest.param(
-            look(annotations=ASKED, state=second(valid_until=None)), ("Triggered", None), id="early"
+    case("a request", look(annotations=ASKED), ("Triggered", None)),
+    case("early", look(annotations=ASKED, state=second(valid_until=None)), ("Triggered", None)),
+    case("at its end", look(annotations=ASKED, state=second(ended=True)), (None, "Triggered")),
+    case("no value is kept", look({"data": [make.PASSWORD]}, annotations=ASKED), (None, "Triggered")),
+    case(
+        "a request for other values",
+        look({"data": [*KEPT["data"], TOKEN], "rotation": {"only": ["token"]}}, annotations=ASKED, **TWO),
+        (None, "Triggered"),
+    ),
+    case("a change of the spec in the overlap", look(**LONGER), (None, "SpecChanged")),
+    case(
+        "a change of the spec in the rollout",
+        look(KEPT, ROLLING, state=second(valid_until=None), **LONGER),
+        ("SpecChanged", None),
+    ),
+    case(
+        "a change of the spec after a rollout that failed",
+        look(KEPT, LATE, state=second(valid_until=None), **LONGER),
+        (None, "SpecChanged"),
+    ),
+    case(
+        "a change of the spec before the publication",
+        look(state=second(valid_until=None), target=make.target(1), status={"revision": 1}, **LONGER),
+        (None, "SpecChanged"),
+    ),
+    case(
+        "an added item in the rollout",
+        look({"data": [*KEPT["data"], make.USERNAME]}, ROLLING, state=second(valid_until=None)),
+        (None, "SpecChanged"),
+    ),
+    case(
+        "a date after a request",
+        look(
+            {**KEPT, "rotation": {"schedule": {"cron": "0 12 * * *"}}},
+            now=make.NOW + make.minutes(1),
+            state=replace(second(), rotated=make.MADE),
         ),
-        pytest.param(look(annotations=ASKED, state=second(ended=True)), (None, "Triggered"), id="at its end"),
-        pytest.param(
-            look({"data": [make.PASSWORD]}, annotations=ASKED), (None, "Triggered"), id="no value is kept"
-        ),
-        pytest.param(
-            look({"data": [*KEPT["data"], TOKEN], "rotation": {"only": ["token"]}}, annotations=ASKED, **TWO),
-            (None, "Triggered"),
-            id="a request for other values",
-        ),
-        pytest.param(look(**LONGER), (None, "SpecChanged"), id="a change of the spec in the overlap"),
-        pytest.param(
-            look(KEPT, ROLLING, state=second(valid_until=None), **LONGER),
-            ("SpecChanged", None),
-            id="a change of the spec in the rollout",
-        ),
-        pytest.param(
-            look(KEPT, LATE, state=second(valid_until=None), **LONGER),
-            (None, "SpecChanged"),
-            id="a change of the spec after a rollout that failed",
-        ),
-        pytest.param(
-            look(state=second(valid_until=None), target=make.target(1), status={"revision": 1}, **LONGER),
-            (None, "SpecChanged"),
-            id="a change of the spec before the publication",
-        ),
-        pytest.param(
-            look({"data": [*KEPT["data"], make.USERNAME]}, ROLLING, state=second(valid_until=None)),
-            (None, "SpecChanged"),
-            id="an added item in the rollout",
-        ),
-        pytest.param(
-            look(
-                {**KEPT, "rotation": {"schedule": {"cron": "0 12 * * *"}}},
-                now=make.NOW + make.minutes(1),
-                state=replace(second(), rotated=make.MADE),
-            ),
-            ("RotationDue", None),
-            id="a date after a request",
-        ),
-    ],
+        ("RotationDue", None),
+    ),
 )
 def test_a_rotation_waits_for_the_end_and_a_change_of_the_spec_for_the_begin(
     found: Any, expected: tuple[str | None, str | None]
@@ -152,26 +147,19 @@ SECOND = Revision(
 IN_SECRET = make.target(2, overlapping=True)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("facts", "others", "expected"),
-    [
-        pytest.param({"previous": PREVIOUS}, {}, ["first", "same", "new"], id="until its overlap begins"),
-        pytest.param({}, {}, ["second", "same", "new"], id="of a published revision that keeps none"),
-        pytest.param({"previous": PREVIOUS, "valid_until": LATER}, {}, ["second", "same", "new"], id="then"),
-        pytest.param({"previous": PREVIOUS, "ended": True}, {}, ["second", "same", "new"], id="afterwards"),
-        pytest.param(
-            {"previous": PREVIOUS},
-            {"target": make.target(1), "status": {"revision": 1}},
-            ["first", "same"],
-            id="of one that was never published",
-        ),
-        pytest.param(
-            {"previous": PREVIOUS, "fallback": None, "base": 7},
-            {},
-            ["first", "same", "new"],
-            id="as it is kept",
-        ),
-    ],
+    case("until its overlap begins", {"previous": PREVIOUS}, {}, ["first", "same", "new"]),
+    case("of a published revision that keeps none", {}, {}, ["second", "same", "new"]),
+    case("then", {"previous": PREVIOUS, "valid_until": LATER}, {}, ["second", "same", "new"]),
+    case("afterwards", {"previous": PREVIOUS, "ended": True}, {}, ["second", "same", "new"]),
+    case(
+        "of one that was never published",
+        {"previous": PREVIOUS},
+        {"target": make.target(1), "status": {"revision": 1}},
+        ["first", "same"],
+    ),
+    case("as it is kept", {"previous": PREVIOUS, "fallback": None, "base": 7}, {}, ["first", "same", "new"]),
 )
 def test_what_pods_hold_stays_readable(facts: Any, others: Any, expected: list[str]) -> None:
     known = make.record((make.revision(2, "Triggered", **facts), SECOND), (make.revision(), FIRST))

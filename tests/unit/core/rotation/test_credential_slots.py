@@ -20,6 +20,7 @@ from keyturn.core.rotation.credential_slots import (
 )
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.state.records import Credential, Phase
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import SINGLE, TWICE, credential, look, moved, spec, state
 
@@ -34,15 +35,13 @@ DATABASE = make.desired(spec())
 PASSWORD = frozenset({"password"})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "login"),
-    [
-        pytest.param(None, "app_a", id="the first one"),
-        pytest.param(state(credential(1)), "app_b", id="after a"),
-        pytest.param(state(credential(2), credential(1, CLOSED)), "app_a", id="after b"),
-        pytest.param(state(credential(1, login="app")), "app_a", id="after an adopted one"),
-        pytest.param(state(credential(1, CLOSED)), "app_a", id="none is open"),
-    ],
+    case("the first one", None, "app_a"),
+    case("after a", state(credential(1)), "app_b"),
+    case("after b", state(credential(2), credential(1, CLOSED)), "app_a"),
+    case("after an adopted one", state(credential(1, login="app")), "app_a"),
+    case("none is open", state(credential(1, CLOSED)), "app_a"),
 )
 def test_a_new_password_gets_the_login_that_is_free(known: StateFacts | None, login: str) -> None:
     assert staged_login(PASSWORD, known, DATABASE) == login
@@ -64,19 +63,17 @@ def test_without_an_account_there_is_no_login() -> None:
     assert staged_login(PASSWORD, state(), make.desired()) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "expected"),
-    [
-        pytest.param(state(credential(1)), True, id="only the current one is open"),
-        pytest.param(state(credential(2), credential(1)), False, id="a previous one is open"),
-        pytest.param(state(credential(2), credential(1, CLOSING)), False, id="a previous one is closing"),
-        pytest.param(state(credential(2), credential(1, CLOSED)), True, id="the previous one is closed"),
-        pytest.param(state(credential(1, STAGED)), False, id="the current one is unknown to the server"),
-        pytest.param(state(credential(1, APPLIED)), False, id="the current one is not proven"),
-        pytest.param(state(credential(1, CLOSED)), True, id="the current one is closed"),
-        pytest.param(make.state(), True, id="there is none"),
-        pytest.param(None, True, id="there is no state"),
-    ],
+    case("only the current one is open", state(credential(1)), True),
+    case("a previous one is open", state(credential(2), credential(1)), False),
+    case("a previous one is closing", state(credential(2), credential(1, CLOSING)), False),
+    case("the previous one is closed", state(credential(2), credential(1, CLOSED)), True),
+    case("the current one is unknown to the server", state(credential(1, STAGED)), False),
+    case("the current one is not proven", state(credential(1, APPLIED)), False),
+    case("the current one is closed", state(credential(1, CLOSED)), True),
+    case("there is none", make.state(), True),
+    case("there is no state", None, True),
 )
 def test_two_are_open_at_most(known: StateFacts | None, *, expected: bool) -> None:
     seen = look(known) if known else make.observed(spec(), state=None)
@@ -90,14 +87,12 @@ def test_a_current_one_that_the_server_refuses_leaves_room() -> None:
     assert not may_open(make.observed(spec(), state=refused))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("tries", "reason", "expected"),
-    [
-        pytest.param(0, "Triggered", 1, id="the second candidate"),
-        pytest.param(1, "Triggered", 2, id="the third candidate"),
-        pytest.param(2, "Triggered", 0, id="another rotation after the third"),
-        pytest.param(1, "Emergency", 0, id="an emergency"),
-    ],
+    case("the second candidate", 0, "Triggered", 1),
+    case("the third candidate", 1, "Triggered", 2),
+    case("another rotation after the third", 2, "Triggered", 0),
+    case("an emergency", 1, "Emergency", 0),
 )
 def test_candidates_of_one_rotation_are_counted(tries: int, reason: str, expected: int) -> None:
     gone = moved(state(credential(2, CLOSED, tries=tries), credential(1), current=1), 2, abandoned=True)
@@ -118,16 +113,10 @@ def test_the_unproven_credential_is_that_of_the_candidate_or_the_current_one() -
     assert unproven(make.state()) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "text"),
-    [
-        pytest.param(
-            state(credential(2), credential(1)),
-            "the previous login app_a of revision 1 is closed",
-            id="previous",
-        ),
-        pytest.param(state(credential(1, APPLIED)), "a login has proven the password", id="not proven"),
-    ],
+    case("previous", state(credential(2), credential(1)), "the previous login app_a of revision 1 is closed"),
+    case("not proven", state(credential(1, APPLIED)), "a login has proven the password"),
 )
 def test_what_a_rotation_waits_for_is_named(known: StateFacts, text: str) -> None:
     assert text in previous_still_open(known)
@@ -141,48 +130,30 @@ def recorded(**facts: Any) -> Credential:
     return replace(credential(1), **facts)
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(state(recorded()), id="the same"),
-        pytest.param(state(recorded(login="app")), id="an adopted account"),
-        pytest.param(
-            state(credential(2), recorded(phase=Phase.CLOSED, item="token")), id="of another, closed"
-        ),
-        pytest.param(None, id="no record"),
-    ],
+    case("the same", state(recorded())),
+    case("an adopted account", state(recorded(login="app"))),
+    case("of another, closed", state(credential(2), recorded(phase=Phase.CLOSED, item="token"))),
+    case("no record", None),
 )
 def test_credentials_of_the_account_are_followed(found: StateFacts | None) -> None:
     seen = look(found) if found else with_facts(look(), state=None)
     assert record_problem(seen) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "database", "fix"),
-    [
-        pytest.param(state(recorded(item="token")), {}, "write passwordValue: token", id="another item"),
-        pytest.param(
-            state(recorded(target="DatabaseTarget/old")),
-            {},
-            "open at DatabaseTarget/old",
-            id="another target",
-        ),
-        pytest.param(
-            state(recorded()),
-            {"targetRef": {"kind": "ClusterDatabaseTarget", "name": "orders"}},
-            "targetRef names ClusterDatabaseTarget/orders",
-            id="another kind of target",
-        ),
-        pytest.param(
-            state(recorded(login="postgres")),
-            {},
-            "write account as it was",
-            id="another account",
-        ),
-        pytest.param(
-            state(recorded()), SINGLE, "which has app; write account as it was", id="another strategy"
-        ),
-    ],
+    case("another item", state(recorded(item="token")), {}, "write passwordValue: token"),
+    case("another target", state(recorded(target="DatabaseTarget/old")), {}, "open at DatabaseTarget/old"),
+    case(
+        "another kind of target",
+        state(recorded()),
+        {"targetRef": {"kind": "ClusterDatabaseTarget", "name": "orders"}},
+        "targetRef names ClusterDatabaseTarget/orders",
+    ),
+    case("another account", state(recorded(login="postgres")), {}, "write account as it was"),
+    case("another strategy", state(recorded()), SINGLE, "which has app; write account as it was"),
 )
 def test_an_account_that_was_added_again_as_another_one_is_refused(
     found: StateFacts, database: Mapping[str, Any], fix: str

@@ -31,6 +31,7 @@ from keyturn.core.rotation.steps import (
 from keyturn.core.spec.references import Capacity
 from keyturn.core.state.records import Phase
 from keyturn.core.state.state import Publication, RollbackPause
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import (
     ALONE,
@@ -110,14 +111,12 @@ def test_a_broken_rule_does_not_stop_the_rotation_that_fixes_it() -> None:
 # Sessions of a login that is closed
 
 
-@pytest.mark.parametrize(
+@cases(
     ("capacity", "emergencies", "ends"),
-    [
-        pytest.param(None, (), True, id="of one of two logins"),
-        pytest.param(ALONE, (), False, id="of the published login"),
-        pytest.param(TWICE, (), False, id="of a login with two passwords"),
-        pytest.param(ALONE, (INCIDENT,), True, id="of a candidate that an emergency has exposed"),
-    ],
+    case("of one of two logins", None, (), True),
+    case("of the published login", ALONE, (), False),
+    case("of a login with two passwords", TWICE, (), False),
+    case("of a candidate that an emergency has exposed", ALONE, (INCIDENT,), True),
 )
 def test_a_candidate_that_is_given_up_ends_no_session_of_the_published_login(
     capacity: Capacity | None, emergencies: tuple[Emergency, ...], ends: object
@@ -257,12 +256,10 @@ def test_a_rotation_that_is_due_and_waits_for_another_login_is_no_reason_to_wake
 # A rollout that fails with the new login
 
 
-@pytest.mark.parametrize(
+@cases(
     ("emergencies", "help_"),
-    [
-        pytest.param((), "fix the workload, or run `keyturn rollback db`", id="of a rotation"),
-        pytest.param((GENTLE,), "fix the workload", id="of an emergency"),
-    ],
+    case("of a rotation", (), "fix the workload, or run `keyturn rollback db`"),
+    case("of an emergency", (GENTLE,), "fix the workload"),
 )
 def test_a_failed_rollout_names_no_rotation_that_would_wait(
     emergencies: tuple[Emergency, ...], help_: str
@@ -292,14 +289,12 @@ def test_a_failed_rollout_without_another_open_login_names_the_rotation() -> Non
 # A candidate
 
 
-@pytest.mark.parametrize(
+@cases(
     ("phase", "account", "step"),
-    [
-        pytest.param(STAGED, None, At.apply(2), id="recorded"),
-        pytest.param(APPLIED, None, At.prove(2), id="at the server"),
-        pytest.param(APPLIED, AccountFacts(refused=1), At.prove(2), id="refused once"),
-        pytest.param(APPLIED, REFUSED_TWICE, Close((2,)), id="refused twice"),
-    ],
+    case("recorded", STAGED, None, At.apply(2)),
+    case("at the server", APPLIED, None, At.prove(2)),
+    case("refused once", APPLIED, AccountFacts(refused=1), At.prove(2)),
+    case("refused twice", APPLIED, REFUSED_TWICE, Close((2,))),
 )
 def test_a_candidate_is_proven_before_it_becomes_current(
     phase: Phase, account: AccountFacts | None, step: object
@@ -382,14 +377,12 @@ def test_a_violated_rule_does_not_stop_the_rotation_that_cures_it() -> None:
 # The first credential
 
 
-@pytest.mark.parametrize(
+@cases(
     ("phase", "account", "step"),
-    [
-        pytest.param(STAGED, None, At.apply(1), id="recorded"),
-        pytest.param(APPLIED, None, At.prove(1), id="at the server"),
-        pytest.param(APPLIED, REFUSED_TWICE, Close((1,)), id="refused twice"),
-        pytest.param(PROVEN, None, Publish(1), id="proven"),
-    ],
+    case("recorded", STAGED, None, At.apply(1)),
+    case("at the server", APPLIED, None, At.prove(1)),
+    case("refused twice", APPLIED, REFUSED_TWICE, Close((1,))),
+    case("proven", PROVEN, None, Publish(1)),
 )
 def test_a_first_revision_is_published_once_its_credential_is_proven(
     phase: Phase, account: AccountFacts | None, step: object
@@ -495,16 +488,14 @@ def test_a_password_that_a_rollback_brings_back_is_not_given_up() -> None:
 # The published credential
 
 
-@pytest.mark.parametrize(
+@cases(
     ("verdict", "database", "step"),
-    [
-        pytest.param(ProbeVerdict.REFUSED, {}, At.repair(), id="refused"),
-        pytest.param(ProbeVerdict.WRONG_ROLE, {}, At.repair(), id="in another role"),
-        pytest.param(ProbeVerdict.ACCEPTED, {}, None, id="accepted"),
-        pytest.param(ProbeVerdict.LOCKED, {}, None, id="locked"),
-        pytest.param(ProbeVerdict.REFUSED, {"probe": {"drift": "Report"}}, None, id="only reported"),
-        pytest.param(ProbeVerdict.CONTESTED, {}, None, id="contested"),
-    ],
+    case("refused", ProbeVerdict.REFUSED, {}, At.repair()),
+    case("in another role", ProbeVerdict.WRONG_ROLE, {}, At.repair()),
+    case("accepted", ProbeVerdict.ACCEPTED, {}, None),
+    case("locked", ProbeVerdict.LOCKED, {}, None),
+    case("only reported", ProbeVerdict.REFUSED, {"probe": {"drift": "Report"}}, None),
+    case("contested", ProbeVerdict.CONTESTED, {}, None),
 )
 def test_a_refused_login_is_repaired_unless_it_is_only_reported(
     verdict: ProbeVerdict, database: dict[str, Any], step: object
@@ -513,15 +504,13 @@ def test_a_refused_login_is_repaired_unless_it_is_only_reported(
     assert chosen == step if step else isinstance(chosen, Rest)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("verdict", "reason"),
-    [
-        pytest.param(ProbeVerdict.CONTESTED, "CredentialContested", id="contested"),
-        pytest.param(ProbeVerdict.REFUSED, "CredentialRefused", id="only reported"),
-        pytest.param(ProbeVerdict.WRONG_ROLE, "WrongRole", id="in another role, only reported"),
-        pytest.param(ProbeVerdict.LOCKED, "CredentialLocked", id="locked"),
-        pytest.param(ProbeVerdict.UNREACHABLE, None, id="unreachable"),
-    ],
+    case("contested", ProbeVerdict.CONTESTED, "CredentialContested"),
+    case("only reported", ProbeVerdict.REFUSED, "CredentialRefused"),
+    case("in another role, only reported", ProbeVerdict.WRONG_ROLE, "WrongRole"),
+    case("locked", ProbeVerdict.LOCKED, "CredentialLocked"),
+    case("unreachable", ProbeVerdict.UNREACHABLE, None),
 )
 def test_what_the_operator_does_not_repair_requires_manual_action(
     verdict: ProbeVerdict, reason: str | None
@@ -579,12 +568,10 @@ NEVER = make.consumer(marker="db=1", restart="never")
 BY_HAND: dict[str, Any] = {"rollout": {"restart": "None"}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "others"),
-    [
-        pytest.param(NEVER, {}, id="by its annotation"),
-        pytest.param(make.consumer(marker="db=1"), BY_HAND, id="by the spec"),
-    ],
+    case("by its annotation", NEVER, {}),
+    case("by the spec", make.consumer(marker="db=1"), BY_HAND),
 )
 def test_a_login_stays_open_while_a_workload_that_is_never_restarted_may_use_it(
     one: Consumer, others: dict[str, Any]
@@ -831,17 +818,15 @@ def test_a_deleted_object_closes_no_logins_at_another_server() -> None:
 # What the server must accept
 
 
-@pytest.mark.parametrize(
+@cases(
     ("step", "seen", "live"),
-    [
-        pytest.param(At.apply(2), pending(STAGED), [1, 2], id="a candidate next to the published one"),
-        pytest.param(At.repair(), pending(STAGED), [1], id="a repair before the candidate"),
-        pytest.param(At.repair(), pending(APPLIED), [1, 2], id="a repair after it"),
-        pytest.param(At.repair(), overlapping(), [2, 1], id="both in the overlap"),
-        pytest.param(At.apply(1), first(STAGED), [1], id="the first one"),
-        pytest.param(At.apply(2), look(NEW_ACCOUNT), [2], id="the first one of a Secret that exists"),
-        pytest.param(At.repair(), make.observed({}), [], id="none without an account"),
-    ],
+    case("a candidate next to the published one", At.apply(2), pending(STAGED), [1, 2]),
+    case("a repair before the candidate", At.repair(), pending(STAGED), [1]),
+    case("a repair after it", At.repair(), pending(APPLIED), [1, 2]),
+    case("both in the overlap", At.repair(), overlapping(), [2, 1]),
+    case("the first one", At.apply(1), first(STAGED), [1]),
+    case("the first one of a Secret that exists", At.apply(2), look(NEW_ACCOUNT), [2]),
+    case("none without an account", At.repair(), make.observed({}), []),
 )
 def test_the_recorded_credentials_are_asserted_as_a_whole(step: Any, seen: Any, live: list[int]) -> None:
     assert numbers(live_after(step, seen)) == live

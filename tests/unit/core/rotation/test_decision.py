@@ -28,6 +28,7 @@ from keyturn.core.rotation.steps import (
     rotation_id,
 )
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
+from tests.support.cases import case, cases
 from tests.unit.core.builders import (
     MADE,
     NOW,
@@ -65,90 +66,68 @@ OUTDATED = Violation("minLength", "too old", frozenset({"password"}))
 WARNED = replace(OUTDATED, denied=False)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "step"),
-    [
-        # From nothing to a Secret
-        pytest.param(observed(state=None, target=None, status={}), Stage(1, CREATED), id="new"),
-        pytest.param(observed(target=None, status={}), Publish(1), id="staged and not published"),
-        pytest.param(observed(), Rest(None), id="published, nothing to do"),
-        # A rotation
-        pytest.param(observed(annotations=ASKED), Stage(2, TRIGGERED), id="a rotation is staged"),
-        pytest.param(observed(state=STAGED), Publish(2), id="a staged rotation is published"),
-        pytest.param(
-            observed(state=STAGED, annotations=ASKED),
-            Publish(2),
-            id="a revision is published before the next is made",
-        ),
-        pytest.param(observed(TWO), Stage(2, ADDED), id="a change of the spec is staged too"),
-        pytest.param(
-            observed(annotations={"keyturn.dev/rotate": ""}),
-            Rest(None),
-            id="an empty annotation asks for nothing",
-        ),
-        # What others did to the two Secrets
-        pytest.param(
-            observed(target=target(differs=["password"])), Repair(1, EVERY_KEY), id="a key was edited"
-        ),
-        pytest.param(
-            observed(target=target(differs=["x"])),
-            Repair(1, frozenset({"x"})),
-            id="a key was added by somebody",
-        ),
-        pytest.param(
-            observed(target=target(has_metadata_of_spec=False)),
-            Repair(1, frozenset()),
-            id="a label was removed",
-        ),
-        pytest.param(observed(target=target(None)), Publish(1), id="the revision's annotation was removed"),
-        pytest.param(observed(target=None), Repair(1, EVERY_KEY), id="the Secret was deleted"),
-        pytest.param(
-            observed(target=None, status={"revision": 1, "secretName": "old"}),
-            Publish(1),
-            id="the target has a new name",
-        ),
-        pytest.param(
-            observed(target=None, state=STAGED),
-            Publish(2),
-            id="deleted while a newer revision waits: that is published",
-        ),
-        pytest.param(
-            observed(target=target(differs=["password"]), annotations=ASKED),
-            Stage(2, TRIGGERED),
-            id="edited and to be rotated: one write serves both",
-        ),
-        pytest.param(
-            observed(state=None), Claim(1), id="the state was deleted: the Secret's values are kept"
-        ),
-        pytest.param(
-            observed(state=None, target=target(7), status={"revision": 9}),
-            Claim(7),
-            id="the Secret's revision counts",
-        ),
-        pytest.param(
-            observed(state=None, target=target(None), status={"revision": 9}),
-            Claim(10),
-            id="claimed without a revision: a new number",
-        ),
-        pytest.param(
-            observed(state=None, target=None), Stage(2, LOST), id="both are gone: new values, on record"
-        ),
-        pytest.param(
-            observed(state=state(revision(5), uid="first-life"), status={}, annotations=ASKED),
-            Claim(5),
-            id="made again: goes on, and a trigger at creation is recorded only",
-        ),
-        # Not now
-        pytest.param(
-            observed({"suspend": True}, state=None, target=None, status={}), Rest(None), id="suspended: new"
-        ),
-        pytest.param(observed({"suspend": True}, annotations=ASKED), Rest(None), id="suspended: triggered"),
-        pytest.param(
-            observed({"suspend": True}, target=target(owner=None)),
-            Rest(None),
-            id="suspended: not even a complaint",
-        ),
-    ],
+    # From nothing to a Secret
+    case("new", observed(state=None, target=None, status={}), Stage(1, CREATED)),
+    case("staged and not published", observed(target=None, status={}), Publish(1)),
+    case("published, nothing to do", observed(), Rest(None)),
+    # A rotation
+    case("a rotation is staged", observed(annotations=ASKED), Stage(2, TRIGGERED)),
+    case("a staged rotation is published", observed(state=STAGED), Publish(2)),
+    case(
+        "a revision is published before the next is made",
+        observed(state=STAGED, annotations=ASKED),
+        Publish(2),
+    ),
+    case("a change of the spec is staged too", observed(TWO), Stage(2, ADDED)),
+    case(
+        "an empty annotation asks for nothing", observed(annotations={"keyturn.dev/rotate": ""}), Rest(None)
+    ),
+    # What others did to the two Secrets
+    case("a key was edited", observed(target=target(differs=["password"])), Repair(1, EVERY_KEY)),
+    case("a key was added by somebody", observed(target=target(differs=["x"])), Repair(1, frozenset({"x"}))),
+    case("a label was removed", observed(target=target(has_metadata_of_spec=False)), Repair(1, frozenset())),
+    case("the revision's annotation was removed", observed(target=target(None)), Publish(1)),
+    case("the Secret was deleted", observed(target=None), Repair(1, EVERY_KEY)),
+    case(
+        "the target has a new name",
+        observed(target=None, status={"revision": 1, "secretName": "old"}),
+        Publish(1),
+    ),
+    case(
+        "deleted while a newer revision waits: that is published",
+        observed(target=None, state=STAGED),
+        Publish(2),
+    ),
+    case(
+        "edited and to be rotated: one write serves both",
+        observed(target=target(differs=["password"]), annotations=ASKED),
+        Stage(2, TRIGGERED),
+    ),
+    case("the state was deleted: the Secret's values are kept", observed(state=None), Claim(1)),
+    case(
+        "the Secret's revision counts",
+        observed(state=None, target=target(7), status={"revision": 9}),
+        Claim(7),
+    ),
+    case(
+        "claimed without a revision: a new number",
+        observed(state=None, target=target(None), status={"revision": 9}),
+        Claim(10),
+    ),
+    case("both are gone: new values, on record", observed(state=None, target=None), Stage(2, LOST)),
+    case(
+        "made again: goes on, and a trigger at creation is recorded only",
+        observed(state=state(revision(5), uid="first-life"), status={}, annotations=ASKED),
+        Claim(5),
+    ),
+    # Not now
+    case("suspended: new", observed({"suspend": True}, state=None, target=None, status={}), Rest(None)),
+    case("suspended: triggered", observed({"suspend": True}, annotations=ASKED), Rest(None)),
+    case(
+        "suspended: not even a complaint", observed({"suspend": True}, target=target(owner=None)), Rest(None)
+    ),
 )
 def test_the_step_that_a_situation_asks_for(look: Managed, step: Step) -> None:
     assert next_step(look) == step
@@ -160,63 +139,57 @@ def not_owned(
     return "SecretNotOwned", f"the Secret {secret!r} {whose} and is not touched; {remedy}"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "refusal"),
-    [
-        pytest.param(
-            observed(spec_error=Stalled("NoSuchThing", "write another")),
-            ("NoSuchThing", "write another"),
-            id="trouble",
+    case(
+        "trouble",
+        observed(spec_error=Stalled("NoSuchThing", "write another")),
+        ("NoSuchThing", "write another"),
+    ),
+    case(
+        "every broken rule is told",
+        observed(violations=(Violation("minLength", "too short"), Violation("minEntropyBits", "too weak"))),
+        ("PolicyViolation", "too short; too weak"),
+    ),
+    case("a value that breaks a rule", observed(violations=(OUTDATED,)), ("PolicyViolation", "too old")),
+    case(
+        "a change that leaves such a value",
+        observed(TWO, violations=(OUTDATED,)),
+        ("PolicyViolation", "too old"),
+    ),
+    case(
+        "a rotation that cures one of two",
+        observed(annotations=ASKED, violations=(OUTDATED, Violation("minLength", "too short"))),
+        ("PolicyViolation", "too old; too short"),
+    ),
+    case(
+        "a Secret without our label",
+        observed(state=None, target=target(None, owner=None), status={}),
+        not_owned("db", "is foreign", "write another name, adopt: IfUnowned, or delete that Secret"),
+    ),
+    case(
+        "a Secret of another ManagedSecret",
+        observed(target=target(owner="other")),
+        not_owned(
+            "db",
+            "belongs to the ManagedSecret 'other'",
+            "set another target.name in one of the two, or delete that Secret if 'other' no longer exists",
         ),
-        pytest.param(
-            observed(
-                violations=(Violation("minLength", "too short"), Violation("minEntropyBits", "too weak"))
-            ),
-            ("PolicyViolation", "too short; too weak"),
-            id="every broken rule is told",
+    ),
+    case(
+        "the state's name is taken",
+        observed(state=None, target=None, state_is_foreign=True, status={}),
+        not_owned("db-keyturn", "is foreign"),
+    ),
+    case(
+        "the state's name is taken by another ManagedSecret",
+        observed(state=None, target=None, state_is_foreign=True, state_owner="other"),
+        not_owned(
+            "db-keyturn",
+            "belongs to the ManagedSecret 'other'",
+            "write another name, or delete that Secret if 'other' no longer exists",
         ),
-        pytest.param(
-            observed(violations=(OUTDATED,)), ("PolicyViolation", "too old"), id="a value that breaks a rule"
-        ),
-        pytest.param(
-            observed(TWO, violations=(OUTDATED,)),
-            ("PolicyViolation", "too old"),
-            id="a change that leaves such a value",
-        ),
-        pytest.param(
-            observed(annotations=ASKED, violations=(OUTDATED, Violation("minLength", "too short"))),
-            ("PolicyViolation", "too old; too short"),
-            id="a rotation that cures one of two",
-        ),
-        pytest.param(
-            observed(state=None, target=target(None, owner=None), status={}),
-            not_owned("db", "is foreign", "write another name, adopt: IfUnowned, or delete that Secret"),
-            id="a Secret without our label",
-        ),
-        pytest.param(
-            observed(target=target(owner="other")),
-            not_owned(
-                "db",
-                "belongs to the ManagedSecret 'other'",
-                "set another target.name in one of the two, or delete that Secret if 'other' no longer exists",
-            ),
-            id="a Secret of another ManagedSecret",
-        ),
-        pytest.param(
-            observed(state=None, target=None, state_is_foreign=True, status={}),
-            not_owned("db-keyturn", "is foreign"),
-            id="the state's name is taken",
-        ),
-        pytest.param(
-            observed(state=None, target=None, state_is_foreign=True, state_owner="other"),
-            not_owned(
-                "db-keyturn",
-                "belongs to the ManagedSecret 'other'",
-                "write another name, or delete that Secret if 'other' no longer exists",
-            ),
-            id="the state's name is taken by another ManagedSecret",
-        ),
-    ],
+    ),
 )
 def test_what_a_person_must_fix_is_said_and_nothing_is_done(look: Managed, refusal: tuple[str, str]) -> None:
     with pytest.raises(Stalled) as caught:
@@ -224,25 +197,17 @@ def test_what_a_person_must_fix_is_said_and_nothing_is_done(look: Managed, refus
     assert (caught.value.reason, caught.value.message) == refusal
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "step"),
-    [
-        pytest.param(
-            observed(annotations=ASKED, violations=(OUTDATED,)),
-            Stage(2, TRIGGERED),
-            id="the rotation that cures it",
-        ),
-        pytest.param(
-            observed(uid="made-again", violations=(OUTDATED,)),
-            Claim(1),
-            id="what records and replaces nothing",
-        ),
-        pytest.param(
-            observed(target=None, violations=(WARNED, Violation("maxInterval", "never", denied=False))),
-            Repair(1, EVERY_KEY),
-            id="anything where the class only warns",
-        ),
-    ],
+    case(
+        "the rotation that cures it", observed(annotations=ASKED, violations=(OUTDATED,)), Stage(2, TRIGGERED)
+    ),
+    case("what records and replaces nothing", observed(uid="made-again", violations=(OUTDATED,)), Claim(1)),
+    case(
+        "anything where the class only warns",
+        observed(target=None, violations=(WARNED, Violation("maxInterval", "never", denied=False))),
+        Repair(1, EVERY_KEY),
+    ),
 )
 def test_a_broken_rule_lets_through(look: Managed, step: Step) -> None:
     assert next_step(look) == step
@@ -301,21 +266,11 @@ def test_it_goes_back_past_a_revision_that_was_not_verified() -> None:
     assert next_step(look) == GoBack(1, 3, failed=True)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "changed"),
-    [
-        pytest.param(HOLD, {}, id="the spec says Hold"),
-        pytest.param(
-            None,
-            {"state": state(revision(2, "Triggered"), revision(), restorable=[2])},
-            id="its values are gone",
-        ),
-        pytest.param(
-            None,
-            {"state": state(revision(2, "Triggered", fallback=None), revision())},
-            id="none was ever run",
-        ),
-    ],
+    case("the spec says Hold", HOLD, {}),
+    case("its values are gone", None, {"state": state(revision(2, "Triggered"), revision(), restorable=[2])}),
+    case("none was ever run", None, {"state": state(revision(2, "Triggered", fallback=None), revision())}),
 )
 def test_where_it_cannot_go_back_it_stops_and_says_so(
     spec: dict[str, Any] | None, changed: dict[str, Any]
@@ -383,17 +338,15 @@ def test_without_a_spec_no_workload_has_failed() -> None:
 DAILY = {"rotation": {"every": "30m", "jitter": "0%"}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "look", "number"),
-    [
-        pytest.param(DAILY, BACK | {"annotations": ASKED}, 3, id="a new trigger"),
-        pytest.param(
-            TWO,
-            BACK | {"state": replace(GIVEN_UP, rollback_pause=RollbackPause(2, 0, NOW, failed=True))},
-            3,
-            id="a changed spec",
-        ),
-    ],
+    case("a new trigger", DAILY, BACK | {"annotations": ASKED}, 3),
+    case(
+        "a changed spec",
+        TWO,
+        BACK | {"state": replace(GIVEN_UP, rollback_pause=RollbackPause(2, 0, NOW, failed=True))},
+        3,
+    ),
 )
 def test_a_person_has_the_next_revision_made(spec: dict[str, Any], look: dict[str, Any], number: int) -> None:
     step = next_step(observed(spec, **look))
@@ -478,15 +431,11 @@ def test_a_return_that_was_asked_for_leaves_nothing_to_fix() -> None:
     assert next_step(observed(DAILY, **BACK | {"state": held})) == Rest(None)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "restorable", "kept"),
-    [
-        pytest.param("9", None, "write one of 1, 2", id="there is none"),
-        pytest.param("latest", None, "write one of 1, 2", id="no number"),
-        pytest.param(
-            "1", [3], "no earlier revision is kept, so remove the annotation", id="its values are gone"
-        ),
-    ],
+    case("there is none", "9", None, "write one of 1, 2"),
+    case("no number", "latest", None, "write one of 1, 2"),
+    case("its values are gone", "1", [3], "no earlier revision is kept, so remove the annotation"),
 )
 def test_what_is_not_kept_cannot_come_back(text: str, restorable: list[int] | None, kept: str) -> None:
     look = asked(text) | {"state": replace(state_of_three(), restorable=frozenset(restorable or [1, 2, 3]))}
@@ -554,47 +503,35 @@ ENTRY = {"reason": "Triggered", "startedAt": NOW, "finishedAt": NOW, "result": "
 GONE: dict[str, Any] = {"state": None, "target": None}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "number"),
-    [
-        pytest.param(observed(**GONE, status={}), 1, id="the first"),
-        pytest.param(observed(), 2, id="the next"),
-        pytest.param(
-            observed(None, consumer(marker="db=8")), 9, id="an older state was restored: a marker hints"
-        ),
-        pytest.param(
-            observed(status={"revision": 3, "history": [{**ENTRY, "revision": 4}]}),
-            5,
-            id="an older state was restored: the status hints",
-        ),
-        pytest.param(observed(state=state(used=5)), 6, id="more were used before the record was lost"),
-        pytest.param(
-            observed(state=state(revision(7), used=5)), 8, id="fewer were used before the record was lost"
-        ),
-        pytest.param(observed(**GONE, status={"revision": 7}), 8, id="the state is lost: the status hints"),
-        pytest.param(
-            observed(**GONE, status={"revision": 1, "history": [{**ENTRY, "revision": 3}]}),
-            4,
-            id="the state is lost: the history hints",
-        ),
-        pytest.param(
-            observed(None, consumer(marker="db=7,x=9"), **GONE), 8, id="the state is lost: a marker hints"
-        ),
-        pytest.param(observed(**GONE, status={"revision": 10**9}), 10**9 + 1, id="the highest hint"),
-        pytest.param(
-            observed(**GONE, status={"revision": 10**9 + 1}), 1, id="a status that nobody can have written"
-        ),
-        pytest.param(
-            observed(None, consumer(marker="db=9999999999"), **GONE),
-            2,
-            id="a marker that nobody can have written",
-        ),
-        pytest.param(
-            observed(None, consumer(marker="db=7"), **GONE, spec_error=Stalled("Any", "trouble")),
-            2,
-            id="the spec cannot be read, so nobody knows which Secret a marker means",
-        ),
-    ],
+    case("the first", observed(**GONE, status={}), 1),
+    case("the next", observed(), 2),
+    case("an older state was restored: a marker hints", observed(None, consumer(marker="db=8")), 9),
+    case(
+        "an older state was restored: the status hints",
+        observed(status={"revision": 3, "history": [{**ENTRY, "revision": 4}]}),
+        5,
+    ),
+    case("more were used before the record was lost", observed(state=state(used=5)), 6),
+    case("fewer were used before the record was lost", observed(state=state(revision(7), used=5)), 8),
+    case("the state is lost: the status hints", observed(**GONE, status={"revision": 7}), 8),
+    case(
+        "the state is lost: the history hints",
+        observed(**GONE, status={"revision": 1, "history": [{**ENTRY, "revision": 3}]}),
+        4,
+    ),
+    case("the state is lost: a marker hints", observed(None, consumer(marker="db=7,x=9"), **GONE), 8),
+    case("the highest hint", observed(**GONE, status={"revision": 10**9}), 10**9 + 1),
+    case("a status that nobody can have written", observed(**GONE, status={"revision": 10**9 + 1}), 1),
+    case(
+        "a marker that nobody can have written", observed(None, consumer(marker="db=9999999999"), **GONE), 2
+    ),
+    case(
+        "the spec cannot be read, so nobody knows which Secret a marker means",
+        observed(None, consumer(marker="db=7"), **GONE, spec_error=Stalled("Any", "trouble")),
+        2,
+    ),
 )
 def test_a_new_number_is_one_more_than_what_is_known(look: Managed, number: int) -> None:
     assert next_number(look) == number

@@ -22,6 +22,7 @@ from keyturn.core.state.records import ItemValues
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.value import Value
+from tests.support.cases import case, cases
 from tests.unit.core.builders import (
     API_KEY,
     EVERYTHING,
@@ -82,55 +83,49 @@ KEY_PAIR = replace(THERE, keys={**THERE.keys, "api-key": {"privateKey": "id", "p
 # Another value is a revision
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "expected"),
-    [
-        pytest.param(look_at(), None, id="the same value"),
-        pytest.param(look_at(pulled=CHANGED), REFRESHED, id="another value"),
-        pytest.param(
-            observed(pulled=CHANGED), None, id="another value of an item that the spec no longer has"
+    case("the same value", look_at(), None),
+    case("another value", look_at(pulled=CHANGED), REFRESHED),
+    case("another value of an item that the spec no longer has", observed(pulled=CHANGED), None),
+    case(
+        "another value when a rotation is asked for: one revision",
+        look_at(pulled=CHANGED, annotations={ROTATE: "a"}),
+        replace(
+            reason("Triggered", "a new trigger asks for it", "password", "api-key", rotates=True),
+            others=frozenset({"Refreshed"}),
         ),
-        pytest.param(
-            look_at(pulled=CHANGED, annotations={ROTATE: "a"}),
-            replace(
-                reason("Triggered", "a new trigger asks for it", "password", "api-key", rotates=True),
-                others=frozenset({"Refreshed"}),
-            ),
-            id="another value when a rotation is asked for: one revision",
+    ),
+    case(
+        "another value when the spec changes: one revision",
+        look_at({"target": {"template": {"data": {"url": "x"}}}}, pulled=CHANGED),
+        replace(
+            reason("SpecChanged", "target.template.data changed", "api-key"),
+            others=frozenset({"Refreshed"}),
         ),
-        pytest.param(
-            look_at({"target": {"template": {"data": {"url": "x"}}}}, pulled=CHANGED),
-            replace(
-                reason("SpecChanged", "target.template.data changed", "api-key"),
-                others=frozenset({"Refreshed"}),
-            ),
-            id="another value when the spec changes: one revision",
-        ),
-        pytest.param(look_at(mismatched_items=["api-key"]), OTHERS_WANTED, id="another source"),
-        pytest.param(
-            look_at(mismatched_items=["api-key"], pulled=NOT_THERE), None, id="another source that fails"
-        ),
-        pytest.param(
-            look_at(mismatched_items=["api-key", "password"], pulled=NOT_THERE),
-            reason("SpecChanged", "the spec asks for other values: password", "password"),
-            id="another source that fails, and another recipe",
-        ),
-        pytest.param(
-            look_at(state=KEY_PAIR, mismatched_items=["api-key"], pulled=NOT_THERE),
-            None,
-            id="another source of one value that fails, before of two",
-        ),
-        pytest.param(
-            look_at(state=ELSEWHERE, mismatched_items=["api-key"], pulled=NOT_THERE),
-            reason("SpecChanged", "keys of data changed: api-key"),
-            id="another key, and another source that fails",
-        ),
-        pytest.param(
-            look_at(state=KEY_PAIR, mismatched_items=["api-key"]),
-            reason("SpecChanged", "keys of data changed: api-key", "api-key").joined(OTHERS_WANTED),
-            id="another source of one value, before of two",
-        ),
-    ],
+    ),
+    case("another source", look_at(mismatched_items=["api-key"]), OTHERS_WANTED),
+    case("another source that fails", look_at(mismatched_items=["api-key"], pulled=NOT_THERE), None),
+    case(
+        "another source that fails, and another recipe",
+        look_at(mismatched_items=["api-key", "password"], pulled=NOT_THERE),
+        reason("SpecChanged", "the spec asks for other values: password", "password"),
+    ),
+    case(
+        "another source of one value that fails, before of two",
+        look_at(state=KEY_PAIR, mismatched_items=["api-key"], pulled=NOT_THERE),
+        None,
+    ),
+    case(
+        "another key, and another source that fails",
+        look_at(state=ELSEWHERE, mismatched_items=["api-key"], pulled=NOT_THERE),
+        reason("SpecChanged", "keys of data changed: api-key"),
+    ),
+    case(
+        "another source of one value, before of two",
+        look_at(state=KEY_PAIR, mismatched_items=["api-key"]),
+        reason("SpecChanged", "keys of data changed: api-key", "api-key").joined(OTHERS_WANTED),
+    ),
 )
 def test_what_a_store_holds_is_a_reason_where_it_is_another(look: Managed, expected: Reason | None) -> None:
     assert reason_of(look) == expected
@@ -142,20 +137,18 @@ WAITING = replace(CHANGED, waiting=frozenset({"api-key"}))
 LEASED = replace(THERE, leases_by_item={"api-key": "a-lease"})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "others", "expected"),
-    [
-        pytest.param({}, {}, None, id="waits"),
-        pytest.param({"refresh": {"ignoreWindows": True}}, {}, REFRESHED, id="ignores windows"),
-        pytest.param({}, {"now": OPENS}, REFRESHED, id="window is open"),
-        pytest.param({}, {"state": LEASED}, REFRESHED, id="has a lease, which ends"),
-        pytest.param(
-            {"target": {"template": {"data": {"url": "x"}}}},
-            {},
-            reason("SpecChanged", "target.template.data changed"),
-            id="waits while the spec changes",
-        ),
-    ],
+    case("waits", {}, {}, None),
+    case("ignores windows", {"refresh": {"ignoreWindows": True}}, {}, REFRESHED),
+    case("window is open", {}, {"now": OPENS}, REFRESHED),
+    case("has a lease, which ends", {}, {"state": LEASED}, REFRESHED),
+    case(
+        "waits while the spec changes",
+        {"target": {"template": {"data": {"url": "x"}}}},
+        {},
+        reason("SpecChanged", "target.template.data changed"),
+    ),
 )
 def test_a_change_in_a_store_waits_for_a_window_unless_it(
     spec: dict[str, Any], others: dict[str, Any], expected: Reason | None
@@ -184,13 +177,11 @@ HELD = replace(
 )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pulled", "expected"),
-    [
-        pytest.param(READ, None, id="what was given up, or what came back"),
-        pytest.param(NOT_THERE, None, id="nothing"),
-        pytest.param(CHANGED, REFRESHED, id="what neither of the two revisions has"),
-    ],
+    case("what was given up, or what came back", READ, None),
+    case("nothing", NOT_THERE, None),
+    case("what neither of the two revisions has", CHANGED, REFRESHED),
 )
 def test_a_return_is_held_while_the_store_has(pulled: Pulled, expected: Reason | None) -> None:
     assert reason_of(look_at(state=HELD, pulled=pulled)) == expected
@@ -218,87 +209,81 @@ def test_an_error_that_is_kept_between_passes_gets_no_frames_of_them(look: Manag
     assert GONE.__traceback__ is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "step"),
-    [
-        pytest.param(
-            look_at(state=None, target=None, status={}, pulled=READ), Stage(1, ALL), id="new, and read"
+    case("new, and read", look_at(state=None, target=None, status={}, pulled=READ), Stage(1, ALL)),
+    case(
+        "a rotation of what is generated goes on",
+        look_at(annotations={ROTATE: "a"}, pulled=NOT_THERE),
+        Stage(2, TRIGGERED),
+    ),
+    case(
+        "also where the spec asks for another source that fails",
+        look_at(annotations={ROTATE: "a"}, mismatched_items=["api-key"], pulled=NO_ANSWER),
+        Stage(2, TRIGGERED),
+    ),
+    case(
+        "what is staged is published",
+        look_at(state=state(revision(2), revision(), names=NAMES), pulled=NOT_THERE),
+        Publish(2),
+    ),
+    case("else it rests, and says why", look_at(pulled=NOT_THERE), Rest(AGAIN, GONE)),
+    case(
+        "an item that was added is waited for",
+        look_at(state=state(), pulled=NO_ANSWER),
+        Rest(NOW + seconds(5), AWAY),
+    ),
+    case(
+        "what was edited is put back before",
+        look_at(state=state(), pulled=NO_ANSWER, target=target(differs=["password"])),
+        Repair(1, frozenset({"password"})),
+    ),
+    case(
+        "what is there is pushed before",
+        look_at({"pushTo": [PUSH]}, state=state(), pulled=NO_ANSWER),
+        Intend(pushed(PLACE, done=False)),
+    ),
+    case("an added item is being read", look_at(state=state(), pulled=Pulled()), Rest(None, READING)),
+    case(
+        "another source is being read",
+        look_at(mismatched_items=["api-key"], pulled=Pulled()),
+        Rest(None, READING),
+    ),
+    case("it was not time to read", look_at(pulled=Pulled(again=AGAIN)), Rest(AGAIN)),
+    case("the read goes on and will wake it", look_at(pulled=Pulled()), Rest(None)),
+    case(
+        "of two troubles what is read goes first, and the sooner is awaited",
+        look_at(
+            {"pushTo": [PUSH]},
+            state=state(names=NAMES, pushed=(pushed(PLACE, done=False),)),
+            pulled=NO_ANSWER,
+            push_problems=push_problems(PLACE, error=GONE, again=NOW + seconds(2)),
         ),
-        pytest.param(
-            look_at(annotations={ROTATE: "a"}, pulled=NOT_THERE),
-            Stage(2, TRIGGERED),
-            id="a rotation of what is generated goes on",
-        ),
-        pytest.param(
-            look_at(annotations={ROTATE: "a"}, mismatched_items=["api-key"], pulled=NO_ANSWER),
-            Stage(2, TRIGGERED),
-            id="also where the spec asks for another source that fails",
-        ),
-        pytest.param(
-            look_at(state=state(revision(2), revision(), names=NAMES), pulled=NOT_THERE),
-            Publish(2),
-            id="what is staged is published",
-        ),
-        pytest.param(look_at(pulled=NOT_THERE), Rest(AGAIN, GONE), id="else it rests, and says why"),
-        pytest.param(
-            look_at(state=state(), pulled=NO_ANSWER),
-            Rest(NOW + seconds(5), AWAY),
-            id="an item that was added is waited for",
-        ),
-        pytest.param(
-            look_at(state=state(), pulled=NO_ANSWER, target=target(differs=["password"])),
-            Repair(1, frozenset({"password"})),
-            id="what was edited is put back before",
-        ),
-        pytest.param(
-            look_at({"pushTo": [PUSH]}, state=state(), pulled=NO_ANSWER),
-            Intend(pushed(PLACE, done=False)),
-            id="what is there is pushed before",
-        ),
-        pytest.param(
-            look_at(state=state(), pulled=Pulled()), Rest(None, READING), id="an added item is being read"
-        ),
-        pytest.param(
-            look_at(mismatched_items=["api-key"], pulled=Pulled()),
-            Rest(None, READING),
-            id="another source is being read",
-        ),
-        pytest.param(look_at(pulled=Pulled(again=AGAIN)), Rest(AGAIN), id="it was not time to read"),
-        pytest.param(look_at(pulled=Pulled()), Rest(None), id="the read goes on and will wake it"),
-        pytest.param(
-            look_at(
-                {"pushTo": [PUSH]},
-                state=state(names=NAMES, pushed=(pushed(PLACE, done=False),)),
-                pulled=NO_ANSWER,
-                push_problems=push_problems(PLACE, error=GONE, again=NOW + seconds(2)),
-            ),
-            Rest(NOW + seconds(2), AWAY),
-            id="of two troubles what is read goes first, and the sooner is awaited",
-        ),
-        pytest.param(
-            look_at({"rotation": {"every": "1h", "jitter": "0%"}}, now=MADE + minutes(50), pulled=NOT_THERE),
-            Rest(MADE + minutes(60), GONE),
-            id="a rotation is due sooner than the next read",
-        ),
-        # A request
-        pytest.param(look_at(annotations={REFRESH: "a"}), Refresh(), id="read as asked for"),
-        pytest.param(
-            look_at(annotations={REFRESH: "a"}, pulled=CHANGED),
-            Stage(2, REFRESHED),
-            id="read as asked for, and another value: the revision records it",
-        ),
-        pytest.param(
-            look_at(annotations={REFRESH: "a"}, pulled=NOT_THERE),
-            Rest(AGAIN, GONE),
-            id="what could not be read is still asked for",
-        ),
-        pytest.param(
-            look_at(annotations={REFRESH: "a"}, state=state(names=NAMES, triggers=Triggers(refresh="a"))),
-            Rest(AGAIN),
-            id="asked for once",
-        ),
-        pytest.param(observed(annotations={REFRESH: "a"}), Rest(None), id="asked for where nothing is read"),
-    ],
+        Rest(NOW + seconds(2), AWAY),
+    ),
+    case(
+        "a rotation is due sooner than the next read",
+        look_at({"rotation": {"every": "1h", "jitter": "0%"}}, now=MADE + minutes(50), pulled=NOT_THERE),
+        Rest(MADE + minutes(60), GONE),
+    ),
+    # A request
+    case("read as asked for", look_at(annotations={REFRESH: "a"}), Refresh()),
+    case(
+        "read as asked for, and another value: the revision records it",
+        look_at(annotations={REFRESH: "a"}, pulled=CHANGED),
+        Stage(2, REFRESHED),
+    ),
+    case(
+        "what could not be read is still asked for",
+        look_at(annotations={REFRESH: "a"}, pulled=NOT_THERE),
+        Rest(AGAIN, GONE),
+    ),
+    case(
+        "asked for once",
+        look_at(annotations={REFRESH: "a"}, state=state(names=NAMES, triggers=Triggers(refresh="a"))),
+        Rest(AGAIN),
+    ),
+    case("asked for where nothing is read", observed(annotations={REFRESH: "a"}), Rest(None)),
 )
 def test_what_is_done_next(look: Managed, step: Step) -> None:
     found = next_step(look)
@@ -323,19 +308,15 @@ def test_a_restart_that_is_due_sooner_is_not_put_off_by_a_store() -> None:
     assert next_step(look) == Rest(NOW + seconds(3), GONE)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "error"),
-    [
-        pytest.param(look_at(state=None, target=None, status={}, pulled=NOT_THERE), GONE, id="the first one"),
-        pytest.param(
-            look_at(state=None, target=None, status={"revision": 1}, pulled=NO_ANSWER), AWAY, id="a lost one"
-        ),
-        pytest.param(
-            observed({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=NO_ANSWER),
-            AWAY,
-            id="a place where a lost value may be found again",
-        ),
-    ],
+    case("the first one", look_at(state=None, target=None, status={}, pulled=NOT_THERE), GONE),
+    case("a lost one", look_at(state=None, target=None, status={"revision": 1}, pulled=NO_ANSWER), AWAY),
+    case(
+        "a place where a lost value may be found again",
+        observed({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=NO_ANSWER),
+        AWAY,
+    ),
 )
 def test_no_revision_is_made_without_a_value_that_it_needs(look: Managed, error: Wait | Stalled) -> None:
     with pytest.raises(type(error)) as raised:
@@ -343,17 +324,13 @@ def test_no_revision_is_made_without_a_value_that_it_needs(look: Managed, error:
     assert vars(raised.value) == vars(error)
 
 
-@pytest.mark.parametrize(
+@cases(
     "look",
-    [
-        pytest.param(
-            look_at(state=None, target=None, status={}, pulled=Pulled()), id="of the first revision"
-        ),
-        pytest.param(
-            observed({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=Pulled()),
-            id="that may be found again",
-        ),
-    ],
+    case("of the first revision", look_at(state=None, target=None, status={}, pulled=Pulled())),
+    case(
+        "that may be found again",
+        observed({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=Pulled()),
+    ),
 )
 def test_a_value_that_is_being_read_is_waited_for(look: Managed) -> None:
     with pytest.raises(Wait) as raised:
@@ -382,42 +359,40 @@ TWO_ENTRIES = "dataFrom[0], dataFrom[1]"
 EVERY_VALUE = ("True", "Read", "every value was read from its store")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "told"),
-    [
-        pytest.param(observed(), None, id="nothing is pulled"),
-        pytest.param(look_at(), EVERY_VALUE, id="read"),
-        pytest.param(look_at(pulled=Pulled(was_read=True)), EVERY_VALUE, id="read before, by this process"),
-        pytest.param(look_at(pulled=Pulled()), None, id="not read yet"),
-        pytest.param(
-            look_at(pulled=Pulled(), status=said_before("True", "Read", "by another process")),
-            ("True", "Read", "by another process"),
-            id="read before by another process",
-        ),
-        pytest.param(
-            look_at(pulled=Pulled(), status=said_before("False", "EmptyValue", "by another process")),
-            ("False", "EmptyValue", "by another process"),
-            id="failed before in another process",
-        ),
-        pytest.param(
-            look_at(pulled=Pulled(was_read=True), status=said_before("False", "EmptyValue", "long ago")),
-            EVERY_VALUE,
-            id="failed before, and read since",
-        ),
-        pytest.param(
-            look_at(pulled=Pulled(was_read=True, retained=frozenset({"dataFrom[1]", "dataFrom[0]"}))),
+    case("nothing is pulled", observed(), None),
+    case("read", look_at(), EVERY_VALUE),
+    case("read before, by this process", look_at(pulled=Pulled(was_read=True)), EVERY_VALUE),
+    case("not read yet", look_at(pulled=Pulled()), None),
+    case(
+        "read before by another process",
+        look_at(pulled=Pulled(), status=said_before("True", "Read", "by another process")),
+        ("True", "Read", "by another process"),
+    ),
+    case(
+        "failed before in another process",
+        look_at(pulled=Pulled(), status=said_before("False", "EmptyValue", "by another process")),
+        ("False", "EmptyValue", "by another process"),
+    ),
+    case(
+        "failed before, and read since",
+        look_at(pulled=Pulled(was_read=True), status=said_before("False", "EmptyValue", "long ago")),
+        EVERY_VALUE,
+    ),
+    case(
+        "something is gone there and stays",
+        look_at(pulled=Pulled(was_read=True, retained=frozenset({"dataFrom[1]", "dataFrom[0]"}))),
+        (
+            "True",
+            "Retained",
             (
-                "True",
-                "Retained",
-                (
-                    f"every value was read; {TWO_ENTRIES} is gone in the store and stays because of"
-                    " deletionPolicy: Retain"
-                ),
+                f"every value was read; {TWO_ENTRIES} is gone in the store and stays because of"
+                " deletionPolicy: Retain"
             ),
-            id="something is gone there and stays",
         ),
-        pytest.param(look_at(pulled=NOT_THERE), ("False", GONE.reason, GONE.message), id="failed"),
-    ],
+    ),
+    case("failed", look_at(pulled=NOT_THERE), ("False", GONE.reason, GONE.message)),
 )
 def test_refreshed_reports_the_last_read(look: Managed, told: tuple[str, str, str] | None) -> None:
     assert conditions(look).get("Refreshed") == told
@@ -428,75 +403,69 @@ TWO_PLACES = {"pushTo": [PUSH, {**PUSH, "remoteRef": {"key": "shop/other"}}]}
 ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "told"),
-    [
-        pytest.param(observed(), None, id="nothing is pushed"),
-        pytest.param(
-            observed(PUSHES, state=None, target=None, status={}),
-            ("False", "Progressing", "0 of 1 places hold the current revision"),
-            id="nothing is made yet",
+    case("nothing is pushed", observed(), None),
+    case(
+        "nothing is made yet",
+        observed(PUSHES, state=None, target=None, status={}),
+        ("False", "Progressing", "0 of 1 places hold the current revision"),
+    ),
+    case(
+        "intended",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))),
+        ("False", "Progressing", "0 of 1 places hold the current revision"),
+    ),
+    case(
+        "one of two",
+        observed(TWO_PLACES, state=state(pushed=(pushed(PLACE),))),
+        ("False", "Progressing", "1 of 2 places hold the current revision"),
+    ),
+    case(
+        "the revision before",
+        observed(PUSHES, state=state(revision(2), revision(), pushed=(pushed(PLACE, 1),))),
+        ("False", "Progressing", "0 of 1 places hold the current revision"),
+    ),
+    case("done", observed(PUSHES, state=state(pushed=(pushed(PLACE),))), ALL_PUSHED),
+    case(
+        "left as it was",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))),
+        (
+            "True",
+            "Kept",
+            "key 'shop/db' of SecretStore 'vault' has a value already, which updatePolicy: IfNotExists keeps",
         ),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))),
-            ("False", "Progressing", "0 of 1 places hold the current revision"),
-            id="intended",
+    ),
+    case(
+        "failed",
+        observed(
+            PUSHES,
+            state=state(pushed=(pushed(PLACE, done=False),)),
+            push_problems=push_problems(PLACE, error=GONE, again=AGAIN),
         ),
-        pytest.param(
-            observed(TWO_PLACES, state=state(pushed=(pushed(PLACE),))),
-            ("False", "Progressing", "1 of 2 places hold the current revision"),
-            id="one of two",
-        ),
-        pytest.param(
-            observed(PUSHES, state=state(revision(2), revision(), pushed=(pushed(PLACE, 1),))),
-            ("False", "Progressing", "0 of 1 places hold the current revision"),
-            id="the revision before",
-        ),
-        pytest.param(observed(PUSHES, state=state(pushed=(pushed(PLACE),))), ALL_PUSHED, id="done"),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))),
-            (
-                "True",
-                "Kept",
-                "key 'shop/db' of SecretStore 'vault' has a value already, which updatePolicy: IfNotExists keeps",
-            ),
-            id="left as it was",
-        ),
-        pytest.param(
-            observed(
-                PUSHES,
-                state=state(pushed=(pushed(PLACE, done=False),)),
-                push_problems=push_problems(PLACE, error=GONE, again=AGAIN),
-            ),
-            ("False", GONE.reason, GONE.message),
-            id="failed",
-        ),
-    ],
+        ("False", GONE.reason, GONE.message),
+    ),
 )
 def test_pushed_reports_how_many_places_have_it(look: Managed, told: tuple[str, str, str] | None) -> None:
     assert conditions(look).get("Pushed") == told
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "error", "told"),
-    [
-        pytest.param(look_at(pulled=NO_ANSWER), AWAY, {"Ready": "True"}, id="a store is away: all is there"),
-        pytest.param(
-            look_at(pulled=NO_ANSWER, mismatched_items=["api-key"]),
-            AWAY,
-            {"Ready": "True", "Reconciling": "True"},
-            id="a store is away: the spec asks for another source",
-        ),
-        pytest.param(
-            look_at(state=state(), pulled=NO_ANSWER),
-            AWAY,
-            {"Ready": "False", "Reconciling": "True"},
-            id="a store is away: a key is missing",
-        ),
-        pytest.param(
-            look_at(pulled=NOT_THERE), GONE, {"Ready": "True", "Stalled": "True"}, id="a person must act"
-        ),
-    ],
+    case("a store is away: all is there", look_at(pulled=NO_ANSWER), AWAY, {"Ready": "True"}),
+    case(
+        "a store is away: the spec asks for another source",
+        look_at(pulled=NO_ANSWER, mismatched_items=["api-key"]),
+        AWAY,
+        {"Ready": "True", "Reconciling": "True"},
+    ),
+    case(
+        "a store is away: a key is missing",
+        look_at(state=state(), pulled=NO_ANSWER),
+        AWAY,
+        {"Ready": "False", "Reconciling": "True"},
+    ),
+    case("a person must act", look_at(pulled=NOT_THERE), GONE, {"Ready": "True", "Stalled": "True"}),
 )
 def test_what_kstatus_reads(look: Managed, error: Wait | Stalled, told: dict[str, str]) -> None:
     found = conditions(look, Outcome(Rest(None, error), error))
@@ -514,21 +483,19 @@ def test_a_rotation_in_its_overlap_does_not_count_what_a_store_fails_at() -> Non
     assert (rotation.step, rotation.attempts, rotation.message) == ("Overlap", 0, None)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "told"),
-    [
-        pytest.param(observed(), (None, None), id="nothing was ever read"),
-        pytest.param(
-            look_at(state=state(names=NAMES, refreshed=PUBLISHED, triggers=Triggers(refresh="a"))),
-            (PUBLISHED, "a"),
-            id="read when it was asked for",
-        ),
-        pytest.param(
-            look_at(state=None, status={"lastRefreshTime": MADE, "lastRefresh": "b"}),
-            (MADE, "b"),
-            id="nobody knows, so it stays",
-        ),
-    ],
+    case("nothing was ever read", observed(), (None, None)),
+    case(
+        "read when it was asked for",
+        look_at(state=state(names=NAMES, refreshed=PUBLISHED, triggers=Triggers(refresh="a"))),
+        (PUBLISHED, "a"),
+    ),
+    case(
+        "nobody knows, so it stays",
+        look_at(state=None, status={"lastRefreshTime": MADE, "lastRefresh": "b"}),
+        (MADE, "b"),
+    ),
 )
 def test_the_status_reports_when_it_was_read_and_which_request_was_the_last(
     look: Managed, told: tuple[Any, Any]
@@ -540,16 +507,14 @@ def test_the_status_reports_when_it_was_read_and_which_request_was_the_last(
 # What is wanted
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "interval"),
-    [
-        pytest.param({}, None, id="nothing is pulled"),
-        pytest.param({"refreshInterval": "10m"}, None, id="nothing is pulled, whatever is written"),
-        pytest.param(BOTH, timedelta(hours=1), id="the default"),
-        pytest.param({**BOTH, "refreshInterval": "10m"}, minutes(10), id="what is written"),
-        pytest.param({"data": [], "dataFrom": [EVERYTHING]}, timedelta(hours=1), id="all of a key"),
-        pytest.param({**BOTH, "target": {"immutable": True}}, None, id="written once"),
-    ],
+    case("nothing is pulled", {}, None),
+    case("nothing is pulled, whatever is written", {"refreshInterval": "10m"}, None),
+    case("the default", BOTH, timedelta(hours=1)),
+    case("what is written", {**BOTH, "refreshInterval": "10m"}, minutes(10)),
+    case("all of a key", {"data": [], "dataFrom": [EVERYTHING]}, timedelta(hours=1)),
+    case("written once", {**BOTH, "target": {"immutable": True}}, None),
 )
 def test_what_is_pulled_is_read_again(spec: dict[str, Any], interval: timedelta | None) -> None:
     assert resolve_spec(managed(spec), None).refresh_interval == interval
@@ -558,45 +523,41 @@ def test_what_is_pulled_is_read_again(spec: dict[str, Any], interval: timedelta 
 URL = {"target": {"template": {"data": {"url": "x"}}}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "keys"),
-    [
-        pytest.param(URL, {"password", "url"}, id="what is generated, and templates over it"),
-        pytest.param({**BOTH, **URL}, {"password"}, id="what is generated beside what is read"),
-        pytest.param({"data": [API_KEY]}, set(), id="nothing but what is read"),
-        pytest.param(
-            {"data": [{**PASSWORD, "keys": {"value": "pw"}}], "dataFrom": [EVERYTHING]},
-            {"pw"},
-            id="under the key that it has",
-        ),
-    ],
+    case("what is generated, and templates over it", URL, {"password", "url"}),
+    case("what is generated beside what is read", {**BOTH, **URL}, {"password"}),
+    case("nothing but what is read", {"data": [API_KEY]}, set()),
+    case(
+        "under the key that it has",
+        {"data": [{**PASSWORD, "keys": {"value": "pw"}}], "dataFrom": [EVERYTHING]},
+        {"pw"},
+    ),
 )
 def test_what_is_made_here_may_be_pushed(spec: dict[str, Any], keys: set[str]) -> None:
     assert resolve_spec(managed(spec), None).made_here == keys
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "message"),
-    [
-        pytest.param(
-            {**BOTH, "pushTo": [PUSH, {**PUSH, "secretKey": "api-key"}]},
-            "pushTo[1].secretKey 'api-key' is no key that is generated here; values of stores are not pushed;"
-            " write one of: password",
-            id="what is read",
-        ),
-        pytest.param(
-            {**BOTH, **URL, "pushTo": [{**PUSH, "secretKey": "url"}]},
-            "pushTo[0].secretKey 'url' is no key that is generated here; values of stores are not pushed;"
-            " write one of: password",
-            id="a template that may have what is read",
-        ),
-        pytest.param(
-            {"data": [API_KEY], "pushTo": [PUSH]},
-            "pushTo[0] finds no key that is generated here; values of stores are not pushed; write one of: none, so"
-            " remove pushTo or generate a value",
-            id="nothing",
-        ),
-    ],
+    case(
+        "what is read",
+        {**BOTH, "pushTo": [PUSH, {**PUSH, "secretKey": "api-key"}]},
+        "pushTo[1].secretKey 'api-key' is no key that is generated here; values of stores are not pushed;"
+        " write one of: password",
+    ),
+    case(
+        "a template that may have what is read",
+        {**BOTH, **URL, "pushTo": [{**PUSH, "secretKey": "url"}]},
+        "pushTo[0].secretKey 'url' is no key that is generated here; values of stores are not pushed;"
+        " write one of: password",
+    ),
+    case(
+        "nothing",
+        {"data": [API_KEY], "pushTo": [PUSH]},
+        "pushTo[0] finds no key that is generated here; values of stores are not pushed; write one of: none, so"
+        " remove pushTo or generate a value",
+    ),
 )
 def test_what_a_store_holds_is_pushed_nowhere(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(Stalled) as stalled:
@@ -640,10 +601,7 @@ def test_a_recorded_value_has_the_keys_of_its_item_as_far_as_it_has_the_same_out
 # The length that a class asks for
 
 
-@pytest.mark.parametrize(
-    ("length", "expected"),
-    [pytest.param(32, [], id="just enough"), pytest.param(31, ["api-key"], id="one short")],
-)
+@cases(("length", "expected"), case("just enough", 32, []), case("one short", 31, ["api-key"]))
 def test_a_value_of_a_store_has_the_length_that_the_class_asks_for(length: int, expected: list[str]) -> None:
     given = secret_class(minLength=32, minEntropyBits=999)
     found = violations_of(given, Evidence({}, pulled={"api-key": length}))

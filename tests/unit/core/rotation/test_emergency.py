@@ -26,6 +26,7 @@ from keyturn.core.rotation.triggers import reason_for_revision, start_time
 from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import StoreLease, found_under
 from keyturn.core.state.state import Publication, RollbackPause
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     API_KEY,
@@ -92,45 +93,40 @@ def under_another_key(reason: str = "SpecChanged", **others: Any) -> Any:
 # Whether it asks
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(look(), id="values from before"),
-        pytest.param(look(CLOSED), id="windows that are closed"),
-        pytest.param(
-            look(state=state(rollback_pause=RollbackPause(2, 1, NOW, failed=True))),
-            id="a hold after a rollout that failed",
+    case("values from before", look()),
+    case("windows that are closed", look(CLOSED)),
+    case(
+        "a hold after a rollout that failed",
+        look(state=state(rollback_pause=RollbackPause(2, 1, NOW, failed=True))),
+    ),
+    case("claimed now", look(state=state(revision(1, "Claimed", made=NOW)), target=target(published=NOW))),
+    case(
+        "only what is pulled is new",
+        look(state=state(revision(2, "Refreshed", made=NOW, changed=["api-key"]), revision(1))),
+    ),
+    case(
+        "a rotation that has published nothing yet, and was staged before it was known",
+        look(state=state(revision(2, "Triggered", made=NOW), revision(1))),
+    ),
+    case(
+        "values from before under another key",
+        look(RENAMED, state=under_another_key(fresh=frozenset()), target=target(2, published=NOW)),
+    ),
+    case(
+        "values from before under another key, which nothing has published yet",
+        look(RENAMED, state=under_another_key(fresh=frozenset())),
+    ),
+    case("a Secret that somebody has deleted", look(target=None)),
+    case(
+        "an earlier revision that comes back",
+        look(
+            state=state(revision(2), revision(1), current=1, publications=(Publication(1, PUBLISHED),)),
+            target=target(2, published=PUBLISHED),
+            status={"revision": 2},
         ),
-        pytest.param(
-            look(state=state(revision(1, "Claimed", made=NOW)), target=target(published=NOW)),
-            id="claimed now",
-        ),
-        pytest.param(
-            look(state=state(revision(2, "Refreshed", made=NOW, changed=["api-key"]), revision(1))),
-            id="only what is pulled is new",
-        ),
-        pytest.param(
-            look(state=state(revision(2, "Triggered", made=NOW), revision(1))),
-            id="a rotation that has published nothing yet, and was staged before it was known",
-        ),
-        pytest.param(
-            look(RENAMED, state=under_another_key(fresh=frozenset()), target=target(2, published=NOW)),
-            id="values from before under another key",
-        ),
-        pytest.param(
-            look(RENAMED, state=under_another_key(fresh=frozenset())),
-            id="values from before under another key, which nothing has published yet",
-        ),
-        pytest.param(look(target=None), id="a Secret that somebody has deleted"),
-        pytest.param(
-            look(
-                state=state(revision(2), revision(1), current=1, publications=(Publication(1, PUBLISHED),)),
-                target=target(2, published=PUBLISHED),
-                status={"revision": 2},
-            ),
-            id="an earlier revision that comes back",
-        ),
-    ],
+    ),
 )
 def test_it_asks_for_every_generated_value(found: Managed) -> None:
     reason = reason_of(found)
@@ -166,43 +162,36 @@ def test_several_rotations_since_then_are_enough_together() -> None:
     assert reason_of(found) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(look(emergencies=(OVER,)), id="an emergency in which every service is updated"),
-        pytest.param(look(state=rotated(), target=target(2, published=NOW)), id="one that was served"),
-        pytest.param(
-            look(
-                state=state(
-                    revision(
-                        2, RevisionReason.EMERGENCY, made=NOW, changed=(), fresh=frozenset({"password"})
-                    ),
-                    revision(1),
-                ),
-                target=target(2),
+    case("an emergency in which every service is updated", look(emergencies=(OVER,))),
+    case("one that was served", look(state=rotated(), target=target(2, published=NOW))),
+    case(
+        "values that cannot be others",
+        look(
+            state=state(
+                revision(2, RevisionReason.EMERGENCY, made=NOW, changed=(), fresh=frozenset({"password"})),
+                revision(1),
             ),
-            id="values that cannot be others",
+            target=target(2),
         ),
-        pytest.param(
-            look({"data": [USERNAME]}, state=state(names=("username",))), id="nothing that is generated"
+    ),
+    case("nothing that is generated", look({"data": [USERNAME]}, state=state(names=("username",)))),
+    case(
+        "an immutable Secret", look({"target": {"immutable": True}}, target=replace(target(), immutable=True))
+    ),
+    case(
+        "a Secret that was made since, and is not published yet",
+        look(state=state(revision(1, answers=KNOWN))),
+    ),
+    case(
+        "a new value under another key",
+        look(
+            RENAMED,
+            state=under_another_key(fresh=frozenset({"password"}), answers=KNOWN),
+            target=target(2, published=NOW),
         ),
-        pytest.param(
-            look({"target": {"immutable": True}}, target=replace(target(), immutable=True)),
-            id="an immutable Secret",
-        ),
-        pytest.param(
-            look(state=state(revision(1, answers=KNOWN))),
-            id="a Secret that was made since, and is not published yet",
-        ),
-        pytest.param(
-            look(
-                RENAMED,
-                state=under_another_key(fresh=frozenset({"password"}), answers=KNOWN),
-                target=target(2, published=NOW),
-            ),
-            id="a new value under another key",
-        ),
-    ],
+    ),
 )
 def test_it_asks_for_nothing(found: Managed) -> None:
     assert reason_of(found) is None
@@ -280,9 +269,7 @@ def test_values_are_rotated_when_the_ca_that_signs_them_is() -> None:
     ("answers", "asks"), [(frozenset(), True), (KNOWN, True), (WITH_CA, False)], ids=["none", "it", "the CA"]
 )
 def test_a_revision_from_before_the_ca_was_rotated_does_not_count(
-    answers: frozenset[str],
-    asks: bool,
-    reason: str,
+    answers: frozenset[str], asks: bool, reason: str
 ) -> None:
     known = state(revision(2, reason, answers=answers), revision(1))
     found = replace(look(state=known, emergencies=(SIGNED,)), now=NOW + COOL_DOWN)
@@ -297,18 +284,14 @@ def test_a_certificate_that_the_exposed_ca_has_signed_again_is_replaced_once_mor
     assert reason_of(look(state=known, target=target(3), emergencies=(SIGNED,))) == asked("password")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("emergency", "reason", "answers"),
-    [
-        pytest.param(INCIDENT, "RotationDue", {"uid-1"}, id="a rotation"),
-        pytest.param(OVER, "RotationDue", {"uid-1"}, id="one in which every service is updated"),
-        pytest.param(SIGNED, "Emergency", WITH_CA, id="with a CA that is rotated"),
-        pytest.param(STUCK, "Emergency", {"uid-1"}, id="before its CA"),
-        pytest.param(
-            replace(INCIDENT, own_only=True), "Emergency", {"uid-1"}, id="the rotation of a CA for it"
-        ),
-        pytest.param(replace(INCIDENT, own_only=True), "RotationDue", set(), id="another rotation of a CA"),
-    ],
+    case("a rotation", INCIDENT, "RotationDue", {"uid-1"}),
+    case("one in which every service is updated", OVER, "RotationDue", {"uid-1"}),
+    case("with a CA that is rotated", SIGNED, "Emergency", WITH_CA),
+    case("before its CA", STUCK, "Emergency", {"uid-1"}),
+    case("the rotation of a CA for it", replace(INCIDENT, own_only=True), "Emergency", {"uid-1"}),
+    case("another rotation of a CA", replace(INCIDENT, own_only=True), "RotationDue", set()),
 )
 def test_a_revision_answers_what_is_declared(emergency: Emergency, reason: str, answers: Any) -> None:
     assert answered(look(emergencies=(emergency,)), reason) == answers
@@ -361,12 +344,10 @@ def test_only_certificates_are_rotated_again_when_the_ca_is() -> None:
     assert far(done, emergency=emergency).state is AffectedState.ROLLED_OUT
 
 
-@pytest.mark.parametrize(
+@cases(
     "emergencies",
-    [
-        pytest.param((SIGNED_TOKEN,), id="from before the emergency"),
-        pytest.param((SIGNED_TOKEN, LATER), id="from before a later one"),
-    ],
+    case("from before the emergency", (SIGNED_TOKEN,)),
+    case("from before a later one", (SIGNED_TOKEN, LATER)),
 )
 def test_all_values_are_rotated_with_the_certificates_after_a_rollback(
     emergencies: tuple[Emergency, ...],
@@ -417,27 +398,21 @@ def new_ca(number: int = 2, *items: str) -> Any:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "is_new"),
-    [
-        pytest.param(with_ca(number=1), False, id="before its rotation"),
-        pytest.param(with_ca(new_ca(), number=2), True, id="beside a certificate that waits"),
-        pytest.param(with_ca(new_ca(), number=1), False, id="not published yet"),
-        pytest.param(
-            with_ca(
-                new_ca(3, "password"), new_ca(), number=3, publications=(Publication(2, NOW - seconds(20)),)
-            ),
-            True,
-            id="with a certificate that is signed since then",
-        ),
-        pytest.param(with_ca(new_ca(), number=1, current=1), False, id="rolled back"),
-        pytest.param(
-            with_ca(revision(3, "Claimed", made=NOW), new_ca(), number=3),
-            False,
-            id="found in a Secret since then",
-        ),
-        pytest.param(look(state=None, target=None, status={}), False, id="no state"),
-    ],
+    case("before its rotation", with_ca(number=1), False),
+    case("beside a certificate that waits", with_ca(new_ca(), number=2), True),
+    case("not published yet", with_ca(new_ca(), number=1), False),
+    case(
+        "with a certificate that is signed since then",
+        with_ca(new_ca(3, "password"), new_ca(), number=3, publications=(Publication(2, NOW - seconds(20)),)),
+        True,
+    ),
+    case("rolled back", with_ca(new_ca(), number=1, current=1), False),
+    case(
+        "found in a Secret since then", with_ca(revision(3, "Claimed", made=NOW), new_ca(), number=3), False
+    ),
+    case("no state", look(state=None, target=None, status={}), False),
 )
 def test_the_ca_of_a_secret_counts_from_its_own_publication(found: Managed, is_new: bool) -> None:
     assert far(found, emergency=BESIDE).has_new_ca is is_new
@@ -502,7 +477,7 @@ def test_after_the_rollout_an_overlap_ends_at_once(overlap: str, left: timedelta
     assert found.desired.overlap == left
 
 
-@pytest.mark.parametrize("emergency", [pytest.param(THROUGH, id="through"), pytest.param(OVER, id="over")])
+@cases("emergency", case("through", THROUGH), case("over", OVER))
 def test_who_is_done_with_it_goes_by_its_spec(emergency: Emergency) -> None:
     assert look(emergencies=(emergency,)).desired == observed().desired
 
@@ -561,20 +536,16 @@ def test_a_way_back_that_a_person_asks_for_is_taken() -> None:
     assert next_step(found) == GoBack(1, 2, failed=False, lasts=False)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("number", "exposed"),
-    [
-        pytest.param(1, True, id="before it"),
-        pytest.param(2, False, id="its rotation"),
-        pytest.param(3, False, id="after it"),
-        pytest.param(9, False, id="unknown"),
-    ],
+    case("before it", 1, True),
+    case("its rotation", 2, False),
+    case("after it", 3, False),
+    case("unknown", 9, False),
 )
 @pytest.mark.parametrize("emergencies", [(INCIDENT,), ()], ids=["open", "closed"])
 def test_a_revision_is_exposed_if_it_was_staged_before_an_emergency_was_known(
-    number: int,
-    exposed: bool,
-    emergencies: tuple[Emergency, ...],
+    number: int, exposed: bool, emergencies: tuple[Emergency, ...]
 ) -> None:
     known = state(revision(3, "SpecChanged", fresh=frozenset()), revision(2, "Emergency"), revision())
     found = look(state=known, target=target(3), emergencies=emergencies)
@@ -613,12 +584,10 @@ def test_stores_are_read_for_it_once() -> None:
     assert look(PULLING, state=None, target=None, status={}).refreshed_for == KNOWN
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(pulling(emergencies=(THROUGH,)), id="who is through"),
-        pytest.param(look(), id="nothing is pulled"),
-    ],
+    case("who is through", pulling(emergencies=(THROUGH,))),
+    case("nothing is pulled", look()),
 )
 def test_no_store_is_read_for_nothing(found: Managed) -> None:
     assert found.stale_for_emergencies == ()
@@ -640,32 +609,26 @@ def emergency(status: dict[str, Any] | None = None, **spec: Any) -> EmergencyRot
     return EmergencyRotation.model_validate(body)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("declared", "expected"),
-    [
-        pytest.param(emergency(names=["db"]), True, id="by name"),
-        pytest.param(emergency(names=["mail"]), False, id="by another name"),
-        pytest.param(emergency(selector={}), True, id="all"),
-        pytest.param(emergency(selector={"matchLabels": {"team": "auth"}}), True, id="by label"),
-        pytest.param(emergency(selector={"matchLabels": {"team": "mail"}}), False, id="by another label"),
-        pytest.param(
-            emergency(
-                {"secrets": [{"name": "db", "state": "Pending"}]}, selector={"matchLabels": {"team": "mail"}}
-            ),
-            True,
-            id="by a label that it has lost since",
+    case("by name", emergency(names=["db"]), True),
+    case("by another name", emergency(names=["mail"]), False),
+    case("all", emergency(selector={}), True),
+    case("by label", emergency(selector={"matchLabels": {"team": "auth"}}), True),
+    case("by another label", emergency(selector={"matchLabels": {"team": "mail"}}), False),
+    case(
+        "by a label that it has lost since",
+        emergency(
+            {"secrets": [{"name": "db", "state": "Pending"}]}, selector={"matchLabels": {"team": "mail"}}
         ),
-        pytest.param(
-            emergency({"servicesUpdatedAt": NOW}, selector={}), False, id="all, when every service is updated"
-        ),
-        pytest.param(
-            emergency(
-                {"servicesUpdatedAt": NOW, "secrets": [{"name": "db", "state": "RolledOut"}]}, selector={}
-            ),
-            True,
-            id="who was taken in before that",
-        ),
-    ],
+        True,
+    ),
+    case("all, when every service is updated", emergency({"servicesUpdatedAt": NOW}, selector={}), False),
+    case(
+        "who was taken in before that",
+        emergency({"servicesUpdatedAt": NOW, "secrets": [{"name": "db", "state": "RolledOut"}]}, selector={}),
+        True,
+    ),
 )
 def test_it_concerns(declared: EmergencyRotation, expected: bool) -> None:
     assert concerns(declared, "db", {"team": "auth"}) is expected
@@ -879,13 +842,11 @@ def test_what_is_not_made_here_is_named() -> None:
     assert far(pulling("uid-1")).message == "to be rotated at its store: api-key (vault)"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("error", "spec", "state_of_it"),
-    [
-        pytest.param(Stalled("StateUnreadable", "it was edited"), {}, AffectedState.STALLED, id="stalled"),
-        pytest.param(Wait("Forbidden", "no answer", minutes(1)), {}, AffectedState.PENDING, id="waiting"),
-        pytest.param(None, {"suspend": True}, AffectedState.SUSPENDED, id="suspended"),
-    ],
+    case("stalled", Stalled("StateUnreadable", "it was edited"), {}, AffectedState.STALLED),
+    case("waiting", Wait("Forbidden", "no answer", minutes(1)), {}, AffectedState.PENDING),
+    case("suspended", None, {"suspend": True}, AffectedState.SUSPENDED),
 )
 def test_a_secret_without_generated_values_is_not_through_while_its_state_is_unknown(
     error: Wait | Stalled | None, spec: dict[str, Any], state_of_it: AffectedState
@@ -913,12 +874,10 @@ def registry(password: str) -> dict[str, Any]:
     return {"name": "docker", "generate": {"dockerConfig": {"passwordFrom": {"name": password}}}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("source", "message"),
-    [
-        pytest.param(API_KEY, "to be rotated at its store: api-key (vault)", id="pulled"),
-        pytest.param({"name": "api-key", "literal": "x"}, "written in the spec: api-key", id="literal"),
-    ],
+    case("pulled", API_KEY, "to be rotated at its store: api-key (vault)"),
+    case("literal", {"name": "api-key", "literal": "x"}, "written in the spec: api-key"),
 )
 def test_a_value_in_another_form_is_not_rotated_if_its_source_is_not(
     source: dict[str, Any], message: str
@@ -978,14 +937,10 @@ PULLED = {"data": [API_KEY]}
 NOT_ANSWERED = Wait("Unreachable", "the store does not answer", minutes(1))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("error", "message"),
-    [
-        pytest.param(None, "its stores are read again", id="soon"),
-        pytest.param(
-            NOT_ANSWERED, "its stores are read again: the store does not answer", id="when they answer"
-        ),
-    ],
+    case("soon", None, "its stores are read again"),
+    case("when they answer", NOT_ANSWERED, "its stores are read again: the store does not answer"),
 )
 def test_a_secret_is_not_through_before_its_stores_were_read_again(error: Wait | None, message: str) -> None:
     pulled = far(look(PULLED, state=state(names=("api-key",))), error)
@@ -1119,9 +1074,7 @@ STATEMENT = (
     ids=["during the emergency", "before it", "no time"],
 )
 def test_the_statement_of_a_person_that_leases_are_revoked_is_told_as_one(
-    spec: dict[str, Any],
-    stated: str,
-    is_told: bool,
+    spec: dict[str, Any], stated: str, is_told: bool
 ) -> None:
     names = ("password", "api-key") if spec is PULLING else ("api-key",)
     of = rotated(names=names, refreshed_for=KNOWN)
@@ -1132,22 +1085,15 @@ def test_the_statement_of_a_person_that_leases_are_revoked_is_told_as_one(
     assert row.message == (f"{STATEMENT}; {message}" if is_told else message)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "state_", "message"),
-    [
-        pytest.param(
-            consumer(paused=True),
-            AffectedState.PENDING,
-            "waits because the Deployment is paused",
-            id="paused",
-        ),
-        pytest.param(
-            consumer(marker="db=2", settled=False, failed=True),
-            AffectedState.FAILED,
-            "its pods did not become available in time",
-            id="failed",
-        ),
-    ],
+    case("paused", consumer(paused=True), AffectedState.PENDING, "waits because the Deployment is paused"),
+    case(
+        "failed",
+        consumer(marker="db=2", settled=False, failed=True),
+        AffectedState.FAILED,
+        "its pods did not become available in time",
+    ),
 )
 def test_a_secret_without_generated_values_waits_for_pods_with_earlier_ones(
     one: Consumer, state_: AffectedState, message: str
@@ -1183,15 +1129,13 @@ def derived(base: int, *fresh: str, reason: str = "SpecChanged") -> Managed:
     return look(BOTH, state=known, target=target(3, published=NOW), status={"revision": 3})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "message"),
-    [
-        pytest.param(derived(2, "username"), None, id="from that of the emergency"),
-        pytest.param(derived(1, "password"), None, id="from an exposed one, with a new value"),
-        pytest.param(derived(1, "username"), UNPROVEN, id="from an exposed one"),
-        pytest.param(derived(2, "password", reason="Claimed"), UNPROVEN, id="adopted"),
-        pytest.param(derived(7, "username"), UNPROVEN, id="from one that is not recorded"),
-    ],
+    case("from that of the emergency", derived(2, "username"), None),
+    case("from an exposed one, with a new value", derived(1, "password"), None),
+    case("from an exposed one", derived(1, "username"), UNPROVEN),
+    case("adopted", derived(2, "password", reason="Claimed"), UNPROVEN),
+    case("from one that is not recorded", derived(7, "username"), UNPROVEN),
 )
 def test_a_revision_is_as_exposed_as_the_one_that_it_is_derived_from(
     found: Managed, message: str | None
@@ -1274,30 +1218,24 @@ def pushing(*records: Any, push: Any = (PUSH,), data: Any = (PASSWORD, USERNAME)
     return look({"data": list(data), "pushTo": list(push)}, **served, **given)
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(pushing(pushed(PLACE, 2)), id="what has the new values"),
-        pytest.param(
-            pushing(pushed(OTHER, 1), pushed(PLACE, 2)), id="what is not pushed to any more and stays"
-        ),
-        pytest.param(
-            pushing(pushed(NAME_ALONE, 2, kept=True), push=({**PUSH, "secretKey": "username"},)),
-            id="what is no other after a rotation",
-        ),
-    ],
+    case("what has the new values", pushing(pushed(PLACE, 2))),
+    case("what is not pushed to any more and stays", pushing(pushed(OTHER, 1), pushed(PLACE, 2))),
+    case(
+        "what is no other after a rotation",
+        pushing(pushed(NAME_ALONE, 2, kept=True), push=({**PUSH, "secretKey": "username"},)),
+    ),
 )
 def test_a_secret_is_through_with_what_it_is_pushed_to(found: Managed) -> None:
     assert far(found) == Affected(AffectedState.ROLLED_OUT, 2, NOW, literals=("username",))
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        pytest.param(pushing(), id="not recorded"),
-        pytest.param(pushing(pushed(PLACE, 1)), id="of the revision before"),
-        pytest.param(pushing(pushed(PLACE, 2, done=False)), id="under way"),
-    ],
+    case("not recorded", pushing()),
+    case("of the revision before", pushing(pushed(PLACE, 1))),
+    case("under way", pushing(pushed(PLACE, 2, done=False))),
 )
 def test_a_store_that_has_the_values_before_is_reported(found: Managed) -> None:
     told = far(found)

@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
 from keyturn.core.emergency.progress import affected
 from keyturn.core.observation.emergency import Emergency, concerns
@@ -14,6 +12,7 @@ from keyturn.core.rotation.emergency import is_exposed, revokes_at_once, taken_i
 from keyturn.core.rotation.steps import Expire, Stage
 from keyturn.core.rotation.store_steps import unpushed
 from keyturn.core.rotation.triggers import emergency_was_declared
+from tests.support.cases import case, cases
 from tests.unit.core import accounts
 from tests.unit.core.builders import (
     API_KEY,
@@ -185,14 +184,12 @@ def declared(**spec: Any) -> EmergencyRotation:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "values", "expected"),
-    [
-        pytest.param({"selector": {}}, ["token"], True, id="selected with the value"),
-        pytest.param({"selector": {}}, ["password"], False, id="selected without it"),
-        pytest.param({"names": ["db"]}, ["password"], False, id="named without it"),
-        pytest.param({"names": ["db"]}, ["token"], True, id="named with it"),
-    ],
+    case("selected with the value", {"selector": {}}, ["token"], True),
+    case("selected without it", {"selector": {}}, ["password"], False),
+    case("named without it", {"names": ["db"]}, ["password"], False),
+    case("named with it", {"names": ["db"]}, ["token"], True),
 )
 def test_it_concerns_what_has_a_named_value(
     spec: dict[str, Any], values: list[str], *, expected: bool

@@ -25,6 +25,7 @@ from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.conditions import ConditionInput, conditions_of
 from keyturn.core.status.status import Outcome, status_of
+from tests.support.cases import case, cases
 from tests.unit.core import builders
 from tests.unit.core.builders import (
     BEFORE,
@@ -86,25 +87,17 @@ MERGED = {"target": {"creationPolicy": "Merge"}}
 OPTIONAL = replace(use(), optional=True)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "one", "is_behind"),
-    [
-        pytest.param(MERGED, consumer(), True, id="every key of a Secret that existed"),
-        pytest.param(
-            MERGED, consumer(uses=(use("db", "password", via=(Via.ENV,)),)), False, id="a key it waits for"
-        ),
-        pytest.param(
-            MERGED, consumer(uses=(use(via=(Via.VOLUME,)),)), False, id="files, which the kubelet updates"
-        ),
-        pytest.param(
-            MERGED, consumer(created=PUBLISHED + minutes(1)), False, id="a workload that is younger"
-        ),
-        pytest.param(MERGED, consumer(renewed=True), False, id="pods that are younger"),
-        pytest.param(MERGED, consumer(marker="db=1"), False, id="a restart with the first revision"),
-        pytest.param(MERGED, consumer(uses=()), False, id="listed, without a use"),
-        pytest.param(None, consumer(), False, id="a Secret that it waited for"),
-        pytest.param(None, consumer(uses=(OPTIONAL,)), True, id="a Secret that is optional"),
-    ],
+    case("every key of a Secret that existed", MERGED, consumer(), True),
+    case("a key it waits for", MERGED, consumer(uses=(use("db", "password", via=(Via.ENV,)),)), False),
+    case("files, which the kubelet updates", MERGED, consumer(uses=(use(via=(Via.VOLUME,)),)), False),
+    case("a workload that is younger", MERGED, consumer(created=PUBLISHED + minutes(1)), False),
+    case("pods that are younger", MERGED, consumer(renewed=True), False),
+    case("a restart with the first revision", MERGED, consumer(marker="db=1"), False),
+    case("listed, without a use", MERGED, consumer(uses=()), False),
+    case("a Secret that it waited for", None, consumer(), False),
+    case("a Secret that is optional", None, consumer(uses=(OPTIONAL,)), True),
 )
 def test_pods_from_before_the_first_keys_lack_them_and_are_not_restarted(
     spec: dict[str, Any] | None, one: Consumer, *, is_behind: bool
@@ -122,30 +115,22 @@ def test_pods_from_before_the_first_keys_lack_them_and_are_not_restarted(
 # Which pods have earlier values
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "is_older"),
-    [
-        pytest.param(ending(marker="db=1"), True, id="terminating, of the template before"),
-        pytest.param(ending(marker=""), True, id="terminating, without a marker, older than the revision"),
-        pytest.param(
-            ending(marker="", created=PUBLISHED + seconds(1)),
-            False,
-            id="terminating, made after the revision",
-        ),
-        pytest.param(
-            ending(marker="db=1", created=PUBLISHED + seconds(1)),
-            False,
-            id="terminating, of the template before, made after the revision",
-        ),
-        pytest.param(ending(marker="db=2"), False, id="terminating, of the current template"),
-        pytest.param(ending(marker="db=9"), True, id="terminating, of a revision that is not known"),
-        pytest.param(pod(marker="db=1"), True, id="stays, of the template before"),
-        pytest.param(pod(marker="db=2"), False, id="stays, of the current template"),
-        pytest.param(pod(marker=""), True, id="stays, of a template from before the first restart"),
-        pytest.param(
-            pod(marker="", created=PUBLISHED + seconds(1)), False, id="stays, made after the revision"
-        ),
-    ],
+    case("terminating, of the template before", ending(marker="db=1"), True),
+    case("terminating, without a marker, older than the revision", ending(marker=""), True),
+    case("terminating, made after the revision", ending(marker="", created=PUBLISHED + seconds(1)), False),
+    case(
+        "terminating, of the template before, made after the revision",
+        ending(marker="db=1", created=PUBLISHED + seconds(1)),
+        False,
+    ),
+    case("terminating, of the current template", ending(marker="db=2"), False),
+    case("terminating, of a revision that is not known", ending(marker="db=9"), True),
+    case("stays, of the template before", pod(marker="db=1"), True),
+    case("stays, of the current template", pod(marker="db=2"), False),
+    case("stays, of a template from before the first restart", pod(marker=""), True),
+    case("stays, made after the revision", pod(marker="", created=PUBLISHED + seconds(1)), False),
 )
 def test_a_pod_has_the_values_of_its_marker_or_of_its_age(one: Pod, is_older: bool) -> None:
     at = look(settled(one))
@@ -170,16 +155,12 @@ def test_a_pod_that_uses_no_key_that_changed_has_the_current_values() -> None:
     assert older_pods(at.consumers[0], at) == ()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pods", "newer"),
-    [
-        pytest.param((), True, id="none"),
-        pytest.param((pod(created=PUBLISHED + seconds(1)),), True, id="made after it"),
-        pytest.param((pod(created=PUBLISHED),), False, id="made in the same second"),
-        pytest.param(
-            (ending(), pod(created=PUBLISHED + seconds(1))), True, id="the older one is terminating"
-        ),
-    ],
+    case("none", (), True),
+    case("made after it", (pod(created=PUBLISHED + seconds(1)),), True),
+    case("made in the same second", (pod(created=PUBLISHED),), False),
+    case("the older one is terminating", (ending(), pod(created=PUBLISHED + seconds(1))), True),
 )
 def test_pods_are_newer_than_a_revision_by_the_second(pods: tuple[Pod, ...], newer: bool) -> None:
     assert are_newer(pods, PUBLISHED) == newer
@@ -188,30 +169,26 @@ def test_pods_are_newer_than_a_revision_by_the_second(pods: tuple[Pod, ...], new
 # What is said of them
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pods", "message"),
-    [
-        pytest.param((ending("a"),), "1 pod with revision 1 is still terminating: a", id="one"),
-        pytest.param(
-            (ending("b"), ending("a")), "2 pods with revision 1 are still terminating: a, b", id="two"
-        ),
-        pytest.param(
-            tuple(ending(name) for name in "abcde"),
-            "5 pods with revision 1 are still terminating: a, b, c and 2 more",
-            id="many",
-        ),
-        pytest.param(
-            (ending("a"), ending("b", "db=9")),
-            "2 pods with revisions 1 and 9 are still terminating: a, b",
-            id="of several revisions",
-        ),
-        pytest.param((pod("a", "db=1"),), "1 pod with revision 1 still runs: a", id="one that stays"),
-        pytest.param(
-            (pod("a", "db=1"), pod("b", "db=1"), ending("c")),
-            "2 pods with revision 1 still run: a, b; 1 pod with revision 1 is still terminating: c",
-            id="some that stay",
-        ),
-    ],
+    case("one", (ending("a"),), "1 pod with revision 1 is still terminating: a"),
+    case("two", (ending("b"), ending("a")), "2 pods with revision 1 are still terminating: a, b"),
+    case(
+        "many",
+        tuple(ending(name) for name in "abcde"),
+        "5 pods with revision 1 are still terminating: a, b, c and 2 more",
+    ),
+    case(
+        "of several revisions",
+        (ending("a"), ending("b", "db=9")),
+        "2 pods with revisions 1 and 9 are still terminating: a, b",
+    ),
+    case("one that stays", (pod("a", "db=1"),), "1 pod with revision 1 still runs: a"),
+    case(
+        "some that stay",
+        (pod("a", "db=1"), pod("b", "db=1"), ending("c")),
+        "2 pods with revision 1 still run: a, b; 1 pod with revision 1 is still terminating: c",
+    ),
 )
 def test_they_are_counted_and_named(pods: tuple[Pod, ...], message: str) -> None:
     one = settled(*pods)
@@ -269,8 +246,7 @@ def test_while_pods_cannot_be_listed_no_rollout_has_failed_whose_places_they_may
     ("failed", "told"), [(False, ("Unknown", "PodsUnknown")), (True, ("False", "RolloutFailed"))]
 )
 def test_while_pods_cannot_be_listed_workloads_are_unknown_unless_one_has_failed(
-    failed: bool,
-    told: tuple[str, str],
+    failed: bool, told: tuple[str, str]
 ) -> None:
     restarted = NOW - timedelta(minutes=1)
     one = consumer("api", marker="db=2", settled=not failed, failed=failed, restarted=restarted)
@@ -341,29 +317,27 @@ DONE = {"revision": 2, "reason": "Triggered", "startedAt": MADE, "finishedAt": M
 HISTORY = {"revision": 2, "history": [DONE]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("at", "expected"),
-    [
-        pytest.param(look(settled()), True, id="its rollout seems to be through"),
-        pytest.param(look(settled(terminates=True)), True, id="its controller counts some"),
-        pytest.param(look(settled(terminates=False)), False, id="its controller counts none"),
-        pytest.param(look(settled(settled=False)), False, id="its rollout is not through"),
-        pytest.param(look(settled(), status=HISTORY), False, id="all was told to be through"),
-        pytest.param(
-            look(settled(), status=HISTORY, two=OVERLAPPING, target=BOTH),
-            True,
-            id="all was told to be through, and an overlap would begin",
-        ),
-        pytest.param(
-            look(settled(), status=HISTORY, two=replace(OVERLAPPING, valid_until=NOW), target=BOTH),
-            False,
-            id="an overlap lasts",
-        ),
-        pytest.param(look(consumer(renewed=True)), True, id="its pods were made anew by another one"),
-        pytest.param(look(consumer(uses=(use("db", "username"),))), False, id="uses nothing that changed"),
-        pytest.param(look(consumer(created=NOW)), False, id="is newer than the revision"),
-        pytest.param(observed(None, consumer(marker="db=1")), False, id="there is one revision only"),
-    ],
+    case("its rollout seems to be through", look(settled()), True),
+    case("its controller counts some", look(settled(terminates=True)), True),
+    case("its controller counts none", look(settled(terminates=False)), False),
+    case("its rollout is not through", look(settled(settled=False)), False),
+    case("all was told to be through", look(settled(), status=HISTORY), False),
+    case(
+        "all was told to be through, and an overlap would begin",
+        look(settled(), status=HISTORY, two=OVERLAPPING, target=BOTH),
+        True,
+    ),
+    case(
+        "an overlap lasts",
+        look(settled(), status=HISTORY, two=replace(OVERLAPPING, valid_until=NOW), target=BOTH),
+        False,
+    ),
+    case("its pods were made anew by another one", look(consumer(renewed=True)), True),
+    case("uses nothing that changed", look(consumer(uses=(use("db", "username"),))), False),
+    case("is newer than the revision", look(consumer(created=NOW)), False),
+    case("there is one revision only", observed(None, consumer(marker="db=1")), False),
 )
 def test_pods_are_read_where_something_is_about_to_be_said(at: Managed, expected: bool) -> None:
     assert asked(at) == expected
@@ -415,16 +389,14 @@ def told_as(state: str, number: int | None = None, name: str = "api") -> dict[st
     return {"revision": 1, "workloads": [row]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "of_workload", "expected"),
-    [
-        pytest.param(told_as("Rolling"), {}, ROLLING, id="it went back, and has not ended"),
-        pytest.param(told_as("Failed"), {}, ROLLING, id="it went back, and was late"),
-        pytest.param(told_as("Pending", 2), {}, ROLLING, id="it had the revision that was given up"),
-        pytest.param(told_as("Rolling"), {"settled": True}, CURRENT, id="it went back, and is through"),
-        pytest.param(told_as("Pending", 1), {}, CURRENT, id="it had never another revision"),
-        pytest.param(told_as("Rolling", name="web"), {}, CURRENT, id="nothing was told of it"),
-    ],
+    case("it went back, and has not ended", told_as("Rolling"), {}, ROLLING),
+    case("it went back, and was late", told_as("Failed"), {}, ROLLING),
+    case("it had the revision that was given up", told_as("Pending", 2), {}, ROLLING),
+    case("it went back, and is through", told_as("Rolling"), {"settled": True}, CURRENT),
+    case("it had never another revision", told_as("Pending", 1), {}, CURRENT),
+    case("nothing was told of it", told_as("Rolling", name="web"), {}, CURRENT),
 )
 def test_one_that_goes_back_to_its_pods_is_waited_for_until_it_is_settled(
     status: dict[str, Any], of_workload: dict[str, Any], expected: WorkloadState
@@ -444,13 +416,11 @@ def test_a_return_that_is_late_has_failed() -> None:
     assert standing_of(look(returned(ending("b", "db=2")), **late)).state is ROLLING
 
 
-@pytest.mark.parametrize(
+@cases(
     ("progressed", "expected"),
-    [
-        pytest.param(PUBLISHED + minutes(5), ROLLING, id="the failure that the rollback ends"),
-        pytest.param(PUBLISHED + minutes(5) + seconds(1), FAILED, id="one after it"),
-        pytest.param(None, FAILED, id="at an unknown time"),
-    ],
+    case("the failure that the rollback ends", PUBLISHED + minutes(5), ROLLING),
+    case("one after it", PUBLISHED + minutes(5) + seconds(1), FAILED),
+    case("at an unknown time", None, FAILED),
 )
 def test_a_return_does_not_fail_by_the_failure_before_it(
     progressed: datetime | None, expected: WorkloadState
@@ -467,23 +437,17 @@ def late(*pods: Pod, **of_workload: Any) -> Consumer:
     return settled(*pods, **{"kind": "StatefulSet", "settled": False, "in_place": True, **of_workload})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "expected"),
-    [
-        pytest.param(late(ending()), ROLLING, id="an old one is terminating"),
-        pytest.param(late(ending(), pod("a", "db=2", ready=True)), ROLLING, id="and the new ones are ready"),
-        pytest.param(
-            late(ending(), pod("a", "db=2", ready=False)), FAILED, id="and a new one does not get ready"
-        ),
-        pytest.param(late(ending(marker="db=2")), FAILED, id="only a new one is terminating"),
-        pytest.param(late(pod("a", "db=1", ready=True)), FAILED, id="an old one runs"),
-        pytest.param(late(), FAILED, id="there is no old one"),
-        pytest.param(late(ending(), in_place=False), FAILED, id="new ones do not wait for old ones"),
-        pytest.param(late(ending(), complaint="a quota"), FAILED, id="new ones cannot be made"),
-        pytest.param(
-            late(ending(), kind="Deployment", failed=True), ROLLING, id="its own deadline was over before"
-        ),
-    ],
+    case("an old one is terminating", late(ending()), ROLLING),
+    case("and the new ones are ready", late(ending(), pod("a", "db=2", ready=True)), ROLLING),
+    case("and a new one does not get ready", late(ending(), pod("a", "db=2", ready=False)), FAILED),
+    case("only a new one is terminating", late(ending(marker="db=2")), FAILED),
+    case("an old one runs", late(pod("a", "db=1", ready=True)), FAILED),
+    case("there is no old one", late(), FAILED),
+    case("new ones do not wait for old ones", late(ending(), in_place=False), FAILED),
+    case("new ones cannot be made", late(ending(), complaint="a quota"), FAILED),
+    case("its own deadline was over before", late(ending(), kind="Deployment", failed=True), ROLLING),
 )
 def test_a_rollout_has_not_failed_while_old_pods_hold_the_places_of_new_ones(
     one: Consumer, expected: WorkloadState
@@ -492,31 +456,25 @@ def test_a_rollout_has_not_failed_while_old_pods_hold_the_places_of_new_ones(
     assert (said.state, said.leaving) == (expected, expected is ROLLING)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("since", "failed", "expected"),
-    [
-        pytest.param(LATE, False, ROLLING, id="its deadline counts from their end"),
-        pytest.param(LATE, True, ROLLING, id="its own deadline knows nothing of them"),
-        pytest.param(LATE - minutes(10), False, FAILED, id="it is over again"),
-    ],
+    case("its deadline counts from their end", LATE, False, ROLLING),
+    case("its own deadline knows nothing of them", LATE, True, ROLLING),
+    case("it is over again", LATE - minutes(10), False, FAILED),
 )
 def test_new_pods_get_their_time_when_the_old_ones_have_ended(
-    since: datetime,
-    failed: bool,
-    expected: WorkloadState,
+    since: datetime, failed: bool, expected: WorkloadState
 ) -> None:
     one = replace(late(pod("a", "db=2", ready=False), failed=failed), blocked_since=since)
     assert standing_of(look(one, now=LATE + seconds(1))).state is expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "expected"),
-    [
-        pytest.param(late(), True, id="late"),
-        pytest.param(late(in_place=False), False, id="late, and new ones do not wait for old ones"),
-        pytest.param(late(terminates=False), False, id="late, and its controller counts none"),
-        pytest.param(replace(late(), blocked_since=LATE), True, id="was held up"),
-    ],
+    case("late", late(), True),
+    case("late, and new ones do not wait for old ones", late(in_place=False), False),
+    case("late, and its controller counts none", late(terminates=False), False),
+    case("was held up", replace(late(), blocked_since=LATE), True),
 )
 def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer, expected: bool) -> None:
     assert asked(look(one, now=LATE)) == expected
@@ -527,15 +485,13 @@ def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
     assert not depends_on_pods(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("row", "expected"),
-    [
-        pytest.param({"state": "Rolling", "terminating": 1}, True, id="terminating"),
-        pytest.param({"state": "Failed", "terminating": 1}, False, id="failed"),
-        pytest.param({"state": "Rolling", "message": "is still terminating"}, False, id="no number"),
-        pytest.param({"state": "Rolling"}, False, id="nothing was said"),
-        pytest.param(None, False, id="not told of"),
-    ],
+    case("terminating", {"state": "Rolling", "terminating": 1}, True),
+    case("failed", {"state": "Failed", "terminating": 1}, False),
+    case("no number", {"state": "Rolling", "message": "is still terminating"}, False),
+    case("nothing was said", {"state": "Rolling"}, False),
+    case("not told of", None, False),
 )
 def test_what_an_earlier_process_saw_counts_from_now(row: dict[str, Any] | None, expected: bool) -> None:
     rows = [{"kind": "StatefulSet", "name": "api", **row}] if row else []
@@ -543,20 +499,15 @@ def test_what_an_earlier_process_saw_counts_from_now(row: dict[str, Any] | None,
     assert was_blocked_before(at.consumers[0].workload, at) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "now", "expected"),
-    [
-        pytest.param(settled(ending("a"), ending("b"), pod("c", "db=1")), NOW, 2, id="two end, one runs"),
-        pytest.param(settled(pod("c", "db=1")), NOW, None, id="none ends"),
-        pytest.param(late(ending()), LATE, 1, id="one holds a place"),
-        pytest.param(
-            replace(late(ending()), blocked_since=PUBLISHED),
-            PUBLISHED + minutes(1),
-            1,
-            id="one held a place before",
-        ),
-        pytest.param(late(ending()), PUBLISHED + minutes(1), None, id="its deadline counts"),
-    ],
+    case("two end, one runs", settled(ending("a"), ending("b"), pod("c", "db=1")), NOW, 2),
+    case("none ends", settled(pod("c", "db=1")), NOW, None),
+    case("one holds a place", late(ending()), LATE, 1),
+    case(
+        "one held a place before", replace(late(ending()), blocked_since=PUBLISHED), PUBLISHED + minutes(1), 1
+    ),
+    case("its deadline counts", late(ending()), PUBLISHED + minutes(1), None),
 )
 def test_the_status_counts_pods_whose_end_is_waited_for(
     one: Consumer, now: datetime, expected: int | None

@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
-
 from keyturn.api.workloads import Via
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Consumer, Managed
@@ -22,6 +20,7 @@ from keyturn.core.rotation.old_pods import (
     waiting_message,
 )
 from keyturn.core.rotation.steps import EvictPod
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 PUBLISHED = make.NOW - make.minutes(40)
@@ -54,15 +53,13 @@ def behind(observed: Managed) -> list[str]:
     return [pod.name for pod in pods_behind(observed)]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pod", "expected"),
-    [
-        pytest.param(make.holding(began=PUBLISHED - make.seconds(1)), ["report"], id="began before it"),
-        pytest.param(make.holding(began=PUBLISHED), ["report"], id="began in the same second"),
-        pytest.param(make.holding(began=PUBLISHED + make.seconds(1)), [], id="began after it"),
-        pytest.param(make.holding(uses=(make.use("db", "username"),)), [], id="uses a key that is unchanged"),
-        pytest.param(make.holding(uses=(make.use("db", "password"),)), ["report"], id="uses a changed key"),
-    ],
+    case("began before it", make.holding(began=PUBLISHED - make.seconds(1)), ["report"]),
+    case("began in the same second", make.holding(began=PUBLISHED), ["report"]),
+    case("began after it", make.holding(began=PUBLISHED + make.seconds(1)), []),
+    case("uses a key that is unchanged", make.holding(uses=(make.use("db", "username"),)), []),
+    case("uses a changed key", make.holding(uses=(make.use("db", "password"),)), ["report"]),
 )
 def test_a_pod_holds_earlier_values_by_its_age_and_its_keys(pod: Pod, expected: list[str]) -> None:
     assert behind(rotated(pod)) == expected
@@ -120,13 +117,11 @@ def test_pods_that_may_not_be_listed_hold_everything_back() -> None:
     assert next_read_of_all(observed) == make.NOW + make.minutes(1)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ago", "pause"),
-    [
-        pytest.param(make.seconds(1), make.seconds(2), id="at least two seconds"),
-        pytest.param(make.seconds(40), make.seconds(10), id="a quarter of the time so far"),
-        pytest.param(timedelta(days=1), make.minutes(5), id="at most five minutes"),
-    ],
+    case("at least two seconds", make.seconds(1), make.seconds(2)),
+    case("a quarter of the time so far", make.seconds(40), make.seconds(10)),
+    case("at most five minutes", timedelta(days=1), make.minutes(5)),
 )
 def test_pods_are_read_again_at_growing_intervals(ago: timedelta, pause: timedelta) -> None:
     assert next_read_of_all(rotated(make.holding(), published=make.NOW - ago)) == make.NOW + pause
@@ -139,18 +134,14 @@ LEAK = Emergency("leak", make.UID, make.NOW - make.minutes(50), evict=True)
 OF_JOB = Controller("Job", "report", "uid-of-report")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pod", "expected"),
-    [
-        pytest.param(make.holding(), True, id="a bare pod"),
-        pytest.param(make.holding(controller=OF_JOB), True, id="a pod of a Job"),
-        pytest.param(
-            make.holding(controller=OF_JOB._replace(kind="ReplicaSet")), False, id="of a ReplicaSet"
-        ),
-        pytest.param(make.holding(controller=OF_JOB._replace(kind="Node")), False, id="a mirror pod"),
-        pytest.param(make.holding(leaves=make.NOW), False, id="one that is terminating"),
-        pytest.param(make.holding(began=make.NOW), False, id="one with the new values"),
-    ],
+    case("a bare pod", make.holding(), True),
+    case("a pod of a Job", make.holding(controller=OF_JOB), True),
+    case("of a ReplicaSet", make.holding(controller=OF_JOB._replace(kind="ReplicaSet")), False),
+    case("a mirror pod", make.holding(controller=OF_JOB._replace(kind="Node")), False),
+    case("one that is terminating", make.holding(leaves=make.NOW), False),
+    case("one with the new values", make.holding(began=make.NOW), False),
 )
 def test_an_emergency_evicts(pod: Pod, expected: bool) -> None:
     step = next_step(replace(rotated(pod), emergencies=(LEAK,)))
@@ -158,13 +149,11 @@ def test_an_emergency_evicts(pod: Pod, expected: bool) -> None:
     assert (step == EvictPod(pod)) is expected
 
 
-@pytest.mark.parametrize(
+@cases(
     "emergency",
-    [
-        pytest.param(replace(LEAK, evict=False), id="that does not demand it"),
-        pytest.param(replace(LEAK, is_open=False), id="that is over"),
-        pytest.param(replace(LEAK, is_complete=True), id="with which the secret is done"),
-    ],
+    case("that does not demand it", replace(LEAK, evict=False)),
+    case("that is over", replace(LEAK, is_open=False)),
+    case("with which the secret is done", replace(LEAK, is_complete=True)),
 )
 def test_no_emergency_evicts(emergency: Emergency) -> None:
     assert not isinstance(next_step(replace(rotated(make.holding()), emergencies=(emergency,))), EvictPod)

@@ -16,6 +16,7 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import Rest, RollOut
 from keyturn.core.status.status import Outcome, status_of
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 
 SYNC = make.minutes(2)
@@ -53,12 +54,10 @@ def test_the_annotation_counts_in_any_case(text: str) -> None:
     assert state_of(rotated(one)) == (WorkloadState.RELOADED, "Reloaded")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ago", "expected"),
-    [
-        pytest.param(SYNC - make.seconds(1), (WorkloadState.PENDING, "Reloading"), id="within the sync"),
-        pytest.param(SYNC, (WorkloadState.RELOADED, "Reloaded"), id="after the sync"),
-    ],
+    case("within the sync", SYNC - make.seconds(1), (WorkloadState.PENDING, "Reloading")),
+    case("after the sync", SYNC, (WorkloadState.RELOADED, "Reloaded")),
 )
 def test_it_counts_as_reloaded_after_the_sync_of_the_kubelet(
     ago: timedelta, expected: tuple[WorkloadState, str]
@@ -78,12 +77,10 @@ def test_the_reconcile_wakes_at_the_end_of_the_sync() -> None:
     assert next_step(rotated(consumer(), ago=make.minutes(1))) == Rest(make.NOW + make.minutes(1))
 
 
-@pytest.mark.parametrize(
+@cases(
     "spec",
-    [
-        pytest.param({"rollout": {"debounce": "0s"}}, id="by default"),
-        pytest.param({"rollout": {"restart": "None"}}, id="without restarts"),
-    ],
+    case("by default", {"rollout": {"debounce": "0s"}}),
+    case("without restarts", {"rollout": {"restart": "None"}}),
 )
 def test_it_is_not_restarted_and_nothing_waits_for_it(spec: dict[str, Any]) -> None:
     observed = rotated(consumer(), spec=spec)
@@ -95,12 +92,10 @@ def test_it_is_not_restarted_and_nothing_waits_for_it(spec: dict[str, Any]) -> N
     assert [entry.revision for entry in status.history] == [2]
 
 
-@pytest.mark.parametrize(
+@cases(
     "uses",
-    [
-        pytest.param((make.use("db", via=(Via.ENV_FROM,)),), id="the environment"),
-        pytest.param((make.use("db", via=(Via.VOLUME, Via.ENV)),), id="files and the environment"),
-    ],
+    case("the environment", (make.use("db", via=(Via.ENV_FROM,)),)),
+    case("files and the environment", (make.use("db", via=(Via.VOLUME, Via.ENV)),)),
 )
 def test_an_environment_needs_a_restart(uses: Any) -> None:
     step = next_step(rotated(consumer(uses=uses), spec={"rollout": {"debounce": "0s"}}))

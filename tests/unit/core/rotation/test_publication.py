@@ -14,6 +14,7 @@ from keyturn.core.rotation.ownership import with_change, with_repair, with_uncha
 from keyturn.core.rotation.publication import publication_of, publication_time
 from keyturn.core.rotation.steps import Publish, Repair, Rest, Settle, Step
 from keyturn.core.state.state import RollbackPause
+from tests.support.cases import case, cases
 from tests.unit.core import accounts
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, minutes, observed, revision, seconds, state, target
@@ -22,55 +23,51 @@ BACK: dict[str, Any] = {"current": 1, "rollback_pause": RollbackPause(2, 1, PUBL
 PROVEN_LATE = accounts.state(replace(accounts.credential(2), since=PUBLISHED), accounts.credential(1))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("changes", "time"),
-    [
-        pytest.param({"state": None, "target": None}, None, id="no revision"),
-        pytest.param({}, PUBLISHED, id="published, with a time"),
-        pytest.param({"target": make.target(published=None)}, MADE, id="published, without a time"),
-        pytest.param({"target": None}, MADE, id="deleted, and known to the status"),
-        pytest.param({"target": None, "status": {}}, None, id="never there"),
-        pytest.param({"target": make.target(None, published=None)}, MADE, id="a Secret without a revision"),
-        pytest.param({"target": make.target(7)}, None, id="a Secret of another revision"),
-    ],
+    case("no revision", {"state": None, "target": None}, None),
+    case("published, with a time", {}, PUBLISHED),
+    case("published, without a time", {"target": make.target(published=None)}, MADE),
+    case("deleted, and known to the status", {"target": None}, MADE),
+    case("never there", {"target": None, "status": {}}, None),
+    case("a Secret without a revision", {"target": make.target(None, published=None)}, MADE),
+    case("a Secret of another revision", {"target": make.target(7)}, None),
 )
 def test_the_time_of_publication(changes: dict[str, object], time: object) -> None:
     assert publication_of(make.observed(**changes)) == time  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("step", "look", "time"),
-    [
-        pytest.param(steps.Publish(1), {"target": make.target(2)}, NOW, id="a new revision"),
-        pytest.param(steps.Publish(1), {"target": None}, MADE, id="a Secret with a new name"),
-        pytest.param(
-            steps.Publish(1),
-            {"target": make.target(None, published=None)},
-            MADE,
-            id="a Secret that was created again",
-        ),
-        pytest.param(
-            steps.Publish(1),
-            {"target": make.target(None, published=None), "status": {}},
-            NOW,
-            id="the first time to a foreign Secret",
-        ),
-        pytest.param(steps.Publish(1), {"target": None, "status": {}}, NOW, id="a first Secret"),
-        pytest.param(steps.Repair(1, frozenset()), {}, PUBLISHED, id="a repair"),
-        pytest.param(steps.Repair(1, frozenset()), {"target": None}, MADE, id="a repair of a deleted Secret"),
-        pytest.param(
-            steps.Repair(1, frozenset()),
-            {"target": None, "state": make.state(make.revision(2, "Triggered"), make.revision(), **BACK)},
-            PUBLISHED,
-            id="a repair of a Secret that was deleted after a rollback",
-        ),
-        pytest.param(
-            steps.Repair(2, frozenset()),
-            {"target": None, "state": PROVEN_LATE},
-            PUBLISHED,
-            id="a repair of a deleted Secret whose login was proven late",
-        ),
-    ],
+    case("a new revision", steps.Publish(1), {"target": make.target(2)}, NOW),
+    case("a Secret with a new name", steps.Publish(1), {"target": None}, MADE),
+    case(
+        "a Secret that was created again",
+        steps.Publish(1),
+        {"target": make.target(None, published=None)},
+        MADE,
+    ),
+    case(
+        "the first time to a foreign Secret",
+        steps.Publish(1),
+        {"target": make.target(None, published=None), "status": {}},
+        NOW,
+    ),
+    case("a first Secret", steps.Publish(1), {"target": None, "status": {}}, NOW),
+    case("a repair", steps.Repair(1, frozenset()), {}, PUBLISHED),
+    case("a repair of a deleted Secret", steps.Repair(1, frozenset()), {"target": None}, MADE),
+    case(
+        "a repair of a Secret that was deleted after a rollback",
+        steps.Repair(1, frozenset()),
+        {"target": None, "state": make.state(make.revision(2, "Triggered"), make.revision(), **BACK)},
+        PUBLISHED,
+    ),
+    case(
+        "a repair of a deleted Secret whose login was proven late",
+        steps.Repair(2, frozenset()),
+        {"target": None, "state": PROVEN_LATE},
+        PUBLISHED,
+    ),
 )
 def test_the_publication_time_of_a_write(
     step: steps.TargetWrite, look: dict[str, Any], time: datetime
@@ -104,18 +101,16 @@ def look(known: DriftHistory | None, found: TargetFacts = EDITED, **changed: Any
 # How it is counted
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "repairs"),
-    [
-        pytest.param(None, 1, id="the first"),
-        pytest.param(fight(1), 2, id="soon after the one before"),
-        pytest.param(fight(9, minutes(10) - seconds(1)), 10, id="almost ten minutes after it"),
-        pytest.param(fight(9, minutes(10)), 1, id="ten minutes after it"),
-        pytest.param(fight(9, -seconds(30)), 10, id="by a clock that is corrected by seconds"),
-        pytest.param(fight(9, -minutes(2)), 1, id="by a clock that is set back"),
-        pytest.param(fight(9, generation=7), 1, id="after a change of the spec"),
-        pytest.param(fight(9, changed="token"), 1, id="after a webhook that changes nothing any more"),
-    ],
+    case("the first", None, 1),
+    case("soon after the one before", fight(1), 2),
+    case("almost ten minutes after it", fight(9, minutes(10) - seconds(1)), 10),
+    case("ten minutes after it", fight(9, minutes(10)), 1),
+    case("by a clock that is corrected by seconds", fight(9, -seconds(30)), 10),
+    case("by a clock that is set back", fight(9, -minutes(2)), 1),
+    case("after a change of the spec", fight(9, generation=7), 1),
+    case("after a webhook that changes nothing any more", fight(9, changed="token"), 1),
 )
 def test_repairs_in_a_row_are_counted(known: DriftHistory | None, repairs: int) -> None:
     assert with_repair(look(known)) == DriftHistory(1, 1, repairs, NOW, "kubectl-edit")
@@ -127,13 +122,11 @@ def test_the_last_who_was_named_is_remembered() -> None:
     assert with_repair(look(None, target())).by is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "repairs"),
-    [
-        pytest.param(None, 4, id="the first"),
-        pytest.param(fight(2), 4, id="after others"),
-        pytest.param(fight(5, changed="token"), 6, id="again"),
-    ],
+    case("the first", None, 4),
+    case("after others", fight(2), 4),
+    case("again", fight(5, changed="token"), 6),
 )
 def test_what_is_stored_otherwise_is_not_sent_again_at_once(known: DriftHistory | None, repairs: int) -> None:
     assert with_change(look(known), "token") == DriftHistory(1, 1, repairs, NOW, "kubectl-edit", "token")
@@ -160,13 +153,11 @@ def test_the_pause_grows(repairs: int, pause: int) -> None:
     assert next_step(look(fight(repairs, seconds(pause)))) == Repair(1, frozenset({"password"}))
 
 
-@pytest.mark.parametrize(
+@cases(
     "known",
-    [
-        pytest.param(None, id="the first"),
-        pytest.param(fight(3), id="the fourth"),
-        pytest.param(fight(60, generation=7), id="what another spec asks for"),
-    ],
+    case("the first", None),
+    case("the fourth", fight(3)),
+    case("what another spec asks for", fight(60, generation=7)),
 )
 def test_a_few_are_put_back_at_once(known: DriftHistory | None) -> None:
     assert next_step(look(known)) == Repair(1, frozenset({"password"}))
@@ -176,12 +167,10 @@ TWO = state(revision(2, "Triggered"), revision())
 ENDED = state(revision(2, "Triggered", previous=frozenset({"password.previous"}), ended=True), revision())
 
 
-@pytest.mark.parametrize(
+@cases(
     ("recorded", "found", "step"),
-    [
-        pytest.param(TWO, target(1), Publish(2), id="a new revision"),
-        pytest.param(ENDED, target(2, overlapping=True), Settle(2), id="the end of an overlap"),
-    ],
+    case("a new revision", TWO, target(1), Publish(2)),
+    case("the end of an overlap", ENDED, target(2, overlapping=True), Settle(2)),
 )
 def test_what_is_no_repair_does_not_wait(recorded: Any, found: TargetFacts, step: Step) -> None:
     assert next_step(look(fight(9), found, state=recorded)) == step

@@ -26,6 +26,7 @@ from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.core.rotation.steps import Rest, rotation_id
 from keyturn.core.state.state import Publication, RollbackPause
 from keyturn.core.status.status import Outcome, status_of
+from tests.support.cases import case, cases
 from tests.unit.core.builders import (
     BEFORE,
     MADE,
@@ -77,67 +78,47 @@ def restarted(at: Managed) -> tuple[str, ...]:
 # How far a workload is
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "state", "turn", "reason"),
-    [
-        pytest.param(consumer(marker="db=4"), CURRENT, Turn.DONE, None, id="runs the newest"),
-        pytest.param(consumer(marker="db=3"), PENDING, Turn.NEXT, "WaitingForTurn", id="runs an older one"),
-        pytest.param(consumer(), PENDING, Turn.NEXT, "WaitingForTurn", id="was never restarted by us"),
-        pytest.param(
-            consumer(renewed=True), CURRENT, Turn.DONE, None, id="its pods are newer than the revision"
-        ),
-        pytest.param(
-            consumer(created=PUBLISHED + seconds(1)),
-            CURRENT,
-            Turn.DONE,
-            None,
-            id="was made after the revision",
-        ),
-        pytest.param(
-            consumer(marker="db=4", settled=False, hint="a partition"),
-            WorkloadState.ROLLING,
-            Turn.HINDERED,
-            "UpdatedByHand",
-            id="rolls",
-        ),
-        pytest.param(
-            consumer(marker="db=4", settled=False, failed=True),
-            WorkloadState.FAILED,
-            Turn.HINDERED,
-            "ProgressDeadlineExceeded",
-            id="failed",
-        ),
-        pytest.param(
-            consumer(marker="db=4", settled=False, failed=True, aborted=True),
-            WorkloadState.FAILED,
-            Turn.HINDERED,
-            "RolloutAborted",
-            id="was aborted",
-        ),
-        pytest.param(consumer(paused=True), PENDING, Turn.HINDERED, "Paused", id="is paused"),
-        pytest.param(
-            consumer(settled=False),
-            PENDING,
-            Turn.HINDERED,
-            "EarlierRollout",
-            id="still rolls for another reason",
-        ),
-        pytest.param(
-            consumer(settled=False, failed=True, aborted=True),
-            PENDING,
-            Turn.HINDERED,
-            "EarlierRollout",
-            id="another rollout of it was aborted",
-        ),
-        pytest.param(consumer(restart="never"), PENDING, Turn.REFUSED, "RestartNever", id="refuses"),
-        pytest.param(
-            consumer(restart="never", renewed=True),
-            CURRENT,
-            Turn.DONE,
-            None,
-            id="refuses and was restarted by hand",
-        ),
-    ],
+    case("runs the newest", consumer(marker="db=4"), CURRENT, Turn.DONE, None),
+    case("runs an older one", consumer(marker="db=3"), PENDING, Turn.NEXT, "WaitingForTurn"),
+    case("was never restarted by us", consumer(), PENDING, Turn.NEXT, "WaitingForTurn"),
+    case("its pods are newer than the revision", consumer(renewed=True), CURRENT, Turn.DONE, None),
+    case("was made after the revision", consumer(created=PUBLISHED + seconds(1)), CURRENT, Turn.DONE, None),
+    case(
+        "rolls",
+        consumer(marker="db=4", settled=False, hint="a partition"),
+        WorkloadState.ROLLING,
+        Turn.HINDERED,
+        "UpdatedByHand",
+    ),
+    case(
+        "failed",
+        consumer(marker="db=4", settled=False, failed=True),
+        WorkloadState.FAILED,
+        Turn.HINDERED,
+        "ProgressDeadlineExceeded",
+    ),
+    case(
+        "was aborted",
+        consumer(marker="db=4", settled=False, failed=True, aborted=True),
+        WorkloadState.FAILED,
+        Turn.HINDERED,
+        "RolloutAborted",
+    ),
+    case("is paused", consumer(paused=True), PENDING, Turn.HINDERED, "Paused"),
+    case("still rolls for another reason", consumer(settled=False), PENDING, Turn.HINDERED, "EarlierRollout"),
+    case(
+        "another rollout of it was aborted",
+        consumer(settled=False, failed=True, aborted=True),
+        PENDING,
+        Turn.HINDERED,
+        "EarlierRollout",
+    ),
+    case("refuses", consumer(restart="never"), PENDING, Turn.REFUSED, "RestartNever"),
+    case(
+        "refuses and was restarted by hand", consumer(restart="never", renewed=True), CURRENT, Turn.DONE, None
+    ),
 )
 def test_a_workload_stands_where_its_marker_and_its_rollout_say(
     one: Consumer, state: WorkloadState, turn: Turn, reason: str | None
@@ -154,40 +135,36 @@ NOBODY = {"rollout": {"restart": "None"}}
 @pytest.mark.parametrize(
     ("spec", "one", "turn", "reason"),
     [
-        pytest.param(NOBODY, consumer(), Turn.REFUSED, "RestartDisabled", id="restart: None"),
-        pytest.param(LISTED, consumer("api"), Turn.NEXT, "WaitingForTurn", id="listed"),
-        pytest.param(LISTED, consumer("web"), Turn.REFUSED, "NotListed", id="not listed"),
-        pytest.param(
+        case("restart: None", NOBODY, consumer(), Turn.REFUSED, "RestartDisabled"),
+        case("listed", LISTED, consumer("api"), Turn.NEXT, "WaitingForTurn"),
+        case("not listed", LISTED, consumer("web"), Turn.REFUSED, "NotListed"),
+        case(
+            "listed is one of the same name and another kind",
             LISTED,
             consumer("api", kind="StatefulSet"),
             Turn.REFUSED,
             "NotListed",
-            id="listed is one of the same name and another kind",
         ),
-        pytest.param(
+        case(
+            "listed, does not consume, has not agreed",
             LISTED,
             consumer("api", uses=()),
             Turn.REFUSED,
             "NotConsuming",
-            id="listed, does not consume, has not agreed",
         ),
         *(
-            pytest.param(
+            case(
+                f"listed, does not consume, agreed: {text}",
                 LISTED,
                 consumer("api", uses=(), restart=text),
                 Turn.NEXT,
                 "WaitingForTurn",
-                id=f"listed, does not consume, agreed: {text}",
             )
             for text in ("allow", "Allow")
         ),
-        pytest.param(
-            LISTED, consumer("api", restart="never"), Turn.REFUSED, "RestartNever", id="listed and refuses"
-        ),
+        case("listed and refuses", LISTED, consumer("api", restart="never"), Turn.REFUSED, "RestartNever"),
         *(
-            pytest.param(
-                {}, consumer("api", restart=text), Turn.REFUSED, "RestartNever", id=f"misspelt: {text!r}"
-            )
+            case(f"misspelt: {text!r}", {}, consumer("api", restart=text), Turn.REFUSED, "RestartNever")
             for text in ("Never", "false", "none", "never ", "")
         ),
     ],
@@ -207,31 +184,24 @@ def test_a_rotation_waits_for_who_can_still_come(turn: Turn, waits: bool) -> Non
 # What a workload has missed
 
 
-@pytest.mark.parametrize(
+@cases(
     ("keys", "marker", "created", "is_older"),
-    [
-        pytest.param((), "db=3", BEFORE, True, id="all keys, one revision behind"),
-        pytest.param(("password",), "db=3", BEFORE, True, id="the key that changed"),
-        pytest.param(("username",), "db=3", BEFORE, False, id="a key that did not change"),
-        pytest.param(("username",), "db=2", BEFORE, True, id="a key that changed two revisions ago"),
-        pytest.param(("token",), "db=2", BEFORE, False, id="a key that this very revision had changed"),
-        pytest.param(("other",), "db=1", BEFORE, True, id="older than what is kept: who knows"),
-        pytest.param(("other",), "db=9", BEFORE, True, id="from another life of the Secret"),
-        pytest.param(("password",), "", PUBLISHED, True, id="unmarked, made in the second of publication"),
-        pytest.param(("password",), "", PUBLISHED + seconds(1), False, id="unmarked, made a second later"),
-        pytest.param(("username",), "", BEFORE, False, id="unmarked, made after its key changed"),
-        pytest.param(
-            ("username",), "", PUBLISHED - timedelta(days=10), True, id="unmarked, made when its key changed"
-        ),
-        pytest.param(("token",), "", PUBLISHED - timedelta(days=99), True, id="unmarked and very old"),
-        pytest.param(("password",), "x=4,nonsense,db=", BEFORE, True, id="garbage is no marker"),
-    ],
+    case("all keys, one revision behind", (), "db=3", BEFORE, True),
+    case("the key that changed", ("password",), "db=3", BEFORE, True),
+    case("a key that did not change", ("username",), "db=3", BEFORE, False),
+    case("a key that changed two revisions ago", ("username",), "db=2", BEFORE, True),
+    case("a key that this very revision had changed", ("token",), "db=2", BEFORE, False),
+    case("older than what is kept: who knows", ("other",), "db=1", BEFORE, True),
+    case("from another life of the Secret", ("other",), "db=9", BEFORE, True),
+    case("unmarked, made in the second of publication", ("password",), "", PUBLISHED, True),
+    case("unmarked, made a second later", ("password",), "", PUBLISHED + seconds(1), False),
+    case("unmarked, made after its key changed", ("username",), "", BEFORE, False),
+    case("unmarked, made when its key changed", ("username",), "", PUBLISHED - timedelta(days=10), True),
+    case("unmarked and very old", ("token",), "", PUBLISHED - timedelta(days=99), True),
+    case("garbage is no marker", ("password",), "x=4,nonsense,db=", BEFORE, True),
 )
 def test_a_workload_is_older_if_a_key_that_it_uses_changed_since(
-    keys: tuple[str, ...],
-    marker: str,
-    created: datetime,
-    is_older: bool,
+    keys: tuple[str, ...], marker: str, created: datetime, is_older: bool
 ) -> None:
     one = consumer(uses=(use("db", *keys),), marker=marker, created=created)
     at = look(one)
@@ -267,36 +237,29 @@ def test_listed_ones_come_first_as_listed() -> None:
 ROLLING = consumer("rolling", marker="db=4", settled=False)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("limit", "others", "names"),
-    [
-        pytest.param(1, (), ("a",), id="one"),
-        pytest.param(2, (), ("a", "b"), id="two"),
-        pytest.param(2, (ROLLING,), ("a",), id="two, one of whom rolls"),
-        pytest.param(1, (ROLLING,), (), id="one, who rolls"),
-        pytest.param(
-            1, (ROLLING, consumer("more", marker="db=4", settled=False)), (), id="more roll than may"
-        ),
-        pytest.param(1, pending("0", paused=True), ("a",), id="a paused one takes nobody's turn"),
-        pytest.param(
-            1,
-            (consumer("0", marker="db=4", settled=False, paused=True),),
-            ("a",),
-            id="one that is paused during its rollout takes no turn",
-        ),
-        pytest.param(
-            1,
-            (consumer("0", marker="db=4", settled=False, hint="a partition"),),
-            ("a",),
-            id="one whose rollout waits for a person takes nobody's turn",
-        ),
-        pytest.param(
-            9,
-            (consumer("bad", marker="db=4", settled=False, failed=True),),
-            (),
-            id="nobody is sent after a failure",
-        ),
-    ],
+    case("one", 1, (), ("a",)),
+    case("two", 2, (), ("a", "b")),
+    case("two, one of whom rolls", 2, (ROLLING,), ("a",)),
+    case("one, who rolls", 1, (ROLLING,), ()),
+    case("more roll than may", 1, (ROLLING, consumer("more", marker="db=4", settled=False)), ()),
+    case("a paused one takes nobody's turn", 1, pending("0", paused=True), ("a",)),
+    case(
+        "one that is paused during its rollout takes no turn",
+        1,
+        (consumer("0", marker="db=4", settled=False, paused=True),),
+        ("a",),
+    ),
+    case(
+        "one whose rollout waits for a person takes nobody's turn",
+        1,
+        (consumer("0", marker="db=4", settled=False, hint="a partition"),),
+        ("a",),
+    ),
+    case(
+        "nobody is sent after a failure", 9, (consumer("bad", marker="db=4", settled=False, failed=True),), ()
+    ),
 )
 def test_as_many_roll_as_may(limit: int, others: tuple[Consumer, ...], names: tuple[str, ...]) -> None:
     spec = {"rollout": {"maxConcurrent": limit}}
@@ -316,28 +279,20 @@ WAVES = {
 }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("consumers", "names"),
-    [
-        pytest.param(pending("web", "api", "migrate"), ("migrate",), id="the lowest first"),
-        pytest.param(pending("web", "api", "batch"), ("api", "batch"), id="who is not listed is in wave 0"),
-        pytest.param(pending("web"), ("web",), id="the last"),
-        pytest.param(
-            (consumer("api", marker="db=4", settled=False), *pending("web")), (), id="the wave before rolls"
-        ),
-        pytest.param((*pending("api", paused=True), *pending("web")), (), id="the wave before is paused"),
-        pytest.param(
-            (*pending("api", restart="never"), *pending("web")), ("web",), id="who refuses holds up nobody"
-        ),
-        pytest.param(
-            (consumer("api", marker="db=4", settled=False, hint="a partition"), *pending("web")),
-            ("web",),
-            id="who waits for a person holds up nobody",
-        ),
-        pytest.param(
-            (*pending("api", hint="a partition"), *pending("web")), ("api",), id="it is restarted in its wave"
-        ),
-    ],
+    case("the lowest first", pending("web", "api", "migrate"), ("migrate",)),
+    case("who is not listed is in wave 0", pending("web", "api", "batch"), ("api", "batch")),
+    case("the last", pending("web"), ("web",)),
+    case("the wave before rolls", (consumer("api", marker="db=4", settled=False), *pending("web")), ()),
+    case("the wave before is paused", (*pending("api", paused=True), *pending("web")), ()),
+    case("who refuses holds up nobody", (*pending("api", restart="never"), *pending("web")), ("web",)),
+    case(
+        "who waits for a person holds up nobody",
+        (consumer("api", marker="db=4", settled=False, hint="a partition"), *pending("web")),
+        ("web",),
+    ),
+    case("it is restarted in its wave", (*pending("api", hint="a partition"), *pending("web")), ("api",)),
 )
 def test_a_wave_starts_when_the_one_before_is_through(
     consumers: tuple[Consumer, ...], names: tuple[str, ...]
@@ -349,21 +304,19 @@ DECLARED = Emergency("inc-1", "uid-1", BEFORE)
 BROKEN = consumer("api", marker="db=4", settled=False, failed=True)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("emergencies", "others", "names"),
-    [
-        pytest.param((), pending("web"), (), id="without an emergency nothing follows"),
-        pytest.param((DECLARED,), pending("web"), ("web",), id="the next wave"),
-        pytest.param((DECLARED,), pending("batch", "web"), ("batch",), id="the rest of its own wave first"),
-        pytest.param((replace(DECLARED, is_complete=True),), pending("web"), (), id="its secret is done"),
-        pytest.param((replace(DECLARED, is_open=False),), pending("web"), (), id="it is over"),
-        pytest.param(
-            (DECLARED,),
-            (consumer("batch", marker="db=4", settled=False), *pending("web")),
-            (),
-            id="another of its wave still rolls",
-        ),
-    ],
+    case("without an emergency nothing follows", (), pending("web"), ()),
+    case("the next wave", (DECLARED,), pending("web"), ("web",)),
+    case("the rest of its own wave first", (DECLARED,), pending("batch", "web"), ("batch",)),
+    case("its secret is done", (replace(DECLARED, is_complete=True),), pending("web"), ()),
+    case("it is over", (replace(DECLARED, is_open=False),), pending("web"), ()),
+    case(
+        "another of its wave still rolls",
+        (DECLARED,),
+        (consumer("batch", marker="db=4", settled=False), *pending("web")),
+        (),
+    ),
 )
 def test_a_failed_workload_holds_up_no_other_in_an_emergency(
     emergencies: tuple[Emergency, ...], others: tuple[Consumer, ...], names: tuple[str, ...]
@@ -415,59 +368,41 @@ def rolling(**of_workload: Any) -> Consumer:
     return consumer(**{"marker": "db=4", "settled": False, "restarted": SINCE, **of_workload})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "at", "expected"),
-    [
-        pytest.param(rolling(), SINCE + seconds(599), WorkloadState.ROLLING, id="a second before"),
-        pytest.param(rolling(), SINCE + seconds(600), WorkloadState.FAILED, id="at the deadline"),
-        pytest.param(rolling(failed=True), SINCE, WorkloadState.FAILED, id="its own deadline was earlier"),
-        pytest.param(
-            rolling(failed=True, progressed=SINCE),
-            SINCE,
-            WorkloadState.ROLLING,
-            id="a template before it failed",
-        ),
-        pytest.param(
-            rolling(failed=True, progressed=SINCE + seconds(1)),
-            LATE,
-            WorkloadState.FAILED,
-            id="it has failed",
-        ),
-        pytest.param(
-            rolling(hint="OnDelete"), SINCE + seconds(900), WorkloadState.ROLLING, id="waits for a person"
-        ),
-        pytest.param(
-            rolling(restarted=None), SINCE + seconds(900), WorkloadState.ROLLING, id="nobody knows since"
-        ),
-        pytest.param(
-            rolling(restarted=PUBLISHED - timedelta(days=1)),
-            PUBLISHED + seconds(599),
-            WorkloadState.ROLLING,
-            id="counted from the publication at the earliest",
-        ),
-        pytest.param(rolling(paused=True), SINCE + seconds(900), WorkloadState.ROLLING, id="is paused"),
-        pytest.param(
-            rolling(paused=True, failed=True), SINCE, WorkloadState.FAILED, id="failed before its pause"
-        ),
-        pytest.param(
-            replace(rolling(), resumed=SINCE + seconds(60)),
-            SINCE + seconds(659),
-            WorkloadState.ROLLING,
-            id="counted from the end of its pause",
-        ),
-        pytest.param(
-            rolling(progressing=SINCE + seconds(60)),
-            SINCE + seconds(659),
-            WorkloadState.ROLLING,
-            id="counted from the end of its pause, by its controller",
-        ),
-        pytest.param(
-            replace(rolling(progressing=SINCE + seconds(60)), resumed=SINCE + seconds(60)),
-            SINCE + seconds(660),
-            WorkloadState.FAILED,
-            id="its pause ended long ago",
-        ),
-    ],
+    case("a second before", rolling(), SINCE + seconds(599), WorkloadState.ROLLING),
+    case("at the deadline", rolling(), SINCE + seconds(600), WorkloadState.FAILED),
+    case("its own deadline was earlier", rolling(failed=True), SINCE, WorkloadState.FAILED),
+    case("a template before it failed", rolling(failed=True, progressed=SINCE), SINCE, WorkloadState.ROLLING),
+    case("it has failed", rolling(failed=True, progressed=SINCE + seconds(1)), LATE, WorkloadState.FAILED),
+    case("waits for a person", rolling(hint="OnDelete"), SINCE + seconds(900), WorkloadState.ROLLING),
+    case("nobody knows since", rolling(restarted=None), SINCE + seconds(900), WorkloadState.ROLLING),
+    case(
+        "counted from the publication at the earliest",
+        rolling(restarted=PUBLISHED - timedelta(days=1)),
+        PUBLISHED + seconds(599),
+        WorkloadState.ROLLING,
+    ),
+    case("is paused", rolling(paused=True), SINCE + seconds(900), WorkloadState.ROLLING),
+    case("failed before its pause", rolling(paused=True, failed=True), SINCE, WorkloadState.FAILED),
+    case(
+        "counted from the end of its pause",
+        replace(rolling(), resumed=SINCE + seconds(60)),
+        SINCE + seconds(659),
+        WorkloadState.ROLLING,
+    ),
+    case(
+        "counted from the end of its pause, by its controller",
+        rolling(progressing=SINCE + seconds(60)),
+        SINCE + seconds(659),
+        WorkloadState.ROLLING,
+    ),
+    case(
+        "its pause ended long ago",
+        replace(rolling(progressing=SINCE + seconds(60)), resumed=SINCE + seconds(60)),
+        SINCE + seconds(660),
+        WorkloadState.FAILED,
+    ),
 )
 def test_a_workload_has_failed_when_its_deadline_is_over(
     one: Consumer, at: datetime, expected: WorkloadState
@@ -511,44 +446,37 @@ def test_what_its_controller_complains_of_is_shown() -> None:
     assert standing_of(consumer(marker="db=3", settled=False, complaint="a quota")).message == "a quota"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "at", "turn"),
-    [
-        pytest.param(
-            consumer(marker="db=3", settled=False, failed=True), NOW, Turn.HINDERED, id="failed long ago"
+    case("failed long ago", consumer(marker="db=3", settled=False, failed=True), NOW, Turn.HINDERED),
+    case("was broken before us", consumer(settled=False, failed=True), NOW, Turn.HINDERED),
+    case(
+        "failed with one that nobody ran", consumer(marker="db=5", settled=False, failed=True), NOW, Turn.NEXT
+    ),
+    case(
+        "a template before it failed",
+        consumer(
+            marker="db=5",
+            settled=False,
+            failed=True,
+            restarted=NOW - minutes(2),
+            progressed=NOW - minutes(3),
         ),
-        pytest.param(consumer(settled=False, failed=True), NOW, Turn.HINDERED, id="was broken before us"),
-        pytest.param(
-            consumer(marker="db=5", settled=False, failed=True),
-            NOW,
-            Turn.NEXT,
-            id="failed with one that nobody ran",
-        ),
-        pytest.param(
-            consumer(
-                marker="db=5",
-                settled=False,
-                failed=True,
-                restarted=NOW - minutes(2),
-                progressed=NOW - minutes(3),
-            ),
-            NOW,
-            Turn.HINDERED,
-            id="a template before it failed",
-        ),
-        pytest.param(
-            consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=10)),
-            NOW,
-            Turn.NEXT,
-            id="missed our deadline",
-        ),
-        pytest.param(
-            consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=9)),
-            NOW,
-            Turn.HINDERED,
-            id="still has time",
-        ),
-    ],
+        NOW,
+        Turn.HINDERED,
+    ),
+    case(
+        "missed our deadline",
+        consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=10)),
+        NOW,
+        Turn.NEXT,
+    ),
+    case(
+        "still has time",
+        consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=9)),
+        NOW,
+        Turn.HINDERED,
+    ),
 )
 def test_a_rollout_of_ours_that_came_to_no_end_is_not_waited_for(
     one: Consumer, at: datetime, turn: Turn
@@ -573,32 +501,26 @@ BACK: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "turn"),
-    [
-        pytest.param(consumer(marker="db=5", settled=False), Turn.NEXT, id="hangs in what was given up"),
-        pytest.param(consumer(marker="db=5"), Turn.NEXT, id="ran what was given up"),
-        pytest.param(consumer(marker="db=4"), Turn.DONE, id="was not yet restarted"),
-        pytest.param(
-            consumer(marker="db=5", uses=(use("db", "username"),)), Turn.DONE, id="uses nothing that changed"
-        ),
-        pytest.param(consumer(created=NOW - seconds(30)), Turn.NEXT, id="was made while it was published"),
-        pytest.param(consumer(created=PUBLISHED + seconds(9)), Turn.DONE, id="was made before it"),
-        pytest.param(consumer(created=PUBLISHED - timedelta(days=1)), Turn.NEXT, id="was behind before"),
-    ],
+    case("hangs in what was given up", consumer(marker="db=5", settled=False), Turn.NEXT),
+    case("ran what was given up", consumer(marker="db=5"), Turn.NEXT),
+    case("was not yet restarted", consumer(marker="db=4"), Turn.DONE),
+    case("uses nothing that changed", consumer(marker="db=5", uses=(use("db", "username"),)), Turn.DONE),
+    case("was made while it was published", consumer(created=NOW - seconds(30)), Turn.NEXT),
+    case("was made before it", consumer(created=PUBLISHED + seconds(9)), Turn.DONE),
+    case("was behind before", consumer(created=PUBLISHED - timedelta(days=1)), Turn.NEXT),
 )
 def test_who_runs_what_was_given_up_comes_back(one: Consumer, turn: Turn) -> None:
     assert standing_of(one, **BACK).turn is turn
 
 
-@pytest.mark.parametrize(
+@cases(
     ("restarted", "progressed", "expected"),
-    [
-        pytest.param(None, -1, WorkloadState.ROLLING, id="before the request"),
-        pytest.param(None, 1, WorkloadState.FAILED, id="after the request"),
-        pytest.param(40, 30, WorkloadState.ROLLING, id="after the request and before its restart"),
-        pytest.param(40, 41, WorkloadState.FAILED, id="after its restart"),
-    ],
+    case("before the request", None, -1, WorkloadState.ROLLING),
+    case("after the request", None, 1, WorkloadState.FAILED),
+    case("after the request and before its restart", 40, 30, WorkloadState.ROLLING),
+    case("after its restart", 40, 41, WorkloadState.FAILED),
 )
 def test_a_failure_of_what_was_given_up_does_not_count_on_the_way_back(
     restarted: int | None, progressed: int, expected: WorkloadState
@@ -642,28 +564,16 @@ TOLD = {"revision": 4, "reason": "Triggered", "startedAt": MADE, "finishedAt": N
 LATER = {"now": PUBLISHED + timedelta(days=20)}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "expected"),
-    [
-        pytest.param({}, WorkloadState.FAILED, id="nothing was told yet"),
-        pytest.param({"workloads": [THROUGH]}, CURRENT, id="it was through"),
-        pytest.param(
-            {"workloads": [THROUGH | {"state": "Rolling"}]}, WorkloadState.FAILED, id="it was rolling"
-        ),
-        pytest.param(
-            {"workloads": [THROUGH | {"revision": 3}]}, WorkloadState.FAILED, id="with the one before"
-        ),
-        pytest.param(
-            {"workloads": [THROUGH | {"name": "web"}]}, WorkloadState.FAILED, id="another was through"
-        ),
-        pytest.param({"history": [TOLD]}, CURRENT, id="all were through"),
-        pytest.param(
-            {"history": [TOLD | {"revision": 3}]}, WorkloadState.FAILED, id="with the one before, all"
-        ),
-        pytest.param(
-            {"history": [TOLD | {"result": "RolledBack"}]}, WorkloadState.FAILED, id="it was rolled back"
-        ),
-    ],
+    case("nothing was told yet", {}, WorkloadState.FAILED),
+    case("it was through", {"workloads": [THROUGH]}, CURRENT),
+    case("it was rolling", {"workloads": [THROUGH | {"state": "Rolling"}]}, WorkloadState.FAILED),
+    case("with the one before", {"workloads": [THROUGH | {"revision": 3}]}, WorkloadState.FAILED),
+    case("another was through", {"workloads": [THROUGH | {"name": "web"}]}, WorkloadState.FAILED),
+    case("all were through", {"history": [TOLD]}, CURRENT),
+    case("with the one before, all", {"history": [TOLD | {"revision": 3}]}, WorkloadState.FAILED),
+    case("it was rolled back", {"history": [TOLD | {"result": "RolledBack"}]}, WorkloadState.FAILED),
 )
 @pytest.mark.parametrize("one", [rolling(), rolling(failed=True)], ids=["late", "failed"])
 def test_a_workload_that_was_through_does_not_fall_back(
@@ -680,13 +590,11 @@ def test_a_workload_was_through_if_an_overlap_began() -> None:
     assert later.state is WorkloadState.FAILED
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "at", "expected"),
-    [
-        pytest.param({}, SINCE + seconds(600), CURRENT, id="without a status"),
-        pytest.param({}, SINCE + seconds(599), WorkloadState.ROLLING, id="without a status, in its time"),
-        pytest.param({"revision": 4}, SINCE + seconds(600), WorkloadState.FAILED, id="with a status"),
-    ],
+    case("without a status", {}, SINCE + seconds(600), CURRENT),
+    case("without a status, in its time", {}, SINCE + seconds(599), WorkloadState.ROLLING),
+    case("with a status", {"revision": 4}, SINCE + seconds(600), WorkloadState.FAILED),
 )
 def test_what_was_overdue_before_the_first_status_is_not_judged(
     status: dict[str, Any], at: datetime, expected: WorkloadState
@@ -700,50 +608,43 @@ OVERDUE: dict[str, Any] = {"now": SINCE + seconds(600), "status": {"revision": 4
 OLD_POD = pod("api-old", marker="db=3")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "changed", "expected"),
-    [
-        pytest.param(rolling(), {}, CURRENT, id="the status has it"),
-        pytest.param(rolling(pods=[OLD_POD]), {}, WorkloadState.ROLLING, id="earlier pods still run"),
-        pytest.param(rolling(in_place=True), {}, WorkloadState.FAILED, id="they may occupy places"),
-        pytest.param(
-            rolling(in_place=True),
-            {"status": {"revision": 4, "workloads": [WAITS | {"reason": "PodsUnknown"}]}},
-            CURRENT,
-            id="pods could not be listed",
-        ),
-        pytest.param(
-            rolling(),
-            {"status": {"revision": 4, "workloads": [WAITS | {"reason": "RollingOut"}]}},
-            WorkloadState.FAILED,
-            id="its pods were not ready",
-        ),
-        pytest.param(
-            rolling(),
-            {"status": {"revision": 4, "workloads": [WAITS | {"revision": 3}]}},
-            WorkloadState.FAILED,
-            id="with another revision",
-        ),
-        pytest.param(
-            rolling(),
-            {"state": replace(HISTORY, rollback_pause=RollbackPause(5, 0, SINCE, failed=True))},
-            WorkloadState.FAILED,
-            id="on its way back",
-        ),
-        pytest.param(rolling(), {"now": SINCE + seconds(599)}, WorkloadState.ROLLING, id="it has time"),
-        pytest.param(
-            replace(rolling(), completed=True),
-            {"status": {"revision": 4}},
-            CURRENT,
-            id="the process knows it",
-        ),
-        pytest.param(
-            replace(rolling(failed=True, pods=[OLD_POD]), completed=True),
-            {"status": {"revision": 4}},
-            WorkloadState.ROLLING,
-            id="the process knows it, and its controller reports a failure",
-        ),
-    ],
+    case("the status has it", rolling(), {}, CURRENT),
+    case("earlier pods still run", rolling(pods=[OLD_POD]), {}, WorkloadState.ROLLING),
+    case("they may occupy places", rolling(in_place=True), {}, WorkloadState.FAILED),
+    case(
+        "pods could not be listed",
+        rolling(in_place=True),
+        {"status": {"revision": 4, "workloads": [WAITS | {"reason": "PodsUnknown"}]}},
+        CURRENT,
+    ),
+    case(
+        "its pods were not ready",
+        rolling(),
+        {"status": {"revision": 4, "workloads": [WAITS | {"reason": "RollingOut"}]}},
+        WorkloadState.FAILED,
+    ),
+    case(
+        "with another revision",
+        rolling(),
+        {"status": {"revision": 4, "workloads": [WAITS | {"revision": 3}]}},
+        WorkloadState.FAILED,
+    ),
+    case(
+        "on its way back",
+        rolling(),
+        {"state": replace(HISTORY, rollback_pause=RollbackPause(5, 0, SINCE, failed=True))},
+        WorkloadState.FAILED,
+    ),
+    case("it has time", rolling(), {"now": SINCE + seconds(599)}, WorkloadState.ROLLING),
+    case("the process knows it", replace(rolling(), completed=True), {"status": {"revision": 4}}, CURRENT),
+    case(
+        "the process knows it, and its controller reports a failure",
+        replace(rolling(failed=True, pods=[OLD_POD]), completed=True),
+        {"status": {"revision": 4}},
+        WorkloadState.ROLLING,
+    ),
 )
 def test_a_workload_that_waited_for_earlier_pods_is_not_late(
     one: Consumer, changed: dict[str, Any], expected: WorkloadState
@@ -751,13 +652,11 @@ def test_a_workload_that_waited_for_earlier_pods_is_not_late(
     assert standing_of(one, **OVERDUE | changed).state is expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "expected"),
-    [
-        pytest.param(consumer(marker="db=4"), True, id="complete"),
-        pytest.param(consumer(marker="db=3"), False, id="with another revision"),
-        pytest.param(rolling(), False, id="not ready"),
-    ],
+    case("complete", consumer(marker="db=4"), True),
+    case("with another revision", consumer(marker="db=3"), False),
+    case("not ready", rolling(), False),
 )
 def test_a_controller_reports_the_rollout_of_the_current_revision(one: Consumer, *, expected: bool) -> None:
     at = look(one)
@@ -770,15 +669,13 @@ def test_after_a_return_it_counts_who_is_through_now() -> None:
     assert standing_of(rolling(), status=before, **BACK).state is WorkloadState.ROLLING
 
 
-@pytest.mark.parametrize(
+@cases(
     ("step", "expected"),
-    [
-        pytest.param("Rollback", CURRENT, id="of the rollback"),
-        pytest.param("WaitForPods", CURRENT, id="of the wait for other pods"),
-        pytest.param("Settle", CURRENT, id="of the end of an overlap"),
-        pytest.param("RollOut", WorkloadState.ROLLING, id="from before it"),
-        pytest.param(None, WorkloadState.ROLLING, id="without a rotation"),
-    ],
+    case("of the rollback", "Rollback", CURRENT),
+    case("of the wait for other pods", "WaitForPods", CURRENT),
+    case("of the end of an overlap", "Settle", CURRENT),
+    case("from before it", "RollOut", WorkloadState.ROLLING),
+    case("without a rotation", None, WorkloadState.ROLLING),
 )
 def test_on_the_way_back_a_workload_is_complete_by_a_status_of_the_rollback(
     step: str | None, expected: WorkloadState
@@ -799,16 +696,14 @@ def test_a_status_of_an_earlier_rotation_is_from_before_a_rollback() -> None:
 # Somebody who reverts a restart
 
 
-@pytest.mark.parametrize(
+@cases(
     ("told", "turn"),
-    [
-        pytest.param({"revision": 4}, Turn.REFUSED, id="for this revision"),
-        pytest.param({"restarted": 4}, Turn.REFUSED, id="and was told of it before"),
-        pytest.param({"restarted": 4, "revision": 3}, Turn.REFUSED, id="with an older marker put back"),
-        pytest.param({"revision": 3}, Turn.NEXT, id="for another revision"),
-        pytest.param({"revision": 4, "kind": "StatefulSet"}, Turn.NEXT, id="of another kind"),
-        pytest.param({"revision": 4, "name": "web"}, Turn.NEXT, id="of another name"),
-    ],
+    case("for this revision", {"revision": 4}, Turn.REFUSED),
+    case("and was told of it before", {"restarted": 4}, Turn.REFUSED),
+    case("with an older marker put back", {"restarted": 4, "revision": 3}, Turn.REFUSED),
+    case("for another revision", {"revision": 3}, Turn.NEXT),
+    case("of another kind", {"revision": 4, "kind": "StatefulSet"}, Turn.NEXT),
+    case("of another name", {"revision": 4, "name": "web"}, Turn.NEXT),
 )
 def test_who_takes_the_marker_off_is_reported_and_not_fought(told: dict[str, Any], turn: Turn) -> None:
     entry = {"kind": "Deployment", "name": "api", "state": "Rolling", **told}
@@ -830,19 +725,17 @@ def on_the_way_back(step: str) -> dict[str, Any]:
     return {"revision": 4, "rotation": rotation, "workloads": [THROUGH]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("told", "turn"),
-    [
-        pytest.param({"revision": 4, "workloads": [THROUGH]}, Turn.NEXT, id="of an unknown time"),
-        pytest.param(on_the_way_back("RollOut"), Turn.NEXT, id="from before the rollback"),
-        pytest.param(on_the_way_back("Rollback"), Turn.REFUSED, id="of the rollback"),
-        pytest.param(on_the_way_back("WaitForPods"), Turn.REFUSED, id="after the workloads"),
-        pytest.param(
-            {"history": [TOLD | {"reason": "RolledBack", "startedAt": NOW}], "workloads": [THROUGH]},
-            Turn.REFUSED,
-            id="after the rollback",
-        ),
-    ],
+    case("of an unknown time", {"revision": 4, "workloads": [THROUGH]}, Turn.NEXT),
+    case("from before the rollback", on_the_way_back("RollOut"), Turn.NEXT),
+    case("of the rollback", on_the_way_back("Rollback"), Turn.REFUSED),
+    case("after the workloads", on_the_way_back("WaitForPods"), Turn.REFUSED),
+    case(
+        "after the rollback",
+        {"history": [TOLD | {"reason": "RolledBack", "startedAt": NOW}], "workloads": [THROUGH]},
+        Turn.REFUSED,
+    ),
 )
 def test_a_marker_of_a_later_revision_was_put_back_if_the_status_since_the_rollback_has_the_restart(
     told: dict[str, Any], turn: Turn
@@ -851,13 +744,11 @@ def test_a_marker_of_a_later_revision_was_put_back_if_the_status_since_the_rollb
     assert standing_of(consumer(marker="db=5"), status=told, **BACK).turn is turn
 
 
-@pytest.mark.parametrize(
+@cases(
     ("written", "turn"),
-    [
-        pytest.param(4, Turn.REFUSED, id="in place of that of the restart"),
-        pytest.param(None, Turn.REFUSED, id="that the restart had removed"),
-        pytest.param(5, Turn.NEXT, id="of the restart itself"),
-    ],
+    case("in place of that of the restart", 4, Turn.REFUSED),
+    case("that the restart had removed", None, Turn.REFUSED),
+    case("of the restart itself", 5, Turn.NEXT),
 )
 def test_a_marker_of_a_later_revision_was_put_back_if_this_process_has_written_another(
     written: int | None, turn: Turn
@@ -933,30 +824,25 @@ def due(
     return restart_due(at, everyone(at)[0])
 
 
-@pytest.mark.parametrize(
+@cases(
     ("siblings", "marker", "expected"),
-    [
-        pytest.param((), "db=3", PUBLISHED + seconds(5), id="alone"),
-        pytest.param(
-            (Sibling("tls", 2, PUBLISHED + seconds(3)),),
-            "db=3,tls=1",
-            PUBLISHED + seconds(8),
-            id="a sibling changed later: one restart serves both",
-        ),
-        pytest.param(
-            (Sibling("tls", 2, PUBLISHED + seconds(3)),),
-            "db=3,tls=2",
-            PUBLISHED + seconds(5),
-            id="a sibling that it runs already",
-        ),
-        pytest.param(
-            (Sibling("tls", 2, PUBLISHED - seconds(9)),),
-            "db=3",
-            PUBLISHED + seconds(5),
-            id="a sibling of long ago",
-        ),
-        pytest.param((Sibling("tls", 2, None),), "db=3", PUBLISHED + seconds(5), id="nobody knows when"),
-    ],
+    case("alone", (), "db=3", PUBLISHED + seconds(5)),
+    case(
+        "a sibling changed later: one restart serves both",
+        (Sibling("tls", 2, PUBLISHED + seconds(3)),),
+        "db=3,tls=1",
+        PUBLISHED + seconds(8),
+    ),
+    case(
+        "a sibling that it runs already",
+        (Sibling("tls", 2, PUBLISHED + seconds(3)),),
+        "db=3,tls=2",
+        PUBLISHED + seconds(5),
+    ),
+    case(
+        "a sibling of long ago", (Sibling("tls", 2, PUBLISHED - seconds(9)),), "db=3", PUBLISHED + seconds(5)
+    ),
+    case("nobody knows when", (Sibling("tls", 2, None),), "db=3", PUBLISHED + seconds(5)),
 )
 def test_the_debounce_starts_with_the_last_change_that_the_workload_uses(
     siblings: tuple[Sibling, ...], marker: str, expected: datetime
@@ -964,12 +850,10 @@ def test_the_debounce_starts_with_the_last_change_that_the_workload_uses(
     assert due(*siblings, marker=marker) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("since", "expected"),
-    [
-        pytest.param(PUBLISHED + seconds(60), PUBLISHED + seconds(65), id="after the change"),
-        pytest.param(PUBLISHED - seconds(60), PUBLISHED + seconds(5), id="before it"),
-    ],
+    case("after the change", PUBLISHED + seconds(60), PUBLISHED + seconds(65)),
+    case("before it", PUBLISHED - seconds(60), PUBLISHED + seconds(5)),
 )
 def test_a_process_that_takes_over_waits_for_what_else_was_about_to_change(
     since: datetime, expected: datetime
@@ -983,13 +867,11 @@ def test_the_debounce_can_be_written() -> None:
     assert due(spec={"rollout": {"debounce": "1m"}}) == PUBLISHED + seconds(60)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("before", "expected"),
-    [
-        pytest.param(seconds(4), PUBLISHED + seconds(6), id="it was restarted shortly before"),
-        pytest.param(seconds(10), PUBLISHED, id="it was restarted ten seconds before"),
-        pytest.param(timedelta(days=1), PUBLISHED, id="it was restarted long before"),
-    ],
+    case("it was restarted shortly before", seconds(4), PUBLISHED + seconds(6)),
+    case("it was restarted ten seconds before", seconds(10), PUBLISHED),
+    case("it was restarted long before", timedelta(days=1), PUBLISHED),
 )
 def test_between_two_restarts_of_a_workload_are_ten_seconds_without_a_debounce_too(
     before: timedelta, expected: datetime
@@ -1000,24 +882,20 @@ def test_between_two_restarts_of_a_workload_are_ten_seconds_without_a_debounce_t
     assert restart_due(at, everyone(at)[0]) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ahead", "expected"),
-    [
-        pytest.param(60, NOW + seconds(70), id="as clocks differ"),
-        pytest.param(61, NOW, id="the clock was put back"),
-    ],
+    case("as clocks differ", 60, NOW + seconds(70)),
+    case("the clock was put back", 61, NOW),
 )
 def test_no_restart_waits_for_the_clock_of_the_last_one_to_catch_up(ahead: int, expected: datetime) -> None:
     at = look(consumer("api", marker="db=3", restarted=NOW + seconds(ahead)), now=NOW)
     assert restart_due(at, everyone(at)[0]) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ahead", "expected"),
-    [
-        pytest.param(60, NOW + seconds(65), id="as clocks differ"),
-        pytest.param(61, NOW, id="the clock was put back"),
-    ],
+    case("as clocks differ", 60, NOW + seconds(65)),
+    case("the clock was put back", 61, NOW),
 )
 def test_no_restart_waits_for_a_clock_to_catch_up(ahead: int, expected: datetime) -> None:
     assert due(target=target(4, published=NOW + seconds(ahead))) == expected
@@ -1030,23 +908,17 @@ def test_without_a_time_of_publication_the_time_of_making_counts() -> None:
 # Markers
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "marker"),
-    [
-        pytest.param(consumer(), "db=4", id="the first"),
-        pytest.param(consumer(marker="db=3"), "db=4", id="the next"),
-        pytest.param(
-            consumer("api", Sibling("tls", 7, NOW), Sibling("api-key", 2, NOW), uses=(use(), use("tls"))),
-            "api-key=2,db=4,tls=7",
-            id="with siblings, sorted",
-        ),
-        pytest.param(
-            consumer(marker="db=3,gone=5,kept=6", uses=(use(), use("kept"))),
-            "db=4,kept=6",
-            id="stale names go",
-        ),
-        pytest.param(consumer(marker="nonsense,=,db=x"), "db=4", id="garbage goes"),
-    ],
+    case("the first", consumer(), "db=4"),
+    case("the next", consumer(marker="db=3"), "db=4"),
+    case(
+        "with siblings, sorted",
+        consumer("api", Sibling("tls", 7, NOW), Sibling("api-key", 2, NOW), uses=(use(), use("tls"))),
+        "api-key=2,db=4,tls=7",
+    ),
+    case("stale names go", consumer(marker="db=3,gone=5,kept=6", uses=(use(), use("kept"))), "db=4,kept=6"),
+    case("garbage goes", consumer(marker="nonsense,=,db=x"), "db=4"),
 )
 def test_a_marker_says_what_the_new_pods_read(one: Consumer, marker: str) -> None:
     assert marker_for(one, "db", 4) == marker

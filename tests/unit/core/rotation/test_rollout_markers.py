@@ -4,14 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import pytest
-
 from keyturn.core.observation.observed import Consumer, Managed, Sibling
 from keyturn.core.observation.workload import Pod, PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.steps import RollOut
 from keyturn.core.state.state import Publication, RollbackPause
+from tests.support.cases import case, cases
 from tests.unit.core import builders
 from tests.unit.core.builders import (
     BEFORE,
@@ -62,56 +61,44 @@ TLS = Sibling("tls", 3, BEFORE - seconds(1))
 FIRST = Sibling("tls", 1, BEFORE + seconds(30))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("one", "marker"),
-    [
-        pytest.param(failed(pod()), "", id="none stood there"),
-        pytest.param(failed(pod("db=1")), "db=1", id="one stood there"),
-        pytest.param(failed(pod("db=1,tls=4")), "db=1,tls=4", id="with a secret that is gone since"),
-        pytest.param(failed(), "db=1", id="no healthy pod is left"),
-        pytest.param(failed(pod(leaves=NOW)), "db=1", id="the last healthy pod is terminating"),
-        pytest.param(failed(pod(), pod("db=1"), pod("db=1")), "db=1", id="most pods"),
-        pytest.param(failed(pod(), pod("db=1")), "", id="as many of both"),
-        pytest.param(
-            failed(pod(), pod(created=DURING)),
-            "db=1",
-            id="a pod without one was made under the failed revision",
-        ),
-        pytest.param(
-            failed(pod(created=BACK + seconds(1))), "", id="the healthy pod is newer than the return"
-        ),
-        pytest.param(failed(marker="db=2"), "db=1", id="pods of the failed template are not healthy"),
-        pytest.param(
-            failed(pod("db=1,tls=3"), marker="db=2,tls=3", siblings=(TLS,)),
-            "db=1,tls=3",
-            id="with another secret",
-        ),
-        pytest.param(
-            failed(pod("db=1,tls=2"), marker="db=2,tls=3", siblings=(TLS,)),
-            "db=1,tls=3",
-            id="another secret has turned meanwhile",
-        ),
-        pytest.param(
-            failed(pod(), marker="db=2,tls=3", siblings=(TLS,)),
-            "",
-            id="is newer than the other secret's revision",
-        ),
-        pytest.param(
-            failed(pod(), marker="db=2,tls=3", siblings=(replace(TLS, published=NOW),)),
-            "db=1,tls=3",
-            id="is older than the other secret's revision",
-        ),
-        pytest.param(
-            failed(pod(), marker="db=2,tls=3", siblings=(replace(TLS, published=None),)),
-            "db=1,tls=3",
-            id="nobody knows since when the other secret has its revision",
-        ),
-        pytest.param(
-            failed(pod(), marker="db=2,tls=1", siblings=(FIRST,)),
-            "",
-            id="waited for the other secret's first revision",
-        ),
-    ],
+    case("none stood there", failed(pod()), ""),
+    case("one stood there", failed(pod("db=1")), "db=1"),
+    case("with a secret that is gone since", failed(pod("db=1,tls=4")), "db=1,tls=4"),
+    case("no healthy pod is left", failed(), "db=1"),
+    case("the last healthy pod is terminating", failed(pod(leaves=NOW)), "db=1"),
+    case("most pods", failed(pod(), pod("db=1"), pod("db=1")), "db=1"),
+    case("as many of both", failed(pod(), pod("db=1")), ""),
+    case("a pod without one was made under the failed revision", failed(pod(), pod(created=DURING)), "db=1"),
+    case("the healthy pod is newer than the return", failed(pod(created=BACK + seconds(1))), ""),
+    case("pods of the failed template are not healthy", failed(marker="db=2"), "db=1"),
+    case(
+        "with another secret", failed(pod("db=1,tls=3"), marker="db=2,tls=3", siblings=(TLS,)), "db=1,tls=3"
+    ),
+    case(
+        "another secret has turned meanwhile",
+        failed(pod("db=1,tls=2"), marker="db=2,tls=3", siblings=(TLS,)),
+        "db=1,tls=3",
+    ),
+    case(
+        "is newer than the other secret's revision", failed(pod(), marker="db=2,tls=3", siblings=(TLS,)), ""
+    ),
+    case(
+        "is older than the other secret's revision",
+        failed(pod(), marker="db=2,tls=3", siblings=(replace(TLS, published=NOW),)),
+        "db=1,tls=3",
+    ),
+    case(
+        "nobody knows since when the other secret has its revision",
+        failed(pod(), marker="db=2,tls=3", siblings=(replace(TLS, published=None),)),
+        "db=1,tls=3",
+    ),
+    case(
+        "waited for the other secret's first revision",
+        failed(pod(), marker="db=2,tls=1", siblings=(FIRST,)),
+        "",
+    ),
 )
 def test_a_template_gets_back_what_its_healthy_pods_have(one: Consumer, marker: str) -> None:
     at = look(one)

@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
-
 from keyturn.api.workloads import WorkloadState
 from keyturn.core.observation.observed import Consumer, Managed
 from keyturn.core.observation.workload import NOT_READY, Pod, Trouble
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import trouble_of, worst_of
 from keyturn.core.state.state import RollbackPause
+from tests.support.cases import case, cases
 from tests.unit.core.builders import NOW, PUBLISHED, consumer, observed, pod, revision, seconds, state, target
 
 ROLLING, FAILED, PENDING = WorkloadState.ROLLING, WorkloadState.FAILED, WorkloadState.PENDING
@@ -42,27 +41,21 @@ def standing(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) 
     return only
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pods", "expected"),
-    [
-        pytest.param([crashing(), OLD], FAILED, id="a new one crashes, an old one is ready"),
-        pytest.param([crashing()], FAILED, id="there is no old one, as with Recreate"),
-        pytest.param([crashing(times=2), OLD], ROLLING, id="it was restarted twice"),
-        pytest.param([crashing(), BAD_OLD], ROLLING, id="no old one is ready: it is not the revision"),
-        pytest.param([crashing(), BAD_OLD, pod("older", marker="")], FAILED, id="one old one is ready"),
-        pytest.param([crashing(), pod("new"), OLD], ROLLING, id="another new one is ready"),
-        pytest.param(
-            [crashing(), pod("new", restarts=3), OLD], FAILED, id="another one is ready until its next crash"
-        ),
-        pytest.param([crashing(marker="db=1")], ROLLING, id="it is an old one that crashes"),
-        pytest.param([crashing(leaves=NOW), OLD], ROLLING, id="it ends already"),
-        pytest.param(
-            [crashing(), pod("old", marker="db=1", ready=False, leaves=NOW)], FAILED, id="old ones end"
-        ),
-        pytest.param([OLD], ROLLING, id="there is no new one"),
-        pytest.param([], ROLLING, id="there is none"),
-        pytest.param(None, ROLLING, id="they were not read yet"),
-    ],
+    case("a new one crashes, an old one is ready", [crashing(), OLD], FAILED),
+    case("there is no old one, as with Recreate", [crashing()], FAILED),
+    case("it was restarted twice", [crashing(times=2), OLD], ROLLING),
+    case("no old one is ready: it is not the revision", [crashing(), BAD_OLD], ROLLING),
+    case("one old one is ready", [crashing(), BAD_OLD, pod("older", marker="")], FAILED),
+    case("another new one is ready", [crashing(), pod("new"), OLD], ROLLING),
+    case("another one is ready until its next crash", [crashing(), pod("new", restarts=3), OLD], FAILED),
+    case("it is an old one that crashes", [crashing(marker="db=1")], ROLLING),
+    case("it ends already", [crashing(leaves=NOW), OLD], ROLLING),
+    case("old ones end", [crashing(), pod("old", marker="db=1", ready=False, leaves=NOW)], FAILED),
+    case("there is no new one", [OLD], ROLLING),
+    case("there is none", [], ROLLING),
+    case("they were not read yet", None, ROLLING),
 )
 def test_a_workload_fails_early_where_new_pods_crash_and_old_ones_do_not(
     pods: list[Pod] | None, expected: WorkloadState
@@ -83,14 +76,12 @@ def test_the_pod_and_its_reason_are_named() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fail_fast", "times", "expected"),
-    [
-        pytest.param({"restarts": 5}, 4, ROLLING, id="fewer than written"),
-        pytest.param({"restarts": 5}, 5, FAILED, id="as many as written"),
-        pytest.param({"when": "Crashing"}, 3, FAILED, id="three where none are written"),
-        pytest.param({"when": "Never"}, 99, ROLLING, id="never"),
-    ],
+    case("fewer than written", {"restarts": 5}, 4, ROLLING),
+    case("as many as written", {"restarts": 5}, 5, FAILED),
+    case("three where none are written", {"when": "Crashing"}, 3, FAILED),
+    case("never", {"when": "Never"}, 99, ROLLING),
 )
 def test_the_spec_says_how_often_is_too_often(
     fail_fast: dict[str, Any], times: int, expected: WorkloadState
@@ -118,17 +109,15 @@ def said(reason: str | None = "CrashLoop", state: str = "Failed", number: int = 
 BETWEEN_CRASHES = pod(restarts=5)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "spec", "expected"),
-    [
-        pytest.param(said(), HOLD, FAILED, id="held: it has failed until it is through"),
-        pytest.param(said(), None, ROLLING, id="a return would follow from what the status says"),
-        pytest.param(said(number=1), HOLD, ROLLING, id="of another revision"),
-        pytest.param(said(state="Rolling"), HOLD, ROLLING, id="it had not failed"),
-        pytest.param(said("ProgressDeadlineExceeded"), HOLD, ROLLING, id="for another reason"),
-        pytest.param(said(None), HOLD, ROLLING, id="for no reason"),
-        pytest.param({"revision": 2, "secretName": "db"}, HOLD, ROLLING, id="nothing is known"),
-    ],
+    case("held: it has failed until it is through", said(), HOLD, FAILED),
+    case("a return would follow from what the status says", said(), None, ROLLING),
+    case("of another revision", said(number=1), HOLD, ROLLING),
+    case("it had not failed", said(state="Rolling"), HOLD, ROLLING),
+    case("for another reason", said("ProgressDeadlineExceeded"), HOLD, ROLLING),
+    case("for no reason", said(None), HOLD, ROLLING),
+    case("nothing is known", {"revision": 2, "secretName": "db"}, HOLD, ROLLING),
 )
 def test_a_pod_that_is_ready_between_two_crashes_has_not_recovered(
     status: dict[str, Any], spec: dict[str, Any] | None, expected: WorkloadState
@@ -165,16 +154,12 @@ NO_IMAGE = Trouble("ImagePullBackOff", "main", None, "example.org/app:1")
 MILD = Trouble(NOT_READY, "main")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("trouble", "text"),
-    [
-        pytest.param(CRASH, "container main: CrashLoopBackOff, exit code 1", id="a crash"),
-        pytest.param(NO_IMAGE, "container main: ImagePullBackOff, image example.org/app:1", id="an image"),
-        pytest.param(Trouble("Unschedulable"), "Unschedulable", id="a pod without a node"),
-        pytest.param(
-            Trouble("Error", "init", 0), "container init: Error, exit code 0", id="an exit code of 0"
-        ),
-    ],
+    case("a crash", CRASH, "container main: CrashLoopBackOff, exit code 1"),
+    case("an image", NO_IMAGE, "container main: ImagePullBackOff, image example.org/app:1"),
+    case("a pod without a node", Trouble("Unschedulable"), "Unschedulable"),
+    case("an exit code of 0", Trouble("Error", "init", 0), "container init: Error, exit code 0"),
 )
 def test_a_trouble_is_reported_in_reasons(trouble: Trouble, text: str) -> None:
     assert str(trouble) == text

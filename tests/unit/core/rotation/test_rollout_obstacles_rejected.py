@@ -14,6 +14,7 @@ from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import denied_again
 from keyturn.core.rotation.steps import Rest, RollOut
+from tests.support.cases import case, cases
 from tests.unit.core.builders import (
     NOW,
     PUBLISHED,
@@ -64,14 +65,12 @@ def row(state: str, reason: str | None = "Forbidden", name: str = "api") -> dict
 # What is remembered
 
 
-@pytest.mark.parametrize(
+@cases(
     ("before", "since", "pause", "times"),
-    [
-        pytest.param(None, NOW, 2, 1, id="for the first time"),
-        pytest.param(denial(times=1), NOW - minutes(1), 4, 2, id="for the second"),
-        pytest.param(denial(times=40), NOW - minutes(1), 300, 41, id="for a long time"),
-        pytest.param(denial(number=1), NOW, 2, 1, id="before that for another revision"),
-    ],
+    case("for the first time", None, NOW, 2, 1),
+    case("for the second", denial(times=1), NOW - minutes(1), 4, 2),
+    case("for a long time", denial(times=40), NOW - minutes(1), 300, 41),
+    case("before that for another revision", denial(number=1), NOW, 2, 1),
 )
 def test_each_refusal_makes_the_next_try_later(
     before: Denial | None, since: datetime, pause: int, times: int
@@ -84,21 +83,13 @@ def test_each_refusal_makes_the_next_try_later(
 # What is said and done
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "state", "turn"),
-    [
-        pytest.param(denial(), PENDING, Turn.HINDERED, id="refused a moment ago"),
-        pytest.param(denial(again=NOW), PENDING, Turn.NEXT, id="to be tried again"),
-        pytest.param(
-            denial(since=NOW - minutes(10)), FAILED, Turn.HINDERED, id="for as long as the deadline"
-        ),
-        pytest.param(
-            denial(since=NOW - minutes(10) + seconds(1)), PENDING, Turn.HINDERED, id="a second less than that"
-        ),
-        pytest.param(
-            denial(since=NOW - minutes(10), again=NOW), FAILED, Turn.NEXT, id="late, to be tried again"
-        ),
-    ],
+    case("refused a moment ago", denial(), PENDING, Turn.HINDERED),
+    case("to be tried again", denial(again=NOW), PENDING, Turn.NEXT),
+    case("for as long as the deadline", denial(since=NOW - minutes(10)), FAILED, Turn.HINDERED),
+    case("a second less than that", denial(since=NOW - minutes(10) + seconds(1)), PENDING, Turn.HINDERED),
+    case("late, to be tried again", denial(since=NOW - minutes(10), again=NOW), FAILED, Turn.NEXT),
 )
 def test_a_refused_restart_counts_as_failed_after_the_deadline(
     known: Denial, state: WorkloadState, turn: Turn
@@ -124,12 +115,10 @@ def test_a_later_wave_waits_for_it() -> None:
     assert next_step(at) == Rest(NOW + seconds(30))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "until"),
-    [
-        pytest.param(denial(), NOW + seconds(30), id="the next try"),
-        pytest.param(denial(since=NOW - minutes(9.9)), NOW + seconds(6), id="the deadline, if it is earlier"),
-    ],
+    case("the next try", denial(), NOW + seconds(30)),
+    case("the deadline, if it is earlier", denial(since=NOW - minutes(9.9)), NOW + seconds(6)),
 )
 def test_it_is_looked_at_when_something_is_due(known: Denial, until: datetime) -> None:
     assert next_step(look(consumer("api"), denials={API: known})) == Rest(until)
@@ -161,13 +150,11 @@ def test_where_another_one_broke_it_is_not_tried_again() -> None:
 # What an earlier process has told
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "spec", "state"),
-    [
-        pytest.param(row("Pending"), None, PENDING, id="it waits"),
-        pytest.param(row("Failed"), HOLD, FAILED, id="it failed, and nothing follows from that"),
-        pytest.param(row("Failed"), None, PENDING, id="it failed, and an earlier revision would come back"),
-    ],
+    case("it waits", row("Pending"), None, PENDING),
+    case("it failed, and nothing follows from that", row("Failed"), HOLD, FAILED),
+    case("it failed, and an earlier revision would come back", row("Failed"), None, PENDING),
 )
 def test_a_new_process_says_the_same_until_it_has_tried(
     status: dict[str, Any], spec: dict[str, Any] | None, state: WorkloadState
@@ -183,29 +170,25 @@ def test_each_refusal_is_reported_again_with_its_reason(reason: str) -> None:
     assert (found.reason, found.denied) == (reason, True)
 
 
-@pytest.mark.parametrize(
+@cases(
     "status",
-    [
-        pytest.param({"revision": 2}, id="nothing"),
-        pytest.param(row("Pending", "WaitingForTurn"), id="something else"),
-        pytest.param(row("Pending", "OfALaterVersion"), id="a reason that this version does not know"),
-        pytest.param(row("Pending", None), id="no reason"),
-        pytest.param(row("Pending", name="web"), id="of another workload"),
-        pytest.param(row("Failed") | {"revision": 1}, id="of another revision"),
-    ],
+    case("nothing", {"revision": 2}),
+    case("something else", row("Pending", "WaitingForTurn")),
+    case("a reason that this version does not know", row("Pending", "OfALaterVersion")),
+    case("no reason", row("Pending", None)),
+    case("of another workload", row("Pending", name="web")),
+    case("of another revision", row("Failed") | {"revision": 1}),
 )
 def test_what_was_not_reported_of_it_is_not_believed(status: dict[str, Any]) -> None:
     found = of_api(look(consumer("api"), spec=HOLD, status=status))
     assert (found.state, found.reason, found.denied) == (PENDING, "WaitingForTurn", False)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("published", "since"),
-    [
-        pytest.param(PUBLISHED, PUBLISHED, id="it could have failed by now"),
-        pytest.param(NOW - minutes(9), NOW, id="it could not have"),
-        pytest.param(None, NOW, id="nobody knows when it was published"),
-    ],
+    case("it could have failed by now", PUBLISHED, PUBLISHED),
+    case("it could not have", NOW - minutes(9), NOW),
+    case("nobody knows when it was published", None, NOW),
 )
 def test_who_was_reported_as_failed_has_failed_if_it_is_refused_once_more(
     published: datetime | None, since: datetime

@@ -13,6 +13,7 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import DeletePod, Rest
 from keyturn.core.state.state import RollbackPause
+from tests.support.cases import case, cases
 from tests.unit.core.builders import NOW, consumer, minutes, observed, pod, revision, seconds, state, target
 
 HELD = RollbackPause(2, 1, NOW - seconds(30), failed=True)
@@ -47,24 +48,22 @@ def test_a_pod_that_was_never_ready_with_what_was_taken_back_is_deleted() -> Non
     assert next_step(look(one)) == DeletePod(one, STUCK, 2)
 
 
-@pytest.mark.parametrize(
+@cases(
     "one",
-    [
-        pytest.param(stateful(replace(STUCK, template="before")), id="of a template that is current"),
-        pytest.param(stateful(replace(STUCK, template="")), id="of no known template"),
-        pytest.param(stateful(STUCK, templates=()), id="whose StatefulSet has not seen the template yet"),
-        pytest.param(stateful(STUCK, templates=("before", "withdrawn")), id="of the template of the update"),
-        pytest.param(stateful(replace(STUCK, controller=None)), id="of another controller"),
-        pytest.param(stateful(replace(STUCK, ready=True)), id="that is ready"),
-        pytest.param(stateful(replace(STUCK, never_ready=False)), id="that may have been ready"),
-        pytest.param(stateful(replace(STUCK, leaves=NOW)), id="that ends already"),
-        pytest.param(stateful(replace(STUCK, marker="db=1")), id="with the revision that came back"),
-        pytest.param(stateful(replace(STUCK, marker="")), id="with no revision"),
-        pytest.param(stateful(replace(STUCK, marker="other=2")), id="with that number of another Secret"),
-        pytest.param(stateful(STUCK, marker="db=2"), id="that its template asks for"),
-        pytest.param(stateful(STUCK, deletable=False), id="without the right"),
-        pytest.param(replace(stateful(STUCK), pods=None), id="that was not read"),
-    ],
+    case("of a template that is current", stateful(replace(STUCK, template="before"))),
+    case("of no known template", stateful(replace(STUCK, template=""))),
+    case("whose StatefulSet has not seen the template yet", stateful(STUCK, templates=())),
+    case("of the template of the update", stateful(STUCK, templates=("before", "withdrawn"))),
+    case("of another controller", stateful(replace(STUCK, controller=None))),
+    case("that is ready", stateful(replace(STUCK, ready=True))),
+    case("that may have been ready", stateful(replace(STUCK, never_ready=False))),
+    case("that ends already", stateful(replace(STUCK, leaves=NOW))),
+    case("with the revision that came back", stateful(replace(STUCK, marker="db=1"))),
+    case("with no revision", stateful(replace(STUCK, marker=""))),
+    case("with that number of another Secret", stateful(replace(STUCK, marker="other=2"))),
+    case("that its template asks for", stateful(STUCK, marker="db=2")),
+    case("without the right", stateful(STUCK, deletable=False)),
+    case("that was not read", replace(stateful(STUCK), pods=None)),
 )
 def test_no_other_pod_is_deleted(one: Consumer) -> None:
     assert not isinstance(next_step(look(one)), DeletePod)

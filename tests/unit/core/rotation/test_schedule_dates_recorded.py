@@ -22,6 +22,7 @@ from keyturn.core.rotation.triggers import (
 from keyturn.core.state.records import Validity
 from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.status import Outcome, status_of
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, UID, observed, revision, state
 
@@ -53,10 +54,7 @@ def later(look: Any, now: datetime) -> Any:
 
 
 @LACKS
-@pytest.mark.parametrize(
-    "rotation",
-    [pytest.param(QUARTERLY, id="interval"), pytest.param({"schedule": {"cron": "0 11 22 2 *"}}, id="cron")],
-)
+@cases("rotation", case("interval", QUARTERLY), case("cron", {"schedule": {"cron": "0 11 22 2 *"}}))
 def test_a_suspended_one_is_looked_at_when_its_rotation_becomes_overdue(
     rotation: dict[str, Any], lack: str
 ) -> None:
@@ -148,13 +146,11 @@ def test_a_rotation_that_a_rollback_holds_is_overdue_after_its_date() -> None:
     assert overdue_time(blind(before, "spec", state=held)) == DUE
 
 
-@pytest.mark.parametrize(
+@cases(
     ("lack", "rotated", "expected"),
-    [
-        pytest.param("spec", MADE, True, id="values as old as before"),
-        pytest.param("spec", MADE + 100 * DAY, False, id="newer values"),
-        pytest.param("state", MADE, True, id="unknown values"),
-    ],
+    case("values as old as before", "spec", MADE, True),
+    case("newer values", "spec", MADE + 100 * DAY, False),
+    case("unknown values", "state", MADE, True),
 )
 def test_it_is_overdue_until_values_are_newer(lack: str, rotated: datetime, expected: bool) -> None:
     spec, now = {"rotation": QUARTERLY | NIGHTLY}, MADE + 100 * DAY

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from keyturn.core.rotation.triggers import (
     start_time,
 )
 from keyturn.core.status.status import Outcome, status_of
+from tests.support.cases import case, cases
 from tests.unit.core.builders import MADE, NOW, UID, observed, secret_class, state
 
 if TYPE_CHECKING:
@@ -105,13 +105,11 @@ def test_a_process_that_dies_before_the_status_is_written_observes_the_change_la
     assert second == first + DAY
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spread", "longest"),
-    [
-        pytest.param("30d", 30 * DAY, id="of the class"),
-        pytest.param("0s", timedelta(0), id="none"),
-        pytest.param("365d", 90 * DAY, id="never longer than the interval"),
-    ],
+    case("of the class", "30d", 30 * DAY),
+    case("none", "0s", timedelta(0)),
+    case("never longer than the interval", "365d", 90 * DAY),
 )
 def test_a_class_says_over_how_long(spread: str, longest: timedelta) -> None:
     dues = [scheduled_time(look({"spread": spread}, uid=f"uid-{number}")) for number in range(50)]
@@ -132,12 +130,10 @@ def test_a_date_after_the_change_stays_as_it_is() -> None:
     assert scheduled_time(look(state=state(rotated=NOW - 89 * DAY))) == NOW + DAY
 
 
-@pytest.mark.parametrize(
+@cases(
     "planned",
-    [
-        pytest.param(NOW - DAY, id="it was overdue before"),
-        pytest.param(NOW + timedelta(minutes=1), id="soon"),
-    ],
+    case("it was overdue before", NOW - DAY),
+    case("soon", NOW + timedelta(minutes=1)),
 )
 def test_a_change_never_postpones_what_was_planned(planned: datetime) -> None:
     status = {"revision": 1, "secretName": "db", "schedule": LONG, "nextRotationTime": planned}
@@ -200,10 +196,7 @@ def test_values_that_wait_for_no_request_any_more_are_spread() -> None:
     assert (scheduled_time(then) or NOW) > NOW
 
 
-@pytest.mark.parametrize(
-    "since",
-    [pytest.param(NOW + 10 * DAY, id="beyond the spread"), pytest.param(NOW + 3650 * DAY, id="in ten years")],
-)
+@cases("since", case("beyond the spread", NOW + 10 * DAY), case("in ten years", NOW + 3650 * DAY))
 def test_a_status_that_another_writer_sets_into_the_future_postpones_nothing(since: datetime) -> None:
     found = look(status={"revision": 1, "schedule": {"text": EVERY, "since": since}})
 

@@ -3,8 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from keyturn.core.observation.observed import Managed
 from keyturn.core.rotation.steps import (
     Account,
@@ -21,6 +19,7 @@ from keyturn.core.rotation.steps import (
     rotation_id,
 )
 from keyturn.core.state.state import RollbackPause
+from tests.support.cases import case, cases
 from tests.unit.core.builders import (
     MADE,
     NOW,
@@ -61,43 +60,39 @@ def published(*history: dict[str, Any], **facts: Any) -> Managed:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("step", "look", "took"),
-    [
-        pytest.param(Stage(2, TRIGGERED), begun(minutes(5)), minutes(5) - seconds(1), id="staged late"),
-        # The status has whole seconds, so what seems to be less than one may be nothing.
-        pytest.param(Stage(2, TRIGGERED), begun(seconds(1)), WROTE, id="staged at once"),
-        pytest.param(Stage(3, TRIGGERED), begun(minutes(5)), WROTE, id="staged during another rotation"),
-        pytest.param(Stage(1, TRIGGERED), observed(), WROTE, id="staged without an earlier attempt"),
-        pytest.param(
-            Publish(2), observed(state=state(revision(2), revision())), minutes(60), id="published late"
-        ),
-        pytest.param(Publish(2), published(), None, id="published under another name"),
-        pytest.param(
-            Expire(2),
-            published(entry(2, NOW - minutes(30)), valid_until=NOW - minutes(10)),
-            minutes(20),
-            id="the overlap ended in time, whenever that was seen",
-        ),
-        pytest.param(
-            Expire(2),
-            published(entry(2, NOW - minutes(30)), valid_until=NOW + minutes(10)),
-            minutes(30),
-            id="an emergency ended the overlap",
-        ),
-        pytest.param(
-            Expire(2),
-            published(entry(2, NOW), entry(1, NOW - minutes(30)), valid_until=NOW, overlap_from=1),
-            minutes(30),
-            id="the overlap of an earlier revision ended",
-        ),
-        pytest.param(Expire(2), published(valid_until=NOW), None, id="the overlap of a rollout nobody knows"),
-        pytest.param(Expire(2), published(entry(2)), None, id="an overlap that had not begun"),
-        pytest.param(Settle(2), published(valid_until=NOW - minutes(3)), minutes(3), id="revoked late"),
-        pytest.param(Settle(2), published(valid_until=NOW + minutes(3)), WROTE, id="revoked at once"),
-        pytest.param(Settle(2), published(), WROTE, id="revoked by an emergency"),
-        pytest.param(Repair(1, frozenset()), observed(), None, id="a repair is no step of a rotation"),
-    ],
+    case("staged late", Stage(2, TRIGGERED), begun(minutes(5)), minutes(5) - seconds(1)),
+    # The status has whole seconds, so what seems to be less than one may be nothing.
+    case("staged at once", Stage(2, TRIGGERED), begun(seconds(1)), WROTE),
+    case("staged during another rotation", Stage(3, TRIGGERED), begun(minutes(5)), WROTE),
+    case("staged without an earlier attempt", Stage(1, TRIGGERED), observed(), WROTE),
+    case("published late", Publish(2), observed(state=state(revision(2), revision())), minutes(60)),
+    case("published under another name", Publish(2), published(), None),
+    case(
+        "the overlap ended in time, whenever that was seen",
+        Expire(2),
+        published(entry(2, NOW - minutes(30)), valid_until=NOW - minutes(10)),
+        minutes(20),
+    ),
+    case(
+        "an emergency ended the overlap",
+        Expire(2),
+        published(entry(2, NOW - minutes(30)), valid_until=NOW + minutes(10)),
+        minutes(30),
+    ),
+    case(
+        "the overlap of an earlier revision ended",
+        Expire(2),
+        published(entry(2, NOW), entry(1, NOW - minutes(30)), valid_until=NOW, overlap_from=1),
+        minutes(30),
+    ),
+    case("the overlap of a rollout nobody knows", Expire(2), published(valid_until=NOW), None),
+    case("an overlap that had not begun", Expire(2), published(entry(2)), None),
+    case("revoked late", Settle(2), published(valid_until=NOW - minutes(3)), minutes(3)),
+    case("revoked at once", Settle(2), published(valid_until=NOW + minutes(3)), WROTE),
+    case("revoked by an emergency", Settle(2), published(), WROTE),
+    case("a repair is no step of a rotation", Repair(1, frozenset()), observed(), None),
 )
 def test_a_step_took_as_long_as_it_was_to_be_done(step: Step, look: Managed, took: timedelta | None) -> None:
     assert duration_of(step, look, WROTE, NOW) == took

@@ -25,6 +25,7 @@ from keyturn.core.rotation.steps import (
 )
 from keyturn.core.spec.references import Destination
 from keyturn.core.state.state import Triggers
+from tests.support.cases import case, cases
 from tests.unit.core.builders import (
     NOW,
     PUSH,
@@ -40,6 +41,7 @@ from tests.unit.core.builders import (
 )
 
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
+ANOTHER_VALUE = replace(PLACE, secret_key="password")  # noqa: S106  # a name
 OTHER = Destination(StoreKind.SECRET_STORE, "vault", "shop/other")
 KEPT_FOR = replace(PLACE, deletes=True)
 PUSHES = {"pushTo": [PUSH]}
@@ -60,159 +62,147 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
     return {"push_problems": push_problems(*places, error=error, again=again)}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "step"),
-    [
-        # Once for each revision
-        pytest.param(observed(PUSHES), Intend(pushed(PLACE, done=False)), id="new: it is recorded first"),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))), Push(PLACE, 1), id="recorded"
+    # Once for each revision
+    case("new: it is recorded first", observed(PUSHES), Intend(pushed(PLACE, done=False))),
+    case("recorded", observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))), Push(PLACE, 1)),
+    case("done", observed(PUSHES, state=state(pushed=(pushed(PLACE),))), Rest(None)),
+    case("left as it was", observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))), Rest(None)),
+    case(
+        "a new revision of what is ours",
+        observed(PUSHES, **second(pushed(PLACE, 1))),
+        Intend(pushed(PLACE, 2, done=False, ours=True)),
+    ),
+    case(
+        "a new revision before the last was pushed",
+        observed(PUSHES, **second(pushed(PLACE, 1, done=False))),
+        Intend(pushed(PLACE, 2, done=False)),
+    ),
+    case("a new revision is published before", observed(PUSHES, state=second()["state"]), Publish(2)),
+    # The spec changed
+    case(
+        "another value is pushed to what is ours",
+        observed({"pushTo": [{**PUSH, "secretKey": "password"}]}, state=state(pushed=(pushed(PLACE),))),
+        Intend(pushed(ANOTHER_VALUE, done=False, ours=True)),
+    ),
+    case(
+        "another policy",
+        observed(
+            {"pushTo": [{**PUSH, "updatePolicy": "IfNotExists"}]},
+            state=state(pushed=(pushed(PLACE, kept=True),)),
         ),
-        pytest.param(observed(PUSHES, state=state(pushed=(pushed(PLACE),))), Rest(None), id="done"),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))), Rest(None), id="left as it was"
+        Intend(pushed(replace(PLACE, replaces=False), done=False)),
+    ),
+    case("no longer", observed({}, state=state(pushed=(pushed(PLACE),))), Withdraw(PLACE, deletes=False)),
+    case(
+        "no longer, and it goes there: that is recorded first",
+        observed({}, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
+        Intend(pushed(PLACE, done=False, deletes=True, ours=True)),
+    ),
+    case(
+        "no longer, and the store has kept an earlier revision of ours",
+        observed(
+            {},
+            state=state(pushed=(pushed(PLACE, done=False, deletes=True, kept=True, ours=True),)),
+            finalized=True,
         ),
-        pytest.param(
-            observed(PUSHES, **second(pushed(PLACE, 1))),
-            Intend(pushed(PLACE, 2, done=False, ours=True)),
-            id="a new revision of what is ours",
+        Withdraw(PLACE, deletes=True),
+    ),
+    case(
+        "no longer, and nobody knows whether it is there",
+        observed({}, state=state(pushed=(pushed(PLACE, done=False, deletes=True),)), finalized=True),
+        Withdraw(PLACE, deletes=True),
+    ),
+    case(
+        "no longer, and what the store had before us stays",
+        observed({}, state=state(pushed=(pushed(PLACE, deletes=True, kept=True),)), finalized=True),
+        Withdraw(PLACE, deletes=False),
+    ),
+    case(
+        "elsewhere: the old place goes first",
+        observed({"pushTo": TWICE["pushTo"][1:]}, state=state(pushed=(pushed(PLACE),))),
+        Withdraw(PLACE, deletes=False),
+    ),
+    # One that goes with its ManagedSecret
+    case("it is kept before anything is written", observed(DELETES), Finalize(present=True)),
+    case(
+        "it is kept: recorded next",
+        observed(DELETES, finalized=True),
+        Intend(pushed(KEPT_FOR, done=False, deletes=True)),
+    ),
+    case(
+        "it goes from now on: nothing is pushed for that",
+        observed(DELETES, state=state(pushed=(pushed(PLACE),)), finalized=True),
+        Intend(pushed(KEPT_FOR, deletes=True)),
+    ),
+    case(
+        "it goes from now on, and was not ours",
+        observed(DELETES, state=state(pushed=(pushed(PLACE, kept=True),)), finalized=True),
+        Intend(pushed(KEPT_FOR, deletes=True, kept=True)),
+    ),
+    case(
+        "it stays from now on",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
+        Intend(pushed(PLACE)),
+    ),
+    case(
+        "nothing is left that would go",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE),)), finalized=True),
+        Finalize(present=False),
+    ),
+    case(
+        "made again: it is kept again",
+        observed(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),))),
+        Finalize(present=True),
+    ),
+    case(
+        "kept and done",
+        observed(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),)), finalized=True),
+        Rest(None),
+    ),
+    case("nothing is pushed any more: it is let go", observed(finalized=True), Finalize(present=False)),
+    # One that fails
+    case(
+        "one that failed lets another go first",
+        observed(TWICE, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
+        Intend(pushed(OTHER, done=False)),
+    ),
+    case(
+        "one that failed waits for its time",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
+        Rest(LATER, REFUSED),
+    ),
+    case(
+        "its time has come",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE, again=NOW)),
+        Push(PLACE, 1),
+    ),
+    case(
+        "a newer revision is recorded all the same",
+        observed(PUSHES, **second(pushed(PLACE, done=False)), **failed(PLACE)),
+        Intend(pushed(PLACE, 2, done=False)),
+    ),
+    case(
+        "one that could not be deleted waits as well",
+        observed(
+            {},
+            state=state(pushed=(pushed(PLACE, done=False, deletes=True),)),
+            finalized=True,
+            **failed(PLACE),
         ),
-        pytest.param(
-            observed(PUSHES, **second(pushed(PLACE, 1, done=False))),
-            Intend(pushed(PLACE, 2, done=False)),
-            id="a new revision before the last was pushed",
-        ),
-        pytest.param(
-            observed(PUSHES, state=second()["state"]), Publish(2), id="a new revision is published before"
-        ),
-        # The spec changed
-        pytest.param(
-            observed({"pushTo": [{**PUSH, "secretKey": "password"}]}, state=state(pushed=(pushed(PLACE),))),
-            Intend(pushed(replace(PLACE, secret_key="password"), done=False, ours=True)),  # noqa: S106
-            id="another value is pushed to what is ours",
-        ),
-        pytest.param(
-            observed(
-                {"pushTo": [{**PUSH, "updatePolicy": "IfNotExists"}]},
-                state=state(pushed=(pushed(PLACE, kept=True),)),
-            ),
-            Intend(pushed(replace(PLACE, replaces=False), done=False)),
-            id="another policy",
-        ),
-        pytest.param(
-            observed({}, state=state(pushed=(pushed(PLACE),))), Withdraw(PLACE, deletes=False), id="no longer"
-        ),
-        pytest.param(
-            observed({}, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
-            Intend(pushed(PLACE, done=False, deletes=True, ours=True)),
-            id="no longer, and it goes there: that is recorded first",
-        ),
-        pytest.param(
-            observed(
-                {},
-                state=state(pushed=(pushed(PLACE, done=False, deletes=True, kept=True, ours=True),)),
-                finalized=True,
-            ),
-            Withdraw(PLACE, deletes=True),
-            id="no longer, and the store has kept an earlier revision of ours",
-        ),
-        pytest.param(
-            observed({}, state=state(pushed=(pushed(PLACE, done=False, deletes=True),)), finalized=True),
-            Withdraw(PLACE, deletes=True),
-            id="no longer, and nobody knows whether it is there",
-        ),
-        pytest.param(
-            observed({}, state=state(pushed=(pushed(PLACE, deletes=True, kept=True),)), finalized=True),
-            Withdraw(PLACE, deletes=False),
-            id="no longer, and what the store had before us stays",
-        ),
-        pytest.param(
-            observed({"pushTo": TWICE["pushTo"][1:]}, state=state(pushed=(pushed(PLACE),))),
-            Withdraw(PLACE, deletes=False),
-            id="elsewhere: the old place goes first",
-        ),
-        # One that goes with its ManagedSecret
-        pytest.param(observed(DELETES), Finalize(present=True), id="it is kept before anything is written"),
-        pytest.param(
-            observed(DELETES, finalized=True),
-            Intend(pushed(KEPT_FOR, done=False, deletes=True)),
-            id="it is kept: recorded next",
-        ),
-        pytest.param(
-            observed(DELETES, state=state(pushed=(pushed(PLACE),)), finalized=True),
-            Intend(pushed(KEPT_FOR, deletes=True)),
-            id="it goes from now on: nothing is pushed for that",
-        ),
-        pytest.param(
-            observed(DELETES, state=state(pushed=(pushed(PLACE, kept=True),)), finalized=True),
-            Intend(pushed(KEPT_FOR, deletes=True, kept=True)),
-            id="it goes from now on, and was not ours",
-        ),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
-            Intend(pushed(PLACE)),
-            id="it stays from now on",
-        ),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), finalized=True),
-            Finalize(present=False),
-            id="nothing is left that would go",
-        ),
-        pytest.param(
-            observed(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),))),
-            Finalize(present=True),
-            id="made again: it is kept again",
-        ),
-        pytest.param(
-            observed(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),)), finalized=True),
-            Rest(None),
-            id="kept and done",
-        ),
-        pytest.param(
-            observed(finalized=True), Finalize(present=False), id="nothing is pushed any more: it is let go"
-        ),
-        # One that fails
-        pytest.param(
-            observed(TWICE, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
-            Intend(pushed(OTHER, done=False)),
-            id="one that failed lets another go first",
-        ),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
-            Rest(LATER, REFUSED),
-            id="one that failed waits for its time",
-        ),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE, again=NOW)),
-            Push(PLACE, 1),
-            id="its time has come",
-        ),
-        pytest.param(
-            observed(PUSHES, **second(pushed(PLACE, done=False)), **failed(PLACE)),
-            Intend(pushed(PLACE, 2, done=False)),
-            id="a newer revision is recorded all the same",
-        ),
-        pytest.param(
-            observed(
-                {},
-                state=state(pushed=(pushed(PLACE, done=False, deletes=True),)),
-                finalized=True,
-                **failed(PLACE),
-            ),
-            Rest(LATER, REFUSED),
-            id="one that could not be deleted waits as well",
-        ),
-        pytest.param(
-            observed({}, state=state(pushed=(pushed(PLACE),)), **failed(PLACE)),
-            Withdraw(PLACE, deletes=False),
-            id="to forget one asks no store",
-        ),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), **failed(OTHER)),
-            Rest(None),
-            id="one that nobody speaks of any more is no problem",
-        ),
-    ],
+        Rest(LATER, REFUSED),
+    ),
+    case(
+        "to forget one asks no store",
+        observed({}, state=state(pushed=(pushed(PLACE),)), **failed(PLACE)),
+        Withdraw(PLACE, deletes=False),
+    ),
+    case(
+        "one that nobody speaks of any more is no problem",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE),)), **failed(OTHER)),
+        Rest(None),
+    ),
 )
 def test_what_is_written_next(look: Managed, step: Step) -> None:
     assert next_step(look) == step
@@ -261,12 +251,10 @@ UNREAD = replace(
 FOREIGN = observed(DELETES, state=None, state_is_foreign=True, deleted=True, finalized=True)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "reason"),
-    [
-        pytest.param(UNREAD, "StateUnreadable", id="it was edited"),
-        pytest.param(FOREIGN, "SecretNotOwned", id="it is foreign"),
-    ],
+    case("it was edited", UNREAD, "StateUnreadable"),
+    case("it is foreign", FOREIGN, "SecretNotOwned"),
 )
 def test_a_record_that_was_not_read_holds_only_what_may_have_something_outside(
     look: Managed, reason: str
@@ -278,103 +266,97 @@ def test_a_record_that_was_not_read_holds_only_what_may_have_something_outside(
     assert next_step(replace(look, managed=free)) == Rest(None)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "step"),
-    [
-        pytest.param(observed(PUSHES, deleted=True), Rest(None), id="nothing of ours keeps it"),
-        pytest.param(
-            observed(DELETES, deleted=True, finalized=True), Finalize(present=False), id="nothing was pushed"
+    case("nothing of ours keeps it", observed(PUSHES, deleted=True), Rest(None)),
+    case("nothing was pushed", observed(DELETES, deleted=True, finalized=True), Finalize(present=False)),
+    case(
+        "nobody knows what was pushed",
+        observed(DELETES, state=None, target=None, deleted=True, finalized=True),
+        Finalize(present=False),
+    ),
+    case(
+        "what goes with it goes",
+        observed(
+            {},
+            state=state(pushed=(pushed(PLACE), pushed(OTHER, deletes=True))),
+            deleted=True,
+            finalized=True,
         ),
-        pytest.param(
-            observed(DELETES, state=None, target=None, deleted=True, finalized=True),
-            Finalize(present=False),
-            id="nobody knows what was pushed",
+        Withdraw(OTHER, deletes=True),
+    ),
+    case(
+        "what stays by the last word of the spec stays",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE, deletes=True),)), deleted=True, finalized=True),
+        Intend(pushed(PLACE)),
+    ),
+    case(
+        "what the store had before us stays",
+        observed(
+            DELETES,
+            state=state(pushed=(pushed(KEPT_FOR, deletes=True, kept=True),)),
+            deleted=True,
+            finalized=True,
         ),
-        pytest.param(
-            observed(
-                {},
-                state=state(pushed=(pushed(PLACE), pushed(OTHER, deletes=True))),
-                deleted=True,
-                finalized=True,
-            ),
-            Withdraw(OTHER, deletes=True),
-            id="what goes with it goes",
+        Intend(pushed(KEPT_FOR, kept=True)),
+    ),
+    case(
+        "an earlier revision of ours goes",
+        observed(
+            DELETES,
+            state=state(pushed=(pushed(KEPT_FOR, deletes=True, kept=True, ours=True),)),
+            deleted=True,
+            finalized=True,
         ),
-        pytest.param(
-            observed(
-                PUSHES, state=state(pushed=(pushed(PLACE, deletes=True),)), deleted=True, finalized=True
-            ),
-            Intend(pushed(PLACE)),
-            id="what stays by the last word of the spec stays",
+        Withdraw(PLACE, deletes=True),
+    ),
+    case(
+        "what stays stays",
+        observed(PUSHES, state=state(pushed=(pushed(PLACE),)), deleted=True, finalized=True),
+        Finalize(present=False),
+    ),
+    case(
+        "what could not be deleted is waited for",
+        observed(
+            DELETES,
+            state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
+            deleted=True,
+            finalized=True,
+            **failed(PLACE),
         ),
-        pytest.param(
-            observed(
-                DELETES,
-                state=state(pushed=(pushed(KEPT_FOR, deletes=True, kept=True),)),
-                deleted=True,
-                finalized=True,
-            ),
-            Intend(pushed(KEPT_FOR, kept=True)),
-            id="what the store had before us stays",
+        Rest(LATER, REFUSED),
+    ),
+    case(
+        "what could not be pushed is nobody's problem any more",
+        observed(
+            PUSHES,
+            state=state(pushed=(pushed(PLACE, done=False),)),
+            deleted=True,
+            **failed(PLACE, again=NOW),
         ),
-        pytest.param(
-            observed(
-                DELETES,
-                state=state(pushed=(pushed(KEPT_FOR, deletes=True, kept=True, ours=True),)),
-                deleted=True,
-                finalized=True,
-            ),
-            Withdraw(PLACE, deletes=True),
-            id="an earlier revision of ours goes",
+        Rest(None),
+    ),
+    case(
+        "of a spec that cannot be read",
+        observed(
+            None,
+            spec_error=Stalled("InvalidSpec", "write another"),
+            state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
+            deleted=True,
+            finalized=True,
         ),
-        pytest.param(
-            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), deleted=True, finalized=True),
-            Finalize(present=False),
-            id="what stays stays",
+        Withdraw(PLACE, deletes=True),
+    ),
+    case(
+        "of a suspended one",
+        observed(
+            {**DELETES, "suspend": True},
+            state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
+            deleted=True,
+            finalized=True,
         ),
-        pytest.param(
-            observed(
-                DELETES,
-                state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
-                deleted=True,
-                finalized=True,
-                **failed(PLACE),
-            ),
-            Rest(LATER, REFUSED),
-            id="what could not be deleted is waited for",
-        ),
-        pytest.param(
-            observed(
-                PUSHES,
-                state=state(pushed=(pushed(PLACE, done=False),)),
-                deleted=True,
-                **failed(PLACE, again=NOW),
-            ),
-            Rest(None),
-            id="what could not be pushed is nobody's problem any more",
-        ),
-        pytest.param(
-            observed(
-                None,
-                spec_error=Stalled("InvalidSpec", "write another"),
-                state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
-                deleted=True,
-                finalized=True,
-            ),
-            Withdraw(PLACE, deletes=True),
-            id="of a spec that cannot be read",
-        ),
-        pytest.param(
-            observed(
-                {**DELETES, "suspend": True},
-                state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
-                deleted=True,
-                finalized=True,
-            ),
-            Withdraw(PLACE, deletes=True),
-            id="of a suspended one",
-        ),
-    ],
+        Withdraw(PLACE, deletes=True),
+    ),
 )
 def test_a_deleted_one_takes_with_it_what_its_policy_says(look: Managed, step: Step) -> None:
     assert next_step(look) == step

@@ -19,6 +19,7 @@ from keyturn.core.rotation.steps import Borrow, Claim, Finalize, GiveBack, Publi
 from keyturn.core.rotation.store_steps import next_lease_revocation, next_lease_revocation_time, unrevoked
 from keyturn.core.spec.references import Destination, Source
 from keyturn.core.state.records import StoreLease
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     NOW,
@@ -81,120 +82,98 @@ def failed(lease: str, again: datetime, refusal: str = "") -> dict[str, Revocati
 ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "step"),
-    [
-        # The record
-        pytest.param(at_rest(pulled=pulled(NEW)), Borrow((NEW,)), id="taken: it is recorded first"),
-        pytest.param(at_rest(NEW, pulled=pulled(NEW)), Rest(None), id="recorded"),
-        pytest.param(
-            at_rest(NEW, pulled=pulled(loan(ends=NOW + timedelta(hours=2)))),
-            Borrow((loan(ends=NOW + timedelta(hours=2)),)),
-            id="renewed: its end is recorded",
+    # The record
+    case("taken: it is recorded first", at_rest(pulled=pulled(NEW)), Borrow((NEW,))),
+    case("recorded", at_rest(NEW, pulled=pulled(NEW)), Rest(None)),
+    case(
+        "renewed: its end is recorded",
+        at_rest(NEW, pulled=pulled(loan(ends=NOW + timedelta(hours=2)))),
+        Borrow((loan(ends=NOW + timedelta(hours=2)),)),
+    ),
+    # What nobody could read
+    case("in no revision: back at once", at_rest(NEW, loan("lost")), GiveBack(loan("lost"))),
+    case("about to be in one", at_rest(NEW, loan("kept"), pulled=pulled(NEW, in_hand="kept")), Rest(None)),
+    # What was read before
+    case("the overlap lasts", at_rest(OLD, NEW), Rest(NOW + minutes(5))),
+    case("the overlap is over", at_rest(OLD, NEW, now=NOW + minutes(5)), GiveBack(OLD)),
+    case("it ends before", at_rest(replace(OLD, ends=NOW + minutes(2)), NEW), Rest(NOW + minutes(2))),
+    case("it has ended: it is forgotten", at_rest(loan("old", NOW), NEW), GiveBack(loan("old", NOW))),
+    case("not before the new one is published", at_rest(OLD, NEW, target=target(1)), Publish(2)),
+    case("nobody knows since when", at_rest(OLD, NEW, target=target(2, published=None)), Rest(OLD.ends)),
+    case("at once in an emergency", at_rest(OLD, NEW, emergencies=(PRESSING,)), GiveBack(OLD)),
+    case("of a revision that was given up", at_rest(OLD, NEW, held="old"), GiveBack(NEW)),
+    # What failed
+    case(
+        "it failed and waits",
+        at_rest(OLD, NEW, now=NOW + minutes(5), revocation_problems=failed("old", NOW + minutes(8))),
+        Rest(NOW + minutes(8)),
+    ),
+    case(
+        "it is tried again",
+        at_rest(OLD, NEW, now=NOW + minutes(9), revocation_problems=failed("old", NOW + minutes(8))),
+        GiveBack(OLD),
+    ),
+    case(
+        "it failed until its end",
+        at_rest(OLD, NEW, now=OLD.ends, revocation_problems=failed("old", OLD.ends + minutes(8))),
+        GiveBack(OLD),
+    ),
+    case(
+        "it is refused and stays recorded",
+        at_rest(
+            OLD,
+            NEW,
+            now=NOW + minutes(5),
+            revocation_problems=failed("old", NOW + minutes(8), "Status403"),
         ),
-        # What nobody could read
-        pytest.param(at_rest(NEW, loan("lost")), GiveBack(loan("lost")), id="in no revision: back at once"),
-        pytest.param(
-            at_rest(NEW, loan("kept"), pulled=pulled(NEW, in_hand="kept")),
-            Rest(None),
-            id="about to be in one",
+        Rest(NOW + minutes(8)),
+    ),
+    case(
+        "it is refused in an emergency: soon again",
+        at_rest(
+            OLD,
+            NEW,
+            now=NOW + minutes(4),
+            emergencies=(PRESSING,),
+            revocation_problems={"old": RevocationProblem(NOW + minutes(20), "Status403", refused=NOW)},
         ),
-        # What was read before
-        pytest.param(at_rest(OLD, NEW), Rest(NOW + minutes(5)), id="the overlap lasts"),
-        pytest.param(at_rest(OLD, NEW, now=NOW + minutes(5)), GiveBack(OLD), id="the overlap is over"),
-        pytest.param(
-            at_rest(replace(OLD, ends=NOW + minutes(2)), NEW), Rest(NOW + minutes(2)), id="it ends before"
+        Rest(NOW + minutes(5)),
+    ),
+    case(
+        "the Secret is foreign by now: the lease is recorded nevertheless",
+        at_rest(pulled=pulled(NEW), target=replace(target(2), owner="other")),
+        Borrow((NEW,)),
+    ),
+    # The ManagedSecret goes
+    case("its Secret goes with it: it is kept", at_rest(NEW, spec=BOUND), Finalize(present=True)),
+    case("kept", at_rest(NEW, spec=BOUND, finalized=True), Rest(None)),
+    case("its Secret stays", at_rest(NEW, finalized=True), Finalize(present=False)),
+    case("deleted: back first", at_rest(NEW, spec=BOUND, finalized=True, deleted=True), LAST),
+    case(
+        "deleted, and the store is away",
+        at_rest(NEW, spec=BOUND, finalized=True, deleted=True, revocation_problems=failed("new", LATER)),
+        Rest(LATER),
+    ),
+    case(
+        "deleted, and the store refuses: it is dropped",
+        at_rest(
+            NEW,
+            spec=BOUND,
+            finalized=True,
+            deleted=True,
+            revocation_problems=failed("new", LATER, "Status403"),
         ),
-        pytest.param(
-            at_rest(loan("old", NOW), NEW), GiveBack(loan("old", NOW)), id="it has ended: it is forgotten"
-        ),
-        pytest.param(
-            at_rest(OLD, NEW, target=target(1)), Publish(2), id="not before the new one is published"
-        ),
-        pytest.param(
-            at_rest(OLD, NEW, target=target(2, published=None)), Rest(OLD.ends), id="nobody knows since when"
-        ),
-        pytest.param(at_rest(OLD, NEW, emergencies=(PRESSING,)), GiveBack(OLD), id="at once in an emergency"),
-        pytest.param(at_rest(OLD, NEW, held="old"), GiveBack(NEW), id="of a revision that was given up"),
-        # What failed
-        pytest.param(
-            at_rest(OLD, NEW, now=NOW + minutes(5), revocation_problems=failed("old", NOW + minutes(8))),
-            Rest(NOW + minutes(8)),
-            id="it failed and waits",
-        ),
-        pytest.param(
-            at_rest(OLD, NEW, now=NOW + minutes(9), revocation_problems=failed("old", NOW + minutes(8))),
-            GiveBack(OLD),
-            id="it is tried again",
-        ),
-        pytest.param(
-            at_rest(OLD, NEW, now=OLD.ends, revocation_problems=failed("old", OLD.ends + minutes(8))),
-            GiveBack(OLD),
-            id="it failed until its end",
-        ),
-        pytest.param(
-            at_rest(
-                OLD,
-                NEW,
-                now=NOW + minutes(5),
-                revocation_problems=failed("old", NOW + minutes(8), "Status403"),
-            ),
-            Rest(NOW + minutes(8)),
-            id="it is refused and stays recorded",
-        ),
-        pytest.param(
-            at_rest(
-                OLD,
-                NEW,
-                now=NOW + minutes(4),
-                emergencies=(PRESSING,),
-                revocation_problems={"old": RevocationProblem(NOW + minutes(20), "Status403", refused=NOW)},
-            ),
-            Rest(NOW + minutes(5)),
-            id="it is refused in an emergency: soon again",
-        ),
-        pytest.param(
-            at_rest(pulled=pulled(NEW), target=replace(target(2), owner="other")),
-            Borrow((NEW,)),
-            id="the Secret is foreign by now: the lease is recorded nevertheless",
-        ),
-        # The ManagedSecret goes
-        pytest.param(
-            at_rest(NEW, spec=BOUND), Finalize(present=True), id="its Secret goes with it: it is kept"
-        ),
-        pytest.param(at_rest(NEW, spec=BOUND, finalized=True), Rest(None), id="kept"),
-        pytest.param(at_rest(NEW, finalized=True), Finalize(present=False), id="its Secret stays"),
-        pytest.param(at_rest(NEW, spec=BOUND, finalized=True, deleted=True), LAST, id="deleted: back first"),
-        pytest.param(
-            at_rest(NEW, spec=BOUND, finalized=True, deleted=True, revocation_problems=failed("new", LATER)),
-            Rest(LATER),
-            id="deleted, and the store is away",
-        ),
-        pytest.param(
-            at_rest(
-                NEW,
-                spec=BOUND,
-                finalized=True,
-                deleted=True,
-                revocation_problems=failed("new", LATER, "Status403"),
-            ),
-            LAST,
-            id="deleted, and the store refuses: it is dropped",
-        ),
-        pytest.param(
-            at_rest(spec=BOUND, finalized=True, deleted=True), Finalize(present=False), id="deleted and back"
-        ),
-        pytest.param(
-            at_rest(NEW, finalized=True, deleted=True),
-            Finalize(present=False),
-            id="deleted without its Secret",
-        ),
-        pytest.param(
-            at_rest(spec=BOUND, finalized=True, deleted=True, state=None),
-            Finalize(present=False),
-            id="deleted without a record",
-        ),
-    ],
+        LAST,
+    ),
+    case("deleted and back", at_rest(spec=BOUND, finalized=True, deleted=True), Finalize(present=False)),
+    case("deleted without its Secret", at_rest(NEW, finalized=True, deleted=True), Finalize(present=False)),
+    case(
+        "deleted without a record",
+        at_rest(spec=BOUND, finalized=True, deleted=True, state=None),
+        Finalize(present=False),
+    ),
 )
 def test_what_is_lent_is_recorded_first_and_given_back_last(look: Managed, step: Step) -> None:
     assert next_step(look) == step
@@ -208,22 +187,18 @@ def test_a_recreated_object_claims_the_record_before_it_records_leases() -> None
 FAILED = {"old": RevocationProblem(NOW + minutes(20), since=NOW)}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "problem", "is_removed"),
-    [
-        pytest.param("2026-11-24T12:00:00Z", FAILED, True, id="when it had failed"),
-        pytest.param("2026-11-24T13:04:00+01:00", FAILED, True, id="by a clock that is ahead"),
-        pytest.param("2026-11-24T11:59:59Z", FAILED, False, id="before it failed"),
-        pytest.param("2026-11-24T12:05:01Z", FAILED, False, id="in the future"),
-        pytest.param("2026-11-24T12:00:00", FAILED, False, id="without a time zone"),
-        pytest.param("2026-11-24T12:00:00Z", failed("old", LATER), False, id="it is being revoked"),
-        pytest.param("2026-11-24T12:00:00Z", {}, False, id="it was not tried yet"),
-    ],
+    case("when it had failed", "2026-11-24T12:00:00Z", FAILED, True),
+    case("by a clock that is ahead", "2026-11-24T13:04:00+01:00", FAILED, True),
+    case("before it failed", "2026-11-24T11:59:59Z", FAILED, False),
+    case("in the future", "2026-11-24T12:05:01Z", FAILED, False),
+    case("without a time zone", "2026-11-24T12:00:00", FAILED, False),
+    case("it is being revoked", "2026-11-24T12:00:00Z", failed("old", LATER), False),
+    case("it was not tried yet", "2026-11-24T12:00:00Z", {}, False),
 )
 def test_what_a_person_states_to_have_revoked_is_no_longer_recorded(
-    text: str,
-    problem: dict[str, RevocationProblem],
-    is_removed: bool,
+    text: str, problem: dict[str, RevocationProblem], is_removed: bool
 ) -> None:
     look = at_rest(OLD, NEW, revocation_problems=problem, annotations={LEASES_REVOKED: text})
 
@@ -233,14 +208,12 @@ def test_what_a_person_states_to_have_revoked_is_no_longer_recorded(
 REPORT: dict[str, Any] = {"count": 1, "validUntil": OLD.ends, "since": NOW, "message": "Status403"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "flaw"),
-    [
-        pytest.param("yesterday", " (its present value is no time with a time zone)", id="no time"),
-        pytest.param("2026-11-24T12:00:00", " (its present value is no time with a time zone)", id="no zone"),
-        pytest.param("2026-11-24T12:05:01Z", " (its present value is in the future)", id="future"),
-        pytest.param("2026-11-24T11:59:59Z", " (its present value is before that)", id="before"),
-    ],
+    case("no time", "yesterday", " (its present value is no time with a time zone)"),
+    case("no zone", "2026-11-24T12:00:00", " (its present value is no time with a time zone)"),
+    case("future", "2026-11-24T12:05:01Z", " (its present value is in the future)"),
+    case("before", "2026-11-24T11:59:59Z", " (its present value is before that)"),
 )
 def test_a_statement_that_does_not_count_is_reported_with_its_flaw(text: str, flaw: str) -> None:
     problem = {OLD.id: RevocationProblem(NOW + minutes(5), "Status403: no right", NOW)}
@@ -259,44 +232,31 @@ def after_restart(*loans: StoreLease, report: dict[str, Any] = REPORT, **others:
     return at_rest(*loans, NEW, status=status, **AT_20 | others)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "is_removed"),
-    [
-        pytest.param(after_restart(OLD), True, id="it was not tried yet"),
-        pytest.param(
-            after_restart(
-                OLD, revocation_problems={"old": RevocationProblem(LATER, "Status403", NOW + minutes(21))}
-            ),
-            True,
-            id="it is refused again",
+    case("it was not tried yet", after_restart(OLD), True),
+    case(
+        "it is refused again",
+        after_restart(
+            OLD, revocation_problems={"old": RevocationProblem(LATER, "Status403", NOW + minutes(21))}
         ),
-        pytest.param(
-            after_restart(
-                OLD, revocation_problems={"old": RevocationProblem(LATER, since=NOW + minutes(21))}
-            ),
-            True,
-            id="its store is unreachable",
-        ),
-        pytest.param(
-            after_restart(OLD, revocation_problems=failed("old", LATER)), False, id="it is being revoked"
-        ),
-        pytest.param(
-            after_restart(OLD, report=REPORT | {"since": NOW + minutes(21)}), False, id="it failed later"
-        ),
-        pytest.param(
-            after_restart(OLD, report=REPORT | {"validUntil": OLD.ends + minutes(1)}),
-            False,
-            id="another lease was reported",
-        ),
-        pytest.param(
-            after_restart(OLD, spec=SPEC | {"rotation": {"overlap": "1h"}}), False, id="it is not due"
-        ),
-    ],
+        True,
+    ),
+    case(
+        "its store is unreachable",
+        after_restart(OLD, revocation_problems={"old": RevocationProblem(LATER, since=NOW + minutes(21))}),
+        True,
+    ),
+    case("it is being revoked", after_restart(OLD, revocation_problems=failed("old", LATER)), False),
+    case("it failed later", after_restart(OLD, report=REPORT | {"since": NOW + minutes(21)}), False),
+    case(
+        "another lease was reported",
+        after_restart(OLD, report=REPORT | {"validUntil": OLD.ends + minutes(1)}),
+        False,
+    ),
+    case("it is not due", after_restart(OLD, spec=SPEC | {"rotation": {"overlap": "1h"}}), False),
 )
-def test_a_statement_that_is_made_during_a_restart_counts(
-    look: Managed,
-    is_removed: bool,
-) -> None:
+def test_a_statement_that_is_made_during_a_restart_counts(look: Managed, is_removed: bool) -> None:
     assert (next_step(look) == GiveBack(OLD, is_stated=True)) is is_removed
 
 
@@ -311,29 +271,24 @@ ALL_THROUGH = (consumer("api", marker="db=2", uses=(use(),)),)
 PLAIN: dict[str, Any] = {"data": [LENT]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "consumers", "now", "is_back"),
-    [
-        pytest.param(SPEC, (ROLLING,), minutes(6), False, id="one moves over"),
-        pytest.param(PLAIN, (ROLLING,), minutes(6), False, id="one moves over, no overlap is written"),
-        pytest.param(PLAIN, ALL_THROUGH, minutes(0), True, id="all have moved over"),
-        pytest.param(SPEC, ALL_THROUGH, minutes(0), False, id="all have moved over, and the overlap lasts"),
-        pytest.param(SPEC, ALL_THROUGH, minutes(6), True, id="all have moved over, and the overlap is over"),
-        pytest.param(PLAIN, (), minutes(29), False, id="nobody knows who reads it, for an hour"),
-        pytest.param(
-            PLAIN | {"rollout": {"restart": "None"}},
-            (consumer("api", marker="db=1", uses=(use(),)),),
-            minutes(0),
-            False,
-            id="one is restarted by somebody else",
-        ),
-    ],
+    case("one moves over", SPEC, (ROLLING,), minutes(6), False),
+    case("one moves over, no overlap is written", PLAIN, (ROLLING,), minutes(6), False),
+    case("all have moved over", PLAIN, ALL_THROUGH, minutes(0), True),
+    case("all have moved over, and the overlap lasts", SPEC, ALL_THROUGH, minutes(0), False),
+    case("all have moved over, and the overlap is over", SPEC, ALL_THROUGH, minutes(6), True),
+    case("nobody knows who reads it, for an hour", PLAIN, (), minutes(29), False),
+    case(
+        "one is restarted by somebody else",
+        PLAIN | {"rollout": {"restart": "None"}},
+        (consumer("api", marker="db=1", uses=(use(),)),),
+        minutes(0),
+        False,
+    ),
 )
 def test_it_is_given_back_when_those_who_read_it_have_moved_over(
-    spec: dict[str, Any],
-    consumers: tuple[Consumer, ...],
-    now: timedelta,
-    is_back: bool,
+    spec: dict[str, Any], consumers: tuple[Consumer, ...], now: timedelta, is_back: bool
 ) -> None:
     look = replace(at_rest(OLD, NEW, spec=spec, now=NOW + now), consumers=consumers)
     assert isinstance(next_step(look), GiveBack) is is_back
@@ -380,13 +335,11 @@ def test_half_of_its_time_it_is_left_alone() -> None:
     assert seconds(1) < NEW.lasts
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rotation", "ends"),
-    [
-        pytest.param({"overlap": "10m"}, OLD.ends, id="until the lease expires"),
-        pytest.param({"overlap": "10m", "maxOverlap": "20m"}, NOW + minutes(15), id="until the limit"),
-        pytest.param({"overlap": "10m", "maxOverlap": "2h"}, OLD.ends, id="a limit after its expiry"),
-    ],
+    case("until the lease expires", {"overlap": "10m"}, OLD.ends),
+    case("until the limit", {"overlap": "10m", "maxOverlap": "20m"}, NOW + minutes(15)),
+    case("a limit after its expiry", {"overlap": "10m", "maxOverlap": "2h"}, OLD.ends),
 )
 def test_a_lease_is_kept_while_a_pod_may_hold_it(rotation: dict[str, Any], ends: datetime) -> None:
     spec = {**SPEC, "rotation": rotation}

@@ -18,6 +18,7 @@ from keyturn.core.rotation.transitions import record
 from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import RevisionFacts, StoreLease
 from keyturn.core.state.state import Publication, Pushed, RollbackPause, StateFacts, Triggers
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, UID, minutes
 
@@ -80,19 +81,15 @@ def test_a_rollback_makes_an_earlier_revision_current_and_holds_the_other() -> N
 LONG_AGO, LATELY = MADE - minutes(90), MADE - minutes(30)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("failed", "times", "rotated"),
-    [
-        pytest.param(True, {3: LATELY, 2: LONG_AGO}, LONG_AGO, id="before both rotations"),
-        pytest.param(True, {3: LATELY}, LATELY, id="before one of them, with a spec change"),
-        pytest.param(True, {}, MADE, id="spec changes only"),
-        pytest.param(False, {3: LATELY, 2: LONG_AGO}, MADE, id="on request"),
-    ],
+    case("before both rotations", True, {3: LATELY, 2: LONG_AGO}, LONG_AGO),
+    case("before one of them, with a spec change", True, {3: LATELY}, LATELY),
+    case("spec changes only", True, {}, MADE),
+    case("on request", False, {3: LATELY, 2: LONG_AGO}, MADE),
 )
 def test_a_rotation_whose_rollout_failed_is_still_due(
-    failed: bool,
-    times: dict[int, datetime],
-    rotated: datetime,
+    failed: bool, times: dict[int, datetime], rotated: datetime
 ) -> None:
     revisions = (make.revision(3, base=2), make.revision(2, base=1), make.revision(1))
     known = make.state(*(replace(one, rotated_before=times.get(one.number)) for one in revisions))
@@ -134,15 +131,13 @@ def test_a_request_for_the_current_revision_changes_how_long_the_pause_lasts(las
     assert (after.rollback_pause, failed.rollback_pause) == (replace(held, lasts=lasts), HELD)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("step", "pause", "handled"),
-    [
-        pytest.param(GoBack(1, 2, failed=False), None, "leaver", id="on request"),
-        pytest.param(GoBack(1, 2, failed=True), None, "before", id="after a failure"),
-        pytest.param(GoBack(2, 2, failed=False), None, "before", id="to the current revision, no pause"),
-        pytest.param(GoBack(2, 2, failed=False), 1, "leaver", id="to the current revision, paused"),
-        pytest.param(GoBack(2, 2, failed=False), 0, "before", id="to the current revision, pause over"),
-    ],
+    case("on request", GoBack(1, 2, failed=False), None, "leaver"),
+    case("after a failure", GoBack(1, 2, failed=True), None, "before"),
+    case("to the current revision, no pause", GoBack(2, 2, failed=False), None, "before"),
+    case("to the current revision, paused", GoBack(2, 2, failed=False), 1, "leaver"),
+    case("to the current revision, pause over", GoBack(2, 2, failed=False), 0, "before"),
 )
 def test_a_rollback_on_request_supersedes_a_rotation_that_has_waited(
     step: GoBack, pause: int | None, handled: str
@@ -154,14 +149,12 @@ def test_a_rollback_on_request_supersedes_a_rotation_that_has_waited(
     assert record(step, before, observed, NOW).triggers == asked_before(handled, rollback="2026-11").triggers
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "windows", "handled"),
-    [
-        pytest.param({}, [], "before", id="it was not seen before"),
-        pytest.param({}, [SHUT], "before", id="it was not seen before, and the window is shut"),
-        pytest.param({"rotation": RUNNING}, [SHUT], "leaver", id="it waits behind a rotation for a window"),
-        pytest.param({"rotation": RUNNING}, [], "before", id="it supersedes the rotation in progress"),
-    ],
+    case("it was not seen before", {}, [], "before"),
+    case("it was not seen before, and the window is shut", {}, [SHUT], "before"),
+    case("it waits behind a rotation for a window", {"rotation": RUNNING}, [SHUT], "leaver"),
+    case("it supersedes the rotation in progress", {"rotation": RUNNING}, [], "before"),
 )
 def test_a_rotation_that_may_have_been_requested_after_a_rollback_is_not_superseded(
     status: dict[str, Any], windows: list[dict[str, str]], handled: str
@@ -247,14 +240,12 @@ def test_the_state_of_a_recreated_object_is_taken_over(
     assert (after.revisions, after.publications) == (state(1).revisions, publications)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("target", "fallback"),
-    [
-        pytest.param(make.target(2), None, id="was published"),
-        pytest.param(make.target(None), None, id="of a Secret without its revision"),
-        pytest.param(None, None, id="without a Secret"),
-        pytest.param(make.target(1), 1, id="is yet to be published"),
-    ],
+    case("was published", make.target(2), None),
+    case("of a Secret without its revision", make.target(None), None),
+    case("without a Secret", None, None),
+    case("is yet to be published", make.target(1), 1),
 )
 def test_a_rollout_that_an_earlier_object_began_causes_no_rollback(
     target: TargetFacts | None, fallback: int | None
@@ -292,13 +283,11 @@ def test_a_claimed_revision_has_changed_for_workloads_unless_it_is(
     assert (after.keys, after.templates) == (CONTENT.keys, CONTENT.templates)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("status", "rotated"),
-    [
-        pytest.param({}, MADE, id="unknown to the status"),
-        pytest.param({"lastRotationTime": PUBLISHED}, PUBLISHED, id="known"),
-        pytest.param({"lastRotationTime": NOW + minutes(5)}, NOW, id="in the future"),
-    ],
+    case("unknown to the status", {}, MADE),
+    case("known", {"lastRotationTime": PUBLISHED}, PUBLISHED),
+    case("in the future", {"lastRotationTime": NOW + minutes(5)}, NOW),
 )
 def test_the_last_rotation_of_a_claimed_secret(status: dict[str, object], rotated: datetime) -> None:
     observed = make.observed(state=None, status=status)
@@ -363,12 +352,10 @@ def test_a_revision_that_keeps_previous_values_does_not_prolong_their_overlap() 
     assert (fourth.overlap_start, third.overlap_start) == (OVERLAPPING, OVERLAPPING)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("before", "content"),
-    [
-        pytest.param(OVERLAPPING, CONTENT, id="a value has another previous one"),
-        pytest.param(replace(OVERLAPPING, ended=True), KEPT, id="the overlap is over"),
-    ],
+    case("a value has another previous one", OVERLAPPING, CONTENT),
+    case("the overlap is over", replace(OVERLAPPING, ended=True), KEPT),
 )
 def test_a_revision_with_another_previous_value_begins_an_overlap(
     before: RevisionFacts, content: transitions.Content
@@ -437,14 +424,12 @@ def test_a_revision_with_values_of_stores_has_the_time_of_their_read(before: Sta
     assert (after.refreshed, after.triggers.refresh) == (NOW, "now")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "fallback"),
-    [
-        pytest.param({}, 2, id="published, and no workload waits"),
-        pytest.param({"target": make.target(1)}, 1, id="not published"),
-        pytest.param({"target": make.target(1), "consumers": ["db=2"]}, 2, id="a workload runs it"),
-        pytest.param({"consumers": ["db=1"]}, 1, id="a workload lacks it"),
-    ],
+    case("published, and no workload waits", {}, 2),
+    case("not published", {"target": make.target(1)}, 1),
+    case("a workload runs it", {"target": make.target(1), "consumers": ["db=2"]}, 2),
+    case("a workload lacks it", {"consumers": ["db=1"]}, 1),
 )
 def test_a_failed_rollout_returns_to_the_last_revision_that_all_workloads_ran(
     look: dict[str, Any], fallback: int
@@ -481,31 +466,29 @@ def pushing(*records: Pushed, leases: tuple[StoreLease, ...] = ()) -> StateFacts
     return replace(state(1), pushed=records, leases=leases)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("step", "before", "after"),
-    [
-        pytest.param(
-            steps.Intend(make.pushed(PLACE, 2, done=False)),
-            pushing(make.pushed(PLACE, 1), make.pushed(OTHER)),
-            pushing(make.pushed(OTHER), make.pushed(PLACE, 2, done=False)),
-            id="an intention",
-        ),
-        pytest.param(
-            steps.Push(PLACE, 1),
-            pushing(make.pushed(PLACE, done=False, kept=True)),
-            pushing(make.pushed(PLACE, kept=True)),
-            id="a push",
-        ),
-        pytest.param(steps.Push(PLACE, 1), pushing(), pushing(), id="a push whose record is gone"),
-        pytest.param(
-            steps.Withdraw(PLACE, deletes=True),
-            pushing(make.pushed(PLACE), make.pushed(OTHER)),
-            pushing(make.pushed(OTHER)),
-            id="a deletion",
-        ),
-        pytest.param(steps.Borrow((LEASE,)), pushing(), pushing(leases=(LEASE,)), id="a lease"),
-        pytest.param(steps.GiveBack(LEASE), pushing(leases=(LEASE,)), pushing(), id="a revocation"),
-    ],
+    case(
+        "an intention",
+        steps.Intend(make.pushed(PLACE, 2, done=False)),
+        pushing(make.pushed(PLACE, 1), make.pushed(OTHER)),
+        pushing(make.pushed(OTHER), make.pushed(PLACE, 2, done=False)),
+    ),
+    case(
+        "a push",
+        steps.Push(PLACE, 1),
+        pushing(make.pushed(PLACE, done=False, kept=True)),
+        pushing(make.pushed(PLACE, kept=True)),
+    ),
+    case("a push whose record is gone", steps.Push(PLACE, 1), pushing(), pushing()),
+    case(
+        "a deletion",
+        steps.Withdraw(PLACE, deletes=True),
+        pushing(make.pushed(PLACE), make.pushed(OTHER)),
+        pushing(make.pushed(OTHER)),
+    ),
+    case("a lease", steps.Borrow((LEASE,)), pushing(), pushing(leases=(LEASE,))),
+    case("a revocation", steps.GiveBack(LEASE), pushing(leases=(LEASE,)), pushing()),
 )
 def test_a_step_at_a_store_is_recorded(step: steps.Recorded, before: StateFacts, after: StateFacts) -> None:
     assert record(step, before, make.observed(), NOW) == after
@@ -517,16 +500,12 @@ def test_a_push_records_whether_the_store_kept_its_content() -> None:
     assert after == pushing(make.pushed(PLACE, kept=True))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("outcomes", "record"),
-    [
-        pytest.param([False], make.pushed(PLACE, ours=True), id="written"),
-        pytest.param([True], make.pushed(PLACE, kept=True, ours=False), id="foreign"),
-        pytest.param(
-            [False, True], make.pushed(PLACE, kept=True, ours=True), id="an earlier one of ours is kept"
-        ),
-        pytest.param([True, False], make.pushed(PLACE, ours=True), id="the foreign one was deleted"),
-    ],
+    case("written", [False], make.pushed(PLACE, ours=True)),
+    case("foreign", [True], make.pushed(PLACE, kept=True, ours=False)),
+    case("an earlier one of ours is kept", [False, True], make.pushed(PLACE, kept=True, ours=True)),
+    case("the foreign one was deleted", [True, False], make.pushed(PLACE, ours=True)),
 )
 def test_a_key_that_was_ours_stays_ours(outcomes: list[bool], record: Pushed) -> None:
     state = pushing(make.pushed(PLACE, done=False))

@@ -10,6 +10,7 @@ from keyturn.core.rotation.rollback import GoBack
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.state.records import Phase
 from keyturn.core.state.state import StateFacts
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import (
     SINGLE,
@@ -142,13 +143,11 @@ def test_a_proven_current_credential_changes_no_revision() -> None:
     assert (after.current_number, phases(after), after.publications) == (1, {1: PROVEN}, ())
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "number", "abandoned"),
-    [
-        pytest.param(state(credential(2, APPLIED), credential(1), current=1), 2, True, id="a candidate"),
-        pytest.param(state(credential(1, STAGED)), 1, True, id="a first one"),
-        pytest.param(state(credential(1)), 1, False, id="a published one"),
-    ],
+    case("a candidate", state(credential(2, APPLIED), credential(1), current=1), 2, True),
+    case("a first one", state(credential(1, STAGED)), 1, True),
+    case("a published one", state(credential(1)), 1, False),
 )
 def test_an_unpublished_revision_is_given_up_with_its_credential(
     found: StateFacts, number: int, *, abandoned: bool

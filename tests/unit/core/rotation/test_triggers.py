@@ -32,6 +32,7 @@ from keyturn.core.rotation.triggers import (
 from keyturn.core.state.records import Validity
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 from keyturn.core.status.status import Outcome, status_of
+from tests.support.cases import case, cases
 from tests.unit.core.builders import (
     API_KEY,
     EVERYTHING,
@@ -78,93 +79,87 @@ def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
     assert reason_of(observed(state=FOUND)) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "expected"),
-    [
-        pytest.param(
-            observed(MIXED, state=None, target=None, status={}),
-            reason(
-                "Created", "the Secret is written for the first time", "password", "username", rotates=True
-            ),
-            id="nothing is there and never was",
+    case(
+        "nothing is there and never was",
+        observed(MIXED, state=None, target=None, status={}),
+        reason("Created", "the Secret is written for the first time", "password", "username", rotates=True),
+    ),
+    case(
+        "nothing is there any more",
+        observed(MIXED, state=None, target=None, status={"revision": 4}),
+        reason(
+            "Lost",
+            "the Secret and its state are gone; new values are generated",
+            "password",
+            "username",
+            rotates=True,
         ),
-        pytest.param(
-            observed(MIXED, state=None, target=None, status={"revision": 4}),
-            reason(
-                "Lost",
-                "the Secret and its state are gone; new values are generated",
-                "password",
-                "username",
-                rotates=True,
-            ),
-            id="nothing is there any more",
+    ),
+    case(
+        "an item was added",
+        observed(TWO),
+        reason("SpecChanged", "data has new items: token", "token", rotates=False),
+    ),
+    case(
+        "items were removed",
+        observed(state=state(names=("password", "token", "key"))),
+        reason("SpecChanged", "data no longer has: key, token", rotates=False),
+    ),
+    case(
+        "what was adopted beside the items is to go",
+        observed({"target": {"otherKeys": "Remove"}}, state=FOUND),
+        reason("SpecChanged", "data no longer has: other (found)", rotates=False),
+    ),
+    case(
+        "a template writes what was adopted",
+        observed(
+            {"target": {"template": {"data": {"other": "x"}}}},
+            state=replace(FOUND, templates={"other": "x"}),
         ),
-        pytest.param(
-            observed(TWO),
-            reason("SpecChanged", "data has new items: token", "token", rotates=False),
-            id="an item was added",
-        ),
-        pytest.param(
-            observed(state=state(names=("password", "token", "key"))),
-            reason("SpecChanged", "data no longer has: key, token", rotates=False),
-            id="items were removed",
-        ),
-        pytest.param(
-            observed({"target": {"otherKeys": "Remove"}}, state=FOUND),
-            reason("SpecChanged", "data no longer has: other (found)", rotates=False),
-            id="what was adopted beside the items is to go",
-        ),
-        pytest.param(
-            observed(
-                {"target": {"template": {"data": {"other": "x"}}}},
-                state=replace(FOUND, templates={"other": "x"}),
-            ),
-            reason("SpecChanged", "data no longer has: other (found)", rotates=False),
-            id="a template writes what was adopted",
-        ),
-        pytest.param(
-            observed(mismatched_items=("password",)),
-            reason("SpecChanged", "the spec asks for other values: password", "password", rotates=False),
-            id="today's recipe cannot have made the value",
-        ),
-        pytest.param(observed({"rotation": {"trigger": "a"}}), TRIGGERED, id="a trigger in the spec"),
-        pytest.param(observed(annotations={ROTATE: "a"}), TRIGGERED, id="a trigger by annotation"),
-        pytest.param(
-            observed(HOURLY, now=MADE + timedelta(hours=1)),
-            reason("RotationDue", "was due at 2026-11-24 12:00 UTC", "password", rotates=True),
-            id="the interval is over",
-        ),
-    ],
+        reason("SpecChanged", "data no longer has: other (found)", rotates=False),
+    ),
+    case(
+        "today's recipe cannot have made the value",
+        observed(mismatched_items=("password",)),
+        reason("SpecChanged", "the spec asks for other values: password", "password", rotates=False),
+    ),
+    case("a trigger in the spec", observed({"rotation": {"trigger": "a"}}), TRIGGERED),
+    case("a trigger by annotation", observed(annotations={ROTATE: "a"}), TRIGGERED),
+    case(
+        "the interval is over",
+        observed(HOURLY, now=MADE + timedelta(hours=1)),
+        reason("RotationDue", "was due at 2026-11-24 12:00 UTC", "password", rotates=True),
+    ),
 )
 def test_each_reason_names_itself_and_what_is_generated_again(look: Managed, expected: Reason) -> None:
     assert reason_of(look) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "expected"),
-    [
-        pytest.param(
-            observed(TWO, annotations={ROTATE: "a"}),
-            joined(
-                reason("Triggered", "a new trigger asks for it", "password", "token", rotates=True),
-                "SpecChanged",
-            ),
-            id="an added item and a trigger",
+    case(
+        "an added item and a trigger",
+        observed(TWO, annotations={ROTATE: "a"}),
+        joined(
+            reason("Triggered", "a new trigger asks for it", "password", "token", rotates=True),
+            "SpecChanged",
         ),
-        pytest.param(
-            observed(TWO, state=state(names=("password", "old")), mismatched_items=("password",)),
-            joined(
-                reason("SpecChanged", "data has new items: token", "password", "token", rotates=False),
-                "SpecChanged",
-            ),
-            id="a renamed item and another recipe",
+    ),
+    case(
+        "a renamed item and another recipe",
+        observed(TWO, state=state(names=("password", "old")), mismatched_items=("password",)),
+        joined(
+            reason("SpecChanged", "data has new items: token", "password", "token", rotates=False),
+            "SpecChanged",
         ),
-        pytest.param(
-            observed(HOURLY, annotations={ROTATE: "a"}, now=MADE + timedelta(days=9)),
-            joined(TRIGGERED, "RotationDue"),
-            id="a trigger when due",
-        ),
-    ],
+    ),
+    case(
+        "a trigger when due",
+        observed(HOURLY, annotations={ROTATE: "a"}, now=MADE + timedelta(days=9)),
+        joined(TRIGGERED, "RotationDue"),
+    ),
 )
 def test_several_reasons_make_one_revision_named_after_the_first_rotation(
     look: Managed, expected: Reason
@@ -175,27 +170,23 @@ def test_several_reasons_make_one_revision_named_after_the_first_rotation(
 # Triggers
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "annotation", "handled"),
-    [
-        pytest.param("a", None, Triggers("a", None, "a"), id="the same text again"),
-        pytest.param(None, "a", Triggers(None, "a", "a"), id="the same annotation again"),
-        pytest.param(None, None, Triggers("a", "b", "b"), id="both were taken back"),
-        pytest.param("a", "b", Triggers("a", "b", "a"), id="both stand and were handled"),
-    ],
+    case("the same text again", "a", None, Triggers("a", None, "a")),
+    case("the same annotation again", None, "a", Triggers(None, "a", "a")),
+    case("both were taken back", None, None, Triggers("a", "b", "b")),
+    case("both stand and were handled", "a", "b", Triggers("a", "b", "a")),
 )
 def test_a_handled_trigger_does_nothing(spec: str | None, annotation: str | None, handled: Triggers) -> None:
     assert reason_of(asked(spec, annotation, handled)) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "annotation", "handled"),
-    [
-        pytest.param("b", None, Triggers("a", None, "a"), id="another text"),
-        pytest.param("a", None, Triggers(None, "a", "a"), id="a text that only the annotation had"),
-        pytest.param(None, "a", Triggers("a", None, "a"), id="an annotation that only the spec had"),
-        pytest.param("a", "c", Triggers("a", "b", "b"), id="one of two is new"),
-    ],
+    case("another text", "b", None, Triggers("a", None, "a")),
+    case("a text that only the annotation had", "a", None, Triggers(None, "a", "a")),
+    case("an annotation that only the spec had", None, "a", Triggers("a", None, "a")),
+    case("one of two is new", "a", "c", Triggers("a", "b", "b")),
 )
 def test_a_new_trigger_rotates(spec: str | None, annotation: str | None, handled: Triggers) -> None:
     assert reason_of(asked(spec, annotation, handled)) == TRIGGERED
@@ -240,45 +231,31 @@ def within(*windows: dict[str, str], **rotation: Any) -> dict[str, Any]:
     return {"rotation": {"every": "1h", "jitter": "0%", "windows": list(windows), **rotation}}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "waits"),
-    [
-        pytest.param(observed(within(BY_NIGHT)), True, id="what is due, a closed window"),
-        pytest.param(observed(within(BY_NIGHT), now=NIGHT), False, id="what is due, as it opens"),
-        pytest.param(observed(within(AT_NOON)), False, id="what is due, an open window"),
-        pytest.param(observed(within(BY_NIGHT, AT_NOON)), False, id="what is due, one of two is open"),
-        pytest.param(observed(within(BY_NIGHT, every="90d", trigger="a")), True, id="a trigger, closed"),
-        pytest.param(observed(within(AT_NOON, every="90d", trigger="a")), False, id="a trigger, open"),
-        pytest.param(
-            observed(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}),
-            True,
-            id="an annotation, closed",
-        ),
-        pytest.param(
-            observed(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}, now=NIGHT),
-            False,
-            id="an annotation, open",
-        ),
-    ],
+    case("what is due, a closed window", observed(within(BY_NIGHT)), True),
+    case("what is due, as it opens", observed(within(BY_NIGHT), now=NIGHT), False),
+    case("what is due, an open window", observed(within(AT_NOON)), False),
+    case("what is due, one of two is open", observed(within(BY_NIGHT, AT_NOON)), False),
+    case("a trigger, closed", observed(within(BY_NIGHT, every="90d", trigger="a")), True),
+    case("a trigger, open", observed(within(AT_NOON, every="90d", trigger="a")), False),
+    case("an annotation, closed", observed(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}), True),
+    case(
+        "an annotation, open",
+        observed(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}, now=NIGHT),
+        False,
+    ),
 )
 def test_a_rotation_waits_for_a_window(look: Managed, waits: bool) -> None:
     assert (reason_of(look) is None) == waits
     assert (waits_until(look) is not None) == waits
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "name"),
-    [
-        pytest.param(
-            observed(within(BY_NIGHT), state=None, target=None, status={}), "Created", id="the first"
-        ),
-        pytest.param(observed(within(BY_NIGHT), state=None, target=None), "Lost", id="what is lost"),
-        pytest.param(
-            observed(TWO | within(BY_NIGHT, every="90d", trigger="a")),
-            "SpecChanged",
-            id="a change of the spec",
-        ),
-    ],
+    case("the first", observed(within(BY_NIGHT), state=None, target=None, status={}), "Created"),
+    case("what is lost", observed(within(BY_NIGHT), state=None, target=None), "Lost"),
+    case("a change of the spec", observed(TWO | within(BY_NIGHT, every="90d", trigger="a")), "SpecChanged"),
 )
 def test_what_is_no_rotation_waits_for_no_window(look: Managed, name: str) -> None:
     found = reason_of(look)
@@ -287,26 +264,22 @@ def test_what_is_no_rotation_waits_for_no_window(look: Managed, name: str) -> No
     assert found.rotates == (name != "SpecChanged"), "the trigger still waits"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "start"),
-    [
-        pytest.param(observed(), None, id="nothing is planned"),
-        pytest.param(observed(HOURLY), NOW, id="due now"),
-        pytest.param(
-            observed(within(BY_NIGHT, every="90d")), MADE + timedelta(days=90, hours=14), id="moved"
-        ),
-        pytest.param(observed(within(BY_NIGHT, every="90d", trigger="a")), NIGHT, id="a trigger before that"),
-        pytest.param(
-            observed(within(AT_NOON, every="90d", trigger="a")),
-            MADE + timedelta(days=90, hours=1),
-            id="a trigger that need not wait",
-        ),
-        pytest.param(
-            observed(within(BY_NIGHT), state=state(rollback_pause=RollbackPause(2, 1, NOW, failed=True))),
-            None,
-            id="held after a failed rollout",
-        ),
-    ],
+    case("nothing is planned", observed(), None),
+    case("due now", observed(HOURLY), NOW),
+    case("moved", observed(within(BY_NIGHT, every="90d")), MADE + timedelta(days=90, hours=14)),
+    case("a trigger before that", observed(within(BY_NIGHT, every="90d", trigger="a")), NIGHT),
+    case(
+        "a trigger that need not wait",
+        observed(within(AT_NOON, every="90d", trigger="a")),
+        MADE + timedelta(days=90, hours=1),
+    ),
+    case(
+        "held after a failed rollout",
+        observed(within(BY_NIGHT), state=state(rollback_pause=RollbackPause(2, 1, NOW, failed=True))),
+        None,
+    ),
 )
 def test_the_next_rotation_starts_when_it_may(look: Managed, start: datetime | None) -> None:
     assert start_time(look) == start
@@ -321,16 +294,12 @@ def ending(in_hours: float, **spec: Any) -> Managed:
     return observed(spec, state=state(lives={"password": life}))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "start"),
-    [
-        pytest.param(ending(24), NOW - timedelta(hours=1), id="without windows"),
-        pytest.param(ending(24, rotation={"windows": [AT_NOON]}), NOW, id="in an open window"),
-        pytest.param(ending(14, rotation={"windows": [BY_NIGHT]}), NIGHT, id="in the next window"),
-        pytest.param(
-            ending(13, rotation={"windows": [BY_NIGHT]}), NOW - timedelta(hours=1), id="before it would end"
-        ),
-    ],
+    case("without windows", ending(24), NOW - timedelta(hours=1)),
+    case("in an open window", ending(24, rotation={"windows": [AT_NOON]}), NOW),
+    case("in the next window", ending(14, rotation={"windows": [BY_NIGHT]}), NIGHT),
+    case("before it would end", ending(13, rotation={"windows": [BY_NIGHT]}), NOW - timedelta(hours=1)),
 )
 def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
     look: Managed, start: datetime
@@ -339,19 +308,17 @@ def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
     assert (reason_of(look) is not None) == (start <= NOW)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "overdue"),
-    [
-        pytest.param(observed(), False, id="nothing is planned"),
-        pytest.param(observed(HOURLY, state=None, status={}), False, id="there are no values yet"),
-        pytest.param(observed(HOURLY, now=NOW - seconds(1)), False, id="not due"),
-        pytest.param(observed(HOURLY), True, id="due"),
-        pytest.param(observed(within(BY_NIGHT)), False, id="due, and no window was open since"),
-        pytest.param(observed(within(BY_NIGHT), now=NIGHT), True, id="due, and a window is open"),
-        pytest.param(observed(within(BY_NIGHT), now=NIGHT + timedelta(hours=9)), True, id="due, and one was"),
-        pytest.param(ending(24), True, id="about to end"),
-        pytest.param(ending(24, rotation={"windows": [BY_NIGHT]}), False, id="about to end, and waits"),
-    ],
+    case("nothing is planned", observed(), False),
+    case("there are no values yet", observed(HOURLY, state=None, status={}), False),
+    case("not due", observed(HOURLY, now=NOW - seconds(1)), False),
+    case("due", observed(HOURLY), True),
+    case("due, and no window was open since", observed(within(BY_NIGHT)), False),
+    case("due, and a window is open", observed(within(BY_NIGHT), now=NIGHT), True),
+    case("due, and one was", observed(within(BY_NIGHT), now=NIGHT + timedelta(hours=9)), True),
+    case("about to end", ending(24), True),
+    case("about to end, and waits", ending(24, rotation={"windows": [BY_NIGHT]}), False),
 )
 def test_a_rotation_is_overdue_when_it_could_have_started(look: Managed, overdue: bool) -> None:
     assert is_overdue(look) == overdue
@@ -363,10 +330,7 @@ HELD_BACK = replace(
 
 
 @pytest.mark.parametrize("now", [NOW - seconds(1), NOW, NOW + seconds(1)], ids=["before", "at", "after"])
-@pytest.mark.parametrize(
-    ("spec", "known"),
-    [pytest.param({}, {"state": HELD_BACK}, id="held"), pytest.param({"suspend": True}, {}, id="suspended")],
-)
+@cases(("spec", "known"), case("held", {}, {"state": HELD_BACK}), case("suspended", {"suspend": True}, {}))
 def test_what_holds_a_rotation_does_not_hold_the_news_that_it_is_overdue(
     spec: dict[str, Any], known: dict[str, Any], now: datetime
 ) -> None:
@@ -386,31 +350,27 @@ NOBODY = {"rotation": HOURLY["rotation"] | {"appliedBy": "Nobody"}}
 CERTIFICATE = Validity(NOW - timedelta(minutes=10), NOW + timedelta(days=1))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "known", "end"),
-    [
-        pytest.param(HOURLY, SKIPPED, NOW, id="at the next date"),
-        pytest.param(HOURLY, LATE_BACK, NOW + timedelta(minutes=90), id="at the date after, if one was over"),
-        pytest.param(IN_A_WINDOW, SKIPPED, NOW + timedelta(minutes=5), id="when a window opens"),
-        pytest.param(
-            HOURLY, replace(SKIPPED, lives={"password": CERTIFICATE}), CERTIFICATE.renew, id="before expiry"
-        ),
-        pytest.param({}, SKIPPED, None, id="not without a schedule"),
-        pytest.param(NOBODY, SKIPPED, None, id="not of values that rotate on request"),
-        pytest.param(HOURLY, HELD_BACK, None, id="not if it was to hold"),
-        pytest.param(
-            {},
-            replace(LATE_BACK, lives={"password": CERTIFICATE}),
-            LATE + (CERTIFICATE.end - LATE) / 2,
-            id="after half of the time that is left, if its renewal was due",
-        ),
-        pytest.param(
-            {},
-            replace(LATE_BACK, lives={"password": Validity(MADE, LATE)}),
-            None,
-            id="not for what expired before the rollback",
-        ),
-    ],
+    case("at the next date", HOURLY, SKIPPED, NOW),
+    case("at the date after, if one was over", HOURLY, LATE_BACK, NOW + timedelta(minutes=90)),
+    case("when a window opens", IN_A_WINDOW, SKIPPED, NOW + timedelta(minutes=5)),
+    case("before expiry", HOURLY, replace(SKIPPED, lives={"password": CERTIFICATE}), CERTIFICATE.renew),
+    case("not without a schedule", {}, SKIPPED, None),
+    case("not of values that rotate on request", NOBODY, SKIPPED, None),
+    case("not if it was to hold", HOURLY, HELD_BACK, None),
+    case(
+        "after half of the time that is left, if its renewal was due",
+        {},
+        replace(LATE_BACK, lives={"password": CERTIFICATE}),
+        LATE + (CERTIFICATE.end - LATE) / 2,
+    ),
+    case(
+        "not for what expired before the rollback",
+        {},
+        replace(LATE_BACK, lives={"password": Validity(MADE, LATE)}),
+        None,
+    ),
 )
 def test_a_rollback_on_request_pauses_rotation_until_the_next_date(
     spec: dict[str, Any], known: StateFacts, end: datetime | None
@@ -435,13 +395,11 @@ def test_a_date_before_the_rollback_is_not_overdue_during_the_pause() -> None:
 # Due times
 
 
-@pytest.mark.parametrize(
+@cases(
     ("now", "is_due"),
-    [
-        pytest.param(MADE + timedelta(minutes=59, seconds=59), False, id="one second before"),
-        pytest.param(MADE + timedelta(hours=1), True, id="at that second"),
-        pytest.param(MADE + timedelta(days=400), True, id="after many due dates that nobody saw"),
-    ],
+    case("one second before", MADE + timedelta(minutes=59, seconds=59), False),
+    case("at that second", MADE + timedelta(hours=1), True),
+    case("after many due dates that nobody saw", MADE + timedelta(days=400), True),
 )
 def test_a_rotation_is_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:
     assert (reason_of(observed(HOURLY, now=now)) is not None) == is_due
@@ -461,14 +419,10 @@ def test_a_change_of_the_spec_does_not_put_the_next_rotation_off() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "look",
-    [
-        pytest.param(observed(), id="no cadence"),
-        pytest.param(
-            observed(HOURLY | {"data": [USERNAME]}, state=state(names=("username",))), id="only literals"
-        ),
-    ],
+    case("no cadence", observed()),
+    case("only literals", observed(HOURLY | {"data": [USERNAME]}, state=state(names=("username",)))),
 )
 def test_what_never_rotates_is_never_due(look: Managed) -> None:
     assert due_time(look) is None
@@ -506,17 +460,15 @@ def fresh(found: Managed) -> set[str]:
     return set(reason.fresh) if reason else set()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ages", "gather", "rotates"),
-    [
-        pytest.param((89, 179), None, set(), id="none is due"),
-        pytest.param((90, 100), None, {"a"}, id="one is due"),
-        pytest.param((90, 179), None, {"a", "b"}, id="the other is due within a day"),
-        pytest.param((90, 178), None, {"a"}, id="the other is due in two days"),
-        pytest.param((90, 178), "2d", {"a", "b"}, id="two days are gathered"),
-        pytest.param((90, 180), "0s", {"a", "b"}, id="both are due"),
-        pytest.param((90, 179), "0s", {"a"}, id="nothing is gathered"),
-    ],
+    case("none is due", (89, 179), None, set()),
+    case("one is due", (90, 100), None, {"a"}),
+    case("the other is due within a day", (90, 179), None, {"a", "b"}),
+    case("the other is due in two days", (90, 178), None, {"a"}),
+    case("two days are gathered", (90, 178), "2d", {"a", "b"}),
+    case("both are due", (90, 180), "0s", {"a", "b"}),
+    case("nothing is gathered", (90, 179), "0s", {"a"}),
 )
 def test_what_is_due_soon_rotates_with_what_is_due(
     ages: tuple[int, int], gather: str | None, rotates: set[str]
@@ -591,13 +543,11 @@ def begun(look: Any) -> str | None:
     return reason.name if reason else None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("applied_by", "reason"),
-    [
-        pytest.param("Nobody", None, id="applied by nothing"),
-        pytest.param("Application", "RotationDue", id="applied by the application"),
-        pytest.param(None, "RotationDue", id="used inside of the cluster only"),
-    ],
+    case("applied by nothing", "Nobody", None),
+    case("applied by the application", "Application", "RotationDue"),
+    case("used inside of the cluster only", None, "RotationDue"),
 )
 def test_the_schedule_rotates_what_is_applied(applied_by: str | None, reason: str | None) -> None:
     look = observed({"rotation": _HOURLY | ({"appliedBy": applied_by} if applied_by else {})}, now=_LATE)
@@ -607,13 +557,11 @@ def test_the_schedule_rotates_what_is_applied(applied_by: str | None, reason: st
     assert is_due_on_request(look) == (reason is None)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("own", "reason"),
-    [
-        pytest.param({}, None, id="the class says so"),
-        pytest.param({"every": "1h"}, None, id="another interval changes nothing"),
-        pytest.param({"appliedBy": "Application"}, "RotationDue", id="the spec has the last word"),
-    ],
+    case("the class says so", {}, None),
+    case("another interval changes nothing", {"every": "1h"}, None),
+    case("the spec has the last word", {"appliedBy": "Application"}, "RotationDue"),
 )
 def test_a_class_says_what_its_values_need(own: dict[str, Any], reason: str | None) -> None:
     given = secret_class(rotation=_HOURLY | {"appliedBy": "Nobody"})
@@ -631,12 +579,10 @@ def test_an_emergency_rotates() -> None:
     assert begun(waiting(now=_LATE, emergencies=(declared,))) == "Emergency"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("now", "is_due"),
-    [
-        pytest.param(_DUE - timedelta(seconds=1), False, id="one second before"),
-        pytest.param(_DUE, True, id="at that second"),
-    ],
+    case("one second before", _DUE - timedelta(seconds=1), False),
+    case("at that second", _DUE, True),
 )
 def test_values_are_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:
     look = waiting(now=now)
@@ -670,10 +616,7 @@ def test_without_a_schedule_nothing_is_due() -> None:
     assert next_time(observed({"rotation": {"appliedBy": "Nobody"}})) is None
 
 
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [pytest.param(5, "key4", id="all of five"), pytest.param(6, "and 1 more", id="of six")],
-)
+@cases(("count", "shown"), case("all of five", 5, "key4"), case("of six", 6, "and 1 more"))
 def test_what_breaks_is_named(count: int, shown: str) -> None:
     items = [{**PASSWORD, "name": f"key{place}"} for place in range(count)]
 
@@ -701,19 +644,15 @@ def looked(spec: dict[str, Any], **others: Any) -> Managed:
     return observed(spec, **{"annotations": ASKED, "state": state(names=names), **others})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "nothing"),
-    [
-        pytest.param(PULLED, True, id="pulled"),
-        pytest.param({"data": [], "dataFrom": [EVERYTHING]}, True, id="pulled whole"),
-        pytest.param({"data": [USERNAME]}, True, id="given"),
-        pytest.param({"data": [API_KEY, USERNAME]}, True, id="pulled and given"),
-        pytest.param({"data": [API_KEY, PASSWORD]}, False, id="pulled and made"),
-        pytest.param({"data": [API_KEY, REGISTRY]}, True, id="pulled, and that in another form"),
-        pytest.param(
-            {"data": [API_KEY], "target": {"immutable": True}}, False, id="immutable says so itself"
-        ),
-    ],
+    case("pulled", PULLED, True),
+    case("pulled whole", {"data": [], "dataFrom": [EVERYTHING]}, True),
+    case("given", {"data": [USERNAME]}, True),
+    case("pulled and given", {"data": [API_KEY, USERNAME]}, True),
+    case("pulled and made", {"data": [API_KEY, PASSWORD]}, False),
+    case("pulled, and that in another form", {"data": [API_KEY, REGISTRY]}, True),
+    case("immutable says so itself", {"data": [API_KEY], "target": {"immutable": True}}, False),
 )
 def test_what_turns_nothing(spec: dict[str, Any], nothing: bool) -> None:
     assert desired(spec).rotates_nothing is nothing
@@ -738,12 +677,10 @@ def test_it_gives_up_what_came_back_and_a_return_goes_first() -> None:
     assert next_step(both) == GoBack(2, 1, failed=False, lasts=False)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "instead"),
-    [
-        pytest.param(PULLED, "write a new text to keyturn.dev/refresh to read stores", id="pulled"),
-        pytest.param({"data": [USERNAME]}, "change the literals, or write generate", id="given"),
-    ],
+    case("pulled", PULLED, "write a new text to keyturn.dev/refresh to read stores"),
+    case("given", {"data": [USERNAME]}, "change the literals, or write generate"),
 )
 def test_the_message_has_the_remedy(spec: dict[str, Any], instead: str) -> None:
     names = [item["name"] for item in spec["data"]]

@@ -14,6 +14,7 @@ from keyturn.core.spec.desired import Desired, resolve_spec
 from keyturn.core.spec.items import Item
 from keyturn.core.spec.schedule import Cron, Every, Window, cadence_of, check_overlap, windows_of
 from keyturn.core.value import Value
+from tests.support.cases import case, cases
 from tests.unit.core.builders import PASSWORD, USERNAME, managed, secret_class
 
 QUARTER, YEAR = timedelta(days=90), timedelta(days=365)
@@ -43,13 +44,11 @@ def test_a_bare_spec_gets_every_default() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "overlap", "reads"),
-    [
-        pytest.param("{{ previous.password }}", "1h", True, id="it does"),
-        pytest.param("{{ password }}", "1h", False, id="it does not"),
-        pytest.param("{{ previous.password }}", "0s", False, id="there is never one"),
-    ],
+    case("it does", "{{ previous.password }}", "1h", True),
+    case("it does not", "{{ password }}", "1h", False),
+    case("there is never one", "{{ previous.password }}", "0s", False),
 )
 def test_templates_may_read_previous_values(text: str, overlap: str, reads: bool) -> None:
     spec = {"target": {"template": {"data": {"a": text}}}, "rotation": {"overlap": overlap}}
@@ -111,33 +110,29 @@ def test_what_is_written_counts() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("item", "recipe"),
-    [
-        pytest.param({"name": "x"}, TEN, id="names no source"),
-        pytest.param({"name": "x", "generate": {"uuid": {}}}, Recipe({"uuid": {}}), id="names its own"),
-        pytest.param({"name": "x", "literal": ""}, None, id="is an empty literal"),
-    ],
+    case("names no source", {"name": "x"}, TEN),
+    case("names its own", {"name": "x", "generate": {"uuid": {}}}, Recipe({"uuid": {}})),
+    case("is an empty literal", {"name": "x", "literal": ""}, None),
 )
 def test_the_class_brings_the_generator_of_an_item_that(item: dict[str, Any], recipe: Recipe | None) -> None:
     found = resolve_spec(managed({"data": [item]}), secret_class(generate={"password": {"length": 40}}))
     assert found.items[0].recipe == recipe
 
 
-@pytest.mark.parametrize(
+@cases(
     ("given", "rest"),
-    [
-        pytest.param(
-            None,
-            "; write one, such as generate: {password: {}}, or a className whose class has generate",
-            id="no class",
-        ),
-        pytest.param(
-            secret_class(),
-            ", and the class 'strict' has no generate; write one, such as generate: {password: {}}",
-            id="a class without a generator",
-        ),
-    ],
+    case(
+        "no class",
+        None,
+        "; write one, such as generate: {password: {}}, or a className whose class has generate",
+    ),
+    case(
+        "a class without a generator",
+        secret_class(),
+        ", and the class 'strict' has no generate; write one, such as generate: {password: {}}",
+    ),
 )
 def test_an_item_without_a_source_is_refused(given: Any, rest: str) -> None:
     with pytest.raises(Stalled) as caught:
@@ -158,32 +153,25 @@ def test_an_invalid_generator_is_reported_with_its_item() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rotation", "of_class", "cadence"),
-    [
-        pytest.param(None, None, None, id="nobody says"),
-        pytest.param({"trigger": "a"}, None, None, id="a trigger alone"),
-        pytest.param({"every": "90d"}, None, Every(QUARTER, 10), id="the default jitter"),
-        pytest.param({"every": "90d"}, {"every": "365d"}, Every(QUARTER, 10), id="the spec before the class"),
-        pytest.param(
-            None, {"every": "365d", "jitter": "5%"}, Every(YEAR, 5), id="the class where the spec is silent"
-        ),
-        pytest.param({"trigger": "a"}, {"every": "365d"}, Every(YEAR, 10), id="the class beside a trigger"),
-        pytest.param({"every": "90d"}, {"jitter": "0%"}, Every(QUARTER, 0), id="the jitter of the class"),
-        pytest.param({"jitter": "20%"}, {"every": "365d"}, Every(YEAR, 20), id="the jitter of the spec"),
-        pytest.param(
-            {"schedule": {"cron": "0 3 * * *"}},
-            {"every": "365d"},
-            Cron("0 3 * * *", "UTC"),
-            id="a schedule in UTC",
-        ),
-        pytest.param(
-            None,
-            {"schedule": {"cron": "0 3 * * *", "timeZone": "Europe/Berlin"}},
-            Cron("0 3 * * *", "Europe/Berlin"),
-            id="a schedule with a time zone",
-        ),
-    ],
+    case("nobody says", None, None, None),
+    case("a trigger alone", {"trigger": "a"}, None, None),
+    case("the default jitter", {"every": "90d"}, None, Every(QUARTER, 10)),
+    case("the spec before the class", {"every": "90d"}, {"every": "365d"}, Every(QUARTER, 10)),
+    case("the class where the spec is silent", None, {"every": "365d", "jitter": "5%"}, Every(YEAR, 5)),
+    case("the class beside a trigger", {"trigger": "a"}, {"every": "365d"}, Every(YEAR, 10)),
+    case("the jitter of the class", {"every": "90d"}, {"jitter": "0%"}, Every(QUARTER, 0)),
+    case("the jitter of the spec", {"jitter": "20%"}, {"every": "365d"}, Every(YEAR, 20)),
+    case(
+        "a schedule in UTC", {"schedule": {"cron": "0 3 * * *"}}, {"every": "365d"}, Cron("0 3 * * *", "UTC")
+    ),
+    case(
+        "a schedule with a time zone",
+        None,
+        {"schedule": {"cron": "0 3 * * *", "timeZone": "Europe/Berlin"}},
+        Cron("0 3 * * *", "Europe/Berlin"),
+    ),
 )
 def test_the_cadence_is_the_first_that_a_user_wrote(
     rotation: dict[str, Any] | None, of_class: dict[str, Any] | None, cadence: Every | Cron | None
@@ -203,15 +191,13 @@ ON_SATURDAY = Window(Cron("0 2 * * 6", "UTC"), timedelta(hours=3))
 BY_NIGHT = Window(Cron("0 1 * * *", "UTC"), timedelta(hours=1))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rotation", "of_class", "windows"),
-    [
-        pytest.param(None, None, (), id="nobody says"),
-        pytest.param({"windows": [SATURDAY, NIGHTLY]}, None, (ON_SATURDAY, BY_NIGHT), id="two, in UTC"),
-        pytest.param({"windows": [SATURDAY]}, {"windows": [NIGHTLY]}, (ON_SATURDAY,), id="the spec first"),
-        pytest.param({"every": "90d"}, {"windows": [NIGHTLY]}, (BY_NIGHT,), id="the class where silent"),
-        pytest.param({"windows": []}, {"windows": [NIGHTLY]}, (), id="the spec says none"),
-    ],
+    case("nobody says", None, None, ()),
+    case("two, in UTC", {"windows": [SATURDAY, NIGHTLY]}, None, (ON_SATURDAY, BY_NIGHT)),
+    case("the spec first", {"windows": [SATURDAY]}, {"windows": [NIGHTLY]}, (ON_SATURDAY,)),
+    case("the class where silent", {"every": "90d"}, {"windows": [NIGHTLY]}, (BY_NIGHT,)),
+    case("the spec says none", {"windows": []}, {"windows": [NIGHTLY]}, ()),
 )
 def test_the_windows_are_of_the_first_that_names_any(
     rotation: dict[str, Any] | None, of_class: dict[str, Any] | None, windows: tuple[Window, ...]
@@ -225,13 +211,11 @@ def test_without_a_schedule_to_ask_there_are_no_windows() -> None:
     assert windows_of() == ()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rotation", "of_class", "overlap"),
-    [
-        pytest.param({"overlap": "0s"}, {"overlap": "24h"}, timedelta(0), id="none, says the spec"),
-        pytest.param({"every": "90d"}, {"overlap": "24h"}, timedelta(days=1), id="the class where silent"),
-        pytest.param({"every": "90d"}, {"every": "90d"}, timedelta(hours=1), id="nobody says"),
-    ],
+    case("none, says the spec", {"overlap": "0s"}, {"overlap": "24h"}, timedelta(0)),
+    case("the class where silent", {"every": "90d"}, {"overlap": "24h"}, timedelta(days=1)),
+    case("nobody says", {"every": "90d"}, {"every": "90d"}, timedelta(hours=1)),
 )
 def test_the_overlap_is_of_the_first_that_writes_one(
     rotation: dict[str, Any], of_class: dict[str, Any], overlap: timedelta
@@ -267,20 +251,18 @@ def test_an_output_is_written_under_the_key_that_is_chosen() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("data", "message"),
-    [
-        pytest.param(
-            [{**PAIR, "keys": {"privateKey": "x"}}],
-            "keys of data item 'pair' names privateKey, which it does not make; write one of value, publicKey",
-            id="an output that there is not",
-        ),
-        pytest.param(
-            [PAIR, {**PAIR, "name": "other"}],
-            "data items 'pair' and 'other' both write the key 'publicKey'; give one of them another by keys",
-            id="two items on one key",
-        ),
-    ],
+    case(
+        "an output that there is not",
+        [{**PAIR, "keys": {"privateKey": "x"}}],
+        "keys of data item 'pair' names privateKey, which it does not make; write one of value, publicKey",
+    ),
+    case(
+        "two items on one key",
+        [PAIR, {**PAIR, "name": "other"}],
+        "data items 'pair' and 'other' both write the key 'publicKey'; give one of them another by keys",
+    ),
 )
 def test_keys_that_contradict_are_refused(data: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(Stalled) as caught:
@@ -288,13 +270,11 @@ def test_keys_that_contradict_are_refused(data: list[dict[str, Any]], message: s
     assert (caught.value.reason, caught.value.message) == ("InvalidKeys", message)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rotation", "of_class", "limit"),
-    [
-        pytest.param({"every": "90d"}, {"every": "90d"}, None, id="no limit"),
-        pytest.param({"maxOverlap": "2h"}, {"maxOverlap": "24h"}, timedelta(hours=2), id="of the spec"),
-        pytest.param({"every": "90d"}, {"maxOverlap": "24h"}, timedelta(days=1), id="of the class"),
-    ],
+    case("no limit", {"every": "90d"}, {"every": "90d"}, None),
+    case("of the spec", {"maxOverlap": "2h"}, {"maxOverlap": "24h"}, timedelta(hours=2)),
+    case("of the class", {"every": "90d"}, {"maxOverlap": "24h"}, timedelta(days=1)),
 )
 def test_the_limit_of_the_overlap_is_of_the_first_that_writes_one(
     rotation: dict[str, Any], of_class: dict[str, Any], limit: timedelta | None

@@ -31,8 +31,7 @@ def test_by_default_the_secret_is_ours_and_stays() -> None:
 
 @pytest.mark.parametrize(("written", "keeps"), [(None, True), ("Keep", True), ("Remove", False)])
 def test_what_an_adopted_secret_holds_beside_the_items_stays_unless_asked(
-    written: str | None,
-    keeps: bool,
+    written: str | None, keeps: bool
 ) -> None:
     target = {"otherKeys": written} if written else {}
 

@@ -12,6 +12,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.spec.items import Item, is_spread, items_of
 from keyturn.core.spec.references import Source
 from keyturn.core.value import Value
+from tests.support.cases import case, cases
 from tests.unit.core.builders import API_KEY, EVERYTHING, PASSWORD, USERNAME, managed, secret_class
 
 VAULT = StoreKind.SECRET_STORE, "vault"
@@ -25,24 +26,22 @@ def items(spec: dict[str, Any], given: SecretClass | None = None) -> tuple[Item,
     return items_of(managed(spec), given, lambda _: ("value",))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "expected"),
-    [
-        pytest.param({"data": [PASSWORD]}, (MADE,), id="made"),
-        pytest.param({"data": [USERNAME]}, (GIVEN,), id="given"),
-        pytest.param({"data": [API_KEY]}, (READ,), id="read"),
-        pytest.param({"data": [], "dataFrom": [EVERYTHING]}, (ALL,), id="all of a key"),
-        pytest.param(
-            {"data": [], "dataFrom": [{**EVERYTHING, "deletionPolicy": "Delete"}]},
-            (replace(ALL, deletes=True),),
-            id="all of a key, and no more",
-        ),
-        pytest.param(
-            {"data": [API_KEY, PASSWORD], "dataFrom": [EVERYTHING]},
-            (READ, MADE, ALL),
-            id="of everything, and data goes first",
-        ),
-    ],
+    case("made", {"data": [PASSWORD]}, (MADE,)),
+    case("given", {"data": [USERNAME]}, (GIVEN,)),
+    case("read", {"data": [API_KEY]}, (READ,)),
+    case("all of a key", {"data": [], "dataFrom": [EVERYTHING]}, (ALL,)),
+    case(
+        "all of a key, and no more",
+        {"data": [], "dataFrom": [{**EVERYTHING, "deletionPolicy": "Delete"}]},
+        (replace(ALL, deletes=True),),
+    ),
+    case(
+        "of everything, and data goes first",
+        {"data": [API_KEY, PASSWORD], "dataFrom": [EVERYTHING]},
+        (READ, MADE, ALL),
+    ),
 )
 def test_each_value_has_its_source(spec: dict[str, Any], expected: tuple[Item, ...]) -> None:
     assert items(spec) == expected
@@ -67,30 +66,27 @@ def test_what_is_read_needs_no_generator_of_a_class() -> None:
     assert items({"data": [API_KEY]}, secret_class(generate={"bytes": {}})) == (READ,)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "reason", "message"),
-    [
-        pytest.param(
-            {"data": [{"name": "password"}], "className": "strict"},
-            "NoGenerator",
-            "data item 'password' has none of generate, from and literal, and the class 'strict' has no generate;"
-            " write one, such as generate: {password: {}}",
-            id="from nowhere",
-        ),
-        pytest.param(
-            {"data": [{**API_KEY, "keys": {"token": "API_KEY"}}]},
-            "InvalidKeys",
-            "keys of data item 'api-key' names token, which it does not make; write one of value",
-            id="an output that a store does not have",
-        ),
-        pytest.param(
-            {"data": [PASSWORD, {**API_KEY, "keys": {"value": "password"}}]},
-            "InvalidKeys",
-            "data items 'password' and 'api-key' both write the key 'password'; give one of them another by"
-            " keys",
-            id="two under one key",
-        ),
-    ],
+    case(
+        "from nowhere",
+        {"data": [{"name": "password"}], "className": "strict"},
+        "NoGenerator",
+        "data item 'password' has none of generate, from and literal, and the class 'strict' has no generate;"
+        " write one, such as generate: {password: {}}",
+    ),
+    case(
+        "an output that a store does not have",
+        {"data": [{**API_KEY, "keys": {"token": "API_KEY"}}]},
+        "InvalidKeys",
+        "keys of data item 'api-key' names token, which it does not make; write one of value",
+    ),
+    case(
+        "two under one key",
+        {"data": [PASSWORD, {**API_KEY, "keys": {"value": "password"}}]},
+        "InvalidKeys",
+        "data items 'password' and 'api-key' both write the key 'password'; give one of them another by keys",
+    ),
 )
 def test_what_cannot_be_followed_says_what_to_write(spec: dict[str, Any], reason: str, message: str) -> None:
     with pytest.raises(Stalled) as stalled:

@@ -24,6 +24,7 @@ from keyturn.core.spec.references import (
     source_of,
     spread_of,
 )
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import ACCOUNT, ALONE, TWICE, spec
 
@@ -47,22 +48,20 @@ def push(store: dict[str, Any] = VAULT, **others: Any) -> Destination:
 # References
 
 
-@pytest.mark.parametrize(
+@cases(
     ("source", "expected"),
-    [
-        pytest.param(from_({"key": "a"}), Source(LOCAL, "vault", "a"), id="a key"),
-        pytest.param(
-            from_({"key": "a", "property": "b.c", "version": "3"}, AWS),
-            Source(SHARED, "aws", "a", "b.c", "3"),
-            id="a property of a version",
-        ),
-        pytest.param(every({"key": "a"}), Source(LOCAL, "vault", "a", prefix=""), id="all of a key"),
-        pytest.param(
-            every({"key": "a", "version": "3"}, AWS, prefix="APP_"),
-            Source(SHARED, "aws", "a", None, "3", "APP_"),
-            id="all of a version under other names",
-        ),
-    ],
+    case("a key", from_({"key": "a"}), Source(LOCAL, "vault", "a")),
+    case(
+        "a property of a version",
+        from_({"key": "a", "property": "b.c", "version": "3"}, AWS),
+        Source(SHARED, "aws", "a", "b.c", "3"),
+    ),
+    case("all of a key", every({"key": "a"}), Source(LOCAL, "vault", "a", prefix="")),
+    case(
+        "all of a version under other names",
+        every({"key": "a", "version": "3"}, AWS, prefix="APP_"),
+        Source(SHARED, "aws", "a", None, "3", "APP_"),
+    ),
 )
 def test_a_source_is_filled_in(source: Source, expected: Source) -> None:
     assert source == expected
@@ -73,21 +72,19 @@ def test_only_the_store_can_name_what_a_spread_brings() -> None:
     assert not from_({"key": "a"}).spreads
 
 
-@pytest.mark.parametrize(
+@cases(
     ("destination", "expected"),
-    [
-        pytest.param(push(), Destination(LOCAL, "vault", "shop/db"), id="with every default"),
-        pytest.param(
-            push(updatePolicy="Replace", deletionPolicy="Retain"),
-            Destination(LOCAL, "vault", "shop/db"),
-            id="with the defaults written out",
-        ),
-        pytest.param(
-            push(AWS, secretKey="pw", updatePolicy="IfNotExists", deletionPolicy="Delete"),
-            Destination(SHARED, "aws", "shop/db", "pw", replaces=False, deletes=True),
-            id="with everything else",
-        ),
-    ],
+    case("with every default", push(), Destination(LOCAL, "vault", "shop/db")),
+    case(
+        "with the defaults written out",
+        push(updatePolicy="Replace", deletionPolicy="Retain"),
+        Destination(LOCAL, "vault", "shop/db"),
+    ),
+    case(
+        "with everything else",
+        push(AWS, secretKey="pw", updatePolicy="IfNotExists", deletionPolicy="Delete"),
+        Destination(SHARED, "aws", "shop/db", "pw", replaces=False, deletes=True),
+    ),
 )
 def test_a_destination_is_filled_in(destination: Destination, expected: Destination) -> None:
     assert destination == expected
@@ -167,13 +164,11 @@ def test_what_is_no_place_is_refused_without_a_word_of_it(place: str) -> None:
     assert raised.value.__context__ is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("other", "is_same_place"),
-    [
-        pytest.param(push(secretKey="pw"), True, id="another value"),
-        pytest.param(push(updatePolicy="IfNotExists"), True, id="another policy"),
-        pytest.param(push(AWS), False, id="another store"),
-    ],
+    case("another value", push(secretKey="pw"), True),
+    case("another policy", push(updatePolicy="IfNotExists"), True),
+    case("another store", push(AWS), False),
 )
 def test_what_is_pushed_otherwise_is_written_otherwise(other: Destination, is_same_place: bool) -> None:
     assert push().text != other.text
@@ -297,13 +292,11 @@ def test_everything_is_set() -> None:
     assert found.deletion is DeletionPolicy.DELETE
 
 
-@pytest.mark.parametrize(
+@cases(
     ("capacity", "overlaps", "renames", "every_name"),
-    [
-        pytest.param(ALTERNATING, True, True, ("app_a", "app_b", "app"), id="two names"),
-        pytest.param(TWICE, True, False, ("app",), id="two passwords of one name"),
-        pytest.param(ALONE, False, False, ("app",), id="one password of one name"),
-    ],
+    case("two names", ALTERNATING, True, True, ("app_a", "app_b", "app")),
+    case("two passwords of one name", TWICE, True, False, ("app",)),
+    case("one password of one name", ALONE, False, False, ("app",)),
 )
 def test_what_a_capacity_says_of_two_passwords(
     capacity: Capacity, every_name: tuple[str, ...], *, overlaps: bool, renames: bool
@@ -314,17 +307,15 @@ def test_what_a_capacity_says_of_two_passwords(
     assert database.every_name == every_name
 
 
-@pytest.mark.parametrize(
+@cases(
     ("capacity", "taken", "free"),
-    [
-        pytest.param(ALTERNATING, [], "app_a", id="the first of two"),
-        pytest.param(ALTERNATING, ["app_a"], "app_b", id="the second of two"),
-        pytest.param(ALTERNATING, ["app"], "app_a", id="another one is taken"),
-        pytest.param(ALTERNATING, ["app_b", "app_a"], None, id="both are taken"),
-        pytest.param(TWICE, ["app"], "app", id="room for a second password"),
-        pytest.param(TWICE, ["app", "app"], None, id="no room for a third"),
-        pytest.param(ALONE, ["app"], None, id="no room for a second"),
-    ],
+    case("the first of two", ALTERNATING, [], "app_a"),
+    case("the second of two", ALTERNATING, ["app_a"], "app_b"),
+    case("another one is taken", ALTERNATING, ["app"], "app_a"),
+    case("both are taken", ALTERNATING, ["app_b", "app_a"], None),
+    case("room for a second password", TWICE, ["app"], "app"),
+    case("no room for a third", TWICE, ["app", "app"], None),
+    case("no room for a second", ALONE, ["app"], None),
 )
 def test_a_name_is_free_that_has_room_for_a_password(
     capacity: Capacity, taken: list[str], free: str | None
@@ -346,14 +337,12 @@ def test_keyturn_applies_the_password_whatever_the_class_says() -> None:
     assert make.desired({}, of_class).applied_by is AppliedBy.NOBODY
 
 
-@pytest.mark.parametrize(
+@cases(
     ("data", "database"),
-    [
-        pytest.param([LONG], {}, id="no item of that name"),
-        pytest.param([{"name": "password", "literal": "x"}, LONG], {}, id="a literal"),
-        pytest.param([make.PASSWORD, {"name": "username", "literal": "x"}], {}, id="another username"),
-        pytest.param([make.PASSWORD, {**LONG, "keys": {"value": "username"}}], {}, id="its key"),
-    ],
+    case("no item of that name", [LONG], {}),
+    case("a literal", [{"name": "password", "literal": "x"}, LONG], {}),
+    case("another username", [make.PASSWORD, {"name": "username", "literal": "x"}], {}),
+    case("its key", [make.PASSWORD, {**LONG, "keys": {"value": "username"}}], {}),
 )
 def test_a_password_is_one_generated_value(data: list[Any], database: dict[str, Any]) -> None:
     with pytest.raises(Stalled) as caught:

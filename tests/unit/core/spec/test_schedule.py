@@ -14,6 +14,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.spec.schedule import Cron, Every, Window, check_jitter, check_overlap
+from tests.support.cases import case, cases
 from tests.unit.core.builders import PASSWORD, managed, secret_class
 
 LAST = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -68,28 +69,18 @@ def test_objects_made_together_do_not_turn_together() -> None:
     assert days == set(range(9)), "the nine days that 10% of 90 are, each used"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("expression", "last", "due"),
-    [
-        pytest.param("0 3 * * *", "2026-07-01T00:59:59Z", "2026-07-01T01:00:00Z", id="summer"),
-        pytest.param("0 3 * * *", "2026-07-01T01:00:00Z", "2026-07-02T01:00:00Z", id="made-at-that-moment"),
-        pytest.param("0 3 * * *", "2026-12-01T00:00:00Z", "2026-12-01T02:00:00Z", id="winter"),
-        pytest.param("0 3 1 */3 *", "2026-11-24T12:00:00Z", "2027-01-01T02:00:00Z", id="next-quarter"),
-        pytest.param("0 3 29 2 *", "2026-11-24T12:00:00Z", "2028-02-29T02:00:00Z", id="leap-day"),
-        pytest.param(
-            "30 2 * * *", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z", id="spring-skips-that-hour"
-        ),
-        pytest.param("30 2 * * *", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z", id="the-day-after-spring"),
-        pytest.param(
-            "30 2 * * *", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z", id="autumn-the-first-of-two"
-        ),
-        pytest.param(
-            "30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z", id="autumn-not-the-second"
-        ),
-        pytest.param(
-            "30 2 * * *", "2026-10-25T01:10:00Z", "2026-10-26T01:30:00Z", id="autumn-made-in-the-second-hour"
-        ),
-    ],
+    case("summer", "0 3 * * *", "2026-07-01T00:59:59Z", "2026-07-01T01:00:00Z"),
+    case("made-at-that-moment", "0 3 * * *", "2026-07-01T01:00:00Z", "2026-07-02T01:00:00Z"),
+    case("winter", "0 3 * * *", "2026-12-01T00:00:00Z", "2026-12-01T02:00:00Z"),
+    case("next-quarter", "0 3 1 */3 *", "2026-11-24T12:00:00Z", "2027-01-01T02:00:00Z"),
+    case("leap-day", "0 3 29 2 *", "2026-11-24T12:00:00Z", "2028-02-29T02:00:00Z"),
+    case("spring-skips-that-hour", "30 2 * * *", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"),
+    case("the-day-after-spring", "30 2 * * *", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"),
+    case("autumn-the-first-of-two", "30 2 * * *", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"),
+    case("autumn-not-the-second", "30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
+    case("autumn-made-in-the-second-hour", "30 2 * * *", "2026-10-25T01:10:00Z", "2026-10-26T01:30:00Z"),
 )
 def test_a_schedule_follows_its_time_zone(expression: str, last: str, due: str) -> None:
     cadence = Cron(expression, "Europe/Berlin")
@@ -151,31 +142,27 @@ NIGHT = window("30 2 * * *", 1)
 BOTH_HOURS = window("0 1 25 10 *", 3)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("given_window", "text", "is_open"),
-    [
-        pytest.param(SATURDAY, "2026-11-28T00:59:59Z", False, id="a second before it opens"),
-        pytest.param(SATURDAY, "2026-11-28T01:00:00Z", True, id="the moment it opens"),
-        pytest.param(SATURDAY, "2026-11-28T03:59:59Z", True, id="the last second"),
-        pytest.param(SATURDAY, "2026-11-28T04:00:00Z", False, id="the moment it closes"),
-        pytest.param(SATURDAY, "2026-11-27T02:00:00Z", False, id="another day"),
-        # 29 March: the clock goes from 02:00 to 03:00, which is 01:00 UTC.
-        pytest.param(NIGHT, "2026-03-29T00:59:59Z", False, id="spring, before the hour that is skipped"),
-        pytest.param(NIGHT, "2026-03-29T01:00:00Z", True, id="spring, it opens after the gap"),
-        pytest.param(NIGHT, "2026-03-29T01:59:59Z", True, id="spring, for its whole hour"),
-        pytest.param(NIGHT, "2026-03-29T02:00:00Z", False, id="spring, and no longer"),
-        # 25 October: the clock goes from 03:00 back to 02:00, which is 01:00 UTC.
-        pytest.param(NIGHT, "2026-10-25T00:30:00Z", True, id="autumn, the first half past two"),
-        pytest.param(NIGHT, "2026-10-25T01:29:59Z", True, id="autumn, an hour that passes"),
-        pytest.param(NIGHT, "2026-10-25T01:30:00Z", False, id="autumn, not the second half past two"),
-        pytest.param(BOTH_HOURS, "2026-10-25T01:59:59Z", True, id="autumn, three hours reach to 03:00"),
-        pytest.param(BOTH_HOURS, "2026-10-25T02:00:00Z", False, id="autumn, and not to 04:00"),
-    ],
+    case("a second before it opens", SATURDAY, "2026-11-28T00:59:59Z", False),
+    case("the moment it opens", SATURDAY, "2026-11-28T01:00:00Z", True),
+    case("the last second", SATURDAY, "2026-11-28T03:59:59Z", True),
+    case("the moment it closes", SATURDAY, "2026-11-28T04:00:00Z", False),
+    case("another day", SATURDAY, "2026-11-27T02:00:00Z", False),
+    # 29 March: the clock goes from 02:00 to 03:00, which is 01:00 UTC.
+    case("spring, before the hour that is skipped", NIGHT, "2026-03-29T00:59:59Z", False),
+    case("spring, it opens after the gap", NIGHT, "2026-03-29T01:00:00Z", True),
+    case("spring, for its whole hour", NIGHT, "2026-03-29T01:59:59Z", True),
+    case("spring, and no longer", NIGHT, "2026-03-29T02:00:00Z", False),
+    # 25 October: the clock goes from 03:00 back to 02:00, which is 01:00 UTC.
+    case("autumn, the first half past two", NIGHT, "2026-10-25T00:30:00Z", True),
+    case("autumn, an hour that passes", NIGHT, "2026-10-25T01:29:59Z", True),
+    case("autumn, not the second half past two", NIGHT, "2026-10-25T01:30:00Z", False),
+    case("autumn, three hours reach to 03:00", BOTH_HOURS, "2026-10-25T01:59:59Z", True),
+    case("autumn, and not to 04:00", BOTH_HOURS, "2026-10-25T02:00:00Z", False),
 )
 def test_a_window_is_open_from_its_moment_for_its_duration(
-    given_window: Window,
-    text: str,
-    is_open: bool,
+    given_window: Window, text: str, is_open: bool
 ) -> None:
     assert schedule.is_open((given_window,), moment(text)) == is_open
 
@@ -191,31 +178,27 @@ def test_one_of_several_windows_is_enough(text: str) -> None:
     assert schedule.is_open((NIGHT, SATURDAY), moment(text))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("after", "opens"),
-    [
-        pytest.param("2026-11-24T12:00:00Z", "2026-11-25T01:30:00Z", id="the first of several"),
-        pytest.param("2026-11-25T02:00:00Z", "2026-11-25T02:00:00Z", id="one is open"),
-        pytest.param("2026-11-28T00:30:00Z", "2026-11-28T01:00:00Z", id="the rarer one comes first"),
-    ],
+    case("the first of several", "2026-11-24T12:00:00Z", "2026-11-25T01:30:00Z"),
+    case("one is open", "2026-11-25T02:00:00Z", "2026-11-25T02:00:00Z"),
+    case("the rarer one comes first", "2026-11-28T00:30:00Z", "2026-11-28T01:00:00Z"),
 )
 def test_the_next_opening_is_of_any_window(after: str, opens: str) -> None:
     assert schedule.opening((NIGHT, SATURDAY), moment(after)) == moment(opens)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("due", "now", "start"),
-    [
-        pytest.param("2026-12-01T00:00", "2026-11-24T12:00", "2026-12-05T01:00", id="the next Saturday"),
-        pytest.param("2026-12-05T02:00", "2026-11-24T12:00", "2026-12-05T02:00", id="within a window"),
-        pytest.param("2026-12-05T01:00", "2026-11-24T12:00", "2026-12-05T01:00", id="as it opens"),
-        pytest.param("2026-12-05T04:00", "2026-11-24T12:00", "2026-12-12T01:00", id="as it closes"),
-        pytest.param("2026-11-24T00:00", "2026-11-24T12:00", "2026-11-28T01:00", id="due, and it waits"),
-        pytest.param("2026-11-24T00:00", "2026-11-28T02:00", "2026-11-28T01:00", id="due, and it may"),
-        pytest.param("2026-11-28T02:00", "2026-11-28T03:00", "2026-11-28T02:00", id="due while it was open"),
-        pytest.param("2026-11-24T00:00", "2026-11-28T04:00", "2026-12-05T01:00", id="an opening was missed"),
-        pytest.param("2026-11-24T00:00", "2027-06-01T00:00", "2027-06-05T00:00", id="many were missed"),
-    ],
+    case("the next Saturday", "2026-12-01T00:00", "2026-11-24T12:00", "2026-12-05T01:00"),
+    case("within a window", "2026-12-05T02:00", "2026-11-24T12:00", "2026-12-05T02:00"),
+    case("as it opens", "2026-12-05T01:00", "2026-11-24T12:00", "2026-12-05T01:00"),
+    case("as it closes", "2026-12-05T04:00", "2026-11-24T12:00", "2026-12-12T01:00"),
+    case("due, and it waits", "2026-11-24T00:00", "2026-11-24T12:00", "2026-11-28T01:00"),
+    case("due, and it may", "2026-11-24T00:00", "2026-11-28T02:00", "2026-11-28T01:00"),
+    case("due while it was open", "2026-11-28T02:00", "2026-11-28T03:00", "2026-11-28T02:00"),
+    case("an opening was missed", "2026-11-24T00:00", "2026-11-28T04:00", "2026-12-05T01:00"),
+    case("many were missed", "2026-11-24T00:00", "2027-06-01T00:00", "2027-06-05T00:00"),
 )
 def test_a_rotation_starts_when_it_is_due_and_a_window_is_open(due: str, now: str, start: str) -> None:
     due_time, now_time, start_time = (moment(f"{text}:00Z") for text in (due, now, start))
@@ -331,26 +314,20 @@ def test_a_cadence_that_can_be_followed_passes(cadence: Every | Cron | None) -> 
     schedule.check(cadence)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("flawed", "sentence"),
-    [
-        pytest.param(
-            window("0 2 * * 8", 1),
-            f"cron '0 2 * * 8' has the invalid day of week '8'; write *, 0 to 7 or SUN to SAT, {CRON_RANGE}",
-            id="no weekday",
-        ),
-        pytest.param(
-            window("0 2 31 2 *", 1), "cron '0 2 31 2 *' never comes; write a date that exists", id="no date"
-        ),
-        pytest.param(
-            window("0 2 * * *", 1, "Mars"),
-            "timeZone 'Mars' is unknown; write an IANA name such as Europe/Berlin",
-            id="no time zone",
-        ),
-        pytest.param(
-            window("0 2 * * *", 59 / 3600), "duration is too short; write 1m or longer", id="59 seconds"
-        ),
-    ],
+    case(
+        "no weekday",
+        window("0 2 * * 8", 1),
+        f"cron '0 2 * * 8' has the invalid day of week '8'; write *, 0 to 7 or SUN to SAT, {CRON_RANGE}",
+    ),
+    case("no date", window("0 2 31 2 *", 1), "cron '0 2 31 2 *' never comes; write a date that exists"),
+    case(
+        "no time zone",
+        window("0 2 * * *", 1, "Mars"),
+        "timeZone 'Mars' is unknown; write an IANA name such as Europe/Berlin",
+    ),
+    case("59 seconds", window("0 2 * * *", 59 / 3600), "duration is too short; write 1m or longer"),
 )
 def test_a_window_that_cannot_be_kept_to_is_refused(flawed: Window, sentence: str) -> None:
     with pytest.raises(Stalled) as caught:
@@ -398,15 +375,13 @@ def test_a_window_that_closes_passes(given_window: Window) -> None:
     schedule.check(None, (given_window,))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("expression", "days"),
-    [
-        pytest.param("0 3 * * *", 1, id="daily"),
-        pytest.param("0 3 1 */3 *", 92, id="quarterly"),
-        pytest.param("0 3 * 1-6 *", 185, id="daily-in-half-the-year"),
-        pytest.param("0 3 29 2 *", 1461, id="leap-day"),
-        pytest.param("0 0 * 2 1#5", 28 * 365.25, id="as-rare-as-can-be"),
-    ],
+    case("daily", "0 3 * * *", 1),
+    case("quarterly", "0 3 1 */3 *", 92),
+    case("daily-in-half-the-year", "0 3 * 1-6 *", 185),
+    case("leap-day", "0 3 29 2 *", 1461),
+    case("as-rare-as-can-be", "0 0 * 2 1#5", 28 * 365.25),
 )
 def test_the_longest_pause_of_a_schedule(expression: str, days: float) -> None:
     assert schedule.longest_pause(Cron(expression, "Europe/Berlin")) == timedelta(days=days)
@@ -466,64 +441,60 @@ def hold(rotation: Part | None, of_class: Part | None, item: Any = KEPT, templat
     check_overlap(wanted.cadence, wanted.overlap, wanted.max_overlap, keeping, template)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rotation", "of_class", "sentence"),
-    [
-        pytest.param(
-            {"jitter": "5%"},
-            NIGHTLY,
-            "rotation.jitter spreads every, and the class has a schedule, which is exact;"
-            " remove jitter, or write every",
-            id="jitter over a schedule of the class",
-        ),
-        pytest.param(
-            {"jitter": "5%"},
-            {"overlap": "2h"},
-            "rotation.jitter spreads every, and the class has no every; remove jitter, or write every",
-            id="jitter over a class without an interval",
-        ),
-        pytest.param(
-            {"every": "1h", "jitter": "0%", "overlap": "24h"},
-            None,
-            f"rotation.overlap (1d) {_ENDS.format('1h')}",
-            id="an overlap of a day with an interval of an hour",
-        ),
-        pytest.param(
-            {"every": "10d", "overlap": "9d"},
-            None,
-            f"rotation.overlap (9d) {_ENDS.format('9d')}",
-            id="an overlap that the default jitter can reach",
-        ),
-        pytest.param(
-            {"every": "1h"}, None, f"rotation.overlap (1h) {_ENDS.format('54m')}", id="the default overlap"
-        ),
-        pytest.param(
-            {"every": "2h"},
-            {"overlap": "4h"},
-            f"rotation.overlap (4h) {_ENDS.format('1h48m')}",
-            id="an overlap of the class",
-        ),
-        pytest.param(
-            {**WORKDAYS, "overlap": "6h"},
-            None,
-            f"rotation.overlap (6h) {_ENDS.format('6h')}",
-            id="an overlap that reaches the next moment of a schedule",
-        ),
-        pytest.param(
-            {"overlap": "0s"},
-            None,
-            "keepPrevious of data item 'password' lasts as long as rotation.overlap, which is 0;"
-            " write an overlap, or remove keepPrevious",
-            id="no overlap to keep anything",
-        ),
-        pytest.param(
-            None,
-            {"overlap": "0s"},
-            "keepPrevious of data item 'password' lasts as long as rotation.overlap, which is 0;"
-            " write an overlap, or remove keepPrevious",
-            id="a class without an overlap",
-        ),
-    ],
+    case(
+        "jitter over a schedule of the class",
+        {"jitter": "5%"},
+        NIGHTLY,
+        "rotation.jitter spreads every, and the class has a schedule, which is exact;"
+        " remove jitter, or write every",
+    ),
+    case(
+        "jitter over a class without an interval",
+        {"jitter": "5%"},
+        {"overlap": "2h"},
+        "rotation.jitter spreads every, and the class has no every; remove jitter, or write every",
+    ),
+    case(
+        "an overlap of a day with an interval of an hour",
+        {"every": "1h", "jitter": "0%", "overlap": "24h"},
+        None,
+        f"rotation.overlap (1d) {_ENDS.format('1h')}",
+    ),
+    case(
+        "an overlap that the default jitter can reach",
+        {"every": "10d", "overlap": "9d"},
+        None,
+        f"rotation.overlap (9d) {_ENDS.format('9d')}",
+    ),
+    case("the default overlap", {"every": "1h"}, None, f"rotation.overlap (1h) {_ENDS.format('54m')}"),
+    case(
+        "an overlap of the class",
+        {"every": "2h"},
+        {"overlap": "4h"},
+        f"rotation.overlap (4h) {_ENDS.format('1h48m')}",
+    ),
+    case(
+        "an overlap that reaches the next moment of a schedule",
+        {**WORKDAYS, "overlap": "6h"},
+        None,
+        f"rotation.overlap (6h) {_ENDS.format('6h')}",
+    ),
+    case(
+        "no overlap to keep anything",
+        {"overlap": "0s"},
+        None,
+        "keepPrevious of data item 'password' lasts as long as rotation.overlap, which is 0;"
+        " write an overlap, or remove keepPrevious",
+    ),
+    case(
+        "a class without an overlap",
+        None,
+        {"overlap": "0s"},
+        "keepPrevious of data item 'password' lasts as long as rotation.overlap, which is 0;"
+        " write an overlap, or remove keepPrevious",
+    ),
 )
 def test_what_contradicts_itself_is_refused(
     rotation: Part | None, of_class: Part | None, sentence: str
@@ -534,19 +505,15 @@ def test_what_contradicts_itself_is_refused(
     assert (caught.value.reason, caught.value.message) == ("InvalidSchedule", sentence)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rotation", "of_class", "item"),
-    [
-        pytest.param(None, None, KEPT, id="nothing written"),
-        pytest.param({"jitter": "5%"}, {"every": "90d"}, KEPT, id="jitter over an interval of the class"),
-        pytest.param({"every": "90d"}, {"jitter": "5%"}, KEPT, id="jitter of a class over an own interval"),
-        pytest.param(
-            {"every": "10d", "overlap": "215h"}, None, KEPT, id="an overlap that the jitter cannot reach"
-        ),
-        pytest.param({**WORKDAYS, "overlap": "5h"}, None, KEPT, id="an overlap within a schedule"),
-        pytest.param({"every": "1h", "overlap": "24h"}, None, PASSWORD, id="an overlap that keeps nothing"),
-        pytest.param({"overlap": "0s"}, None, PASSWORD, id="no overlap where nothing is kept"),
-    ],
+    case("nothing written", None, None, KEPT),
+    case("jitter over an interval of the class", {"jitter": "5%"}, {"every": "90d"}, KEPT),
+    case("jitter of a class over an own interval", {"every": "90d"}, {"jitter": "5%"}, KEPT),
+    case("an overlap that the jitter cannot reach", {"every": "10d", "overlap": "215h"}, None, KEPT),
+    case("an overlap within a schedule", {**WORKDAYS, "overlap": "5h"}, None, KEPT),
+    case("an overlap that keeps nothing", {"every": "1h", "overlap": "24h"}, None, PASSWORD),
+    case("no overlap where nothing is kept", {"overlap": "0s"}, None, PASSWORD),
 )
 def test_what_can_be_meant_together_passes(rotation: Part | None, of_class: Part | None, item: Any) -> None:
     hold(rotation, of_class, item)

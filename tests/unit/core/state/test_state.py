@@ -19,6 +19,7 @@ from keyturn.core.state.records import (
 )
 from keyturn.core.state.state import Publication, RollbackPause, State, Triggers
 from keyturn.core.value import Value
+from tests.support.cases import case, cases
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW
 
@@ -40,15 +41,13 @@ def with_newer(before: State, number: int, limit: int, **facts: Any) -> State:
     return State.newer(after, values(number), before)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("limit", "fallback", "left"),
-    [
-        pytest.param(3, 3, [4, 3, 2, 1], id="three old ones"),
-        pytest.param(2, 3, [4, 3, 2], id="two old ones"),
-        pytest.param(0, 3, [4, 3], id="none but the one to fall back on"),
-        pytest.param(0, None, [4], id="none"),
-        pytest.param(1, 1, [4, 3, 1], id="one, and an older one to fall back on"),
-    ],
+    case("three old ones", 3, 3, [4, 3, 2, 1]),
+    case("two old ones", 2, 3, [4, 3, 2]),
+    case("none but the one to fall back on", 0, 3, [4, 3]),
+    case("none", 0, None, [4]),
+    case("one, and an older one to fall back on", 1, 1, [4, 3, 1]),
 )
 def test_a_new_revision_is_current_and_the_oldest_are_dropped(
     limit: int, fallback: int | None, left: list[int]
@@ -239,22 +238,20 @@ READ = ItemValues(
 )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("read", "keys"),
-    [
-        pytest.param({}, {"TOKEN", "a", "b"}, id="all, where no store gives anything"),
-        pytest.param({"b": READ}, {"TOKEN", "a"}, id="neither a value of a store nor a template beside one"),
-        pytest.param(
-            {"dataFrom[0]": ItemValues(UNKNOWN_SOURCE, {}, {})},
-            {"TOKEN", "a"},
-            id="nor a template beside one whose record was lost",
-        ),
-        pytest.param(
-            {found_under("other"): ItemValues("", {"value": Value(b"theirs")}, {"value": "other"})},
-            {"TOKEN", "a", "b"},
-            id="nor what an adopted Secret held beside",
-        ),
-    ],
+    case("all, where no store gives anything", {}, {"TOKEN", "a", "b"}),
+    case("neither a value of a store nor a template beside one", {"b": READ}, {"TOKEN", "a"}),
+    case(
+        "nor a template beside one whose record was lost",
+        {"dataFrom[0]": ItemValues(UNKNOWN_SOURCE, {}, {})},
+        {"TOKEN", "a"},
+    ),
+    case(
+        "nor what an adopted Secret held beside",
+        {found_under("other"): ItemValues("", {"value": Value(b"theirs")}, {"value": "other"})},
+        {"TOKEN", "a", "b"},
+    ),
 )
 def test_what_may_be_pushed_is_what_was_made_here(read: dict[str, ItemValues], keys: set[str]) -> None:
     items = {"set": ItemValues("r", {"a": Value(b"one")}, {"a": "a"}), "token": TURNED.values["token"]}
@@ -300,23 +297,17 @@ def test_an_overlap_is_the_same_while_each_of_its_values_is(part: str) -> None:
 @pytest.mark.parametrize(
     ("previous", "ended", "overlaps"), [({"a"}, False, True), ({"a"}, True, False), (set(), False, False)]
 )
-def test_an_overlap_lasts_until_its_end_is_recorded(
-    previous: set[str],
-    ended: bool,
-    overlaps: bool,
-) -> None:
+def test_an_overlap_lasts_until_its_end_is_recorded(previous: set[str], ended: bool, overlaps: bool) -> None:
     assert builders.revision(2, previous=frozenset(previous), ended=ended).overlaps is overlaps
 
 
-@pytest.mark.parametrize(
+@cases(
     ("before", "after", "changed"),
-    [
-        pytest.param({"a": "1"}, {"a": "1"}, set(), id="nothing"),
-        pytest.param({"a": "1"}, {"a": "2"}, {"a"}, id="another value"),
-        pytest.param({}, {"a": "1"}, {"a"}, id="added"),
-        pytest.param({"a": "1"}, {}, {"a"}, id="removed"),
-        pytest.param({"a": "1", "b": "2"}, {"b": "2", "c": "1"}, {"a", "c"}, id="renamed"),
-    ],
+    case("nothing", {"a": "1"}, {"a": "1"}, set()),
+    case("another value", {"a": "1"}, {"a": "2"}, {"a"}),
+    case("added", {}, {"a": "1"}, {"a"}),
+    case("removed", {"a": "1"}, {}, {"a"}),
+    case("renamed", {"a": "1", "b": "2"}, {"b": "2", "c": "1"}, {"a", "c"}),
 )
 def test_changed_are_the_keys_whose_value_is_another(
     before: dict[str, str], after: dict[str, str], changed: set[str]
@@ -340,10 +331,7 @@ def test_a_return_that_was_handled_stays_handled() -> None:
 
 
 @pytest.mark.parametrize(("number", "is_shared"), [(64, True), (65, False)])
-def test_small_sets_of_keys_are_shared_and_large_ones_not_kept(
-    number: int,
-    is_shared: bool,
-) -> None:
+def test_small_sets_of_keys_are_shared_and_large_ones_not_kept(number: int, is_shared: bool) -> None:
     def keys() -> Any:
         revision = Revision({f"item-{one}": kept("a") for one in range(number)})
         return builders.record((builders.revision(1), revision)).facts.keys

@@ -14,6 +14,7 @@ from keyturn.core.state.records import Phase
 from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.credentials import credential_status, credential_valid
 from keyturn.core.status.status import Outcome, status_of
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import credential, look, moved, state, superseding
 
@@ -126,14 +127,10 @@ def test_a_new_process_repeats_the_condition_until_it_has_probed() -> None:
     assert credential_valid(other) == ("Unknown", "NotProbed", "no login was tried yet")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("account", "conditions"),
-    [
-        pytest.param(AccountFacts(ProbeVerdict.UNREACHABLE, locked=True), [], id="same process"),
-        pytest.param(
-            AccountFacts(ProbeVerdict.UNREACHABLE), [KNOWN | {"reason": "Locked"}], id="new process"
-        ),
-    ],
+    case("same process", AccountFacts(ProbeVerdict.UNREACHABLE, locked=True), []),
+    case("new process", AccountFacts(ProbeVerdict.UNREACHABLE), [KNOWN | {"reason": "Locked"}]),
 )
 def test_a_lock_is_kept_until_the_server_answers_again(account: AccountFacts, conditions: Any) -> None:
     seen = look(account=account, status={"revision": 1, "conditions": conditions})
@@ -153,19 +150,13 @@ def test_nothing_is_valid_before_it_is_published() -> None:
     assert credential_valid(make.observed({}, spec_error=Stalled("InvalidSpec", "unreadable"))) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("seen", "step"),
-    [
-        pytest.param(look(state(credential(2, STAGED), credential(1), current=1)), "Apply", id="recorded"),
-        pytest.param(look(state(credential(2, APPLIED), credential(1), current=1)), "Prove", id="applied"),
-        pytest.param(look(state(credential(2), credential(1)), published=1), "Publish", id="proven"),
-        pytest.param(
-            look(moved(state(credential(2), credential(1)), 2, valid_until=make.NOW)), "Overlap", id="overlap"
-        ),
-        pytest.param(
-            look(moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)), "Revoke", id="closing"
-        ),
-    ],
+    case("recorded", look(state(credential(2, STAGED), credential(1), current=1)), "Apply"),
+    case("applied", look(state(credential(2, APPLIED), credential(1), current=1)), "Prove"),
+    case("proven", look(state(credential(2), credential(1)), published=1), "Publish"),
+    case("overlap", look(moved(state(credential(2), credential(1)), 2, valid_until=make.NOW)), "Overlap"),
+    case("closing", look(moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)), "Revoke"),
 )
 def test_a_rotation_shows_the_step_at_the_server(seen: Any, step: str) -> None:
     found = rotation(seen)

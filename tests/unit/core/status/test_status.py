@@ -24,6 +24,7 @@ from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import StoreLease
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, history_of, status_of
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     MADE,
@@ -287,17 +288,13 @@ def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "look",
-    [
-        pytest.param(observed(), id="nothing is under way"),
-        pytest.param(observed(status={"revision": 1, "rotation": BEGUN}), id="its reason was taken back"),
-        pytest.param(observed(target=None), id="a creation is none"),
-        pytest.param(observed(None, consumer(marker="db=2"), **ROTATED), id="it is done"),
-        pytest.param(
-            observed(None, consumer(restart="never"), **ROTATED), id="who refuses is not waited for"
-        ),
-    ],
+    case("nothing is under way", observed()),
+    case("its reason was taken back", observed(status={"revision": 1, "rotation": BEGUN})),
+    case("a creation is none", observed(target=None)),
+    case("it is done", observed(None, consumer(marker="db=2"), **ROTATED)),
+    case("who refuses is not waited for", observed(None, consumer(restart="never"), **ROTATED)),
 )
 def test_no_rotation_is_under_way(look: Observed) -> None:
     assert status_of(look, RESTS).rotation is None
@@ -361,40 +358,38 @@ def entries(*numbers: int) -> dict[str, Any]:
     return {"revision": max(numbers), "history": [ENTRY_1 | {"revision": number} for number in numbers]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "expected"),
-    [
-        pytest.param(
-            observed(None, consumer(marker="db=2"), status=entries(1), **ROTATED),
-            [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")],
-            id="a rotation that every workload runs",
-        ),
-        pytest.param(
-            observed(None, consumer(), status=entries(1), **ROTATED),
-            [(1, "Created", "Succeeded")],
-            id="not before that",
-        ),
-        pytest.param(observed(status=entries(1)), [(1, "Created", "Succeeded")], id="once"),
-        pytest.param(
-            observed(
-                state=state(
-                    revision(4, "Triggered"),
-                    revision(3, "SpecChanged"),
-                    revision(2, "RotationDue"),
-                    revision(),
-                ),
-                target=target(4),
-                status=entries(1),
+    case(
+        "a rotation that every workload runs",
+        observed(None, consumer(marker="db=2"), status=entries(1), **ROTATED),
+        [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")],
+    ),
+    case(
+        "not before that",
+        observed(None, consumer(), status=entries(1), **ROTATED),
+        [(1, "Created", "Succeeded")],
+    ),
+    case("once", observed(status=entries(1)), [(1, "Created", "Succeeded")]),
+    case(
+        "those that were passed over",
+        observed(
+            state=state(
+                revision(4, "Triggered"),
+                revision(3, "SpecChanged"),
+                revision(2, "RotationDue"),
+                revision(),
             ),
-            [
-                (4, "Triggered", "Succeeded"),
-                (3, "SpecChanged", "Superseded"),
-                (2, "RotationDue", "Superseded"),
-                (1, "Created", "Succeeded"),
-            ],
-            id="those that were passed over",
+            target=target(4),
+            status=entries(1),
         ),
-    ],
+        [
+            (4, "Triggered", "Succeeded"),
+            (3, "SpecChanged", "Superseded"),
+            (2, "RotationDue", "Superseded"),
+            (1, "Created", "Succeeded"),
+        ],
+    ),
 )
 def test_a_revision_is_history_when_every_workload_runs_it(
     look: Observed, expected: list[tuple[int, str, str]]
@@ -493,13 +488,11 @@ def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
     assert len(history(again)) == 3
 
 
-@pytest.mark.parametrize(
+@cases(
     ("cause", "message"),
-    [
-        pytest.param("Deployment/api: not ready", "Deployment/api: not ready", id="workloads failed"),
-        pytest.param("x" * 2000, "x" * 1024, id="another writer has made it long"),
-        pytest.param("", None, id="without a cause"),
-    ],
+    case("workloads failed", "Deployment/api: not ready", "Deployment/api: not ready"),
+    case("another writer has made it long", "x" * 2000, "x" * 1024),
+    case("without a cause", "", None),
 )
 def test_the_history_has_the_cause_of_a_rollback(cause: str, message: str | None) -> None:
     held = replace(BACK["state"].rollback_pause, cause=cause)
@@ -621,24 +614,16 @@ AGAIN = NOW + seconds(30)
 LATER = RevocationProblem(NOW + minutes(5))
 
 
-@pytest.mark.parametrize(
+@cases(
     "facts",
-    [
-        pytest.param({}, id="no lease was tried"),
-        pytest.param(
-            {"revocation_problems": {"lease-1": LATER, "lease-2": LATER}}, id="the first answer is awaited"
-        ),
-        pytest.param(
-            {"revocation_problems": {"lease-2": LATER._replace(since=NOW)}}, id="the store is unreachable"
-        ),
-        pytest.param({"revocation_problems": refused("lease-1", at=AGAIN)}, id="one is refused again"),
-        pytest.param(
-            {"revocation_problems": refused("lease-1", "lease-2", at=AGAIN)}, id="both are refused again"
-        ),
-        pytest.param({"spec": {"suspend": True}}, id="suspended"),
-        pytest.param({"spec_error": Stalled("InvalidSpec", "it is invalid")}, id="the spec is invalid"),
-        pytest.param({"state": None}, id="the state is unreadable"),
-    ],
+    case("no lease was tried", {}),
+    case("the first answer is awaited", {"revocation_problems": {"lease-1": LATER, "lease-2": LATER}}),
+    case("the store is unreachable", {"revocation_problems": {"lease-2": LATER._replace(since=NOW)}}),
+    case("one is refused again", {"revocation_problems": refused("lease-1", at=AGAIN)}),
+    case("both are refused again", {"revocation_problems": refused("lease-1", "lease-2", at=AGAIN)}),
+    case("suspended", {"spec": {"suspend": True}}),
+    case("the spec is invalid", {"spec_error": Stalled("InvalidSpec", "it is invalid")}),
+    case("the state is unreadable", {"state": None}),
 )
 def test_a_restart_changes_no_report_of_a_lease_that_was_not_revoked(facts: dict[str, Any]) -> None:
     before, after = restarted(**facts)
@@ -646,15 +631,11 @@ def test_a_restart_changes_no_report_of_a_lease_that_was_not_revoked(facts: dict
     assert after == before
 
 
-@pytest.mark.parametrize(
+@cases(
     "facts",
-    [
-        pytest.param({"state": state(leases=LEASES[2:])}, id="they are revoked"),
-        pytest.param({"now": NOW + minutes(2)}, id="they have expired"),
-        pytest.param(
-            {"state": state(leases=(replace(LEASES[2], is_carried=True),))}, id="a later one is left"
-        ),
-    ],
+    case("they are revoked", {"state": state(leases=LEASES[2:])}),
+    case("they have expired", {"now": NOW + minutes(2)}),
+    case("a later one is left", {"state": state(leases=(replace(LEASES[2], is_carried=True),))}),
 )
 def test_a_report_of_an_earlier_process_ends_with_its_leases(facts: dict[str, Any]) -> None:
     _, after = restarted(**facts)
@@ -662,18 +643,16 @@ def test_a_report_of_an_earlier_process_ends_with_its_leases(facts: dict[str, An
     assert after is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("told", "since"),
-    [
-        pytest.param({"since": NOW - minutes(9)}, "2026-11-24T11:51:00Z", id="the same leases"),
-        pytest.param({"since": NOW - minutes(9), "count": 1}, "2026-11-24T12:00:00Z", id="one was added"),
-        pytest.param(
-            {"since": NOW - minutes(9), "validUntil": NOW + minutes(1)},
-            "2026-11-24T12:00:00Z",
-            id="another is the last",
-        ),
-        pytest.param({}, "2026-11-24T12:00:00Z", id="by a version that did not report it"),
-    ],
+    case("the same leases", {"since": NOW - minutes(9)}, "2026-11-24T11:51:00Z"),
+    case("one was added", {"since": NOW - minutes(9), "count": 1}, "2026-11-24T12:00:00Z"),
+    case(
+        "another is the last",
+        {"since": NOW - minutes(9), "validUntil": NOW + minutes(1)},
+        "2026-11-24T12:00:00Z",
+    ),
+    case("by a version that did not report it", {}, "2026-11-24T12:00:00Z"),
 )
 def test_the_failure_of_a_revocation_is_as_old_as_the_status_says_of_these_leases(
     told: dict[str, Any], since: str
@@ -728,10 +707,7 @@ def test_a_revocation_that_is_refused_is_no_end() -> None:
     assert history(look) == [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")]
 
 
-@pytest.mark.parametrize(
-    "valid_until",
-    [pytest.param(None, id="before it began"), pytest.param(NOW + minutes(5), id="before its end")],
-)
+@cases("valid_until", case("before it began", None), case("before its end", NOW + minutes(5)))
 def test_an_overlap_that_an_emergency_ends_should_have_ended_with_the_publication(
     valid_until: datetime | None,
 ) -> None:
@@ -759,65 +735,61 @@ def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_i
     assert history(look)[:2] == [(3, "Triggered", "Succeeded"), (2, "Triggered", "Succeeded")]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "outcome", "ready"),
-    [
-        pytest.param(
-            observed(), RESTS, ("True", "Published", "the Secret holds revision 1 with every key"), id="rests"
+    case("rests", observed(), RESTS, ("True", "Published", "the Secret holds revision 1 with every key")),
+    case(
+        "suspended, complete",
+        observed({"suspend": True}),
+        RESTS,
+        ("True", "Suspended", "nothing is written while spec.suspend is true"),
+    ),
+    case(
+        "suspended, not there",
+        observed({"suspend": True}, target=None),
+        RESTS,
+        ("False", "Suspended", "spec.suspend is true and the Secret is not complete"),
+    ),
+    case(
+        "stalled, complete",
+        observed(),
+        Outcome(None, Stalled("PolicyViolation", "too short")),
+        ("True", "Published", "the Secret holds revision 1, unchanged: too short"),
+    ),
+    case(
+        "somebody else's",
+        observed(target=target(owner="other")),
+        Outcome(None, Stalled("SecretNotOwned", "not ours")),
+        ("False", "SecretNotOwned", "not ours"),
+    ),
+    case(
+        "a key is missing",
+        observed({"data": [PASSWORD, {"name": "new", "literal": "x"}]}),
+        Outcome(None, TROUBLE),
+        ("False", "ApiServerUnavailable", "the API server does not answer"),
+    ),
+    case(
+        "a key was edited",
+        observed(target=target(differs=["password"])),
+        Outcome(None, TROUBLE),
+        ("False", "ApiServerUnavailable", "the API server does not answer"),
+    ),
+    case(
+        "a key is of a revision that was rolled back",
+        observed({"data": [PASSWORD, {"name": "new", "literal": "x"}]}, state=HELD_BACK),
+        RESTS,
+        (
+            "False",
+            "LacksKeys",
+            "rolled back to revision 1, which has no new; run `keyturn rotate db` or change the spec to end this",
         ),
-        pytest.param(
-            observed({"suspend": True}),
-            RESTS,
-            ("True", "Suspended", "nothing is written while spec.suspend is true"),
-            id="suspended, complete",
-        ),
-        pytest.param(
-            observed({"suspend": True}, target=None),
-            RESTS,
-            ("False", "Suspended", "spec.suspend is true and the Secret is not complete"),
-            id="suspended, not there",
-        ),
-        pytest.param(
-            observed(),
-            Outcome(None, Stalled("PolicyViolation", "too short")),
-            ("True", "Published", "the Secret holds revision 1, unchanged: too short"),
-            id="stalled, complete",
-        ),
-        pytest.param(
-            observed(target=target(owner="other")),
-            Outcome(None, Stalled("SecretNotOwned", "not ours")),
-            ("False", "SecretNotOwned", "not ours"),
-            id="somebody else's",
-        ),
-        pytest.param(
-            observed({"data": [PASSWORD, {"name": "new", "literal": "x"}]}),
-            Outcome(None, TROUBLE),
-            ("False", "ApiServerUnavailable", "the API server does not answer"),
-            id="a key is missing",
-        ),
-        pytest.param(
-            observed(target=target(differs=["password"])),
-            Outcome(None, TROUBLE),
-            ("False", "ApiServerUnavailable", "the API server does not answer"),
-            id="a key was edited",
-        ),
-        pytest.param(
-            observed({"data": [PASSWORD, {"name": "new", "literal": "x"}]}, state=HELD_BACK),
-            RESTS,
-            (
-                "False",
-                "LacksKeys",
-                "rolled back to revision 1, which has no new; run `keyturn rotate db` or change the spec to end this",
-            ),
-            id="a key is of a revision that was rolled back",
-        ),
-        pytest.param(
-            observed(state=HELD_BACK, target=target(differs=["password"])),
-            RESTS,
-            ("False", "Progressing", "the Secret is being written"),
-            id="rolled back, a key was edited",
-        ),
-    ],
+    ),
+    case(
+        "rolled back, a key was edited",
+        observed(state=HELD_BACK, target=target(differs=["password"])),
+        RESTS,
+        ("False", "Progressing", "the Secret is being written"),
+    ),
 )
 def test_ready_means_that_every_key_is_there(
     look: Observed, outcome: Outcome, ready: tuple[str, str, str]
@@ -825,30 +797,16 @@ def test_ready_means_that_every_key_is_there(
     assert conditions(look, outcome)["Ready"] == ready
 
 
-@pytest.mark.parametrize(
+@cases(
     ("outcome", "hindered"),
-    [
-        pytest.param(
-            Outcome(Bind(), FORBIDDEN, attempts=1),
-            ("Forbidden", "the API server forbids it"),
-            id="a refusal",
-        ),
-        pytest.param(
-            Outcome(Bind(), TROUBLE, attempts=3),
-            ("ApiServerUnavailable", "the API server does not answer"),
-            id="an API server that is away for a while",
-        ),
-        pytest.param(
-            Outcome(Bind(), TROUBLE, attempts=2),
-            None,
-            id="not one that is away for a moment",
-        ),
-        pytest.param(
-            Outcome(Rest(None, FORBIDDEN), FORBIDDEN, attempts=9),
-            None,
-            id="nor what concerns a store only",
-        ),
-    ],
+    case("a refusal", Outcome(Bind(), FORBIDDEN, attempts=1), ("Forbidden", "the API server forbids it")),
+    case(
+        "an API server that is away for a while",
+        Outcome(Bind(), TROUBLE, attempts=3),
+        ("ApiServerUnavailable", "the API server does not answer"),
+    ),
+    case("not one that is away for a moment", Outcome(Bind(), TROUBLE, attempts=2), None),
+    case("nor what concerns a store only", Outcome(Rest(None, FORBIDDEN), FORBIDDEN, attempts=9), None),
 )
 def test_a_write_that_waits_is_reported_though_the_secret_is_whole(
     outcome: Outcome, hindered: tuple[str, str] | None
@@ -864,43 +822,41 @@ BEHIND = "0 of 1 workloads run the current revision; Deployment/api is"
 FAILED = "failed: its pods did not become available in time; check its events and pods"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "verdict"),
-    [
-        pytest.param(
-            observed(None, consumer(marker="db=2"), **ROTATED),
-            ("True", "AllCurrent", "1 of 1 workloads run the current revision"),
-            id="all run it",
+    case(
+        "all run it",
+        observed(None, consumer(marker="db=2"), **ROTATED),
+        ("True", "AllCurrent", "1 of 1 workloads run the current revision"),
+    ),
+    case(
+        "one failed",
+        observed(None, consumer(marker="db=2", failed=True, settled=False), **ROTATED),
+        ("False", "RolloutFailed", f"{BEHIND} {FAILED}"),
+    ),
+    case(
+        "one refuses",
+        observed(None, consumer(restart="never"), **ROTATED),
+        (
+            "False",
+            "RestartRefused",
+            f"{BEHIND} pending: refuses restarts by keyturn.dev/restart: never; restart it yourself",
         ),
-        pytest.param(
-            observed(None, consumer(marker="db=2", failed=True, settled=False), **ROTATED),
-            ("False", "RolloutFailed", f"{BEHIND} {FAILED}"),
-            id="one failed",
+    ),
+    case(
+        "listed ones do not exist",
+        observed(missing_targets=("Deployment/gone", "DaemonSet/lost")),
+        (
+            "False",
+            "TargetNotFound",
+            "rollout.targets names workloads that do not exist: Deployment/gone, DaemonSet/lost",
         ),
-        pytest.param(
-            observed(None, consumer(restart="never"), **ROTATED),
-            (
-                "False",
-                "RestartRefused",
-                f"{BEHIND} pending: refuses restarts by keyturn.dev/restart: never; restart it yourself",
-            ),
-            id="one refuses",
-        ),
-        pytest.param(
-            observed(missing_targets=("Deployment/gone", "DaemonSet/lost")),
-            (
-                "False",
-                "TargetNotFound",
-                "rollout.targets names workloads that do not exist: Deployment/gone, DaemonSet/lost",
-            ),
-            id="listed ones do not exist",
-        ),
-        pytest.param(
-            observed(state=None, target=None, status={}),
-            ("Unknown", "NotPublished", "no revision is published yet"),
-            id="nothing is published",
-        ),
-    ],
+    ),
+    case(
+        "nothing is published",
+        observed(state=None, target=None, status={}),
+        ("Unknown", "NotPublished", "no revision is published yet"),
+    ),
 )
 def test_workloads_are_current_when_each_runs_the_newest(
     look: Observed, verdict: tuple[str, str, str]
@@ -912,18 +868,14 @@ def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
     assert conditions(observed(state=TWO))["Rotating"] == ("True", "Publish", "the next step is Publish")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("violations", "verdict"),
-    [
-        pytest.param(
-            (), ("True", "Compliant", "every rule of the class and of the checklist holds"), id="none"
-        ),
-        pytest.param(
-            (Violation("minLength", "too short"), Violation("minEntropyBits", "too weak")),
-            ("False", "minLength", "minLength: too short; minEntropyBits: too weak"),
-            id="two",
-        ),
-    ],
+    case("none", (), ("True", "Compliant", "every rule of the class and of the checklist holds")),
+    case(
+        "two",
+        (Violation("minLength", "too short"), Violation("minEntropyBits", "too weak")),
+        ("False", "minLength", "minLength: too short; minEntropyBits: too weak"),
+    ),
 )
 def test_compliance_with_a_class_is_reported(
     violations: tuple[Violation, ...], verdict: tuple[str, str, str]
@@ -982,10 +934,7 @@ def test_of_a_spec_that_cannot_be_followed_compliance_is_unknown_and_violations_
     assert after.policy == before.policy
 
 
-@pytest.mark.parametrize(
-    ("days", "is_overdue"),
-    [pytest.param(89, False, id="before its date"), pytest.param(91, True, id="after its date")],
-)
+@cases(("days", "is_overdue"), case("before its date", 89, False), case("after its date", 91, True))
 @pytest.mark.parametrize("lack", ["spec", "state"])
 def test_a_date_passes_while_it_cannot_be_evaluated(days: int, is_overdue: bool, lack: str) -> None:
     before, now = status_of(observed(QUARTERLY), RESTS), MADE + timedelta(days=days)
@@ -1107,12 +1056,10 @@ BY_NIGHT: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
+@cases(
     "look",
-    [
-        pytest.param(observed({"rotation": BY_NIGHT}), id="what is due"),
-        pytest.param(observed({"rotation": BY_NIGHT | {"every": "90d", "trigger": "a"}}), id="a trigger"),
-    ],
+    case("what is due", observed({"rotation": BY_NIGHT})),
+    case("a trigger", observed({"rotation": BY_NIGHT | {"every": "90d", "trigger": "a"}})),
 )
 def test_what_waits_for_a_window_says_when_it_opens(look: Observed) -> None:
     status = status_of(look, RESTS)
@@ -1172,23 +1119,17 @@ def changed(target_at: int) -> Observed:
     return observed(None, consumer(), state=state(edited, revision()), target=target(target_at))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("look", "error", "kstatus"),
-    [
-        pytest.param(observed(), None, set(), id="nothing is wrong"),
-        pytest.param(observed(), TROUBLE, set(), id="a routine matter waits"),
-        pytest.param(observed(target=None), TROUBLE, {"Reconciling"}, id="the Secret is not there yet"),
-        pytest.param(
-            changed(target_at=1), None, {"Reconciling"}, id="the Secret is as an earlier spec had it"
-        ),
-        pytest.param(changed(target_at=1), TROUBLE, {"Reconciling"}, id="and a routine matter waits"),
-        pytest.param(changed(target_at=1), Stalled("Any", "x"), {"Stalled"}, id="and a person must act"),
-        pytest.param(changed(target_at=2), TROUBLE, set(), id="the Secret is as the spec has it"),
-        pytest.param(observed(), Stalled("Any", "x"), {"Stalled"}, id="a person must act"),
-        pytest.param(
-            observed(target=None), Stalled("Any", "x"), {"Stalled"}, id="a person must act, nothing is there"
-        ),
-    ],
+    case("nothing is wrong", observed(), None, set()),
+    case("a routine matter waits", observed(), TROUBLE, set()),
+    case("the Secret is not there yet", observed(target=None), TROUBLE, {"Reconciling"}),
+    case("the Secret is as an earlier spec had it", changed(target_at=1), None, {"Reconciling"}),
+    case("and a routine matter waits", changed(target_at=1), TROUBLE, {"Reconciling"}),
+    case("and a person must act", changed(target_at=1), Stalled("Any", "x"), {"Stalled"}),
+    case("the Secret is as the spec has it", changed(target_at=2), TROUBLE, set()),
+    case("a person must act", observed(), Stalled("Any", "x"), {"Stalled"}),
+    case("a person must act, nothing is there", observed(target=None), Stalled("Any", "x"), {"Stalled"}),
 )
 def test_kstatus_conditions_are_there_only_while_they_hold(
     look: Observed, error: Wait | Stalled | None, kstatus: set[str]
@@ -1198,12 +1139,10 @@ def test_kstatus_conditions_are_there_only_while_they_hold(
     assert all(found[type_][0] == "True" for type_ in kstatus)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("before", "since"),
-    [
-        pytest.param("True", "2026-01-01T00:00:00Z", id="it was so before"),
-        pytest.param("False", "2026-11-24T12:00:00Z", id="it turns now"),
-    ],
+    case("it was so before", "True", "2026-01-01T00:00:00Z"),
+    case("it turns now", "False", "2026-11-24T12:00:00Z"),
 )
 def test_a_condition_keeps_its_time_until_it_turns(before: str, since: str) -> None:
     old = condition("Ready", before, "Whatever", "an older sentence", "2026-01-01T00:00:00Z")

@@ -1,8 +1,7 @@
-import pytest
-
 from keyturn.core.observation.external import Health
 from keyturn.core.status.conditions import stamp_all
 from keyturn.core.status.summary import ConditionVerdict, changes_readiness, readiness_of
+from tests.support.cases import case, cases
 from tests.unit.core.builders import NOW
 
 VALID = Health(is_ready=True, reason="Valid", message="as it is")
@@ -10,13 +9,11 @@ AWAY = Health(is_ready=False, reason="Unreachable", message="as it is", passes=T
 REFUSED = Health(is_ready=False, reason="AuthenticationFailed", message="as it is")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("health", "statuses"),
-    [
-        pytest.param(VALID, {"Ready": "True"}, id="ready"),
-        pytest.param(AWAY, {"Ready": "False"}, id="trouble that passes"),
-        pytest.param(REFUSED, {"Ready": "False", "Stalled": "True"}, id="trouble for a person"),
-    ],
+    case("ready", VALID, {"Ready": "True"}),
+    case("trouble that passes", AWAY, {"Ready": "False"}),
+    case("trouble for a person", REFUSED, {"Ready": "False", "Stalled": "True"}),
 )
 def test_only_trouble_that_does_not_pass_stalls(health: Health, statuses: dict[str, str]) -> None:
     verdicts = dict(readiness_of(health))
@@ -25,13 +22,11 @@ def test_only_trouble_that_does_not_pass_stalls(health: Health, statuses: dict[s
     assert {verdict[1:] for verdict in verdicts.values()} == {(health.reason, health.message)}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("health", "changes"),
-    [
-        pytest.param(AWAY, False, id="the same"),
-        pytest.param(REFUSED, True, id="another reason"),
-        pytest.param(VALID._replace(reason="Unreachable"), True, id="another status"),
-    ],
+    case("the same", AWAY, False),
+    case("another reason", REFUSED, True),
+    case("another status", VALID._replace(reason="Unreachable"), True),
 )
 def test_readiness_changes_with_status_or_reason(health: Health, changes: bool) -> None:
     before = stamp_all([("Ready", ConditionVerdict("False", "Unreachable", "earlier words"))], (), NOW, 1)

@@ -23,6 +23,7 @@ from keyturn.databases.base import Endpoint, Limits
 from keyturn.databases.errors import Denied, Overloaded, ReadOnly, RefusedByPolicy
 from keyturn.kube import errors
 from keyturn.runtime.concurrency import KeyedLimiter
+from tests.support.cases import case, cases
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
@@ -317,26 +318,17 @@ async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(ch
     assert changer.memory.servers.admit(server, KEY, changer.now) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("step", "strategy", "known"),
-    [
-        pytest.param(
-            At.apply(2),
-            "SingleUser",
-            recorded(of_login(2, "app", Phase.STAGED), of_login(1, "app")),
-            id="Apply",
-        ),
-        pytest.param(At.prove(2), "AlternatingUsers", APPLIED, id="Prove"),
-        pytest.param(
-            At.revoke(1, ends_sessions=False),
-            "AlternatingUsers",
-            recorded(of_login(2, "app_b"), of_login(1, "app_a", Phase.CLOSING), current=2),
-            id="Revoke",
-        ),
-        pytest.param(
-            At.retire(), "AlternatingUsers", recorded(of_login(1, "app_a", Phase.CLOSING)), id="Retire"
-        ),
-    ],
+    case("Apply", At.apply(2), "SingleUser", recorded(of_login(2, "app", Phase.STAGED), of_login(1, "app"))),
+    case("Prove", At.prove(2), "AlternatingUsers", APPLIED),
+    case(
+        "Revoke",
+        At.revoke(1, ends_sessions=False),
+        "AlternatingUsers",
+        recorded(of_login(2, "app_b"), of_login(1, "app_a", Phase.CLOSING), current=2),
+    ),
+    case("Retire", At.retire(), "AlternatingUsers", recorded(of_login(1, "app_a", Phase.CLOSING))),
 )
 async def test_an_address_that_is_silent_keeps_no_other_account_of_the_server_waiting(
     changer: Changer, step: AccountStep, strategy: str, known: State

@@ -21,6 +21,7 @@ from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Client, Endpoint, Template
 from keyturn.databases.errors import Fenced, Forbidden, Missing
+from tests.support.cases import case, cases
 from tests.support.memory_databases import HOST, NOT_ADMITTED, MemoryEngine, MemoryServer, Role
 from tests.unit.core.accounts import FIRST, SECOND, At, of_login, placed, recorded
 from tests.unit.core.builders import NOW
@@ -718,14 +719,12 @@ async def test_a_first_candidate_that_is_given_up_does_not_close_an_account_of_o
     assert site.server.accepts("app_a", "of-others")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("owner", "cause"),
-    [
-        pytest.param(Role(), "the account was not claimed", id="without a mark"),
-        pytest.param(Role(mark=ACCOUNT.mark), "app_a logs in and has no mark", id="with a mark"),
-        pytest.param(Role(mark="other/db/here"), "the account has the mark other/db/here", id="of another"),
-        pytest.param(None, "there is no role app", id="without its owner"),
-    ],
+    case("without a mark", Role(), "the account was not claimed"),
+    case("with a mark", Role(mark=ACCOUNT.mark), "app_a logs in and has no mark"),
+    case("of another", Role(mark="other/db/here"), "the account has the mark other/db/here"),
+    case("without its owner", None, "there is no role app"),
 )
 async def test_a_login_that_stays_open_in_an_account_that_is_not_keyturns_any_more_is_not_closed(
     site: Site, owner: Role | None, cause: str

@@ -24,6 +24,7 @@ from keyturn.databases.errors import Denied, Overloaded
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_body
 from keyturn.kube.wire import Body
+from tests.support.cases import case, cases
 from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
 from tests.support.work_queue import Recorded
 from tests.unit.core import builders as make
@@ -232,14 +233,12 @@ async def test_no_password_is_kept_between_two_probes(prober: Prober) -> None:
     assert [one for one in logins if one.password == only_here] == []
 
 
-@pytest.mark.parametrize(
+@cases(
     ("found", "owner"),
-    [
-        pytest.param(recorded(replace(PROVEN, revision=2), number=2), "db", id="another revision"),
-        pytest.param(recorded(replace(PROVEN, phase=Phase.APPLIED)), "db", id="not proven"),
-        pytest.param(recorded(PROVEN), "another", id="of another object"),
-        pytest.param(errors.NotFound("get", "/", 404, "NotFound"), "db", id="deleted"),
-    ],
+    case("another revision", recorded(replace(PROVEN, revision=2), number=2), "db"),
+    case("not proven", recorded(replace(PROVEN, phase=Phase.APPLIED)), "db"),
+    case("of another object", recorded(PROVEN), "another"),
+    case("deleted", errors.NotFound("get", "/", 404, "NotFound"), "db"),
 )
 async def test_a_record_that_has_changed_is_observed_before_it_is_probed(
     prober: Prober, found: State | Exception, owner: str
@@ -286,13 +285,11 @@ async def test_without_a_thread_there_is_no_result_and_another_probe_soon(prober
     assert prober.memory.servers.admit((TARGET, "shop"), KEY, prober.now) is None
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "facts"),
-    [
-        pytest.param(SPEC | {"suspend": True}, {}, id="suspended"),
-        pytest.param(SPEC, {"deleted": True}, id="deleted"),
-        pytest.param({"suspend": False}, {}, id="without a database"),
-    ],
+    case("suspended", SPEC | {"suspend": True}, {}),
+    case("deleted", SPEC, {"deleted": True}),
+    case("without a database", {"suspend": False}, {}),
 )
 async def test_a_probe_that_was_planned_does_not_begin_after_its_reason_is_gone(
     prober: Prober, spec: dict[str, Any], facts: dict[str, Any]
@@ -377,12 +374,10 @@ async def test_only_a_proven_credential_is_probed(prober: Prober, phase: Phase) 
     assert prober.server.calls == []
 
 
-@pytest.mark.parametrize(
+@cases(
     "facts",
-    [
-        pytest.param({"spec": SPEC | {"suspend": True}}, id="suspended"),
-        pytest.param({"deleted": True}, id="deleted"),
-    ],
+    case("suspended", {"spec": SPEC | {"suspend": True}}),
+    case("deleted", {"deleted": True}),
 )
 async def test_an_object_that_rests_is_not_probed(prober: Prober, facts: dict[str, Any]) -> None:
     await prober.look(**facts)
@@ -416,13 +411,11 @@ async def test_a_login_whose_sessions_do_not_act_as_the_account_wakes_the_object
     assert prober.woken == 2
 
 
-@pytest.mark.parametrize(
+@cases(
     ("change", "cause"),
-    [
-        pytest.param(lambda server: server.roles.update(app_a=Role()), "has NOLOGIN", id="closed"),
-        pytest.param(lambda server: server.roles.pop("app_a"), "does not exist", id="dropped"),
-        pytest.param(lambda server: server.limited.add("app_a"), "has CONNECTION LIMIT 0", id="limited"),
-    ],
+    case("closed", lambda server: server.roles.update(app_a=Role()), "has NOLOGIN"),
+    case("dropped", lambda server: server.roles.pop("app_a"), "does not exist"),
+    case("limited", lambda server: server.limited.add("app_a"), "has CONNECTION LIMIT 0"),
 )
 async def test_a_login_that_nobody_can_use_is_locked_and_the_cause_says_how(
     prober: Prober, change: Callable[[MemoryServer], object], cause: str

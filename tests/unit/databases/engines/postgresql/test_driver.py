@@ -23,6 +23,7 @@ from keyturn.databases.engines.postgresql import driver
 from keyturn.databases.engines.postgresql.driver import Session, prepared, text_of
 from keyturn.databases.errors import Overloaded, RefusedByPolicy
 from keyturn.runtime import threadpools
+from tests.support.cases import case, cases
 
 LOGIN = Login("app_a", Value.of_text("canary"), "revision 1, try 0")
 SALT = b"s" * 16
@@ -111,14 +112,12 @@ def test_a_recorded_credential_has_one_salt() -> None:
     assert len(driver.salt_of(ACCOUNT, LOGIN)) == 16
 
 
-@pytest.mark.parametrize(
+@cases(
     ("account", "login"),
-    [
-        pytest.param(replace(ACCOUNT, mark="shop/app/other"), LOGIN, id="mark"),
-        pytest.param(ACCOUNT, replace(LOGIN, name="app_b"), id="login"),
-        pytest.param(ACCOUNT, replace(LOGIN, credential="revision 2, try 0"), id="revision"),
-        pytest.param(ACCOUNT, replace(LOGIN, credential="revision 1, try 1"), id="try"),
-    ],
+    case("mark", replace(ACCOUNT, mark="shop/app/other"), LOGIN),
+    case("login", ACCOUNT, replace(LOGIN, name="app_b")),
+    case("revision", ACCOUNT, replace(LOGIN, credential="revision 2, try 0")),
+    case("try", ACCOUNT, replace(LOGIN, credential="revision 1, try 1")),
 )
 def test_another_credential_has_another_salt(account: Account, login: Login) -> None:
     assert driver.salt_of(account, login) != driver.salt_of(ACCOUNT, LOGIN)
@@ -150,23 +149,21 @@ def of_ours(password: bytes, like: str) -> str:
     return driver.verifier(password, Salt(base64.b64decode(salt), int(iterations)))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("password", "hashed"),
-    [
-        pytest.param("Sommer-Größe-2021!", "Sommer-Größe-2021!", id="accents"),
-        pytest.param("tab\tinside", "tab\tinside", id="ASCII"),
-        pytest.param("\ufb01ne", "fine", id="ligature"),
-        pytest.param("a\u00a0b", "a b", id="space"),
-        pytest.param("a\u200bb", "a b", id="space without width"),
-        pytest.param("soft\u00adhyphen\u00e4", "softhyphen\u00e4", id="mapped to nothing"),
-        pytest.param("a\u0308", "\u00e4", id="composed"),
-        pytest.param("\u00ad", "\u00ad", id="nothing left"),
-        pytest.param("\u00e4\x07", "\u00e4\x07", id="prohibited"),
-        pytest.param("new \U0001f916", "new \U0001f916", id="unassigned"),
-        pytest.param("\u0627\ufb01\u0628", "\u0627\ufb01\u0628", id="mixed directions"),
-        pytest.param("\u0627\u0661\ufeff\u0628", "\u0627\u0661\u0628", id="right to left"),
-        pytest.param("\u0627\u0661", "\u0627\u0661", id="ends with a digit"),
-    ],
+    case("accents", "Sommer-Größe-2021!", "Sommer-Größe-2021!"),
+    case("ASCII", "tab\tinside", "tab\tinside"),
+    case("ligature", "\ufb01ne", "fine"),
+    case("space", "a\u00a0b", "a b"),
+    case("space without width", "a\u200bb", "a b"),
+    case("mapped to nothing", "soft\u00adhyphen\u00e4", "softhyphen\u00e4"),
+    case("composed", "a\u0308", "\u00e4"),
+    case("nothing left", "\u00ad", "\u00ad"),
+    case("prohibited", "\u00e4\x07", "\u00e4\x07"),
+    case("unassigned", "new \U0001f916", "new \U0001f916"),
+    case("mixed directions", "\u0627\ufb01\u0628", "\u0627\ufb01\u0628"),
+    case("right to left", "\u0627\u0661\ufeff\u0628", "\u0627\u0661\u0628"),
+    case("ends with a digit", "\u0627\u0661", "\u0627\u0661"),
 )
 def test_a_password_is_prepared_as_by_libpq(password: str, hashed: str) -> None:
     theirs = of_libpq(password.encode())

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from keyturn.databases.engines.postgresql import facts
 from keyturn.databases.engines.postgresql.facts import identifier, identifiers, literal, mark_of, marked
+from tests.support.cases import case, cases
 
 
 @pytest.mark.parametrize(
@@ -44,42 +45,36 @@ ROLE = {("", "role"): "app"}
 ALTER = 'ALTER ROLE "app_a"'
 
 
-@pytest.mark.parametrize(
+@cases(
     ("there", "statements"),
-    [
-        pytest.param({}, [f"{ALTER} SET \"role\" TO 'app'"], id="acts as the owner"),
-        pytest.param({"app_a": ROLE}, [], id="nothing to copy"),
-        pytest.param(
-            {"app": {("", "work_mem"): "1MB"}, "app_a": ROLE},
-            [f"{ALTER} SET \"work_mem\" TO '1MB'"],
-            id="copied",
-        ),
-        pytest.param(
-            {"app": {("shop", "app.tenant"): "it's"}, "app_a": ROLE},
-            [f'{ALTER} IN DATABASE "shop" SET "app"."tenant" TO \'it\'\'s\''],
-            id="in one database",
-        ),
-        pytest.param(
-            {"app_a": {**ROLE, ("shop", "work_mem"): "1MB"}},
-            [f'{ALTER} IN DATABASE "shop" RESET "work_mem"'],
-            id="not the owner's",
-        ),
-        pytest.param(
-            {"app": {("", "search_path"): '"$user", "a,b", "c""d", public'}, "app_a": ROLE},
-            [f"{ALTER} SET \"search_path\" TO '$user', 'a,b', 'c\"d', 'public'"],
-            id="a list",
-        ),
-        pytest.param(
-            {"app": {("", "temp_tablespaces"): ""}, "app_a": ROLE},
-            [f"{ALTER} SET \"temp_tablespaces\" TO ''"],
-            id="an empty list",
-        ),
-        pytest.param(
-            {"app": {("", "search_path"): "public"}, "app_a": {**ROLE, ("", "search_path"): "public"}},
-            [],
-            id="the same already",
-        ),
-    ],
+    case("acts as the owner", {}, [f"{ALTER} SET \"role\" TO 'app'"]),
+    case("nothing to copy", {"app_a": ROLE}, []),
+    case("copied", {"app": {("", "work_mem"): "1MB"}, "app_a": ROLE}, [f"{ALTER} SET \"work_mem\" TO '1MB'"]),
+    case(
+        "in one database",
+        {"app": {("shop", "app.tenant"): "it's"}, "app_a": ROLE},
+        [f'{ALTER} IN DATABASE "shop" SET "app"."tenant" TO \'it\'\'s\''],
+    ),
+    case(
+        "not the owner's",
+        {"app_a": {**ROLE, ("shop", "work_mem"): "1MB"}},
+        [f'{ALTER} IN DATABASE "shop" RESET "work_mem"'],
+    ),
+    case(
+        "a list",
+        {"app": {("", "search_path"): '"$user", "a,b", "c""d", public'}, "app_a": ROLE},
+        [f"{ALTER} SET \"search_path\" TO '$user', 'a,b', 'c\"d', 'public'"],
+    ),
+    case(
+        "an empty list",
+        {"app": {("", "temp_tablespaces"): ""}, "app_a": ROLE},
+        [f"{ALTER} SET \"temp_tablespaces\" TO ''"],
+    ),
+    case(
+        "the same already",
+        {"app": {("", "search_path"): "public"}, "app_a": {**ROLE, ("", "search_path"): "public"}},
+        [],
+    ),
 )
 def test_a_login_gets_the_settings_of_its_owner(
     there: dict[str, facts.Settings], statements: list[str]
