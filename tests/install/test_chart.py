@@ -76,22 +76,37 @@ def container(*arguments: str) -> Body:
 # The same as the kustomizations
 
 
-def test_as_it_comes_it_is_the_base() -> None:
-    assert named(render()) == of_kustomize(BASE)
+def components_of(*names: str) -> list[Path]:
+    return [_COMPONENTS / name for name in names]
 
 
-def test_for_chosen_namespaces_it_is_the_overlay() -> None:
-    assert named(render("--set=namespaces={shop}")) == of_kustomize(NAMESPACED)
+_SAME = {
+    "": ((BASE,), ()),
+    "namespaces={shop}": ((NAMESPACED,), ()),
+    "rbac.listSecrets=false": ((NO_LIST,), ()),
+    "namespaces={shop},rbac.listSecrets=false": ((NAMESPACED,), ("no-list",)),
+    "podDeletion.enabled=true": ((BASE,), ("pod-deletion",)),
+    "podEviction.enabled=true": ((BASE,), ("pod-eviction",)),
+    "argoRollouts.enabled=true": ((BASE,), ("argo-rollouts",)),
+    "encryptionProof.enabled=true": ((BASE,), ("encryption-proof",)),
+    "metrics.auth=true,monitoring.enabled=true": ((BASE, MANIFESTS / "monitoring"), ("metrics-auth",)),
+    "metrics.auth=true,metrics.tlsSecret=keyturn-metrics,monitoring.enabled=true": (
+        (BASE, MANIFESTS / "monitoring"),
+        ("metrics-https",),
+    ),
+}
 
 
-def test_without_the_right_to_list_secrets_it_is_the_overlay() -> None:
-    assert named(render("--set=rbac.listSecrets=false")) == of_kustomize(NO_LIST)
+@pytest.mark.parametrize(
+    ("values", "resources", "components"),
+    [pytest.param(values, *same, id=values or "no value") for values, same in _SAME.items()],
+)
+def test_it_is_what_the_kustomization_is(
+    values: str, resources: tuple[Path, ...], components: tuple[str, ...]
+) -> None:
+    made = named(render(f"--set={values}") if values else render())
 
-
-def test_the_right_to_list_secrets_can_be_left_out_of_chosen_namespaces() -> None:
-    made = named(render("--set=namespaces={shop},rbac.listSecrets=false"))
-
-    assert made == of_kustomize(NAMESPACED, components=[_COMPONENTS / "no-list"])
+    assert made == of_kustomize(*resources, components=components_of(*components))
 
 
 def test_each_namespace_gets_the_same_rights() -> None:
@@ -109,16 +124,22 @@ def test_workload_identity_is_the_component(tmp_path: Path) -> None:
     assert added("--set=workloadIdentity.serviceAccounts={*}") == of_kustomize(tmp_path)
 
 
-def test_tokens_are_made_in_chosen_namespaces_only() -> None:
-    chosen = render("--set=namespaces={shop},workloadIdentity.serviceAccounts={*}")
-    makers = [
+@pytest.mark.parametrize(
+    ("value", "resource", "verb"),
+    [
+        ("workloadIdentity.serviceAccounts={*}", "serviceaccounts/token", "create"),
+        ("podDeletion.enabled=true", "pods", "delete"),
+    ],
+)
+def test_an_optional_right_is_given_in_chosen_namespaces_only(value: str, resource: str, verb: str) -> None:
+    given = [
         (body["kind"], body["metadata"].get("namespace"))
-        for body in chosen
+        for body in render(f"--set=namespaces={{shop}},{value}")
         for rule in body.get("rules") or ()
-        if "serviceaccounts/token" in rule["resources"]
+        if resource in rule.get("resources", ()) and verb in rule["verbs"]
     ]
 
-    assert makers == [("Role", "shop")]
+    assert given == [("Role", "shop")]
 
 
 def test_tokens_can_be_for_few_accounts() -> None:
@@ -150,19 +171,6 @@ def test_names_that_yaml_reads_as_something_else_stay_names() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("component", "values"),
-    [
-        ("metrics-auth", "metrics.auth=true"),
-        ("metrics-https", "metrics.auth=true,metrics.tlsSecret=keyturn-metrics"),
-    ],
-)
-def test_the_login_to_the_metrics_is_the_component(component: str, values: str) -> None:
-    made = named(render(f"--set={values},monitoring.enabled=true"))
-
-    assert made == of_kustomize(BASE, MANIFESTS / "monitoring", components=[_COMPONENTS / component])
-
-
 def test_metrics_can_come_by_https_without_a_login() -> None:
     values = "monitoring.enabled=true,metrics.tlsSecret=web"
     objects = render("--namespace=ops", f"--set={values}")
@@ -176,38 +184,9 @@ def test_metrics_can_come_by_https_without_a_login() -> None:
     assert [body for body in objects if body["metadata"]["name"].startswith("keyturn-metrics-")] == []
 
 
-@pytest.mark.parametrize(
-    ("value", "component"),
-    [
-        ("podDeletion", "pod-deletion"),
-        ("podEviction", "pod-eviction"),
-        ("argoRollouts", "argo-rollouts"),
-        ("encryptionProof", "encryption-proof"),
-    ],
-)
-def test_an_optional_right_is_the_component(value: str, component: str) -> None:
-    made = named(render(f"--set={value}.enabled=true"))
-
-    assert made == of_kustomize(BASE, components=[_COMPONENTS / component])
-
-
-def test_pods_can_be_deleted_in_the_chosen_namespaces_only() -> None:
-    chosen = render("--set=namespaces={shop},podDeletion.enabled=true")
-
-    assert deleters_of_pods(chosen) == [("Role", "shop")]
-
-
-def deleters_of_pods(objects: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
-    return [
-        (body["kind"], body["metadata"].get("namespace"))
-        for body in objects
-        for rule in body.get("rules") or ()
-        if "pods" in rule.get("resources", ()) and "delete" in rule["verbs"]
-    ]
-
-
-def test_the_classes_are_the_shipped_ones() -> None:
-    assert added("--set=classes.enabled=true") == of_kustomize(MANIFESTS / "classes")
+@pytest.mark.parametrize("folder", ["classes", "monitoring"])
+def test_a_folder_of_manifests_is_added(folder: str) -> None:
+    assert added(f"--set={folder}.enabled=true") == of_kustomize(MANIFESTS / folder)
 
 
 def test_contacts_are_mounted_for_the_operator() -> None:
@@ -233,10 +212,6 @@ def test_other_contacts_restart_the_operator() -> None:
     templates = [pod(f"--set=contacts.Team={team}")["metadata"] for team in ("a", "b", "a")]
 
     assert templates[0] == templates[2] != templates[1]
-
-
-def test_monitoring_is_the_shipped_one() -> None:
-    assert added("--set=monitoring.enabled=true") == of_kustomize(MANIFESTS / "monitoring")
 
 
 def test_prometheus_selects_by_labels_of_its_own() -> None:
@@ -278,16 +253,58 @@ def test_another_namespace_is_set_in_every_object() -> None:
 # Each value at its place
 
 
-def test_a_tag_or_a_digest_says_which_image() -> None:
-    digest = f"sha256:{'a' * 64}"
+_DIGEST = f"sha256:{'a' * 64}"
+_CONTAINER = "spec.template.spec.containers.0"
+_RULE = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 9443, "protocol": "TCP"}]}
+_METRICS = {"ports": [{"port": 8080}]}
+FACTS: dict[str, tuple[str, str, Any]] = {
+    "Deployment --set=image.repository=registry.example.com/k": (
+        *("an image of this version", f"{_CONTAINER}.image"),
+        f"registry.example.com/k:{__version__}",
+    ),
+    "Deployment --set=image.tag=1.2.3": (
+        *("an image by its tag", f"{_CONTAINER}.image"),
+        "keyturn.invalid/keyturn:1.2.3",
+    ),
+    f"Deployment --set=image.tag=1.2.3,image.digest={_DIGEST}": (
+        *("a digest before a tag", f"{_CONTAINER}.image"),
+        f"keyturn.invalid/keyturn@{_DIGEST}",
+    ),
+    "NetworkPolicy --set=networkPolicy.apiServerPorts={443,7443}": (
+        *("ports of the API server", "spec.egress.1"),
+        {"ports": [{"port": 443}, {"port": 7443}]},
+    ),
+    f"NetworkPolicy --set-json=networkPolicy.extraEgress={json.dumps([_RULE])}": (
+        *("a rule behind the chart's", "spec.egress.-1"),
+        _RULE,
+    ),
+    'NetworkPolicy --set-json=networkPolicy.metricsFrom=[{"podSelector":{}}]': (
+        *("metrics for some", "spec.ingress.0"),
+        {"from": [{"podSelector": {}}], **_METRICS},
+    ),
+    "NetworkPolicy --set-json=networkPolicy.metricsFrom=[]": (
+        *("metrics for all", "spec.ingress.0"),
+        _METRICS,
+    ),
+    "PodDisruptionBudget": (
+        *("a drain that pods without readiness do not block", "spec.unhealthyPodEvictionPolicy"),
+        "AlwaysAllow",
+    ),
+    "PodDisruptionBudget --set=replicas=3": ("a drain of one pod at a time", "spec.maxUnavailable", 1),
+}
 
-    assert container("--set=image.repository=registry.example.com/k")["image"] == (
-        f"registry.example.com/k:{__version__}"
-    )
-    assert container("--set=image.tag=1.2.3")["image"] == "keyturn.invalid/keyturn:1.2.3"
-    assert container(f"--set=image.tag=1.2.3,image.digest={digest}")["image"] == (
-        f"keyturn.invalid/keyturn@{digest}"
-    )
+
+@pytest.mark.parametrize(
+    ("given", "path", "fact"),
+    [pytest.param(given, path, fact, id=name) for given, (name, path, fact) in FACTS.items()],
+)
+def test_a_value_stands_at_its_place(given: str, path: str, fact: Any) -> None:
+    kind, *values = given.split(" ", maxsplit=1)
+    at: Any = one(kind, render(*values))
+    for part in path.split("."):
+        at = at[int(part)] if isinstance(at, list) else at[part]
+
+    assert at == fact
 
 
 def test_an_image_has_to_be_named() -> None:
@@ -361,33 +378,25 @@ def test_every_value_about_pods_arrives(full: list[Body]) -> None:
 _OPENSHIFT: Body = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
-def test_another_security_context_stands_in_place_of_the_charts() -> None:
-    """OpenShift gives each namespace its own UIDs, and refuses every other."""
-    chosen = pod(f"--set-json=podSecurityContext={json.dumps(_OPENSHIFT)}")["spec"]["securityContext"]
-
-    assert chosen == _OPENSHIFT
-
-
 @pytest.mark.parametrize(
     "more",
     [
-        {"seccompProfile": {"type": "Localhost", "localhostProfile": "keyturn.json"}},
-        {"fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch"},
-        {"supplementalGroups": [2000], "supplementalGroupsPolicy": "Strict"},
-        {"appArmorProfile": {"type": "RuntimeDefault"}},
-        {"appArmorProfile": {"type": "Localhost", "localhostProfile": "keyturn"}},
-        {"seLinuxOptions": {"type": "container_t", "level": "s0:c123,c456"}},
-    ],
-    ids=[
-        "a profile of the node",
-        "a policy of volumes",
-        "groups",
-        "AppArmor",
-        "a profile of AppArmor",
-        "SELinux",
+        pytest.param({}, id="as OpenShift takes it, which gives each namespace UIDs of its own"),
+        pytest.param(
+            {"seccompProfile": {"type": "Localhost", "localhostProfile": "keyturn.json"}},
+            id="a profile of the node",
+        ),
+        pytest.param({"fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch"}, id="a policy of volumes"),
+        pytest.param({"supplementalGroups": [2000], "supplementalGroupsPolicy": "Strict"}, id="groups"),
+        pytest.param({"appArmorProfile": {"type": "RuntimeDefault"}}, id="AppArmor"),
+        pytest.param(
+            {"appArmorProfile": {"type": "Localhost", "localhostProfile": "keyturn"}},
+            id="a profile of AppArmor",
+        ),
+        pytest.param({"seLinuxOptions": {"type": "container_t", "level": "s0:c123,c456"}}, id="SELinux"),
     ],
 )
-def test_a_security_context_has_what_the_restricted_standard_permits(more: Body) -> None:
+def test_a_security_context_replaces_the_one_of_the_chart(more: Body) -> None:
     chosen = _OPENSHIFT | more
 
     assert pod(f"--set-json=podSecurityContext={json.dumps(chosen)}")["spec"]["securityContext"] == chosen
@@ -580,14 +589,6 @@ def test_the_network_policy_opens_names_at_the_service_and_at_its_pods() -> None
     }
 
 
-def test_the_ports_of_the_api_server_are_those_of_the_values() -> None:
-    (_, api, _) = one("NetworkPolicy", render("--set=networkPolicy.apiServerPorts={443,7443}"))["spec"][
-        "egress"
-    ]
-
-    assert api == {"ports": [{"port": 443}, {"port": 7443}]}
-
-
 @pytest.mark.parametrize(
     ("ports", "said"),
     [
@@ -600,14 +601,6 @@ def test_without_a_port_of_the_api_server_nothing_is_opened(ports: str, said: st
     """To Kubernetes an empty list of ports is every port."""
     with pytest.raises(Refused, match=said):
         render(f"--set-json=networkPolicy.apiServerPorts={ports}")
-
-
-def test_further_egress_stands_behind_the_rules_of_the_chart() -> None:
-    rule = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 9443, "protocol": "TCP"}]}
-    before = one("NetworkPolicy", render())["spec"]["egress"]
-    after = one("NetworkPolicy", render(f"--set-json=networkPolicy.extraEgress={json.dumps([rule])}"))
-
-    assert after["spec"]["egress"] == [*before, rule]
 
 
 @pytest.mark.parametrize(
@@ -624,26 +617,6 @@ def test_further_egress_stands_behind_the_rules_of_the_chart() -> None:
 def test_a_rule_that_would_open_everything_is_refused(rule: Body) -> None:
     with pytest.raises(Refused, match="networkPolicy/extraEgress"):
         render(f"--set-json=networkPolicy.extraEgress={json.dumps([rule])}")
-
-
-def test_metrics_may_be_read_from_where_the_values_say() -> None:
-    (metrics, _) = one("NetworkPolicy", render('--set-json=networkPolicy.metricsFrom=[{"podSelector":{}}]'))[
-        "spec"
-    ]["ingress"]
-
-    assert metrics == {"from": [{"podSelector": {}}], "ports": [{"port": 8080}]}
-
-
-def test_metrics_may_be_read_from_everywhere_where_the_values_name_nothing() -> None:
-    (metrics, _) = one("NetworkPolicy", render("--set-json=networkPolicy.metricsFrom=[]"))["spec"]["ingress"]
-
-    assert metrics == {"ports": [{"port": 8080}]}
-
-
-def test_pods_that_are_not_ready_do_not_block_a_drain() -> None:
-    budget = one("PodDisruptionBudget", render())["spec"]
-
-    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
 
 
 def test_helm_finds_nothing_to_complain_about() -> None:
