@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from sandbox.harness import eventually
 from tests.cluster.namespace import Space
 from tests.cluster.workloads import bare_pod
@@ -43,45 +41,6 @@ def test_the_same_again_is_no_second_incident(space: Space, console: Console) ->
     assert refused(console, *_DECLARE, "--secret", "auth") == (
         f"  in {space.namespace}: it was declared before with other content; use another incident number"
     )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ((), "Error: write one of --selector, --secret and --all"),
-        (("--all", "--secret", "auth"), "Error: write one of --selector, --secret and --all"),
-        (("--secret", "auht"), "Error: there is no ManagedSecret auht; nothing is declared"),
-        (("-l", "team=nobody"), "Error: no ManagedSecret is selected, so nothing is declared"),
-        (("--all", "-A", "--in", "shop"), "Error: write -A or --in, not both"),
-    ],
-)
-def test_what_cannot_be_meant_declares_nothing(
-    arguments: tuple[str, ...], sentence: str, space: Space, console: Console
-) -> None:
-    space.managed()
-
-    assert refused(console, *_DECLARE, *arguments) == sentence
-    assert space.objects.all("EmergencyRotation", space.namespace) == []
-
-
-def test_a_number_that_makes_no_name_is_refused(console: Console) -> None:
-    assert refused(console, "emergency", "declare", "№ 42!", "--reason", "x", "--all") != ""
-    assert refused(console, "emergency", "declare", "!!", "--reason", "x", "--all") == (
-        "Error: '!!' has no valid name; use letters, digits and '-', such as INC-2026-042"
-    )
-
-
-def test_evictions_are_declared_on_request_only(space: Space, console: Console) -> None:
-    space.managed()
-    declared(console)
-    declared(console, "--all", "--evict", "--dry-run")
-    console("emergency", "declare", "INC-8", "--reason", "x", "--all", "--evict")
-
-    specs = {
-        one["metadata"]["name"]: one["spec"]
-        for one in space.objects.all("EmergencyRotation", space.namespace)
-    }
-    assert {name: spec.get("evict") for name, spec in specs.items()} == {"inc-7": None, "inc-8": True}
 
 
 def test_one_number_spans_namespaces(space: Space, other: Space, console: Console) -> None:
@@ -163,16 +122,6 @@ def test_status_ends_with_3_where_a_person_must_act(space: Space, console: Conso
 
     assert "auth" in done.stdout
     assert "spec.suspend is true, so nothing is written" in done.stdout
-
-
-def test_where_nothing_is_declared_that_is_said(space: Space, console: Console) -> None:
-    where = f"in namespace {space.namespace}; use -A for all namespaces"
-
-    assert console("emergency", "status") == f"no emergency is declared {where}\n"
-    for command in ("status", "report"):
-        assert refused(console, "emergency", command, "INC-8") == (
-            f"Error: no emergency 'INC-8' is declared {where}"
-        )
 
 
 def test_it_is_acknowledged_by_name_once(space: Space, console: Console) -> None:

@@ -181,6 +181,57 @@ def test_a_forbidden_declaration_names_the_role_that_permits_it(api: FakeApi, co
     assert "ClusterRole keyturn-edit" in done.stderr
 
 
+# What cannot be meant
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "write one of --selector, --secret and --all"),
+        (("--all", "--secret", "auth"), "write one of --selector, --secret and --all"),
+        (("--secret", "auht"), "there is no ManagedSecret auht"),
+        (("-l", "team=nobody"), "no ManagedSecret is selected"),
+        (("--all", "-A", "--in", "shop"), "write -A or --in, not both"),
+    ],
+)
+def test_what_selects_nothing_or_too_much_declares_nothing(
+    arguments: tuple[str, ...], said: str, api: FakeApi, console: Console
+) -> None:
+    done = console.run(*_DECLARE, *arguments)
+
+    assert (done.returncode in {1, 2}, declared(api)) == (True, {})
+    assert said in done.stderr
+
+
+def test_a_number_that_makes_no_name_declares_nothing(api: FakeApi, console: Console) -> None:
+    done = console.run("emergency", "declare", "!!", "--reason", "x", "--all")
+
+    assert (done.returncode, declared(api)) == (2, {})
+
+
+def test_evictions_are_declared_on_request_only(api: FakeApi, console: Console) -> None:
+    console(*_DECLARE, "--all")
+    console("emergency", "declare", "INC-8", "--reason", "x", "--all", "--evict")
+    console("emergency", "declare", "INC-9", "--reason", "x", "--all", "--evict", "--dry-run")
+
+    evicts = {
+        name: body["spec"].get("evict")
+        for (kind, _, name), body in api.objects.items()
+        if kind == "emergencyrotations"
+    }
+    assert evicts == {"inc-7": None, "inc-8": True}
+
+
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_where_nothing_is_declared_the_namespace_is_named(
+    command: str, api: FakeApi, console: Console
+) -> None:
+    assert declared(api) == {}
+    assert "no emergency 'INC-8' is declared in namespace shop" in console.refusal(
+        "emergency", command, "INC-8"
+    )
+
+
 # Texts
 
 

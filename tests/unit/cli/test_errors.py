@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import Console
+from tests.unit.cli.fake_api import FakeApi, fake_api, managed
 
 _COMMANDS = [("status",), ("plan", "auth"), ("history", "auth"), ("rotate", "auth"), ("resume", "auth")]
 
@@ -116,3 +117,42 @@ def test_what_is_no_name_of_a_namespace_is_refused(command: tuple[str, ...], tmp
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "'a/b' cannot be a namespace" in done.stderr
+
+
+def test_a_context_that_is_not_there(tmp_path: Path) -> None:
+    console = at("http://127.0.0.1:1", tmp_path)
+
+    assert "there is no context 'nowhere' in kubeconfig " in console.refusal("status", "--context=nowhere")
+
+
+# The object
+
+
+@pytest.mark.parametrize("command", _COMMANDS[1:], ids=lambda command: command[0])
+def test_a_name_that_is_not_there_is_answered_with_those_like_it(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    with fake_api(FakeApi(managed("auth-secrets"), managed("queue"))) as api:
+        said = at(api.url, tmp_path).refusal(command[0], "auth-secret", *command[2:])
+
+    assert "no ManagedSecret 'auth-secret' in namespace 'shop'; did you mean auth-secrets?" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("b", "a"), "'something' in namespace 'shop'; there is a, b"), ((), "which has none")],
+    ids=["with others", "without any"],
+)
+def test_a_name_that_is_like_no_other_is_answered_with_what_there_is(
+    names: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    with fake_api(FakeApi(*map(managed, names))) as api:
+        assert said in at(api.url, tmp_path).refusal("rotate", "something")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_would_be_another_path_is_refused(name: str, tmp_path: Path) -> None:
+    done = at("http://127.0.0.1:1", tmp_path).run("rotate", name)
+
+    assert done.returncode == 2
+    assert f"{name!r} names no ManagedSecret" in done.stderr
