@@ -67,7 +67,8 @@ class Mutant:
             if f"{path.stem}_".startswith(f"test_{stem.lstrip('_')}_")
         ]
         package = folder.parts[0]
-        rest = (str(unit / package), *(["tests/simulation"] if package in {"core", "controllers"} else []))
+        decides = package in {"core", "controllers"}
+        rest = (str(unit / package), *(["tests/unit/golden", "tests/simulation"] if decides else []))
         return tuple(filter(None, (tuple(own), (str(here),), rest)))
 
 

@@ -1,4 +1,4 @@
-"""Every sentence of denials, of the rules and of what keeps a workload back, as users read it.
+"""Every sentence of denials, of refused Secrets, of the rules and of what keeps a workload back, as users read it.
 
 `python -m tests.unit.golden.messages` writes it to messages.txt. Other tests assert reasons, rules and values,
 so that a sentence can be reworded in one place.
@@ -49,6 +49,7 @@ from tests.unit.core.builders import (
     target,
     use,
 )
+from tests.unit.core.rotation.test_ownership import NEW, REFUSED, refusal
 
 FILE: Final = Path(__file__).with_name("messages.txt")
 _ASKED: Final = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)
@@ -128,6 +129,7 @@ def sentences() -> Iterator[str]:
             found = error_of_step(denied, step, observed())
             yield f"{type(step).__name__} denied {found.reason}: {found.message}"
     yield from _of_first_writes()
+    yield from _of_targets()
     for kind, status in _ANSWERS:
         found = error_of_observation(kind("get", "/api/v1/namespaces/shop/secrets/db", status, "x"))
         yield f"look {status} {found.reason}: {found.message}"
@@ -148,6 +150,12 @@ def _of_first_writes() -> Iterator[str]:
         look = replace(look, managed=look.managed.model_copy(update={"metadata": metadata}))
         found = error_of_step(refused, Stage(1, _ASKED), look)
         yield f"Stage 422 {found.reason}: {found.message}"
+
+
+def _of_targets() -> Iterator[str]:
+    for spec, found, _ in REFUSED.values():
+        refused = refusal(observed(spec, target=found, **NEW))
+        yield f"target {refused.reason}: {refused.message}"
 
 
 def _evidence() -> Iterator[tuple[Any, Evidence]]:
