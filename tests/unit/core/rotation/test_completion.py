@@ -137,7 +137,7 @@ def test_previous_values_that_no_overlap_keeps_should_be_gone_since_the_publicat
 
 # Pods that cannot be listed
 
-UNREAD = Wait(ErrorReason.API_SERVER_UNAVAILABLE, "the API server does not answer", make.seconds(2))
+UNREAD = Wait(ErrorReason.API_SERVER_UNAVAILABLE, "no answer", make.seconds(2))
 
 
 def unread(*consumers: Consumer, **rotation: str) -> Managed:

@@ -4,7 +4,7 @@ from keyturn.core.errors import Wait
 from keyturn.core.status.conditions import status_unseen
 from tests.unit.core.builders import NOW, managed, minutes, seconds
 
-ERROR = Wait("Forbidden", "the API server answers 403", seconds(2))
+ERROR = Wait("Forbidden", "no rights", seconds(2))
 
 
 def one(type_: str, status: str, reason: str) -> dict[str, object]:
@@ -32,9 +32,9 @@ def test_it_is_unknown_whether_it_is_ready_and_all_else_stays() -> None:
     found = status_unseen(managed(status=BEFORE), ERROR, NOW)
     assert found.revision == 3
     assert {one.type: (one.status, one.reason, one.message) for one in found.conditions} == {
-        "Ready": ("Unknown", "Forbidden", "the API server answers 403"),
+        "Ready": ("Unknown", "Forbidden", ERROR.message),
         "Rotating": ("False", "Idle", "before"),
-        "Reconciling": ("True", "Forbidden", "the API server answers 403"),
+        "Reconciling": ("True", "Forbidden", ERROR.message),
     }
 
 

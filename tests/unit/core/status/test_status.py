@@ -263,7 +263,7 @@ def test_a_rotation_whose_values_are_not_made_yet_is_reported(before: dict[str, 
 
 
 BEGUN = {"id": f"{UID}/2", "reason": "Triggered", "step": "Stage", "startedAt": NOW, "attempts": 0}
-TROUBLE = Wait("ApiServerUnavailable", "the API server does not answer", seconds(2))
+TROUBLE = Wait("ApiServerUnavailable", "no answer", seconds(2))
 
 
 def test_a_rotation_that_cannot_continue_says_why_and_how_often_it_tried() -> None:
@@ -274,18 +274,14 @@ def test_a_rotation_that_cannot_continue_says_why_and_how_often_it_tried() -> No
         f"{UID}/2",
         "Stage",
         3,
-        "the API server does not answer",
+        TROUBLE.message,
     )
 
 
 def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
     rotation = status_of(observed(state=TWO), Outcome(Publish(2), TROUBLE, attempts=1)).rotation
     assert rotation
-    assert (rotation.step, rotation.attempts, rotation.message) == (
-        "Publish",
-        1,
-        "the API server does not answer",
-    )
+    assert (rotation.step, rotation.attempts, rotation.message) == ("Publish", 1, TROUBLE.message)
 
 
 @cases(
@@ -766,13 +762,13 @@ def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_i
         "a key is missing",
         observed({"data": [PASSWORD, {"name": "new", "literal": "x"}]}),
         Outcome(None, TROUBLE),
-        ("False", "ApiServerUnavailable", "the API server does not answer"),
+        ("False", "ApiServerUnavailable", TROUBLE.message),
     ),
     case(
         "a key was edited",
         observed(target=target(differs=["password"])),
         Outcome(None, TROUBLE),
-        ("False", "ApiServerUnavailable", "the API server does not answer"),
+        ("False", "ApiServerUnavailable", TROUBLE.message),
     ),
     case(
         "a key is of a revision that was rolled back",
@@ -803,7 +799,7 @@ def test_ready_means_that_every_key_is_there(
     case(
         "an API server that is away for a while",
         Outcome(Bind(), TROUBLE, attempts=3),
-        ("ApiServerUnavailable", "the API server does not answer"),
+        ("ApiServerUnavailable", TROUBLE.message),
     ),
     case("not one that is away for a moment", Outcome(Bind(), TROUBLE, attempts=2), None),
     case("nor what concerns a store only", Outcome(Rest(None, FORBIDDEN), FORBIDDEN, attempts=9), None),
