@@ -68,16 +68,6 @@ def test_a_rollout_that_fails_fails_the_waiting(space: Space, console: Console) 
     assert console.run("status").returncode == 3
 
 
-def test_waiting_for_what_cannot_start_ends_with_the_reason(space: Space, console: Console) -> None:
-    space.manage(className="no-such-class")
-    space.stalled("SecretClassNotFound")
-
-    done = console.run("rotate", "auth", "--wait")
-
-    assert done.returncode == 1
-    assert "Error: stalled by SecretClassNotFound: there is no SecretClass 'no-such-class'" in done.stderr
-
-
 def test_an_interrupt_ends_the_waiting_and_nothing_else(space: Space, console: Console) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
@@ -135,14 +125,6 @@ def test_stores_are_read_on_request(space: Space, console: Console, files: Store
     assert space.get("ManagedSecret", "auth")["metadata"]["annotations"].keys() == {"keyturn.dev/refresh"}
 
 
-def test_a_refresh_of_what_no_store_has_is_refused(space: Space, console: Console) -> None:
-    space.managed()
-
-    assert console.refusal("refresh", "auth") == (
-        "no value of auth is read from a store; write `from` or `dataFrom`"
-    )
-
-
 # For programs
 
 
@@ -182,15 +164,3 @@ def test_suspend_stops_writes_until_resume(space: Space, console: Console) -> No
     assert held == 1
     assert done.returncode == 0
     assert done.stderr == "note: auth is suspended; this starts after `keyturn resume auth`\n"
-
-
-def test_waiting_for_a_suspended_one_is_refused(space: Space, console: Console) -> None:
-    space.managed(suspend=False)
-    console("suspend", "auth")
-
-    done = console.run("rotate", "auth", "--wait")
-
-    assert (done.returncode, done.stderr) == (
-        1,
-        "Error: spec.suspend is true, so nothing is written; a request starts after `keyturn resume auth`\n",
-    )

@@ -251,6 +251,11 @@ def test_what_has_nothing_to_rotate_is_skipped_among_others_and_refused_by_name(
     assert named.stderr.startswith("managedsecret/user failed: user has nothing to rotate")
 
 
+def test_a_refresh_of_what_no_store_has_is_refused(api: FakeApi, console: Console) -> None:
+    assert "no value of auth is read from a store" in console.refusal("refresh", "auth")
+    assert api.patched == []
+
+
 def test_an_immutable_secret_is_skipped_among_others(api: FakeApi, console: Console) -> None:
     api.put(managed("user", revision=1, spec={"target": {"immutable": True}}))
 
