@@ -4,7 +4,7 @@ import base64
 import json
 import shlex
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,15 +18,8 @@ from keyturn.kube import config, errors
 from keyturn.kube.client import Api
 from keyturn.kube.config import Connection, NotConfigured
 from sandbox import ControlPlane
-from tests.support import api_servers
+from tests.support.api_servers import open_transport
 from tests.unit.kube.test_config import CANARY
-
-
-@pytest.fixture(params=["of the operator", "of a command"], autouse=True)
-def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run each test over both transports."""
-    if request.param == "of a command":
-        monkeypatch.setattr(api_servers, "open_transport", transport_of)
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +74,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return passes
 
 
-async def who_is(made: Connection) -> str:
-    """Ask the API server who it takes us for, by a request that has a body."""
-    async with api_servers.open_transport(made) as opened:
-        review = await Api(opened, made.server).create(
-            "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}
-        )
-    name: str = review["status"]["userInfo"]["username"]
-    return name
+WhoIs = Callable[[Connection], Awaitable[str]]
+
+
+@pytest.fixture(params=[open_transport, transport_of], ids=["of the operator", "of a command"])
+def who_is(request: pytest.FixtureRequest) -> WhoIs:
+    """Ask the API server over a transport who it takes us for, by a request that has a body."""
+
+    async def ask(made: Connection) -> str:
+        async with request.param(made) as opened:
+            review = await Api(opened, made.server).create(
+                "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}
+            )
+        name: str = review["status"]["userInfo"]["username"]
+        return name
+
+    return ask
 
 
 ACCOUNT = "system:serviceaccount:kube-system:default"
@@ -97,16 +98,16 @@ ACCOUNT = "system:serviceaccount:kube-system:default"
 # With a kubeconfig
 
 
-async def test_a_certificate_logs_in(plane: ControlPlane) -> None:
+async def test_a_certificate_logs_in(who_is: WhoIs, plane: ControlPlane) -> None:
     assert not (await who_is(await config.load(str(plane.kubeconfig)))).startswith("system:anonymous")
 
 
-async def test_a_token_logs_in(kubeconfig: Callable[..., str]) -> None:
+async def test_a_token_logs_in(who_is: WhoIs, kubeconfig: Callable[..., str]) -> None:
     assert await who_is(await config.load(kubeconfig())) == ACCOUNT
 
 
 async def test_the_environment_names_the_kubeconfig(
-    kubeconfig: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    who_is: WhoIs, kubeconfig: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", kubeconfig())
     assert await who_is(await config.load()) == ACCOUNT
@@ -118,7 +119,7 @@ async def test_no_key_stays_in_a_file(plane: ControlPlane, temporary: Path) -> N
 
 
 async def test_the_context_that_is_asked_for_is_used(
-    plane: ControlPlane, kubeconfig: Callable[..., str]
+    who_is: WhoIs, plane: ControlPlane, kubeconfig: Callable[..., str]
 ) -> None:
     other = yaml.safe_load(Path(kubeconfig()).read_text())
     other["contexts"][0]["name"] = other["current-context"] = "other"
@@ -133,7 +134,7 @@ async def test_the_context_reports_the_namespace(kubeconfig: Callable[..., str])
 
 
 async def test_a_token_file_is_read_again_when_the_server_refuses(
-    kubeconfig: Callable[..., str], tmp_path: Path, token: str
+    who_is: WhoIs, kubeconfig: Callable[..., str], tmp_path: Path, token: str
 ) -> None:
     file = tmp_path / "token"
     file.write_text("outdated")
@@ -157,7 +158,7 @@ def runs(tmp_path: Path) -> int:
 
 
 async def test_a_credential_plugin_logs_in_and_is_not_run_twice(
-    kubeconfig: Callable[..., str], tmp_path: Path, token: str
+    who_is: WhoIs, kubeconfig: Callable[..., str], tmp_path: Path, token: str
 ) -> None:
     made = await config.load(kubeconfig(plugin(tmp_path, {"token": token})))
     assert [await who_is(made), await who_is(made)] == [ACCOUNT] * 2
@@ -178,7 +179,7 @@ async def test_a_credential_plugin_runs_again_before_its_login_ends(
 
 
 async def test_a_credential_plugin_runs_again_when_the_server_refuses(
-    kubeconfig: Callable[..., str], tmp_path: Path, token: str
+    who_is: WhoIs, kubeconfig: Callable[..., str], tmp_path: Path, token: str
 ) -> None:
     made = await config.load(kubeconfig(plugin(tmp_path, {"token": "outdated"})))
     plugin(tmp_path, {"token": token})
@@ -186,7 +187,7 @@ async def test_a_credential_plugin_runs_again_when_the_server_refuses(
 
 
 async def test_a_credential_plugin_can_bring_a_certificate(
-    plane: ControlPlane, kubeconfig: Callable[..., str], tmp_path: Path, temporary: Path
+    who_is: WhoIs, plane: ControlPlane, kubeconfig: Callable[..., str], tmp_path: Path, temporary: Path
 ) -> None:
     admin = yaml.safe_load(plane.kubeconfig.read_text())["users"][0]["user"]
     given = {
@@ -204,7 +205,9 @@ def _pem(user: dict[str, Any], name: str) -> str:
     return Path(user[name]).read_text()
 
 
-async def test_a_server_name_is_what_the_certificate_must_say(kubeconfig: Callable[..., str]) -> None:
+async def test_a_server_name_is_what_the_certificate_must_say(
+    who_is: WhoIs, kubeconfig: Callable[..., str]
+) -> None:
     good = await config.load(kubeconfig(**{"tls-server-name": "kubernetes.default.svc"}))
     bad = await config.load(kubeconfig(**{"tls-server-name": "elsewhere.test"}))
     assert await who_is(good) == ACCOUNT
@@ -212,7 +215,9 @@ async def test_a_server_name_is_what_the_certificate_must_say(kubeconfig: Callab
         await who_is(bad)
 
 
-async def test_an_unknown_authority_is_not_trusted_unless_configured(kubeconfig: Callable[..., str]) -> None:
+async def test_an_unknown_authority_is_not_trusted_unless_configured(
+    who_is: WhoIs, kubeconfig: Callable[..., str]
+) -> None:
     distrusted = {"certificate-authority-data": None, "certificate-authority": None}
     strict = await config.load(kubeconfig(**distrusted))
     loose = await config.load(kubeconfig(**distrusted, **{"insecure-skip-tls-verify": True}))
@@ -221,7 +226,7 @@ async def test_an_unknown_authority_is_not_trusted_unless_configured(kubeconfig:
     assert await who_is(loose) == ACCOUNT
 
 
-async def test_a_proxy_is_used(kubeconfig: Callable[..., str]) -> None:
+async def test_a_proxy_is_used(who_is: WhoIs, kubeconfig: Callable[..., str]) -> None:
     async with _proxy() as (address, tunnels):
         made = await config.load(kubeconfig(**{"proxy-url": address}))
         assert await who_is(made) == ACCOUNT
@@ -287,7 +292,7 @@ def pod(plane: ControlPlane, tmp_path: Path, token: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("pod")
-async def test_a_pod_logs_in_with_its_service_account() -> None:
+async def test_a_pod_logs_in_with_its_service_account(who_is: WhoIs) -> None:
     made = config.of_pod()
     assert await who_is(made) == ACCOUNT
     assert made.namespace == "kube-system"
