@@ -7,6 +7,7 @@ own lines change, wherever they move.
 
 import argparse
 import ast
+import contextlib
 import gc
 import hashlib
 import importlib
@@ -28,7 +29,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 OPERATOR: Final = ROOT / "operator"
 PACKAGES: Final = ("controllers", "core", "databases", "stores")
-RESULT: Final = ROOT / "benchmarks" / "results" / "mutants.json"
+RESULT: Final = ROOT / "benchmarks" / "results" / "mutants" / "200.json"
 _TIMEOUT: Final = 300
 _TURNED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Eq: ast.NotEq,
@@ -159,14 +160,16 @@ class Judge:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise session.Failed("not all tests can be collected")
-        while self._left or self._forks:
-            while self._left and len(self._forks) < self._at_once:
-                mutant = self._left.pop(0)
-                self._forks[_forked(mutant, self._tests_of(mutant, session), session)] = (
-                    mutant,
-                    time.monotonic(),
-                )
-            self._collect_ended()
+        try:
+            while self._left or self._forks:
+                while self._left and len(self._forks) < self._at_once:
+                    mutant = self._left.pop(0)
+                    process = _forked(mutant, self._tests_of(mutant, session), session)
+                    self._forks[process] = (mutant, time.monotonic())
+                self._collect_ended()
+        finally:
+            for process in self._forks:
+                _end(process)
         return True
 
     def _tests_of(self, mutant: Mutant, session: pytest.Session) -> list[pytest.Item]:
@@ -181,9 +184,10 @@ class Judge:
         for process, (mutant, began) in list(self._forks.items()):
             ended, status = os.waitpid(process, os.WNOHANG)
             if not ended and time.monotonic() - began > _TIMEOUT:
-                os.kill(process, signal.SIGKILL)
+                _end(process)
                 ended, status = os.waitpid(process, 0)
             if ended:
+                _end(process)
                 del self._forks[process]
                 self.killed[mutant] = status != 0
                 print(
@@ -196,10 +200,19 @@ def _is_in(item: pytest.Item, paths: Sequence[str]) -> bool:
     return any(str(item.path) == path or str(item.path).startswith(f"{path}/") for path in paths)
 
 
+def _end(process: int) -> None:
+    """Kill a fork with the servers that its tests started, also where the fork has ended before them."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+
+
 def _forked(mutant: Mutant, tests: Sequence[pytest.Item], session: pytest.Session) -> int:
     """Run tests with a mutant in a fork, and return its process."""
     if process := os.fork():
+        with contextlib.suppress(PermissionError, ProcessLookupError):
+            os.setpgid(process, process)
         return process
+    os.setpgid(0, 0)
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
