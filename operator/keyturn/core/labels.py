@@ -29,6 +29,10 @@ PRODUCTION: Final = "production"
 
 OWNER_LABEL: Final = "keyturn.dev/managed-secret"
 REVISION_ANNOTATION: Final = "keyturn.dev/revision"
+HIGHEST_HINT: Final = 10**9
+"""Highest revision number that is accepted from any source but the state itself, such as annotations."""
+HIGHEST_REVISION: Final = 2 * HIGHEST_HINT
+"""Highest revision number that is read at all; it leaves room to count from every hint."""
 PUBLISHED_ANNOTATION: Final = "keyturn.dev/published"
 OVERLAP_ANNOTATION: Final = "keyturn.dev/overlap"
 CREATION_POLICY: Final = "keyturn.dev/creation-policy"

@@ -25,13 +25,13 @@ import structlog
 
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import (
+    HIGHEST_REVISION,
     KEYTURN,
     OVERLAP_ANNOTATION,
     OWNER_LABEL,
     PUBLISHED_ANNOTATION,
     REVISION_ANNOTATION,
 )
-from keyturn.core.state.state import HIGHEST_REVISION
 from keyturn.core.times import backoff, time_of
 from keyturn.runtime.clock import jittered, loop_time
 from keyturn.runtime.concurrency import KeyedLimiter

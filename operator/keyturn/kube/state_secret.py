@@ -18,7 +18,7 @@ import orjson
 from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
+from keyturn.core.labels import HIGHEST_REVISION, KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.references import Destination
 from keyturn.core.state.records import (
@@ -32,7 +32,6 @@ from keyturn.core.state.records import (
     Validity,
 )
 from keyturn.core.state.state import (
-    HIGHEST_REVISION,
     Publication,
     Pushed,
     RollbackPause,

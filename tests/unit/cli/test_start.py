@@ -51,7 +51,7 @@ def modules_after(console: Console, names: Path, *arguments: str) -> set[str]:
         (("completion", "bash"), 32),
         (("version",), 116),
         (("status", "-n", "shop"), 119),
-        (("check",), 202),
+        (("check",), 193),
         (("plan", "auth", "-n", "shop"), 420),
     ],
     ids=lambda given: given[0] if isinstance(given, tuple) else None,

@@ -23,6 +23,7 @@ from keyturn.controllers.managedsecret.observe import observe_spec
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import HIGHEST_HINT
 from keyturn.core.observation.external import Pulled, manager_of
 from keyturn.core.observation.observed import Observed, Specified, TargetFacts, with_facts
 from keyturn.core.observation.workload import Owner, is_of, owners_of, read_marker
@@ -33,7 +34,7 @@ from keyturn.core.spec.desired import Desired, resolve_spec, secret_of
 from keyturn.core.spec.items import VALUE, Item, previous_key
 from keyturn.core.spec.references import AccountDesired
 from keyturn.core.state.records import Credential, Phase, RevisionFacts
-from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
+from keyturn.core.state.state import Publication, StateFacts, Triggers, state_name
 from keyturn.databases.engines import account_in
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths

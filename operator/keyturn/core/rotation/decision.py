@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 
 from keyturn.core.errors import Stalled, Wait, copied
+from keyturn.core.labels import HIGHEST_HINT
 from keyturn.core.observation.external import being_read
 from keyturn.core.observation.observed import Managed, Observed, Specified, WithAccount
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.state.state import HIGHEST_HINT, state_name
+from keyturn.core.state.state import state_name
 from keyturn.core.texts import FEW, first_of
 
 from . import (

@@ -12,10 +12,6 @@ from keyturn.core.keys import STATE_SUFFIX
 
 from .records import Credential, Phase, Revision, RevisionFacts, StoreLease, Validity, last_good
 
-HIGHEST_HINT = 10**9
-"""Highest revision number that is accepted from any source but the state itself, such as annotations."""
-HIGHEST_REVISION = 2 * HIGHEST_HINT
-"""Highest revision number that is read at all; it leaves room to count from every hint."""
 _NO_ITEMS: Mapping[str, str] = MappingProxyType({})
 _NO_LEASES: Mapping[int, frozenset[str]] = MappingProxyType({})
 _MAX_CLOSED = 4
