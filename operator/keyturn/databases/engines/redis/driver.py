@@ -12,7 +12,6 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from redis.asyncio.connection import Connection
@@ -20,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from keyturn.databases import tls
 from keyturn.databases.addresses import TIMEOUT, Place
 from keyturn.databases.base import NO_CONNECTION_LEFT, EngineSettings, Login
 from keyturn.databases.errors import DatabaseError, Forbidden, Unreachable
@@ -28,9 +28,6 @@ _MOST_BYTES: Final = 8_388_608
 """Bytes that a server may send to one connection; a list of 20,000 clients has 6 MB."""
 _CODE: Final = re.compile(r"[A-Z]{2,20}")
 _FULL: Final = "max number of clients reached"
-_NAME_DIFFERS: Final = 62
-"""X509_V_ERR_HOSTNAME_MISMATCH; 64 for an address."""
-_ADDRESS_DIFFERS: Final = 64
 _GRACE: Final = 1.0
 
 Reply: TypeAlias = Any
@@ -145,7 +142,7 @@ def _refusal(place: Place, code: str) -> Exception:
 
 
 async def _open(settings: EngineSettings, place: Place) -> Connection:
-    trust = _trust(settings.tls.ca) if settings.tls else None
+    trust = tls.trust(settings.tls.ca) if settings.tls else None
     failure: DatabaseError = Unreachable("NoAddress", f"{place} has no address")
     try:
         async with asyncio.timeout(settings.connect_timeout):
@@ -154,7 +151,7 @@ async def _open(settings: EngineSettings, place: Place) -> Connection:
                 try:
                     await connection.connect()  # type: ignore[no-untyped-call]  # of redis-py
                 except RedisError as error:
-                    failure = _failure(place, error)
+                    failure = tls.not_opened(place, error.__cause__ or error.__context__)
                 else:
                     return connection
     except TimeoutError:
@@ -199,46 +196,3 @@ class _Reader(asyncio.StreamReader):
             self.set_exception(ConnectionAbortedError())
             return
         super().feed_data(data)
-
-
-@lru_cache(maxsize=64)
-def _trust(ca: bytes | None) -> ssl.SSLContext:
-    """Return the trust in some authorities; those of the system take tens of milliseconds to read.
-
-    Raises:
-        Unreachable: The authorities cannot be read.
-    """
-    try:
-        context = ssl.create_default_context(cadata=ca.decode("ascii") if ca else None)
-    except (ssl.SSLError, ValueError):
-        context = None
-    if context is None:
-        raise Unreachable(
-            "CertificateAuthorityUnreadable",
-            "the CA cannot be read; write its certificates in PEM into the key that tls.caRef names",
-        )
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _failure(place: Place, error: RedisError) -> Unreachable:
-    cause = error.__cause__ or error.__context__
-    match cause:
-        case ssl.SSLCertVerificationError(verify_code=code) if code in {_NAME_DIFFERS, _ADDRESS_DIFFERS}:
-            message = f"the TLS certificate of {place} is for another name; write the host that the certificate names"
-            return Unreachable("CertificateOtherName", message)
-        case ssl.SSLCertVerificationError():
-            message = (
-                f"the TLS certificate of {place} is not trusted or not valid now; set tls.caRef to its CA"
-            )
-            return Unreachable("CertificateNotTrusted", message)
-        case ssl.SSLError() | ConnectionResetError() | asyncio.IncompleteReadError():
-            message = (
-                f"{place} and Keyturn cannot agree on TLS; check tls-port there, and permit TLS 1.2 or later"
-            )
-            return Unreachable("TlsFailed", message)
-        case ConnectionRefusedError():
-            message = f"{place} refuses the connection; check the port and the server"
-            return Unreachable("ConnectionRefused", message)
-        case _:
-            return Unreachable("NoAnswer", f"no answer from {place}")
