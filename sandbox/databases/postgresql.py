@@ -23,7 +23,7 @@ from sandbox.errors import SandboxError, log_tail
 from sandbox.pki import Authority, write_private
 
 from . import programs
-from .programs import ADMIN, NEWEST, USER
+from .programs import ADMIN, NEWEST
 
 HOST: Final = "127.0.0.1"
 _HBA: Final = (
@@ -186,8 +186,7 @@ class PostgresServer:
                 conf.write(f"{name} = '{value}'\n")
         self.data.chmod(0o700)
         self.log.touch()
-        if os.geteuid() == 0:
-            _give(self.folder)
+        programs.give(self.folder)
 
     def _set_password(self) -> None:
         change = sql.SQL("ALTER ROLE {} PASSWORD {}").format(
@@ -258,17 +257,6 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return "X"
-
-
-def _give(folder: Path) -> None:
-    """Give what the server reads and writes to its user; its programs stay as they are."""
-    os.chown(folder, USER, USER)
-    for path in folder.iterdir():
-        if path.name != "programs":
-            os.chown(path, USER, USER)
-    for parent, folders, files in os.walk(folder / "data"):
-        for name in (*folders, *files):
-            os.chown(Path(parent) / name, USER, USER, follow_symlinks=False)
 
 
 @contextmanager

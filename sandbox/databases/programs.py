@@ -103,6 +103,18 @@ def unpack_of_distribution(names: Sequence[str], into: Path) -> None:
         shutil.rmtree(packages)
 
 
+def give(folder: Path) -> None:
+    """Give what a server reads and writes to its user, where it runs as another; its programs stay as they are."""
+    if os.geteuid() != 0:
+        return
+    os.chown(folder, USER, USER)
+    for path in (one for one in folder.iterdir() if one.name != "programs"):
+        os.chown(path, USER, USER)
+        for parent, folders, files in os.walk(path):
+            for name in (*folders, *files):
+                os.chown(Path(parent) / name, USER, USER, follow_symlinks=False)
+
+
 def _key(release: str) -> str:
     content = "".join((_PACKAGES[release][1], *_UNUSED, *_INITDB))
     return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -223,9 +223,7 @@ class RedisServer:
             lines += users
         (self.folder / "redis.conf").write_text("".join(f"{line}\n" for line in lines))
         self.log.touch()
-        if os.geteuid() == 0:
-            for path in (self.folder, *(one for one in self.folder.iterdir() if one.name != "programs")):
-                os.chown(path, programs.USER, programs.USER)
+        programs.give(self.folder)
 
     def _wait_for_login(self) -> None:
         deadline = time.monotonic() + _TIMEOUT
