@@ -1,5 +1,6 @@
 """Servers that tests share, one per release and process, with an admin of an engine, and accounts of a test's own."""
 
+import json
 import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, TypeAlias
 
 import psycopg
+import pymysql
 import redis
 
 from keyturn.core.spec.references import Capacity
@@ -22,11 +24,13 @@ from keyturn.databases.base import (
     Tls,
     Verdict,
 )
+from keyturn.databases.engines.mariadb import Mariadb
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.engines.redis import Redis
 from keyturn.databases.engines.redis.guards import key_of
 from keyturn.databases.errors import Fenced, Overloaded
 from sandbox.databases import PostgresServer
+from sandbox.databases.mariadb import MariadbServer
 from sandbox.databases.redis import Keeps, RedisServer
 
 PATIENT: Final = {"connect_timeout": 60.0, "statement_timeout": 60.0, "idle_timeout": 60.0}
@@ -38,6 +42,19 @@ LEAST: Final = (
     " +multi +exec +discard +watch +unwatch +get +set +del ~keyturn:*"
 )
 """What an admin of Redis needs, as docs/redis.md has it."""
+MARKS: Final = (
+    "CREATE DATABASE keyturn",
+    (
+        "CREATE TABLE keyturn.marks (username VARCHAR(128) PRIMARY KEY, mark VARCHAR(512) NOT NULL, is_complete"
+        " BOOLEAN NOT NULL DEFAULT TRUE) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    ),
+)
+"""What an administrator of MariaDB creates once, as docs/mariadb.md has it."""
+LEAST_OF_MARIADB: Final = (
+    "CREATE USER, PROCESS, CONNECTION ADMIN ON *.*",
+    "SELECT ON mysql.global_priv",
+    "SELECT, INSERT, UPDATE, DELETE ON keyturn.marks",
+)
 _LONGER: Final = (1, 10, 60)
 """Multiples of a short limit of time."""
 
@@ -50,6 +67,17 @@ SETTINGS: Final = {
 }
 """A server that logs as much as it can; the last one from release 13 on."""
 
+LOGS_OF_MARIADB: Final = (
+    "--general-log",
+    "--general-log-file=general.log",
+    "--slow-query-log",
+    "--slow-query-log-file=slow.log",
+    "--long-query-time=0",
+    "--log-bin=binary",
+    "--log-warnings=9",
+)
+"""The same; the logs are in the data folder."""
+
 
 class Servers:
     """Starts each server when the first test asks for it."""
@@ -57,11 +85,18 @@ class Servers:
     def __init__(self) -> None:
         self._running: dict[str, PostgresServer] = {}
         self._redis: dict[str, RedisServer] = {}
+        self._mariadb: dict[str, MariadbServer] = {}
 
     def redis(self, release: str) -> RedisServer:
         if release not in self._redis:
             self._redis[release] = RedisServer(release).__enter__()
         return self._redis[release]
+
+    def mariadb(self, release: str) -> MariadbServer:
+        if release not in self._mariadb:
+            self._mariadb[release] = MariadbServer(release, settings=LOGS_OF_MARIADB).__enter__()
+            self._mariadb[release].execute(*MARKS, "CREATE DATABASE public")
+        return self._mariadb[release]
 
     def of(self, release: str) -> PostgresServer:
         if release not in self._running:
@@ -76,6 +111,8 @@ class Servers:
             server.remove()
         for other in self._redis.values():
             other.remove()
+        for third in self._mariadb.values():
+            third.remove()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +252,77 @@ class RedisPlace:
         return "on" in facts["flags"], bool(facts["passwords"])
 
 
-AnyPlace: TypeAlias = Place | RedisPlace
+@dataclass(frozen=True, slots=True)
+class MariadbPlace:
+    """The same for MariaDB."""
+
+    server: MariadbServer
+    admin: Login
+    settings: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_new_admin(cls, server: MariadbServer, *grants: str) -> Self:
+        """Create an admin with the least rights, and those to create accounts of `TEMPLATE`."""
+        login = new_login(f"admin_{secrets.token_hex(4)}")
+        server.execute(
+            f"CREATE USER {login.name} IDENTIFIED BY '{plain(login)}'",
+            *(f"GRANT {grant} TO {login.name}" for grant in grants or LEAST_OF_MARIADB),
+            *([] if grants else [f"GRANT CREATE ON public.* TO {login.name} WITH GRANT OPTION"]),
+        )
+        return cls(server, login)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.server.host, self.server.port)
+
+    def engine(self, limits: Limits | None = None) -> Mariadb:
+        settings = EngineSettings(
+            self.endpoint,
+            "",
+            self.admin,
+            Tls(self.server.ca),
+            **(PATIENT | self.settings),  # type: ignore[arg-type]  # names of numbers
+        )
+        return Mariadb(replace(settings, limits=limits) if limits else settings)
+
+    def session(self, login: Login) -> AbstractContextManager[Any]:
+        return self.server.session(login.name, plain(login))
+
+    def account(self) -> Account:
+        owner = f"app_{secrets.token_hex(4)}"
+        return Account(owner, Capacity((owner,), 2), f"shop/{owner}/cluster")
+
+    def lock(self, name: str) -> None:
+        self.server.execute(f"ALTER USER {name} ACCOUNT LOCK")
+
+    def drop(self, name: str) -> None:
+        self.server.execute(f"DROP USER {name}")
+
+    def mark(self, owned: Account, mark: str = "", *_: str) -> None:
+        removal = f"DELETE FROM keyturn.marks WHERE username = '{owned.owner}'"  # noqa: S608
+        values = f"('{owned.owner}', '{mark}')"
+        change = f"REPLACE INTO keyturn.marks (username, mark) VALUES {values}"  # noqa: S608
+        self.server.execute(change if mark else removal)
+
+    def is_alive(self, session: Any) -> bool:
+        with suppress(pymysql.MySQLError), session.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return bool(cursor.fetchall() == ((1,),))
+        return False
+
+    def powers(self, name: str) -> tuple[bool, bool]:
+        kept = self.kept(name)
+        return not kept["account_locked"], kept["authentication_string"] != "invalid"
+
+    def kept(self, name: str) -> dict[str, Any]:
+        """Return what the server keeps of a user."""
+        query = f"SELECT Priv FROM mysql.global_priv WHERE User = '{name}'"  # noqa: S608
+        ((kept,),) = self.server.execute(query)
+        found: dict[str, Any] = json.loads(kept)
+        return found
+
+
+AnyPlace: TypeAlias = Place | RedisPlace | MariadbPlace
 
 
 class Fences:

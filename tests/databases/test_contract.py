@@ -10,12 +10,13 @@ from keyturn.core.value import Value
 from keyturn.databases.base import Account, Answer, Login, Verdict, prove_refused
 from keyturn.databases.engines import engine_for, engines
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, RefusedByPolicy
-from sandbox.databases import RELEASES, redis
+from sandbox.databases import RELEASES, mariadb, redis
 from tests.databases.conftest import NEWEST
 from tests.databases.servers import (
     TEMPLATE,
     AnyPlace,
     Fences,
+    MariadbPlace,
     Place,
     RedisPlace,
     Servers,
@@ -31,22 +32,30 @@ _POSTGRESQL = [*some(RELEASES, 0, -1), "as superuser"]
 
 
 @pytest.fixture(
-    params=[*(f"PostgreSQL {one}" for one in _POSTGRESQL), *(f"Redis {one}" for one in redis.RELEASES)]
+    params=[
+        *(f"PostgreSQL {one}" for one in _POSTGRESQL),
+        *(f"Redis {one}" for one in redis.RELEASES),
+        *(f"MariaDB {one}" for one in mariadb.RELEASES),
+    ]
 )
 def place(request: pytest.FixtureRequest, servers: Servers) -> AnyPlace:
     """Each release with the least admin, and the newest PostgreSQL with a superuser."""
     engine, _, release = request.param.partition(" ")
     if engine == "Redis":
         return RedisPlace.of_new_admin(servers.redis(release))
+    if engine == "MariaDB":
+        return MariadbPlace.of_new_admin(servers.mariadb(release))
     if release == "as superuser":
         return Place.of_superuser(servers.of(NEWEST))
     return Place.of_new_admin(servers.of(release))
 
 
-@pytest.fixture(params=["PostgreSQL", "Redis"])
+@pytest.fixture(params=["PostgreSQL", "Redis", "MariaDB"])
 def newest(request: pytest.FixtureRequest, servers: Servers) -> AnyPlace:
     if request.param == "Redis":
         return RedisPlace.of_new_admin(servers.redis(redis.WITH_TLS))
+    if request.param == "MariaDB":
+        return MariadbPlace.of_new_admin(servers.mariadb(mariadb.RELEASES[-1]))
     return Place.of_new_admin(servers.of(NEWEST))
 
 
@@ -59,8 +68,8 @@ def test_an_engine_is_found_by_its_kind_and_loads_no_driver() -> None:
     )
 
     kinds, *modules = done.stdout.split()
-    assert kinds == "postgresql,redis"
-    assert {"psycopg", "redis"}.isdisjoint(modules)
+    assert kinds == "mariadb,postgresql,redis"
+    assert {"psycopg", "pymysql", "redis"}.isdisjoint(modules)
     assert engine_for("postgresql") is engines()["postgresql"]
     assert engine_for("oracle") is None
 

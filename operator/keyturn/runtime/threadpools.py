@@ -88,6 +88,7 @@ _OURS: Final = ThreadPoolExecutor(2, "ours")
 # Each of these threads may hold the memory of one template; see keyturn.templates.filters.
 _QUICK: Final = _Kind(3, 20.0, ThreadPoolExecutor(3 + _SPARE_THREADS, "tenants"))
 _LONG: Final = _Kind(2, 180.0, ThreadPoolExecutor(2 + _SPARE_THREADS, "keys", yield_processor))
+_WAITING: Final = ThreadPoolExecutor(64, "servers")
 _jobs: Final[set[Future[Any]]] = set()
 """Jobs that have not ended."""
 
@@ -99,6 +100,11 @@ class TookTooLong(Wait):
 async def run_own(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """Run work of the operator itself in a thread."""
     return await asyncio.wrap_future(_submit(_OURS, _call(doing, *args, **named)))
+
+
+async def run_waiting(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Run a call that waits for a server in a thread; the caller limits its time, and ends it."""
+    return await asyncio.wrap_future(_submit(_WAITING, _call(doing, *args, **named)))
 
 
 async def run_for_tenant(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
