@@ -161,7 +161,7 @@ async def _bare_object(name: str, bare: Bare) -> None:
     await bare.create(paths.managed_secrets(NAMESPACE), managed_secret(name))
     await bare.create(paths.secrets(NAMESPACE), _secret(f"{name}-keyturn", "state", 680))
     await bare.create(paths.secrets(NAMESPACE), _secret(name, "password", 32))
-    await bare.merge(paths.managed_secret_status(NAMESPACE, name), {"status": _status(name)})
+    await bare.merge(f"{paths.managed_secret(NAMESPACE, name)}/status", {"status": _status(name)})
 
 
 def _secret(name: str, key: str, size: int) -> Body:

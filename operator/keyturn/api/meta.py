@@ -113,12 +113,10 @@ def _without_filled_in(given: Any) -> Any:
     if not isinstance(given, list):
         return given
     return [
-        condition for condition in given if not (isinstance(condition, dict) and _is_filled_in(condition))
+        condition
+        for condition in given
+        if not (isinstance(condition, dict) and condition.get("lastTransitionTime") == NEVER_RECONCILED)
     ]
-
-
-def _is_filled_in(condition: dict[str, Any]) -> bool:
-    return condition.get("lastTransitionTime") == NEVER_RECONCILED
 
 
 Conditions = Annotated[list[Condition], pydantic.BeforeValidator(_without_filled_in)]

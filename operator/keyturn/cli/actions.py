@@ -11,7 +11,7 @@ import click
 import pydantic
 
 from keyturn.api.emergency import EmergencyRotation
-from keyturn.api.managedsecret import DataItem, ManagedSecret
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
 from keyturn.core.observation.emergency import concerns
@@ -125,7 +125,8 @@ def _check_rotatable(found: FoundManagedSecret) -> None:
     spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
     if spec.target.immutable and found.managed.status.revision:
         raise NotApplicable(f"the Secret of {name} is immutable; create another ManagedSecret for new values")
-    if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
+    is_generated = any(item.from_ is None and item.literal is None for item in spec.data)
+    if found.trouble or is_generated or not (pulls or spec.data):
         return
     instead = f"read the stores with `keyturn refresh {name}`" if pulls else "change the literals of its spec"
     raise NotApplicable(f"{name} has nothing to rotate, because none of its values is generated; {instead}")
@@ -151,10 +152,6 @@ def _overlap(found: ManagedSecret) -> str:
         return ""
     until = f", at {clock(previous.valid_until)}" if previous.valid_until else ""
     return f"; it starts when the overlap with revision {previous.revision} is over{until}"
-
-
-def _is_given(item: DataItem) -> bool:
-    return item.from_ is not None or item.literal is not None
 
 
 def _pulls(found: ManagedSecret) -> bool:

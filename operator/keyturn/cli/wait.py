@@ -90,7 +90,8 @@ async def follow(
                 is_answer = taken_up or (seconds > _TAKE_UP_SECONDS and not _may_be_cured(now))
                 if is_answer and (trouble := trouble_of(now)):
                     raise click.ClickException(trouble)
-                if taken_up and _is_through(now.status):
+                step = now.status.rotation and now.status.rotation.step
+                if taken_up and (step is None or step in AFTER_THE_ROLLOUT):  # a long overlap is not awaited
                     said = condition(now, "WorkloadsCurrent") if now.status.workloads else None
                     outcome = f"revision {now.status.revision} is in the Secret {now.status.secret_name}"
                     outcome += f"; {said.message}" if said else ""
@@ -174,11 +175,6 @@ def _may_be_cured(found: ManagedSecret) -> bool:
     """Whether a request ends the problem of a ManagedSecret, as its message says."""
     stalled = condition(found, "Stalled")
     return stalled is not None and stalled.reason in _CURED and not found.spec.suspend
-
-
-def _is_through(status: ManagedSecretStatus) -> bool:
-    """Whether every workload runs the revision; a long overlap is not awaited."""
-    return status.rotation is None or status.rotation.step in AFTER_THE_ROLLOUT
 
 
 async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[FoundManagedSecret, None]:

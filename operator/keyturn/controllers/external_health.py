@@ -107,7 +107,7 @@ def _checked(
 async def _write(
     key: StoreKey | TargetKey, found: AnyStore | AnyTarget, health: Health, status: Schema, context: Context
 ) -> None:
-    path = paths.external_status(key.kind, key.namespace, key.name)
+    path = f"{paths.external(key.kind, key.namespace, key.name)}/status"
     try:
         put = partial(context.cache.put_external, key)
         written = await context.own_writes.write_status(context.api, key, path, found, status, put)

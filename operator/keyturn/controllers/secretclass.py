@@ -35,7 +35,7 @@ async def reconcile_class(name: str, context: Context) -> None:
     if secret_class is None:
         return
     status = _status(secret_class, flaw_of(secret_class), context)
-    path = paths.secret_class_status(name)
+    path = f"{paths.secret_class(name)}/status"
     write, put = context.own_writes.write_status, context.cache.put_class
     with suppress(errors.Conflict, errors.NotFound):  # after a conflict the watch brings the newer object
         await write(context.api, name, path, secret_class, status, put)

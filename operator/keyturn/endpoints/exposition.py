@@ -203,10 +203,6 @@ def _escaped(text: str) -> str:
     return shown.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _seconds_since(when: datetime | None) -> float | None:
-    return None if when is None else round(max(time.time() - when.timestamp(), 0))
-
-
 def _seconds(when: datetime | None) -> float | None:
     return None if when is None else when.timestamp()
 
@@ -261,6 +257,8 @@ _NUMBERS: tuple[tuple[str, str, Callable[[ObjectFacts], float | None]], ...] = (
     (
         "revocation_pending_seconds",
         "Seconds for which the database should have refused an earlier login, until that is proven.",
-        lambda each: _seconds_since(each.closing_since),
+        lambda each: (
+            max(round(time.time() - since.timestamp()), 0) if (since := each.closing_since) else None
+        ),
     ),
 )

@@ -13,6 +13,12 @@ OURS: Final = "/apis/keyturn.dev/v1alpha1"
 _LEASES: Final = "/apis/coordination.k8s.io/v1"
 _EVENTS: Final = "/apis/events.k8s.io/v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
+POLICIES: Final = f"{_ADMISSION}/validatingadmissionpolicies"
+BINDINGS: Final = f"{_ADMISSION}/validatingadmissionpolicybindings"
+TOKEN_REVIEWS: Final = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
+OWN_REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+OWN_ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 _EXTERNALS: Final = MappingProxyType(
     {
@@ -40,10 +46,6 @@ def managed_secret(namespace: str, name: str) -> str:
     return _member(managed_secrets(namespace), name)
 
 
-def managed_secret_status(namespace: str, name: str) -> str:
-    return f"{managed_secret(namespace, name)}/status"
-
-
 def secret_classes() -> str:
     return _collection(OURS, "secretclasses", None)
 
@@ -54,10 +56,6 @@ def emergency_rotations(namespace: str | None = None) -> str:
 
 def emergency_rotation(namespace: str, name: str) -> str:
     return _member(emergency_rotations(namespace), name)
-
-
-def emergency_rotation_status(namespace: str, name: str) -> str:
-    return f"{emergency_rotation(namespace, name)}/status"
 
 
 def config_maps(namespace: str) -> str:
@@ -82,8 +80,8 @@ def externals(kind: str, namespace: str | None = None) -> str:
     return _collection(OURS, _EXTERNALS[kind], namespace or None)
 
 
-def external_status(kind: str, namespace: str, name: str) -> str:
-    return f"{_member(externals(kind, namespace), name)}/status"
+def external(kind: str, namespace: str, name: str) -> str:
+    return _member(externals(kind, namespace), name)
 
 
 def namespaces() -> str:
@@ -92,10 +90,6 @@ def namespaces() -> str:
 
 def secret_class(name: str) -> str:
     return _member(secret_classes(), name)
-
-
-def secret_class_status(name: str) -> str:
-    return f"{secret_class(name)}/status"
 
 
 def workloads(kind: str, namespace: str | None = None) -> str:
@@ -130,34 +124,6 @@ def lease(namespace: str, name: str) -> str:
 
 def events(namespace: str) -> str:
     return _collection(_EVENTS, "events", namespace)
-
-
-def token_reviews() -> str:
-    """Return the path of TokenReviews."""
-    return "/apis/authentication.k8s.io/v1/tokenreviews"
-
-
-def own_access_reviews() -> str:
-    """Return the path of SelfSubjectAccessReviews."""
-    return "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
-
-def access_reviews() -> str:
-    """Return the path of SubjectAccessReviews."""
-    return "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-
-
-def own_review() -> str:
-    """Return the path of SelfSubjectReviews."""
-    return "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-
-
-def admission_policy(name: str) -> str:
-    return _member(f"{_ADMISSION}/validatingadmissionpolicies", name)
-
-
-def admission_binding(name: str) -> str:
-    return _member(f"{_ADMISSION}/validatingadmissionpolicybindings", name)
 
 
 def namespace(name: str) -> str:

@@ -233,7 +233,7 @@ async def may_delete_pods(api: Api, namespace: str) -> bool:
         "spec": {"resourceAttributes": asked},
     }
     try:
-        answer = await api.request(paths.own_access_reviews(), review)
+        answer = await api.request(paths.OWN_ACCESS_REVIEWS, review)
     except errors.Forbidden:
         return False
     return bool(answer.get("status", {}).get("allowed"))

@@ -150,7 +150,7 @@ async def caller_of(token: str, audiences: Collection[str], api: Api) -> Caller 
         "kind": "TokenReview",
         "spec": {"token": token, "audiences": sorted(audiences)},
     }
-    answer = (await api.request(paths.token_reviews(), review)).get("status") or {}
+    answer = (await api.request(paths.TOKEN_REVIEWS, review)).get("status") or {}
     # A server without audience support returns no audiences and accepts tokens for any.
     is_for_us = not set(audiences).isdisjoint(answer.get("audiences") or ())
     if answer.get("authenticated") is not True or not is_for_us:
@@ -177,5 +177,5 @@ async def is_allowed(caller: Caller, attributes: Mapping[str, Any], api: Api) ->
             **attributes,
         },
     }
-    answer = await api.request(paths.access_reviews(), review)
+    answer = await api.request(paths.ACCESS_REVIEWS, review)
     return (answer.get("status") or {}).get("allowed") is True

@@ -39,16 +39,11 @@ _CHECKS: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
 Python 3.13 adds VERIFY_X509_STRICT, which requires key identifiers and key usages. The authorities of many clusters
 and companies lack them, and no other client requires them. An intermediate authority can be trusted, as in Go.
 """
-_NOTHING_IN_COMMON: Final = frozenset(
+NOTHING_IN_COMMON: Final = frozenset(
     {"SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_INSUFFICIENT_SECURITY", "WRONG_CURVE"}
 )
 """OpenSSL's names of the alerts of a server that does not accept the curve, or has a certificate on another one."""
 _BEGIN: Final = b"-----BEGIN "
-
-
-def has_no_common_curve(error: BaseException) -> bool:
-    """Whether a handshake failed in the way of peers without a common curve."""
-    return isinstance(error, ssl.SSLError) and error.reason in _NOTHING_IN_COMMON
 
 
 def client_context(authorities: bytes | None = None) -> ssl.SSLContext:

@@ -511,7 +511,7 @@ def test_a_failure_is_logged_without_its_words() -> None:
 
 def test_a_lost_right_is_logged_as_such_and_counts_as_no_defect() -> None:
     async def scenario(bench: Bench) -> None:
-        bench.outcomes["a"] = [errors.Forbidden("patch", paths.secret_class_status("web"), 403, "Forbidden")]
+        bench.outcomes["a"] = [errors.Forbidden("patch", paths.secret_class("web"), 403, "Forbidden")]
         bench.queue.add("a")
         await asyncio.sleep(1)
 

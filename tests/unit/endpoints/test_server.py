@@ -257,7 +257,7 @@ class Server:
         if self.trouble:
             raise self.trouble
         spec = body["spec"]
-        if path == paths.access_reviews():
+        if path == paths.ACCESS_REVIEWS:
             asked = {"user": NAME, "nonResourceAttributes": {"verb": "get", "path": "/metrics"}}
             return {"status": {"allowed": self.allows and asked.items() <= spec.items()}}
         audience = self.tokens.get(spec["token"])

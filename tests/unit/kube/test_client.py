@@ -256,7 +256,7 @@ async def test_each_try_is_counted_with_its_resource_and_status() -> None:
     async with scripted(script) as api:
         api.on_response = count
         await api.get(SECRET)
-        await api.patch(paths.managed_secret_status("shop", "a"), {}, Patch.MERGE)
+        await api.patch(f"{paths.managed_secret('shop', 'a')}/status", {}, Patch.MERGE)
     assert told == [("get", "secrets", 503), ("get", "secrets", 200), ("patch", "managedsecrets/status", 200)]
 
 

@@ -10,7 +10,7 @@ from keyturn.kube import paths
         (paths.secret("shop", "a"), "/api/v1/namespaces/shop/secrets/a"),
         (paths.managed_secrets("shop"), "/apis/keyturn.dev/v1alpha1/namespaces/shop/managedsecrets"),
         (
-            paths.managed_secret_status("shop", "a"),
+            f"{paths.managed_secret('shop', 'a')}/status",
             "/apis/keyturn.dev/v1alpha1/namespaces/shop/managedsecrets/a/status",
         ),
         (paths.secret_class("api-key"), "/apis/keyturn.dev/v1alpha1/secretclasses/api-key"),
@@ -45,7 +45,7 @@ def test_a_name_that_would_speak_of_another_resource_is_refused(name: str) -> No
         (paths.secrets(), "secrets"),
         (paths.secrets("shop"), "secrets"),
         (paths.secret("shop", "a"), "secrets"),
-        (paths.managed_secret_status("shop", "a"), "managedsecrets/status"),
+        (f"{paths.managed_secret('shop', 'a')}/status", "managedsecrets/status"),
         (paths.secret_class("a"), "secretclasses"),
         ("/api/v1/namespaces", "namespaces"),
         ("/api/v1/namespaces/shop", "namespaces"),

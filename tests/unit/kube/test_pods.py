@@ -217,7 +217,7 @@ async def test_the_right_to_delete_is_asked_for_where_a_pod_is_stuck(
 
     assert found.deletable is deletable
     asked = {"namespace": "shop", "verb": "delete", "group": "", "resource": "pods"}
-    assert server.asked == [(paths.own_access_reviews(), {"resourceAttributes": asked})]
+    assert server.asked == [(paths.OWN_ACCESS_REVIEWS, {"resourceAttributes": asked})]
 
 
 async def test_no_right_is_asked_for_where_no_pod_is_stuck() -> None:

@@ -299,7 +299,7 @@ def _absent_items(declared: Declared, rows: Iterable[AffectedSecret], context: C
 
 async def _write(this: _Pass, status: EmergencyRotationStatus) -> None:
     key, context, emergency = this.key, this.context, this.found.emergency
-    path = paths.emergency_rotation_status(key.namespace, key.name)
+    path = f"{paths.emergency_rotation(key.namespace, key.name)}/status"
     put = partial(context.cache.put_emergency, key)
     write = context.own_writes.write_status
     if await write(context.api, key, path, emergency, status, put, failpoint="Clock") is None:

@@ -61,7 +61,10 @@ class ValueIndex:
 
     def put(self, key: ObjectKey, values: Iterable[tuple[str, Value]]) -> set[ObjectKey]:
         """Set the named values of an object; return the other objects whose matches changed."""
-        fresh = frozenset((name, self._tag(value)) for name, value in values)
+        fresh = frozenset(
+            (name, hmac.digest(self._key, value.reveal(), hashlib.sha256)[:_TAG_BYTES])
+            for name, value in values
+        )
         before = self._tags.pop(key, frozenset())
         if fresh:
             self._tags[key] = fresh
@@ -92,9 +95,6 @@ class ValueIndex:
             return set()
         waiting, self._waiting = self._waiting, set()
         return waiting
-
-    def _tag(self, value: Value) -> bytes:
-        return hmac.digest(self._key, value.reveal(), hashlib.sha256)[:_TAG_BYTES]
 
     def _update_holders(self, key: ObjectKey, tag: bytes, held: set[bytes]) -> set[ObjectKey]:
         holders = self._holders[tag]

@@ -294,7 +294,7 @@ async def write_status(
     """
     if status == managed.status:
         return False
-    path = paths.managed_secret_status(key.namespace, key.name)
+    path = f"{paths.managed_secret(key.namespace, key.name)}/status"
     try:
         write, put = context.own_writes.write_status, context.cache.put_managed
         dropped = await write(context.api, key, path, managed, status, put)

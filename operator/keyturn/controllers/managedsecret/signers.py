@@ -9,7 +9,6 @@ from functools import partial
 
 from keyturn.api.emergency import AffectedState
 from keyturn.controllers.emergency.reconcile import EmergencyMemory
-from keyturn.core.emergency.progress import Affected
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.observation.emergency import Emergency
@@ -20,6 +19,7 @@ from keyturn.generators import generator_for
 from keyturn.kube.cache.cache import InformerCache
 
 _LONGEST_WAIT = timedelta(minutes=1)
+_STUCK = frozenset({AffectedState.SUSPENDED, AffectedState.STALLED})
 """How long a certificate waits for its CA, from the declaration or the start of the process on."""
 
 
@@ -46,7 +46,8 @@ def with_signers(
             is_rotated = progress.has_new_ca if progress else _is_recorded(signer, emergency, cache)
             if not is_rotated:
                 memory.wait_for(signer, key)
-            goes_first = _is_stuck(progress) or _takes_long(emergency, observed)
+            is_stuck = progress is not None and progress.state in _STUCK
+            goes_first = is_stuck or _takes_long(emergency, observed)
             emergencies = tuple(
                 _signed(one, items[signer], None if is_rotated else signer.name, goes_first=goes_first)
                 for one in emergencies
@@ -112,10 +113,6 @@ def _is_recorded(signer: ObjectKey, emergency: Emergency, cache: InformerCache) 
     declared = cache.emergencies.declared(EmergencyKey(signer.namespace, emergency.name))
     rows = declared.emergency.status.secrets if declared else ()
     return any(row.name == signer.name and row.rotated_at is not None for row in rows)
-
-
-def _is_stuck(progress: Affected | None) -> bool:
-    return progress is not None and progress.state in {AffectedState.SUSPENDED, AffectedState.STALLED}
 
 
 def _takes_long(emergency: Emergency, observed: Observed) -> bool:

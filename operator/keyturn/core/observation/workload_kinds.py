@@ -20,10 +20,6 @@ _BLUE_GREEN_WAITS: Final = ("autoPromotionSeconds", "prePromotionAnalysis", "pos
 """The fields of a blue-green strategy that do the same."""
 
 
-def _never(_: _Body, __: _Body) -> bool:
-    return False
-
-
 def progress_condition(status: _Body) -> _Body:
     """Return the condition Progressing, empty without one."""
     conditions = status.get("conditions") or ()
@@ -32,10 +28,6 @@ def progress_condition(status: _Body) -> _Body:
 
 def _missed_deadline(_: _Body, status: _Body) -> bool:
     return bool(progress_condition(status).get("reason") == "ProgressDeadlineExceeded")
-
-
-def _generation_is_observed(metadata: _Body, status: _Body) -> bool:
-    return bool(status.get("observedGeneration", 0) >= metadata.get("generation", 0))
 
 
 def _manual_update_hint(spec: _Body) -> str | None:
@@ -61,15 +53,17 @@ class WorkloadType:
     """Whether it wants no pods."""
     is_in_place: _Check
     """Whether a new pod starts only after an old one has ended."""
-    is_updated: _Check = _never
+    is_updated: _Check = lambda _, __: False
     """Whether every pod runs the current pod template, available or not; never for a kind with steps."""
     has_failed: _Check = _missed_deadline
     """Whether the last rollout has failed by its controller's own rules."""
-    is_aborted: _Check = _never
+    is_aborted: _Check = lambda _, __: False
     """Whether its controller has aborted the last rollout, and keeps the pods of the earlier one."""
-    keeps_earlier: _Check = _never
+    keeps_earlier: _Check = lambda _, __: False
     """Whether pods of an earlier template run next to those of the current one."""
-    is_observed: Callable[[_Body, _Body], bool] = _generation_is_observed
+    is_observed: Callable[[_Body, _Body], bool] = lambda metadata, status: (
+        status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+    )
     """Whether the status describes the current spec, by metadata and status."""
     hint: Callable[[_Body], str | None] = _manual_update_hint
     """Why a rollout does not complete automatically, by the spec."""
@@ -128,23 +122,6 @@ def _has_no_replicas(spec: _Body, _: _Body) -> bool:
     return not spec.get("replicas", 1)
 
 
-def _has_no_nodes(_: _Body, status: _Body) -> bool:
-    return not status.get("desiredNumberScheduled", 0)
-
-
-def _is_recreated(spec: _Body, _: _Body) -> bool:
-    return bool((spec.get("strategy") or {}).get("type") == "Recreate")
-
-
-def _always(_: _Body, __: _Body) -> bool:
-    return True
-
-
-def _rollout_is_observed(metadata: _Body, status: _Body) -> bool:
-    """Whether an Argo Rollout's status describes its spec; its generation there is a text."""
-    return bool(status.get("observedGeneration") == str(metadata.get("generation", 0)))
-
-
 def _rollout_is_settled(spec: _Body, status: _Body) -> bool:
     """Whether an Argo Rollout is complete.
 
@@ -168,11 +145,6 @@ def _rollout_has_failed(spec: _Body, status: _Body) -> bool:
 def _rollout_is_aborted(_: _Body, status: _Body) -> bool:
     """Whether an Argo Rollout is aborted; after the next change its conditions show the last abort for a moment."""
     return bool(status.get("abort"))
-
-
-def _rollout_keeps_earlier(_: _Body, status: _Body) -> bool:
-    """Whether ReplicaSets of earlier templates have pods; terminating ones do not count."""
-    return bool(status.get("replicas", 0) > status.get("updatedReplicas", 0))
 
 
 def _waits_of(spec: _Body) -> str | None:
@@ -210,7 +182,7 @@ WORKLOAD_TYPES: Final = (
         is_settled=_deployment_is_settled,
         is_updated=_deployment_is_updated,
         is_idle=_has_no_replicas,
-        is_in_place=_is_recreated,
+        is_in_place=lambda spec, _: (spec.get("strategy") or {}).get("type") == "Recreate",
         pod_hash="pod-template-hash",
     ),
     WorkloadType(
@@ -221,7 +193,7 @@ WORKLOAD_TYPES: Final = (
         is_settled=_stateful_set_is_settled,
         is_updated=_stateful_set_is_updated,
         is_idle=_has_no_replicas,
-        is_in_place=_always,
+        is_in_place=lambda _, __: True,
     ),
     WorkloadType(
         kind=WorkloadKind.DAEMON_SET,
@@ -230,8 +202,8 @@ WORKLOAD_TYPES: Final = (
         plural="daemonsets",
         is_settled=_daemon_set_is_settled,
         is_updated=_daemon_set_is_updated,
-        is_idle=_has_no_nodes,
-        is_in_place=_always,
+        is_idle=lambda _, status: not status.get("desiredNumberScheduled", 0),
+        is_in_place=lambda _, __: True,
     ),
     WorkloadType(
         kind=WorkloadKind.ROLLOUT,
@@ -240,11 +212,15 @@ WORKLOAD_TYPES: Final = (
         plural="rollouts",
         is_settled=_rollout_is_settled,
         is_idle=_has_no_replicas,
-        is_in_place=_never,
+        is_in_place=lambda _, __: False,
         has_failed=_rollout_has_failed,
         is_aborted=_rollout_is_aborted,
-        keeps_earlier=_rollout_keeps_earlier,
-        is_observed=_rollout_is_observed,
+        # Terminating pods of earlier ReplicaSets do not count.
+        keeps_earlier=lambda _, status: status.get("replicas", 0) > status.get("updatedReplicas", 0),
+        # The generation in the status is a text.
+        is_observed=lambda metadata, status: (
+            status.get("observedGeneration") == str(metadata.get("generation", 0))
+        ),
         hint=_waits_of,
         pod_hash="rollouts-pod-template-hash",
         template_ref=("spec", "workloadRef"),

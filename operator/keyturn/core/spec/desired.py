@@ -249,7 +249,7 @@ def _filled(
         on_failure=rollout.on_failure or OnFailure.ROLLBACK,
         templates=spec.target.template.data or {},
         crashes=_crashes(rollout.fail_fast),
-        has_overlap=schedule.sets_overlap(cadences),
+        has_overlap=any(cadence and cadence.overlap is not None for cadence in cadences),
         max_overlap=schedule.max_overlap_of(cadences),
         target_policy=policy,
         refresh_interval=_refresh_interval(managed, items, policy),

@@ -107,7 +107,8 @@ def items_of(
     )
     if managed.spec.account:
         password = _password_item(password_of(managed.spec.account), written)
-        written += (_login_item(password),)
+        keys, kept = {VALUE: USERNAME}, password.keep_previous  # it changes with the password
+        written += (Item(USERNAME, None, None, keys, keep_previous=kept, is_login=True),)
     _check_keys_distinct(written)
     spread = tuple(
         Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every), deletes=every.deletes)
@@ -136,11 +137,6 @@ def _password_item(name: str, items: tuple[Item, ...]) -> Item:
         what = f"data item {item.name!r}, the database password, is raw bytes, which are no text; {remedy}"
         raise Stalled(ErrorReason.INVALID_DATABASE, what)
     return item
-
-
-def _login_item(password: Item) -> Item:
-    """Return the item `username`, which changes with the password and is kept as long."""
-    return Item(USERNAME, None, None, {VALUE: USERNAME}, keep_previous=password.keep_previous, is_login=True)
 
 
 def _item(

@@ -87,10 +87,6 @@ def overlap_of(cadences: Iterable[Timing | None]) -> timedelta:
     return next(written, _DEFAULT_OVERLAP)
 
 
-def sets_overlap(cadences: Iterable[Cadence | None]) -> bool:
-    return any(cadence is not None and cadence.overlap is not None for cadence in cadences)
-
-
 def applied_by_of(*cadences: Timing | None) -> AppliedBy | None:
     """Return the first statement about what applies a new value outside of the Secret, or None."""
     return next((cadence.applied_by for cadence in cadences if cadence and cadence.applied_by), None)
@@ -190,8 +186,12 @@ def _flaws(cadence: Every | Cron | None, windows: tuple[Window, ...]) -> Iterato
         case Cron():
             yield from _flaws_of_cron(cadence, "rotation.schedule")
     for place, window in enumerate(windows):
-        yield from _flaws_of_cron(window.opens, f"rotation.windows[{place}]")
-        yield from _flaws_of_duration(window, f"rotation.windows[{place}]")
+        field = f"rotation.windows[{place}]"
+        yield from _flaws_of_cron(window.opens, field)
+        if window.duration < _MIN_WINDOW:
+            yield f"{field}.duration is too short; write 1m or longer"
+        elif _never_closes(window):
+            yield f"{field} opens again before it has closed and is always open; write a shorter duration"
 
 
 def _flaws_of_cron(cron: Cron, field: str) -> Iterator[str]:
@@ -201,13 +201,6 @@ def _flaws_of_cron(cron: Cron, field: str) -> Iterator[str]:
         yield f"{field}.cron {cron.expression!r} {flaw}"
     elif not _has_times(cron):
         yield f"{field}.cron {cron.expression!r} never comes; write a date that exists"
-
-
-def _flaws_of_duration(window: Window, field: str) -> Iterator[str]:
-    if window.duration < _MIN_WINDOW:
-        yield f"{field}.duration is too short; write 1m or longer"
-    elif _never_closes(window):
-        yield f"{field} opens again before it has closed and is always open; write a shorter duration"
 
 
 def _has_zone(cron: Cron) -> bool:

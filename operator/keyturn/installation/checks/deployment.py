@@ -154,8 +154,8 @@ async def policies_point(api: Api, account: Account) -> Point:
 
 async def _flaw(api: Api, name: str, account: Account) -> str:
     try:
-        policy = await api.get(paths.admission_policy(name))
-        binding = await api.get(paths.admission_binding(name))
+        policy = await api.get(f"{paths.POLICIES}/{name}")
+        binding = await api.get(f"{paths.BINDINGS}/{name}")
     except errors.NotFound as error:
         return f"{paths.resource(error.path).partition('/')[0]} {name} is not installed"
     if policy["spec"].get("failurePolicy", "Fail") != "Fail" or not _acts(binding["spec"], name):

@@ -191,7 +191,7 @@ def to_install(namespace: str) -> Iterator[Right]:
 async def caller(api: Api) -> str:
     """Return the user name of the caller."""
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-    answer = await api.request(paths.own_review(), review)
+    answer = await api.request(paths.OWN_REVIEWS, review)
     return str(answer["status"]["userInfo"]["username"])
 
 
@@ -212,7 +212,7 @@ async def missing(api: Api, rights: Iterable[Right], account: Account | None) ->
 
 async def _is_allowed(api: Api, spec: dict[str, Any], turn: asyncio.Semaphore) -> bool:
     is_for_another = "user" in spec
-    path = paths.access_reviews() if is_for_another else paths.own_access_reviews()
+    path = paths.ACCESS_REVIEWS if is_for_another else paths.OWN_ACCESS_REVIEWS
     kind = "SubjectAccessReview" if is_for_another else "SelfSubjectAccessReview"
     async with turn:
         answer = await api.request(path, {"apiVersion": _API, "kind": kind, "spec": spec})

@@ -301,7 +301,8 @@ def _renamed(items: list[_Item], texts: dict[str, str], written: Mapping[str, st
     renamed: list[_Item] = []
     for item in items:
         keys = [key for key, text in texts.items() if text == f"{{{{ {item.expression} }}}}"]
-        is_read = any(_may_read(text, item.name) for key, text in written.items() if key not in keys)
+        word = re.compile(rf"(?<![\w-]){re.escape(item.name)}(?![\w-])")
+        is_read = any(word.search(text) for key, text in written.items() if key not in keys)
         others = {other.name for other in items} - {item.name}
         if item.decoder or is_read or others & set(keys) or not keys:
             renamed.append(item)
@@ -310,10 +311,6 @@ def _renamed(items: list[_Item], texts: dict[str, str], written: Mapping[str, st
             del texts[key]
             renamed.append(replace(item, name=key))
     return renamed
-
-
-def _may_read(text: str, name: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
 
 
 # The Secret

@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 
 from yarl import URL
 
-from keyturn.kube.client import Client
 from keyturn.kube.wire import METHODS, Call, Response
 from keyturn.runtime import tls
 
@@ -194,12 +193,7 @@ def _no_password() -> NoReturn:
 # Transport over the guard
 
 
-def client_of(kubeconfig: Kubeconfig, guard: Guard) -> Client:
-    """Return a client that sends each request once: the store has retries and a circuit breaker of its own."""
-    return Client(_GuardTransport(kubeconfig, guard), kubeconfig.server, attempts=1)
-
-
-class _GuardTransport:
+class GuardTransport:
     """Sends calls by the rules of a tenant's URLs; responses are bounded as those of any server.
 
     The Date header does not count: a foreign clock says nothing about ours.

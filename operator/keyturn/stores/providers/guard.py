@@ -76,7 +76,7 @@ def of_connection(error: Exception, host: str) -> Unreachable:
         return Unreachable(NO_HOST, host=host)
     if isinstance(cause, ConnectionRefusedError):
         return Unreachable("ConnectionRefusedError", host=host)
-    if tls.has_no_common_curve(cause):
+    if isinstance(cause, ssl.SSLError) and cause.reason in tls.NOTHING_IN_COMMON:
         return Unreachable("NoCommonCurve", _NO_COMMON_CURVE)
     return Unreachable(type(error).__name__, host=host)
 

@@ -161,7 +161,9 @@ class Kubernetes(Provider[KubernetesConfig]):
                     raise Refused("NoCluster", "another cluster needs kubeconfigRef and namespace")
                 content = self.given.value_of(self.config.kubeconfig_ref.in_secret())
                 parsed = await errors.run_apart(self.given.owner, _kubeconfig.parsed, content.reveal())
-                self._other = _kubeconfig.client_of(parsed, self.given.network)
+                transport = _kubeconfig.GuardTransport(parsed, self.given.network)
+                # Each request is sent once: the store has retries and a circuit breaker of its own.
+                self._other = Client(transport, parsed.server, attempts=1)
             return self._other
 
     @property

@@ -129,7 +129,8 @@ class Operation:
         for name in sorted(proven):
             await self._prove_login(name)
         # An owner that Keyturn had was renamed or dropped: a new one would own nothing of the application.
-        template = None if self._had_account else self.template
+        had_account = any(one.proven_at for one in self.state.facts.credentials)
+        template = None if had_account else self.template
         creating = self.engine.create(self.account, template, self.fence, proven)
         before = await measure(self.engine, "create", creating)
         if before.mark == self.account.mark:
@@ -420,11 +421,6 @@ class Operation:
     def _as_owner(self, login: Login) -> Login:
         """Return a login whose sessions are asked whether they act as the owner."""
         return replace(login, acts_as=self.account.owner)
-
-    @property
-    def _had_account(self) -> bool:
-        """Whether a login of the account was accepted before, so that its owner was there."""
-        return any(one.proven_at for one in self.state.facts.credentials)
 
 
 def login_of(credential: Credential, state: State, password: str) -> Login | None:
