@@ -82,14 +82,11 @@ class Declared:
 
         None if the operator has not written the Secret by the spec as it is.
         """
-        items = self.desired.items if self.desired and self._is_followed else ()
-        return frozenset(key for item in items if item.recipe for key in item.keys.values())
-
-    @property
-    def _is_followed(self) -> bool:
         status, generation = self.managed.status, self.managed.metadata.generation
         is_observed = status.revision is not None and status.observed_generation == generation
-        return is_observed and condition(self.managed, "Stalled") is None
+        is_followed = is_observed and condition(self.managed, "Stalled") is None
+        items = self.desired.items if self.desired and is_followed else ()
+        return frozenset(key for item in items if item.recipe for key in item.keys.values())
 
 
 @dataclass(frozen=True, slots=True)

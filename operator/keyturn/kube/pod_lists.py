@@ -73,10 +73,6 @@ class ListPaused(Exception):  # noqa: N818  # a result, as a missing list is non
         self.seconds = seconds
 
 
-def _wake_nothing() -> None:
-    pass
-
-
 class PodLists:
     """Reader of pods."""
 
@@ -129,7 +125,7 @@ class PodLists:
     # during which its error is the answer.
 
     async def of_namespace(
-        self, namespace: str, since: float, wake: Callable[[], None] = _wake_nothing
+        self, namespace: str, since: float, wake: Callable[[], None] = lambda: None
     ) -> PodsSeen:
         """Return the pods that use Secrets, by a list that was requested at `since` or later.
 

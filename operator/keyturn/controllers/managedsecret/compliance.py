@@ -349,18 +349,11 @@ def _twins(
     }
     matches = {name: others for name, others in matches.items() if others}
     if memory.replace_equal(key, matches):
-        _log_equal_values(key, matches)
+        for name, others in matches.items():  # only here: a tenant must not see other namespaces
+            _log.warning("equal values found", secret=str(key), item=name, others=sorted(map(str, others)))
     if memory.index.is_complete:
         return frozenset(matches)
     memory.index.notify_when_complete(key)
     if observed.state and not memory.is_first(key, observed.state.current_number):
         return frozenset(matches)  # the values have changed since
     return frozenset(matches) | reported_twins(observed.managed.status)
-
-
-def _log_equal_values(key: ObjectKey, found: Mapping[str, frozenset[ObjectKey]]) -> None:
-    """Log objects with equal values. Only the operator's log names them: a tenant must not see other namespaces."""
-    for name, others in found.items():
-        _log.warning(
-            "equal values found", secret=str(key), item=name, others=sorted(str(one) for one in others)
-        )

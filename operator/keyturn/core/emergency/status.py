@@ -55,6 +55,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
     emergency, deadlines = found.emergency, deadlines_of(found.started)
     stamps = _stamps(found)
     made_here = [row for row in found.rows if not _is_elsewhere(row)]
+    unfinished_first = sorted(found.rows, key=lambda row: (row.state.is_done, row.name))
     is_named = not (found.trouble or found.refused or found.lacks_document)
     status = EmergencyRotationStatus(
         observed_generation=emergency.metadata.generation,
@@ -72,7 +73,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
         documented_at=stamps["Documented"],
         progress=f"{sum(_is_rotated(row) for row in made_here)}/{len(made_here)}",
         report_name=report_name(emergency) if is_named else None,
-        secrets=_limit_rows(found.rows),
+        secrets=sorted(unfinished_first[:KEPT_ROWS], key=lambda row: row.name),
         contacts=dict(found.contacts) or None,
         timeline=timeline_of(found, stamps),
         conditions=stamp_all(
@@ -219,12 +220,6 @@ def kept_logins(before: Sequence[AffectedLogin], now: Sequence[AffectedLogin]) -
 
 def _by_revision(one: AffectedLogin) -> tuple[int, str]:
     return one.revision or 0, one.login
-
-
-def _limit_rows(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
-    """Return at most KEPT_ROWS rows, the unfinished first."""
-    first = sorted(rows, key=lambda row: (row.state.is_done, row.name))[:KEPT_ROWS]
-    return sorted(first, key=lambda row: row.name)
 
 
 # Size: etcd refuses a request with more than 1.5 MiB, and with it all progress. The rest is left to the spec and to

@@ -310,10 +310,11 @@ class Observed:
     @cached_property
     def idle_leases(self) -> tuple[StoreLease, ...]:
         """The leases that neither the current revision nor a pending one holds."""
-        if self.state is None or not self.state.leases:
+        if (state := self.state) is None or not state.leases:
             return ()
-        held = self.pulled.in_hand.union(self.state.leases_by_item.values(), self.state.candidate_leases)
-        return tuple(lease for lease in self.state.leases if lease.id not in held)
+        of_candidate = state.leases_by_revision.get(state.candidate.number, ()) if state.candidate else ()
+        held = self.pulled.in_hand.union(state.leases_by_item.values(), of_candidate)
+        return tuple(lease for lease in state.leases if lease.id not in held)
 
     def reported(self, workload: Workload) -> WorkloadStatus | None:
         """Return what the status has of a workload."""

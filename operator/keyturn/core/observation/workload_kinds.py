@@ -150,21 +150,12 @@ def _rollout_is_aborted(_: _Body, status: _Body) -> bool:
 def _waits_of(spec: _Body) -> str | None:
     """Return why the strategy of an Argo Rollout waits."""
     strategy = spec.get("strategy") or {}
-    return _waits_of_canary(strategy.get("canary") or {}) or _waits_of_blue_green(
-        strategy.get("blueGreen") or {}
-    )
-
-
-def _waits_of_canary(canary: _Body) -> str | None:
+    canary, blue_green = strategy.get("canary") or {}, strategy.get("blueGreen") or {}
     waits = [step for step in canary.get("steps") or () if _CANARY_WAITS & step.keys()]
     if any("pause" in step and not (step["pause"] or {}).get("duration") for step in waits):
         return "its canary strategy has a pause without a duration: promote its rollout"
-    return (
-        "its canary strategy has steps that wait: its rollout completes with the last one" if waits else None
-    )
-
-
-def _waits_of_blue_green(blue_green: _Body) -> str | None:
+    if waits:
+        return "its canary strategy has steps that wait: its rollout completes with the last one"
     if blue_green.get("autoPromotionEnabled") is False:
         return "its blue-green strategy has no automatic promotion: promote its rollout"
     if any(blue_green.get(name) for name in _BLUE_GREEN_WAITS):

@@ -229,6 +229,7 @@ def _filled(
         password = password_of(spec.account) if spec.account else None
         own = {one.name: own_rotation(one, classes, cadences, shared, password) for one in spec.data}
         items = tuple(replace(item, own=own.get(item.name)) if item.is_generated else item for item in items)
+    is_refreshed = not policy.immutable and any(item.source for item in items)
     return Desired(
         secret=secret_of(managed),
         type=spec.target.type or SecretType.OPAQUE,
@@ -250,9 +251,9 @@ def _filled(
         templates=spec.target.template.data or {},
         crashes=_crashes(rollout.fail_fast),
         has_overlap=any(cadence and cadence.overlap is not None for cadence in cadences),
-        max_overlap=schedule.max_overlap_of(cadences),
+        max_overlap=next((one.max_overlap for one in cadences if one and one.max_overlap), None),
         target_policy=policy,
-        refresh_interval=_refresh_interval(managed, items, policy),
+        refresh_interval=(spec.refresh_interval or _DEFAULT_REFRESH) if is_refreshed else None,
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
         applied_by=applied_by,
@@ -264,14 +265,6 @@ def _waves(managed: ManagedSecret) -> dict[WorkloadKey, int]:
     """Return the workloads of rollout.targets in their order, each with its wave."""
     namespace, targets = managed.metadata.namespace, managed.spec.rollout.targets or ()
     return {WorkloadKey(namespace, ref.kind, ref.name): ref.wave or 0 for ref in targets}
-
-
-def _refresh_interval(
-    managed: ManagedSecret, items: tuple[Item, ...], policy: TargetPolicy
-) -> timedelta | None:
-    if policy.immutable or not any(item.source for item in items):
-        return None
-    return managed.spec.refresh_interval or _DEFAULT_REFRESH
 
 
 def _check_pushes(desired: Desired) -> None:

@@ -65,13 +65,9 @@ def cadence_of(*cadences: Timing | None) -> Every | Cron | None:
         if cadence and cadence.schedule:
             return Cron(cadence.schedule.cron, cadence.schedule.time_zone or _UTC)
         if cadence and cadence.every:
-            return Every(cadence.every, _jitter_percent(cadences))
+            jitters = (one.jitter for one in cadences if isinstance(one, Cadence) and one.jitter)
+            return Every(cadence.every, int(next(jitters, f"{_DEFAULT_JITTER}%").removesuffix("%")))
     return None
-
-
-def _jitter_percent(cadences: Iterable[Timing | None]) -> int:
-    written = (cadence.jitter for cadence in cadences if isinstance(cadence, Cadence) and cadence.jitter)
-    return int(next(written, f"{_DEFAULT_JITTER}%").removesuffix("%"))
 
 
 def windows_of(*cadences: Cadence | None) -> tuple[Window, ...]:
@@ -90,11 +86,6 @@ def overlap_of(cadences: Iterable[Timing | None]) -> timedelta:
 def applied_by_of(*cadences: Timing | None) -> AppliedBy | None:
     """Return the first statement about what applies a new value outside of the Secret, or None."""
     return next((cadence.applied_by for cadence in cadences if cadence and cadence.applied_by), None)
-
-
-def max_overlap_of(cadences: Iterable[Cadence | None]) -> timedelta | None:
-    """Return the limit of the first cadence that has one, or None."""
-    return next((cadence.max_overlap for cadence in cadences if cadence and cadence.max_overlap), None)
 
 
 def next_due(cadence: Every | Cron | None, last: datetime, uid: str) -> datetime | None:
@@ -290,11 +281,19 @@ def check_overlap(
     Raises:
         Stalled: InvalidSchedule, with what to write instead.
     """
-    flaw = _flaw_of_limit(overlap, max_overlap)
-    if flaw is None and keeping is not None:
-        flaw = _flaw_of_keeping(overlap, keeping) or _flaw_of_overlap(cadence, overlap)
-    if flaw is None and template is not None and (cut := _flaw_of_overlap(cadence, overlap)):
-        flaw = f"template {template!r} reads previous values, and {cut}"
+    flaw = None
+    if max_overlap is not None and max_overlap < overlap:
+        flaw = (
+            f"rotation.maxOverlap ({format_duration(max_overlap)}) ends the overlap before rotation.overlap"
+            f" ({format_duration(overlap)}) is over; write a longer maxOverlap"
+        )
+    elif keeping is not None and not overlap:
+        flaw = (
+            f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
+            " write an overlap, or remove keepPrevious"
+        )
+    elif (keeping is not None or template is not None) and (cut := _flaw_of_overlap(cadence, overlap)):
+        flaw = cut if keeping is not None else f"template {template!r} reads previous values, and {cut}"
     if flaw:
         raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
 
@@ -312,24 +311,6 @@ def check_gather(gather: timedelta | None, cadences: Iterable[Every | Cron | Non
             f"rotation.gather ({format_duration(gather)}) is as long as the shortest interval, so that every value"
             " would rotate each time; write a shorter one",
         )
-
-
-def _flaw_of_limit(overlap: timedelta, max_overlap: timedelta | None) -> str | None:
-    if max_overlap is None or max_overlap >= overlap:
-        return None
-    return (
-        f"rotation.maxOverlap ({format_duration(max_overlap)}) ends the overlap before rotation.overlap"
-        f" ({format_duration(overlap)}) is over; write a longer maxOverlap"
-    )
-
-
-def _flaw_of_keeping(overlap: timedelta, keeping: str) -> str | None:
-    if overlap:
-        return None
-    return (
-        f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
-        " write an overlap, or remove keepPrevious"
-    )
 
 
 def _flaw_of_overlap(cadence: Every | Cron | None, overlap: timedelta) -> str | None:

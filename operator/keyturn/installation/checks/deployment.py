@@ -158,16 +158,13 @@ async def _flaw(api: Api, name: str, account: Account) -> str:
         binding = await api.get(f"{paths.BINDINGS}/{name}")
     except errors.NotFound as error:
         return f"{paths.resource(error.path).partition('/')[0]} {name} is not installed"
-    if policy["spec"].get("failurePolicy", "Fail") != "Fail" or not _acts(binding["spec"], name):
-        return f"{name} does not {'warn' if name == _WARNS else 'deny'}"
+    action, bound = "Warn" if name == _WARNS else "Deny", binding["spec"]
+    acts = bound.get("policyName") == name and action in bound.get("validationActions", ())
+    if policy["spec"].get("failurePolicy", "Fail") != "Fail" or not acts:
+        return f"{name} does not {action.lower()}"
     # A policy that names an account of another namespace has no effect.
     if name in _OF_THE_ACCOUNT and not any(
         account.user in one["expression"] for one in policy["spec"].get("matchConditions", ())
     ):
         return f"{name} is not about {account.user}"
     return ""
-
-
-def _acts(binding: dict[str, Any], name: str) -> bool:
-    action = "Warn" if name == _WARNS else "Deny"
-    return binding.get("policyName") == name and action in binding.get("validationActions", ())

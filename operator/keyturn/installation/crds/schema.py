@@ -85,18 +85,14 @@ def _without_indirection(node: Node, definitions: Mapping[str, Node]) -> Node:
     if "$ref" in node:
         target = definitions[node["$ref"].removeprefix("#/$defs/")]
     elif "anyOf" in node:
-        target = _only_alternative(node["anyOf"])
+        alternatives = [alternative for alternative in node["anyOf"] if alternative != _NULL]
+        if len(alternatives) != 1:
+            raise ValueError(f"a structural schema has no unions: {alternatives}")
+        target = alternatives[0]
     else:
         return node
     rest = {key: value for key, value in node.items() if key not in {"$ref", "anyOf"}}
     return _without_indirection(_merged(target, rest), definitions)
-
-
-def _only_alternative(alternatives: list[Node]) -> Node:
-    given = [alternative for alternative in alternatives if alternative != _NULL]
-    if len(given) != 1:
-        raise ValueError(f"a structural schema has no unions: {alternatives}")
-    return given[0]
 
 
 def _merged(target: Node, rest: Node) -> Node:
