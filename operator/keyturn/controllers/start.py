@@ -69,7 +69,7 @@ class StartReads:
         if self._context.source_kind is not SourceKind.WATCH:
             return
         count = sum(map(self._has_secrets, self._queue.ready()))
-        if count * _SHARE >= self._context.cache.secrets_count:
+        if count * _SHARE >= len(self._context.cache.labelled_secrets(None)):
             self._held = self._queue.withdraw(self._has_secrets)
 
     async def run(self) -> None:

@@ -5,7 +5,7 @@ containers from running.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -72,17 +72,13 @@ def _began(pod: Body, via: set[Via]) -> datetime:
         for group in ("initContainerStatuses", "containerStatuses")
         for container in status.get(group) or ()
     }
-    times = [_started(statuses.get(name) or {}) for name in _container_names(pod.get("spec") or {})]
+    spec = pod.get("spec") or {}
+    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    times = [_started(statuses.get(one["name"]) or {}) for one in containers]
     known = [time for time in times if time]
     if not known or len(known) < len(times):
         return created
     return max(created, min(known) - (KUBELET_SYNC if via & FILES else timedelta(0)))
-
-
-def _container_names(spec: Mapping[str, Any]) -> Iterator[str]:
-    for group in ("initContainers", "containers"):
-        for container in spec.get(group) or ():
-            yield container["name"]
 
 
 def _started(container: Mapping[str, Any]) -> datetime | None:
@@ -97,7 +93,8 @@ def _started(container: Mapping[str, Any]) -> datetime | None:
 
 
 def _controller(metadata: Mapping[str, Any], labels: Mapping[str, str]) -> Controller | None:
-    reference = controller_of(metadata)
+    references = metadata.get("ownerReferences") or ()
+    reference = next((one for one in references if one.get("controller")), None)
     if reference is None:
         return None
     kind, name, uid = reference["kind"], reference["name"], reference["uid"]
@@ -115,14 +112,6 @@ def _owner(name: str, controller: Controller | None) -> tuple[str, str]:
     if controller.hash:
         return controller.workload_kind, controller.name.removesuffix(f"-{controller.hash}")
     return controller.kind, controller.name
-
-
-def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the owner reference of the object that controls a pod."""
-    return next(
-        (reference for reference in metadata.get("ownerReferences") or () if reference.get("controller")),
-        None,
-    )
 
 
 def terminating_since(metadata: Mapping[str, Any]) -> datetime | None:

@@ -178,7 +178,9 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
 
 def _state_from(document: dict[str, Any]) -> State:
     revisions = {_number(item["number"]): _revision_from(item) for item in reversed(document["revisions"])}
-    every = [_facts_from(item) for item in (*document["revisions"], *document["older"])]
+    every = [_record(RevisionFacts, item) for item in (*document["revisions"], *document["older"])]
+    # One set in memory for both, because most are equal.
+    every = [replace(one, fresh=one.changed) if one.fresh == one.changed else one for one in every]
     facts = StateFacts(
         uid=_text(document["uid"]),
         rotated=_time(document["rotated"]),
@@ -235,12 +237,6 @@ def _kept_from(document: dict[str, Any]) -> ItemValues:
 
 def _decode(written: dict[str, str]) -> dict[str, Value]:
     return {_text(name): Value.from_base64(text) for name, text in written.items()}
-
-
-def _facts_from(document: dict[str, Any]) -> RevisionFacts:
-    facts = _record(RevisionFacts, document)
-    # One set in memory for both, because most are equal.
-    return replace(facts, fresh=facts.changed) if facts.fresh == facts.changed else facts
 
 
 def _lease_from(document: dict[str, Any]) -> StoreLease:

@@ -521,7 +521,7 @@ def test_a_lost_right_is_logged_as_such_and_counts_as_no_defect() -> None:
 
     (line,) = logged
     assert (line["event"], line["log_level"], "frames" in line) == ("reconcile forbidden", "warning", False)
-    assert (line["verb"], line["resource"]) == ("patch", "secretclasses/status")
+    assert (line["verb"], line["resource"]) == ("patch", "secretclasses")
     assert metrics.WORK_FAILED._value.get() == before
 
 

@@ -326,11 +326,6 @@ class InformerCache:
         else:
             self._renamed.pop(key, None)
 
-    @property
-    def secrets_count(self) -> int:
-        """Number of the Secrets with Keyturn's label."""
-        return len(self._secrets)
-
     def labelled_secrets(self, namespace: str | None) -> list[tuple[str, str]]:
         """Return namespace and name of the Secrets with Keyturn's label, of one namespace or of all."""
         metas = self._secrets.values()

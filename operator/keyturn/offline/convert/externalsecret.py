@@ -260,7 +260,8 @@ def _templates(template: Reader, items: list[_Item], *, has_more: bool) -> tuple
     by_name = {item.name: item for item in items}
     texts: dict[str, str] = {}
     for key, text in written.items():
-        unknown = [name for name in _read_by(text) if name not in by_name and not has_more]
+        fields = [found["name"] or found["quoted"] for found in _FIELD.finditer(text)]
+        unknown = [name for name in fields if name not in by_name and not has_more]
         if unknown:
             what = f"reads {unknown[0]!r}, which data does not bring; this key is left out"
             part.lost(key, what, _WRITE, text)
@@ -279,10 +280,6 @@ def _templates(template: Reader, items: list[_Item], *, has_more: bool) -> tuple
             template.changed("data", what)
     decoded = {item.name: f"{{{{ {item.expression} }}}}" for item in items if item.decoder}
     return items, decoded | texts
-
-
-def _read_by(text: str) -> list[str]:
-    return [found["name"] or found["quoted"] for found in _FIELD.finditer(text)]
 
 
 def _has_more_than_fields(text: str) -> bool:

@@ -77,7 +77,8 @@ def test_a_file_of_a_person_is_repaired_and_keeps_its_values(full: Folder) -> No
     values = full.values()
     expected = before.replace("=your_jwt_secret_here", f"={values['JWT_SECRET']}")
     for name in ("TWOFA_ENCRYPTION_KEY", "POSTGRES_PASSWORD"):
-        expected = expected.replace(f"{name}=\n", f"{name}={values[name]}\n")
+        quote = "'" if str(values[name]).startswith("~") else ""  # which a shell would expand
+        expected = expected.replace(f"{name}=\n", f"{name}={quote}{values[name]}{quote}\n")
     assert re.sub(r"STRIPE_SECRET_KEY=.*", "STRIPE_SECRET_KEY=", path.read_text()) == expected
     assert dotenv_values(path)["STRIPE_SECRET_KEY"] == values["STRIPE_SECRET_KEY"]
     assert mode(path) == 0o600
