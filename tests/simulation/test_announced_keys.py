@@ -14,13 +14,9 @@ MOMENTS = [number / 2 for number in range(2, 22)]
 """Before and after each write of a rotation."""
 
 
-async def serving() -> Cluster:
-    cluster = Cluster(
-        {
-            "data": [{"name": "tokens", "generate": {"jwks": {"algorithm": "EdDSA"}}}],
-            "rotation": {"overlap": "1h"},
-        }
-    )
+async def serving(overlap: str = "1h") -> Cluster:
+    tokens = {"name": "tokens", "generate": {"jwks": {"algorithm": "EdDSA"}}}
+    cluster = Cluster({"data": [tokens], "rotation": {"overlap": overlap}})
     await cluster.settle()
     cluster.add_workload("signer", frozenset({PRIVATE}))
     cluster.add_workload("verifier", frozenset({PUBLIC}))
@@ -42,10 +38,15 @@ def refused(cluster: Cluster) -> set[str]:
     return {name for name in signing for names in known if name not in names}
 
 
-async def rotate(cluster: Cluster, request: str) -> set[str]:
-    """Rotate to the end of the overlap, and return the keys that were refused at any step."""
+def ask(cluster: Cluster, request: str) -> None:
     cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = request
     cluster.touch_managed()
+    cluster.tell()
+
+
+async def rotate(cluster: Cluster, request: str) -> set[str]:
+    """Rotate to the end of the overlap, and return the keys that were refused at any step."""
+    ask(cluster, request)
     found: set[str] = set()
     while True:
         cluster.tell()
@@ -78,3 +79,27 @@ async def test_an_emergency_replaces_the_announced_key_as_well(revoke: str) -> N
     put_emergency(cluster, "leak", revoke=revoke)
     await cluster.settle()
     assert exposed.isdisjoint(names_in(cluster.data()[PRIVATE])[:2])
+
+
+async def test_a_rotation_waits_until_every_pod_has_the_key_that_it_promotes() -> None:
+    cluster = await serving()
+    ask(cluster, "first")
+    await cluster.look()
+    ask(cluster, "second")
+    first = names_in(cluster.data()[PRIVATE])[0]
+    for _ in range(10):
+        cluster.tell()
+        await cluster.look()
+    assert names_in(cluster.data()[PRIVATE])[0] == first
+    assert refused(cluster) == set()
+    conditions = cluster.objects[MANAGED]["status"]["conditions"]
+    assert any("every pod has the key that it promotes" in one["message"] for one in conditions)
+    assert await rotate(cluster, "second") == set()
+    assert names_in(cluster.data()[PRIVATE])[0] != first
+
+
+async def test_without_an_overlap_the_announced_key_signs_as_well() -> None:
+    cluster = await serving("0s")
+    announced = names_in(cluster.data()[PRIVATE])[1]
+    await rotate(cluster, "a")
+    assert names_in(cluster.data()[PRIVATE])[0] == announced

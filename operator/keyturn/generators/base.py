@@ -30,6 +30,10 @@ class GeneratorContext:
     """The previous value of this item."""
     trusted: Outputs | None = None
     """The previous value without its overlap, if it stays trusted beyond the overlap of this one."""
+    replaced: Outputs | None = None
+    """The value that this one replaces, whatever its overlap."""
+    is_exposed: bool = False
+    """Whether the replaced value is exposed: an emergency asks for the new one."""
     issuer: Outputs | None = None
     """Content of the Secret that `issuer_secret` names."""
 

@@ -311,7 +311,8 @@ class Jwks(KeyGenerator[JwksConfig]):
         """Return a set that signs with the key that the previous one has announced, unless that is exposed."""
         from . import _keys  # noqa: PLC0415  # on first use: cryptography is large
 
-        announced = _keys.announced_in(given.trusted[_PRIVATE]) if given.trusted else None
+        replaced = given.replaced if given.replaced and not given.is_exposed else {}
+        announced = _keys.announced_in(replaced[_PRIVATE]) if _PRIVATE in replaced else None
         first = announced if announced and self._is_ours(announced) else self._drawn()
         entries = [first, following := self._drawn()]
         public = [_keys.public_jwk(entry) for entry in entries]

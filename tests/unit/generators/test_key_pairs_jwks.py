@@ -258,7 +258,7 @@ def test_coordinates_keep_their_zeros_in_front() -> None:
 
 
 def turned(algorithm: str, before: dict[str, bytes]) -> dict[str, bytes]:
-    given = GeneratorContext(NOW, previous=boxed(before), trusted=boxed(before))
+    given = GeneratorContext(NOW, previous=boxed(before), replaced=boxed(before))
     return opened(generator_of("jwks", {"algorithm": algorithm}).generate(given))
 
 
@@ -276,9 +276,9 @@ def test_pods_that_are_not_restarted_yet_verify_what_restarted_ones_sign(algorit
 
 
 def test_after_an_emergency_no_key_of_before_is_left() -> None:
-    """An exposed set is the previous one, but is not trusted; its announced key is exposed with it."""
+    """An exposed set is the replaced one as well; its announced key is exposed with it."""
     before = example("ES256")
-    given = GeneratorContext(NOW, previous=boxed(before), trusted=None)
+    given = GeneratorContext(NOW, replaced=boxed(before), is_exposed=True)
     after = opened(generator_of("jwks").generate(given))
     assert set(names_of(after[PRIVATE])).isdisjoint(names_of(before[PRIVATE]))
 

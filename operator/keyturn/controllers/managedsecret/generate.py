@@ -134,6 +134,8 @@ class _Making:
             values={name: kept.outputs for name, kept in made.items()},
             previous=previous,
             trusted=before.outputs if before and previous and not is_exposed else None,
+            replaced=before.outputs if before else None,
+            is_exposed=is_exposed,
             issuer=await self._issuer(generator),
         )
         return await generate_value(

@@ -226,6 +226,14 @@ def drops_kept_value(reason: Reason, observed: Managed) -> bool:
     return is_current_published(observed) and not any_failed(observed)
 
 
+def precedes_announced_keys(reason: Reason, observed: Managed) -> bool:
+    """Whether a rotation waits until every pod holds the key that it would promote, which the last one announced."""
+    announced = {item.name for item in observed.desired.items if item.announces}
+    if reason.name not in _ROUTINE or reason.fresh.isdisjoint(announced):
+        return False
+    return not (is_known_complete(observed) or is_rollout_complete(observed))
+
+
 def overlap_end(values: frozenset[str], observed: Managed) -> datetime | None:
     """Return when the overlap ends that a rotation of these values waits for; None before it has begun."""
     return None if values.isdisjoint(kept_items(observed)) else observed.current.valid_until

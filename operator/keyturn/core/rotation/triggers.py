@@ -17,7 +17,13 @@ from keyturn.core.state.records import Validity, is_found
 from keyturn.core.state.state import StateFacts
 from keyturn.core.texts import first_of
 
-from .completion import drops_kept_value, entries_to_read, kept_items, overlap_end, without_awaited
+from .completion import (
+    drops_kept_value,
+    entries_to_read,
+    overlap_end,
+    precedes_announced_keys,
+    without_awaited,
+)
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
 from .emergency import asked_at, asked_items
 from .schedule_dates import last_known_time, recorded_time, scheduled_dates, stays_overdue
@@ -233,7 +239,7 @@ def reason_for_revision(observed: Managed) -> Reason | None:
     is locked at the server, which the new one would open, it also waits for a request.
     """
     applying = _applying_reasons(observed)
-    reasons = [reason for reason in applying if not drops_kept_value(reason, observed)]
+    reasons = [reason for reason in applying if not _waits_for_pods(reason, observed)]
     if observed.desired.account is not None and not may_open(observed):
         reasons = [reason for reason in reasons if not brings_credential(reason.fresh, observed.desired)]
     if observed.has_externals and is_locked(observed):
@@ -263,9 +269,12 @@ def waits_for_previous(observed: Managed) -> bool:
 
 
 def waits_for_overlap(observed: Managed) -> Reason | None:
-    """Return the first reason for new values that waits for an overlap of previous ones; None if none does."""
-    reasons = _applying_reasons(observed) if kept_items(observed) else []
-    return next((one for one in reasons if drops_kept_value(one, observed)), None)
+    """Return the first reason for new values that waits for an overlap or for an announced key; None if none does."""
+    return next((one for one in _applying_reasons(observed) if _waits_for_pods(one, observed)), None)
+
+
+def _waits_for_pods(reason: Reason, observed: Managed) -> bool:
+    return drops_kept_value(reason, observed) or precedes_announced_keys(reason, observed)
 
 
 def _applying_reasons(observed: Managed) -> list[Reason]:

@@ -23,6 +23,8 @@ _MAX_KEY_LENGTH = 253
 """Maximum length of a key of a Secret, in characters (Kubernetes API, Secret.data)."""
 _SPREAD = "dataFrom["
 """Prefix of the names of dataFrom items; the name of a data item cannot contain `[`."""
+_ANNOUNCING = frozenset({"jwks"})
+"""Kinds of generators whose values name the key that the next rotation promotes."""
 _MOST_GATHERED = timedelta(days=1)
 
 
@@ -78,6 +80,11 @@ class Item:
     def is_generated(self) -> bool:
         """Whether it has a value of its own that a rotation replaces."""
         return self.recipe is not None and self.recipe.kind not in FORMS
+
+    @property
+    def announces(self) -> bool:
+        """Whether a rotation promotes a key that the previous one announced, so that every pod must hold it."""
+        return self.recipe is not None and self.recipe.kind in _ANNOUNCING
 
     @property
     def spreads(self) -> bool:

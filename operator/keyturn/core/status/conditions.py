@@ -18,6 +18,7 @@ from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import Violation, joined_messages
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation import old_pods, triggers
+from keyturn.core.rotation.completion import precedes_announced_keys
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress
 from keyturn.core.rotation.schedule_dates import spread_since
 from keyturn.core.rotation.store_steps import push_problem
@@ -35,6 +36,9 @@ _WAITING: dict[str, str] = {
     RevisionReason.SPEC_CHANGED: "the changed spec asks for another value, and waits for pods with the previous one",
 }
 """What waits for the overlap of previous values, by its reason."""
+_PROMOTION = (
+    "the next rotation, which is requested or due, starts when every pod has the key that it promotes"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +156,16 @@ def _rotating(look: ConditionInput) -> ConditionVerdict:
     message, observed = look.rotation.message or _what_is_under_way(look), look.observed
     desired = observed.desired
     breaks = f"; {triggers.breakage_of(desired)}" if desired and desired.on_request else ""
-    next_ = triggers.waits_for_overlap(observed) if isinstance(observed, Managed) else None
-    waits = f"; {_WAITING[next_.name]}" if next_ else ""
+    waits = _waiting(observed) if isinstance(observed, Managed) else ""
     return ConditionVerdict("True", look.rotation.step, f"{message}{waits}{breaks}")
+
+
+def _waiting(observed: Managed) -> str:
+    """Return what waits for the end of a rotation; empty if nothing does."""
+    next_ = triggers.waits_for_overlap(observed)
+    if next_ is None:
+        return ""
+    return f"; {_PROMOTION if precedes_announced_keys(next_, observed) else _WAITING[next_.name]}"
 
 
 def _idle(observed: Observed) -> ConditionVerdict:

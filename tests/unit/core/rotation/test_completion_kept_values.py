@@ -41,6 +41,7 @@ def waiting(found: Any) -> tuple[str | None, str | None]:
     return waits.name if waits else None, begins.name if begins else None
 
 
+KEYS: dict[str, Any] = {"data": [{"name": "password", "generate": {"jwks": {}}}]}
 TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}
 TWO = {"state": replace(second(), keys={name: {"value": name} for name in ("password", "token")})}
 LONGER: dict[str, Any] = {"mismatched_items": ["password"]}
@@ -56,6 +57,17 @@ LONGER: dict[str, Any] = {"mismatched_items": ["password"]}
         "a request for other values",
         look({"data": [*KEPT["data"], TOKEN], "rotation": {"only": ["token"]}}, annotations=ASKED, **TWO),
         (None, "Triggered"),
+    ),
+    case(
+        "a request in the rollout of announced keys",
+        look(KEYS, ROLLING, state=second(valid_until=None), annotations=ASKED),
+        ("Triggered", None),
+    ),
+    case("a request after the rollout of announced keys", look(KEYS, annotations=ASKED), (None, "Triggered")),
+    case(
+        "a change of the spec in the rollout of announced keys",
+        look(KEYS, ROLLING, state=second(valid_until=None), **LONGER),
+        (None, "SpecChanged"),
     ),
     case("a change of the spec in the overlap", look(**LONGER), (None, "SpecChanged")),
     case(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keyturn.api.source import StoreKind
 from keyturn.api.status import HistoryEntry
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.labels import ROTATE
 from keyturn.core.observation.external import RevocationProblem
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.observation.workload import PodsSeen
@@ -676,6 +677,33 @@ def test_the_overlap_is_reported_with_its_end() -> None:
 def test_before_every_workload_has_turned_its_end_is_unknown() -> None:
     assert written(overlap(None))["previous"] == {"revision": 1}
     assert conditions(overlap(None))["Rotating"] == ("True", "Overlap", "the next step is Overlap")
+
+
+@cases(
+    ("item", "what"),
+    case(
+        "previous values",
+        {**PASSWORD, "keepPrevious": True},
+        "when the overlap of the previous values is over",
+    ),
+    case(
+        "announced keys",
+        {"name": "password", "generate": {"jwks": {}}},
+        "every pod has the key that it promotes",
+    ),
+)
+def test_a_rotation_in_progress_names_what_the_next_one_waits_for(item: dict[str, Any], what: str) -> None:
+    rolling = consumer("api", marker="db=2", settled=False, restarted=NOW)
+    newest = revision(2, "Triggered", previous=frozenset({"password.previous"}))
+    look = observed(
+        {"data": [item]},
+        rolling,
+        annotations={ROTATE: "again"},
+        status={"revision": 2},
+        state=state(newest, revision()),
+        target=target(2, overlapping=True),
+    )
+    assert what in conditions(look)["Rotating"][2]
 
 
 FORBIDDEN = Wait("Forbidden", "the API server forbids it", seconds(15))
