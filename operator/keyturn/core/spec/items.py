@@ -64,6 +64,8 @@ class Item:
     keys: Mapping[str, str]
     """Key of the Secret by output; empty for dataFrom, whose keys are known after a read."""
     keep_previous: bool = False
+    announces: bool = False
+    """A rotation promotes a key that the previous one announced, so that every pod must hold it."""
     of_class: bool = False
     """The recipe is the class's: values of an older recipe stay until the next rotation."""
     source: Source | None = None
@@ -80,11 +82,6 @@ class Item:
     def is_generated(self) -> bool:
         """Whether it has a value of its own that a rotation replaces."""
         return self.recipe is not None and self.recipe.kind not in FORMS
-
-    @property
-    def announces(self) -> bool:
-        """Whether a rotation promotes a key that the previous one announced, so that every pod must hold it."""
-        return self.recipe is not None and self.recipe.kind in _ANNOUNCING
 
     @property
     def spreads(self) -> bool:
@@ -177,6 +174,7 @@ def _item(
         None,
         keys,
         keep_previous=_keeps_previous(item, keys),
+        announces=recipe.kind in _ANNOUNCING,
         of_class=item.generate is None,
         secret_class=own_class,
     )
