@@ -149,6 +149,7 @@ class Lifecycle:
             "rsaKey": {"rsaKey": {}},
             "sshKey": {"sshKey": {}},
             "jwks": {"jwks": {}},
+            "keyRing": {"keyRing": {}},
             "basicAuth": {"basicAuth": {"username": "shop"}},
             "totp": {"totp": {"issuer": "shop", "account": "a"}},
             "passphrase": {"passphrase": {}},

@@ -1,5 +1,6 @@
 """`keyturn plan`: what it says is what then happens, and it changes nothing."""
 
+import base64
 import json
 from typing import Any
 
@@ -205,6 +206,20 @@ def test_a_manifest_that_takes_over_a_secret_names_what_stays_what_follows_and_w
     }
     assert [(one["name"], one["restarted"]) for one in plan["workloads"]] == [("api", False)]
     assert "would take over the Secret auth as revision 1, then make revision 2\n\n  Starts" in text
+
+
+def test_a_manifest_that_adopts_a_single_key_announces_the_next_one_of_its_ring(
+    space: Space, console: Console
+) -> None:
+    key = base64.b64encode(base64.b64encode(bytes(32))).decode("ascii")
+    space.create(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "auth"}, "data": {"primary": key}}
+    )
+    ring = {"name": "storage", "generate": {"keyRing": {}}}
+
+    plan = console.json("plan", "-f", "-", given=manifest(ring, target={"adopt": "IfUnowned"}))
+
+    assert (plan["nextRevision"], plan["startsAt"] is None) == (2, False)
 
 
 def test_a_manifest_whose_adoption_would_replace_a_value_is_refused(space: Space, console: Console) -> None:

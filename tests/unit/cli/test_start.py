@@ -52,7 +52,7 @@ def modules_after(console: Console, names: Path, *arguments: str) -> set[str]:
         (("version",), 116),
         (("status", "-n", "shop"), 119),
         (("check",), 193),
-        (("plan", "auth", "-n", "shop"), 420),
+        (("plan", "auth", "-n", "shop"), 421),
     ],
     ids=lambda given: given[0] if isinstance(given, tuple) else None,
 )

@@ -149,6 +149,8 @@ ADOPTABLE: Mapping[str, set[tuple[str, ...]]] = {
     "ecKey": {("privateKey",)},
     "ed25519Key": {("privateKey",)},
     "jwks": {("private.jwks",)},
+    "keyRing": {("primary",), ("keys",), ("ring.json",)}
+    | set(itertools.combinations(("primary", "keys", "ring.json"), 2)),
     "rsaKey": {("privateKey",)},
     "sshKey": {("privateKey",)},
     "totp": {("secret",), ("uri",)},
@@ -163,8 +165,10 @@ def test_it_adopts_what_is_whole_or_from_which_the_rest_follows(generator: Gener
 
     assert {one for one, whole in adopted.items() if whole} == {names, *ADOPTABLE.get(generator.kind, ())}
     for one, whole in adopted.items():
+        # A ring without its ring.json has no next key; the first revision after the adoption brings one.
+        is_next_unknown = generator.kind == "keyRing" and "ring.json" not in one
         assert whole is None or (
-            generator.accepts(whole) and all(whole[name] == outputs[name] for name in one)
+            generator.accepts(whole) != is_next_unknown and all(whole[name] == outputs[name] for name in one)
         )
 
 

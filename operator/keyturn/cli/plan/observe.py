@@ -115,6 +115,9 @@ def _adopting(
         return replace(observed, target=replace(target, unadoptable=stalled)), recorded
     literals = [(item.name, item.literal) for item in observed.desired.items if item.literal is not None]
     other = {name for name, text in literals if name in found and found[name].outputs != {VALUE: text}}
+    # A revision follows that announces the next key of an adopted ring.
+    rings = {item.name for item in observed.desired.items if item.is_ring and not item.of_class}
+    other |= {name for name in rings if name in found and not found[name].recipe}
     observed = replace(observed, target=target, mismatched_items=observed.mismatched_items | other)
     return observed, recorded | {name: one.keys for name, one in found.items()}
 

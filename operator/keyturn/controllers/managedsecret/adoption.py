@@ -85,8 +85,7 @@ def adopted_values(desired: Desired, body: Body, state: State | None) -> dict[st
     kept = {}
     for item, outputs in _complete_items(desired, data):
         if _stays(item, outputs):
-            recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
-            kept[item.name] = _found(item, recipe, outputs, previous)
+            kept[item.name] = _found(item, _recipe_that_stays(item, outputs), outputs, previous)
     _refuse_replacement(desired, data, kept.keys(), state.facts.names if state else frozenset())
     if desired.target_policy.merges:
         return kept
@@ -224,7 +223,7 @@ def adopted_value_of(secret: str, item: Item, before: Mapping[str, ItemValues]) 
         if held := [key for key in item.keys.values() if key in found and found[key].reveal()]:
             raise _replacement(secret, item.name, held, set(item.keys.values()) - found.keys())
         return None
-    return ItemValues(item.recipe.text, outputs, item.keys, _life_of(item, outputs))
+    return ItemValues(_recipe_that_stays(item, outputs), outputs, item.keys, _life_of(item, outputs))
 
 
 def _stays(item: Item, outputs: Outputs) -> bool:
@@ -264,8 +263,13 @@ def _recipe_of(item: Item, outputs: Outputs) -> str:
     if item.recipe is None:
         return item.source.text if item.source else LITERAL
     # The rules of a class judge a value whose origin is unknown; without a class it would be replaced at once.
-    stays = not item.of_class and _stays(item, outputs)
+    stays = not (item.of_class or item.is_ring) and _stays(item, outputs)
     return item.recipe.text if stays or generator_for(item.recipe).accepts(outputs) else ""
+
+
+def _recipe_that_stays(item: Item, outputs: Outputs) -> str:
+    """Return the recipe of adopted values; none of a ring without a next key, so that a revision announces one."""
+    return _recipe_of(item, outputs) if item.recipe is None or item.is_ring else item.recipe.text
 
 
 def _life_of(item: Item, outputs: Outputs) -> Validity | None:

@@ -416,8 +416,8 @@ class RevisionReason(StrEnum):
     ENDING = "Ending"
     """a certificate is near the end of its validity | that certificate only"""
     SPEC_CHANGED = "SpecChanged"
-    """an item is added, removed or renamed, a template changes, or an item requires another form | those whose old
-    value is invalid"""
+    """an item is added, removed or renamed, a template changes, an item requires another form, or a key ring has no
+    next key | those whose old value is invalid; a key ring keeps its primary key"""
     REFRESHED = "Refreshed"
     """a [store](stores/index.md) has other values | those only"""
     ROLLED_BACK = "RolledBack"

@@ -4,12 +4,13 @@ A rollout that was complete before causes no rollback when it fails later.
 """
 
 from datetime import datetime
+from itertools import takewhile
 
 from keyturn.api.rotation import OnFailure
 from keyturn.api.workloads import WorkloadState
 from keyturn.core.observation.observed import Consumer, Managed, Observed
 from keyturn.core.observation.workload import Workload
-from keyturn.core.reasons import WorkloadReason
+from keyturn.core.reasons import RevisionReason, WorkloadReason
 from keyturn.core.spec.desired import Desired
 from keyturn.core.state.records import RevisionFacts, last_good
 from keyturn.core.state.state import StateFacts
@@ -17,6 +18,9 @@ from keyturn.core.state.state import StateFacts
 from . import steps
 from .emergency import is_exposed
 from .steps import rotation_id
+
+_PROMOTES = frozenset({RevisionReason.TRIGGERED, RevisionReason.ROTATION_DUE})
+"""Reasons of revisions whose primary key the ring before has announced."""
 
 
 def published_at(one: RevisionFacts, observed: Managed) -> datetime | None:
@@ -81,12 +85,28 @@ def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
 
     The store has not revoked its leases, and the database server accepts its credential.
     """
-    if number not in state.restorable or not leases_last(number, state):
+    if number not in state.restorable or not leases_last(number, state) or lost_keys(number, state, desired):
         return False
     if desired.account is None:
         return True
     credential = state.credential_of(number)
     return credential is not None and credential.is_proven
+
+
+def lost_keys(number: int, state: StateFacts, desired: Desired) -> frozenset[str]:
+    """Return the key rings that would lose a key in use.
+
+    A ring has the key that the rotation after it promotes, and none that a second one, an emergency or a change of
+    the spec brings.
+    """
+    rings = frozenset(item.name for item in desired.items if item.is_ring)
+    if not rings:
+        return rings
+    kept = {one.number for one in state.lineage(number)}
+    later = tuple(takewhile(lambda one: one.number not in kept, state.lineage(state.current_number)))
+    promoted = [name for one in later if one.reason in _PROMOTES for name in one.fresh & rings]
+    others = (one.fresh for one in later if one.reason not in _PROMOTES)
+    return rings & frozenset(name for name in rings if promoted.count(name) > 1).union(*others)
 
 
 def leases_last(number: int, state: StateFacts) -> bool:

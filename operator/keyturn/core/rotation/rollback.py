@@ -11,11 +11,12 @@ from keyturn.core.observation.observed import Managed, Observed
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.core.state.records import Phase
 from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
+from keyturn.core.texts import first_of
 
 from .credential_slots import may_open, previous_still_open
 from .emergency import is_exposed
 from .ownership import refuse_change
-from .publication import fallback_of, leases_last, may_return_to, publication_of
+from .publication import fallback_of, leases_last, lost_keys, may_return_to, publication_of
 from .rollout import WorkloadProgress, next_changes, progress_of_workloads
 from .rollout_obstacles import denied_until, stuck_pod_message
 from .steps import Close, StateChange
@@ -149,6 +150,9 @@ def refuse_unknown_return(observed: Managed) -> None:
     others = sorted(available - {state.current_number})
     kept = ", ".join(str(number) for number in others)
     hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
+    if lost := lost_keys(asked, state, observed.desired) if asked in state.restorable else None:
+        lacking = f"the key ring {first_of(sorted(lost), _MAX_NAMED)} of revision {asked} lacks keys in use"
+        raise Stalled(ErrorReason.NO_SUCH_REVISION, f"{ROLLBACK}: {lacking}; {hint}")
     if not leases_last(asked, state):
         raise Stalled(
             ErrorReason.CREDENTIAL_REVOKED,

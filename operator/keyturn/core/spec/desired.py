@@ -227,7 +227,9 @@ def _filled(
     shared = OwnRotation(schedule.cadence_of(*cadences), applied_by, schedule.overlap_of(cadences))
     if not policy.immutable:
         password = password_of(spec.account) if spec.account else None
-        own = {one.name: own_rotation(one, classes, cadences, shared, password) for one in spec.data}
+        is_said = schedule.applied_by_of(spec.rotation) is not None
+        rings = frozenset(item.name for item in items if item.is_ring and not is_said)
+        own = {one.name: own_rotation(one, classes, cadences, shared, password, rings) for one in spec.data}
         items = tuple(replace(item, own=own.get(item.name)) if item.is_generated else item for item in items)
     is_refreshed = not policy.immutable and any(item.source for item in items)
     return Desired(

@@ -23,7 +23,8 @@ _MAX_KEY_LENGTH = 253
 """Maximum length of a key of a Secret, in characters (Kubernetes API, Secret.data)."""
 _SPREAD = "dataFrom["
 """Prefix of the names of dataFrom items; the name of a data item cannot contain `[`."""
-_ANNOUNCING = frozenset({"jwks"})
+_RING = "keyRing"
+_ANNOUNCING = frozenset({"jwks", _RING})
 """Kinds of generators whose values name the key that the next rotation promotes."""
 _MOST_GATHERED = timedelta(days=1)
 
@@ -82,6 +83,11 @@ class Item:
     def is_generated(self) -> bool:
         """Whether it has a value of its own that a rotation replaces."""
         return self.recipe is not None and self.recipe.kind not in FORMS
+
+    @property
+    def is_ring(self) -> bool:
+        """Whether it has the keys that stored data needs, so that no ring is published that lacks one in use."""
+        return self.recipe is not None and self.recipe.kind == _RING
 
     @property
     def spreads(self) -> bool:
@@ -233,15 +239,22 @@ def own_rotation(
     cadences: tuple[Cadence | None, ...],
     shared: OwnRotation,
     password: str | None,
+    rings: frozenset[str],
 ) -> OwnRotation | None:
-    """Return the rotation of an item, as far as it sets one from its class; None if that is the object's."""
+    """Return the rotation of an item, as far as it sets one from its class; None if that is the object's.
+
+    A class for keys that nothing applies does not keep one of `rings` from its schedule: old keys stay readable.
+    """
     named = classes.get(item.class_name or "")
     of_class = named.spec.rotation if named else None
     own: tuple[Timing | None, ...] = (item.rotation, of_class)
     applied_by = AppliedBy.KEYTURN if item.name == password else schedule.applied_by_of(*own)
+    applied_by = applied_by or shared.applied_by
+    if item.name in rings and schedule.applied_by_of(item.rotation) is None:
+        applied_by = None
     rotation = OwnRotation(
         schedule.cadence_of(*own, *cadences),
-        applied_by or shared.applied_by,
+        applied_by,
         schedule.overlap_of((*own, *cadences)),
     )
     return None if rotation == shared else rotation

@@ -446,6 +446,16 @@ def test_what_is_not_kept_cannot_come_back(text: str, restorable: list[int] | No
     assert next_step(observed(**look | {"target": target(3, differs=["x"])})) == Repair(3, frozenset({"x"}))
 
 
+def test_a_ring_that_lacks_keys_in_use_cannot_come_back() -> None:
+    ring: dict[str, Any] = {"data": [{"name": "password", "generate": {"keyRing": {}}}]}
+    with pytest.raises(Stalled) as caught:
+        next_step(observed(ring, **asked("1")))
+    assert (caught.value.reason, caught.value.message) == (
+        "NoSuchRevision",
+        "keyturn.dev/rollback: the key ring password of revision 1 lacks keys in use; write one of 2",
+    )
+
+
 # The overlap
 
 

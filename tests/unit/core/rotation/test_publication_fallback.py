@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.core.rotation.publication import fallback_of, may_return_to
+from keyturn.core.rotation.publication import fallback_of, lost_keys, may_return_to
 from keyturn.core.state.records import Phase
 from keyturn.core.state.state import RollbackPause
+from tests.support.cases import case, cases
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import credential, spec, state
 
@@ -44,3 +45,35 @@ def test_a_restored_revision_that_every_workload_ran_before_is_the_last_good_one
     third = replace(third, fallback=1)
     before = make.state(fourth, third, second, make.revision(1))
     assert fallback_of(make.observed(state=before)) == 1
+
+
+RING = make.desired({"data": [{"name": "password", "generate": {"keyRing": {}}}]})
+
+
+@cases(
+    ("reasons", "number", "lost"),
+    case("the revision before", ["Triggered"], 1, False),
+    case("one before a date", ["RotationDue"], 1, False),
+    case("two rotations before", ["Triggered", "RotationDue"], 1, True),
+    case("the last rotation of two", ["Triggered", "RotationDue"], 2, False),
+    case("one before a change of other values", ["Triggered", "Refreshed"], 1, False),
+    case("before an emergency", ["Emergency"], 1, True),
+    case("the current one", ["Triggered", "Triggered"], 3, False),
+)
+def test_a_rollback_needs_a_ring_with_every_key_in_use(
+    reasons: list[str], number: int, *, lost: bool
+) -> None:
+    revisions = [make.revision(), *(make.revision(place, one) for place, one in enumerate(reasons, start=2))]
+    known = make.state(*reversed(revisions))
+    assert lost_keys(number, known, RING) == ({"password"} if lost else set())
+    assert may_return_to(number, known, RING) != lost
+    assert may_return_to(number, known, make.desired())
+
+
+def test_a_ring_of_a_changed_spec_or_of_a_rotation_that_was_rolled_back_has_keys_of_its_own() -> None:
+    changed = replace(make.revision(2, "SpecChanged"), fresh=frozenset({"password"}))
+    assert lost_keys(1, make.state(changed, make.revision()), RING)
+
+    back = (make.revision(3, "Triggered", base=1), make.revision(2, "Triggered"), make.revision())
+    assert not lost_keys(2, make.state(*back), RING)
+    assert not lost_keys(3, make.state(*back, current=1), RING)

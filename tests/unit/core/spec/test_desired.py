@@ -288,3 +288,28 @@ def test_a_limit_shorter_than_the_overlap_is_refused() -> None:
     with pytest.raises(Stalled) as stalled:
         check_overlap(found.cadence, found.overlap, found.max_overlap, None)
     assert stalled.value.reason == "InvalidSchedule"
+
+
+@cases(
+    ("item", "rotation", "on_request"),
+    case("a value", PASSWORD, {}, {"password"}),
+    case("a ring", {"name": "ring", "generate": {"keyRing": {}}}, {}, set()),
+    case(
+        "a ring that the object keeps",
+        {"name": "ring", "generate": {"keyRing": {}}},
+        {"appliedBy": "Nobody"},
+        {"ring"},
+    ),
+    case(
+        "a ring that the item keeps",
+        {"name": "ring", "generate": {"keyRing": {}}, "rotation": {"appliedBy": "Nobody"}},
+        {},
+        {"ring"},
+    ),
+)
+def test_a_class_for_keys_that_nothing_applies_lets_a_ring_rotate(
+    item: dict[str, Any], rotation: dict[str, Any], on_request: set[str]
+) -> None:
+    of_class = secret_class(rotation={"every": "180d", "appliedBy": "Nobody"})
+    spec = {"data": [item], "rotation": rotation}
+    assert resolve_spec(managed(spec), of_class).on_request == on_request
