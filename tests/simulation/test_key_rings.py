@@ -117,3 +117,17 @@ async def test_an_emergency_replaces_both_keys_and_keeps_the_old_ones() -> None:
     ring = ring_in(service.cluster.data()[RING])
     assert ring[2:] == exposed
     assert service.work() == set()
+
+
+async def test_a_rotation_that_is_requested_between_two_emergencies_promotes_no_exposed_key() -> None:
+    service = await Service.started()
+    put_emergency(service.cluster, "first")
+    await service.cluster.settle()
+    exposed = ring_in(service.cluster.data()[RING])
+    put_emergency(service.cluster, "second")
+    service.ask(ROTATE, "a")
+    await service.cluster.settle()
+    ring = ring_in(service.cluster.data()[RING])
+    assert ring != exposed
+    assert set(ring[:2]).isdisjoint(exposed)
+    assert service.work() == set()

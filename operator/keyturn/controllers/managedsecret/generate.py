@@ -16,6 +16,7 @@ from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.completion import carried_values, held_values
 from keyturn.core.rotation.credential_slots import staged_login
+from keyturn.core.rotation.emergency import asked_items
 from keyturn.core.spec.desired import Desired
 from keyturn.core.spec.items import VALUE, Item
 from keyturn.core.spec.references import LOGIN
@@ -128,7 +129,7 @@ class _Making:
             )
         generator = generator_for(item.recipe)
         previous = _previous(item, before) if desired.overlap_of({item.name}) else None
-        is_exposed = self.step.reason.name == RevisionReason.EMERGENCY
+        is_exposed = self.step.reason.name == RevisionReason.EMERGENCY or item.name in self._exposed
         given = GeneratorContext(
             now=self.context.now(),
             values={name: kept.outputs for name, kept in made.items()},
@@ -141,6 +142,14 @@ class _Making:
         return await generate_value(
             item, item.recipe.text, generator, given, self.key, self.generated, self.context
         )
+
+    @property
+    def _exposed(self) -> frozenset[str]:
+        """The items of which an emergency still requires new values, also while it waits after another one."""
+        observed = self.observed
+        if not (isinstance(observed, Managed) and observed.emergencies):
+            return frozenset()
+        return asked_items(observed)
 
     async def _issuer(self, generator: Generator[Any]) -> Outputs | None:
         name, namespace = generator.issuer_secret, self.key.namespace
