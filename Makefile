@@ -71,7 +71,7 @@ soak: sandbox programs ## run the sweeps longer and with other draws than make t
 		tests/faults/test_database_lost_answers.py tests/databases \
 		tests/e2e/test_size.py tests/e2e/test_weight.py $(ARGS)
 
-mutants: $(READY) ## change 200 places of the code, and record how many of the changes a unit test or simulation notices: an hour or two
+mutants: $(READY) ## change 200 places of the code, and record how many of the changes a unit test or simulation notices: 20 to 45 minutes
 	$(BIN)/python -m tests.mutants
 
 redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them

@@ -287,6 +287,7 @@ def main() -> int:
     }
     print(json.dumps(figures, indent=2))
     if len(mutants) == 200:
+        RESULT.parent.mkdir(exist_ok=True)
         RESULT.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
