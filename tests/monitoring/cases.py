@@ -148,6 +148,18 @@ _OPERATOR = (
         *(14, 15, 37),
         {"severity": "critical"},
     ),
+    # Two replicas observe the same Lease, which is acquired every five minutes for an hour.
+    Case(
+        "KeyturnNotLeading",
+        of_process(
+            "lease_transitions", "7x30 8x4 9x4 10x4 11x4 12x4 13x4 14x4 15x4 16x4 17x200", lease="keyturn"
+        )
+        | of_process("lease_transitions", "_x60 13x20 17x200", "2", lease="keyturn")
+        | of_process("leader", "1x240")
+        | of_process("build_info", "1x240", **_BUILD),
+        *(50, 60, 110),
+        _REPLICAS | {"severity": "critical"},
+    ),
     Case(
         "KeyturnCrdOutdated",
         of_process("crd_outdated", "0x5 1x60 0x60", crd="managedsecrets.keyturn.dev")

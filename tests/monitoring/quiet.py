@@ -118,4 +118,12 @@ QUIET = (
         | of_process("build_info", "1x90", version="0.1.0", commit="17cd3115a2b4", python="3.13.1"),
         (6, 12, 20),
     ),
+    Quiet(
+        "KeyturnNotLeading",
+        "a rolling update of an installation that has had many leaders",
+        of_process("lease_transitions", "57x10 58x2 59x200", lease="keyturn")
+        | of_process("lease_transitions", "_x20 59x200", "2", lease="keyturn")
+        | of_process("leader", "1x240")
+        | of_process("build_info", "1x240", version="0.1.0", commit="17cd3115a2b4", python="3.13.1"),
+    ),
 )
