@@ -1,6 +1,6 @@
 """When each alert fires, what it says then, and when it is over."""
 
-from tests.monitoring.rules import Case, of_object, of_process
+from tests.monitoring.rules import BUILD, Case, of_object, of_process
 
 _AUTH = {
     "namespace": "shop",
@@ -130,20 +130,18 @@ _STORES = (
     ),
 )
 
-_BUILD = {"version": "0.1.0", "commit": "17cd3115a2b4", "python": "3.13.1"}
-
 _OPERATOR = (
     Case(
         "KeyturnNotLeading",
         of_process("leader", "1x5 0x30 0x60")
         | of_process("leader", "0x5 0x30 1x60", "2")
-        | of_process("build_info", "1x120", **_BUILD),
+        | of_process("build_info", "1x120", **BUILD),
         *(10, 11, 37),
         _REPLICAS | {"severity": "critical"},
     ),
     Case(
         "KeyturnNotLeading",
-        of_process("build_info", "1x5 _x30 1x60", **_BUILD),
+        of_process("build_info", "1x5 _x30 1x60", **BUILD),
         # The last sample counts for five minutes.
         *(14, 15, 37),
         {"severity": "critical"},
@@ -156,7 +154,7 @@ _OPERATOR = (
         )
         | of_process("lease_transitions", "_x60 13x20 17x200", "2", lease="keyturn")
         | of_process("leader", "1x240")
-        | of_process("build_info", "1x240", **_BUILD),
+        | of_process("build_info", "1x240", **BUILD),
         *(50, 60, 110),
         _REPLICAS | {"severity": "critical"},
     ),

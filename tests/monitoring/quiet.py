@@ -1,6 +1,6 @@
 """What looks like a reason for an alert, and is none."""
 
-from tests.monitoring.rules import Quiet, of_object, of_process
+from tests.monitoring.rules import BUILD, Quiet, of_object, of_process
 
 _USE = {"provider": "vault", "operation": "read"}
 
@@ -115,7 +115,7 @@ QUIET = (
         "a hand-over between two scrapes",
         of_process("leader", "1x5 0x90")
         | of_process("leader", "0x6 1x90", "2")
-        | of_process("build_info", "1x90", version="0.1.0", commit="17cd3115a2b4", python="3.13.1"),
+        | of_process("build_info", "1x90", **BUILD),
         (6, 12, 20),
     ),
     Quiet(
@@ -124,6 +124,6 @@ QUIET = (
         of_process("lease_transitions", "57x10 58x2 59x200", lease="keyturn")
         | of_process("lease_transitions", "_x20 59x200", "2", lease="keyturn")
         | of_process("leader", "1x240")
-        | of_process("build_info", "1x240", version="0.1.0", commit="17cd3115a2b4", python="3.13.1"),
+        | of_process("build_info", "1x240", **BUILD),
     ),
 )

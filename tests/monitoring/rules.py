@@ -24,6 +24,8 @@ _TARGETS = {
     pod: {"job": "keyturn", "pod": f"keyturn-{pod}", "instance": f"10.0.0.{pod}:8080"} for pod in "12"
 }
 _SYSTEM = {"namespace": "keyturn-system"}
+BUILD = {"version": "0.1.0", "commit": "17cd3115a2b4", "python": "3.13.1"}
+"""Labels of `keyturn_build_info`."""
 _INFO = {"class": "database-password", "priority": "Critical", "owner": "team-orders@shop.test"}
 
 
